@@ -1,0 +1,182 @@
+"""One folder and one manifest per run: what was asked, with what, and what came out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+
+from hammerlib.storage import content_hash, file_hash, repository_root, results_root, write_json
+
+SCHEMA_VERSION = 1
+PACKAGES = ("hammerlib", "torch", "transformers", "trl", "datasets", "numpy", "math-verify", "reasoning-gym", "papermill")
+
+
+@dataclass
+class RunRecord:
+    """A run's folder and manifest; as a context manager it records how the block ended.
+
+    Attributes
+    ----------
+    run_id : str
+        Folder name, from the content of the run.
+    folder : Path
+        Holds ``manifest.json``, ``metrics.csv`` and the artefacts.
+    manifest : dict
+        What stands in ``manifest.json``; no host names, user names or absolute paths.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with start_run("demo", parameters={"n": 3}, root=Path(tempfile.mkdtemp())) as run:
+    ...     run.metric("pass@1", 0.5, low=0.4, high=0.6, n=3, unit="share")
+    >>> RunRecord.load(run.folder).metrics["pass@1"]["value"], run.status
+    (0.5, 'success')
+    """
+
+    run_id: str
+    folder: Path
+    manifest: dict
+    _started: float = field(default_factory=time.monotonic, repr=False)
+
+    @property
+    def status(self) -> str:
+        """``started``, ``success`` or ``error``."""
+        return self.manifest["status"]
+
+    @property
+    def metrics(self) -> dict[str, dict]:
+        """Metric name to ``{value, low, high, n, k, unit}``."""
+        return self.manifest["metrics"]
+
+    def metric(self, name: str, value: float, *, low: float | None = None, high: float | None = None,
+               n: int | None = None, k: int | None = None, unit: str = "") -> None:
+        """Record one number with its interval [low, high], sample sizes and unit."""
+        numbers = {key: None if x is None else float(x) for key, x in (("value", value), ("low", low), ("high", high))}
+        self.manifest["metrics"][name] = numbers | {"n": n, "k": k, "unit": unit}
+        self._write()
+
+    def log(self, step: int, **values: float) -> None:
+        """Append one row per value to ``metrics.csv`` (columns step, metric, value)."""
+        path = self.folder / "metrics.csv"
+        head = "" if path.exists() else "step,metric,value\n"
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(head + "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items()))
+
+    def artefact(self, path: str | Path) -> None:
+        """Record a file of this folder with its sha256 and size."""
+        path = (self.folder / path).resolve()
+        entry = {"path": path.relative_to(self.folder.resolve()).as_posix(), "sha256": file_hash(path), "bytes": path.stat().st_size}
+        others = [one for one in self.manifest["artefacts"] if one["path"] != entry["path"]]
+        self.manifest["artefacts"] = [*others, entry]
+        self._write()
+
+    def note(self, **fields: object) -> None:
+        """Add fields to the manifest (fingerprints, revisions, device, ...)."""
+        self.manifest |= fields
+        self._write()
+
+    def finish(self, error: str | None = None) -> None:
+        """Close the run: status ``success``, or ``error`` with one line that says why."""
+        spent = round(time.monotonic() - self._started, 2)
+        self.note(status="error" if error else "success", error=error, seconds=spent, finished=_now())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RunRecord:
+        """Read a run back; FileNotFoundError when there is no manifest."""
+        folder = Path(folder)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return cls(manifest["run_id"], folder, manifest)
+
+    def _write(self) -> None:
+        write_json(self.folder / "manifest.json", self.manifest)
+
+    def __enter__(self) -> RunRecord:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.finish(None if kind is None else f"{kind.__name__}: {error}")
+
+
+def start_run(kind: str, *, parameters: dict, passed: dict | None = None, seeds: list[int] | None = None,
+              run_id: str | None = None, root: Path | None = None) -> RunRecord:
+    """Open a run folder with a manifest of status ``started``.
+
+    Parameters
+    ----------
+    kind : str
+        What runs, e.g. ``train`` or ``03_ordering``.
+    parameters, passed : dict
+        Every effective parameter, and those that the caller set.
+    seeds : list of int, optional
+        Seeds in use.
+    run_id : str, optional
+        Default ``<kind>__<hash of parameters>``: the same run has the same folder.
+    root : Path, optional
+        Default `storage.results_root()`.
+
+    Returns
+    -------
+    RunRecord
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())).status
+    'started'
+    """
+    run_id = run_id or f"{kind}__{content_hash(parameters)[:10]}"
+    folder = Path(root or results_root()) / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "schema_version": SCHEMA_VERSION, "run_id": run_id, "kind": kind, "status": "started", "created": _now(),
+        "parameters": parameters, "parameters_passed": passed or {}, "seeds": seeds or [], "git": _git(),
+        "packages": _versions(), "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}",
+        "metrics": {}, "artefacts": [], "error": None,
+    }
+    record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
+    record._write()
+    return record
+
+
+def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
+    """Return the run of this name if it ended with ``success``, else None.
+
+    Examples
+    --------
+    >>> find_run("never-ran") is None
+    True
+    """
+    folder = Path(root or results_root()) / run_id
+    if not (folder / "manifest.json").is_file():
+        return None
+    record = RunRecord.load(folder)
+    return record if record.status == "success" else None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, object]:
+    root = repository_root()
+    answers = [subprocess.run(["git", *words], cwd=root, capture_output=True, text=True) if root else None
+               for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))]
+    if answers[0] is None or answers[0].returncode:
+        return {"commit": None, "dirty": None}
+    return {"commit": answers[0].stdout.strip(), "dirty": bool(answers[1].stdout.strip())}

@@ -1,0 +1,176 @@
+"""Folders, whole-or-nothing writes and content hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+def cache_dir(*parts: str) -> Path:
+    """Return a folder for results that can be computed again, and create it.
+
+    Parameters
+    ----------
+    *parts : str
+        Sub-folders below ``$HAMMER_CACHE`` (default ``~/.cache/hammerlib``).
+
+    Returns
+    -------
+    Path
+        The existing folder.
+
+    Examples
+    --------
+    >>> cache_dir("embeddings").name
+    'embeddings'
+    """
+    base = os.environ.get("HAMMER_CACHE") or Path.home() / ".cache" / "hammerlib"
+    folder = Path(base, *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def repository_root() -> Path | None:
+    """Return the checkout around the working folder (``configs/`` beside ``notebooks/``), or None.
+
+    Examples
+    --------
+    >>> root = repository_root()
+    >>> root is None or (root / "configs").is_dir()
+    True
+    """
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "configs").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return None
+
+
+def results_root() -> Path:
+    """Return the folder that holds one folder per run: ``$HAMMER_RESULTS`` or ``results/runs``.
+
+    Examples
+    --------
+    >>> results_root().is_absolute()
+    True
+    """
+    given = os.environ.get("HAMMER_RESULTS")
+    base = Path(given) if given else (repository_root() or Path.cwd()) / "results" / "runs"
+    return base.resolve()
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its name only when the block succeeds.
+
+    Write a file there, or make a folder there. After an error, or a kill, `path` is what it was before.
+    Two writers of the same content are safe: the last rename wins for files, the first for folders.
+
+    Parameters
+    ----------
+    path : path
+        Final place; parent folders are created.
+
+    Yields
+    ------
+    Path
+        A name in the same folder (so that the rename is atomic) that does not exist yet.
+
+    Raises
+    ------
+    OSError
+        Disk full or not writable; nothing is left at `path`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic_path(target) as part:
+    ...     _ = part.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    part = room / path.name
+    try:
+        yield part
+        if part.is_dir() and path.is_dir():
+            return  # somebody else finished the same folder first
+        os.replace(part, path)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Write `content` as indented JSON, whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.json"
+    >>> write_json(target, {"n": 1}); json.loads(target.read_text())
+    {'n': 1}
+    """
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return ["array", str(value.dtype), list(value.shape), digest]
+    if isinstance(value, np.generic):
+        return value.item()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)
+
+
+def content_hash(*parts: object) -> str:
+    """Return the sha256 of the parts' canonical JSON (arrays by type, shape and bytes).
+
+    Examples
+    --------
+    >>> content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_canonical)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """Return the sha256 of a file's bytes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "empty"; _ = target.write_bytes(b"")
+    >>> file_hash(target)[:8]
+    'e3b0c442'
+    """
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def progress_off() -> bool:
+    """Return True where progress bars only fill logs: under CI, or when tqdm is disabled.
+
+    Examples
+    --------
+    >>> progress_off() in (True, False)
+    True
+    """
+    return bool(os.environ.get("CI") or os.environ.get("TQDM_DISABLE"))
