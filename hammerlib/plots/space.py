@@ -1,0 +1,174 @@
+"""Figures of the semantic space: how alike problems are, and where they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from hammerlib.plots.style import CYCLE, axes_or_new, caption
+from hammerlib.storage import atomic_path
+
+
+def sampled_cosines(vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, centred: bool = False) -> np.ndarray:
+    """Return cosines of random pairs of distinct rows, in [-1, 1], shape (pairs,).
+
+    Parameters
+    ----------
+    vectors : float array, shape (n_items, dim)
+        Any scale; normalised here, after the mean is taken off when `centred`.
+
+    Examples
+    --------
+    >>> sampled_cosines(np.eye(3), pairs=4).tolist()
+    [0.0, 0.0, 0.0, 0.0]
+    """
+    rng = np.random.default_rng(seed)
+    rows = vectors - vectors.mean(0) if centred else vectors
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    first = rng.integers(len(rows), size=pairs)
+    second = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)
+    return np.einsum("ij,ij->i", rows[first], rows[second])
+
+
+def similarity_histogram(vectors: np.ndarray, *, name: str = "", seed: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw the cosine similarities of random pairs, raw and with the common mean removed.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n_items, dim)
+    name : str
+        Backbone, for the title.
+
+    Examples
+    --------
+    >>> ax = similarity_histogram(np.random.default_rng(0).normal(size=(50, 8)), name="noise")
+    >>> ax.get_xlabel()
+    'cosine similarity of two problems'
+    """
+    ax = axes_or_new(ax)
+    for label, centred, shade in (("raw", False, "#D55E00"), ("mean removed", True, "#0072B2")):
+        cosines = sampled_cosines(vectors, seed=seed, centred=centred)
+        ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=label)
+        ax.axvline(cosines.mean(), color=shade, linewidth=1)
+        ax.annotate(f"{cosines.mean():.2f}", (cosines.mean(), ax.get_ylim()[1]), color=shade, fontsize=8, ha="center")
+    ax.set(xlabel="cosine similarity of two problems", ylabel="density", xlim=(-1, 1))
+    ax.legend(loc="upper left")
+    caption(ax, f"{name}: a shared direction hides the spread", f"n = {len(vectors)} problems, 20,000 random pairs; lines: means")
+    return ax
+
+
+def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.ndarray:
+    """Return UMAP coordinates of the rows under the cosine metric, shape (n_items, 2), repeatable by seed.
+
+    Coordinates carry no unit; claims belong to the full space. Needs at least 4 rows.
+
+    Examples
+    --------
+    >>> project(np.random.default_rng(0).normal(size=(40, 5))).shape
+    (40, 2)
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": wanted
+        from umap import UMAP
+
+        mapper = UMAP(n_neighbors=min(neighbours, len(vectors) - 1), metric="cosine", random_state=seed, n_jobs=1)
+        return mapper.fit_transform(vectors)
+
+
+def trustworthiness(vectors: np.ndarray, coordinates: np.ndarray, *, neighbours: int = 10) -> float:
+    """Return how far near neighbours on the map are near in the full space too (cosine), in [0, 1].
+
+    Source: Venna and Kaski (2001), by scikit-learn.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(60, 2))
+    >>> round(trustworthiness(np.c_[points, np.ones(60)], points), 1) > 0.5
+    True
+    """
+    from sklearn.manifold import trustworthiness as measure
+
+    return float(measure(vectors, coordinates, n_neighbors=neighbours, metric="cosine"))
+
+
+def semantic_map(coordinates: np.ndarray, topics: list[str], *, path: np.ndarray | None = None, title: str = "",
+                 note: str = "", ax: Axes | None = None) -> Axes:
+    """Draw the problems on the plane, coloured by topic, with the path through them coloured by position.
+
+    Parameters
+    ----------
+    coordinates : float array, shape (n_items, 2)
+    topics : list of str, length n_items
+    path : int array, shape (m,), optional
+        Row indices in the order of training; drawn from dark (first) to light (last).
+    note : str
+        Data, seed and trustworthiness, for the line below.
+
+    Examples
+    --------
+    >>> ax = semantic_map(np.eye(2), ["a", "b"], path=np.array([1, 0])); len(ax.collections)
+    3
+    """
+    ax = axes_or_new(ax)
+    names = sorted(set(topics))
+    labels = np.array(topics)
+    for position, name in enumerate(names):
+        ax.scatter(*coordinates[labels == name].T, s=8, color=CYCLE[position % len(CYCLE)],
+                   marker="os^Dv"[position // len(CYCLE) % 5], label=name, linewidths=0, zorder=2)
+    if path is not None:
+        steps = np.stack([coordinates[path[:-1]], coordinates[path[1:]]], axis=1)
+        lines = LineCollection(list(steps), cmap="viridis", linewidths=0.5, alpha=0.45, zorder=1)
+        lines.set_array(np.linspace(0, 1, len(steps)))
+        ax.add_collection(lines)
+        bar = ax.figure.colorbar(lines, ax=ax, fraction=0.03, pad=0.01)
+        bar.set_label("position on the path (0 first, 1 last)")
+    ax.set(xticks=[], yticks=[], aspect="equal", xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    ax.grid(False)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, markerscale=2)
+    ax.set_title(f"{title}\n{note}", loc="left", fontsize=9)
+    return ax
+
+
+def hover_map(coordinates: np.ndarray, problems: Dataset, file: str | Path, *, path: np.ndarray | None = None) -> Path:
+    """Write the map as one HTML page that works without a network: hover shows prompt, answer and position.
+
+    Parameters
+    ----------
+    coordinates : float array, shape (n_items, 2)
+    problems : Dataset of n_items rows
+        Columns prompt, answer, topic.
+    file : path
+        Written whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = Dataset.from_dict({"prompt": ["1+1?"], "answer": ["2"], "topic": ["sum"]})
+    >>> hover_map(np.zeros((1, 2)), table, Path(tempfile.mkdtemp()) / "map.html").name
+    'map.html'
+    """
+    import pandas as pd
+    import plotly.express as px
+
+    place = np.full(len(problems), -1)
+    if path is not None:
+        place[path] = np.arange(len(path))
+    frame = pd.DataFrame({"x": coordinates[:, 0], "y": coordinates[:, 1], "topic": problems["topic"], "position": place,
+                          "prompt": [text if len(text) < 300 else text[:300] + " ..." for text in problems["prompt"]],
+                          "answer": problems["answer"]})
+    figure = px.scatter(frame, x="x", y="y", color="topic", hover_data={"x": False, "y": False, "prompt": True, "answer": True,
+                                                                      "position": True}, template="simple_white")
+    if path is not None:
+        line = figure.add_scatter(x=coordinates[path, 0], y=coordinates[path, 1], mode="lines", name="path", hoverinfo="skip").data[-1]
+        line.line.update(width=0.4, color="rgba(60,60,60,0.5)")
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    with atomic_path(file) as part:
+        figure.write_html(part, include_plotlyjs=True)
+    return Path(file)

@@ -1,0 +1,124 @@
+"""Colours, captions and files that all figures share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hammerlib.runs import RunRecord
+
+# Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure
+COLOURS = {
+    "random": "#000000", "dataset": "#999999", "hammer": "#D55E00", "min-path": "#0072B2", "similar": "#CC79A7",
+    "reversed": "#E69F00", "farthest-first": "#009E73", "topic-cycle": "#56B4E9", "easy-to-hard": "#B8A800",
+    "hard-to-easy": "#6A3D9A", "start": "#999999", "before": "#999999", "after": "#D55E00",
+}
+CYCLE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6A3D9A", "#B8A800", "#8C510A", "#01665E")
+
+
+def colour(name: str, position: int = 0) -> str:
+    """Return the fixed colour of a method, or one from the cycle for other names.
+
+    An arm such as ``hammer + dra`` takes the colour of its order.
+
+    Examples
+    --------
+    >>> colour("hammer + dra") == colour("hammer")
+    True
+    """
+    return COLOURS.get(name.split(" + ")[0], CYCLE[position % len(CYCLE)])
+
+
+def style() -> None:
+    """Set the house style for this session: vector figures, no top or right spine, light grid.
+
+    Examples
+    --------
+    >>> style(); matplotlib.rcParams["axes.spines.top"]
+    False
+    """
+    matplotlib.rcParams.update({
+        "figure.figsize": (6.4, 4.0), "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+        "grid.alpha": 0.2, "axes.axisbelow": True, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9,
+        "legend.frameon": False, "legend.fontsize": 8, "svg.hashsalt": "hammerlib", "figure.constrained_layout.use": True,
+    })
+    if "inline" in matplotlib.get_backend():
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 3.4) -> list[Axes]:
+    """Return `count` Axes on one grid of `columns`; sizes in inches per panel.
+
+    Examples
+    --------
+    >>> len(panels(3))
+    3
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return list(axes.flat[:count])
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """Return `ax`, or the Axes of a new figure.
+
+    Examples
+    --------
+    >>> axes_or_new(None) is not None
+    True
+    """
+    return plt.subplots()[1] if ax is None else ax
+
+
+def caption(ax: Axes, title: str, note: str) -> None:
+    """Put the finding above the Axes and the data, n, seeds and interval below it in grey.
+
+    Examples
+    --------
+    >>> ax = axes_or_new(None); caption(ax, "Reward rises", "n = 3 seeds"); ax.get_title(loc="left")
+    'Reward rises'
+    """
+    ax.set_title(title, loc="left")
+    ax.annotate(note, xy=(0, 0), xycoords="axes fraction", xytext=(0, -34), textcoords="offset points", fontsize=7,
+                color="#666666", va="top")
+
+
+def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
+    """Write the figure as ``figures/<name>.svg`` of the run and record it as an artefact.
+
+    Parameters
+    ----------
+    drawn : Axes or Figure
+        Any Axes of the figure will do.
+    run : RunRecord
+        Its folder takes the file.
+    name : str
+        File name without ending.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib.runs import start_run
+    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
+    >>> save(axes_or_new(None), run, "empty").name
+    'empty.svg'
+    """
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    path = run.folder / "figures" / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})  # no date: the same figure is the same file
+    run.artefact(path)
+    return path

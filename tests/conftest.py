@@ -1,0 +1,31 @@
+"""Settings that every test shares: one thread, no progress bars, folders of its own for cache and results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture(autouse=True)
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the runs of tests out of the checkout."""
+    monkeypatch.setenv("HAMMER_RESULTS", str(tmp_path / "runs"))
+    yield
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """Folder of real benchmark files; a test that needs them says so when there is none."""
+    folder = os.environ.get("HAMMER_DATA")
+    if not folder:
+        pytest.skip("HAMMER_DATA is not set: no folder of benchmark files")
+    return Path(folder)
