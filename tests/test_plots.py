@@ -1,0 +1,107 @@
+"""Figures carry their data: tests look at the Axes, not at pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from hammerlib import plots
+from hammerlib.evaluation import Interval
+from hammerlib.plots.curves import curve_table
+from hammerlib.plots.space import sampled_cosines
+from hammerlib.runs import start_run
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 8)) + 2.0
+
+
+def test_sampled_cosines_agree_with_all_pairs(vectors: np.ndarray) -> None:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    everything = (unit @ unit.T)[~np.eye(60, dtype=bool)]
+    assert sampled_cosines(vectors).mean() == pytest.approx(everything.mean(), abs=0.01)
+    assert abs(sampled_cosines(vectors, centred=True).mean()) < 0.05
+
+
+def test_the_histogram_shows_raw_and_centred(vectors: np.ndarray) -> None:
+    ax = plots.similarity_histogram(vectors, name="noise")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["raw", "mean removed"]
+
+
+def test_the_projection_repeats_by_seed_and_keeps_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    blobs = np.concatenate([rng.normal(size=(20, 6)) + 8 * np.eye(6)[i] for i in range(3)])
+    one, two = plots.project(blobs, seed=1), plots.project(blobs, seed=1)
+    assert np.array_equal(one, two)
+    assert plots.trustworthiness(blobs, one) > 0.8
+
+
+def test_the_map_draws_every_problem_and_every_step() -> None:
+    coordinates = np.random.default_rng(0).normal(size=(9, 2))
+    path = np.arange(9)[::-1]
+    ax = plots.semantic_map(coordinates, ["a", "b", "c"] * 3, path=path, title="t", note="n = 9")
+    points = sum(len(part.get_offsets()) for part in ax.collections[:3])
+    assert points == 9 and len(ax.collections[3].get_segments()) == 8
+    assert np.allclose(ax.collections[3].get_segments()[0][0], coordinates[8])
+
+
+def test_the_hover_page_needs_no_network_and_shows_prompts(tmp_path: Path) -> None:
+    table = Dataset.from_dict({"prompt": ["what is 1 + 1 ?", "what is 2 + 2 ?"], "answer": ["2", "4"], "topic": ["sum", "sum"]})
+    page = plots.hover_map(np.eye(2), table, tmp_path / "map.html", path=np.array([1, 0])).read_text()
+    assert "what is 1 + 1 ?" in page and 'src="http' not in page
+
+
+def test_curves_show_the_mean_over_seeds_and_their_range() -> None:
+    logs = [pd.DataFrame({"step": [1, 2], "metric": "reward", "value": [level, level + 1.0]}) for level in (0.0, 1.0)]
+    ax = plots.training_curves({"random": logs}, "reward", window=1)
+    assert ax.lines[0].get_ydata().tolist() == [0.5, 1.5] and len(ax.collections) == 1
+
+
+def test_one_seed_has_no_band() -> None:
+    log = pd.DataFrame({"step": [1, 2], "metric": "reward", "value": [0.0, 1.0]})
+    assert not plots.training_curves({"random": [log]}, "reward").collections
+
+
+def test_the_forest_fills_only_what_excludes_zero() -> None:
+    ax = plots.forest({"a": Interval(1.0, 0.5, 1.5), "b": Interval(0.1, -0.5, 0.7)}, label="points", title="t", note="n")
+    markers = {line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
+    assert "white" in markers and len(markers) == 2
+
+
+def test_pass_at_k_is_drawn_for_every_k_with_its_band() -> None:
+    curve = {k: Interval(0.5 + 0.1 * k, 0.4, 0.9) for k in (1, 2, 4)}
+    ax = plots.pass_at_k_curves({"before": curve}, title="t", note="n")
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 4] and len(ax.collections) == 1
+    assert curve_table({"before": curve}, [1, 8]).columns.tolist() == ["pass@1"]
+
+
+def test_orders_keep_their_colour() -> None:
+    assert plots.colour("hammer") == plots.colour("hammer + dra") != plots.colour("random")
+
+
+def test_deciles_and_prefixes_show_the_random_reference() -> None:
+    ax = plots.edge_deciles({"hammer": np.zeros(10)}, 0.5, n=11)
+    assert any(set(np.atleast_1d(line.get_ydata())) == {0.5} for line in ax.lines)
+    rows = pd.DataFrame({"fraction": [0.1, 1.0], "metric": "vendi", "value": [2.0, 3.0], "low": [1.0, 2.5], "high": [4.0, 3.5]})
+    assert len(plots.prefix_curves({"hammer": rows}, rows, "vendi").collections) == 1
+
+
+def test_group_and_topic_figures_write_their_numbers() -> None:
+    assert {text.get_text() for text in plots.group_panel(np.array([[1.0, 0.25], [0.25, 1.0]]), ["a", "b"]).texts} == {"1.00", "0.25"}
+    assert plots.topic_bars({"sum": (0.5, 0.4, 0.6)}, label="pass@1", title="t", note="n").patches[0].get_width() == 0.5
+
+
+def test_a_saved_figure_is_an_artefact_and_repeats_byte_for_byte(tmp_path: Path) -> None:
+    plots.style()
+    run = start_run("demo", parameters={}, root=tmp_path)
+    hashes = []
+    for _ in range(2):
+        plots.save(plots.edge_deciles({"hammer": np.zeros(10)}, 0.5, n=11), run, "edges")
+        hashes.append(run.manifest["artefacts"][-1]["sha256"])
+    assert hashes[0] == hashes[1] and run.manifest["artefacts"][0]["path"] == "figures/edges.svg"
+    assert len(plots.panels(3)) == 3

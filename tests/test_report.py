@@ -1,0 +1,77 @@
+"""Published runs are clean copies, and the pages that show them are what the manifests say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hammerlib.errors import InputError
+from hammerlib.report import BEGIN, END, publish, published_runs, results_section, runs_section, write_section
+from hammerlib.runs import RunRecord, start_run
+
+ROOT = Path(__file__).parents[1]
+
+
+def study(root: Path, *, dirty: bool = False) -> RunRecord:
+    parameters = {"profile": "ci", "study_seeds": [0, 1], "n_eval": 32, "k": 4}
+    with start_run("06_study", parameters=parameters, root=root) as run:
+        run.metric("random/pass@1", 0.5, low=0.45, high=0.55, n=32, k=4)
+        run.metric("hammer/pass@1", 0.52, low=0.47, high=0.57, n=32, k=4)
+        run.metric("difference/hammer - random", 0.02, low=-0.01, high=0.05, n=32, k=4)
+        run.note(git={"commit": "0123456789abcdef", "dirty": dirty})
+        for name in ("notebook.ipynb", "notebook.html", "model/weights.json", "figures/a.svg"):
+            path = run.folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("x")
+    return run
+
+
+def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: Path) -> None:
+    copy = publish(study(tmp_path / "runs").folder, tmp_path / "published")
+    assert {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()} == {"manifest.json", "notebook.ipynb", "figures/a.svg"}
+
+
+def test_uncommitted_code_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not committed"):
+        publish(study(tmp_path / "runs", dirty=True).folder, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_failed_or_foreign_folder_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), start_run("06_study", parameters={}, root=tmp_path) as run:
+        raise RuntimeError("stopped")
+    with pytest.raises(InputError, match="status error"):
+        publish(run.folder, tmp_path / "published")
+    with pytest.raises(InputError, match="manifest"):
+        publish(tmp_path, tmp_path / "published")
+
+
+def test_copies_together_stay_under_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hammerlib.report.LARGEST", 10)
+    with pytest.raises(InputError, match="30 MB"):
+        publish(study(tmp_path / "runs").folder, tmp_path / "published")
+    assert not published_runs(tmp_path / "published")
+
+
+def test_every_row_shows_interval_twin_command_commit_seeds_n_and_k(tmp_path: Path) -> None:
+    publish(study(tmp_path / "runs").folder, tmp_path / "published")
+    text = results_section(tmp_path / "published")
+    assert "| hammer | 52.0 [47.0, 57.0] | – | – | 2.0 [-1.0, 5.0] vs random |" in text
+    for part in ("hammer run --profile ci --only 06", "0123456789", "[0, 1]", "n = 32", "k = 4", "95 % bootstrap"):
+        assert part in text
+
+
+def test_a_section_needs_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("no marks")
+    with pytest.raises(InputError, match="marks"):
+        write_section(page, "new")
+    assert page.read_text() == "no marks"
+
+
+@pytest.mark.parametrize(("page", "section"), [("README.md", results_section), ("results/README.md", runs_section)])
+def test_committed_pages_show_what_the_manifests_say(page: str, section) -> None:  # noqa: ANN001
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = text.partition(BEGIN)[2].partition(END)[0].strip()
+    assert shown == section(ROOT / "results" / "published").strip()
