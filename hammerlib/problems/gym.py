@@ -1,0 +1,256 @@
+"""Problems from reasoning-gym's generators, in named mixes and three disjoint parts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+from hammerlib.problems.hygiene import normalise
+from hammerlib.problems.table import make_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Mix = dict[str, tuple[str, dict[str, Any]]]
+
+MATH_MIX: Mix = {
+    "arithmetic": ("basic_arithmetic", {"max_terms": 4, "max_digits": 3}),
+    "sums": ("chain_sum", {"max_terms": 4, "max_digits": 4}),
+    "decimals": ("decimal_chain_sum", {"max_terms": 3, "max_digits": 3, "max_decimal_places": 2}),
+    "products": ("products", {"max_digits": 3}),
+    "fractions": ("fraction_simplification", {"max_value": 200, "max_factor": 20}),
+    "equations": ("simple_equations", {"max_terms": 3}),
+    "gcd": ("gcd", {}),
+    "lcm": ("lcm", {"max_value": 200}),
+    "sequences": ("number_sequence", {"min_terms": 5, "min_value": -200, "max_value": 200}),
+    "primes": ("count_primes", {"max_n": 400}),
+    "factorisation": ("prime_factorization", {"min_value": 4, "max_value": 20_000}),
+    "word-problems": ("gsm_symbolic", {}),
+    "legs": ("leg_counting", {"max_animals": 6}),
+    "calendar": ("calendar_arithmetic", {}),
+    # Its date-and-time tasks are left out: for one of their formats the generator drops the time of day
+    # before it computes the gold (split at " (" in reasoning-gym 0.1.25).
+    "time": ("time_intervals", {"task_types": ["time", "time_seconds", "date"]}),
+    "bases": ("base_conversion", {}),
+    "angles": ("simple_geometry", {}),
+    "dice": ("dice", {}),
+    "binary": ("count_bits", {"max_n": 65_535}),
+    "complex": ("complex_arithmetic", {"operations": ("+", "-", "*"), "operations_weights": [0.4, 0.4, 0.2]}),
+}
+
+# Cumulative shares of the hash range that belong to each part.
+PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SEED_KEYS = frozenset({"source_index", "primes", "answer_cot"})
+
+
+def mix(name: str) -> Mix:
+    """Return a named mix: topic to (reasoning-gym dataset, its configuration).
+
+    Raises
+    ------
+    InputError
+        The name is neither ``math`` nor ``nano``.
+
+    Examples
+    --------
+    >>> len(mix("math")) >= 14
+    True
+    """
+    if name == "math":
+        return MATH_MIX
+    if name == "nano":
+        from hammerlib.problems.families import NANO_MIX
+
+        return NANO_MIX
+    raise InputError("mix", name, "unknown reasoning-gym mix", "use math or nano")
+
+
+def part_of(prompt: str) -> str:
+    """Return the part a prompt belongs to: a function of its normalised text alone.
+
+    Examples
+    --------
+    >>> part_of("What is 3 + 4?") == part_of("what is 3+4")
+    True
+    """
+    return _part(_prompt_hash(prompt))
+
+
+def load_gym(
+    name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
+) -> Dataset:
+    """Draw `n` problems of a mix, evenly over its topics (difference at most one), shuffled by `seed`.
+
+    Parameters
+    ----------
+    name : str
+        ``math`` or ``nano``.
+    split : str or None
+        ``supervised``, ``rl`` (also for None) or ``heldout``: 40, 40 and 20 % of all prompts.
+    n : int or None
+        Default 1000.
+    seed : int
+        Same seed, same table.
+    columns : None
+        Not used by generators.
+
+    Returns
+    -------
+    datasets.Dataset
+        With ``scorer`` = ``reasoning-gym:<dataset>`` and ``metadata`` = the JSON that its scorer needs. No
+        two prompts are equal after normalisation; ids are ``<mix>-<topic>-<hash of the prompt>``.
+
+    Raises
+    ------
+    InputError
+        Unknown mix or part, columns given, or a topic with too few distinct prompts.
+
+    Examples
+    --------
+    >>> table = load_gym("math", split="heldout", n=20, seed=3, columns=None)
+    >>> {part_of(prompt) for prompt in table["prompt"]}
+    {'heldout'}
+    """
+    part = split or "rl"
+    if part not in PARTS:
+        raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
+    if columns is not None:
+        raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
+    n = 1000 if n is None else n
+    families = mix(name)
+    rng = random.Random(seed)
+    topics = list(families)
+    rng.shuffle(topics)
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for place, topic in enumerate(topics):
+        quota = n // len(topics) + (place < n % len(topics))
+        rows += _draw(name, topic, *families[topic], part=part, quota=quota, seed=seed, seen=seen)
+    rng.shuffle(rows)
+    return make_table(rows)
+
+
+@functools.lru_cache(maxsize=256)
+def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
+    """Return the scoring function of a reasoning-gym dataset, with its default configuration.
+
+    Parameters
+    ----------
+    name : str
+        A ``scorer`` cell of a table, e.g. ``"reasoning-gym:gcd"``.
+
+    Returns
+    -------
+    callable
+        ``(answer, entry) -> score in [0, 1]``, entry with ``question, answer, metadata``.
+
+    Raises
+    ------
+    InputError
+        The prefix or the dataset is unknown.
+
+    Examples
+    --------
+    >>> scorer("reasoning-gym:gcd")("5", {"question": "", "answer": "5", "metadata": {}})
+    1.0
+    """
+    prefix, _, dataset = name.partition(":")
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+
+    if prefix == "reasoning-gym" and dataset not in DATASETS:
+        mix("nano")  # importing the families registers their datasets
+    if prefix != "reasoning-gym" or dataset not in DATASETS:
+        raise InputError("scorer", name, "unknown scorer", "use reasoning-gym:<dataset name>")
+    return reasoning_gym.create_dataset(dataset, seed=0, size=1).score_answer
+
+
+def _draw(
+    name: str,
+    topic: str,
+    dataset: str,
+    config: dict[str, Any],
+    *,
+    part: str,
+    quota: int,
+    seed: int,
+    seen: set[str],
+) -> Iterator[dict[str, Any]]:
+    found = since_new = 0
+    for entry in _entries(dataset, config, _seed(name, topic, part, seed)):
+        if found == quota:
+            return
+        key = _prompt_hash(entry["question"])
+        if key in seen or _part(key) != part or not _sound(dataset, entry):
+            since_new += 1
+            if since_new > 1000 + 10 * quota:
+                break
+            continue
+        seen.add(key)
+        found, since_new = found + 1, 0
+        yield _row(name, topic, dataset, key, entry)
+    problem = f"topic {topic} of mix {name} has only {found} distinct prompts in part {part}, {quota} wanted"
+    raise InputError("n", f"{quota} per topic", problem, f"ask for at most {found} per topic")
+
+
+def _entries(dataset: str, config: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    import reasoning_gym
+
+    # Entry i of a generator depends on seed + i alone, so the virtual size only has to be large enough.
+    generator = reasoning_gym.create_dataset(dataset, seed=seed, size=10_000_000, **config)
+    index = 0
+    while True:
+        yield generator[index]
+        index += 1
+
+
+def _sound(dataset: str, entry: dict[str, Any]) -> bool:
+    # Slips of reasoning-gym 0.1.25: an interval that ends at midnight wraps to a negative duration, and a
+    # "convex" polygon can be left with a last angle of 180 degrees or more.
+    if dataset == "time_intervals":
+        return not entry["answer"].startswith("-")
+    return dataset != "simple_geometry" or 0 < entry["metadata"]["missing_angle_raw"] < 180
+
+
+def _row(name: str, topic: str, dataset: str, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+    metadata = entry["metadata"]
+    return {
+        "id": f"{name}-{topic}-{key}",
+        "prompt": entry["question"].strip(),
+        "answer": entry["answer"],
+        "source": f"reasoning-gym:{name}",
+        "topic": topic,
+        "solution": metadata.get("answer_cot"),
+        "scorer": f"reasoning-gym:{dataset}",
+        "metadata": json.dumps(_lasting(metadata), ensure_ascii=False, sort_keys=True, default=str),
+    }
+
+
+def _lasting(metadata: dict[str, Any]) -> dict[str, Any]:
+    # Some generators store today's date, their place in the draw or long tables; no scorer reads those.
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key not in _SEED_KEYS and not (isinstance(value, str) and _DATE.search(value))
+    }
+
+
+def _prompt_hash(prompt: str) -> str:
+    return hashlib.sha256(normalise(prompt).encode()).hexdigest()[:8]
+
+
+def _part(key: str) -> str:
+    place = int(key, 16) / 16**8
+    return next(name for name, end in PARTS.items() if place < end)
+
+
+def _seed(*parts: object) -> int:
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16)

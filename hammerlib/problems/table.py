@@ -1,0 +1,227 @@
+"""The problem table: where it comes from, what it must hold, and the hash that names it.
+
+A table is a :class:`datasets.Dataset` with the string columns ``id, prompt, answer, source, topic`` and,
+where a source knows them, ``difficulty`` (float), ``solution`` (str), ``scorer`` (str) and ``metadata``
+(JSON text).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+COLUMNS = ("id", "prompt", "answer", "source", "topic")
+OPTIONAL_COLUMNS = ("difficulty", "solution", "scorer", "metadata")
+
+Loader = Callable[..., "Dataset"]
+_LOADERS: dict[str, Loader] = {}
+
+
+def register_source(prefix: str, loader: Loader) -> None:
+    """Make ``load_problems("<prefix>:<name>")`` call `loader`.
+
+    Parameters
+    ----------
+    prefix : str
+        Text before the first colon of a source.
+    loader : callable
+        ``loader(name, split=..., n=..., seed=..., columns=...) -> Dataset`` in the layout of this module.
+
+    Examples
+    --------
+    >>> def two(name, *, split, n, seed, columns):
+    ...     return make_table([{"id": f"{name}-{i}", "prompt": f"1+{i}?", "answer": str(1 + i),
+    ...                         "source": name, "topic": "sums"} for i in range(2)])
+    >>> register_source("demo", two)
+    >>> load_problems("demo:tiny")["answer"][:]
+    ['1', '2']
+    """
+    _LOADERS[prefix] = loader
+
+
+def load_problems(
+    source: str,
+    *,
+    split: str | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    columns: dict[str, str] | None = None,
+    dedupe: bool = False,
+) -> Dataset:
+    """Load a problem table and check it.
+
+    Parameters
+    ----------
+    source : str
+        ``"reasoning-gym:<mix>"`` (mixes ``math`` and ``nano``), ``"file:<path>"`` (jsonl, json, parquet,
+        csv), ``"hub:<repo>[/<config>][@<revision>]"``, or a prefix given to :func:`register_source`.
+    split : str, optional
+        reasoning-gym: ``supervised``, ``rl`` (default) or ``heldout``, disjoint whatever the seed; hub: the
+        repository's split (default ``train``); a file has none.
+    n : int, optional
+        Number of problems, at least 1. reasoning-gym: spread evenly over topics (default 1000). Files and
+        hub: a random subset drawn with `seed`, in file order (default: all rows).
+    seed : int
+        Chooses the problems and, for reasoning-gym, their order.
+    columns : dict, optional
+        For unknown file layouts, table column to file column, e.g.
+        ``{"prompt": "task", "answer": "key"}``; nested fields with dots (``"meta.gold"``).
+    dedupe : bool
+        Drop later copies of the same normalised text (see :func:`hammerlib.problems.deduplicate`, which
+        also reports them).
+
+    Returns
+    -------
+    datasets.Dataset
+        Columns ``id, prompt, answer, source, topic`` (str) and optional ``difficulty`` (float), ``solution``,
+        ``scorer``, ``metadata`` (str). Ids are unique and stable.
+
+    Raises
+    ------
+    InputError
+        Unknown source, mix, split or layout; missing, unreadable or empty file; hub out of reach; a row
+        without text or answer; duplicate ids; more problems asked for than there are.
+
+    Examples
+    --------
+    >>> table = load_problems("reasoning-gym:math", n=20, seed=1)
+    >>> len(table), len(set(table["topic"])) >= 14
+    (20, True)
+    """
+    prefix, colon, name = source.partition(":")
+    if not colon or prefix not in _LOADERS:
+        known = ", ".join(f"{p}:..." for p in sorted(_LOADERS))
+        raise InputError("problems", source, "unknown source", f"use one of {known}")
+    if n is not None and n < 1:
+        raise InputError("n", n, "must be at least 1", "leave it out for the default")
+    table = _LOADERS[prefix](name, split=split, n=n, seed=seed, columns=columns)
+    check_problems(table)
+    if dedupe:
+        from hammerlib.problems.hygiene import deduplicate
+
+        table, _ = deduplicate(table)
+    return table
+
+
+def make_table(rows: Iterable[dict[str, Any]]) -> Dataset:
+    """Build a problem table from row dictionaries.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        Each with the five required columns; an optional column is kept when any row has a value for it.
+
+    Returns
+    -------
+    datasets.Dataset
+        Typed columns in fixed order.
+
+    Examples
+    --------
+    >>> row = {"id": "a-0", "prompt": "1+1?", "answer": "2", "source": "a", "topic": "sums"}
+    >>> make_table([row]).column_names
+    ['id', 'prompt', 'answer', 'source', 'topic']
+    """
+    from datasets import Dataset, Features, Value
+
+    rows = list(rows)
+    names = [*COLUMNS, *(c for c in OPTIONAL_COLUMNS if any(row.get(c) is not None for row in rows))]
+    kinds = {name: Value("float64" if name == "difficulty" else "string") for name in names}
+    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in names}, Features(kinds))
+
+
+def subset(table: Dataset, n: int | None, seed: int) -> Dataset:
+    """Return `n` rows drawn without replacement by `seed`, in table order; all rows for ``n=None``.
+
+    Raises
+    ------
+    InputError
+        `n` exceeds the number of rows.
+
+    Examples
+    --------
+    >>> rows = [{"id": str(i), "prompt": "p", "answer": "a", "source": "s", "topic": "t"} for i in range(9)]
+    >>> len(subset(make_table(rows), 4, seed=0))
+    4
+    """
+    if n is None:
+        return table
+    if n > len(table):
+        raise InputError(
+            "n", n, f"the source has only {len(table)} problems", f"ask for at most {len(table)}"
+        )
+    import numpy as np
+
+    return table.select(np.sort(np.random.default_rng(seed).choice(len(table), size=n, replace=False)))
+
+
+def check_problems(table: Dataset) -> None:
+    """Refuse a table that cannot be trained on or evaluated.
+
+    Raises
+    ------
+    InputError
+        A required column is missing, the table is empty, a row has no text or no answer, or two rows share
+        an id; the first offender is named.
+
+    Examples
+    --------
+    >>> check_problems(load_problems("reasoning-gym:math", n=14))
+    """
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(
+            "columns", table.column_names, f"the table lacks {missing}", "build it with load_problems"
+        )
+    if len(table) == 0:
+        raise InputError("problems", "0 rows", "the set is empty", "give a source with at least one problem")
+    ids = table["id"][:]
+    for name in ("prompt", "answer"):
+        for index, value in enumerate(table[name][:]):
+            if value is None or not value.strip():
+                raise InputError(
+                    name, value, f"row {index} (id {ids[index]}) has no {name}", "fill or drop the row"
+                )
+    (first, count), *_ = Counter(ids).most_common(1)
+    if count > 1:
+        raise InputError("id", first, f"{count} rows share this id", "make ids unique")
+
+
+def fingerprint(table: Dataset) -> str:
+    """Return the sha256 of the rows ``(id, prompt, answer)`` in order; metadata does not enter.
+
+    Examples
+    --------
+    >>> table = load_problems("reasoning-gym:math", n=14)
+    >>> len(fingerprint(table)), fingerprint(table) == fingerprint(table.select(range(13)))
+    (64, False)
+    """
+    digest = hashlib.sha256()
+    for row in _named_rows(table):
+        digest.update(row)
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def item_hashes(table: Dataset) -> list[str]:
+    """Return per row the first 16 hex digits of the sha256 of ``(id, prompt, answer)``.
+
+    Examples
+    --------
+    >>> [len(h) for h in item_hashes(load_problems("reasoning-gym:math", n=2))]
+    [16, 16]
+    """
+    return [hashlib.sha256(row).hexdigest()[:16] for row in _named_rows(table)]
+
+
+def _named_rows(table: Dataset) -> Iterable[bytes]:
+    for row in zip(table["id"][:], table["prompt"][:], table["answer"][:], strict=True):
+        yield json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
