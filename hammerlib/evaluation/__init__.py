@@ -1,0 +1,1 @@
+"""Evaluation: samples, pass@k and majority@k with intervals, one record per run."""

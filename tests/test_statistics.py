@@ -1,0 +1,83 @@
+"""Intervals: deterministic, honest about coverage, closed to bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation.statistics import Interval, bootstrap_interval, interquartile_mean, paired_bootstrap
+
+
+def test_equal_seeds_give_equal_intervals_and_touch_no_global_state():
+    values = np.random.default_rng(0).random(200)
+    np.random.seed(1)  # noqa: NPY002 - the legacy global state is what must stay untouched
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
+    assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def test_the_interval_meets_the_normal_one_for_many_problems():
+    values = np.random.default_rng(0).normal(2.0, 3.0, 4000)
+    value, low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert value == pytest.approx(values.mean())
+    assert (low, high) == (pytest.approx(value - half, abs=0.1 * half), pytest.approx(value + half, abs=0.1 * half))
+
+
+def test_memory_blocks_do_not_depend_on_how_many_problems_there_are(monkeypatch):
+    values = np.random.default_rng(0).random(500)
+    whole = bootstrap_interval(values, resamples=300)
+    monkeypatch.setattr("hammerlib.evaluation.statistics.DRAWS_AT_ONCE", 7 * len(values))
+    assert bootstrap_interval(values, resamples=300) == whole
+
+
+@pytest.mark.parametrize(("n", "alpha", "beta"), [(128, 1.0, 1.0), (256, 0.5, 0.5), (500, 2.0, 1.0)])
+def test_nominal_95_percent_covers_the_truth(n, alpha, beta):
+    """Two levels as in an evaluation: a solve rate per problem, 8 samples each; truth is the mean rate."""
+    generator = np.random.default_rng(n)
+    hits = 0
+    for trial in range(400):
+        rates = generator.beta(alpha, beta, n)
+        _, low, high = bootstrap_interval(generator.binomial(8, rates) / 8, resamples=400, seed=trial)
+        hits += low <= alpha / (alpha + beta) <= high
+    assert 0.915 <= hits / 400 <= 0.98, "3 standard errors of 400 trials around .94 (400 resamples cost about a point)"
+
+
+def test_pairing_removes_what_two_runs_share():
+    generator = np.random.default_rng(0)
+    difficulty = generator.random(300)
+    a, b = difficulty, difficulty + generator.normal(0.05, 0.05, 300)
+    paired = paired_bootstrap(a, b)
+    assert paired.value == pytest.approx((b - a).mean())
+    assert paired.low > 0, "the paired interval sees the gain"
+    assert bootstrap_interval(a).high > bootstrap_interval(b).low, "two separate intervals do not"
+
+
+def test_paired_bootstrap_changes_sign_with_its_arguments():
+    a, b = np.random.default_rng(0).random((2, 100))
+    forth, back = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    assert forth == pytest.approx(Interval(-back.value, -back.high, -back.low))
+
+
+def test_interquartile_mean_meets_the_values_of_rliable():
+    assert interquartile_mean([[1, 2], [2, 2], [1, 1], [2, 1]]) == 1.5
+    assert interquartile_mean([[1, 1], [2, 2], [3, 3]]) == 2.0
+    assert interquartile_mean([0, 0, 1, 2, 3, 1000, 4, 5]) == 2.5, "outliers do not count"
+    assert interquartile_mean([7.0]) == 7.0
+
+
+@pytest.mark.parametrize(("call", "field"), [
+    (lambda: bootstrap_interval([]), "values"),
+    (lambda: bootstrap_interval([0.5]), "values"),
+    (lambda: bootstrap_interval([0.5, float("nan")]), "values"),
+    (lambda: bootstrap_interval([[0.5, 0.1]]), "values"),
+    (lambda: bootstrap_interval([0.5, 0.1], level=1.0), "level"),
+    (lambda: bootstrap_interval([0.5, 0.1], resamples=10), "resamples"),
+    (lambda: paired_bootstrap([0.5, 0.1], [0.5, 0.1, 0.2]), "b"),
+    (lambda: interquartile_mean([]), "values"),
+])
+def test_bad_input_is_one_clear_error(call, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        call()
