@@ -10,6 +10,8 @@ import numpy as np
 
 from hammerlib.errors import InputError
 
+MORE_SAMPLES = "draw more samples or ask for a smaller k"
+
 
 def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
     """Return the probability that k of n samples, drawn without replacement, hold a correct one.
@@ -42,14 +44,14 @@ def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.nd
     --------
     >>> round(pass_at_k(10, 3, 5), 8)
     0.91666667
-    >>> pass_at_k(4, np.array([0, 1, 4]), 2)
-    array([0. , 0.5, 1. ])
+    >>> pass_at_k(4, np.array([0, 1, 4]), 2).round(6).tolist()
+    [0.0, 0.5, 1.0]
     """
     if k < 1:
         raise InputError("k", k, "must be at least 1", "ask for pass@1 or more")
     counts, hits = np.broadcast_arrays(np.asarray(n), np.asarray(c))
     if counts.size and counts.min() < k:
-        raise InputError("n", int(counts.min()), f"fewer samples than k={k}", "draw more samples or ask for a smaller k")
+        raise InputError("n", int(counts.min()), f"fewer samples than k={k}", MORE_SAMPLES)
     if counts.size and (hits.min() < 0 or (hits > counts).any()):
         raise InputError("c", hits.tolist(), "correct samples outside [0, n]", "count each sample once")
     pairs, where = np.unique(np.stack([counts.ravel(), hits.ravel()]), axis=1, return_inverse=True)
@@ -110,13 +112,14 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     """
     n = len(answers)
     if not 1 <= k <= n:
-        raise InputError("k", k, f"must lie between 1 and the {n} samples", "draw more samples or ask for a smaller k")
+        raise InputError("k", k, f"must lie between 1 and the {n} samples", MORE_SAMPLES)
     counts = Counter(answer for answer in answers if answer is not None)
     right = counts.pop(gold, 0)
     silent = n - right - sum(counts.values())
     chosen = _Draws(n, k)
     rest = sorted(counts.values())
-    won = sum(_ways(votes, rest, silent, chosen) * chosen.of(right)[votes] for votes in range(1, min(right, k) + 1))
+    mine = chosen.of(right)
+    won = sum(mine[votes] * _ways(votes, rest, silent, chosen) for votes in range(1, min(right, k) + 1))
     return float(min(max(won / chosen.total(), 0.0), 1.0))
 
 

@@ -31,7 +31,8 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000,
+                       seed: int = 0) -> Interval:
     """Return the mean with its percentile bootstrap interval over problems.
 
     Problems are resampled with replacement, each with all its samples: `values` holds one number a problem.
@@ -106,12 +107,12 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resampl
 
     Examples
     --------
-    >>> paired_bootstrap([0.0, 0.5, 0.2], [0.5, 1.0, 0.7])
+    >>> paired_bootstrap([0.0, 0.5, 0.25], [0.5, 1.0, 0.75])
     Interval(value=0.5, low=0.5, high=0.5)
     """
     first, second = _checked("a", a), _checked("b", b)
     if len(first) != len(second):
-        raise InputError("b", len(second), f"as many values as a are needed ({len(first)})", "join both by problem id")
+        raise InputError("b", len(second), f"needs as many values as a ({len(first)})", "join both by problem id")
     return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
 
 
@@ -150,7 +151,9 @@ def interquartile_mean(values: ArrayLike) -> float:
 def _checked(field: str, values: ArrayLike, least: int = 2) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < least:
-        raise InputError(field, list(array.shape), f"needs one number a problem, {least} or more", "evaluate more problems")
-    if not np.isfinite(array).all():
-        raise InputError(field, int((~np.isfinite(array)).sum()), "values that are not finite", "drop or repair those problems")
+        problem = f"needs one number a problem, {least} or more"
+        raise InputError(field, list(array.shape), problem, "evaluate more problems")
+    lost = int((~np.isfinite(array)).sum())
+    if lost:
+        raise InputError(field, lost, "values that are not finite", "drop or repair those problems")
     return array
