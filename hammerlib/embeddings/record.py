@@ -1,0 +1,110 @@
+"""The Embeddings record: vectors with the names, the key and the origin that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.storage import atomic_path
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(eq=False)
+class Embeddings:
+    """One vector per text, with what is needed to know where it came from.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32 array
+        Not normalised.
+    ids : list of n str
+    key : str
+        Hash of texts, tokens, backbone weights, revision and options: equal keys mean equal vectors.
+    info : dict
+        Backbone, revision, weights hash, layer (counted from 0), pooling, template, dtype, n, d.
+    item_hashes : list of n str or None
+        One hash per problem when made from a problem table (`problems.item_hashes`).
+
+    Examples
+    --------
+    >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).vectors.shape
+    (2, 2)
+    """
+
+    vectors: np.ndarray
+    ids: list[str]
+    key: str
+    info: dict[str, Any]
+    item_hashes: list[str] | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write vectors and record to one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> target = tempfile.mkdtemp() + "/e.safetensors"
+        >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).save(target)
+        >>> Embeddings.load(target).ids
+        ['a', 'b']
+        """
+        from safetensors.numpy import save_file
+
+        vectors = np.ascontiguousarray(self.vectors)
+        told = {"ids": self.ids, "key": self.key, "info": self.info, "item_hashes": self.item_hashes}
+        told |= {"schema_version": SCHEMA_VERSION, "sha256": _digest(vectors)}
+        with atomic_path(path) as part:
+            save_file({"vectors": vectors}, part, metadata={"hammerlib": json.dumps(told)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Embeddings:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        InputError
+            Missing or damaged file, another schema version, or vectors that do not match their checksum.
+
+        Examples
+        --------
+        >>> try:
+        ...     Embeddings.load("nowhere.safetensors")
+        ... except InputError as error:
+        ...     print(error.field)
+        embeddings
+        """
+        from safetensors import SafetensorError, safe_open
+
+        remedy = "embed the problems again"
+        try:
+            with safe_open(os.fspath(path), framework="numpy") as stream:
+                vectors, told = (
+                    stream.get_tensor("vectors"),
+                    json.loads((stream.metadata() or {})["hammerlib"]),
+                )
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise InputError("embeddings", str(path), f"cannot be read ({error})", remedy) from None
+        if told.pop("schema_version", None) != SCHEMA_VERSION:
+            raise InputError("embeddings", str(path), f"are not of schema version {SCHEMA_VERSION}", remedy)
+        if told.pop("sha256", None) != _digest(vectors) or len(told["ids"]) != len(vectors):
+            raise InputError("embeddings", str(path), "are damaged (checksum mismatch)", remedy)
+        return cls(vectors, **told)
+
+
+def _digest(vectors: np.ndarray) -> str:
+    return hashlib.sha256(str((vectors.dtype, vectors.shape)).encode() + vectors.tobytes()).hexdigest()

@@ -1,0 +1,181 @@
+"""order_by: from vectors and problems to an Order record."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.embeddings import Embeddings
+from hammerlib.errors import InputError
+from hammerlib.ordering.record import Order
+from hammerlib.ordering.strategies import Task, check_names, permute
+from hammerlib.similarity import Array, centred_rows, edge_cosines, host, mean_cosine, unit_rows
+from hammerlib.storage import content_hash
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def order_by(
+    strategy: str,
+    embeddings: Embeddings | Array | None,
+    *,
+    problems: datasets.Dataset | None = None,
+    seed: int = 0,
+    centre: str = "none",
+    **options: Any,
+) -> Order:
+    """Put the problems into the order that a strategy names.
+
+    Parameters
+    ----------
+    strategy : str
+        ``hammer`` (the paper's least-similar greedy; options `start`, `eta`, `eta_mode` of
+        :func:`~hammerlib.ordering.path.greedy_path`), ``similar`` (most similar next; `start`),
+        ``farthest-first`` (k-centre; `start`), ``random``, ``dataset`` (as given), ``easy-to-hard`` and
+        ``hard-to-easy`` (column `difficulty`, or `pass_rate`: n numbers, high is easy; equals by seed),
+        ``topic-cycle`` (round-robin over column `topic`, shuffled inside by seed), ``reversed`` (option `of`:
+        an Order or a strategy name, default ``hammer``, which gets the other options).
+    embeddings : Embeddings, (n, d) array or tensor, or None
+        None only for strategies that do not look at vectors; the order then has no cost.
+    problems : datasets.Dataset, optional
+        Table whose row i is item i; ties the order to these problems (`Order.verify`).
+    seed : int
+        For everything random.
+    centre : {"none", "argmin", "renormalise"}
+        ``argmin`` subtracts the mean inside greedy's choice only (hammer, similar); ``renormalise`` subtracts
+        it from the vectors and scales them to length one again, and the cost is then that of these vectors.
+    **options
+        Options of the strategy.
+
+    Returns
+    -------
+    Order
+
+    Raises
+    ------
+    InputError
+        Unknown strategy, option or centre; zero or NaN vectors (rows named); missing vectors, problems or
+        column; vectors and problems of different items.
+
+    Examples
+    --------
+    >>> order = order_by("hammer", [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], start="first")
+    >>> order.permutation.tolist(), round(order.cost, 2), round(order.random_cost, 2)
+    ([0, 2, 1], 0.3, 0.47)
+    """
+    check_names(strategy, centre)
+    embeddings = embeddings if embeddings is None or isinstance(embeddings, Embeddings) else _wrap(embeddings)
+    units = None if embeddings is None else used_vectors(embeddings, centre)
+    n = _count(strategy, embeddings, problems, options)
+    task = Task(n, units, problems, seed, centre)
+    permutation = np.asarray(permute(strategy, task, options), dtype=np.int64)
+    measured = units is not None and n > 1
+    return Order(
+        permutation=permutation,
+        strategy=strategy,
+        cost=float(edge_cosines(units, permutation).mean()) if measured else None,
+        random_cost=mean_cosine(units) if measured else None,
+        provenance=_provenance(strategy, task, embeddings, options),
+        item_hashes=_hashes(embeddings, problems),
+    )
+
+
+def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
+    """Return the unit rows whose cosines an order is made of and paid in.
+
+    Parameters
+    ----------
+    embeddings : Embeddings or (n, d) array or tensor
+    centre : {"none", "argmin", "renormalise"}
+        Only ``renormalise`` changes the vectors (for n < 2 there is no mean to speak of).
+
+    Returns
+    -------
+    (n, d) array or tensor
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, or rows that equal the mean under ``renormalise``; named by id.
+
+    Examples
+    --------
+    >>> used_vectors([[2.0, 0.0], [0.0, 2.0]]).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    known = isinstance(embeddings, Embeddings)
+    ids = embeddings.ids if known else None
+    units = unit_rows(embeddings.vectors if known else embeddings, ids, "embeddings")
+    return centred_rows(units, ids) if centre == "renormalise" and len(units) > 1 else units
+
+
+def _wrap(vectors: Array) -> Embeddings:
+    """Return bare vectors as Embeddings whose key is their content."""
+    shown = host(vectors)
+    return Embeddings(
+        vectors, [f"row {row}" for row in range(len(shown))], "array:" + content_hash(shown), {}
+    )
+
+
+def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options: dict[str, Any]) -> int:
+    """Return n after checking that vectors and problems are of the same items."""
+    if embeddings is None and problems is None:
+        if isinstance(options.get("of"), Order):
+            return len(options["of"])
+        raise InputError(
+            "embeddings", None, f"leave {strategy!r} nothing to order", "pass embeddings or problems"
+        )
+    if embeddings is None or problems is None:
+        return len(problems) if embeddings is None else len(embeddings.vectors)
+    if len(problems) != len(embeddings.vectors):
+        found = f"do not fit {len(problems)} problems"
+        raise InputError("embeddings", len(embeddings.vectors), found, "embed these problems")
+    hashes = _hashes(None, problems)
+    if embeddings.item_hashes is not None and embeddings.item_hashes != hashes:
+        raise InputError(
+            "embeddings", embeddings.key[:12], "were made for other problems", "embed these problems"
+        )
+    return len(problems)
+
+
+def _hashes(embeddings: Embeddings | None, problems: Any) -> list[str] | None:
+    """Return one hash per problem, from the table or from what the embeddings remember of it."""
+    if problems is None:
+        return None if embeddings is None else embeddings.item_hashes
+    from hammerlib.problems import item_hashes  # here, because arrays can be ordered without `datasets`
+
+    return item_hashes(problems)
+
+
+def _provenance(
+    strategy: str, task: Task, made_of: Embeddings | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return where the order came from; arrays and orders among the options by their hash."""
+    told = {name: _told(value) for name, value in sorted(options.items())}
+    info = {} if made_of is None else made_of.info
+    return {
+        "strategy": strategy,
+        "seed": task.seed,
+        "options": told,
+        "centre": task.centre,
+        "embeddings": None if made_of is None else made_of.key,
+        **{name: info.get(name) for name in ("backbone", "layer", "pooling", "template")},
+        "n": task.n,
+        "hammerlib": _version(),
+    }
+
+
+def _version() -> str:
+    try:
+        return version("hammerlib")
+    except PackageNotFoundError:  # a checkout on the path
+        return "not installed"
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Order):
+        return {"strategy": value.strategy, "hash": value.hash}
+    return value if isinstance(value, str | int | float) else "array:" + content_hash(host(value))

@@ -1,0 +1,230 @@
+"""Construction of orders one item after the other, in memory that grows with n, not n squared.
+
+The unvisited rows lie packed at the front of one buffer; a visited row is overwritten by the last one.
+A step is one matrix-vector product over what is left: n^2 d / 2 multiplications in all, O(n d) memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hammerlib.errors import InputError
+from hammerlib.similarity import Array, host, namespace
+from hammerlib.storage import progress_off
+
+ETA_MODES = ("epsilon", "pool", "subsample")
+STARTS = ("least-similar", "first", "random")
+TIE_ROUNDINGS = 8  # products closer than this many rounding errors count as equal: the lower index wins
+
+
+class Unvisited:
+    """The rows that an order has not taken yet, packed so that products touch nothing else.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one; copied once.
+
+    Examples
+    --------
+    >>> left = Unvisited(np.eye(3)); left.take(0); left.index.tolist()
+    [2, 1]
+    """
+
+    def __init__(self, units: Array) -> None:
+        xp = namespace(units)
+        self._rows = units.clone() if xp is not np else np.array(units, order="C")
+        self._index = np.arange(len(units))
+        self._place = np.arange(len(units))
+        self._left = len(units)
+        self.tie = TIE_ROUNDINGS * float(xp.finfo(units.dtype).eps)
+
+    @property
+    def index(self) -> np.ndarray:
+        """Item numbers of the packed rows, in the order that :meth:`products` answers."""
+        return self._index[: self._left]
+
+    def products(self, query: Array) -> np.ndarray:
+        """Return the product of every packed row with `query`, shape (number left,)."""
+        return host(self._rows[: self._left] @ query)
+
+    def take(self, item: int) -> None:
+        """Remove `item` and move the last row into its place."""
+        place, last = self._place[item], self._left - 1
+        self._rows[place] = self._rows[last]
+        self._index[place] = self._index[last]
+        self._place[self._index[place]] = place
+        self._left = last
+
+    def lowest(self, costs: np.ndarray) -> int:
+        """Return the item of the smallest cost; among costs equal to rounding the lowest number."""
+        return int(self.index[costs <= costs.min() + self.tie].min())
+
+
+def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
+    """Return the first item of an order (the paper does not name one; `hammer.md` section 2.2).
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor, n >= 1
+    start : {"least-similar", "first", "random"}
+        Smallest total similarity to all others, item 0, or any item by seed.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    InputError
+        Unknown `start`.
+
+    Examples
+    --------
+    >>> start_item(np.eye(2), "first", np.random.default_rng(0))
+    0
+    """
+    if start not in STARTS:
+        raise InputError("start", start, "is not known", f"use one of {', '.join(STARTS)}")
+    if start == "first":
+        return 0
+    if start == "random":
+        return int(rng.integers(len(units)))
+    left = Unvisited(units)
+    return left.lowest(left.products(units.mean(axis=0)))
+
+
+def check_eta(eta: float, eta_mode: str) -> None:
+    """Refuse an eta that its reading cannot use.
+
+    Raises
+    ------
+    InputError
+        Unknown reading, a probability outside [0, 1], a negative number, or a count that is not whole.
+
+    Examples
+    --------
+    >>> check_eta(0.1, "epsilon")
+    """
+    if eta_mode not in ETA_MODES:
+        raise InputError("eta_mode", eta_mode, "is not known", f"use one of {', '.join(ETA_MODES)}")
+    if not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
+        raise InputError("eta", eta, f"cannot be used in mode {eta_mode}", "use a number from 0 to 1")
+    if eta_mode != "epsilon" and eta > 1 and eta != int(eta):
+        raise InputError("eta", eta, "is above 1 and not a whole count", "use a fraction or a whole number")
+
+
+def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: np.random.Generator) -> int:
+    """Return the next item under one of the three readings of eta (`hammer.md` section 2.2)."""
+    if eta == 0:
+        return left.lowest(costs)
+    if eta_mode == "epsilon":
+        return int(rng.choice(left.index)) if rng.random() < eta else left.lowest(costs)
+    size = min(len(costs), int(eta) if eta >= 1 else math.ceil(eta * len(costs)))
+    if eta_mode == "pool":
+        pool = left.index[np.argpartition(costs, size - 1)[:size]]
+        return int(np.sort(pool)[rng.integers(size)])
+    looked_at = np.full(len(costs), np.inf)
+    sample = rng.choice(len(costs), size=size, replace=False)
+    looked_at[sample] = costs[sample]
+    return left.lowest(looked_at)
+
+
+def greedy_path(
+    units: Array,
+    *,
+    start: str = "least-similar",
+    largest: bool = False,
+    shift: Array | None = None,
+    eta: float = 0.0,
+    eta_mode: str = "epsilon",
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the order in which each item is followed by the least similar one that is left.
+
+    Source: HAMMER section 1.2 ("eta-greedy"); start, ties and the meaning of eta are our readings.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one, n >= 1.
+    start : {"least-similar", "first", "random"}
+    largest : bool
+        Take the most similar item instead (the paper's ablation).
+    shift : (d,) array, optional
+        Subtracted from the rows inside the choice only (``centre="argmin"``).
+    eta : float
+        0 is the plain greedy. Mode "epsilon": probability of a random step. Mode "pool": choose at random
+        among the eta least similar. Mode "subsample": look at eta random candidates only. In the last two,
+        eta below 1 is a fraction of what is left and from 1 upwards a count.
+    eta_mode : {"epsilon", "pool", "subsample"}
+    seed : int
+
+    Returns
+    -------
+    (n,) int64 array
+
+    Raises
+    ------
+    InputError
+        Unknown `start` or `eta_mode`, or an eta outside its range.
+
+    Examples
+    --------
+    >>> greedy_path(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
+    [0, 2, 1]
+    """
+    check_eta(eta, eta_mode)
+    rng = np.random.default_rng(seed)
+    sign = -1.0 if largest else 1.0
+    left = Unvisited(units)
+    permutation = np.empty(len(units), dtype=np.int64)
+    item = start_item(units, start, rng)
+    for step in tqdm(range(len(units)), "ordering", unit="item", delay=3, disable=progress_off()):
+        permutation[step] = item
+        left.take(item)
+        if len(left.index):
+            # (x_j - m).(x_i - m) = x_j.(x_i - m) - a constant, so only the query needs the shift
+            query = units[item] if shift is None else units[item] - shift
+            item = _choose(left, sign * left.products(query), eta, eta_mode, rng)
+    return permutation
+
+
+def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0) -> np.ndarray:
+    """Return the order in which each item is the one farthest from all before it (k-centre greedy).
+
+    Source: Gonzalez 1985, a 2-approximation of the smallest coverage radius for every prefix.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one, n >= 1.
+    start : {"least-similar", "first", "random"}
+    seed : int
+
+    Returns
+    -------
+    (n,) int64 array
+
+    Raises
+    ------
+    InputError
+        Unknown `start`.
+
+    Examples
+    --------
+    >>> farthest_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
+    [0, 2, 1]
+    """
+    rng = np.random.default_rng(seed)
+    left = Unvisited(units)
+    permutation = np.empty(len(units), dtype=np.int64)
+    nearest = np.full(len(units), -np.inf)  # by item: largest cosine to anything taken so far
+    item = start_item(units, start, rng)
+    for step in tqdm(range(len(units)), "ordering", unit="item", delay=3, disable=progress_off()):
+        permutation[step] = item
+        left.take(item)
+        if len(left.index):
+            nearest[left.index] = np.maximum(nearest[left.index], left.products(units[item]))
+            item = left.lowest(nearest[left.index])
+    return permutation

@@ -1,0 +1,228 @@
+"""The Order: a permutation with its cost, where it came from, and the problems it belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.storage import content_hash, write_json
+
+if TYPE_CHECKING:
+    import datasets
+
+SCHEMA_VERSION = 1
+REMAKE = "make the order again with order_by"
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The sequence in which problems are trained, as a record that the next stage can check.
+
+    Parameters
+    ----------
+    permutation : (n,) int64 array
+        Position t trains problem ``permutation[t]``.
+    strategy : str
+        Name under which `order_by` made it.
+    cost : float or None
+        Mean cosine per edge of the vectors used, in [-1, 1]; None without vectors or for n < 2.
+    random_cost : float or None
+        What a random order of the same vectors costs on average (closed form).
+    lower_bound : float or None
+        Certified bound that no order can beat; None where the strategy proves none.
+    gap : float or None
+        ``(cost - lower_bound) / (random_cost - lower_bound)``; None without a bound.
+    provenance : dict
+        Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, library version.
+    item_hashes : list of n str or None
+        One hash per problem of the table that was ordered, in table order; None if no table was given.
+
+    Raises
+    ------
+    InputError
+        `permutation` does not name every item once, or `item_hashes` has another length.
+
+    Examples
+    --------
+    >>> Order(np.array([1, 0]), "dataset").hash == Order(np.array([1, 0]), "dataset").hash
+    True
+    """
+
+    permutation: np.ndarray
+    strategy: str
+    cost: float | None = None
+    random_cost: float | None = None
+    lower_bound: float | None = None
+    gap: float | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    item_hashes: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.permutation)
+        whole = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
+        if not whole or not np.array_equal(np.sort(given), np.arange(given.size)):
+            raise InputError("permutation", given.tolist(), "does not name every item exactly once", REMAKE)
+        if self.item_hashes is not None and len(self.item_hashes) != len(given):
+            raise InputError("item_hashes", len(self.item_hashes), f"are not {len(given)} hashes", REMAKE)
+        frozen = given.astype(np.int64)
+        frozen.setflags(write=False)
+        object.__setattr__(self, "permutation", frozen)
+
+    def __len__(self) -> int:
+        return len(self.permutation)
+
+    @property
+    def hash(self) -> str:
+        """Return the sha256 of everything in the record."""
+        return content_hash(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "strategy": self.strategy,
+            "cost": self.cost,
+            "random_cost": self.random_cost,
+            "lower_bound": self.lower_bound,
+            "gap": self.gap,
+            "provenance": self.provenance,
+            "permutation": self.permutation.tolist(),
+            "item_hashes": self.item_hashes,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the record as JSON, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Usually ``order.json``.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "order.json"
+        >>> Order(np.array([1, 0]), "dataset").save(target)
+        >>> Order.load(target).permutation.tolist()
+        [1, 0]
+        """
+        write_json(path, {**self._content(), "hash": self.hash})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Order:
+        """Read a record and refuse it if anything in it was changed.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        InputError
+            No readable JSON, another schema version, not a permutation, or a hash that does not match.
+
+        Examples
+        --------
+        >>> try:
+        ...     Order.load("nowhere.json")
+        ... except InputError as error:
+        ...     print(error.field)
+        order
+        """
+        content = _read(path)
+        stored = content.pop("hash", None)
+        if content.get("schema_version") != SCHEMA_VERSION:
+            raise InputError("order", str(path), f"is no order of schema version {SCHEMA_VERSION}", REMAKE)
+        if content_hash(content) != stored:
+            raise InputError("order", str(path), "was changed after it was written (hash mismatch)", REMAKE)
+        del content["schema_version"]
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise InputError("order", str(path), f"has fields missing or unknown ({error})", REMAKE) from None
+
+    def verify(self, problems: datasets.Dataset) -> None:
+        """Refuse problems that this order was not made for.
+
+        Parameters
+        ----------
+        problems : datasets.Dataset
+            Problem table with `id`, `prompt` and `answer`.
+
+        Raises
+        ------
+        InputError
+            The order names no problems, or its problems differ in number, content or row order.
+
+        Examples
+        --------
+        >>> try:
+        ...     Order(np.array([0]), "dataset").verify(None)
+        ... except InputError as error:
+        ...     print(error.field)
+        order
+        """
+        from hammerlib.problems import item_hashes  # here, because arrays can be ordered without `datasets`
+
+        if self.item_hashes is None:
+            remedy = "pass problems= to order_by when making it"
+            raise InputError("order", self.strategy, "does not say which problems it was made for", remedy)
+        if len(problems) != len(self):
+            raise InputError("order", len(self), f"was made for another number than {len(problems)}", REMAKE)
+        found = item_hashes(problems)
+        other = [
+            row
+            for row, (ours, theirs) in enumerate(zip(self.item_hashes, found, strict=True))
+            if ours != theirs
+        ]
+        if other:
+            named = str(problems[other[0]]["id"])
+            moved = (
+                "the same problems in another row order" if set(found) == set(self.item_hashes) else "others"
+            )
+            problem = f"was made for {moved}: {len(other)} of {len(self)} rows differ, first id {named!r}"
+            raise InputError("order", self.strategy, problem, REMAKE)
+
+    def apply(self, problems: datasets.Dataset) -> datasets.Dataset:
+        """Return the problems in this order, after :meth:`verify`.
+
+        Parameters
+        ----------
+        problems : datasets.Dataset
+
+        Returns
+        -------
+        datasets.Dataset
+            Row t is ``problems[permutation[t]]``.
+
+        Raises
+        ------
+        InputError
+            The order was made for other problems.
+
+        Examples
+        --------
+        >>> import datasets
+        >>> from hammerlib.problems import item_hashes
+        >>> table = datasets.Dataset.from_dict({"id": ["a", "b"], "prompt": ["p", "q"], "answer": ["1", "2"]})
+        >>> Order(np.array([1, 0]), "dataset", item_hashes=item_hashes(table)).apply(table)["id"][:]
+        ['b', 'a']
+        """
+        self.verify(problems)
+        return problems.select(self.permutation.tolist())
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file, or an InputError that names the file."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError("order", str(path), f"cannot be read ({error})", "name a saved order.json") from None
+    if not isinstance(content, dict):
+        raise InputError("order", str(path), "holds no order record", "name a saved order.json")
+    return content

@@ -1,0 +1,199 @@
+"""Every named order: what it looks at, which options it knows, how it permutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.ordering.path import farthest_first, greedy_path
+from hammerlib.ordering.record import Order
+from hammerlib.similarity import Array, host
+
+if TYPE_CHECKING:
+    import datasets
+
+CENTRES = ("none", "argmin", "renormalise")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a strategy may look at: the number of items, their vectors and rows, the seed."""
+
+    n: int
+    units: Array | None
+    problems: datasets.Dataset | None
+    seed: int
+    centre: str
+
+    @property
+    def shift(self) -> Array | None:
+        """The mean, where greedy's choice subtracts it."""
+        return self.units.mean(axis=0) if self.centre == "argmin" and self.n else None
+
+    def column(self, name: str, strategy: str) -> list[Any]:
+        """Return a column of the problems, or raise an InputError that says what is missing."""
+        if self.problems is None:
+            raise InputError("problems", None, f"are needed by strategy {strategy!r}", "pass problems=")
+        if name not in self.problems.column_names:
+            found = list(self.problems.column_names)
+            raise InputError("problems", found, f"have no column {name!r} for {strategy!r}", f"add {name!r}")
+        return list(self.problems[name])
+
+
+def _hammer(
+    task: Task, start: str = "least-similar", eta: float = 0.0, eta_mode: str = "epsilon"
+) -> np.ndarray:
+    return greedy_path(task.units, start=start, shift=task.shift, eta=eta, eta_mode=eta_mode, seed=task.seed)
+
+
+def _similar(task: Task, start: str = "least-similar") -> np.ndarray:
+    return greedy_path(task.units, start=start, shift=task.shift, largest=True, seed=task.seed)
+
+
+def _farthest_first(task: Task, start: str = "least-similar") -> np.ndarray:
+    return farthest_first(task.units, start=start, seed=task.seed)
+
+
+def _random(task: Task) -> np.ndarray:
+    return np.random.default_rng(task.seed).permutation(task.n)
+
+
+def _dataset(task: Task) -> np.ndarray:
+    return np.arange(task.n)
+
+
+def _easy_to_hard(task: Task, pass_rate: Array | None = None) -> np.ndarray:
+    return _by_ease(task, pass_rate, "easy-to-hard", easy_first=True)
+
+
+def _hard_to_easy(task: Task, pass_rate: Array | None = None) -> np.ndarray:
+    return _by_ease(task, pass_rate, "hard-to-easy", easy_first=False)
+
+
+def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: bool) -> np.ndarray:
+    """Sort by difficulty or falling pass rate; equals in an order drawn from the seed, not the file's."""
+    given = task.column("difficulty", strategy) if pass_rate is None else host(pass_rate)
+    name = "difficulty" if pass_rate is None else "pass_rate"
+    hardness = np.asarray(given, dtype=np.float64)
+    if hardness.shape != (task.n,) or not np.isfinite(hardness).all():
+        bad = (
+            np.flatnonzero(~np.isfinite(hardness))[:5].tolist()
+            if hardness.shape == (task.n,)
+            else hardness.shape
+        )
+        raise InputError(name, bad, f"is not one finite number for each of {task.n} problems", "complete it")
+    if (pass_rate is not None) == easy_first:
+        hardness = -hardness
+    return np.lexsort((_random(task), hardness))
+
+
+def _topic_cycle(task: Task) -> np.ndarray:
+    """Round-robin over topics (sorted by name), each topic shuffled by seed; large topics fill the end."""
+    topics = np.asarray(task.column("topic", "topic-cycle"), dtype=object).astype(str)
+    shuffled = _random(task)
+    rounds = np.zeros(task.n, dtype=np.int64)
+    for name in np.unique(topics):
+        members = shuffled[topics[shuffled] == name]
+        rounds[members] = np.arange(len(members))
+    return np.lexsort((topics, rounds))
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a named order is made, which options it knows, and whether it looks at vectors."""
+
+    make: Callable[..., np.ndarray]
+    options: tuple[str, ...] = ()
+    needs_vectors: bool = False
+    chooses_greedily: bool = False
+
+
+_TABLE = {
+    "hammer": Strategy(_hammer, ("start", "eta", "eta_mode"), needs_vectors=True, chooses_greedily=True),
+    "random": Strategy(_random),
+    "dataset": Strategy(_dataset),
+    "similar": Strategy(_similar, ("start",), needs_vectors=True, chooses_greedily=True),
+    "easy-to-hard": Strategy(_easy_to_hard, ("pass_rate",)),
+    "hard-to-easy": Strategy(_hard_to_easy, ("pass_rate",)),
+    "farthest-first": Strategy(_farthest_first, ("start",), needs_vectors=True),
+    "topic-cycle": Strategy(_topic_cycle),
+}
+STRATEGIES = (*_TABLE, "reversed")
+
+
+def check_names(strategy: str, centre: str) -> None:
+    """Refuse a strategy or a centre that does not exist.
+
+    Raises
+    ------
+    InputError
+        Names what is known instead.
+
+    Examples
+    --------
+    >>> check_names("hammer", "none")
+    """
+    if strategy not in STRATEGIES:
+        raise InputError("strategy", strategy, "is not known", f"use one of {', '.join(STRATEGIES)}")
+    if centre not in CENTRES:
+        raise InputError("centre", centre, "is not known", f"use one of {', '.join(CENTRES)}")
+
+
+def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
+    """Return the permutation of a known strategy after checking that it can use what it was given.
+
+    Parameters
+    ----------
+    strategy : str
+        One of `STRATEGIES`.
+    task : Task
+    options : dict
+        Options of the strategy by name.
+
+    Returns
+    -------
+    (n,) int array
+
+    Raises
+    ------
+    InputError
+        Unknown option, `argmin` without a greedy choice, missing vectors, problems or column.
+
+    Examples
+    --------
+    >>> permute("dataset", Task(2, None, None, 0, "none"), {}).tolist()
+    [0, 1]
+    """
+    if strategy == "reversed":
+        return _reverse(task, **options)
+    entry = _TABLE[strategy]
+    unknown = sorted(set(options) - set(entry.options))
+    if unknown:
+        known = ", ".join(entry.options) or "none"
+        raise InputError("options", unknown, f"are not known to {strategy!r}", f"its options: {known}")
+    if task.centre == "argmin" and not entry.chooses_greedily:
+        problem = f"changes nothing in {strategy!r}, which makes no greedy choice"
+        raise InputError("centre", "argmin", problem, "use centre='none' or 'renormalise'")
+    if entry.needs_vectors and task.units is None:
+        raise InputError(
+            "embeddings", None, f"are needed by strategy {strategy!r}", "pass embed(problems, backbone)"
+        )
+    return entry.make(task, **options) if task.n else np.arange(0)
+
+
+def _reverse(task: Task, of: str | Order = "hammer", **options: Any) -> np.ndarray:
+    if not isinstance(of, Order):
+        check_names(of, task.centre)
+        return permute(of, task, options)[::-1]
+    if options or task.centre == "argmin":
+        named = sorted(options) or ["centre"]
+        raise InputError("options", named, "come too late for an order that is already made", "drop them")
+    if len(of) != task.n:
+        raise InputError(
+            "of", len(of), f"is an order of another number of items than {task.n}", "use its own items"
+        )
+    return of.permutation[::-1]

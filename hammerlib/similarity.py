@@ -1,0 +1,266 @@
+"""Cosine products in row blocks: what needs all pairs is computed without ever holding all pairs.
+
+Every function takes numpy arrays or torch tensors and stays in the kind it was given: the code uses only
+the names that both namespaces share (``@``, ``amax``, ``sqrt``, ``axis=``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from hammerlib.errors import InputError
+
+Array = Any  # numpy.ndarray or torch.Tensor
+BLOCK_ROWS = 1024  # 1024 x 17,000 float32 products are 70 MB: small beside the vectors, large enough for BLAS
+NEAR_MEAN = 1e-5  # a unit row closer to the mean than float32 rounding has no direction left after centring
+
+
+def namespace(array: Array) -> Any:
+    """Return the module that computes with `array`: torch for a tensor, numpy for everything else.
+
+    Examples
+    --------
+    >>> namespace(np.zeros(3)).__name__
+    'numpy'
+    """
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else np
+
+
+def host(array: Array) -> np.ndarray:
+    """Return `array` as a numpy array in main memory.
+
+    Examples
+    --------
+    >>> host([1.0, 2.0]).shape
+    (2,)
+    """
+    if namespace(array) is np:
+        return np.asarray(array)
+    return array.detach().cpu().numpy()
+
+
+def as_rows(vectors: Array, field: str = "vectors") -> Array:
+    """Return `vectors` as a two-dimensional float32 array or tensor (float64 stays float64).
+
+    Parameters
+    ----------
+    vectors : (n, d) array, tensor or nested sequence
+        Any real type; float16 and bfloat16 are widened.
+    field : str
+        Name used in errors.
+
+    Raises
+    ------
+    InputError
+        Not two-dimensional, not numeric, or rows without columns.
+
+    Examples
+    --------
+    >>> as_rows([[1, 2], [3, 4]]).dtype
+    dtype('float32')
+    """
+    xp = namespace(vectors)
+    if xp is np:
+        rows = np.asarray(vectors)
+        if rows.dtype.kind not in "fiub":
+            raise InputError(field, str(rows.dtype), "are not real numbers", "pass an (n, d) array of floats")
+        rows = rows if rows.dtype == np.float64 else rows.astype(np.float32, copy=False)
+    else:
+        rows = vectors.detach()
+        rows = rows if rows.dtype == xp.float64 else rows.to(xp.float32)
+    if rows.ndim == 1 and len(rows) == 0:
+        rows = rows.reshape(0, 1)
+    if rows.ndim != 2 or (rows.shape[0] and not rows.shape[1]):
+        raise InputError(
+            field, tuple(rows.shape), "is not one row of numbers per item", "pass an (n, d) array"
+        )
+    return rows
+
+
+def unit_rows(vectors: Array, ids: Sequence[str] | None = None, field: str = "vectors") -> Array:
+    """Return the rows scaled to length one.
+
+    Parameters
+    ----------
+    vectors : (n, d) array or tensor
+    ids : sequence of n str, optional
+        Names of the rows for the error; row numbers when absent.
+    field : str
+        Name used in errors.
+
+    Returns
+    -------
+    (n, d) float32 (or float64 when given) array or tensor
+
+    Raises
+    ------
+    InputError
+        Rows that are all zero or hold NaN or infinity, named by id.
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    rows = as_rows(vectors, field)
+    xp = namespace(rows)
+    if not len(rows):
+        return rows
+    # dividing by the largest entry first keeps the squares of tiny and huge rows inside float32
+    peak = xp.amax(xp.abs(rows), axis=1)
+    _refuse_rows(~xp.isfinite(peak), ids, field, "hold NaN or infinity")
+    _refuse_rows(peak == 0, ids, field, "are all zero and have no direction")
+    rows = rows / peak[:, None]
+    return rows / xp.sqrt((rows * rows).sum(axis=1))[:, None]
+
+
+def _refuse_rows(bad: Array, ids: Sequence[str] | None, field: str, problem: str) -> None:
+    """Raise an InputError that counts the marked rows and names the first five."""
+    if not bool(bad.any()):
+        return
+    found = np.flatnonzero(host(bad))
+    named = [str(ids[i]) if ids is not None else f"row {i}" for i in found[:5]]
+    raise InputError(field, named, f"{len(found)} rows {problem}", "remove these items or embed them again")
+
+
+def centred_rows(units: Array, ids: Sequence[str] | None = None, centre: Array | None = None) -> Array:
+    """Subtract the mean from unit rows and scale them to length one again.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one.
+    ids : sequence of n str, optional
+        Names of the rows for the error.
+    centre : (d,) array, optional
+        What to subtract; the mean of `units` when absent.
+
+    Raises
+    ------
+    InputError
+        A row equals the mean (to float32 rounding), so that nothing is left of it.
+
+    Examples
+    --------
+    >>> centred_rows(np.eye(2)).round(3).tolist()
+    [[0.707, -0.707], [-0.707, 0.707]]
+    """
+    if not len(units):
+        return units
+    rows = units - (units.mean(axis=0) if centre is None else centre)
+    xp = namespace(rows)
+    lost = xp.amax(xp.abs(rows), axis=1) < NEAR_MEAN
+    _refuse_rows(lost, ids, "vectors", "equal the mean and have no direction without it")
+    return unit_rows(rows, ids)
+
+
+def product_blocks(rows: Array, columns: Array, block: int = BLOCK_ROWS) -> Iterator[tuple[int, Array]]:
+    """Yield ``(start, rows[start:start + block] @ columns.T)`` until the rows are used up.
+
+    Parameters
+    ----------
+    rows : (n, d) array or tensor
+    columns : (m, d) array or tensor
+    block : int
+        Rows per product; at most ``block * m`` numbers are alive at a time.
+
+    Examples
+    --------
+    >>> [(start, part.shape) for start, part in product_blocks(np.eye(3), np.eye(3), block=2)]
+    [(0, (2, 3)), (2, (1, 3))]
+    """
+    for start in range(0, len(rows), block):
+        yield start, rows[start : start + block] @ columns.T
+
+
+def row_reduce(
+    rows: Array, columns: Array, reduce: Callable[[Array], Array], block: int = BLOCK_ROWS
+) -> np.ndarray:
+    """Reduce every row of ``rows @ columns.T`` without storing the product.
+
+    Parameters
+    ----------
+    rows : (n, d) array or tensor
+    columns : (m, d) array or tensor
+    reduce : callable
+        From a (b, m) block of products to b values (or a (b, k) array).
+    block : int
+        Rows per product.
+
+    Returns
+    -------
+    (n,) or (n, k) numpy array
+
+    Examples
+    --------
+    >>> row_reduce(np.eye(3), np.eye(3), lambda part: part.max(axis=1)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    parts = [host(reduce(part)) for _, part in product_blocks(rows, columns, block)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def mean_cosine(units: Array) -> float:
+    """Return the mean cosine over all pairs of different rows, which is also a random order's mean edge.
+
+    Closed form ``(|sum x|^2 - n) / (n (n - 1))`` (`ordering.md` section 1; ours), summed in float64.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one.
+
+    Returns
+    -------
+    float
+        In [-1, 1]; NaN for fewer than two rows, where there is no pair.
+
+    Examples
+    --------
+    >>> round(mean_cosine(np.eye(3)), 6)
+    0.0
+    """
+    n = len(units)
+    if n < 2:
+        return float("nan")
+    total = _sum_rows(units)
+    return float((total @ total - n) / (n * (n - 1)))
+
+
+def _sum_rows(units: Array) -> np.ndarray:
+    """Sum over rows in float64, block by block (float32 sums of 10^5 rows lose four digits)."""
+    total = np.zeros(units.shape[1])
+    for start in range(0, len(units), BLOCK_ROWS):
+        total += host(units[start : start + BLOCK_ROWS]).astype(np.float64).sum(axis=0)
+    return total
+
+
+def edge_cosines(units: Array, permutation: np.ndarray) -> np.ndarray:
+    """Return the cosine between each item of an order and the next.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Rows of length one.
+    permutation : (n,) int array
+
+    Returns
+    -------
+    (max(n - 1, 0),) float64 numpy array
+
+    Examples
+    --------
+    >>> edge_cosines(np.eye(2), np.array([0, 1, 0])).tolist()
+    [0.0, 0.0]
+    """
+    costs = np.zeros(max(len(permutation) - 1, 0))
+    for start in range(0, len(costs), BLOCK_ROWS):
+        step = permutation[start : start + BLOCK_ROWS + 1]
+        chosen = host(units[step]).astype(np.float64)
+        costs[start : start + BLOCK_ROWS] = (chosen[:-1] * chosen[1:]).sum(axis=1)
+    return costs
