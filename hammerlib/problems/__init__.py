@@ -1,7 +1,10 @@
 """The problem table: sources, checks, fingerprint and hygiene."""
 
+from hammerlib.problems.boxes import last_box
+from hammerlib.problems.files import load_file
 from hammerlib.problems.gym import load_gym
-from hammerlib.problems.hygiene import normalise
+from hammerlib.problems.hub import load_hub
+from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, normalise
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,
@@ -13,8 +16,12 @@ from hammerlib.problems.table import (
 
 __all__ = [
     "check_problems",
+    "conflicts",
+    "decontaminate",
+    "deduplicate",
     "fingerprint",
     "item_hashes",
+    "last_box",
     "load_problems",
     "make_table",
     "normalise",
@@ -22,3 +29,5 @@ __all__ = [
 ]
 
 register_source("reasoning-gym", load_gym)
+register_source("file", load_file)
+register_source("hub", load_hub)

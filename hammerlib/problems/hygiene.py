@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,3 +48,174 @@ def normalise(text: str) -> str:
     for pattern, replacement in _SPELLINGS:
         text = pattern.sub(replacement, text)
     return " ".join(_TOKEN.findall(text))
+
+
+@dataclass(frozen=True)
+class DuplicateReport:
+    """What :func:`deduplicate` did.
+
+    Parameters
+    ----------
+    rows, kept : int
+        Rows before and after.
+    dropped : pandas.DataFrame
+        One row per dropped problem: ``id``, ``first_id`` (the copy that stays), ``same_answer`` (bool).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> DuplicateReport(3, 3, pd.DataFrame(columns=["id", "first_id", "same_answer"])).removed
+    0
+    """
+
+    rows: int
+    kept: int
+    dropped: pd.DataFrame
+
+    @property
+    def removed(self) -> int:
+        """Number of dropped rows, at least 0.
+
+        Examples
+        --------
+        >>> DuplicateReport(5, 3, None).removed
+        2
+        """
+        return self.rows - self.kept
+
+
+def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
+    """Keep the first problem of every normalised text.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        A problem table.
+
+    Returns
+    -------
+    (datasets.Dataset, DuplicateReport)
+        The kept rows in their order; every dropped row with the copy that stays and whether their answers
+        are the same text. Problems whose copies disagree are listed by :func:`conflicts`.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> rows = [{"id": i, "prompt": p, "answer": "2", "source": "s", "topic": "t"}
+    ...         for i, p in [("a", "What is 1+1?"), ("b", "what is 1 + 1")]]
+    >>> kept, report = deduplicate(make_table(rows))
+    >>> kept["id"][:], report.removed
+    (['a'], 1)
+    """
+    import pandas as pd
+
+    ids, answers = table["id"][:], table["answer"][:]
+    first: dict[str, int] = {}
+    dropped = []
+    for index, text in enumerate(table["prompt"][:]):
+        keeper = first.setdefault(_key(text), index)
+        if keeper != index:
+            same = _same_answer(answers[keeper], answers[index])
+            dropped.append({"id": ids[index], "first_id": ids[keeper], "same_answer": same})
+    report = pd.DataFrame(dropped, columns=["id", "first_id", "same_answer"])
+    return table.select(list(first.values())), DuplicateReport(len(table), len(first), report)
+
+
+def conflicts(table: Dataset) -> pd.DataFrame:
+    """List the problems whose normalised text occurs with different answers.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        A problem table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per problem involved: ``group`` (int, counted from 0 in order of appearance), ``id``,
+        ``answer``, ``prompt``. Empty when nothing conflicts. Answers are compared as texts without
+        spaces, dollar signs and letter case.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> rows = [{"id": str(i), "prompt": "What is 6*1?", "answer": str(a), "source": "s", "topic": "t"}
+    ...         for i, a in enumerate([6, 64])]
+    >>> conflicts(make_table(rows))["answer"].tolist()
+    ['6', '64']
+    """
+    import pandas as pd
+
+    ids, prompts, answers = table["id"][:], table["prompt"][:], table["answer"][:]
+    groups: dict[str, list[int]] = {}
+    for index, text in enumerate(prompts):
+        groups.setdefault(_key(text), []).append(index)
+    clashing = (rows for rows in groups.values() if len({_answer_form(answers[i]) for i in rows}) > 1)
+    listed = [
+        {"group": group, "id": ids[i], "answer": answers[i], "prompt": prompts[i]}
+        for group, rows in enumerate(clashing)
+        for i in rows
+    ]
+    return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
+
+
+def decontaminate(table: Dataset, benchmarks: Mapping[str, Dataset]) -> tuple[Dataset, pd.DataFrame]:
+    """Drop the problems whose normalised text stands in a benchmark, and report every such hit.
+
+    Exact matches of the normal form only; paraphrases are not found.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        Training problems.
+    benchmarks : mapping of str to datasets.Dataset
+        Evaluation sets by name.
+
+    Returns
+    -------
+    (datasets.Dataset, pandas.DataFrame)
+        The clean rows in their order, and one report row per pair found: ``id`` (training), ``benchmark``,
+        ``benchmark_id``, ``answer``, ``benchmark_answer``, ``same_answer`` (bool). Every benchmark row that
+        stands in the training set is reported.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
+    >>> clean, report = decontaminate(make_table([row]), {"test": make_table([row | {"id": "test-7"}])})
+    >>> len(clean), report["benchmark_id"].tolist(), report["same_answer"].tolist()
+    (0, ['test-7'], [True])
+    """
+    import pandas as pd
+
+    places: dict[str, list[tuple[str, str, str]]] = {}
+    for name, benchmark in benchmarks.items():
+        for key, *found in zip(
+            benchmark["prompt"][:], benchmark["id"][:], benchmark["answer"][:], strict=True
+        ):
+            places.setdefault(_key(key), []).append((name, *found))
+    hits, clean = [], []
+    for index, (text, own, answer) in enumerate(
+        zip(table["prompt"][:], table["id"][:], table["answer"][:], strict=True)
+    ):
+        found = places.get(_key(text), [])
+        if not found:
+            clean.append(index)
+        for benchmark, other, gold in found:
+            hits.append((own, benchmark, other, answer, gold, _same_answer(answer, gold)))
+    names = ["id", "benchmark", "benchmark_id", "answer", "benchmark_answer", "same_answer"]
+    return table.select(clean), pd.DataFrame(hits, columns=names)
+
+
+def _key(text: str) -> str:
+    # A text without any token (a lone picture, say) is compared as it stands.
+    return normalise(text) or text
+
+
+def _answer_form(answer: str) -> str:
+    form = re.sub(r"[\s$]|\\[,;:! ]", "", answer).lower()
+    return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
+
+
+def _same_answer(one: str, other: str) -> bool:
+    return _answer_form(one) == _answer_form(other)
