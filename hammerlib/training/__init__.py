@@ -1,0 +1,8 @@
+"""Training: which problem in which step, with which reward, into which policy. The only room that imports trl."""
+
+from hammerlib.training.config import TrainConfig
+from hammerlib.training.run import train
+from hammerlib.training.schedule import schedule_table
+from hammerlib.training.seams import Plugs, Rollout
+
+__all__ = ["Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]

@@ -1,0 +1,204 @@
+"""From a checked job to a trainer with its arguments, and from the trained trainer to a model on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+# TRL reports its own use to the hub; a research run does not, unless its user wants it to.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from transformers import PrinterCallback
+from trl import GRPOConfig
+
+from hammerlib.rewards import REWARDS, DRAReward, Reward
+from hammerlib.runs import RunRecord
+from hammerlib.storage import atomic_path, progress_off
+from hammerlib.training.checkpoints import FOLDER
+from hammerlib.training.embedder import CompletionEmbedder
+from hammerlib.training.telemetry import IndexLog, Watcher
+from hammerlib.training.trainer import SeamTrainer
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.run import Job
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Mute the notices that every run gives and that ask nothing of anyone; real warnings stay.
+
+    Examples
+    --------
+    >>> with quiet():
+    ...     pass
+    """
+    muted = ("The tokenizer has new PAD/BOS/EOS tokens", "`top_k`", "`use_return_dict`")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING or not any(text in record.getMessage() for text in muted)
+
+    handlers = [
+        handler for name in ("transformers", "trl", "") for handler in logging.getLogger(name).handlers
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*'rollout_func', which is an experimental.*")
+        warnings.filterwarnings("ignore", message=".*pin_memory.*no accelerator.*")
+        for handler in handlers:
+            handler.addFilter(keep)
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.removeFilter(keep)
+
+
+def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
+    """Return a trainer for `job` that writes into `record`'s folder.
+
+    The policy is a copy: the job's own backbone stays frozen and embeds the completions.
+
+    Parameters
+    ----------
+    job : Job
+    record : RunRecord
+
+    Returns
+    -------
+    SeamTrainer
+    """
+    config = job.config
+    embed = CompletionEmbedder(job.backbone)
+    permutation = job.order.permutation.tolist()
+    table = _dataset(job)
+    process = int(os.environ.get("RANK", "0"))
+    policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
+    if config.beta > 0 and not config.lora_rank:
+        _keep_reference(job, policy, record.folder)
+    trainer = SeamTrainer(
+        model=policy,
+        reward_funcs=_rewards(config, embed),
+        args=grpo_arguments(job, record.folder),
+        train_dataset=table,
+        processing_class=copy.deepcopy(job.backbone.tokenizer),
+        peft_config=_lora(config),
+        plugs=job.plugs,
+        embed=embed,
+        index_log=IndexLog(record.folder, job.plan, table["id"][:], permutation, process),
+        folder=record.folder,
+        callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
+    """Return TRL's arguments for `job`; everything not named here keeps TRL's default.
+
+    On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU: bfloat16
+    autocast with float32 weights.
+    """
+    config, cpu = job.config, not torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(folder / FOLDER),
+        use_cpu=cpu,
+        bf16=not cpu,
+        gradient_checkpointing=not cpu,
+        per_device_train_batch_size=job.plan.rows,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        steps_per_generation=job.plan.per_generation,
+        num_iterations=config.num_iterations,
+        max_steps=job.plan.steps,
+        num_generations=config.group_size,
+        max_completion_length=config.max_completion_length,
+        temperature=config.temperature,
+        shuffle_dataset=False,
+        loss_type=config.loss_type,
+        scale_rewards=config.scale_rewards,
+        beta=config.beta,
+        epsilon=config.epsilon,
+        epsilon_high=config.epsilon_high,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.scheduler,
+        seed=config.seed,
+        logging_steps=1,
+        save_strategy="steps" if config.save_steps else "no",
+        save_steps=config.save_steps or 500,
+        save_total_limit=2,
+        report_to=list(config.report_to) or "none",
+        run_name=folder.name,
+        disable_tqdm=True,
+        dataloader_pin_memory=not cpu,
+    )
+
+
+def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
+    """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged)."""
+    if not job.config.lora_rank and trainer.accelerator.num_processes > 1:
+        trainer.save_model(str(folder / "model.part"))  # gathers sharded weights, so every process takes part
+        if trainer.accelerator.is_main_process:
+            job.backbone.tokenizer.save_pretrained(folder / "model.part")
+            (folder / "model.part" / "training_args.bin").unlink(missing_ok=True)
+            os.replace(folder / "model.part", folder / "model")
+        trainer.accelerator.wait_for_everyone()
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.merge_and_unload() if job.config.lora_rank else model
+    if trainer.accelerator.is_main_process:
+        with atomic_path(folder / "model") as part:
+            model.save_pretrained(part)
+            job.backbone.tokenizer.save_pretrained(part)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _dataset(job: Job) -> Dataset:
+    """The problems in training order; a chat template is applied by TRL to message lists."""
+    table = job.order.apply(job.problems)
+    if job.config.template == "chat":
+        return table.map(
+            lambda row: {"prompt": [{"role": "user", "content": row["prompt"]}]}, load_from_cache_file=False
+        )
+    return table
+
+
+def _rewards(config: TrainConfig, embed: Callable[[list[str]], np.ndarray]) -> list[Reward]:
+    base: list[Reward] = [
+        functools.partial(REWARDS[name], max_len=config.max_completion_length)
+        if name == "cosine"
+        else REWARDS[name]
+        for name in config.rewards
+    ]
+    return [DRAReward(base, embed, config.group_size)] if config.adjustment == "dra" else base
+
+
+def _lora(config: TrainConfig) -> Any:
+    if not config.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=2 * config.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
+    """TRL loads the KL reference from the path in the policy's config: give it the weights trained from."""
+    if not (folder / "reference").is_dir():
+        with atomic_path(folder / "reference") as part:
+            job.backbone.model.save_pretrained(part)
+    policy.config._name_or_path = str(folder / "reference")

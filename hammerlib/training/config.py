@@ -1,0 +1,238 @@
+"""What a training run is made of, and every reason to refuse it before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hammerlib.errors import InputError
+
+LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
+ADJUSTMENTS = ("none", "dra")
+# Fields that say how a run is kept and watched; two runs that differ only there are the same run.
+BOOKKEEPING = ("report_to", "save_steps")
+TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "adjustment": ADJUSTMENTS,
+    "loss_type": LOSS_TYPES,
+    "scale_rewards": ("group", "batch", "none"),
+    "tail": ("refuse", "report"),
+    "template": ("raw", "chat"),
+    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
+    "rewards": ("accuracy", "format", "cosine"),
+    "report_to": tuple(TRACKERS),
+}
+# Smallest value allowed, and whether that value itself is allowed.
+_LOWEST: dict[str, tuple[float, bool]] = {
+    "n_problems": (1, True),
+    "beta": (0, True),
+    "epsilon": (0, False),
+    "epsilon_high": (0, False),
+    "group_size": (2, True),
+    "prompts_per_step": (1, True),
+    "gradient_accumulation": (1, True),
+    "steps_per_generation": (1, True),
+    "num_iterations": (1, True),
+    "max_steps": (1, True),
+    "epochs": (1, True),
+    "learning_rate": (0, False),
+    "max_completion_length": (1, True),
+    "temperature": (0, False),
+    "threads": (1, True),
+    "save_steps": (1, True),
+    "lora_rank": (0, True),
+    "seed": (0, True),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; every value that changes the result enters the run's name.
+
+    Parameters
+    ----------
+    backbone, problems, split, n_problems
+        What is trained on what: names for `load_backbone` and `load_problems`; `split` None where the source has
+        none. `n_problems` None takes them all.
+    order, order_options, layer, pooling
+        Strategy for `order_by`, its options, and the hidden layer and pooling that are embedded.
+    adjustment : str
+        ``none`` or ``dra``.
+    rewards : tuple of str
+        ``accuracy``, ``format``, ``cosine``; summed.
+    loss_type, scale_rewards, beta, epsilon, epsilon_high
+        TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation of
+        the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as `epsilon`).
+    group_size : int
+        Completions per prompt, G.
+    prompts_per_step : int
+        Prompts per optimizer step over all processes and accumulated micro-batches.
+    gradient_accumulation, steps_per_generation, num_iterations : int
+        Micro-batches per optimizer step, micro-batches per generation (None: the same number), and passes over
+        each generation.
+    max_steps, epochs : int
+        Optimizer steps (None: all of `epochs`); passes over the order.
+    learning_rate, scheduler, max_completion_length, temperature, template
+        As in TRL; length in tokens; prompts ``raw`` or through the ``chat`` template.
+    seed, threads : int
+        Sampling seed; torch threads (more than one on a busy machine is slower).
+    save_steps : int
+        Optimizer steps between checkpoints (None: none are written).
+    tail : str
+        What to do with problems that do not fill a last generation batch: ``refuse``, or ``report`` by name.
+    report_to : tuple of str
+        Trackers beside the CSV: ``tensorboard``, ``trackio``, ``wandb``, ``mlflow``.
+    lora_rank : int
+        0 trains all weights, otherwise LoRA adapters of that rank on all linear layers.
+
+    Examples
+    --------
+    >>> TrainConfig(order="random", seed=3).validate().order
+    'random'
+    """
+
+    backbone: str = "nano"
+    problems: str = "reasoning-gym:nano"
+    split: str | None = "rl"
+    n_problems: int | None = 1000
+    order: str = "hammer"
+    order_options: dict = field(default_factory=dict)
+    layer: int = -1
+    pooling: str = "mean"
+    adjustment: str = "none"
+    rewards: tuple[str, ...] = ("accuracy",)
+    loss_type: str = "grpo"
+    scale_rewards: str = "group"
+    beta: float = 0.0
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    group_size: int = 8
+    prompts_per_step: int = 8
+    gradient_accumulation: int = 1
+    steps_per_generation: int | None = None
+    num_iterations: int = 1
+    max_steps: int | None = None
+    epochs: int = 1
+    learning_rate: float = 2e-4
+    scheduler: str = "constant"
+    max_completion_length: int = 48
+    temperature: float = 1.0
+    template: str = "raw"
+    seed: int = 0
+    threads: int = 1
+    save_steps: int | None = None
+    tail: str = "refuse"
+    report_to: tuple[str, ...] = ()
+    lora_rank: int = 0
+
+    def validate(self) -> TrainConfig:
+        """Return the config itself if it can be trained; else raise InputError naming field, value and remedy."""
+        from hammerlib.ordering import STRATEGIES
+        from hammerlib.training.schedule import plan
+
+        hints = typing.get_type_hints(type(self))
+        for name in _names():
+            _check_type(name, getattr(self, name), hints[name])
+        for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
+            _check_choice(name, getattr(self, name), allowed)
+        for name, (lowest, included) in _LOWEST.items():
+            _check_range(name, getattr(self, name), lowest, included)
+        if not self.rewards:
+            raise InputError("rewards", (), "is empty", "name at least one of accuracy, format, cosine")
+        for name in self.report_to:
+            if importlib.util.find_spec(TRACKERS[name]) is None:
+                raise InputError(
+                    "report_to", name, "is not installed", f"pip install {TRACKERS[name]}, or leave it out"
+                )
+        if self.n_problems is not None:
+            plan(self, self.n_problems)
+        return self
+
+    def effective(self) -> dict[str, object]:
+        """Return every field as plain JSON values."""
+        return {
+            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
+            for name in _names()
+        }
+
+    def identity(self) -> dict[str, object]:
+        """Return the fields that change the result (all but how the run is kept and watched)."""
+        return {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> TrainConfig:
+        """Build and validate a config from plain values; unknown names are an InputError.
+
+        Examples
+        --------
+        >>> TrainConfig.from_dict({"order": "random", "rewards": ["accuracy", "format"]}).rewards
+        ('accuracy', 'format')
+        """
+        for name in values:
+            if name not in _names():
+                raise InputError(
+                    "config", name, "is not a parameter of training", f"known: {', '.join(_names())}"
+                )
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        ).validate()
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> TrainConfig:
+        """Read a YAML file of ``name: value`` lines; InputError when it is missing, unreadable or wrong."""
+        import yaml
+
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(
+                "config", str(path), f"cannot be read ({' '.join(str(error).split())})", "give a YAML file"
+            ) from error
+        if not isinstance(values, dict):
+            raise InputError(
+                "config", str(path), "is not a list of name: value lines", "see TrainConfig for the names"
+            )
+        return cls.from_dict(values)
+
+
+def _names() -> list[str]:
+    return [one.name for one in dataclasses.fields(TrainConfig)]
+
+
+def _check_type(name: str, value: object, hint: object) -> None:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    wanted = [typing.get_origin(one) or one for one in options]
+    whole_for_float = float in wanted and type(value) is int
+    if not (type(value) in wanted or whole_for_float):
+        # YAML reads 2e-4 as text: the commonest trap deserves its own words.
+        remedy = (
+            "write 2.0e-4 instead of 2e-4"
+            if float in wanted and isinstance(value, str)
+            else "see TrainConfig"
+        )
+        raise InputError(
+            name, value, f"must be {hint if options == wanted else getattr(hint, '__name__', hint)}", remedy
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(name, value, "must be a finite number", "give a number")
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    for one in value if isinstance(value, tuple) else (value,):
+        if one not in allowed:
+            raise InputError(name, one, "is unknown", f"use one of {', '.join(allowed)}")
+
+
+def _check_range(name: str, value: float | None, lowest: float, included: bool) -> None:
+    if value is not None and (value < lowest or (value == lowest and not included)):
+        raise InputError(
+            name,
+            value,
+            f"must be {'at least' if included else 'more than'} {lowest:g}",
+            "choose a larger value",
+        )

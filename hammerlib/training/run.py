@@ -1,0 +1,229 @@
+"""`train`: from a config to a run on disk, found again by its content and resumed where a kill left it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.storage import content_hash, results_root
+from hammerlib.training.checkpoints import FOLDER, newest_complete
+from hammerlib.training.config import TrainConfig
+from hammerlib.training.schedule import Plan, is_main, plan
+from hammerlib.training.seams import Plugs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from hammerlib.backbones import Backbone
+
+    from hammerlib.ordering import Order
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, plugs."""
+
+    config: TrainConfig
+    problems: Dataset
+    backbone: Backbone
+    order: Order
+    plan: Plan
+    plugs: Plugs
+    progress: bool
+
+    @property
+    def run_id(self) -> str:
+        """Name from the content: the same job has the same folder."""
+        from hammerlib.problems import fingerprint
+
+        identity = content_hash(
+            self.config.identity(),
+            fingerprint(self.problems),
+            self.order.hash,
+            self.backbone.weights_hash,
+            self.plugs.names(),
+            self.plan.processes,
+            str(self.backbone.device).split(":")[0],
+            str(self.backbone.dtype),
+        )
+        return f"train__{self.order.strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
+
+
+def train(
+    config: TrainConfig,
+    *,
+    problems: Dataset | None = None,
+    order: Order | None = None,
+    root: Path | None = None,
+    plugs: Plugs | None = None,
+    progress: bool = True,
+) -> RunRecord:
+    """Train a backbone with GRPO on problems in a verified order.
+
+    A run that ended with success is returned from disk at once; one that was killed resumes from its newest
+    whole checkpoint (from the start without ``save_steps``) and, on one process in float32, ends with the same
+    index log, weights and metrics as an unbroken one.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    problems : Dataset, optional
+        Problem table; default `load_problems` with the config's source, split and number.
+    order : Order, optional
+        Must have been made for `problems`; default: the config's strategy on embeddings of the backbone that
+        is trained.
+    root : Path, optional
+        Where run folders stand; default `results_root()`.
+    plugs : Plugs, optional
+        Callables for the trainer's seams.
+    progress : bool
+        Show one progress line (never under CI).
+
+    Returns
+    -------
+    RunRecord
+        Folder with ``manifest.json``, ``metrics.csv``, ``index_log.csv``, ``order.json``, ``completions/`` and
+        ``model/`` (for `load_backbone`).
+
+    Raises
+    ------
+    InputError
+        Anything `TrainConfig.validate` or `plan` refuses, an order made for other problems, a backbone without
+        chat template where the config asks for chat.
+    OrderMismatchError
+        The data loader handed over another problem than the order says.
+
+    Notes
+    -----
+    Sets torch's number of threads for this Python process.
+    """
+    job = prepare(config, problems=problems, order=order, plugs=plugs, progress=progress)
+    done = find_run(job.run_id, root)
+    if done is not None:
+        return done
+    from hammerlib.training.telemetry import trim_run
+
+    folder = Path(root or results_root()) / job.run_id
+    checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
+    if not is_main():
+        _fit(job, RunRecord(job.run_id, folder, {}), checkpoint)
+        return RunRecord.load(folder)
+    record = start_run(
+        "train", parameters=job.config.effective(), seeds=[config.seed], run_id=job.run_id, root=root
+    )
+    trim_run(folder, checkpoint[1] if checkpoint else 0)
+    with record:
+        _describe(job, record, checkpoint)
+        _fit(job, record, checkpoint)
+        _summarise(record)
+    return record
+
+
+def prepare(
+    config: TrainConfig,
+    *,
+    problems: Dataset | None = None,
+    order: Order | None = None,
+    plugs: Plugs | None = None,
+    progress: bool = True,
+) -> Job:
+    """Load and check everything a run needs, writing nothing but the embedding cache.
+
+    Raises
+    ------
+    InputError
+        See `train`.
+    """
+    from hammerlib.problems import check_problems, load_problems
+
+    if problems is None:
+        config.validate()
+        problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
+    check_problems(problems)
+    config = dataclasses.replace(config, n_problems=len(problems)).validate()
+    import torch
+    from hammerlib.backbones import load_backbone
+
+    torch.set_num_threads(config.threads)
+    backbone = load_backbone(config.backbone)
+    backbone.render(problems["prompt"][:1], template=config.template)
+    if order is None:
+        order = _make_order(config, problems, backbone)
+    order.verify(problems)
+    return Job(config, problems, backbone, order, plan(config, len(problems)), plugs or Plugs(), progress)
+
+
+def _make_order(config: TrainConfig, problems: Dataset, backbone: Backbone) -> Order:
+    from hammerlib.embeddings import embed
+    from hammerlib.ordering import order_by
+
+    vectors = embed(problems, backbone, layer=config.layer, pooling=config.pooling, template=config.template)
+    return order_by(config.order, vectors, problems=problems, seed=config.seed, **config.order_options)
+
+
+def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
+    from hammerlib.problems import fingerprint
+
+    trained = job.plan.blocks * job.plan.prompts
+    reached = job.plan.steps // job.plan.steps_per_epoch > 0
+    dropped = [job.problems[int(i)]["id"] for i in job.order.permutation[trained:]]
+    job.order.save(record.folder / "order.json")
+    record.artefact("order.json")
+    record.note(
+        problems_fingerprint=fingerprint(job.problems),
+        n_problems=len(job.problems),
+        order_hash=job.order.hash,
+        order_cost=job.order.cost,
+        order_random_cost=job.order.random_cost,
+        backbone=job.backbone.name,
+        revision=job.backbone.revision,
+        backbone_weights=job.backbone.weights_hash,
+        device=str(job.backbone.device),
+        dtype=str(job.backbone.dtype),
+        plugs=job.plugs.names(),
+        schedule=dataclasses.asdict(job.plan),
+        tail_dropped=dropped,
+        whole_epoch=reached,
+        resumed_from_step=checkpoint[1] if checkpoint else None,
+    )
+
+
+def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
+    from hammerlib.training.build import build_trainer, quiet, save_model
+
+    with quiet():
+        trainer = build_trainer(job, record)
+        trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        save_model(trainer, job, record.folder)
+    shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
+    shutil.rmtree(record.folder / "reference", ignore_errors=True)
+
+
+def _summarise(record: RunRecord) -> None:
+    """Put the curve's ends into the manifest: means over the first and last tenth of the steps (at least one)."""
+    import pandas as pd
+
+    for name in (
+        "index_log.csv",
+        "metrics.csv",
+        *(f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())),
+    ):
+        record.artefact(name)
+    table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
+        index="step", columns="metric", values="value"
+    )
+    part = max(1, len(table) // 10)
+    for name in (
+        "reward_raw",
+        "zero_variance_share",
+        "zero_variance_share_adjusted",
+        "entropy",
+        "mean_cosine",
+    ):
+        values = table[name].dropna()
+        record.metric(f"{name}_first", values.head(part).mean(), n=part)
+        record.metric(f"{name}_last", values.tail(part).mean(), n=part)
+    record.metric("seconds_per_step", table["seconds"].median(), n=len(table), unit="s")
+    record.metric("steps", len(table), unit="optimizer steps")

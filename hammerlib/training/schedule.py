@@ -1,0 +1,290 @@
+"""Batch arithmetic: which place of the order is trained in which optimizer step, known before anything runs.
+
+TRL 1.16 (``GRPOTrainer._get_train_sampler``, ``RepeatSampler``): generation batch i takes places iK .. iK+K-1 of the
+dataset, each G times in a row, and repeats that chunk for every micro-batch that trains on it; process p holds the
+p-th contiguous part of its rows; what does not fill a last chunk is left out of every epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hammerlib.training.config import TrainConfig
+
+COLUMNS = ("step", "epoch", "process", "position", "index")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The arithmetic of one run, in micro-batches, generation batches ("blocks") and optimizer steps.
+
+    Attributes
+    ----------
+    processes, rows : int
+        Number of processes; completions per process and micro-batch (``per_device_train_batch_size``).
+    group : int
+        Completions per prompt, G.
+    accumulation, per_generation, iterations : int
+        Micro-batches per optimizer step, per generation, and passes over each generation.
+    prompts : int
+        Prompts per generation batch, K.
+    blocks, tail : int
+        Generation batches per epoch; problems left over (n mod K).
+    steps : int
+        Optimizer steps of the whole run.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> plan(TrainConfig(prompts_per_step=4), 40).steps
+    10
+    """
+
+    processes: int
+    rows: int
+    group: int
+    accumulation: int
+    per_generation: int
+    iterations: int
+    prompts: int
+    blocks: int
+    tail: int
+    steps: int
+
+    @property
+    def block_length(self) -> int:
+        """Micro-batches trained on one generation batch."""
+        return self.per_generation * self.iterations
+
+    @property
+    def micro_per_epoch(self) -> int:
+        """Micro-batches per epoch."""
+        return self.blocks * self.block_length
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps per epoch; the last one may accumulate fewer micro-batches."""
+        return -(-self.micro_per_epoch // self.accumulation)
+
+    def micro(self, step: int) -> tuple[int, range]:
+        """Return (epoch, micro-batches within the epoch) of optimizer step `step`, counted from 0."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        first = within * self.accumulation
+        return epoch, range(first, min(first + self.accumulation, self.micro_per_epoch))
+
+    def block_of(self, step: int, offset: int) -> int:
+        """Return the generation batch that micro-batch `offset` of optimizer step `step` trains on."""
+        return self.micro(step)[1][offset] // self.block_length
+
+    def positions(self, block: int, process: int) -> list[int]:
+        """Return the places of the order whose completions process `process` holds of a generation batch."""
+        held = self.rows * self.per_generation
+        rows = range(process * held, (process + 1) * held)
+        return sorted({block * self.prompts + row // self.group for row in rows})
+
+    def resumes_exactly(self, step: int) -> bool:
+        """Return True if a checkpoint after `step` optimizer steps lies between two generation batches.
+
+        TRL keeps generated completions in memory only: inside a block they would be sampled again.
+        """
+        within = step % self.steps_per_epoch
+        return within * self.accumulation % self.block_length == 0
+
+
+def process_count() -> int:
+    """Return the number of training processes (``WORLD_SIZE``, set by ``accelerate launch``; default 1).
+
+    Examples
+    --------
+    >>> process_count() >= 1
+    True
+    """
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Return True on the process that writes the run's record (``RANK`` 0, or no launcher).
+
+    Examples
+    --------
+    >>> is_main()
+    True
+    """
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
+    """Return the batch arithmetic of `config` on `n` problems, or refuse it.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    n : int
+        Number of problems.
+    processes : int, optional
+        Default `process_count()`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        A batch that does not divide, a group split between processes, fewer problems than one generation batch,
+        a tail that `tail` refuses, more steps than the epochs hold, checkpoints that would not resume exactly.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> plan(TrainConfig(), 1000).prompts
+    8
+    """
+    processes = processes or process_count()
+    rows, per_generation, prompts = _batch(config, processes)
+    if n < prompts:
+        raise InputError(
+            "n_problems",
+            n,
+            f"is fewer than one generation batch of {prompts} prompts",
+            f"use at least {prompts} problems, or lower prompts_per_step",
+        )
+    blocks, tail = divmod(n, prompts)
+    if tail and config.tail == "refuse":
+        raise InputError(
+            "n_problems",
+            n,
+            f"leaves {tail} problems untrained (generation batches of {prompts})",
+            f"use {n - tail} problems, or set tail: report to train without them and name them",
+        )
+    found = Plan(
+        processes,
+        rows,
+        config.group_size,
+        config.gradient_accumulation,
+        per_generation,
+        config.num_iterations,
+        prompts,
+        blocks,
+        tail,
+        steps=0,
+    )
+    available = found.steps_per_epoch * config.epochs
+    steps = config.max_steps or available
+    if steps > available:
+        raise InputError(
+            "max_steps",
+            steps,
+            f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems",
+            f"set epochs: {-(-steps // found.steps_per_epoch)}, or lower max_steps",
+        )
+    found = dataclasses.replace(found, steps=steps)
+    _check_saves(config, found)
+    return found
+
+
+def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
+    accumulation, group = config.gradient_accumulation, config.group_size
+    per_generation = config.steps_per_generation or accumulation
+    completions = config.prompts_per_step * group
+    if completions % (processes * accumulation):
+        raise InputError(
+            "prompts_per_step",
+            config.prompts_per_step,
+            f"x group_size {group} = {completions} completions do not split over {processes} processes x "
+            f"{accumulation} accumulated micro-batches",
+            f"make prompts_per_step x group_size a multiple of {processes * accumulation}",
+        )
+    rows = completions // (processes * accumulation)
+    if rows * per_generation % group:
+        raise InputError(
+            "group_size",
+            group,
+            f"does not divide the {rows * per_generation} completions that one process "
+            f"generates ({rows} rows x {per_generation} steps_per_generation)",
+            "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does",
+        )
+    return rows, per_generation, rows * per_generation * processes // group
+
+
+def _check_saves(config: TrainConfig, found: Plan) -> None:
+    every = config.save_steps
+    if every is None:
+        return
+    for step in range(every, found.steps + 1, every):
+        if not found.resumes_exactly(step):
+            fits = next(
+                k
+                for k in range(every + 1, every + found.block_length * found.steps_per_epoch + 1)
+                if all(found.resumes_exactly(s) for s in range(k, found.steps + 1, k))
+            )
+            raise InputError(
+                "save_steps",
+                every,
+                f"puts a checkpoint inside a generation batch (step {step}), where a "
+                "resumed run would sample other completions",
+                f"use save_steps: {fits}",
+            )
+
+
+def schedule_table(
+    config: TrainConfig, n: int, *, permutation: list[int] | None = None, processes: int | None = None
+) -> pd.DataFrame:
+    """Return which problem is trained in which optimizer step, on which process: what the index log must say.
+
+    Where a generation batch feeds several optimizer steps, TRL mixes its completions, so every one of its
+    prompts is listed in each of these steps.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    n : int
+        Number of problems.
+    permutation : sequence of int, optional
+        Row of the problem table at each place of the order; default the identity.
+    processes : int, optional
+        Default `process_count()`.
+
+    Returns
+    -------
+    DataFrame
+        ``step`` (from 1), ``epoch`` (from 0), ``process``, ``position`` (place in the order, from 0) and
+        ``index`` (row of the problem table).
+
+    Raises
+    ------
+    InputError
+        See `plan`.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> schedule_table(TrainConfig(prompts_per_step=2, group_size=4), 4).position.tolist()
+    [0, 1, 2, 3]
+    """
+    import pandas as pd
+
+    found = plan(config, n, processes)
+    rows = []
+    for step in range(found.steps):
+        epoch, micro = found.micro(step)
+        for block in sorted({one // found.block_length for one in micro}):
+            for process in range(found.processes):
+                rows += [
+                    (
+                        step + 1,
+                        epoch,
+                        process,
+                        place,
+                        place if permutation is None else int(permutation[place]),
+                    )
+                    for place in found.positions(block, process)
+                ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

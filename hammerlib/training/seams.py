@@ -1,0 +1,98 @@
+"""The four places where a system of its own plugs into the one trainer, and what it sees there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.storage import content_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from hammerlib.grading import Verdict
+
+
+@dataclass
+class Rollout:
+    """One generation batch on this process: n = prompts x G completions, G in a row per prompt.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done so far.
+    rows : list of dict, length n
+        The problem row of every completion.
+    completions : list of str, length n
+        Decoded text without special tokens.
+    completion_ids : list of token id lists, length n
+    verdicts : list of Verdict or None, length n
+    raw, rewards : (n,) float64 arrays
+        Weighted sum of the rewards before and after adjustment; NaN where no reward applies.
+    vectors : (n, d) float32 array
+        Completion embeddings of the frozen initial backbone.
+    group_size : int
+        G.
+    advantages : (n,) tensor
+        As TRL computed them from `rewards`.
+    """
+
+    step: int
+    rows: list[dict[str, Any]]
+    completions: list[str]
+    completion_ids: list[list[int]]
+    verdicts: list[Verdict | None]
+    raw: np.ndarray
+    rewards: np.ndarray
+    vectors: np.ndarray
+    group_size: int
+    advantages: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Plugs:
+    """Callables for the trainer's four seams; None leaves TRL's behaviour.
+
+    Parameters
+    ----------
+    rollout : callable (prompts, trainer) -> dict
+        Replaces generation: ``prompt_ids``, ``completion_ids``, ``logprobs`` (None allowed), one list per
+        prompt row; TRL's public ``rollout_func``.
+    advantage : callable (Rollout) -> tensor (n,) or (n, T)
+        Replaces the advantages, per completion or per completion token (padded to the longest, T).
+    loss : callable (trainer, model, inputs, default) -> scalar tensor
+        Replaces or adds to the loss; ``default()`` is TRL's loss of this micro-batch.
+    observe : callable (Rollout) -> dict of float
+        Called after each generation batch; what it returns goes to ``metrics.csv`` and the trackers.
+
+    Notes
+    -----
+    Source: ours; the seams are TRL 1.16's ``rollout_func``, ``_generate_and_score_completions`` and
+    ``_compute_loss`` (the last two by override, see `hammerlib.training.trainer`).
+
+    Examples
+    --------
+    >>> Plugs(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))}).names()["loss"] is None
+    True
+    """
+
+    rollout: Callable[..., dict] | None = None
+    advantage: Callable[[Rollout], torch.Tensor] | None = None
+    loss: Callable[..., torch.Tensor] | None = None
+    observe: Callable[[Rollout], dict[str, float]] | None = None
+
+    def names(self) -> dict[str, str | None]:
+        """Return what stands in each seam, for the run's name and manifest.
+
+        A callable is named by module, name and bytecode, so that changing its code changes the run.
+        """
+        return {one.name: _name(getattr(self, one.name)) for one in fields(self)}
+
+
+def _name(plug: Callable | None) -> str | None:
+    if plug is None:
+        return None
+    code = getattr(plug, "__code__", None)
+    named = f"{getattr(plug, '__module__', '')}.{getattr(plug, '__qualname__', type(plug).__name__)}"
+    return named if code is None else f"{named}#{content_hash(code.co_code.hex(), str(code.co_consts))[:8]}"
