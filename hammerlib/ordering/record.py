@@ -39,7 +39,7 @@ class Order:
     gap : float or None
         ``(cost - lower_bound) / (random_cost - lower_bound)``; None without a bound.
     provenance : dict
-        Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, library version.
+        Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, version.
     item_hashes : list of n str or None
         One hash per problem of the table that was ordered, in table order; None if no table was given.
 

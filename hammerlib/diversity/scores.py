@@ -1,0 +1,194 @@
+"""Diversity of a set of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hammerlib.embeddings import Embeddings
+from hammerlib.errors import InputError
+from hammerlib.ordering import used_vectors
+from hammerlib.similarity import Array, host, mean_cosine, product_blocks, row_reduce
+
+
+def vendi_score(vectors: Embeddings | Array, *, q: float = 1.0) -> float:
+    """Return the effective number of different rows: exp of the entropy of the cosine kernel's spectrum.
+
+    Source: Friedman & Dieng 2023 (arXiv 2210.02410); orders q: Pasarkar & Dieng 2023 (arXiv 2310.12952).
+    Uses the smaller of the (n, n) and the (d, d) form, which have the same spectrum.
+
+    Parameters
+    ----------
+    vectors : Embeddings or (n, d) array or tensor
+    q : float
+        Order of the entropy, 0 to infinity: 0 counts directions, 1 is Shannon, infinity sees the largest.
+
+    Returns
+    -------
+    float
+        1 (all rows point the same way) to n (all orthogonal); 0 for no rows.
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, or a negative q.
+
+    Examples
+    --------
+    >>> round(vendi_score([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), 4)
+    1.8899
+    """
+    return vendi_of_units(used_vectors(vectors), q)
+
+
+def vendi_of_units(units: Array, q: float = 1.0) -> float:
+    """Return the Vendi score of rows that already have length one, in the smaller of its two forms.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+    q : float
+
+    Examples
+    --------
+    >>> round(vendi_of_units(np.eye(3)), 6)
+    3.0
+    """
+    units = host(units).astype(np.float64)
+    n, d = units.shape
+    return vendi_from_kernel((units @ units.T if n <= d else units.T @ units), q=q, n=n)
+
+
+def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = None) -> float:
+    """Return the Vendi score of any symmetric positive kernel with ones on its diagonal.
+
+    Parameters
+    ----------
+    kernel : (n, n) array
+        Or the (d, d) covariance form with the same spectrum, and then `n`.
+    q : float
+    n : int, optional
+        Number of items; the kernel's size when absent.
+
+    Raises
+    ------
+    InputError
+        A kernel that is not square, or a negative q.
+
+    Examples
+    --------
+    >>> round(vendi_from_kernel(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]])), 6)
+    2.1573
+    """
+    kernel = np.asarray(kernel, dtype=np.float64)
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
+        raise InputError("kernel", kernel.shape, "is not square", "pass an (n, n) kernel")
+    if not q >= 0:
+        raise InputError("q", q, "is no order of an entropy", "use a number from 0 to infinity")
+    n = len(kernel) if n is None else n
+    if n == 0:
+        return 0.0
+    spectrum = np.linalg.eigvalsh(kernel / n)
+    shares = spectrum[spectrum > len(kernel) * np.finfo(np.float64).eps]  # the rest is rounding
+    if q == 1:
+        return float(np.exp(-(shares * np.log(shares)).sum()))
+    return float(1 / shares.max()) if np.isinf(q) else float((shares**q).sum() ** (1 / (1 - q)))
+
+
+def mean_pairwise_cosine(vectors: Embeddings | Array) -> float:
+    """Return the mean cosine over all pairs of different rows, in closed form.
+
+    Parameters
+    ----------
+    vectors : Embeddings or (n, d) array or tensor
+
+    Returns
+    -------
+    float
+        In [-1, 1], low is diverse; NaN for fewer than two rows.
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows.
+
+    Examples
+    --------
+    >>> mean_pairwise_cosine([[1.0, 0.0], [0.0, 1.0]])
+    0.0
+    """
+    return mean_cosine(used_vectors(vectors))
+
+
+def coverage_radius(prefix: Embeddings | Array, everything: Embeddings | Array) -> float:
+    """Return how far (1 - cosine) the worst served row of a set lies from the nearest row of its part.
+
+    Parameters
+    ----------
+    prefix : Embeddings or (m, d) array or tensor, m >= 1
+    everything : Embeddings or (n, d) array or tensor
+
+    Returns
+    -------
+    float
+        In [0, 2], low is good cover; 0 when the part holds every direction.
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, or an empty part.
+
+    Examples
+    --------
+    >>> coverage_radius([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    1.0
+    """
+    part, rows = used_vectors(prefix), used_vectors(everything)
+    if not len(part):
+        raise InputError("prefix", [], "covers nothing", "pass at least one row")
+    return 1.0 - float(row_reduce(rows, part, lambda block: block.max(axis=1)).min())
+
+
+def neighbour_purity(
+    vectors: Embeddings | Array, labels: Sequence[object], *, neighbours: int = 10
+) -> tuple[float, float]:
+    """Return how often a row's nearest rows carry its own label, and how often chance would have it.
+
+    Parameters
+    ----------
+    vectors : Embeddings or (n, d) array or tensor
+    labels : sequence of n values
+        For example topics.
+    neighbours : int
+        Nearest rows by cosine to look at, 1 to n - 1.
+
+    Returns
+    -------
+    (float, float)
+        Mean share of equal labels among the neighbours, and among all other rows; both in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, labels of another number, or more neighbours than other rows.
+
+    Examples
+    --------
+    >>> neighbour_purity([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]], list("aabb"), neighbours=1)
+    (1.0, 0.3333333333333333)
+    """
+    units = used_vectors(vectors)
+    n = len(units)
+    if len(labels) != n:
+        raise InputError("labels", len(labels), f"do not fit {n} vectors", "pass one label per vector")
+    if not 1 <= neighbours < n:
+        raise InputError("neighbours", neighbours, f"cannot be found among {n} rows", f"use 1 to {n - 1}")
+    _, codes, sizes = np.unique(np.asarray(labels, dtype=str), return_inverse=True, return_counts=True)
+    same = 0
+    for start, part in product_blocks(units, units):
+        block = np.array(host(part))
+        block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf  # nobody is its own neighbour
+        nearest = np.argpartition(-block, neighbours - 1, axis=1)[:, :neighbours]
+        same += int((codes[nearest] == codes[start : start + len(block), None]).sum())
+    return same / (n * neighbours), float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
