@@ -1,0 +1,1 @@
+"""The reference tiny language model: tokenizer, worked solutions, training recipe, shipped checkpoint."""

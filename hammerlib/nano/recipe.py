@@ -1,0 +1,253 @@
+"""How the nano checkpoint is made: supervised training on correct solutions, stopped before it is finished (ours)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+from hammerlib.nano.solutions import solve
+from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.problems import load_problems
+from hammerlib.storage import progress_off
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+
+WEIGHTS = {"three_terms": 2.0, "change_story": 2.0, "sequence": 1.3, "equation": 1.3, "take_story": 0.7}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights of the nano model.
+
+    Parameters
+    ----------
+    seed : int
+        Initial weights, order of problems and choice of strategies.
+    steps, batch_size : int
+        Optimizer steps, and solutions in each.
+    learning_rate : float
+        AdamW; warms up over `warmup` steps, then falls along a cosine to a tenth.
+    weight_decay : float
+        AdamW's decoupled decay.
+    warmup : int
+        Steps.
+    problems : int
+        Distinct problems of the supervised part, evenly over the eight families.
+    weights : dict of str to float
+        How often a family is drawn, relative to 1: harder families more often, so that all start alike.
+    width, layers, heads, inner : int
+        Llama-type shape: hidden size, blocks, attention heads, hidden size of the feed-forward part.
+
+    Examples
+    --------
+    >>> Recipe(steps=30).batch_size
+    32
+    """
+
+    seed: int = 0
+    steps: int = 1500
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: int = 50
+    problems: int = 16_000
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    inner: int = 512
+
+
+def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
+    """Return a nano model with random weights, float32, drawn from the recipe's seed.
+
+    Parameters
+    ----------
+    recipe : Recipe or None
+        Default: the shipped checkpoint's shape.
+
+    Returns
+    -------
+    LlamaForCausalLM
+        In evaluation mode. The global torch random state is left as it was.
+
+    Examples
+    --------
+    >>> 0.6e6 < untrained().num_parameters() < 1.4e6
+    True
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    recipe = recipe or Recipe()
+    tokenizer = build_tokenizer()
+    # Llama, not Qwen2: AutoTokenizer maps model_type qwen2 to a tokenizer class that drops whole words.
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        intermediate_size=recipe.inner,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return LlamaForCausalLM(config).float().eval()
+
+
+def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
+    """Yield endless batches of (prompt, solution): families by weight, strategies drawn anew each time.
+
+    Within a family every problem comes once before one comes again.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Seed, batch size and weights of the families.
+    table : datasets.Dataset
+        Problems of the nano mix.
+
+    Examples
+    --------
+    >>> table = load_problems("reasoning-gym:nano", split="supervised", n=8)
+    >>> [(prompt, solution)] = next(batches(Recipe(batch_size=1), table))
+    >>> solution.endswith("}")
+    True
+    """
+    rng = random.Random(recipe.seed)
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row in table.to_list():
+        families.setdefault(row["topic"], []).append(row)
+    topics = sorted(families)
+    decks = {topic: _deck(families[topic], rng) for topic in topics}
+    weights = [recipe.weights.get(topic, 1.0) for topic in topics]
+    while True:
+        drawn = [next(decks[topic]) for topic in rng.choices(topics, weights, k=recipe.batch_size)]
+        yield [(row["prompt"], solve(row, None, rng)) for row in drawn]
+
+
+def _deck(rows: list[dict[str, Any]], rng: random.Random) -> Iterator[dict[str, Any]]:
+    while True:
+        yield from rng.sample(rows, len(rows))
+
+
+def encode(
+    pairs: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return right-padded token ids and labels of prompts with solutions, both (batch, length) int64.
+
+    Labels are -100 on prompt and padding: only the solution and the end of sequence are learned.
+
+    Examples
+    --------
+    >>> ids, labels = encode([("3 + 4 =", "7")], build_tokenizer())
+    >>> ids.shape, int((labels != -100).sum())
+    (torch.Size([1, 7]), 2)
+    """
+    import torch
+
+    rows = []
+    for prompt, solution in pairs:
+        # Encoded apart, as in sampling, where the solution's tokens follow the finished prompt.
+        given = tokenizer(prompt).input_ids
+        rows.append((given, [*tokenizer(solution).input_ids, tokenizer.eos_token_id]))
+    length = max(len(given) + len(learned) for given, learned in rows)
+    ids = torch.full((len(rows), length), tokenizer.pad_token_id)
+    labels = torch.full((len(rows), length), -100)
+    for number, (given, learned) in enumerate(rows):
+        end = len(given) + len(learned)
+        ids[number, :end] = torch.tensor(given + learned)
+        labels[number, len(given) : end] = torch.tensor(learned)
+    return ids, labels
+
+
+def train_nano(recipe: Recipe) -> tuple[LlamaForCausalLM, list[float]]:
+    """Train the nano model from random weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        One recipe gives the same weights each time on one machine and one thread.
+
+    Returns
+    -------
+    model : LlamaForCausalLM
+        Evaluation mode, float32, on the CPU.
+    losses : list of float
+        Mean cross-entropy of the solution tokens in nats, one per step.
+
+    Raises
+    ------
+    InputError
+        Fewer problems than one batch.
+
+    Examples
+    --------
+    >>> model, losses = train_nano(Recipe(steps=2, batch_size=2, problems=16, width=16, heads=2, inner=16))
+    >>> len(losses)
+    2
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    if recipe.problems < recipe.batch_size:
+        raise InputError("problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}")
+    table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
+    tokenizer = build_tokenizer()
+    model = untrained(recipe).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(recipe, step))
+    stream = batches(recipe, table)
+    losses: list[float] = []
+    progress = tqdm(range(recipe.steps), desc="nano", disable=progress_off())
+    for _ in progress:
+        ids, labels = encode(next(stream), tokenizer)
+        logits = model(input_ids=ids).logits[:, :-1]
+        kept = labels[:, 1:] != -100
+        loss = torch.nn.functional.cross_entropy(logits[kept], labels[:, 1:][kept])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(round(loss.item(), 6))
+        progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+    return model.eval(), losses
+
+
+def _rate(recipe: Recipe, step: int) -> float:
+    import math
+
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe with the versions of the packages that decide the weights.
+
+    Examples
+    --------
+    >>> sorted(settings(Recipe())["packages"])
+    ['reasoning-gym', 'tokenizers', 'torch', 'transformers']
+    """
+    from importlib.metadata import version
+
+    names = ("reasoning-gym", "tokenizers", "torch", "transformers")
+    # "2.13.0+cpu" and "2.13.0" are one release.
+    return {**asdict(recipe), "packages": {name: version(name).split("+")[0] for name in names}}

@@ -1,0 +1,165 @@
+"""Correct worked solutions of the nano families, in three valid ways of writing (ours).
+
+Every family asks for a signed sum of two or three numbers. ``columns`` adds the units, then the tens with what
+is carried or borrowed; ``tens`` adds tens and units apart and joins them; ``count`` starts at the first number
+and counts on, tens before units. All three end with the boxed answer.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BOX = "\\boxed{"
+STRATEGIES = {"columns": 0.70, "tens": 0.25, "count": 0.05}
+
+
+def terms_of(row: Mapping[str, Any]) -> list[int]:
+    """Return the signed numbers whose sum answers a problem of the nano families.
+
+    Parameters
+    ----------
+    row : mapping
+        Problem row; ``metadata`` (JSON text) holds the ``terms``, ``expression`` or ``equation``.
+
+    Returns
+    -------
+    list of int
+        Two or three numbers, the first one positive whenever one of them is.
+
+    Examples
+    --------
+    >>> terms_of({"metadata": '{"equation": "48 - h = -30"}'})
+    [48, 30]
+    """
+    facts = json.loads(row["metadata"])
+    if "terms" in facts:
+        terms = list(facts["terms"])
+    elif "expression" in facts:
+        terms = _signed(facts["expression"])
+    else:
+        left, right = facts["equation"].split("=")
+        known = sum(_signed(left))
+        # "b - x = a" has the unknown with a minus: x = b - a; else x = a - b.
+        terms = [known, -int(right)] if re.search(r"- *[a-z]", left) else [int(right), -known]
+    return sorted(terms, key=lambda term: term < 0) if terms[0] < 0 else terms
+
+
+def _signed(expression: str) -> list[int]:
+    return [int(number.replace(" ", "")) for number in re.findall(r"(?:- *)?\d+", expression)]
+
+
+def _sum(terms: Sequence[int]) -> str:
+    return "".join(f"{term:+d}" for term in terms).removeprefix("+")
+
+
+def _linear(signs: Sequence[int], digits: Sequence[int]) -> str:
+    pairs = zip(signs, digits, strict=True)
+    return "".join(f"{'+' if sign > 0 else '-'}{digit}" for sign, digit in pairs).removeprefix("+")
+
+
+def _parts(terms: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    signs = [1 if term >= 0 else -1 for term in terms]
+    return signs, [abs(term) // 10 for term in terms], [abs(term) % 10 for term in terms]
+
+
+def _dot(signs: Sequence[int], digits: Sequence[int]) -> int:
+    return sum(sign * digit for sign, digit in zip(signs, digits, strict=True))
+
+
+def _columns(terms: list[int]) -> str:
+    stated = _sum(terms)
+    if sum(terms) < 0:
+        terms = sorted((-term for term in terms), key=lambda term: term < 0)
+        stated = f"-({_sum(terms)})"
+    signs, tens, units = _parts(terms)
+    low = _dot(signs, units)
+    carry = low // 10
+    lent = f"+{-10 * carry}" if carry < 0 else ""
+    low = low - 10 * carry if carry < 0 else low
+    moved = f"{carry:+d}" if carry else ""
+    return f"{stated};{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={_dot(signs, tens) + carry}"
+
+
+def _tens(terms: list[int]) -> str:
+    signs, tens, units = _parts(terms)
+    high, low = _dot(signs, tens), _dot(signs, units)
+    return f"{_sum(terms)};{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{10 * high}{low:+d}"
+
+
+def _count(terms: list[int]) -> str:
+    total = terms[0]
+    steps = [str(total)]
+    for term in terms[1:]:
+        sign = 1 if term >= 0 else -1
+        pieces = [piece for piece in (abs(term) // 10 * 10, abs(term) % 10) if piece] or [0]
+        for piece in pieces:
+            total += sign * piece
+            steps.append(f"{'+' if sign > 0 else '-'}{piece}={total}")
+    return ";".join(steps)
+
+
+_WRITERS = {"columns": _columns, "tens": _tens, "count": _count}
+
+
+def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> str:
+    """Return a correct worked solution of a problem of the nano families.
+
+    Parameters
+    ----------
+    row : mapping
+        Problem row with ``answer`` and ``metadata`` (JSON text).
+    strategy : str or None
+        A key of `STRATEGIES`; None draws one with probability 70, 25 and 5 per cent.
+    rng : random.Random
+        Source of the draw.
+
+    Returns
+    -------
+    str
+        The solution, ending with the boxed answer; at most about 45 tokens.
+
+    Raises
+    ------
+    ValueError
+        The row's terms do not add up to its answer: not a problem of these families.
+
+    Examples
+    --------
+    >>> row = {"answer": "85", "metadata": '{"expression": "47 + 38"}'}
+    >>> solve(row, "columns", random.Random(0))
+    ' columns:47+38;7+8=15;4+3+1=8;\\\\boxed{85}'
+    """
+    if strategy is None:
+        strategy = rng.choices(list(STRATEGIES), weights=list(STRATEGIES.values()))[0]
+    terms = terms_of(row)
+    if str(sum(terms)) != row["answer"]:
+        raise ValueError(f"terms {terms} do not add up to the answer {row['answer']}")
+    return f" {strategy}:{_WRITERS[strategy](terms)};{BOX}{row['answer']}}}"
+
+
+def strategy_of(completion: str) -> str | None:
+    """Return the strategy that a completion names in its first word, or None.
+
+    Examples
+    --------
+    >>> strategy_of(" tens:23-60;2-6=-4;3-0=3;-40+3;"), strategy_of("no idea")
+    ('tens', None)
+    """
+    name = completion.split(":", 1)[0].strip()
+    return name if name in STRATEGIES else None
+
+
+def boxed(completion: str) -> str | None:
+    """Return what stands in the last closed box of a completion, or None.
+
+    Examples
+    --------
+    >>> boxed(" count:3;+4=7;\\\\boxed{7}"), boxed(" count:3;")
+    ('7', None)
+    """
+    found = re.findall(r"\\boxed\{([^{}]*)\}", completion)
+    return found[-1] if found else None

@@ -1,0 +1,240 @@
+"""The `nano` mix: eight families of short problems that share addition and subtraction.
+
+Three families are reasoning-gym's own generators, restricted to two-digit plus and minus; five are templates
+of our own, registered with reasoning-gym so that one loop draws from all of them. Because the families share
+sub-skills, a model of less than a million parameters learns them together within minutes.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from reasoning_gym.factory import DATASETS, ProceduralDataset, register_dataset
+
+NAMES = ("Ana", "Ben", "Carla", "David", "Emma", "Finn", "Gita", "Hugo", "Ines", "Jonas", "Kira", "Leo", "Mia", "Tom")
+PLACES: dict[str, tuple[str, ...]] = {
+    "In the garden": ("apples", "pears", "flowers", "seeds", "plums"),
+    "At school": ("books", "pencils", "stickers", "cards", "stamps"),
+    "By the sea": ("shells", "stones", "fish", "crabs", "boats"),
+    "In the kitchen": ("cookies", "eggs", "cakes", "nuts", "cups"),
+    "In the toy shop": ("marbles", "cars", "balls", "dolls", "trains"),
+    "On the farm": ("cows", "sheep", "ducks", "goats", "hens"),
+}
+# Each story: text with operands {a} {b} {c}, and the signs of the three operands in the answer (0: not used).
+STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
+    "join": (
+        ("{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?", (1, 1, 0)),
+        ("{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?", (1, 1, 0)),
+        ("there are {a} {thing} in one box and {b} in another box. How many {thing} are there in all?", (1, 1, 0)),
+    ),
+    "take": (
+        ("{name} has {a} {thing}. {name} gives {b} to {other}. How many {thing} are left?", (1, -1, 0)),
+        ("there are {a} {thing}. {name} takes {b} away. How many {thing} are left?", (1, -1, 0)),
+        ("{name} needs {a} {thing} and has {b}. How many {thing} are missing?", (1, -1, 0)),
+    ),
+    "compare": (
+        ("{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?", (1, -1, 0)),
+        ("{name} has {b} {thing} and {other} has {a}. How many more does {other} have than {name}?", (1, -1, 0)),
+        ("{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?", (1, -1, 0)),
+        ("{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?", (1, 1, 0)),
+    ),
+    "change": (
+        ("{name} has {a} {thing}, buys {b} more and gives {c} to {other}. How many {thing} are left?", (1, 1, -1)),
+        ("{name} has {a} {thing}, loses {b} and finds {c}. How many {thing} does {name} have now?", (1, -1, 1)),
+        ("{name} has {a} {thing}. {other} takes {b} and then {c} more. How many {thing} are left?", (1, -1, -1)),
+    ),
+}
+QUESTIONS = ("What is the next number: {terms}, ?", "Continue the sequence: {terms}, ?", "{terms}, ?")
+
+
+def _score(answer: str | None, entry: dict[str, Any]) -> float:
+    try:
+        return float(int(str(answer).strip()) == int(entry["answer"]))
+    except ValueError:
+        return 0.0
+
+
+@dataclass
+class StoryConfig:
+    """Settings of the story generator.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``join``, ``take``, ``compare``, ``change``.
+    seed : int or None
+        Item ``i`` is drawn from ``random.Random(seed + i)``; None draws a seed.
+    size : int
+        Number of items, at least 1.
+
+    Examples
+    --------
+    >>> StoryConfig(kind="take").validate()
+    """
+
+    kind: str = "join"
+    seed: int | None = None
+    size: int = 500
+
+    def validate(self) -> None:
+        """Raise AssertionError, as reasoning-gym's own configurations do, for an unknown kind or empty size.
+
+        Examples
+        --------
+        >>> StoryConfig().validate()
+        """
+        assert self.kind in STORIES, f"kind must be one of {sorted(STORIES)}"
+        assert self.size > 0, "size must be positive"
+
+
+class StoryDataset(ProceduralDataset):
+    """Word problems with two or three two-digit operands and an answer of zero or more (ours).
+
+    Examples
+    --------
+    >>> StoryDataset(StoryConfig(kind="join", seed=0, size=1))[0]["answer"]
+    '94'
+    """
+
+    def __init__(self, config: StoryConfig) -> None:
+        super().__init__(config=config, seed=config.seed, size=config.size)
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        """Return item `idx`: question, answer and metadata with the signed ``terms`` whose sum is the answer."""
+        rng = random.Random(f"{self.config.kind}:{self.seed + idx}")  # kinds of one seed must not share operands
+        text, signs = rng.choice(STORIES[self.config.kind])
+        place = rng.choice(list(PLACES))
+        name, other = rng.sample(NAMES, 2)
+        while True:
+            operands = [rng.randint(10, 99) for _ in signs]
+            terms = [sign * operand for sign, operand in zip(signs, operands, strict=True) if sign]
+            if sum(terms) >= 0:
+                break
+        a, b, c = operands
+        story = text.format(name=name, other=other, thing=rng.choice(PLACES[place]), a=a, b=b, c=c)
+        return {
+            "question": f"{place}, {story}",
+            "answer": str(sum(terms)),
+            "metadata": {"source_dataset": "nano_story", "source_index": idx, "kind": self.config.kind, "terms": terms},
+        }
+
+    def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
+        """Return 1.0 when `answer` is the entry's integer, else 0.0."""
+        return _score(answer, entry)
+
+
+@dataclass
+class SequenceConfig:
+    """Settings of the arithmetic-sequence generator.
+
+    Parameters
+    ----------
+    min_terms, max_terms : int
+        Number of terms shown, at least 2.
+    seed : int or None
+        Item ``i`` is drawn from ``random.Random(seed + i)``; None draws a seed.
+    size : int
+        Number of items, at least 1.
+
+    Examples
+    --------
+    >>> SequenceConfig(min_terms=3, max_terms=4).validate()
+    """
+
+    min_terms: int = 3
+    max_terms: int = 4
+    seed: int | None = None
+    size: int = 500
+
+    def validate(self) -> None:
+        """Raise AssertionError, as reasoning-gym's own configurations do, for impossible lengths or size.
+
+        Examples
+        --------
+        >>> SequenceConfig().validate()
+        """
+        assert 2 <= self.min_terms <= self.max_terms <= 10, "need 2 <= min_terms <= max_terms <= 10"
+        assert self.size > 0, "size must be positive"
+
+
+class SequenceDataset(ProceduralDataset):
+    """Next term of an arithmetic sequence of two-digit numbers (ours; reasoning-gym's has no way to ask for these).
+
+    Examples
+    --------
+    >>> SequenceDataset(SequenceConfig(seed=3, size=1))[0]["metadata"]["terms"]
+    [75, 75, -83]
+    """
+
+    def __init__(self, config: SequenceConfig) -> None:
+        super().__init__(config=config, seed=config.seed, size=config.size)
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        """Return item `idx`: question, answer and metadata with the signed ``terms`` whose sum is the answer."""
+        rng = random.Random(self.seed + idx)
+        shown = rng.randint(self.config.min_terms, self.config.max_terms)
+        while True:
+            step = rng.choice((-1, 1)) * rng.randint(2, 89 // (shown - 1))
+            terms = [rng.randint(10, 99)]
+            terms += [terms[0] + i * step for i in range(1, shown + 1)]
+            if 10 <= terms[-2] <= 99 and terms[-1] >= 0:
+                break
+        question = rng.choice(QUESTIONS).format(terms=", ".join(map(str, terms[:-1])))
+        linear = [terms[-2], terms[-2], -terms[-3]]
+        return {
+            "question": question,
+            "answer": str(terms[-1]),
+            "metadata": {"source_dataset": "nano_sequence", "source_index": idx, "terms": linear},
+        }
+
+    def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
+        """Return 1.0 when `answer` is the entry's integer, else 0.0."""
+        return _score(answer, entry)
+
+
+def _register() -> None:
+    # reasoning-gym refuses a second registration; a reloaded module must not fail.
+    for name, dataset, config in (
+        ("nano_story", StoryDataset, StoryConfig),
+        ("nano_sequence", SequenceDataset, SequenceConfig),
+    ):
+        if name not in DATASETS:
+            register_dataset(name, dataset, config)
+
+
+_register()
+
+NANO_MIX: dict[str, tuple[str, dict[str, Any]]] = {
+    "chain_sum": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 2}),
+    "three_terms": (
+        "basic_arithmetic",
+        {
+            "min_terms": 3,
+            "max_terms": 3,
+            "min_digits": 2,
+            "max_digits": 2,
+            "operators": ("+", "-"),
+            "allow_parentheses": False,
+            "allow_negation": False,
+            "format_style": "natural",
+        },
+    ),
+    "equation": (
+        "simple_equations",
+        {
+            "min_terms": 2,
+            "max_terms": 2,
+            "min_value": 10,
+            "max_value": 99,
+            "operators": ("+", "-"),
+            "operators_weights": [0.5, 0.5],
+        },
+    ),
+    "sequence": ("nano_sequence", {"min_terms": 3, "max_terms": 4}),
+    "join_story": ("nano_story", {"kind": "join"}),
+    "take_story": ("nano_story", {"kind": "take"}),
+    "compare_story": ("nano_story", {"kind": "compare"}),
+    "change_story": ("nano_story", {"kind": "change"}),
+}
