@@ -1,1 +1,21 @@
 """Evaluation: samples, pass@k and majority@k with intervals, one record per run."""
+
+from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
+from hammerlib.evaluation.run import evaluate
+from hammerlib.evaluation.statistics import Interval, bootstrap_interval, interquartile_mean, paired_bootstrap
+from hammerlib.evaluation.summary import outcomes, topic_table
+
+__all__ = [
+    "BENCHMARKS",
+    "Interval",
+    "bootstrap_interval",
+    "evaluate",
+    "interquartile_mean",
+    "load_benchmark",
+    "majority_at_k",
+    "outcomes",
+    "paired_bootstrap",
+    "pass_at_k",
+    "topic_table",
+]

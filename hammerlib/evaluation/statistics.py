@@ -112,7 +112,7 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resampl
     """
     first, second = _checked("a", a), _checked("b", b)
     if len(first) != len(second):
-        raise InputError("b", len(second), f"needs as many values as a ({len(first)})", "join both by problem id")
+        raise InputError("b", len(second), f"needs as many values as a ({len(first)})", "join both by id")
     return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
 
 

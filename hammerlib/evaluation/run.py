@@ -1,0 +1,227 @@
+"""Evaluation of one model on one benchmark: samples, verdicts, metrics with intervals, one record."""
+
+from __future__ import annotations
+
+import re
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation import engines, samples
+from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark, source_split
+from hammerlib.evaluation.summary import summarise
+from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.storage import content_hash, progress_off, results_root
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from hammerlib.backbones import Backbone
+
+SAMPLES = "samples.jsonl"
+# Samples come from the first two, verdicts from the others.
+VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
+
+
+class _Job(NamedTuple):
+    engine: engines.TransformersEngine
+    problems: Dataset
+    prompts: list[list[int]]
+    batches: list[engines.Batch]
+
+
+def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str, *, k: int = 16,
+             n: int | None = None, temperature: float = 1.0, top_p: float = 1.0, max_new_tokens: int = 48,
+             template: str = "raw", seed: int = 0, engine: str = "transformers",
+             tokens_per_batch: int | None = None, root: Path | None = None) -> RunRecord:
+    """Sample k completions per problem, grade them and record pass@k with intervals over problems.
+
+    The run's name comes from its content (weights, problems, prompts, sampling, graders): a run that has
+    succeeded is returned at once, one that was killed repeats only the batches that are not on disk, with the
+    samples it would have had. Two processes that ask for the same run do it once.
+
+    Parameters
+    ----------
+    model : Backbone, RunRecord, str or path
+        A loaded backbone, a name for `load_backbone`, or a training run or its folder.
+    benchmark : datasets.Dataset or str
+        Problem table, name for `load_benchmark`, or source for `load_problems` (its held-out part).
+    k : int
+        Samples a problem; greedy decoding has one.
+    n : int, optional
+        Number of problems: drawn by `seed`, default all (for reasoning-gym 1000).
+    temperature, top_p : float
+        Sampling; 0 is greedy, top_p 1 the whole distribution.
+    max_new_tokens : int
+        Length limit in tokens.
+    template : str
+        ``raw`` or ``chat``.
+    seed : int
+        Of problems, samples and intervals.
+    engine : str
+        ``transformers``.
+    tokens_per_batch : int, optional
+        Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name,
+        because other batches draw other samples.
+    root : Path, optional
+        Folder of runs, default `storage.results_root()`.
+
+    Returns
+    -------
+    RunRecord
+        Metrics ``pass@1`` ... ``pass@k``, ``majority@2, 4, ... k``, ``truncated_share``,
+        ``unextracted_share`` (shares of samples), ``mean_tokens``; artefacts ``samples.jsonl``,
+        ``outcomes.csv`` and ``topics.csv``.
+
+    Raises
+    ------
+    InputError
+        k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, benchmark or template; an
+        empty or faulty problem table; prompts too long for the model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
+    >>> sorted(run.metrics)[:3]
+    ['majority@2', 'mean_tokens', 'pass@1']
+    """
+    _check_samples(k, temperature)
+    sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
+    problems, label = _problems(benchmark, n, seed)
+    backbone = _backbone(model)
+    budget = tokens_per_batch or engines.default_budget(backbone.device)
+    job = _job(engines.open_engine(engine, backbone, sampling), backbone, problems, k, template, budget)
+    parameters = _identity(job, backbone, k)
+    parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
+    run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
+    return _run_once(job, run_id, parameters, k, Path(root or results_root()))
+
+
+def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> RunRecord:
+    from filelock import FileLock
+
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f".{run_id}.lock"):
+        done = find_run(run_id, root)
+        if done is not None:
+            return done
+        seed = parameters["seed"]
+        with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
+            run.note(**{name: parameters[name] for name in ("backbone", "weights_hash", "device", "dtype")},
+                     revision=parameters["revision"], problems_fingerprint=parameters["problems_fingerprint"])
+            rows = _collect(job, run)
+            summarise(run, job.problems, rows, k, seed)
+    return run
+
+
+def _check_samples(k: int, temperature: float) -> None:
+    if k < 1:
+        raise InputError("k", k, "must be at least 1", "ask for one sample a problem or more")
+    if temperature == 0 and k != 1:
+        raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
+
+
+def _problems(benchmark: Dataset | str, n: int | None, seed: int) -> tuple[Dataset, str]:
+    from hammerlib.problems import check_problems, load_problems
+    from hammerlib.problems.table import subset
+
+    if isinstance(benchmark, str) and ":" in benchmark:
+        return load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed), benchmark
+    table = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    check_problems(table)
+    return subset(table, n, seed), benchmark if isinstance(benchmark, str) else _source(table)
+
+
+def _source(table: Dataset) -> str:
+    found = sorted(set(table["source"]))
+    return found[0] if len(found) == 1 else "mixed"
+
+
+def _backbone(model: Backbone | RunRecord | str | Path) -> Backbone:
+    from hammerlib.backbones import load_backbone
+
+    if not isinstance(model, RunRecord | str | Path):
+        return model
+    folder = model.folder if isinstance(model, RunRecord) else Path(model)
+    trained = folder / "model"
+    return load_backbone(str(trained if (folder / "manifest.json").is_file() and trained.is_dir() else model))
+
+
+def _job(engine: engines.TransformersEngine, backbone: Backbone, problems: Dataset, k: int, template: str,
+         budget: int) -> _Job:
+    prompts = engine.encode(backbone.render(problems["prompt"][:], template))
+    batches = engines.plan_batches([len(ids) for ids in prompts], k, engine.sampling.max_new_tokens, budget)
+    return _Job(engine, problems, prompts, batches)
+
+
+def _identity(job: _Job, backbone: Backbone, k: int) -> dict:
+    """Everything that the samples and verdicts depend on."""
+    from hammerlib.problems import fingerprint
+
+    return {
+        "problems": len(job.problems), "problems_fingerprint": fingerprint(job.problems),
+        "prompt_tokens": content_hash(job.prompts), "k": k, **job.engine.sampling._asdict(),
+        "backbone": backbone.name, "revision": backbone.revision, "weights_hash": backbone.weights_hash,
+        "device": str(backbone.device), "dtype": str(backbone.dtype),
+        "versions": {name: _version(name) for name in VERSIONS},
+    }
+
+
+def _collect(job: _Job, run: RunRecord) -> list[dict]:
+    """Sample and grade the batches that are not on disk yet; return all rows."""
+    from tqdm.auto import tqdm
+
+    ids, path = job.problems["id"][:], run.folder / SAMPLES
+    plan = [[(ids[row], sample) for row, sample in batch] for batch in job.batches]
+    kept = len(samples.recover(path, plan))
+    spent = {"generation": 0.0, "grading": 0.0}
+    total, at, tokens = sum(map(len, plan)), 0, 0
+    with tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off()) as bar:
+        for batch, names in zip(job.batches, plan, strict=True):
+            at += len(batch)
+            if at <= kept:
+                continue
+            rows = _batch(job, batch, names, spent)
+            samples.append(path, rows)
+            tokens += sum(row["n_tokens"] for row in rows)
+            bar.update(len(batch))
+    run.note(throughput=_throughput(total - kept, kept, tokens, spent))
+    return samples.recover(path, plan)
+
+
+def _throughput(made: int, kept: int, tokens: int, spent: dict[str, float]) -> dict[str, float]:
+    seconds = max(spent["generation"], 1e-9)
+    rates = {"samples_per_second": round(made / seconds, 2), "tokens_per_second": round(tokens / seconds, 1)}
+    times = {f"{name}_seconds": round(value, 2) for name, value in spent.items()}
+    return {"samples": made, "reused": kept, **times, **rates}
+
+
+def _batch(job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent: dict) -> list[dict]:
+    from hammerlib.grading import grade
+
+    start = time.monotonic()
+    found = job.engine.generate([job.prompts[row] for row, _ in batch], key=names)
+    middle = time.monotonic()
+    table, rows = job.problems.select([row for row, _ in batch]), []
+    for (name, sample), problem, one in zip(names, table, found, strict=True):
+        verdict = grade(one.text, problem)
+        rows.append({"id": name, "sample": sample, "completion": one.text, "n_tokens": one.n_tokens,
+                     "truncated": one.truncated, **verdict._asdict()})
+    spent["generation"] += middle - start
+    spent["grading"] += time.monotonic() - middle
+    return rows
+
+
+def _slug(label: str) -> str:
+    short = label if label in BENCHMARKS else Path(label).stem if label.startswith("file:") else label
+    return re.sub(r"[^A-Za-z0-9]+", "-", short).strip("-")[:40]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
