@@ -4,7 +4,7 @@ from hammerlib.problems.boxes import last_box
 from hammerlib.problems.files import load_file
 from hammerlib.problems.gym import load_gym
 from hammerlib.problems.hub import load_hub
-from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, normalise
+from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, drop_incomplete, normalise
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,
@@ -19,6 +19,7 @@ __all__ = [
     "conflicts",
     "decontaminate",
     "deduplicate",
+    "drop_incomplete",
     "fingerprint",
     "item_hashes",
     "last_box",

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.problems.files import to_rows
+from hammerlib.problems.layouts import to_rows
 from hammerlib.problems.table import make_table, subset
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def load_hub(
     --------
     >>> load_hub("gsm8k", split=None, n=None, seed=0, columns=None)
     Traceback (most recent call last):
-    hammerlib.errors.InputError: hub = 'gsm8k': cannot be read; write hub:<owner>/<repo>[/<config>][@<revision>]
+    hammerlib.errors.InputError: hub = 'gsm8k': cannot be read; write hub:<owner>/<repo>[/<config>][@<rev>]
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<revision>]")
+        raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
     repo, config, revision = match["repo"], match["config"], match["revision"]
     commit = _commit(name, repo, revision)
     part = split or "train"
@@ -72,7 +72,6 @@ def load_hub(
 
 def _commit(name: str, repo: str, revision: str | None) -> str | None:
     """Resolve the revision to a commit, or None in offline mode (then only the cache is read)."""
-    import httpx
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -82,7 +81,7 @@ def _commit(name: str, repo: str, revision: str | None) -> str | None:
         return HfApi().dataset_info(repo, revision=revision, timeout=_REACH_SECONDS).sha
     except HfHubHTTPError as error:
         raise InputError("hub", name, _reason(error), "check repository and revision") from error
-    except (httpx.HTTPError, OSError) as error:
+    except Exception as error:  # the client's transport library has changed before (httpx, httpx2)
         remedy = "connect, set HF_HUB_OFFLINE=1 to read a cached copy, or use file:<path>"
         raise InputError("hub", name, f"the hub is out of reach ({type(error).__name__})", remedy) from error
 

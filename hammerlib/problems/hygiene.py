@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _SPELLINGS = (
+    (re.compile(r"\\[()\[\]]"), " "),  # math delimiters; plain parentheses count
     (re.compile(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![a-zA-Z])"), " "),
     (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\(?:cdot|times)(?![a-zA-Z])|[×·⋅∙]"), "*"),
@@ -26,16 +27,27 @@ _SPELLINGS = (
     (re.compile(r"(?<=[a-z]{2})-(?=[a-z]{2})"), " "),  # hyphens between words are no operators
 )
 # Words, numbers (with a decimal point), operators; '!' counts only as a factorial. All else is layout.
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|!=|<=|>=|[-+*/^=<>%|±√∞°]|(?<=[\d)])!|(?<=\b[a-z])!")
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|!=|<=|>=|[-+()*/^=<>%|±√∞°]|(?<=[\d)])!|(?<=\b[a-z])!")
+
+_ANSWER_SPELLINGS = (
+    (re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[,;:! ]|\\?\$|\^\{?\\circ\}?|\s"), ""),
+    (re.compile(r"\\(?:text|mbox|mathrm|textbf)(?=\{)"), ""),
+    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\frac(?:\{(\w)\}|(\w))(?:\{(\w)\}|(\w))"), r"\\frac\1\2\3\4"),
+    (re.compile(r"\\sqrt\{(\w)\}"), r"\\sqrt\1"),
+    (re.compile(r"^\{([^{}]*)\}$"), r"\1"),
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<![\d.])\.(?=\d)"), "0."),
+)
 
 
 def normalise(text: str) -> str:
     """Return the normal form under which two problem texts count as the same.
 
     Lower case, NFKC; words, numbers and operators are kept as tokens with one space between them, so that
-    ``3 - 5`` and ``3 + 5`` or ``1 2`` and ``12`` stay apart; punctuation, dollar signs, brackets and
-    spellings of the same LaTeX (``\\dfrac``, ``\\left``) do not count. (A form without operators produces
-    false matches on arithmetic problems.) Ours.
+    ``3 - 5`` and ``3 + 5``, ``(2 + 3) * 4`` and ``2 + (3 * 4)``, or ``1 2`` and ``12`` stay apart;
+    punctuation, dollar signs, braces and spellings of the same LaTeX (``\\dfrac``, ``\\left``) do not
+    count. (A form without operators produces false matches on arithmetic problems.) Ours.
 
     Examples
     --------
@@ -84,6 +96,40 @@ class DuplicateReport:
         return self.rows - self.kept
 
 
+def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
+    """Drop the problems without text or answer.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        A problem table.
+
+    Returns
+    -------
+    (datasets.Dataset, pandas.DataFrame)
+        The complete rows in their order; ``id`` and ``missing`` ("prompt" or "answer") of the others.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "", "source": "x", "topic": "t"}
+    >>> drop_incomplete(make_table([row]))[1].values.tolist()
+    [['x-0', 'answer']]
+    """
+    import pandas as pd
+
+    kept, dropped = [], []
+    for index, row in enumerate(zip(table["id"][:], table["prompt"][:], table["answer"][:], strict=True)):
+        missing = next(
+            (name for name, text in zip(("prompt", "answer"), row[1:], strict=True) if not text.strip()), None
+        )
+        if missing:
+            dropped.append((row[0], missing))
+        else:
+            kept.append(index)
+    return table.select(kept), pd.DataFrame(dropped, columns=["id", "missing"])
+
+
 def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
     """Keep the first problem of every normalised text.
 
@@ -115,7 +161,7 @@ def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
     for index, text in enumerate(table["prompt"][:]):
         keeper = first.setdefault(_key(text), index)
         if keeper != index:
-            same = _same_answer(answers[keeper], answers[index])
+            same = _same_text(answers[keeper], answers[index])
             dropped.append({"id": ids[index], "first_id": ids[keeper], "same_answer": same})
     report = pd.DataFrame(dropped, columns=["id", "first_id", "same_answer"])
     return table.select(list(first.values())), DuplicateReport(len(table), len(first), report)
@@ -134,7 +180,7 @@ def conflicts(table: Dataset) -> pd.DataFrame:
     pandas.DataFrame
         One row per problem involved: ``group`` (int, counted from 0 in order of appearance), ``id``,
         ``answer``, ``prompt``. Empty when nothing conflicts. Answers are compared as texts without
-        spaces, dollar signs and letter case.
+        spaces, dollar signs, letter case and other spellings of the same LaTeX.
 
     Examples
     --------
@@ -159,7 +205,12 @@ def conflicts(table: Dataset) -> pd.DataFrame:
     return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
 
 
-def decontaminate(table: Dataset, benchmarks: Mapping[str, Dataset]) -> tuple[Dataset, pd.DataFrame]:
+def decontaminate(
+    table: Dataset,
+    benchmarks: Mapping[str, Dataset],
+    *,
+    same_answer: Callable[[str, str], bool] | None = None,
+) -> tuple[Dataset, pd.DataFrame]:
     """Drop the problems whose normalised text stands in a benchmark, and report every such hit.
 
     Exact matches of the normal form only; paraphrases are not found.
@@ -170,6 +221,9 @@ def decontaminate(table: Dataset, benchmarks: Mapping[str, Dataset]) -> tuple[Da
         Training problems.
     benchmarks : mapping of str to datasets.Dataset
         Evaluation sets by name.
+    same_answer : callable, optional
+        ``(answer, benchmark_answer) -> bool``; by default equality of the texts up to spelling. For
+        mathematical equality give a grader: ``lambda a, b: grade(rf"\\boxed{{{a}}}", b).correct``.
 
     Returns
     -------
@@ -188,6 +242,7 @@ def decontaminate(table: Dataset, benchmarks: Mapping[str, Dataset]) -> tuple[Da
     """
     import pandas as pd
 
+    agree = same_answer or _same_text
     places: dict[str, list[tuple[str, str, str]]] = {}
     for name, benchmark in benchmarks.items():
         for key, *found in zip(
@@ -202,7 +257,7 @@ def decontaminate(table: Dataset, benchmarks: Mapping[str, Dataset]) -> tuple[Da
         if not found:
             clean.append(index)
         for benchmark, other, gold in found:
-            hits.append((own, benchmark, other, answer, gold, _same_answer(answer, gold)))
+            hits.append((own, benchmark, other, answer, gold, agree(answer, gold)))
     names = ["id", "benchmark", "benchmark_id", "answer", "benchmark_answer", "same_answer"]
     return table.select(clean), pd.DataFrame(hits, columns=names)
 
@@ -213,9 +268,11 @@ def _key(text: str) -> str:
 
 
 def _answer_form(answer: str) -> str:
-    form = re.sub(r"[\s$]|\\[,;:! ]", "", answer).lower()
+    for pattern, replacement in _ANSWER_SPELLINGS:
+        answer = pattern.sub(replacement, answer)
+    form = answer.lower()
     return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
 
 
-def _same_answer(one: str, other: str) -> bool:
+def _same_text(one: str, other: str) -> bool:
     return _answer_form(one) == _answer_form(other)
