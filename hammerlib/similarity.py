@@ -260,7 +260,9 @@ def edge_cosines(units: Array, permutation: np.ndarray) -> np.ndarray:
     """
     costs = np.zeros(max(len(permutation) - 1, 0))
     for start in range(0, len(costs), BLOCK_ROWS):
-        step = permutation[start : start + BLOCK_ROWS + 1]
+        step = np.ascontiguousarray(
+            permutation[start : start + BLOCK_ROWS + 1]
+        )  # torch takes no reversed view
         chosen = host(units[step]).astype(np.float64)
         costs[start : start + BLOCK_ROWS] = (chosen[:-1] * chosen[1:]).sum(axis=1)
     return costs

@@ -72,9 +72,10 @@ def embed(
     >>> embed(["Tom has 3 apples and gets 4 more . how many apples ?"], "nano").vectors.dtype
     dtype('float32')
     """
-    from hammerlib.backbones import load_backbone
+    if isinstance(backbone, str):
+        from hammerlib.backbones import load_backbone
 
-    backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
+        backbone = load_backbone(backbone)
     texts, ids, hashes = _read_problems(problems_or_texts)
     tokens = tokenise(texts, ids, backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)

@@ -70,7 +70,7 @@ class Order:
             raise InputError("permutation", given.tolist(), "does not name every item exactly once", REMAKE)
         if self.item_hashes is not None and len(self.item_hashes) != len(given):
             raise InputError("item_hashes", len(self.item_hashes), f"are not {len(given)} hashes", REMAKE)
-        frozen = given.astype(np.int64)
+        frozen = np.array(given, dtype=np.int64, order="C")
         frozen.setflags(write=False)
         object.__setattr__(self, "permutation", frozen)
 
