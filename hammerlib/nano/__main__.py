@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     >>> main(["--out", "/dev/null"])
     2
     """
-    from hammerlib.nano.shipping import make_checkpoint
     from hammerlib.nano.recipe import Recipe
+    from hammerlib.nano.shipping import make_checkpoint
 
     parser = argparse.ArgumentParser(prog="python -m hammerlib.nano", description=__doc__)
     parser.add_argument("--out", required=True, help="folder to write; it must not exist yet")

@@ -56,7 +56,11 @@ def sample(
     import torch
 
     texts: list[list[str]] = []
-    choice = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": None, "top_p": 1.0}
+    choice = (
+        {"do_sample": False}
+        if greedy
+        else {"do_sample": True, "temperature": 1.0, "top_k": None, "top_p": 1.0}
+    )
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         for start in range(0, len(prompts), batch):
@@ -100,7 +104,10 @@ def family_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame:
     import pandas as pd
 
     right = np.array(
-        [[boxed(text) == answer for text in group] for group, answer in zip(completions, table["answer"], strict=True)]
+        [
+            [boxed(text) == answer for text in group]
+            for group, answer in zip(completions, table["answer"], strict=True)
+        ]
     )
     frame = pd.DataFrame(
         {

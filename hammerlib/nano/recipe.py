@@ -1,4 +1,4 @@
-"""How the nano checkpoint is made: supervised training on correct solutions, stopped before it is finished (ours)."""
+"""How the nano checkpoint is made: supervised on correct solutions, stopped before it is finished (ours)."""
 
 from __future__ import annotations
 
@@ -203,7 +203,9 @@ def train_nano(recipe: Recipe) -> tuple[LlamaForCausalLM, list[float]]:
     from tqdm.auto import tqdm
 
     if recipe.problems < recipe.batch_size:
-        raise InputError("problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}")
+        raise InputError(
+            "problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}"
+        )
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
     tokenizer = build_tokenizer()
     model = untrained(recipe).train()

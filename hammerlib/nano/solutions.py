@@ -1,8 +1,8 @@
 """Correct worked solutions of the nano families, in three valid ways of writing (ours).
 
-Every family asks for a signed sum of two or three numbers. ``columns`` adds the units, then the tens with what
-is carried or borrowed; ``tens`` adds tens and units apart and joins them; ``count`` starts at the first number
-and counts on, tens before units. All three end with the boxed answer.
+Every family asks for a signed sum of two or three numbers. ``columns`` adds the units, then the tens with
+what is carried or borrowed; ``tens`` adds tens and units apart and joins them; ``count`` starts at the first
+number and counts on, tens before units. All three end with the boxed answer.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def _columns(terms: list[int]) -> str:
     lent = f"+{-10 * carry}" if carry < 0 else ""
     low = low - 10 * carry if carry < 0 else low
     moved = f"{carry:+d}" if carry else ""
-    return f"{stated};{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={_dot(signs, tens) + carry}"
+    high = _dot(signs, tens) + carry
+    return f"{stated};{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={high}"
 
 
 def _tens(terms: list[int]) -> str:

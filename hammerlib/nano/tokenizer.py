@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAD, EOS = "<pad>", "<eos>"
 PIECES = r"\\boxed\{| ?[A-Za-z]+|[\s\S]"
-# The sentences of reasoning-gym 0.1.25 around the expressions of chain_sum, basic_arithmetic, simple_equations.
+# The sentences of reasoning-gym 0.1.25 around chain_sum, basic_arithmetic and simple_equations.
 SENTENCES = (
     "State the final answer to the following arithmetic problem:",
     "What is",
@@ -47,7 +47,11 @@ def vocabulary() -> list[str]:
     """
     texts = [*SENTENCES, *PLACES, *QUESTIONS]
     texts += [story for stories in STORIES.values() for story, _ in stories]
-    texts += [f" {word}" for words in (NAMES, *PLACES.values(), STRATEGIES, string.ascii_lowercase) for word in words]
+    texts += [
+        f" {word}"
+        for words in (NAMES, *PLACES.values(), STRATEGIES, string.ascii_lowercase)
+        for word in words
+    ]
     bare = [re.sub(r"\{\w+\}", "", text) for text in texts]
     words = {piece for text in bare for piece in re.findall(PIECES, text) if len(piece) > 1}
     # Printable characters stand for themselves; the model sees other text as UTF-8 bytes.
@@ -57,7 +61,7 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer: left padding, padding and end of sequence set, no template, nothing added to texts.
+    """Return the tokenizer: left padding, no chat template, nothing added to texts.
 
     Returns
     -------
@@ -69,8 +73,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     >>> tokenizer = build_tokenizer()
     >>> tokenizer.tokenize("Tom has 23 apples")
     ['Tom', ' has', ' ', '2', '3', ' apples']
-    >>> tokenizer.decode(tokenizer("3 × 4 = ?").input_ids)
-    '3 × 4 = ?'
+    >>> tokenizer.decode(tokenizer("zwölf €").input_ids)
+    'zwölf €'
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

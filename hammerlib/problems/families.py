@@ -13,7 +13,22 @@ from typing import Any
 
 from reasoning_gym.factory import DATASETS, ProceduralDataset, register_dataset
 
-NAMES = ("Ana", "Ben", "Carla", "David", "Emma", "Finn", "Gita", "Hugo", "Ines", "Jonas", "Kira", "Leo", "Mia", "Tom")
+NAMES = (
+    "Ana",
+    "Ben",
+    "Carla",
+    "David",
+    "Emma",
+    "Finn",
+    "Gita",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Kira",
+    "Leo",
+    "Mia",
+    "Tom",
+)
 PLACES: dict[str, tuple[str, ...]] = {
     "In the garden": ("apples", "pears", "flowers", "seeds", "plums"),
     "At school": ("books", "pencils", "stickers", "cards", "stamps"),
@@ -25,9 +40,18 @@ PLACES: dict[str, tuple[str, ...]] = {
 # Each story: text with operands {a} {b} {c}, and the signs of the three operands in the answer (0: not used).
 STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
     "join": (
-        ("{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?", (1, 1, 0)),
-        ("{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?", (1, 1, 0)),
-        ("there are {a} {thing} in one box and {b} in another box. How many {thing} are there in all?", (1, 1, 0)),
+        (
+            "{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?",
+            (1, 1, 0),
+        ),
+        (
+            "{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?",
+            (1, 1, 0),
+        ),
+        (
+            "there are {a} {thing} in one box and {b} in another box. How many {thing} are there in all?",
+            (1, 1, 0),
+        ),
     ),
     "take": (
         ("{name} has {a} {thing}. {name} gives {b} to {other}. How many {thing} are left?", (1, -1, 0)),
@@ -35,15 +59,36 @@ STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
         ("{name} needs {a} {thing} and has {b}. How many {thing} are missing?", (1, -1, 0)),
     ),
     "compare": (
-        ("{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?", (1, -1, 0)),
-        ("{name} has {b} {thing} and {other} has {a}. How many more does {other} have than {name}?", (1, -1, 0)),
-        ("{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?", (1, -1, 0)),
-        ("{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?", (1, 1, 0)),
+        (
+            "{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?",
+            (1, -1, 0),
+        ),
+        (
+            "{name} has {b} {thing} and {other} has {a}. How many more does {other} have than {name}?",
+            (1, -1, 0),
+        ),
+        (
+            "{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?",
+            (1, -1, 0),
+        ),
+        (
+            "{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?",
+            (1, 1, 0),
+        ),
     ),
     "change": (
-        ("{name} has {a} {thing}, buys {b} more and gives {c} to {other}. How many {thing} are left?", (1, 1, -1)),
-        ("{name} has {a} {thing}, loses {b} and finds {c}. How many {thing} does {name} have now?", (1, -1, 1)),
-        ("{name} has {a} {thing}. {other} takes {b} and then {c} more. How many {thing} are left?", (1, -1, -1)),
+        (
+            "{name} has {a} {thing}, buys {b} more and gives {c} to {other}. How many {thing} are left?",
+            (1, 1, -1),
+        ),
+        (
+            "{name} has {a} {thing}, loses {b} and finds {c}. How many {thing} does {name} have now?",
+            (1, -1, 1),
+        ),
+        (
+            "{name} has {a} {thing}. {other} takes {b} and then {c} more. How many {thing} are left?",
+            (1, -1, -1),
+        ),
     ),
 }
 QUESTIONS = ("What is the next number: {terms}, ?", "Continue the sequence: {terms}, ?", "{terms}, ?")
@@ -102,8 +147,9 @@ class StoryDataset(ProceduralDataset):
         super().__init__(config=config, seed=config.seed, size=config.size)
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
-        """Return item `idx`: question, answer and metadata with the signed ``terms`` whose sum is the answer."""
-        rng = random.Random(f"{self.config.kind}:{self.seed + idx}")  # kinds of one seed must not share operands
+        """Return item `idx`: question, answer, metadata with the signed ``terms`` that add up to it."""
+        # Kinds drawn from one seed must not share their operands.
+        rng = random.Random(f"{self.config.kind}:{self.seed + idx}")
         text, signs = rng.choice(STORIES[self.config.kind])
         place = rng.choice(list(PLACES))
         name, other = rng.sample(NAMES, 2)
@@ -117,7 +163,12 @@ class StoryDataset(ProceduralDataset):
         return {
             "question": f"{place}, {story}",
             "answer": str(sum(terms)),
-            "metadata": {"source_dataset": "nano_story", "source_index": idx, "kind": self.config.kind, "terms": terms},
+            "metadata": {
+                "source_dataset": "nano_story",
+                "source_index": idx,
+                "kind": self.config.kind,
+                "terms": terms,
+            },
         }
 
     def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
@@ -160,7 +211,9 @@ class SequenceConfig:
 
 
 class SequenceDataset(ProceduralDataset):
-    """Next term of an arithmetic sequence of two-digit numbers (ours; reasoning-gym's has no way to ask for these).
+    """Next term of an arithmetic sequence of two-digit numbers (ours).
+
+    reasoning-gym's ``number_sequence`` mixes rules and cannot be held to this one.
 
     Examples
     --------
@@ -172,7 +225,7 @@ class SequenceDataset(ProceduralDataset):
         super().__init__(config=config, seed=config.seed, size=config.size)
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
-        """Return item `idx`: question, answer and metadata with the signed ``terms`` whose sum is the answer."""
+        """Return item `idx`: question, answer, metadata with the signed ``terms`` that add up to it."""
         rng = random.Random(self.seed + idx)
         shown = rng.randint(self.config.min_terms, self.config.max_terms)
         while True:

