@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.embeddings.forward import POOLINGS, TOKENS_PER_BATCH, check_options, forward, tokenise
+from hammerlib.embeddings.forward import POOLINGS, TOKENS_PER_BATCH, check_options, pooled_states, tokenise
 from hammerlib.embeddings.record import SCHEMA_VERSION, Embeddings
 from hammerlib.errors import InputError
 from hammerlib.storage import cache_dir as storage_cache_dir
@@ -85,7 +85,7 @@ def embed(
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
     vectors = _cached(path, key, len(texts))
     if vectors is None:
-        vectors = forward(tokens, backbone, index, pooling, tokens_per_batch)
+        vectors = pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
         Embeddings(vectors, ids, key, info).save(path)
     return Embeddings(vectors, ids, key, info, hashes)
 
@@ -116,7 +116,7 @@ def encode(
     Raises
     ------
     InputError
-        As in :func:`embed`.
+        As in :func:`embed`, except that whitespace passes where the tokenizer has a token for it.
 
     Examples
     --------
@@ -124,30 +124,36 @@ def encode(
     >>> encode(["17 + 25"], load_backbone("nano")).shape[0]
     1
     """
-    texts, ids, _ = _read_problems(list(texts))
-    tokens = tokenise(texts, ids, backbone, template)
+    texts = _checked_texts(texts)
+    tokens = tokenise(texts, [str(row) for row in range(len(texts))], backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)
-    return forward(tokens, backbone, index, pooling, tokens_per_batch)
+    return pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
 
 
 def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:
     """Return texts, ids and item hashes (None for bare texts)."""
-    if isinstance(source, str):
-        raise InputError("texts", source, "is one string, not a list of texts", "pass [text]")
     if hasattr(source, "column_names"):
         from hammerlib.problems import check_problems, item_hashes
 
         check_problems(source)
         return list(source["prompt"]), [str(name) for name in source["id"]], item_hashes(source)
+    texts = _checked_texts(source)
+    blank = [row for row, text in enumerate(texts) if not text.strip()]
+    if blank:
+        raise InputError("texts", blank[:5], f"{len(blank)} rows are blank", "remove or fill these rows")
+    return texts, [str(row) for row in range(len(texts))], None
+
+
+def _checked_texts(source: Sequence[str]) -> list[str]:
+    if isinstance(source, str):
+        raise InputError("texts", source, "is one string, not a list of texts", "pass [text]")
     texts = list(source)
     if not texts:
         raise InputError("texts", texts, "hold nothing to embed", "pass at least one text")
-    bad = [row for row, text in enumerate(texts) if not isinstance(text, str) or not text.strip()]
+    bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if bad:
-        raise InputError(
-            "texts", bad[:5], f"{len(bad)} rows are blank or no text", "remove or fill these rows"
-        )
-    return texts, [str(row) for row in range(len(texts))], None
+        raise InputError("texts", bad[:5], f"{len(bad)} rows are no text", "remove or fill these rows")
+    return texts
 
 
 def _cached(path: Path, key: str, n: int) -> np.ndarray | None:

@@ -121,7 +121,7 @@ def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator
         yield batch
 
 
-def forward(
+def pooled_states(
     tokens: list[list[int]], backbone: Backbone, index: int, pooling: str, tokens_per_batch: int
 ) -> np.ndarray:
     """Return (n, d) float32 vectors; equal token rows are computed once.
@@ -143,10 +143,15 @@ def forward(
     -------
     (n, d) float32 array
 
+    Raises
+    ------
+    InputError
+        The backbone gives NaN or infinity, rows named by number.
+
     Examples
     --------
     >>> from hammerlib.backbones import load_backbone
-    >>> forward([[5, 6], [7]], load_backbone("nano"), 0, "mean", 1024).shape[0]
+    >>> pooled_states([[5, 6], [7]], load_backbone("nano"), 0, "mean", 1024).shape[0]
     2
     """
     import torch
@@ -169,7 +174,12 @@ def forward(
             states = answer.hidden_states[index] if all_layers else answer.last_hidden_state
             parts.update(zip(chosen, _pool(states, lengths, pooling).cpu().numpy(), strict=True))
             bar.update(len(batch))
-    return np.stack([parts[tuple(row)] for row in tokens])
+    vectors = np.stack([parts[tuple(row)] for row in tokens])
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
+    if broken:
+        problem = f"{len(broken)} rows of {backbone.name!r} hold NaN or infinity"
+        raise InputError("embeddings", broken[:5], problem, "use dtype float32, or check the weights")
+    return vectors
 
 
 def _pool(states: torch.Tensor, lengths: torch.Tensor, pooling: str) -> torch.Tensor:
