@@ -1,4 +1,4 @@
-"""Training: which problem in which step, with which reward, into which policy. The only room that imports trl."""
+"""Training: which problem in which step, with which reward. The only room that imports trl."""
 
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train

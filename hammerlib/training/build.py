@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import torch
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig
 
 from hammerlib.rewards import REWARDS, DRAReward, Reward
@@ -29,6 +29,12 @@ from hammerlib.training.embedder import CompletionEmbedder
 from hammerlib.training.telemetry import IndexLog, Watcher
 from hammerlib.training.trainer import SeamTrainer
 
+# TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout seam is experimental.
+MUTED = (
+    ".*gradient_checkpointing.* is deprecated and will be removed in v6.*",
+    ".*'rollout_func', which is an experimental feature.*",
+)
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -38,31 +44,23 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Mute the notices that every run gives and that ask nothing of anyone; real warnings stay.
+    """Mute what every run says and nobody can act on: upstream's own deprecations and file progress bars.
 
     Examples
     --------
     >>> with quiet():
     ...     pass
     """
-    muted = ("The tokenizer has new PAD/BOS/EOS tokens", "`top_k`", "`use_return_dict`")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.WARNING or not any(text in record.getMessage() for text in muted)
-
-    handlers = [
-        handler for name in ("transformers", "trl", "") for handler in logging.getLogger(name).handlers
-    ]
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*'rollout_func', which is an experimental.*")
-        warnings.filterwarnings("ignore", message=".*pin_memory.*no accelerator.*")
-        for handler in handlers:
-            handler.addFilter(keep)
+        for message in MUTED:
+            warnings.filterwarnings("ignore", message=message)
         try:
             yield
         finally:
-            for handler in handlers:
-                handler.removeFilter(keep)
+            if bars:
+                transformers_logging.enable_progress_bar()
 
 
 def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
@@ -107,8 +105,8 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
 def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     """Return TRL's arguments for `job`; everything not named here keeps TRL's default.
 
-    On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU: bfloat16
-    autocast with float32 weights.
+    On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU:
+    bfloat16 autocast with float32 weights.
     """
     config, cpu = job.config, not torch.cuda.is_available()
     return GRPOConfig(

@@ -10,7 +10,7 @@ FOLDER = "checkpoints"
 
 
 def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | None:
-    """Return the newest whole checkpoint of a run and its step, or None; remove what a kill left half-written.
+    """Return the newest whole checkpoint and its step, or None; remove what a kill left half-written.
 
     The trainer writes ``trainer_state.json`` after everything else, so a checkpoint is whole when that file
     parses, names the checkpoint's own step, and every process's random state lies beside it.

@@ -57,8 +57,8 @@ class TrainConfig:
     Parameters
     ----------
     backbone, problems, split, n_problems
-        What is trained on what: names for `load_backbone` and `load_problems`; `split` None where the source has
-        none. `n_problems` None takes them all.
+        What is trained on what: names for `load_backbone` and `load_problems`; `split` None where the source
+        has none. `n_problems` None takes them all.
     order, order_options, layer, pooling
         Strategy for `order_by`, its options, and the hidden layer and pooling that are embedded.
     adjustment : str
@@ -66,15 +66,16 @@ class TrainConfig:
     rewards : tuple of str
         ``accuracy``, ``format``, ``cosine``; summed.
     loss_type, scale_rewards, beta, epsilon, epsilon_high
-        TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation of
-        the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as `epsilon`).
+        TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
+        of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
+        `epsilon`).
     group_size : int
         Completions per prompt, G.
     prompts_per_step : int
         Prompts per optimizer step over all processes and accumulated micro-batches.
     gradient_accumulation, steps_per_generation, num_iterations : int
-        Micro-batches per optimizer step, micro-batches per generation (None: the same number), and passes over
-        each generation.
+        Micro-batches per optimizer step, micro-batches per generation (None: the same number), and passes
+        over each generation.
     max_steps, epochs : int
         Optimizer steps (None: all of `epochs`); passes over the order.
     learning_rate, scheduler, max_completion_length, temperature, template
@@ -131,7 +132,7 @@ class TrainConfig:
     lora_rank: int = 0
 
     def validate(self) -> TrainConfig:
-        """Return the config itself if it can be trained; else raise InputError naming field, value and remedy."""
+        """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.ordering import STRATEGIES
         from hammerlib.training.schedule import plan
 

@@ -1,4 +1,4 @@
-"""Entry point for launchers: ``accelerate launch -m hammerlib.training.launch --config FILE`` (the code of `train`)."""
+"""Entry point for launchers: ``accelerate launch -m hammerlib.training.launch --config FILE``."""
 
 from __future__ import annotations
 

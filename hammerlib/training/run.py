@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,8 @@ from hammerlib.training.seams import Plugs
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from hammerlib.backbones import Backbone
 
+    from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
 
 
@@ -63,8 +64,8 @@ def train(
     """Train a backbone with GRPO on problems in a verified order.
 
     A run that ended with success is returned from disk at once; one that was killed resumes from its newest
-    whole checkpoint (from the start without ``save_steps``) and, on one process in float32, ends with the same
-    index log, weights and metrics as an unbroken one.
+    whole checkpoint (from the start without ``save_steps``) and, on one process in float32, ends with the
+    same index log, weights and metrics as an unbroken one.
 
     Parameters
     ----------
@@ -84,14 +85,14 @@ def train(
     Returns
     -------
     RunRecord
-        Folder with ``manifest.json``, ``metrics.csv``, ``index_log.csv``, ``order.json``, ``completions/`` and
-        ``model/`` (for `load_backbone`).
+        Folder with ``manifest.json``, ``metrics.csv``, ``index_log.csv``, ``order.json``, ``completions/``
+        and ``model/`` (for `load_backbone`).
 
     Raises
     ------
     InputError
-        Anything `TrainConfig.validate` or `plan` refuses, an order made for other problems, a backbone without
-        chat template where the config asks for chat.
+        Anything `TrainConfig.validate` or `plan` refuses, an order made for other problems, a backbone
+        without chat template where the config asks for chat.
     OrderMismatchError
         The data loader handed over another problem than the order says.
 
@@ -144,15 +145,23 @@ def prepare(
     check_problems(problems)
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     import torch
+
     from hammerlib.backbones import load_backbone
 
     torch.set_num_threads(config.threads)
-    backbone = load_backbone(config.backbone)
+    # Adapters leave the base as it is; full training needs float32 weights under a GPU's bfloat16 autocast too.
+    backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
     backbone.render(problems["prompt"][:1], template=config.template)
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
     return Job(config, problems, backbone, order, plan(config, len(problems)), plugs or Plugs(), progress)
+
+
+def _device() -> str:
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def _make_order(config: TrainConfig, problems: Dataset, backbone: Backbone) -> Order:
@@ -202,7 +211,7 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
 
 def _summarise(record: RunRecord) -> None:
-    """Put the curve's ends into the manifest: means over the first and last tenth of the steps (at least one)."""
+    """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
     import pandas as pd
 
     for name in (

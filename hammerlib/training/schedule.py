@@ -1,8 +1,9 @@
 """Batch arithmetic: which place of the order is trained in which optimizer step, known before anything runs.
 
-TRL 1.16 (``GRPOTrainer._get_train_sampler``, ``RepeatSampler``): generation batch i takes places iK .. iK+K-1 of the
-dataset, each G times in a row, and repeats that chunk for every micro-batch that trains on it; process p holds the
-p-th contiguous part of its rows; what does not fill a last chunk is left out of every epoch.
+TRL 1.16 (``GRPOTrainer._get_train_sampler``, ``RepeatSampler``): generation batch i takes places iK ..
+iK+K-1 of the dataset, each G times in a row, and repeats that chunk for every micro-batch that trains on it;
+process p holds the p-th contiguous part of its rows; what does not fill a last chunk is left out of every
+epoch.
 """
 
 from __future__ import annotations
@@ -138,8 +139,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     Raises
     ------
     InputError
-        A batch that does not divide, a group split between processes, fewer problems than one generation batch,
-        a tail that `tail` refuses, more steps than the epochs hold, checkpoints that would not resume exactly.
+        A batch that does not divide, a group split between processes, fewer problems than one generation
+        batch, a tail that `tail` refuses, more steps than the epochs hold, checkpoints that would not resume
+        exactly.
 
     Examples
     --------

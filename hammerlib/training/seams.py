@@ -11,6 +11,7 @@ from hammerlib.storage import content_hash
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
     from hammerlib.grading import Verdict
 
 
@@ -73,7 +74,8 @@ class Plugs:
 
     Examples
     --------
-    >>> Plugs(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))}).names()["loss"] is None
+    >>> plugs = Plugs(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))})
+    >>> plugs.names()["loss"] is None
     True
     """
 

@@ -121,8 +121,9 @@ class IndexLog:
             wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
             if row["id"] != wanted:
                 raise OrderMismatchError(
-                    f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the order has "
-                    f"{wanted!r}; the data loader does not follow the order, nothing after step {step} counts"
+                    f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the "
+                    f"order has {wanted!r}; the data loader does not follow the order, nothing after "
+                    f"step {step} counts"
                 )
         if block != self._written:
             self._written = block
@@ -144,7 +145,8 @@ class IndexLog:
 def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
     """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
 
-    Later micro-batches of the same step that generate again, and further processes, get a suffix of their own.
+    Later micro-batches of the same step that generate again, and further processes, get a suffix of their
+    own.
     """
     import pandas as pd
 

@@ -1,9 +1,10 @@
 """The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
-``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is seen
-before TRL logs it), ``_generate_and_score_completions`` (advantage and observe seams), ``_compute_loss`` (loss
-seam). Generation is TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their signatures.
+``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is
+seen before TRL logs it), ``_generate_and_score_completions`` (advantage and observe seams),
+``_compute_loss`` (loss seam). Generation is TRL's public ``rollout_func``. ``tests/test_contract_trl.py``
+watches their signatures.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""Batch arithmetic against TRL's own sampler, and every batch that must be refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hammerlib.errors import InputError
+from hammerlib.training import TrainConfig, schedule_table
+from hammerlib.training.schedule import plan
+
+
+def trained_by_trl(config: TrainConfig, n: int, processes: int) -> list[tuple[int, int, int, int]]:
+    """(step, epoch, process, position) as TRL's sampler and accelerate's sharding hand the rows out."""
+    from trl.trainer.utils import RepeatSampler
+
+    accumulation = config.gradient_accumulation
+    per_generation = config.steps_per_generation or accumulation
+    held = config.prompts_per_step * config.group_size // (processes * accumulation) * per_generation
+    sampler = RepeatSampler(
+        range(n),
+        config.group_size,
+        held * processes // config.group_size,
+        config.num_iterations * per_generation,
+        shuffle=False,
+    )
+    rows, step = set(), 0
+    for epoch in range(config.epochs):
+        stream = list(sampler)
+        micro = [stream[i : i + held * processes] for i in range(0, len(stream), held * processes)]
+        for start in range(0, len(micro), accumulation):
+            step += 1
+            for batch in micro[start : start + accumulation]:
+                rows |= {(step, epoch, place // held, position) for place, position in enumerate(batch)}
+    return sorted(rows)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.integers(2, 4),
+    st.integers(1, 4),
+    st.one_of(st.none(), st.integers(1, 4)),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(1, 40),
+)
+def test_the_table_is_what_trls_sampler_hands_out(
+    prompts: int,
+    group: int,
+    accumulation: int,
+    per_generation: int | None,
+    iterations: int,
+    epochs: int,
+    processes: int,
+    n: int,
+) -> None:
+    config = TrainConfig(
+        prompts_per_step=prompts,
+        group_size=group,
+        gradient_accumulation=accumulation,
+        steps_per_generation=per_generation,
+        num_iterations=iterations,
+        epochs=epochs,
+        tail="report",
+    )
+    try:
+        plan(config, n, processes)
+    except InputError:
+        assume(False)
+    table = schedule_table(config, n, processes=processes)
+    found = sorted(zip(table.step, table.epoch, table.process, table.position, strict=True))
+    assert found == trained_by_trl(config, n, processes)
+
+
+def test_the_index_column_is_the_row_of_the_problem_table() -> None:
+    table = schedule_table(TrainConfig(prompts_per_step=2), 4, permutation=[3, 1, 0, 2])
+    assert table["index"].tolist() == [3, 1, 0, 2] and table["position"].tolist() == [0, 1, 2, 3]
+    assert table.columns.tolist() == ["step", "epoch", "process", "position", "index"]
+
+
+def test_one_pass_is_n_over_k_steps_and_max_steps_stops_earlier() -> None:
+    assert schedule_table(TrainConfig(), 1000).step.max() == 125
+    assert schedule_table(TrainConfig(max_steps=12), 1000).step.max() == 12
+
+
+def test_the_reported_tail_is_never_scheduled() -> None:
+    table = schedule_table(TrainConfig(prompts_per_step=4, tail="report", epochs=2), 42)
+    assert set(table.position) == set(range(40))
+
+
+@pytest.mark.parametrize(
+    ("values", "n", "words"),
+    [
+        ({"prompts_per_step": 4}, 42, "use 40 problems"),
+        ({}, 7, "at least 8 problems"),
+        (
+            {"prompts_per_step": 3, "group_size": 4, "gradient_accumulation": 2, "steps_per_generation": 1},
+            30,
+            "group_size",
+        ),
+        ({"prompts_per_step": 3, "group_size": 3, "gradient_accumulation": 2}, 30, "multiple of 2"),
+        ({"max_steps": 11}, 80, "set epochs: 2"),
+        ({"steps_per_generation": 2, "save_steps": 3}, 64, "use save_steps: 4"),
+        ({"num_iterations": 3, "save_steps": 2}, 64, "use save_steps: 3"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_the_remedy(values: dict, n: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        plan(TrainConfig(**values), n)
+
+
+def test_a_group_split_between_processes_is_refused() -> None:
+    config = TrainConfig(prompts_per_step=2, group_size=6, gradient_accumulation=1)
+    assert plan(config, 4, processes=2).rows == 6
+    with pytest.raises(InputError, match="group_size = 6"):
+        plan(config, 4, processes=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 12))
+def test_an_accepted_save_interval_never_cuts_a_generation_batch(
+    per_generation: int, accumulation: int, iterations: int, every: int
+) -> None:
+    config = TrainConfig(
+        prompts_per_step=accumulation,
+        group_size=2,
+        gradient_accumulation=accumulation,
+        epochs=2,
+        steps_per_generation=per_generation,
+        num_iterations=iterations,
+        save_steps=every,
+        tail="report",
+    )
+    try:
+        found = plan(config, 24)
+    except InputError as error:
+        assume(error.field == "save_steps")
+        every = int(error.remedy.split(": ")[1])
+        found = plan(TrainConfig(**{**vars(config), "save_steps": every}), 24)
+    for step in range(every, found.steps + 1, every):
+        epoch, micro = found.micro(step - 1)
+        assert (micro[-1] + 1) % found.block_length == 0, (epoch, step)

@@ -1,0 +1,340 @@
+"""Training, a few steps at a time: the order is kept, runs repeat and resume, bad input is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hammerlib.backbones import load_backbone
+from hammerlib.errors import InputError
+from hammerlib.ordering import Order, order_by
+from hammerlib.problems import load_problems
+from hammerlib.runs import RunRecord
+from hammerlib.training import Plugs, TrainConfig, schedule_table, train
+
+SMALL = TrainConfig(
+    n_problems=12,
+    order="random",
+    prompts_per_step=2,
+    group_size=4,
+    max_completion_length=24,
+    learning_rate=1e-3,
+)
+# What metrics.csv must hold after every step.
+METRICS = {
+    "reward", "reward_raw", "entropy", "zero_variance_share", "zero_variance_share_adjusted", "mean_length",
+    "clipped_ratio", "mean_cosine", "vendi", "distinct_answers", "distinct_wrong", "effective_group_size",
+    "grad_norm", "seconds",
+}  # fmt: skip
+
+
+def metrics(record: RunRecord) -> pd.DataFrame:
+    """Everything that must repeat: all logged values but the time they took."""
+    table = pd.read_csv(record.folder / "metrics.csv")
+    return table[table.metric != "seconds"].reset_index(drop=True)
+
+
+def weights(record: RunRecord) -> bytes:
+    return (record.folder / "model" / "model.safetensors").read_bytes()
+
+
+def log(record: RunRecord) -> str:
+    return (record.folder / "index_log.csv").read_text()
+
+
+def assert_same(one: RunRecord, other: RunRecord) -> None:
+    assert log(one) == log(other)
+    pd.testing.assert_frame_equal(metrics(one), metrics(other), check_exact=True)
+    assert weights(one) == weights(other)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path) -> Iterator[RunRecord]:
+    """The unbroken run that others are compared with: six steps, one pass."""
+    yield train(dataclasses.replace(SMALL, save_steps=2), root=root, progress=False)
+
+
+def test_a_run_leaves_every_record_and_reports_every_metric(whole: RunRecord) -> None:
+    table = metrics(whole)
+    assert whole.status == "success"
+    assert METRICS - {"seconds"} <= set(table.metric)
+    assert table.groupby("metric").size().loc[sorted(METRICS - {"seconds"})].eq(6).all()
+    assert {one["path"] for one in whole.manifest["artefacts"]} >= {
+        "order.json",
+        "index_log.csv",
+        "metrics.csv",
+    }
+    assert whole.manifest["problems_fingerprint"] and whole.manifest["tail_dropped"] == []
+    assert not (whole.folder / "checkpoints").exists()
+    assert str(whole.folder.parent) not in (whole.folder / "manifest.json").read_text()
+    assert whole.run_id.startswith("train__random__none__s0__")
+
+
+def test_the_index_log_is_the_schedule_of_the_order(whole: RunRecord) -> None:
+    order = Order.load(whole.folder / "order.json")
+    planned = schedule_table(SMALL, 12, permutation=order.permutation.tolist())
+    found = pd.read_csv(whole.folder / "index_log.csv")
+    pd.testing.assert_frame_equal(found[list(planned.columns)], planned)
+    problems = load_problems(SMALL.problems, split="rl", n=12)
+    assert found["id"].tolist() == [problems[i]["id"] for i in order.permutation.tolist()]
+
+
+def test_completions_are_kept_with_their_verdicts(whole: RunRecord) -> None:
+    table = pd.concat(
+        pd.read_parquet(path) for path in sorted((whole.folder / "completions").glob("*.parquet"))
+    )
+    assert len(table) == 6 * 2 * 4 and table.step.tolist() == sorted(table.step)
+    raw = metrics(whole).query("metric == 'reward_raw'").set_index("step")["value"]
+    assert np.allclose(table.groupby("step")["correct"].mean(), raw)
+
+
+def test_training_moves_the_weights_and_the_model_loads_as_a_backbone(whole: RunRecord) -> None:
+    trained, start = load_backbone(str(whole.folder / "model")), load_backbone("nano")
+    assert trained.weights_hash != start.weights_hash
+    text = "Tom has 12 apples and gets 3 more."
+    assert trained.tokenizer.decode(trained.tokenizer(text)["input_ids"]) == text
+
+
+def test_a_finished_run_is_returned_at_once(whole: RunRecord, root: Path) -> None:
+    stamp = (whole.folder / "manifest.json").stat().st_mtime_ns
+    again = train(SMALL, root=root, progress=False)  # save_steps is bookkeeping: still the same run
+    assert again.folder == whole.folder and (again.folder / "manifest.json").stat().st_mtime_ns == stamp
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_does_not(whole: RunRecord, tmp_path: Path) -> None:
+    assert_same(train(SMALL, root=tmp_path, progress=False), whole)
+    other = train(dataclasses.replace(SMALL, seed=1, max_steps=1), root=tmp_path, progress=False)
+    assert other.run_id != whole.run_id and log(other) != log(whole)[: len(log(other))]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hammerlib.training import train
+from hammerlib.training.trainer import SeamTrainer
+sys.path.insert(0, {tests!r})
+from test_training import SMALL, dataclasses
+where, name = SeamTrainer, {method!r}
+inner, calls = getattr(where, name), []
+def die(self, *args, **kwargs):
+    calls.append(1)
+    if len(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(self, *args, **kwargs)
+setattr(where, name, die)
+train(dataclasses.replace(SMALL, save_steps=2), root=Path({root!r}), progress=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "resumed"),
+    [("_save_rng_state", 2, 2), ("_compute_loss", 6, 4)],
+    ids=["while saving checkpoint 4", "inside step 6"],
+)
+def test_a_killed_run_resumes_to_the_same_end(
+    whole: RunRecord, tmp_path: Path, method: str, call: int, resumed: int
+) -> None:
+    code = KILLED.format(tests=str(Path(__file__).parent), method=method, call=call, root=str(tmp_path))
+    died = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    (folder,) = tmp_path.iterdir()
+    assert RunRecord.load(folder).status == "started"
+    again = train(dataclasses.replace(SMALL, save_steps=2), root=tmp_path, progress=False)
+    assert again.manifest["resumed_from_step"] == resumed
+    assert_same(again, whole)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gradient_accumulation": 2, "epochs": 2, "save_steps": 3},
+        {"steps_per_generation": 2, "save_steps": 2},
+        {"num_iterations": 2, "save_steps": 2},
+    ],
+    ids=["accumulation and epochs", "two steps a generation", "two iterations"],
+)
+def test_batches_of_every_shape_follow_the_schedule_and_resume(values: dict, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        SMALL, n_problems=6 if "epochs" in values else 8, max_completion_length=8, **values
+    )
+    unbroken = train(config, root=tmp_path / "a", progress=False)
+    planned = schedule_table(config, config.n_problems)
+    found = pd.read_csv(unbroken.folder / "index_log.csv")
+    pd.testing.assert_frame_equal(
+        found[["step", "epoch", "process", "position"]], planned[["step", "epoch", "process", "position"]]
+    )
+
+    def stop(rollout: object) -> dict[str, float]:
+        if rollout.step >= config.save_steps:
+            raise KeyboardInterrupt
+        return {}
+
+    from hammerlib.training import trainer
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        inner = trainer.observe
+        patch.setattr(trainer, "observe", lambda rollout: inner(rollout) | stop(rollout))
+        train(config, root=tmp_path / "b", progress=False)
+    again = train(config, root=tmp_path / "b", progress=False)
+    assert again.manifest["resumed_from_step"] == config.save_steps
+    assert_same(again, unbroken)
+
+
+@pytest.mark.parametrize("loss_type", ["dr_grpo", "dapo"])
+def test_dra_trains_with_every_loss_and_logs_rewards_before_and_after(loss_type: str, tmp_path: Path) -> None:
+    scale = {"dr_grpo": "none", "dapo": "batch"}[loss_type]
+    config = dataclasses.replace(SMALL, adjustment="dra", loss_type=loss_type, scale_rewards=scale, max_steps=2,
+                                 rewards=("accuracy", "format"), order="hammer")  # fmt: skip
+    record = train(config, root=tmp_path, progress=False)
+    table = metrics(record).pivot_table(index="step", columns="metric", values="value")
+    assert (table["reward"] <= table["reward_raw"] + 1e-6).all() and (
+        table["reward"] < table["reward_raw"]
+    ).any()
+    assert {"raw/accuracy_reward", "raw/format_reward", "dra/mean_weight"} <= set(table.columns)
+    assert record.run_id.startswith("train__hammer__dra__s0__")
+
+
+def test_the_kl_reference_is_the_backbone_that_was_loaded(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, beta=0.1, max_steps=2, max_completion_length=8)
+    record = train(config, root=tmp_path, progress=False)
+    kl = metrics(record).query("metric == 'kl'")["value"].tolist()
+    assert kl[0] == pytest.approx(0, abs=1e-6)
+    assert not (record.folder / "reference").exists()
+
+
+def test_lora_trains_adapters_and_saves_a_merged_model(tmp_path: Path) -> None:
+    record = train(dataclasses.replace(SMALL, lora_rank=2, max_steps=1), root=tmp_path, progress=False)
+    names = {path.name for path in (record.folder / "model").iterdir()}
+    assert "model.safetensors" in names and not any("adapter" in name for name in names)
+    assert (
+        load_backbone(str(record.folder / "model")).model.num_parameters()
+        == load_backbone("nano").model.num_parameters()
+    )
+
+
+def test_the_four_seams_are_called_and_change_the_run(whole: RunRecord, tmp_path: Path) -> None:
+    seen = []
+
+    def advantage(rollout: object) -> object:
+        return 0 * rollout.advantages[:, None].repeat(1, max(map(len, rollout.completion_ids)))
+
+    def loss(trainer: object, model: object, inputs: dict, default: object) -> object:
+        seen.append("loss")
+        return default()
+
+    def rollout(prompts: list, trainer: object) -> dict:
+        ids = trainer.processing_class(prompts)["input_ids"]
+        return {
+            "prompt_ids": ids,
+            "completion_ids": [[7, 8, trainer.processing_class.eos_token_id]] * len(ids),
+            "logprobs": None,
+        }
+
+    plugs = Plugs(
+        rollout=rollout, advantage=advantage, loss=loss, observe=lambda r: {"rows": len(r.completions)}
+    )
+    record = train(dataclasses.replace(SMALL, max_steps=1), root=tmp_path, plugs=plugs, progress=False)
+    table = metrics(record).set_index("metric")["value"]
+    assert seen == ["loss"] and table["rows"] == 8 and table["mean_length"] == 3 and table["grad_norm"] == 0
+    assert record.run_id != whole.run_id and record.manifest["plugs"]["loss"]
+
+
+def test_advantages_of_another_shape_are_refused(tmp_path: Path) -> None:
+    plugs = Plugs(advantage=lambda rollout: rollout.advantages[:3])
+    with pytest.raises(InputError, match="advantage"):
+        train(dataclasses.replace(SMALL, max_steps=1), root=tmp_path, plugs=plugs, progress=False)
+    (folder,) = tmp_path.iterdir()
+    assert RunRecord.load(folder).status == "error"
+
+
+def test_training_stops_at_the_first_batch_that_is_not_the_orders(tmp_path: Path) -> None:
+    from hammerlib.training import build
+    from hammerlib.training.telemetry import OrderMismatchError
+
+    with pytest.MonkeyPatch.context() as patch:
+        ordered = build._dataset
+        patch.setattr(build, "_dataset", lambda job: ordered(job))
+        arguments = build.grpo_arguments
+
+        def shuffled(job: object, folder: Path) -> object:
+            found = arguments(job, folder)
+            found.shuffle_dataset = True
+            return found
+
+        patch.setattr(build, "grpo_arguments", shuffled)
+        with pytest.raises(OrderMismatchError, match="step 1"):
+            train(SMALL, root=tmp_path, progress=False)
+
+
+def test_the_tail_is_named_in_the_manifest(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, n_problems=3, max_completion_length=4)
+    with pytest.raises(InputError, match="tail: report"):
+        train(config, root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+    record = train(dataclasses.replace(config, tail="report"), root=tmp_path, progress=False)
+    order = Order.load(record.folder / "order.json")
+    problems = load_problems(config.problems, split="rl", n=3)
+    assert record.manifest["tail_dropped"] == [problems[int(order.permutation[-1])]["id"]]
+
+
+def test_an_order_of_other_problems_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    ours, others = load_problems(SMALL.problems, n=12), load_problems(SMALL.problems, n=12, seed=5)
+    order = order_by("random", None, problems=others)
+    with pytest.raises(InputError, match="order"):
+        train(SMALL, problems=ours, order=order, root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"order": "magic"}, "hammer"), ({"loss_type": "ppo"}, "dr_grpo"), ({"adjustment": "all"}, "dra"),
+    ({"rewards": ()}, "accuracy"), ({"rewards": ("magic",)}, "cosine"), ({"group_size": 1}, "at least 2"),
+    ({"learning_rate": "2e-4"}, "2.0e-4"), ({"learning_rate": 0.0}, "more than 0"), ({"epochs": 1.5}, "epochs"),
+    ({"temperature": float("nan")}, "finite"), ({"prompts_per_step": 7}, "leaves 6"), ({"n_problems": 4}, "at least 8"),
+    ({"report_to": ("magic",)}, "tensorboard"), ({"tail": "drop"}, "report"), ({"max_steps": True}, "max_steps"),
+    ({"template": "html"}, "chat"), ({"scale_rewards": "row"}, "batch"), ({"max_steps": 500}, "epochs: 4"),
+])  # fmt: skip
+def test_nonsense_in_a_config_is_told_in_one_line(values: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        TrainConfig(**values).validate()
+    assert "\n" not in str(caught.value) and caught.value.remedy
+
+
+def test_chat_needs_a_backbone_with_a_chat_template(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="chat"):
+        train(dataclasses.replace(SMALL, template="chat"), root=tmp_path, progress=False)
+
+
+def test_a_config_is_read_from_yaml_and_names_what_it_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("order: random\nlearning_rate: 1.0e-4\nrewards: [accuracy, format]\nmax_steps: null\n")
+    assert TrainConfig.from_yaml(path) == TrainConfig(
+        order="random", learning_rate=1e-4, rewards=("accuracy", "format")
+    )
+    for text, words in (("ordr: random\n", "ordr"), ("[1, 2", "cannot be read"), ("7\n", "name: value")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=words):
+            TrainConfig.from_yaml(path)
+
+
+def test_the_launcher_exits_with_2_and_one_line_on_bad_input(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from hammerlib.training.launch import main
+
+    (tmp_path / "bad.yaml").write_text("group_size: 1\n")
+    assert main(["--config", str(tmp_path / "bad.yaml")]) == 2
+    assert capsys.readouterr().err.startswith("error: group_size = 1:")
