@@ -1,6 +1,7 @@
 """Order reasoning problems by meaning, reward diverse answers, and measure what it changes.
 
-Every public name is imported on first use, so that ``import hammerlib`` is fast and needs neither torch nor trl.
+Every public name is imported on first use, so that ``import hammerlib`` is fast and needs neither torch
+nor trl.
 
 Examples
 --------
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     """Import a public name from its room on first use (PEP 562)."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'hammerlib' has no attribute {name!r}; public names: {', '.join(_HOMES)}")
+        raise AttributeError(f"module 'hammerlib' has no attribute {name!r}; it has {', '.join(_HOMES)}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -1,0 +1,197 @@
+"""Execute the notebooks with papermill, in order; keep what is unchanged; redo what was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hammerlib.pipeline.page import write_page
+from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
+from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.storage import atomic_path, progress_off, results_root, write_json
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped at an error; the message names notebook, cell and error in one line.
+
+    Attributes
+    ----------
+    kind : str
+        Class name of the error in the cell.
+
+    Examples
+    --------
+    >>> NotebookError("04_training", "In [3]", "ValueError", "no problems\\nmore")
+    NotebookError('04_training, In [3]: ValueError: no problems')
+    """
+
+    def __init__(self, notebook: str, cell: str, kind: str, text: str) -> None:
+        self.notebook, self.kind = notebook, kind
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        super().__init__(f"{notebook}, {cell}: {kind}: {first}" if first else f"{notebook}, {cell}: {kind}")
+
+
+def run_notebooks(
+    profile: str,
+    *,
+    only: str | None = None,
+    overrides: Mapping[str, object] | Sequence[str] | None = None,
+    root: Path | None = None,
+) -> list[Path]:
+    """Execute the notebooks of the checkout in order, each into its run folder.
+
+    A notebook is kept when its source, the package, its parameters and everything before it are what they
+    were and its run ended with success. Everything is checked before the first notebook starts.
+
+    Parameters
+    ----------
+    profile : str
+        Stem of a file in ``configs/``: ``ci``, ``laptop``, ``gpu``, ``paper``.
+    only : str, optional
+        First characters of a notebook's name, e.g. ``03``; several separated by commas.
+    overrides : mapping, or sequence of ``name=value``, optional
+        Parameters on top of the profile.
+    root : Path, optional
+        Folder of run folders; default `storage.results_root()`.
+
+    Returns
+    -------
+    list of Path
+        Run folders, each with ``manifest.json``, ``notebook.ipynb``, ``notebook.html``, ``execution.json``.
+
+    Raises
+    ------
+    InputError
+        Unknown profile, notebook or parameter, or a value of the wrong type.
+    NotebookError
+        A cell failed; its run folder keeps the notebook up to there.
+
+    Examples
+    --------
+    >>> run_notebooks("ci", only="00")  # doctest: +SKIP
+    [PosixPath('.../00_overview__ci__3f2c9a1b')]
+    """
+    steps = plan_notebooks(profile, only=only, overrides=overrides)
+    root = Path(root or results_root()).resolve()
+    for place, step in enumerate(steps, 1):
+        head = f"[{place}/{len(steps)}] {step.name}"
+        if _is_current(step, root / step.run_id):
+            print(f"{head}: unchanged, kept in {_shown(root / step.run_id)}", flush=True)
+            continue
+        print(f"{head}: running", flush=True)
+        seconds = _execute(step, root)
+        print(f"{head}: done in {seconds:.0f} s, {_shown(root / step.run_id / 'notebook.html')}", flush=True)
+    return [root / step.run_id for step in steps]
+
+
+def _is_current(step: Step, folder: Path) -> bool:
+    try:
+        execution = json.loads((folder / "execution.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return execution.get("key") == step.key and find_run(step.run_id, folder.parent) is not None
+
+
+def _execute(step: Step, root: Path) -> float:
+    """Run one notebook, write its executed copy, page and execution record; return seconds."""
+    import nbformat
+
+    start = time.monotonic()
+    folder = root / step.run_id
+    with tempfile.TemporaryDirectory(
+        prefix="hammer-"
+    ) as room:  # the run folder never holds a half-executed notebook
+        output = Path(room) / "notebook.ipynb"
+        error = _papermill(step, output, root)
+        notebook = nbformat.read(output, as_version=4) if output.exists() else None
+    record = _record(step, folder)
+    if error is None and record.status != "success":
+        error = NotebookError(
+            step.name, "last cell", "NotFinished", f"its run ended as {record.status!r}, not 'success'"
+        )
+    if notebook is not None:
+        with atomic_path(folder / "notebook.ipynb") as part:
+            nbformat.write(notebook, part)
+        write_page(notebook, folder / "notebook.html", step.path.parent)
+    if error is not None:
+        record.note(status="error", error=str(error))
+        raise error
+    record.note(parameters_passed=step.passed, notebook_sha256=step.notebook_sha256)
+    for name in ("notebook.ipynb", "notebook.html"):
+        record.artefact(name)
+    seconds = round(time.monotonic() - start, 2)
+    write_json(
+        folder / "execution.json",
+        {
+            "schema_version": 1,
+            "key": step.key,
+            "notebook_sha256": step.notebook_sha256,
+            "code_sha256": step.code_sha256,
+            "upstream": step.upstream,
+            "parameters": step.parameters,
+            "seconds": seconds,
+        },
+    )
+    return seconds
+
+
+def _record(step: Step, folder: Path) -> RunRecord:
+    """Return the run that the notebook opened, or open it when the notebook failed before that."""
+    if (folder / "manifest.json").is_file():
+        return RunRecord.load(folder)
+    return start_run(
+        step.name, parameters=step.parameters, passed=step.passed, run_id=step.run_id, root=folder.parent
+    )
+
+
+def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
+    """Execute into `output`; return what went wrong in a cell, or with the kernel."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    with warnings.catch_warnings(), _kernel_environment(root):
+        warnings.filterwarnings("ignore", message=".*TCP.*")  # ipykernel's notice about its local sockets
+        try:
+            papermill.execute_notebook(
+                str(step.path),
+                str(output),
+                parameters=dict(step.parameters),
+                kernel_name="python3",
+                cwd=str(checkout()),
+                progress_bar=False if progress_off() else {"desc": step.name, "leave": False},
+            )
+        except papermill.PapermillExecutionError as error:
+            return NotebookError(step.name, f"In [{error.exec_count}]", error.ename, error.evalue)
+        except DeadKernelError:
+            return NotebookError(
+                step.name, "kernel", "DeadKernel", "the process died; often it ran out of memory"
+            )
+    return None
+
+
+@contextlib.contextmanager
+def _kernel_environment(root: Path) -> Iterator[None]:
+    """Set what the kernel inherits: where runs go, and no progress bars (each refresh would be an output)."""
+    wanted = {"HAMMER_RESULTS": str(root), "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _shown(path: Path) -> str:
+    """Write a path relative to the working folder where it lies below it."""
+    here = Path.cwd().resolve()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,205 @@
+"""Which notebooks run with which parameters, and what their result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from hammerlib.errors import InputError
+from hammerlib.pipeline.opening import run_name
+from hammerlib.pipeline.parameters import Parameter, check_name, check_value, declared, read_settings
+from hammerlib.runs import PACKAGES
+from hammerlib.storage import content_hash, file_hash, repository_root
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook with everything that decides its result.
+
+    Attributes
+    ----------
+    path : Path
+        Source notebook; never written to.
+    parameters : dict
+        Every declared parameter with the value it will have.
+    passed : dict
+        Those that the caller set.
+    notebook_sha256, code_sha256, upstream : str
+        Hashes of the source notebook, of the package with its versions, and of everything before this one.
+
+    Examples
+    --------
+    >>> Step(Path("03_ordering.ipynb"), {"profile": "ci"}, {}, "", "", "").name
+    '03_ordering'
+    """
+
+    path: Path
+    parameters: dict[str, object]
+    passed: dict[str, object]
+    notebook_sha256: str
+    code_sha256: str
+    upstream: str
+
+    @property
+    def name(self) -> str:
+        """Stem of the notebook."""
+        return self.path.stem
+
+    @property
+    def run_id(self) -> str:
+        """Folder name of its run, the same that `notebook_run` computes inside the notebook."""
+        return run_name(self.name, self.parameters)
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that this step's result depends on (sha256)."""
+        return content_hash(self.name, self.notebook_sha256, self.code_sha256, self.parameters, self.upstream)
+
+
+def checkout() -> Path:
+    """Return the checkout around the working folder; InputError when there is none.
+
+    Examples
+    --------
+    >>> (checkout() / "configs").is_dir()
+    True
+    """
+    root = repository_root()
+    if root is None:
+        raise InputError(
+            "working folder",
+            Path.cwd().name,
+            "has no notebooks/ and configs/ in or above it",
+            "change into the checkout of the repository",
+        )
+    return root
+
+
+def read_profile(profile: str, root: Path) -> dict[str, object]:
+    """Read ``configs/<profile>.yaml``: parameter name to value.
+
+    Raises
+    ------
+    InputError
+        Unknown profile, or a file that is not a flat mapping.
+
+    Examples
+    --------
+    >>> read_profile("ci", checkout())["profile"]
+    'ci'
+    """
+    files = {path.stem: path for path in sorted((root / "configs").glob("*.yaml"))}
+    if profile not in files:
+        raise InputError("profile", profile, "there is no such profile", f"choose from {', '.join(files)}")
+    try:
+        values = yaml.safe_load(files[profile].read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            "profile", profile, f"configs/{profile}.yaml cannot be read ({reason})", "mend that file"
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(
+            "profile",
+            profile,
+            f"configs/{profile}.yaml holds no names and values",
+            "write lines of name: value",
+        )
+    return values | {"profile": profile}
+
+
+def plan_notebooks(
+    profile: str, *, only: str | None = None, overrides: Mapping[str, object] | Sequence[str] | None = None
+) -> list[Step]:
+    """Decide which notebooks run, in order, with which parameters.
+
+    Parameters
+    ----------
+    profile : str
+        Stem of a file in ``configs/``.
+    only : str, optional
+        First characters of the notebook's name, e.g. ``03``; several separated by commas.
+    overrides : mapping, or sequence of ``name=value``, optional
+        Parameters set on top of the profile, in every notebook that declares them.
+
+    Returns
+    -------
+    list of Step
+
+    Raises
+    ------
+    InputError
+        Unknown profile, notebook or parameter; a value of the wrong type; two notebooks that disagree on one.
+
+    Examples
+    --------
+    >>> [step.name for step in plan_notebooks("ci", only="00")]
+    ['00_overview']
+    """
+    root = checkout()
+    cells = {path: declared(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    if not cells:
+        raise InputError("notebooks", "notebooks/", "holds no notebook", "restore it from the repository")
+    known = _all_parameters(cells)
+    values = read_profile(profile, root)
+    passed = dict(overrides) if isinstance(overrides, Mapping) else read_settings(overrides or [], known)
+    if "profile" in passed:
+        raise InputError("profile", passed["profile"], "is not set like other parameters", "use --profile")
+    for name, value in {**values, **passed}.items():
+        check_name(name, value, known)
+    steps, upstream, code = [], "", _code_hash()
+    for path, parameters in cells.items():
+        wanted = {name: {**values, **passed}.get(name, line.default) for name, line in parameters.items()}
+        checked = {name: check_value(name, value, parameters[name].kind) for name, value in wanted.items()}
+        mine = {name: checked[name] for name in passed if name in checked}
+        steps.append(Step(path, checked, mine, file_hash(path), code, upstream))
+        upstream = steps[-1].key
+    return _selected(steps, only)
+
+
+def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, Parameter]:
+    known: dict[str, Parameter] = {}
+    for path, parameters in cells.items():
+        if "profile" not in parameters:
+            raise InputError(
+                "notebook", path.name, "declares no parameter 'profile'", 'add profile: str = "ci"'
+            )
+        for name, line in parameters.items():
+            if known.setdefault(name, line).kind != line.kind:
+                raise InputError(
+                    name,
+                    line.kind,
+                    f"{path.name} declares another type than an earlier notebook",
+                    f"declare it as {known[name].kind} everywhere",
+                )
+    return known
+
+
+def _selected(steps: list[Step], only: str | None) -> list[Step]:
+    if only is None:
+        return steps
+    for start in only.split(","):
+        if not start or not any(step.name.startswith(start) for step in steps):
+            raise InputError(
+                "only",
+                start,
+                "no notebook's name starts so",
+                f"choose from {', '.join(s.name for s in steps)}",
+            )
+    return [step for step in steps if step.name.startswith(tuple(only.split(",")))]
+
+
+@cache
+def _code_hash() -> str:
+    """Hash the package's files and the versions of the libraries whose change can move a number."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    versions = {
+        one.metadata["Name"]: one.version for name in PACKAGES for one in metadata.distributions(name=name)
+    }
+    return content_hash([(path.relative_to(package).as_posix(), file_hash(path)) for path in files], versions)
