@@ -11,8 +11,9 @@ from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
     import torch
-    from hammerlib.backbones import Backbone
     from transformers import GenerationConfig
+
+    from hammerlib.backbones import Backbone
 
 ENGINES = ("transformers",)
 Batch = list[tuple[int, int]]  # (problem, sample)

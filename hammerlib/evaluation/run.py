@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples
-from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark, source_split
+from hammerlib.evaluation.benchmarks import load_benchmark, source_split
 from hammerlib.evaluation.summary import summarise
 from hammerlib.runs import RunRecord, find_run, start_run
 from hammerlib.storage import content_hash, progress_off, results_root
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
     from hammerlib.backbones import Backbone
 
 SAMPLES = "samples.jsonl"
+NOTED = ("backbone", "revision", "weights_hash", "device", "dtype", "problems_fingerprint")
 # Samples come from the first two, verdicts from the others.
 VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
 
@@ -88,7 +91,7 @@ def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str,
     >>> sorted(run.metrics)[:3]
     ['majority@2', 'mean_tokens', 'pass@1']
     """
-    _check_samples(k, temperature)
+    _check_counts(k, temperature, n, tokens_per_batch)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
     problems, label = _problems(benchmark, n, seed)
     backbone = _backbone(model)
@@ -97,6 +100,7 @@ def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str,
     parameters = _identity(job, backbone, k)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
+    parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
     return _run_once(job, run_id, parameters, k, Path(root or results_root()))
 
 
@@ -110,16 +114,16 @@ def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> R
             return done
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in ("backbone", "weights_hash", "device", "dtype")},
-                     revision=parameters["revision"], problems_fingerprint=parameters["problems_fingerprint"])
+            run.note(**{name: parameters[name] for name in NOTED})
             rows = _collect(job, run)
             summarise(run, job.problems, rows, k, seed)
     return run
 
 
-def _check_samples(k: int, temperature: float) -> None:
-    if k < 1:
-        raise InputError("k", k, "must be at least 1", "ask for one sample a problem or more")
+def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None) -> None:
+    for field, value in (("k", k), ("n", n), ("tokens_per_batch", tokens_per_batch)):
+        if value is not None and value < 1:
+            raise InputError(field, value, "must be at least 1", "give a larger number")
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
 
@@ -129,7 +133,8 @@ def _problems(benchmark: Dataset | str, n: int | None, seed: int) -> tuple[Datas
     from hammerlib.problems.table import subset
 
     if isinstance(benchmark, str) and ":" in benchmark:
-        return load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed), benchmark
+        table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed)
+        return table, _short(benchmark)
     table = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     check_problems(table)
     return subset(table, n, seed), benchmark if isinstance(benchmark, str) else _source(table)
@@ -145,9 +150,9 @@ def _backbone(model: Backbone | RunRecord | str | Path) -> Backbone:
 
     if not isinstance(model, RunRecord | str | Path):
         return model
-    folder = model.folder if isinstance(model, RunRecord) else Path(model)
-    trained = folder / "model"
-    return load_backbone(str(trained if (folder / "manifest.json").is_file() and trained.is_dir() else model))
+    named = str(model.folder if isinstance(model, RunRecord) else model)
+    is_run = (Path(named) / "manifest.json").is_file() and (Path(named) / "model").is_dir()
+    return load_backbone(str(Path(named) / "model") if is_run else named)
 
 
 def _job(engine: engines.TransformersEngine, backbone: Backbone, problems: Dataset, k: int, template: str,
@@ -164,8 +169,7 @@ def _identity(job: _Job, backbone: Backbone, k: int) -> dict:
     return {
         "problems": len(job.problems), "problems_fingerprint": fingerprint(job.problems),
         "prompt_tokens": content_hash(job.prompts), "k": k, **job.engine.sampling._asdict(),
-        "backbone": backbone.name, "revision": backbone.revision, "weights_hash": backbone.weights_hash,
-        "device": str(backbone.device), "dtype": str(backbone.dtype),
+        "weights_hash": backbone.weights_hash, "device": str(backbone.device), "dtype": str(backbone.dtype),
         "versions": {name: _version(name) for name in VERSIONS},
     }
 
@@ -209,15 +213,21 @@ def _batch(job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent:
     for (name, sample), problem, one in zip(names, table, found, strict=True):
         verdict = grade(one.text, problem)
         rows.append({"id": name, "sample": sample, "completion": one.text, "n_tokens": one.n_tokens,
-                     "truncated": one.truncated, **verdict._asdict()})
+                     "truncated": one.truncated, **asdict(verdict)})
     spent["generation"] += middle - start
     spent["grading"] += time.monotonic() - middle
     return rows
 
 
+def _short(name: str) -> str:
+    """A name without the folders of this machine: ``file:<file>`` or ``<run>/model``."""
+    if name.startswith("file:"):
+        return f"file:{Path(name).name}"
+    return "/".join(Path(name).resolve().parts[-2:]) if Path(name).is_dir() else name
+
+
 def _slug(label: str) -> str:
-    short = label if label in BENCHMARKS else Path(label).stem if label.startswith("file:") else label
-    return re.sub(r"[^A-Za-z0-9]+", "-", short).strip("-")[:40]
+    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:40]
 
 
 def _version(name: str) -> str | None:

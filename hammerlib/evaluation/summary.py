@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
         values[name] = (np.array([np.mean([of(row) for row in group]) for group in each]), k, unit)
     for name, (numbers, j, unit) in values.items():
         run.metric(name, float(numbers.mean()), **_ends(numbers, seed), n=len(numbers), k=j, unit=unit)
+    run.note(reasons=dict(Counter(row["reason"] for row in rows).most_common()))
     _write_tables(run, problems, correct, k, seed)
 
 

@@ -1,0 +1,190 @@
+"""Whole evaluations of the nano model: complete, repeatable, resumable, and closed to bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k
+from hammerlib.evaluation.engines import TransformersEngine
+from hammerlib.problems import fingerprint, load_problems
+
+MODEL, SOURCE = "nano", "reasoning-gym:nano"
+SMALL = {"n": 16, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    from hammerlib.backbones import load_backbone
+
+    return load_backbone(MODEL, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def record(backbone, tmp_path_factory):
+    return evaluate(backbone, SOURCE, **SMALL, root=tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture
+def no_sampling(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr(TransformersEngine, "generate", refuse)
+
+
+def rows_of(record) -> list[dict]:
+    text = (record.folder / "samples.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def test_a_record_holds_every_sample_and_every_metric(record):
+    rows, counts = rows_of(record), outcomes(record)
+    assert record.status == "success"
+    assert len({(row["id"], row["sample"]) for row in rows}) == len(rows) == 64
+    assert counts["correct"].sum() == sum(row["correct"] for row in rows)
+    assert [f"pass@{k}" in record.metrics for k in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
+    for k in (1, 4):
+        metric = record.metrics[f"pass@{k}"]
+        assert metric["value"] == pytest.approx(pass_at_k(4, counts["correct"].to_numpy(), k).mean())
+        assert metric["low"] <= metric["value"] <= metric["high"]
+        assert (metric["n"], metric["k"], metric["unit"]) == (16, k, "share")
+    assert record.metrics["mean_tokens"]["value"] == pytest.approx(sum(row["n_tokens"] for row in rows) / 64)
+    assert {row["grader"].split()[0] for row in rows} <= {"math-verify", "reasoning-gym"}
+
+
+def test_the_manifest_says_what_was_measured_and_no_place_of_this_machine(record, backbone):
+    manifest = record.manifest
+    assert manifest["weights_hash"] == backbone.weights_hash
+    assert manifest["problems_fingerprint"] == fingerprint(load_problems(SOURCE, split="heldout", n=16))
+    assert manifest["problems_fingerprint"] != fingerprint(load_benchmark(SOURCE))
+    assert manifest["throughput"]["samples"] == 64 and manifest["throughput"]["samples_per_second"] > 0
+    assert str(record.folder.parent) not in json.dumps(manifest)
+
+
+def test_the_start_model_solves_some_problems_and_not_others(record):
+    assert 0 < record.metrics["pass@1"]["value"] < 1
+
+
+def test_a_run_that_has_succeeded_is_returned_and_not_repeated(record, backbone, no_sampling):
+    again = evaluate(backbone, SOURCE, **SMALL, root=record.folder.parent)
+    assert again.manifest == record.manifest
+
+
+def test_one_seed_gives_one_samples_file_and_another_seed_another(record, backbone, tmp_path):
+    samples = (record.folder / "samples.jsonl").read_bytes()
+    same = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    assert (same.folder / "samples.jsonl").read_bytes() == samples
+    assert same.metrics == record.metrics
+    problems = load_problems(SOURCE, split="heldout", n=16)
+    other = evaluate(backbone, problems, **(SMALL | {"n": None}), seed=1, root=tmp_path)
+    assert other.run_id != record.run_id
+    assert (other.folder / "samples.jsonl").read_bytes() != samples
+
+
+def test_a_killed_run_resumes_with_the_samples_it_would_have_had(record, backbone, tmp_path):
+    asked = f"{MODEL!r}, {SOURCE!r}, **{SMALL!r}, root=__import__('pathlib').Path({str(tmp_path)!r})"
+    script = f"from hammerlib.evaluation import evaluate; evaluate({asked})"
+    place = {"cwd": Path(__file__).parents[1], "env": os.environ | {"CUDA_VISIBLE_DEVICES": ""}}
+    victim = subprocess.Popen([sys.executable, "-c", script], **place)
+    path = tmp_path / record.run_id / "samples.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (path.exists() and path.read_bytes().count(b"\n") >= 10):
+        assert victim.poll() is None or path.exists(), "it ended before it wrote anything"
+        time.sleep(0.002)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    with open(path, "ab") as stream:  # and a torn line on top, as a kill inside a write leaves
+        stream.write(b'{"id": "torn')
+    resumed = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    assert path.read_bytes() == (record.folder / "samples.jsonl").read_bytes()
+    assert resumed.metrics == record.metrics
+    assert 10 <= resumed.manifest["throughput"]["reused"] < 64, "killed on the way"
+
+
+def test_two_callers_of_one_run_sample_once(backbone, tmp_path, monkeypatch):
+    calls, generate = [], TransformersEngine.generate
+
+    def counted(*args, **options):
+        calls.append(1)
+        return generate(*args, **options)
+
+    monkeypatch.setattr(TransformersEngine, "generate", counted)
+    asked = {**SMALL, "k": 1, "temperature": 0.0, "tokens_per_batch": 20_000, "root": tmp_path}
+    found: list = []
+
+    def call() -> None:
+        found.append(evaluate(backbone, SOURCE, **asked))
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(calls) == 1
+    assert found[0].manifest == found[1].manifest
+
+
+def test_greedy_answers_do_not_depend_on_the_seed(backbone, tmp_path):
+    problems = load_problems(SOURCE, split="heldout", n=8)
+    asked = {"k": 1, "temperature": 0, "root": tmp_path}
+    first, second = (evaluate(backbone, problems, **asked, seed=seed) for seed in (0, 1))
+    assert [row["completion"] for row in rows_of(first)] == [row["completion"] for row in rows_of(second)]
+    assert list(first.metrics)[:2] == ["pass@1", "majority@1"]
+
+
+def test_a_training_run_is_evaluated_by_its_record_or_folder(backbone, tmp_path):
+    from hammerlib.runs import start_run
+
+    with start_run("train", parameters={"order": "random"}, root=tmp_path) as trained:
+        backbone.model.save_pretrained(trained.folder / "model")
+        backbone.tokenizer.save_pretrained(trained.folder / "model")
+    asked = {"n": 4, "k": 1, "temperature": 0.0, "root": tmp_path}
+    by_record = evaluate(trained, SOURCE, **asked)
+    assert by_record.run_id == evaluate(str(trained.folder), SOURCE, **asked).run_id
+    assert by_record.run_id == evaluate(backbone, SOURCE, **asked).run_id, "same weights, same run"
+    assert by_record.manifest["backbone"] == f"{trained.run_id}/model"
+
+
+def test_one_problem_has_a_value_and_no_interval(backbone, tmp_path):
+    metric = evaluate(backbone, SOURCE, n=1, k=2, root=tmp_path).metrics["pass@1"]
+    assert metric["value"] in (0, 0.5, 1) and metric["low"] is metric["high"] is None
+
+
+@pytest.mark.parametrize(("asked", "field"), [
+    ({"k": 0}, "k"), ({"k": 4, "temperature": 0.0}, "k"), ({"temperature": -1.0}, "temperature"),
+    ({"engine": "abacus"}, "engine"), ({"template": "chat"}, "template"), ({"n": 0}, "n"),
+    ({"benchmark": "gsm9k", "n": None}, "benchmark"), ({"max_new_tokens": 10**6}, "max_new_tokens"),
+    ({"tokens_per_batch": 0}, "tokens_per_batch"),
+])
+def test_bad_input_is_one_clear_error_and_leaves_nothing(backbone, tmp_path, no_sampling, asked, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        evaluate(backbone, **({"benchmark": SOURCE, "n": 8, "root": tmp_path / "none"} | asked))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("spoil", "field"), [
+    (lambda table: table.select([]), "problems"), (lambda table: table.select([0, 0]), "id"),
+    (lambda table: table.remove_columns("answer"), "columns"),
+])
+def test_a_faulty_problem_table_is_refused(backbone, tmp_path, spoil, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        evaluate(backbone, spoil(load_problems(SOURCE, split="heldout", n=8)), root=tmp_path / "none")
+
+
+def test_whatever_changes_the_samples_changes_the_run_name(backbone, tmp_path):
+    asked = {"n": 2, "k": 2, "max_new_tokens": 4, "root": tmp_path}
+    changes = [{}, {"k": 3}, {"n": 3}, {"temperature": 0.5}, {"top_p": 0.9}, {"max_new_tokens": 5},
+               {"seed": 1}, {"tokens_per_batch": 99}]
+    names = {evaluate(backbone, SOURCE, **(asked | change)).run_id for change in changes}
+    assert len(names) == len(changes)
+    assert all(name.startswith("evaluate__reasoning-gym-nano__") for name in names)
