@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -154,9 +153,11 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
     """Execute into `output`; return what went wrong in a cell, or with the kernel."""
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
 
-    with warnings.catch_warnings(), _kernel_environment(root):
-        warnings.filterwarnings("ignore", message=".*TCP.*")  # ipykernel's notice about its local sockets
+    # Plain local sockets are ipykernel's default, and it warns about them at every start.
+    encrypted = Config(KernelManager={"transport_encryption": "auto"})
+    with _kernel_environment(root):
         try:
             papermill.execute_notebook(
                 str(step.path),
@@ -164,6 +165,7 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
                 parameters=dict(step.parameters),
                 kernel_name="python3",
                 cwd=str(checkout()),
+                config=encrypted,
                 progress_bar=False if progress_off() else {"desc": step.name, "leave": False},
             )
         except papermill.PapermillExecutionError as error:

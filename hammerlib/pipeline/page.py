@@ -10,7 +10,7 @@ from hammerlib.storage import atomic_path
 if TYPE_CHECKING:
     import nbformat
 
-# nbconvert's page loads require.js, MathJax, Mermaid and the widget manager from public servers. The notebooks
+# nbconvert's page loads require.js, MathJax, Mermaid and the widget manager from servers. The notebooks
 # use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied.
 _OFFLINE = """{%- extends 'index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}

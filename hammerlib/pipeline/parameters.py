@@ -135,7 +135,9 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     try:
         body = ast.parse(tagged[0]).body
         return {line.name: line for line in map(_parameter, body)}
-    except (SyntaxError, ValueError, AttributeError) as error:
+    except InputError:
+        raise
+    except (SyntaxError, ValueError) as error:
         raise InputError(
             "notebook",
             notebook.name,
