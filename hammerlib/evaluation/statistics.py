@@ -33,15 +33,17 @@ class Interval(NamedTuple):
 
 def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000,
                        seed: int = 0) -> Interval:
-    """Return the mean with its percentile bootstrap interval over problems.
+    """Return the mean with its percentile bootstrap interval over problems, and over seeds where given.
 
     Problems are resampled with replacement, each with all its samples: `values` holds one number a problem.
-    Values that are all equal give an interval of width zero, which then says nothing about other problems.
+    With a leading axis of seeds, both are resampled, crossed: every draw takes some seeds and some problems.
+    Few seeds give too narrow an interval. Values that are all equal give one of width zero, which then says
+    nothing about other problems.
 
     Parameters
     ----------
-    values : array-like, (n,)
-        One number a problem, n >= 2, finite.
+    values : array-like, (n,) or (seeds, n)
+        One number a problem, or one a seed and problem; n >= 2, finite.
     level : float
         Nominal coverage in (0, 1).
     resamples : int
@@ -74,14 +76,22 @@ def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int
         raise InputError("level", level, "must lie between 0 and 1", "use 0.95")
     if resamples < 100:
         raise InputError("resamples", resamples, "too few for percentiles", "use 2000")
-    generator, n = np.random.default_rng(seed), len(values)
-    step = max(1, DRAWS_AT_ONCE // n)
-    means = np.concatenate([
-        values[generator.integers(n, size=(min(step, resamples - start), n))].mean(axis=1)
-        for start in range(0, resamples, step)
-    ])
+    table = np.atleast_2d(values)
+    generator, (seeds, n) = np.random.default_rng(seed), table.shape
+    step = max(1, DRAWS_AT_ONCE // (seeds * n))
+    means = np.concatenate([_draw(table, min(step, resamples - start), generator) for start in range(0, resamples, step)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def _draw(table: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Means of `draws` crossed resamples; each seed's mean is the same sum of problem counts."""
+    seeds, n = table.shape
+    problems = generator.integers(n, size=(draws, n))
+    if seeds == 1:
+        return table[0][problems].mean(axis=1)
+    chosen = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds
+    return np.einsum("ds,sdn->d", chosen, table[:, problems]) / n
 
 
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = 2000,
@@ -90,8 +100,8 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resampl
 
     Parameters
     ----------
-    a, b : array-like, (n,)
-        One number a problem, the same problem at the same place.
+    a, b : array-like, (n,) or (seeds, n)
+        One number a problem (and seed), the same problem (and seed) at the same place.
     level, resamples, seed
         As in `bootstrap_interval`.
 
@@ -111,8 +121,8 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resampl
     Interval(value=0.5, low=0.5, high=0.5)
     """
     first, second = _checked("a", a), _checked("b", b)
-    if len(first) != len(second):
-        raise InputError("b", len(second), f"needs as many values as a ({len(first)})", "join both by id")
+    if first.shape != second.shape:
+        raise InputError("b", list(second.shape), f"needs the shape of a ({list(first.shape)})", "join both by id")
     return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
 
 
@@ -150,7 +160,7 @@ def interquartile_mean(values: ArrayLike) -> float:
 
 def _checked(field: str, values: ArrayLike, least: int = 2) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) < least:
+    if array.ndim not in (1, 2) or array.shape[-1] < least or not len(array):
         problem = f"needs one number a problem, {least} or more"
         raise InputError(field, list(array.shape), problem, "evaluate more problems")
     lost = int((~np.isfinite(array)).sum())
