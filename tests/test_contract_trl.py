@@ -31,11 +31,13 @@ METHODS = {
     "remove_callback": ["callback"],
 }
 INIT = [
-    "model", "reward_funcs", "args", "train_dataset", "processing_class", "callbacks", "peft_config", "rollout_func",
+    "model", "reward_funcs", "args", "train_dataset", "processing_class", "callbacks", "peft_config",
+    "rollout_func",
 ]  # fmt: skip
 # Arguments left at TRL's default because it is what we want: a changed default must be noticed.
 DEFAULTS = {
-    "remove_unused_columns": False, "multi_objective_aggregation": "sum_then_normalize", "top_p": 1.0, "top_k": 0,
+    "remove_unused_columns": False, "multi_objective_aggregation": "sum_then_normalize", "top_p": 1.0,
+    "top_k": 0,
     "importance_sampling_level": "token", "mask_truncated_completions": False, "generation_batch_size": None,
     "reward_weights": None, "use_vllm": False, "pad_to_multiple_of": "auto", "max_grad_norm": 1.0,
     "weight_decay": 0.0, "warmup_steps": 0, "dataloader_num_workers": 0, "ignore_data_skip": False,

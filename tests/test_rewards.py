@@ -38,6 +38,15 @@ def test_accuracy_is_one_for_right_zero_for_wrong_and_none_without_a_gold_answer
     ]
 
 
+@pytest.mark.parametrize("reason", ["gold unparsable", "timeout", "error: TooComplex"])
+def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hammerlib.grading import Verdict
+    from hammerlib.rewards import graded
+
+    monkeypatch.setattr(graded, "grade", lambda text, row: Verdict(False, None, reason, "poisoned"))
+    assert accuracy_reward(None, [f"a completion that ends in {reason}"], answer=["4"]) == [None]
+
+
 def test_a_message_list_is_read_like_its_text() -> None:
     said = [[{"role": "assistant", "content": RIGHT}]]
     assert text_of(said[0]) == RIGHT

@@ -197,7 +197,8 @@ def test_batches_of_every_shape_follow_the_schedule_and_resume(values: dict, tmp
 @pytest.mark.parametrize("loss_type", ["dr_grpo", "dapo"])
 def test_dra_trains_with_every_loss_and_logs_rewards_before_and_after(loss_type: str, tmp_path: Path) -> None:
     scale = {"dr_grpo": "none", "dapo": "batch"}[loss_type]
-    config = dataclasses.replace(SMALL, adjustment="dra", loss_type=loss_type, scale_rewards=scale, max_steps=2,
+    config = dataclasses.replace(SMALL, adjustment="dra", loss_type=loss_type, scale_rewards=scale,
+                                 max_steps=2,
                                  rewards=("accuracy", "format"), order="hammer")  # fmt: skip
     record = train(config, root=tmp_path, progress=False)
     table = metrics(record).pivot_table(index="step", columns="metric", values="value")
@@ -300,12 +301,24 @@ def test_an_order_of_other_problems_is_refused_before_anything_is_written(tmp_pa
 
 
 @pytest.mark.parametrize(("values", "words"), [
-    ({"order": "magic"}, "hammer"), ({"loss_type": "ppo"}, "dr_grpo"), ({"adjustment": "all"}, "dra"),
-    ({"rewards": ()}, "accuracy"), ({"rewards": ("magic",)}, "cosine"), ({"group_size": 1}, "at least 2"),
-    ({"learning_rate": "2e-4"}, "2.0e-4"), ({"learning_rate": 0.0}, "more than 0"), ({"epochs": 1.5}, "epochs"),
-    ({"temperature": float("nan")}, "finite"), ({"prompts_per_step": 7}, "leaves 6"), ({"n_problems": 4}, "at least 8"),
-    ({"report_to": ("magic",)}, "tensorboard"), ({"tail": "drop"}, "report"), ({"max_steps": True}, "max_steps"),
-    ({"template": "html"}, "chat"), ({"scale_rewards": "row"}, "batch"), ({"max_steps": 500}, "epochs: 4"),
+    ({"order": "magic"}, "hammer"),
+    ({"loss_type": "ppo"}, "dr_grpo"),
+    ({"adjustment": "all"}, "dra"),
+    ({"rewards": ()}, "accuracy"),
+    ({"rewards": ("magic",)}, "cosine"),
+    ({"group_size": 1}, "at least 2"),
+    ({"learning_rate": "2e-4"}, "2.0e-4"),
+    ({"learning_rate": 0.0}, "more than 0"),
+    ({"epochs": 1.5}, "epochs"),
+    ({"temperature": float("nan")}, "finite"),
+    ({"prompts_per_step": 7}, "leaves 6"),
+    ({"n_problems": 4}, "at least 8"),
+    ({"report_to": ("magic",)}, "tensorboard"),
+    ({"tail": "drop"}, "report"),
+    ({"max_steps": True}, "max_steps"),
+    ({"template": "html"}, "chat"),
+    ({"scale_rewards": "row"}, "batch"),
+    ({"max_steps": 500}, "epochs: 4"),
 ])  # fmt: skip
 def test_nonsense_in_a_config_is_told_in_one_line(values: dict, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:

@@ -12,6 +12,8 @@ from hammerlib.grading import Verdict, grade
 
 Completion = str | list[dict[str, str]]
 Reward = Callable[..., list[float | None]]
+# The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
+SCORABLE = ("equal", "different", "no answer")
 _FINAL = re.compile(r"\\boxed\s*\{\s*[^\s}]|<answer>\s*\S.*?</answer>", re.DOTALL)
 
 
@@ -51,7 +53,8 @@ def verdicts(
     Returns
     -------
     list of Verdict or None, length n
-        None where the problem has no gold answer, so nothing can be said.
+        None where nothing can be said: no gold answer, a gold that does not parse, a grader that timed out or
+        failed. Such rows are never a silent zero.
 
     Examples
     --------
@@ -60,10 +63,11 @@ def verdicts(
     """
     count = len(completions)
     columns = zip(completions, answer, scorer or [None] * count, metadata or [None] * count, strict=True)
-    return [
+    found = [
         _verdict(text_of(said), gold, by, data) if gold is not None and str(gold).strip() else None
         for said, gold, by, data in columns
     ]
+    return [one if one and one.reason in SCORABLE else None for one in found]
 
 
 def accuracy_reward(
@@ -76,7 +80,7 @@ def accuracy_reward(
     metadata: Sequence[str | None] | None = None,
     **columns: object,
 ) -> list[float | None]:
-    """Return 1.0 for a correct completion, 0.0 for a wrong one, None where there is no gold answer.
+    """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
 
     Parameters
     ----------

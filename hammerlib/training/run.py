@@ -149,7 +149,7 @@ def prepare(
     from hammerlib.backbones import load_backbone
 
     torch.set_num_threads(config.threads)
-    # Adapters leave the base as it is; full training needs float32 weights under a GPU's bfloat16 autocast too.
+    # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
     backbone.render(problems["prompt"][:1], template=config.template)
     if order is None:

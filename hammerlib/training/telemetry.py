@@ -53,8 +53,9 @@ def observe(rollout: Rollout) -> dict[str, float]:
     Returns
     -------
     dict
-        What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, and the share of groups whose
-        rewards do not vary before and after adjustment (only groups with variance move the policy).
+        What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the share of completions that
+        no reward could score, and the share of groups whose rewards do not vary before and after adjustment
+        (only groups with variance move the policy).
     """
     size = rollout.group_size
     groups = rollout.vectors.reshape(-1, size, rollout.vectors.shape[-1])
@@ -64,6 +65,7 @@ def observe(rollout: Rollout) -> dict[str, float]:
     raw = rollout.raw[~np.isnan(rollout.raw)]
     return group_telemetry(groups, answers, right) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
+        "unscorable_share": float(np.isnan(rollout.raw).mean()),
         "zero_variance_share": zero_variance_share(rollout.raw, size),
         "zero_variance_share_adjusted": zero_variance_share(rollout.rewards, size),
     }
