@@ -66,7 +66,7 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
     # C(n-c,k)/C(n,k) is symmetric in c and k: take the product with fewer factors.
     few, many = sorted((c, k))
     factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
-    return float(-np.expm1(np.log1p(-many / factors).sum()))
+    return float(0.0 - np.expm1(np.log1p(-many / factors).sum()))  # 0.0 - 0.0 is not -0.0
 
 
 def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:

@@ -37,6 +37,18 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
         Samples a problem.
     seed : int
         Of the bootstrap.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> from hammerlib import evaluate, load_problems
+    >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=2)
+    >>> run = evaluate("nano", problems, k=1, max_new_tokens=4, root=Path(tempfile.mkdtemp()))
+    >>> rows = [json.loads(line) for line in (run.folder / "samples.jsonl").open(encoding="utf-8")]
+    >>> summarise(run, problems, rows, k=1, seed=0)
+    >>> run.metrics["pass@1"]["n"]
+    2
     """
     groups: dict[str, list[dict]] = {name: [] for name in problems["id"]}
     for row in rows:
