@@ -30,6 +30,8 @@ class NotebookError(RuntimeError):
     NotebookError('04_training, In [3]: ValueError: no problems')
     """
 
+    one_line = True  # the message says all: no traceback on the command line
+
     def __init__(self, notebook: str, cell: str, kind: str, text: str) -> None:
         self.notebook, self.kind = notebook, kind
         first = next((line for line in text.splitlines() if line.strip()), "")

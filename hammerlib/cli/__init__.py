@@ -1,0 +1,196 @@
+"""The ``hammer`` command: thin words around what the rooms do.
+
+Every command imports what it needs when it runs, so that ``hammer --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hammerlib.cli import commands
+from hammerlib.errors import InputError
+
+_EXAMPLES = """examples:
+  hammer run                                     walk all notebooks on this laptop
+  hammer run --profile ci --only 03 --set seed=1
+  hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
+  hammer train --config train.yaml
+  hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+  hammer doctor                                  what this machine can run, and why not
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        0; 1 when a notebook failed; 2 for bad input or a file that cannot be read or written, after one line
+        ``error: ...`` on standard error; 130 when interrupted.
+
+    Examples
+    --------
+    >>> main(["order", "file:missing.jsonl", "--embeddings", "missing.safetensors", "--out", "order.json"])
+    2
+    """
+    chosen = build_parser().parse_args(arguments)
+    if getattr(chosen, "results", None):
+        os.environ["HAMMER_RESULTS"] = str(Path(chosen.results).expanduser().resolve())
+    try:
+        return chosen.command(chosen)
+    except (InputError, OSError) as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues where it stopped", 130)
+    except RuntimeError as error:
+        if not getattr(error, "one_line", False):
+            raise  # a bug: its traceback is the message
+        return _fail(error, 2 if getattr(error, "kind", "") == InputError.__name__ else 1)
+
+
+def _fail(message: object, code: int) -> int:
+    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; each carries the function that runs it as ``command``.
+
+    Examples
+    --------
+    >>> build_parser().parse_args(["run"]).profile
+    'laptop'
+    """
+    parser = argparse.ArgumentParser(
+        prog="hammer",
+        description=__doc__.splitlines()[0],
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands_of = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (describe, does) in _COMMANDS.items():
+        told = does.__doc__.partition("\n\n")[0]
+        command = commands_of.add_parser(name, help=told.partition(". ")[0].rstrip("."), description=told)
+        describe(command)
+        command.set_defaults(command=does)
+    return parser
+
+
+def _version() -> str:
+    from hammerlib import __version__
+
+    return f"hammerlib {__version__}"
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", default="laptop", help="a file of configs/: ci, laptop, gpu, paper (default laptop)"
+    )
+    parser.add_argument("--only", metavar="START", help="notebooks whose names start so, e.g. 03 or 03,05")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
+    )
+    _add_results(parser)
+
+
+def _add_embed(parser: argparse.ArgumentParser) -> None:
+    _add_problems(parser)
+    parser.add_argument(
+        "--backbone", default="nano", help="nano, smollm2-135m, a folder, or a hub id (default nano)"
+    )
+    _add_pooling(parser)
+    parser.add_argument("--out", required=True, type=Path, help="safetensors file to write")
+
+
+def _add_order(parser: argparse.ArgumentParser) -> None:
+    _add_problems(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--backbone", help="embed with this model: nano, smollm2-135m, a folder, or a hub id")
+    source.add_argument("--embeddings", type=Path, help="file that `hammer embed` wrote for these problems")
+    _add_pooling(parser)
+    parser.add_argument(
+        "--strategy", default="hammer", help="hammer, random, similar, farthest-first, ... (default hammer)"
+    )
+    parser.add_argument("--centre", default="none", help="none, argmin, renormalise (default none)")
+    parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, type=Path, help="YAML file with fields of TrainConfig")
+    _add_results(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", required=True, help="nano, smollm2-135m, a folder (also of a training run), or a hub id"
+    )
+    parser.add_argument(
+        "--benchmark", required=True, help="gsm8k, math500, aime24, ..., or a source of problems"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=16, metavar="K", help="completions a problem (default 16)"
+    )
+    parser.add_argument("--n", type=int, help="number of problems (default all)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (default 1.0)")
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, help="mass of the distribution sampled from (default 1.0)"
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=48, help="tokens (default 48, enough for nano)")
+    parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
+    parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
+    _add_results(parser)
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, e.g. results/runs/06_study__...")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clear-cache", action="store_true", help="delete the cache; everything in it can be made again"
+    )
+
+
+def _add_problems(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "problems",
+        metavar="PROBLEMS",
+        help="reasoning-gym:<mix>, file:<path>, or hub:<repo>[/<config>][@<revision>]",
+    )
+    parser.add_argument("--split", help="part of the source (reasoning-gym: supervised, rl, heldout)")
+    parser.add_argument("--n", type=int, help="number of problems")
+    parser.add_argument("--seed", type=int, default=0, help="of problems and order (default 0)")
+
+
+def _add_pooling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layer", type=int, default=-1, help="hidden layer; -1 is the last, after the final norm"
+    )
+    parser.add_argument("--pooling", default="mean", help="mean, last, first (default mean)")
+    parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", metavar="DIR", help="folder of run folders (default results/runs)")
+
+
+_COMMANDS = {
+    "run": (_add_run, commands.run),
+    "embed": (_add_embed, commands.embed),
+    "order": (_add_order, commands.order),
+    "train": (_add_train, commands.train),
+    "evaluate": (_add_evaluate, commands.evaluate),
+    "publish": (_add_publish, commands.publish),
+    "doctor": (_add_doctor, commands.doctor),
+}

@@ -1,0 +1,170 @@
+"""What each word of the ``hammer`` command does; the parsed words in, an exit code out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from datasets import Dataset
+
+    from hammerlib.runs import RunRecord
+
+
+def run(chosen: Namespace) -> int:
+    """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again.
+
+    Examples
+    --------
+    >>> from argparse import Namespace
+    >>> run(Namespace(profile="ci", only="00", set=[]))  # doctest: +SKIP
+    0
+    """
+    from hammerlib.pipeline import run_notebooks
+
+    run_notebooks(chosen.profile, only=chosen.only, overrides=chosen.set)
+    return 0
+
+
+def embed(chosen: Namespace) -> int:
+    """Embed problems with a language model: one vector each, pooled from its hidden states.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["embed", "file:missing.jsonl", "--out", "vectors.safetensors"])
+    2
+    """
+    import hammerlib
+
+    table = _problems(chosen)
+    embeddings = hammerlib.embed(
+        table, chosen.backbone, layer=chosen.layer, pooling=chosen.pooling, template=chosen.template
+    )
+    embeddings.save(chosen.out)
+    n, width = embeddings.vectors.shape
+    print(f"{chosen.out}: {n} vectors of width {width} from {embeddings.info['backbone']}")
+    return 0
+
+
+def order(chosen: Namespace) -> int:
+    """Order problems and write the order with its cost and what it was made from.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["order", "file:missing.jsonl", "--backbone", "nano", "--out", "order.json"])
+    2
+    """
+    import hammerlib
+    from hammerlib.embeddings import Embeddings
+    from hammerlib.ordering.strategies import check_names
+
+    check_names(chosen.strategy, chosen.centre)  # before minutes of embedding
+    table = _problems(chosen)
+    if chosen.embeddings is not None:
+        vectors = Embeddings.load(chosen.embeddings)
+    else:
+        pooled = {"layer": chosen.layer, "pooling": chosen.pooling, "template": chosen.template}
+        vectors = hammerlib.embed(table, chosen.backbone, **pooled)
+    made = hammerlib.order_by(
+        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre
+    )
+    made.save(chosen.out)
+    cost = "" if made.cost is None else f", cost {made.cost:.4f} (random order: {made.random_cost:.4f})"
+    print(f"{chosen.out}: {len(table)} problems in {made.strategy} order{cost}")
+    return 0
+
+
+def train(chosen: Namespace) -> int:
+    """Train with GRPO in a verified order. A finished run is returned at once, a killed one resumes.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["train", "--config", "missing.yaml"])
+    2
+    """
+    import hammerlib
+
+    return _told(hammerlib.train(hammerlib.TrainConfig.from_yaml(chosen.config)))
+
+
+def evaluate(chosen: Namespace) -> int:
+    """Sample completions, grade them, and record pass@k with intervals over problems.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["evaluate", "--model", "nano", "--benchmark", "unheard-of"])
+    2
+    """
+    import hammerlib
+
+    record = hammerlib.evaluate(
+        chosen.model,
+        chosen.benchmark,
+        k=chosen.samples,
+        n=chosen.n,
+        temperature=chosen.temperature,
+        top_p=chosen.top_p,
+        max_new_tokens=chosen.max_new_tokens,
+        template=chosen.template,
+        seed=chosen.seed,
+    )
+    return _told(record)
+
+
+def publish(chosen: Namespace) -> int:
+    """Copy a finished run, made from committed code, to results/published, and renew the tables made from it.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["publish", "no-such-run"])
+    2
+    """
+    from hammerlib import report
+    from hammerlib.pipeline import checkout
+
+    results = checkout() / "results"
+    copy = report.publish(chosen.run, results / "published")
+    report.write_section(checkout() / "README.md", report.results_section(results / "published"))
+    report.write_section(results / "README.md", report.runs_section(results / "published"))
+    print(copy)
+    return 0
+
+
+def doctor(chosen: Namespace) -> int:
+    """Say what this machine can run and why not, and how large the cache is.
+
+    Examples
+    --------
+    >>> from argparse import Namespace
+    >>> doctor(Namespace(clear_cache=False))  # doctest: +ELLIPSIS
+    Python ...
+    """
+    from hammerlib.cli.examine import clear_cache, findings
+
+    if chosen.clear_cache:
+        print(f"cache: {clear_cache() / 1e6:.1f} MB removed")
+        return 0
+    for name, state, reason in findings():
+        print(f"{name:<22}{state:<5}{reason}".rstrip())
+    return 0
+
+
+def _problems(chosen: Namespace) -> Dataset:
+    import hammerlib
+
+    return hammerlib.load_problems(chosen.problems, split=chosen.split, n=chosen.n, seed=chosen.seed)
+
+
+def _told(record: RunRecord) -> int:
+    """Print a run's numbers and folder."""
+    for name, entry in record.metrics.items():
+        interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
+        print(f"{name:<28}{entry['value']:.4f}{interval}")
+    print(record.folder)
+    return 0

