@@ -67,6 +67,7 @@ def test_the_manifest_says_what_was_measured_and_no_place_of_this_machine(record
     assert manifest["weights_hash"] == backbone.weights_hash
     assert manifest["problems_fingerprint"] == fingerprint(load_problems(SOURCE, split="heldout", n=16))
     assert manifest["problems_fingerprint"] != fingerprint(load_benchmark(SOURCE))
+    assert manifest["threads"] >= 1 and manifest["device"] == "cpu"
     assert manifest["throughput"]["samples"] == 64 and manifest["throughput"]["samples_per_second"] > 0
     assert str(record.folder.parent) not in json.dumps(manifest)
 

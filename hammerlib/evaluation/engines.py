@@ -155,6 +155,13 @@ class TransformersEngine:
         self.model, self.tokenizer, self.sampling = backbone.model, backbone.tokenizer, sampling
         self.stops = _stop_tokens(backbone)
 
+    @property
+    def threads(self) -> int:
+        """Compute threads of torch on this CPU."""
+        import torch
+
+        return torch.get_num_threads()
+
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return token ids per prompt; InputError where prompt and completion exceed the model's positions.
 

@@ -83,6 +83,11 @@ def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str,
         k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, benchmark or template; an
         empty or faulty problem table; prompts too long for the model.
 
+    Notes
+    -----
+    On a CPU torch's own number of threads is used and noted in the manifest. One is the fastest wherever
+    other programs want the cores (``OMP_NUM_THREADS=1``).
+
     Examples
     --------
     >>> import tempfile
@@ -114,7 +119,7 @@ def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> R
             return done
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in NOTED})
+            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads)
             rows = _collect(job, run)
             summarise(run, job.problems, rows, k, seed)
     return run

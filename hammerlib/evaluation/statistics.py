@@ -79,7 +79,8 @@ def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int
     table = np.atleast_2d(values)
     generator, (seeds, n) = np.random.default_rng(seed), table.shape
     step = max(1, DRAWS_AT_ONCE // (seeds * n))
-    means = np.concatenate([_draw(table, min(step, resamples - start), generator) for start in range(0, resamples, step)])
+    blocks = [min(step, resamples - start) for start in range(0, resamples, step)]
+    means = np.concatenate([_draw(table, draws, generator) for draws in blocks])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 
@@ -122,7 +123,8 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resampl
     """
     first, second = _checked("a", a), _checked("b", b)
     if first.shape != second.shape:
-        raise InputError("b", list(second.shape), f"needs the shape of a ({list(first.shape)})", "join both by id")
+        problem = f"needs the shape of a ({list(first.shape)})"
+        raise InputError("b", list(second.shape), problem, "join both by id")
     return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
 
 
