@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import re
 import threading
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 MAX_CHARACTERS = 1_000
 # Time grows exponentially with depth: 12 nested fractions take 1.4 s to compare, 20 more than 10 s.
 MAX_DEPTH = 10
+# An exponent of 100,000 compares in 0.2 s.
+MAX_EXPONENT_DIGITS = 5
 SECONDS = 5
 # Values closer to zero than this are compared relatively: math-verify rounds to six decimals, and would
 # call 3e-12 and 4e-12 equal.
@@ -106,6 +109,7 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     """
     if _BINOMIAL.search(text):
         raise TooComplex("a huge binomial")  # the only expression that is evaluated while it is parsed
+    _guard_depth(text)
     found = _parse(text)
     if not found:
         return False, None
@@ -152,8 +156,8 @@ def guard(answer: str) -> None:
     Raises
     ------
     TooComplex
-        Longer than 1,000 characters, nested deeper than 10, exponents of six digits and more, towers of
-        powers beyond 10,000, factorials of five digits, powers of sums from the thirtieth on.
+        Longer than 1,000 characters, nested deeper than 10, exponents above 100,000 (towers included),
+        factorials of five digits, powers of sums from the thirtieth on.
 
     Examples
     --------
@@ -163,17 +167,20 @@ def guard(answer: str) -> None:
     """
     if len(answer) > MAX_CHARACTERS:
         raise TooComplex(f"longer than {MAX_CHARACTERS} characters")
-    depth = deepest = 0
-    for letter in answer:
-        depth += (letter in "({[") - (letter in ")}]")
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH:
-        raise TooComplex(f"nested deeper than {MAX_DEPTH}")
+    _guard_depth(answer)
     for base, power, top in _TOWER.findall(answer):
-        if len(base + power + top) > 12 or (int(power) > 1 and int(top) * len(power) > 4):
+        if len(base + power + top) > 12 or int(top) * math.log10(max(1, int(power))) > MAX_EXPONENT_DIGITS:
             raise TooComplex("a tower of powers")
     if any(pattern.search(answer) for pattern in _RUNAWAY):
         raise TooComplex("a runaway power or factorial")
+
+
+def _guard_depth(text: str) -> None:
+    depth = 0
+    for letter in text:
+        depth = 0 if letter == "\n" else depth + (letter in "({[") - (letter in ")}]")
+        if depth > MAX_DEPTH:
+            raise TooComplex(f"nested deeper than {MAX_DEPTH}")
 
 
 def _parse(text: str) -> list[Any]:
@@ -182,7 +189,7 @@ def _parse(text: str) -> list[Any]:
 
     _quiet()
     try:
-        return parse(text, parsing_timeout=_seconds())
+        return parse(text, parsing_timeout=_seconds(), raise_on_error=True)
     except TimeoutException as error:  # a BaseException there
         raise TimeoutError("math-verify's parser") from error
 

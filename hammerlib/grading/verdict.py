@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -127,6 +128,8 @@ def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> boo
 
 
 def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
+    from hammerlib.problems.gym import scorer
+
     extracted = final_answer(completion)
     if extracted is None:
         extracted = unmarked_answer(completion, numeric=is_number(problem["answer"]))
@@ -135,15 +138,14 @@ def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, st
     equality.guard(extracted)
     metadata = json.loads(problem.get("metadata") or "{}")
     entry = {"question": problem.get("prompt", ""), "answer": problem["answer"], "metadata": metadata}
-    same = any(_full_score(problem["scorer"], answer, entry) for answer in (extracted, bare(extracted)))
+    score = scorer(problem["scorer"])
+    same = any(_full_score(score, answer, entry) for answer in (extracted, bare(extracted)))
     return extracted, "equal" if same else "different"
 
 
-def _full_score(name: str, answer: str, entry: dict[str, Any]) -> bool:
-    from hammerlib.problems.gym import scorer
-
+def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:
     try:
         # Exactly 1: reasoning-gym 0.1.25 gives wrong answers more than 1 where a calendar gold is negative.
-        return abs(scorer(name)(answer, entry) - 1) < 1e-9
+        return abs(score(answer, entry) - 1) < 1e-9
     except (ValueError, ArithmeticError):  # some scorers stumble over an answer in another format
         return False

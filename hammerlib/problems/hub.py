@@ -62,9 +62,11 @@ def load_hub(
     try:
         found = datasets.load_dataset(repo, config, split=part, revision=commit or revision)
     except Exception as error:
-        raise InputError(
-            "hub", name, _reason(error), "check repository, config, revision and split"
-        ) from error
+        problem, remedy = _reason(error), "check repository, config, revision and split"
+        if commit is None:
+            problem = f"offline, and not to be had from the cache ({type(error).__name__})"
+            remedy = "unset HF_HUB_OFFLINE where there is a network, or use file:<path>"
+        raise InputError("hub", name, problem, remedy) from error
     place = f"{repo}/{config}" if config else repo
     source = f"{place}@{commit[:12] if commit else revision or 'cached'}/{part}"
     return subset(make_table(to_rows(found.to_list(), source=source, columns=columns)), n, seed)

@@ -1,0 +1,107 @@
+"""Nothing a model writes can hang a run: guards, time-outs, threads and worker processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hammerlib.errors import InputError
+from hammerlib.grading import Verdict, count_reasons, grade, grade_many
+from hammerlib.grading.equality import MAX_CHARACTERS, TooComplex, guard
+from hammerlib.problems import load_problems
+
+
+def box(answer: str) -> str:
+    return rf"So the answer is \boxed{{{answer}}}."
+
+
+RUNAWAY = [
+    "9^{9^{9}}",
+    "9^9^9",
+    "2^{2^{9999}}",
+    "10^{1000000}",
+    "9!!!!!!!",
+    "(10^{9})!",
+    "123456!",
+    r"\binom{1000000}{500000}",
+    "(x+y+z)^{80}",
+    r"\frac{1}{" * 30 + "2" + "}" * 30,
+    "(" * 40 + "1" + ")" * 40,
+    "1" * (MAX_CHARACTERS + 1),
+]
+
+
+@pytest.mark.parametrize("answer", RUNAWAY, ids=lambda text: text[:20])
+def test_runaway_expressions_are_refused_before_they_run(answer):
+    with pytest.raises(TooComplex):
+        guard(answer)
+    start = time.monotonic()
+    assert grade(box(answer), "5").reason == "error: TooComplex"
+    assert grade(box("5"), answer).reason == "error: TooComplex"
+    assert grade(f"I find ${answer}$", "5").reason in ("error: TooComplex", "different")
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "answer", [r"\frac{100!}{2^{50}}", "2^{1009}", "2^{2^{10}}", "10^{10}", "n!", "(x+1)^{12}"]
+)
+def test_ordinary_powers_and_factorials_pass(answer):
+    guard(answer)
+    assert grade(box(answer), answer).correct
+
+
+def test_grading_works_off_the_main_thread():
+    verdicts: list[Verdict] = []
+    work = threading.Thread(
+        target=lambda: verdicts.extend([grade(box("1/2"), "0.5"), grade("so 3/6", "0.5")])
+    )
+    work.start()
+    work.join()
+    assert [verdict.reason for verdict in verdicts] == ["equal", "equal"]
+
+
+def test_a_time_out_of_math_verify_is_a_verdict(monkeypatch):
+    monkeypatch.setattr("hammerlib.grading.equality.SECONDS", 1)
+    monkeypatch.setattr("hammerlib.grading.equality.guard", lambda answer: None)
+    start = time.monotonic()
+    verdict = grade(box(r"\frac{1}{" * 30 + "3" + "}" * 30), "5")
+    assert verdict.reason in ("timeout", "different")
+    assert time.monotonic() - start < 6
+
+
+def test_many_completions_are_graded_in_order():
+    completions = [box("1/2"), "so 7", box("3"), "", box("9^{9^{9}}"), box(r"\frac{2}{4}")]
+    golds = ["0.5", "7", "4", "1", "5", "0.5"]
+    verdicts = grade_many(completions, golds, workers=1)
+    assert verdicts == [grade(*pair) for pair in zip(completions, golds, strict=True)]
+    assert count_reasons(verdicts) == {"equal": 3, "different": 1, "no answer": 1, "error: TooComplex": 1}
+
+
+def test_easy_batches_start_no_process(monkeypatch):
+    monkeypatch.setattr("hammerlib.grading.pool._Worker", None)
+    rows = load_problems("reasoning-gym:nano", n=20).to_list()
+    assert all(verdict.correct for verdict in grade_many([box(row["answer"]) for row in rows], rows))
+    assert grade_many([], []) == []
+
+
+def test_a_completion_that_hangs_is_killed_and_counted():
+    # Within the guards' limits and yet slow: the high powers of sums come in several small factors.
+    slow = "(x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29}"
+    start = time.monotonic()
+    verdicts = grade_many(
+        [box(slow), box("1/2"), box("2/4")], ["(x+y)^{2}", "0.5", "0.5"], timeout=2.0, workers=1
+    )
+    assert count_reasons(verdicts) == {"equal": 2, "timeout": 1}
+    assert verdicts[0].extracted == slow
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"timeout": 0}, "above 0"), ({"workers": 0}, "at least 1"), ({}, "2 completions")]
+)
+def test_bad_requests_are_named(options, words):
+    problems = ["1", "2"] if options else ["1"]
+    with pytest.raises(InputError, match=words):
+        grade_many(["a", "b"], problems, **options)
