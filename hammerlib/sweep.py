@@ -70,14 +70,69 @@ def run_grid(configs: Sequence[TrainConfig], *, workers: int = 2,
         if config not in distinct:
             distinct.append(config)
     folder = Path(root or results_root())
-    results = _run_pool(_train, [(config, folder) for config in distinct], workers, label="train")
-    failed = [f"{_name(config)}: {result}" for config, result in zip(distinct, results, strict=True)
-              if isinstance(result, str)]
-    if failed:
-        problem = f"{len(failed)} of {len(distinct)} runs failed ({'; '.join(failed)})"
-        remedy = "repair these and call again: the finished runs are reused"
-        raise InputError("configs", [_name(config) for config in configs], problem, remedy)
+    names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config in distinct]
+    results = _all_or_names("configs", _train, names, [(config, folder) for config in distinct], workers, label="train")
     return [results[distinct.index(config)] for config in configs]
+
+
+def evaluate_grid(models: Sequence[str | Path], benchmark: str, *, workers: int = 2, root: Path | None = None,
+                  **options: object) -> list[RunRecord]:
+    """Evaluate every model on the same problems, several at a time, and return the records in order.
+
+    Parameters
+    ----------
+    models : sequence of str or Path
+        Backbone names or folders.
+    benchmark : str
+        As for `evaluate`.
+    workers : int
+        Processes, each with one compute thread; at least 1.
+    root : Path, optional
+        Folder of runs, default `storage.results_root()`.
+    **options
+        As for `evaluate`: k, n, temperature, seed, ...
+
+    Returns
+    -------
+    list of RunRecord
+
+    Raises
+    ------
+    InputError
+        As in `run_grid`.
+
+    Examples
+    --------
+    >>> evaluate_grid([], "reasoning-gym:nano")
+    Traceback (most recent call last):
+    ...
+    hammerlib.errors.InputError: models = []: holds no model; give at least one name or folder
+    """
+    if not models:
+        raise InputError("models", list(models), "holds no model", "give at least one name or folder")
+    folder = Path(root or results_root())
+    distinct = list(dict.fromkeys(map(str, models)))
+    jobs = [(model, benchmark, folder, options) for model in distinct]
+    results = _all_or_names("models", _evaluate, [Path(model).name for model in distinct], jobs, workers, label="evaluate")
+    return [results[distinct.index(str(model))] for model in models]
+
+
+def _all_or_names(field: str, task: Callable, names: list[str], jobs: list[tuple], workers: int, *,
+                  label: str) -> list[RunRecord]:
+    """Run named jobs; when some fail, one error names them all after the others have finished."""
+    results = _run_pool(task, jobs, workers, label=label)
+    failed = [f"{name}: {result}" for name, result in zip(names, results, strict=True) if isinstance(result, str)]
+    if failed:
+        problem = f"{len(failed)} of {len(jobs)} runs failed ({'; '.join(failed)})"
+        raise InputError(field, names, problem, "repair these and call again: the finished runs are reused")
+    return results
+
+
+def _evaluate(job: tuple[str, str, Path, dict]) -> RunRecord:
+    from hammerlib.evaluation import evaluate
+
+    model, benchmark, root, options = job
+    return evaluate(model, benchmark, root=root, **options)
 
 
 def _train(job: tuple[TrainConfig, Path]) -> RunRecord:
@@ -85,10 +140,6 @@ def _train(job: tuple[TrainConfig, Path]) -> RunRecord:
 
     config, root = job
     return train(config, root=root, progress=False)
-
-
-def _name(config: TrainConfig) -> str:
-    return f"{config.order}-{config.adjustment}-s{config.seed}"
 
 
 def _run_pool(task: Callable, items: Sequence, workers: int, *, label: str) -> list:

@@ -106,7 +106,33 @@ def test_a_grid_names_its_failed_runs_after_the_others_have_finished(monkeypatch
     assert "\n" not in line
 
 
+def _evaluate_model(job: tuple[str, str, object, dict]) -> tuple[str, int]:
+    model, benchmark, _, options = job
+    if model == "absent":
+        raise InputError("model", model, "is not there", "train it")
+    return f"{model} on {benchmark}", options["k"]
+
+
+def test_models_are_evaluated_once_each_and_returned_in_order(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "_evaluate", _evaluate_model)
+    records = sweep.evaluate_grid(["b", "a", "b"], "x", workers=2, root=tmp_path, k=4)
+    assert records == [("b on x", 4), ("a on x", 4), ("b on x", 4)]
+    with pytest.raises(InputError, match="1 of 2 runs failed \\(absent: InputError: model = 'absent'"):
+        sweep.evaluate_grid(["absent", "a"], "x", workers=1, root=tmp_path, k=4)
+
+
+def test_two_configs_that_share_a_name_stay_two_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "_train", _train_options)
+    records = sweep.run_grid([Arm(1, options={"rate": 1}), Arm(1, options={"rate": 2})], workers=1, root=tmp_path)
+    assert records == [{"rate": 1}, {"rate": 2}]
+
+
+def _train_options(job: tuple[Arm, object]) -> dict:
+    return job[0].options
+
+
 @pytest.mark.parametrize(("call", "field"), [
+    (lambda: sweep.evaluate_grid([], "x"), "models"),
     (lambda: sweep.run_grid([]), "configs"),
     (lambda: sweep.run_grid([Arm(0), Arm(-1)]), "seed"),
     (lambda: sweep.run_grid([Arm(0)], workers=0), "workers"),
