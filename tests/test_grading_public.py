@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from pathlib import Path
-
 import pytest
+from public_sets import public_set
 
 from hammerlib.grading import grade
 from hammerlib.grading.equality import readable
 from hammerlib.grading.extract import tidy
-from hammerlib.problems import load_problems, normalise
+from hammerlib.problems import normalise
 
 
 def box(answer: str) -> str:
     return rf"So the answer is \boxed{{{answer}}}."
 
 
-@pytest.fixture(scope="module")
-def public():
-    """Loads a public test file by name; skips where there is no folder of them."""
-    folder = os.environ.get("HAMMER_DATA")
-    if not folder:
-        pytest.skip("HAMMER_DATA is not set: no folder with the public test files")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield lambda name: load_problems(f"file:{Path(folder) / name}")
-
-
 @pytest.mark.parametrize(("name", "count"), [("math500.jsonl", 500), ("minerva272.jsonl", 272)])
-def test_reference_solutions_are_right(public, name, count):
-    rows = public(name)
+def test_reference_solutions_are_right(name, count):
+    rows = public_set(name)
     assert sum(grade(row["solution"], row).correct for row in rows) == count
 
 
 @pytest.mark.parametrize("name", ["gsm8k_test.jsonl", "amc23_40.jsonl", "aime24.jsonl"])
-def test_contest_golds_equal_themselves_and_only_themselves(public, name):
-    rows = public(name).to_list()
+def test_contest_golds_equal_themselves_and_only_themselves(name):
+    rows = public_set(name).to_list()
     for row, other in zip(rows, rows[1:] + rows[:1], strict=True):
         assert grade(box(row["answer"]), row).correct
         assert grade(box(other["answer"]), row).correct == (float(other["answer"]) == float(row["answer"]))
 
 
-def test_grade_school_solutions_are_right_as_they_are_written(public):
-    rows = public("gsm8k_test.jsonl")
+def test_grade_school_solutions_are_right_as_they_are_written():
+    rows = public_set("gsm8k_test.jsonl")
     assert all(grade(row["solution"], row).correct for row in rows)
 
 
-def test_all_but_one_olympiad_gold_can_be_read(public):
-    rows = public("olympiadbench675.jsonl")
+def test_all_but_one_olympiad_gold_can_be_read():
+    rows = public_set("olympiadbench675.jsonl")
     assert all(grade(box(row["answer"]), row).correct for row in rows)
     assert [row["answer"] for row in rows if not readable(tidy(row["answer"]))] == ["t(0,4]"]
 
 
-def test_two_spellings_of_the_math500_golds_agree_far_beyond_their_texts(public):
-    copy = public("math500_aime24_aime25.jsonl").filter(lambda row: row["topic"] == "MATH-500")
-    ours = public("math500.jsonl")
+def test_two_spellings_of_the_math500_golds_agree_far_beyond_their_texts():
+    copy = public_set("math500_aime24_aime25.jsonl").filter(lambda row: row["topic"] == "MATH-500")
+    ours = public_set("math500.jsonl")
     by_text = {normalise(row["prompt"]): row["answer"] for row in copy}
     pairs = [(by_text[normalise(row["prompt"])], row["answer"]) for row in ours]
     same_text = sum(one == other for one, other in pairs)

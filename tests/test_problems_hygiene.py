@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import warnings
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from public_sets import public_set
 
 from hammerlib.grading import grade
 from hammerlib.problems import (
@@ -30,17 +28,6 @@ def table(*rows: tuple[str, str], source: str = "s"):
         {"id": f"{source}-{i}", "prompt": prompt, "answer": answer, "source": source, "topic": "t"}
         for i, (prompt, answer) in enumerate(rows)
     )
-
-
-@pytest.fixture(scope="module")
-def public():
-    """Loads a public test file by name; skips where there is no folder of them."""
-    folder = os.environ.get("HAMMER_DATA")
-    if not folder:
-        pytest.skip("HAMMER_DATA is not set: no folder with the public test files")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield lambda name: load_problems(f"file:{Path(folder) / name}")
 
 
 SAME = [
@@ -153,8 +140,8 @@ def test_incomplete_rows_are_dropped_by_name():
     assert dropped.values.tolist() == [["s-1", "prompt"], ["s-2", "answer"]]
 
 
-def test_a_whole_test_set_hidden_in_a_training_file_is_found_row_by_row(public, tmp_path):
-    benchmark, training = public("amc23_40.jsonl"), public("gsm8k_test.jsonl").select(range(200))
+def test_a_whole_test_set_hidden_in_a_training_file_is_found_row_by_row(tmp_path):
+    benchmark, training = public_set("amc23_40.jsonl"), public_set("gsm8k_test.jsonl").select(range(200))
     assert decontaminate(training, {"amc": benchmark})[1].empty
     rows = [{"problem": row["prompt"], "answer": row["answer"]} for row in training]
     # The copy is disguised: other layout, case and spacing, and every fourth gold is changed.
@@ -171,9 +158,11 @@ def test_a_whole_test_set_hidden_in_a_training_file_is_found_row_by_row(public, 
     assert sorted(clean["prompt"]) == sorted(training["prompt"])
 
 
-def test_the_copies_of_math500_and_aime24_are_recognised(public):
-    both = public("math500_aime24_aime25.jsonl")
-    clean, report = decontaminate(both, {"math": public("math500.jsonl"), "aime": public("aime24.jsonl")})
+def test_the_copies_of_math500_and_aime24_are_recognised():
+    both = public_set("math500_aime24_aime25.jsonl")
+    clean, report = decontaminate(
+        both, {"math": public_set("math500.jsonl"), "aime": public_set("aime24.jsonl")}
+    )
     assert set(clean["topic"]) == {"AIME-2025-30"} and len(clean) == 30
     assert report["benchmark"].value_counts().to_dict() == {"math": 500, "aime": 30}
     assert report.groupby("benchmark")["same_answer"].sum().to_dict() == {"aime": 30, "math": 492}
@@ -185,8 +174,8 @@ def test_the_copies_of_math500_and_aime24_are_recognised(public):
     )
 
 
-def test_the_public_training_sets_have_the_duplicates_and_conflicts_that_were_measured(public):
-    dapo = public("dapo_math_17k.parquet")
+def test_the_public_training_sets_have_the_duplicates_and_conflicts_that_were_measured():
+    dapo = public_set("dapo_math_17k.parquet")
     kept, report = deduplicate(dapo)
     # Between whitespace-collapsing (17,188 distinct) and dropping all but letters and digits (16,305).
     assert 16_305 <= len(kept) <= 17_188
@@ -195,4 +184,4 @@ def test_the_public_training_sets_have_the_duplicates_and_conflicts_that_were_me
     texts = found.groupby("group")["prompt"].agg(lambda prompts: len({" ".join(p.split()) for p in prompts}))
     assert (texts == 1).sum() <= 12 <= len(texts)
     assert {"6", "64"} <= set(found[found["prompt"].str.contains("greatest power of")]["answer"])
-    assert deduplicate(public("math500.jsonl"))[1].removed == 0
+    assert deduplicate(public_set("math500.jsonl"))[1].removed == 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import warnings
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from public_sets import public_path, public_set
 
 from hammerlib.errors import InputError
 from hammerlib.problems import check_problems, drop_incomplete, load_problems
@@ -28,27 +26,16 @@ COUNTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def public():
-    """The public test files by name; the tests that use it need a folder with them."""
-    folder = os.environ.get("HAMMER_DATA")
-    if not folder:
-        pytest.skip("HAMMER_DATA is not set: no folder with the public test files")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # math_train7474 has holes, see below
-        return {name: load_problems(f"file:{Path(folder) / name}") for name in COUNTS}
-
-
 def load(path, **options):
     return load_problems(f"file:{path}", **options)
 
 
-def test_all_ten_files_load_with_their_row_counts(public):
-    assert {name: len(table) for name, table in public.items()} == COUNTS
+def test_all_ten_files_load_with_their_row_counts():
+    assert {name: len(table) for name, table in ((name, public_set(name)) for name in COUNTS)} == COUNTS
 
 
-def test_ids_are_source_and_row_and_never_repeat(public):
-    for name, table in public.items():
+def test_ids_are_source_and_row_and_never_repeat():
+    for name, table in ((name, public_set(name)) for name in COUNTS):
         stem = name.split(".")[0]
         assert table["id"][0] == f"{stem}-0"
         assert table["id"][-1] == f"{stem}-{len(table) - 1}"
@@ -56,11 +43,11 @@ def test_ids_are_source_and_row_and_never_repeat(public):
         assert len(set(table["id"])) == len(table)
 
 
-def test_nine_of_the_files_are_complete_and_one_names_its_four_holes(public):
-    for name, table in public.items():
+def test_nine_of_the_files_are_complete_and_one_names_its_four_holes():
+    for name, table in ((name, public_set(name)) for name in COUNTS):
         if name != "math_train7474.json":
             check_problems(table)
-    holed = public["math_train7474.json"]
+    holed = public_set("math_train7474.json")
     with pytest.raises(InputError, match=r"row 886 .* has no answer"):
         check_problems(holed)
     complete, dropped = drop_incomplete(holed)
@@ -68,14 +55,14 @@ def test_nine_of_the_files_are_complete_and_one_names_its_four_holes(public):
     check_problems(complete)
 
 
-def test_a_file_with_few_holes_warns_when_it_loads(public):
-    path = Path(os.environ["HAMMER_DATA"]) / "math_train7474.json"
+def test_a_file_with_few_holes_warns_when_it_loads():
+    path = public_path("math_train7474.json")
     with pytest.warns(UserWarning, match="4 of 7474 problems have no answer"):
         load(path)
 
 
-def test_grade_school_golds_are_plain_numbers_without_thousands_commas(public):
-    train = public["gsm8k_train.jsonl"]
+def test_grade_school_golds_are_plain_numbers_without_thousands_commas():
+    train = public_set("gsm8k_train.jsonl")
     answers = train["answer"][:]
     assert not any("," in answer or "#" in answer for answer in answers)
     assert sum(answer.startswith("-") for answer in answers) == 3
@@ -85,34 +72,34 @@ def test_grade_school_golds_are_plain_numbers_without_thousands_commas(public):
     )
 
 
-def test_amc_floats_become_integers(public):
-    assert "27" in public["amc23_40.jsonl"]["answer"][:1]
-    assert not any(answer.endswith(".0") for answer in public["amc23_40.jsonl"]["answer"])
+def test_amc_floats_become_integers():
+    assert "27" in public_set("amc23_40.jsonl")["answer"][:1]
+    assert not any(answer.endswith(".0") for answer in public_set("amc23_40.jsonl")["answer"])
 
 
-def test_aime25_golds_are_those_of_the_contest(public):
-    rows = [row for row in public["math500_aime24_aime25.jsonl"] if row["topic"].startswith("AIME-2025")]
+def test_aime25_golds_are_those_of_the_contest():
+    rows = [row for row in public_set("math500_aime24_aime25.jsonl") if row["topic"].startswith("AIME-2025")]
     one = "70 588 16 117 279 504 821 77 62 81 259 510 204 60 735"
     two = "468 49 82 106 336 293 237 610 149 907 113 19 248 104 240"
     found = Counter(row["answer"].replace("^\\circ", "").lstrip("0") for row in rows)
     assert found == Counter(f"{one} {two}".split())
 
 
-def test_math500_has_its_levels_and_subjects(public):
-    table = public["math500.jsonl"]
+def test_math500_has_its_levels_and_subjects():
+    table = public_set("math500.jsonl")
     assert [Counter(table["difficulty"])[level] for level in range(1, 6)] == [43, 90, 105, 128, 134]
     assert Counter(table["topic"])["Algebra"] == 124
     assert all(last_box(row["solution"]) == row["answer"] for row in table)
 
 
-def test_minerva_golds_are_the_last_boxes(public):
-    table = public["minerva272.jsonl"]
+def test_minerva_golds_are_the_last_boxes():
+    table = public_set("minerva272.jsonl")
     assert table["answer"][0] == "1.6"
     assert all(last_box(row["solution"]) == row["answer"] for row in table)
 
 
-def test_olympiad_golds_have_no_dollars_and_keep_unit_and_tolerance(public):
-    table = public["olympiadbench675.jsonl"]
+def test_olympiad_golds_have_no_dollars_and_keep_unit_and_tolerance():
+    table = public_set("olympiadbench675.jsonl")
     assert not any("$" in answer for answer in table["answer"])
     kept = [json.loads(text) for text in table["metadata"] if text]
     assert sum("unit" in entry for entry in kept) == 8
@@ -121,8 +108,8 @@ def test_olympiad_golds_have_no_dollars_and_keep_unit_and_tolerance(public):
     assert Counter(table["topic"]) == expected
 
 
-def test_dapo_prompts_are_the_text_of_the_chat(public):
-    table = public["dapo_math_17k.parquet"]
+def test_dapo_prompts_are_the_text_of_the_chat():
+    table = public_set("dapo_math_17k.parquet")
     assert table["prompt"][0].startswith("In triangle $ABC$")
     assert len(set(table["prompt"])) in range(17_188, 17_291)
     assert all(answer.lstrip("-").isdigit() for answer in table["answer"])

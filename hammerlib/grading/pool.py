@@ -61,14 +61,8 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    if len(completions) != len(problems):
-        remedy = "give one gold or problem per completion"
-        raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
-    if timeout <= 0:
-        raise InputError("timeout", timeout, "must be above 0", "give seconds")
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
+    _check(len(completions), len(problems), timeout, workers)
     verdicts: list[Verdict | None] = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
     waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
     crew = [_Worker() for _ in range(min(workers, len(waiting)))]
@@ -95,6 +89,16 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     {'equal': 2, 'no answer': 1}
     """
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
+
+
+def _check(completions: int, problems: int, timeout: float, workers: int) -> None:
+    if completions != problems:
+        remedy = "give one gold or problem per completion"
+        raise InputError("problems", problems, f"{completions} completions", remedy)
+    if timeout <= 0:
+        raise InputError("timeout", timeout, "must be above 0", "give seconds")
+    if workers < 1:
+        raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
 
 
 class _Worker:

@@ -76,17 +76,14 @@ def load_problems(
     seed : int
         Chooses the problems and, for reasoning-gym, their order.
     columns : dict, optional
-        For unknown file layouts, table column to file column, e.g.
-        ``{"prompt": "task", "answer": "key"}``; nested fields with dots (``"meta.gold"``).
+        For unknown layouts, table column to file column, e.g. ``{"prompt": "task", "answer": "meta.gold"}``.
     dedupe : bool
-        Drop later copies of the same normalised text (see :func:`hammerlib.problems.deduplicate`, which
-        also reports them).
+        Drop later copies of a text, as :func:`hammerlib.problems.deduplicate`, which also reports them.
 
     Returns
     -------
     datasets.Dataset
-        Columns ``id, prompt, answer, source, topic`` (str) and optional ``difficulty`` (float), ``solution``,
-        ``scorer``, ``metadata`` (str). Ids are unique and stable.
+        The columns of this module's description; ids are unique and stable.
 
     Raises
     ------
