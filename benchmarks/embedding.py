@@ -1,6 +1,6 @@
 """Seconds to embed texts: `hammerlib.embeddings.encode` against a plain loop and sentence-transformers.
 
-    python benchmarks/embedding.py [--backbones nano smollm2-135m] [--n 256] [--texts FILE] [--out FILE]
+    python benchmarks/embedding.py [--backbones nano smollm2-135m] [--sources SOURCE ...] [--n N]
 
 All three run in one process on the same weights, one thread, mean pooling over the last hidden states, from
 texts to vectors (tokenising included, no cache), in turn; the smallest time of `--repeats` rounds counts.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import tempfile
@@ -92,6 +93,15 @@ def measure(backbone: Backbone, texts: list[str], repeats: int) -> dict[str, obj
     }
 
 
+def readable(backbone: Backbone, texts: list[str]) -> tuple[list[str], list[int]]:
+    """Return the texts that fit the backbone's context, with their lengths in tokens."""
+    lengths = [len(row) for row in backbone.tokenizer(texts)["input_ids"]]
+    fit = [
+        row for row, length in enumerate(lengths) if length <= backbone.model.config.max_position_embeddings
+    ]
+    return [texts[row] for row in fit], [lengths[row] for row in fit]
+
+
 def main() -> None:
     """Measure, print a table and write JSON."""
     import torch
@@ -101,18 +111,17 @@ def main() -> None:
     )
     parser.add_argument("--backbones", nargs="+", default=["nano", "smollm2-135m"])
     parser.add_argument("--n", type=int, default=256, help="number of texts")
-    parser.add_argument("--texts", help="problem file, e.g. gsm8k_test.jsonl; default: reasoning-gym mixes")
+    parser.add_argument(
+        "--sources", nargs="+", default=["reasoning-gym:math"], help="what load_problems takes"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     rows = []
-    for name in options.backbones:
+    for name, source in itertools.product(options.backbones, options.sources):
         backbone = load_backbone(name, device="cpu", dtype="float32")
-        own = "nano" if name.startswith("nano") else "math"
-        source = f"file:{options.texts}" if options.texts and own == "math" else f"reasoning-gym:{own}"
-        texts = list(load_problems(source, n=options.n)["prompt"])
-        lengths = [len(row) for row in backbone.tokenizer(texts)["input_ids"]]
+        texts, lengths = readable(backbone, list(load_problems(source, n=options.n)["prompt"]))
         spread = dict(
             zip(("shortest", "median", "longest"), np.quantile(lengths, [0, 0.5, 1]).tolist(), strict=True)
         )
