@@ -194,6 +194,22 @@ def test_batches_of_every_shape_follow_the_schedule_and_resume(values: dict, tmp
     assert_same(again, unbroken)
 
 
+def test_two_processes_share_each_generation_batch_as_scheduled(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("{order: random, n_problems: 8, prompts_per_step: 4, group_size: 2, adjustment: dra,"
+                    " max_completion_length: 8}")  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m",
+               "hammerlib.training.launch", "--config", str(path)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = RunRecord.load(done.stdout.split()[-1])
+    found = pd.concat(pd.read_csv(one) for one in record.folder.glob("index_log*.csv"))
+    planned = schedule_table(TrainConfig.from_yaml(path), 8, processes=2)
+    keys = ["step", "epoch", "process", "position"]
+    assert sorted(map(tuple, found[keys].to_numpy())) == sorted(map(tuple, planned[keys].to_numpy()))
+    assert record.status == "success" and set(planned.process) == {0, 1}
+
+
 @pytest.mark.parametrize("loss_type", ["dr_grpo", "dapo"])
 def test_dra_trains_with_every_loss_and_logs_rewards_before_and_after(loss_type: str, tmp_path: Path) -> None:
     scale = {"dr_grpo": "none", "dapo": "batch"}[loss_type]
@@ -264,11 +280,9 @@ def test_advantages_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 def test_training_stops_at_the_first_batch_that_is_not_the_orders(tmp_path: Path) -> None:
     from hammerlib.training import build
-    from hammerlib.training.telemetry import OrderMismatchError
+    from hammerlib.training.logs import OrderMismatchError
 
     with pytest.MonkeyPatch.context() as patch:
-        ordered = build._dataset
-        patch.setattr(build, "_dataset", lambda job: ordered(job))
         arguments = build.grpo_arguments
 
         def shuffled(job: object, folder: Path) -> object:

@@ -26,7 +26,8 @@ from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
 from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.embedder import CompletionEmbedder
-from hammerlib.training.telemetry import IndexLog, Watcher
+from hammerlib.training.logs import IndexLog
+from hammerlib.training.telemetry import Watcher
 from hammerlib.training.trainer import SeamTrainer
 
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout seam is experimental.
@@ -76,6 +77,14 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
     Returns
     -------
     SeamTrainer
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> from hammerlib.training.run import prepare
+    >>> job = prepare(TrainConfig(n_problems=8, order="random"))
+    >>> build_trainer(job, RunRecord("demo", Path("demo"), {})).num_generations
+    8
     """
     config = job.config
     embed = CompletionEmbedder(job.backbone)
@@ -107,6 +116,13 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
 
     On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU:
     bfloat16 autocast with float32 weights.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> from hammerlib.training.run import prepare
+    >>> grpo_arguments(prepare(TrainConfig(n_problems=8, order="random")), Path("demo")).shuffle_dataset
+    False
     """
     config, cpu = job.config, not torch.cuda.is_available()
     return GRPOConfig(
@@ -139,11 +155,23 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         run_name=folder.name,
         disable_tqdm=True,
         dataloader_pin_memory=not cpu,
+        ddp_find_unused_parameters=False,
     )
 
 
 def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
-    """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged)."""
+    """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged).
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> from hammerlib.training.run import prepare
+    >>> import tempfile
+    >>> job, folder = prepare(TrainConfig(n_problems=8, order="random")), Path(tempfile.mkdtemp())
+    >>> save_model(build_trainer(job, RunRecord("demo", folder, {})), job, folder)
+    >>> (folder / "model" / "config.json").is_file()
+    True
+    """
     if not job.config.lora_rank and trainer.accelerator.num_processes > 1:
         trainer.save_model(str(folder / "model.part"))  # gathers sharded weights, so every process takes part
         if trainer.accelerator.is_main_process:

@@ -34,7 +34,7 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
         if _is_whole(path, step, processes):
             found = path, step
         else:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it too
     return found
 
 

@@ -22,6 +22,12 @@ class CompletionEmbedder:
     -----
     Source: completion text only and mean pooling, as in the released DRA code; the backbone instead of a
     second encoder is ours.
+
+    Examples
+    --------
+    >>> from hammerlib.backbones import load_backbone
+    >>> CompletionEmbedder(load_backbone("nano"))(["4", ""]).shape[0]
+    2
     """
 
     def __init__(self, backbone: Backbone) -> None:

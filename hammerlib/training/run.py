@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, plugs."""
+    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, plugs.
+
+    Examples
+    --------
+    >>> prepare(TrainConfig(n_problems=8, order="random")).run_id.startswith("train__random__none__s0__")
+    True
+    """
 
     config: TrainConfig
     problems: Dataset
@@ -99,12 +105,19 @@ def train(
     Notes
     -----
     Sets torch's number of threads for this Python process.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> config = TrainConfig(n_problems=8, order="random", max_completion_length=4)
+    >>> train(config, root=Path(tempfile.mkdtemp()), progress=False).status
+    'success'
     """
     job = prepare(config, problems=problems, order=order, plugs=plugs, progress=progress)
     done = find_run(job.run_id, root)
     if done is not None:
         return done
-    from hammerlib.training.telemetry import trim_run
+    from hammerlib.training.logs import trim_run
 
     folder = Path(root or results_root()) / job.run_id
     checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
@@ -136,6 +149,11 @@ def prepare(
     ------
     InputError
         See `train`.
+
+    Examples
+    --------
+    >>> prepare(TrainConfig(n_problems=16, order="random")).plan.steps
+    2
     """
     from hammerlib.problems import check_problems, load_problems
 

@@ -37,6 +37,12 @@ class Rollout:
         G.
     advantages : (n,) tensor
         As TRL computed them from `rewards`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Rollout(0, [{"id": "a"}], ["4"], [[7]], [None], np.ones(1), np.ones(1), np.ones((1, 2)), 1).step
+    0
     """
 
     step: int

@@ -20,8 +20,9 @@ from trl import GRPOTrainer
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
+from hammerlib.training.logs import IndexLog, save_completions
 from hammerlib.training.seams import Plugs, Rollout
-from hammerlib.training.telemetry import PREFIX, IndexLog, observe, save_completions
+from hammerlib.training.telemetry import PREFIX, observe
 
 
 class SeamTrainer(GRPOTrainer):
@@ -38,6 +39,11 @@ class SeamTrainer(GRPOTrainer):
         Receives every micro-batch.
     folder : Path
         Where completions are written.
+
+    Examples
+    --------
+    >>> SeamTrainer.__base__.__name__
+    'GRPOTrainer'
     """
 
     def __init__(

@@ -1,0 +1,165 @@
+"""The files of a run that grow with every step: index log and completions; and cutting them back."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from hammerlib.storage import atomic_path
+from hammerlib.training.schedule import Plan
+from hammerlib.training.seams import Rollout
+
+
+class OrderMismatchError(RuntimeError):
+    """The trainer was handed other problems than the order says; training stops.
+
+    Examples
+    --------
+    >>> issubclass(OrderMismatchError, RuntimeError)
+    True
+    """
+
+
+class IndexLog:
+    """Checks every micro-batch against the order and writes which problem was trained where.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder; process 0 writes ``index_log.csv``, process p > 0 ``index_log-p.csv``.
+    plan : Plan
+    ids, index : sequences of length n
+        Problem id and row of the problem table at each place of the order.
+    process : int
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib.training.schedule import plan
+    >>> from hammerlib.training.config import TrainConfig
+    >>> one = plan(TrainConfig(prompts_per_step=1, group_size=2), 2)
+    >>> log = IndexLog(Path(tempfile.mkdtemp()), one, ["b", "a"], [1, 0], process=0)
+    >>> log.check(0, [{"id": "b"}, {"id": "b"}])
+    >>> log.path.read_text().splitlines()[1]
+    '1,0,0,0,1,b'
+    """
+
+    HEAD = ("step", "epoch", "process", "position", "index", "id")
+
+    def __init__(self, folder: Path, plan: Plan, ids: list[str], index: list[int], process: int) -> None:
+        self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
+        self.plan, self.ids, self.index, self.process = plan, ids, index, process
+        self.offset, self._step, self._written = 0, -1, -1
+
+    def check(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
+
+        Raises
+        ------
+        OrderMismatchError
+            A row is not the problem that the order has there.
+        """
+        self.offset = self.offset + 1 if step == self._step else 0
+        if step != self._step:
+            self._step, self._written = step, -1
+        block = self.plan.block_of(step, self.offset)
+        first = self.process * self.plan.rows * self.plan.per_generation
+        for place, row in enumerate(rows):
+            wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
+            if row["id"] != wanted:
+                raise OrderMismatchError(
+                    f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the "
+                    f"order has {wanted!r}; the data loader does not follow the order, nothing after "
+                    f"step {step} counts"
+                )
+        if block != self._written:
+            self._written = block
+            self._write(step, block)
+
+    def _write(self, step: int, block: int) -> None:
+        epoch = self.plan.micro(step)[0]
+        fresh = not self.path.exists()
+        with open(self.path, "a", newline="", encoding="utf-8") as stream:
+            out = csv.writer(stream, lineterminator="\n")
+            if fresh:
+                out.writerow(self.HEAD)
+            out.writerows(
+                [step + 1, epoch, self.process, place, self.index[place], self.ids[place]]
+                for place in self.plan.positions(block, self.process)
+            )
+
+
+def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
+    """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
+
+    Later micro-batches of the same step that generate again, and further processes, get a suffix.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
+    >>> rows = [{"id": "a", "prompt": "2+2"}]
+    >>> save_completions(folder, Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1))
+    >>> [path.name for path in (folder / "completions").iterdir()]
+    ['000001.parquet']
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "step": rollout.step + 1,
+            "id": [row["id"] for row in rollout.rows],
+            "prompt": [str(row["prompt"]) for row in rollout.rows],
+            "completion": rollout.completions,
+            "n_tokens": [len(ids) for ids in rollout.completion_ids],
+            "correct": [one.correct if one else None for one in rollout.verdicts],
+            "extracted": [one.extracted if one else None for one in rollout.verdicts],
+            "reward_raw": rollout.raw,
+            "reward": rollout.rewards,
+        }
+    )
+    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
+    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
+        table.to_parquet(part)
+
+
+def trim(path: Path, step: int) -> None:
+    """Drop the rows of a CSV (first column: step) after `step`, and a last row that a kill cut short.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> log = Path(tempfile.mkdtemp()) / "metrics.csv"
+    >>> _ = log.write_text("step,metric,value\\n1,reward,0.5\\n2,reward,0.6\\n3,rew")
+    >>> trim(log, 1); log.read_text()
+    'step,metric,value\\n1,reward,0.5\\n'
+    """
+    if not path.exists():
+        return
+    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
+    with atomic_path(path) as part:
+        part.write_text("".join([head, *kept]), encoding="utf-8")
+
+
+def trim_run(folder: Path, step: int) -> None:
+    """Make a run's logs those of its first `step` optimizer steps.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "metrics.csv").write_text("step,metric,value\\n1,reward,0.5\\n")
+    >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
+    False
+    """
+    for path in (folder / "metrics.csv", *folder.glob("index_log*.csv")):
+        if step:
+            trim(path, step)
+        else:
+            path.unlink(missing_ok=True)
+    for path in folder.glob("completions/*.parquet"):
+        if int(path.stem.split("-")[0]) > step:
+            path.unlink()
