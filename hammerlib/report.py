@@ -42,14 +42,21 @@ def publish(folder: Path, root: Path) -> Path:
     target = root / record.run_id
     if target.exists():
         shutil.rmtree(target)
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in KEPT and _published(path.relative_to(folder))):
+    for file in sorted(
+        path for path in folder.rglob("*") if path.suffix in KEPT and _published(path.relative_to(folder))
+    ):
         copy = target / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     if size > LARGEST:
         shutil.rmtree(target)
-        raise InputError("published", f"{size / 1e6:.0f} MB", "all published runs together must stay under 30 MB", "remove older ones")
+        raise InputError(
+            "published",
+            f"{size / 1e6:.0f} MB",
+            "all published runs together must stay under 30 MB",
+            "remove older ones",
+        )
     return target
 
 
@@ -62,9 +69,13 @@ def _clean_run(folder: Path) -> RunRecord:
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
     if record.status != "success":
-        raise InputError("run", record.run_id, f"ended with status {record.status}", "run it to its end first")
+        raise InputError(
+            "run", record.run_id, f"ended with status {record.status}", "run it to its end first"
+        )
     if record.manifest["git"].get("dirty") is not False:
-        raise InputError("run", record.run_id, "was made from code that is not committed", "commit, then run again")
+        raise InputError(
+            "run", record.run_id, "was made from code that is not committed", "commit, then run again"
+        )
     return record
 
 
@@ -83,7 +94,9 @@ def _share(metric: dict | None) -> str:
     if metric is None:
         return "–"
     text = f"{100 * metric['value']:.1f}"
-    return text if metric["low"] is None else f"{text} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
+    return (
+        text if metric["low"] is None else f"{text} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
+    )
 
 
 def study_table(record: RunRecord) -> str:
@@ -96,17 +109,24 @@ def study_table(record: RunRecord) -> str:
 
     Examples
     --------
-    >>> record = RunRecord("x", Path("."), {"metrics": {"random/pass@1": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8, "k": 4}},
-    ...     "parameters": {"k": 4}, "seeds": [], "git": {"commit": "abc"}})
+    >>> found = {"random/pass@1": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8, "k": 4}}
+    >>> record = RunRecord("x", Path("."), {"metrics": found, "parameters": {"k": 4}})
     >>> print(study_table(record).splitlines()[2])
     | random | 50.0 [40.0, 60.0] | – | – | – |
     """
     found, k = record.metrics, record.manifest["parameters"]["k"]
     arms = [name.removesuffix("/pass@1") for name in found if name.endswith("/pass@1")]
-    lines = [f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to twin, points of pass@1 |", "|---|---|---|---|---|"]
+    lines = [
+        f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to twin, points of pass@1 |",
+        "|---|---|---|---|---|",
+    ]
     for arm in sorted(arms, key=lambda name: (name != "before", "+" in name, name != "random", name)):
         prefix = f"difference/{arm} - "
-        twins = [f"{_share(value)} vs {name.removeprefix(prefix)}" for name, value in found.items() if name.startswith(prefix)]
+        twins = [
+            f"{_share(value)} vs {name.removeprefix(prefix)}"
+            for name, value in found.items()
+            if name.startswith(prefix)
+        ]
         cells = [_share(found.get(f"{arm}/{metric}")) for metric in ("pass@1", "greedy", f"pass@{k}")]
         lines.append(f"| {arm} | " + " | ".join(cells) + f" | {'; '.join(twins) or '–'} |")
     return "\n".join(lines)
@@ -117,15 +137,20 @@ def provenance_line(record: RunRecord) -> str:
 
     Examples
     --------
-    >>> record = RunRecord("x", Path("."), {"parameters": {"profile": "ci", "study_seeds": [0], "n_eval": 8, "k": 4},
-    ...     "git": {"commit": "abcdef0123"}, "kind": "06_study"})
+    >>> given = {"profile": "ci", "study_seeds": [0], "n_eval": 8, "k": 4}
+    >>> manifest = {"parameters": given, "git": {"commit": "abcdef0123"}, "kind": "06_study"}
+    >>> record = RunRecord("x", Path("."), manifest)
     >>> provenance_line(record)[:44]
     'Command `hammer run --profile ci --only 06`;'
     """
     given = record.manifest["parameters"]
-    return (f"Command `hammer run --profile {given['profile']} --only {record.manifest['kind'][:2]}`; commit `{record.manifest['git']['commit'][:10]}`; "
-            f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, k = {given['k']} samples; "
-            "intervals: 95 % bootstrap over problems and seeds.")
+    return (
+        f"Command `hammer run --profile {given['profile']} --only {record.manifest['kind'][:2]}`; "
+        f"commit `{record.manifest['git']['commit'][:10]}`; "
+        f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, "
+        f"k = {given['k']} samples; "
+        "intervals: 95 % bootstrap over problems and seeds."
+    )
 
 
 def results_section(root: Path) -> str:
@@ -154,8 +179,11 @@ def runs_section(root: Path) -> str:
     lines = ["| run | profile | commit | seconds | seeds | metrics |", "|---|---|---|---|---|---|"]
     for record in published_runs(root):
         manifest = record.manifest
-        lines.append(f"| [{record.run_id}](published/{record.run_id}) | {manifest['parameters'].get('profile', '–')} | "
-                     f"`{str(manifest['git']['commit'])[:10]}` | {manifest.get('seconds', '–')} | {manifest['seeds']} | {len(manifest['metrics'])} |")
+        lines.append(
+            f"| [{record.run_id}](published/{record.run_id}) "
+            f"| {manifest['parameters'].get('profile', '–')} | `{str(manifest['git']['commit'])[:10]}` "
+            f"| {manifest.get('seconds', '–')} | {manifest['seeds']} | {len(manifest['metrics'])} |"
+        )
     return "\n".join(lines)
 
 
@@ -177,6 +205,8 @@ def write_section(page: Path, text: str) -> None:
     """
     content = page.read_text(encoding="utf-8")
     if BEGIN not in content or END not in content:
-        raise InputError(page.name, content[:40], "has no marks for generated results", f"add {BEGIN} and {END}")
+        raise InputError(
+            page.name, content[:40], "has no marks for generated results", f"add {BEGIN} and {END}"
+        )
     head, _, rest = content.partition(BEGIN)
     page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

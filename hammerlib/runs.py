@@ -14,7 +14,17 @@ from types import TracebackType
 from hammerlib.storage import content_hash, file_hash, repository_root, results_root, write_json
 
 SCHEMA_VERSION = 1
-PACKAGES = ("hammerlib", "torch", "transformers", "trl", "datasets", "numpy", "math-verify", "reasoning-gym", "papermill")
+PACKAGES = (
+    "hammerlib",
+    "torch",
+    "transformers",
+    "trl",
+    "datasets",
+    "numpy",
+    "math-verify",
+    "reasoning-gym",
+    "papermill",
+)
 
 
 @dataclass
@@ -54,10 +64,22 @@ class RunRecord:
         """Metric name to ``{value, low, high, n, k, unit}``."""
         return self.manifest["metrics"]
 
-    def metric(self, name: str, value: float, *, low: float | None = None, high: float | None = None,
-               n: int | None = None, k: int | None = None, unit: str = "") -> None:
+    def metric(
+        self,
+        name: str,
+        value: float,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        n: int | None = None,
+        k: int | None = None,
+        unit: str = "",
+    ) -> None:
         """Record one number with its interval [low, high], sample sizes and unit."""
-        numbers = {key: None if x is None else float(x) for key, x in (("value", value), ("low", low), ("high", high))}
+        numbers = {
+            key: None if x is None else float(x)
+            for key, x in (("value", value), ("low", low), ("high", high))
+        }
         self.manifest["metrics"][name] = numbers | {"n": n, "k": k, "unit": unit}
         self._write()
 
@@ -66,12 +88,18 @@ class RunRecord:
         path = self.folder / "metrics.csv"
         head = "" if path.exists() else "step,metric,value\n"
         with open(path, "a", encoding="utf-8") as stream:
-            stream.write(head + "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items()))
+            stream.write(
+                head + "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items())
+            )
 
     def artefact(self, path: str | Path) -> None:
         """Record a file of this folder with its sha256 and size."""
         path = (self.folder / path).resolve()
-        entry = {"path": path.relative_to(self.folder.resolve()).as_posix(), "sha256": file_hash(path), "bytes": path.stat().st_size}
+        entry = {
+            "path": path.relative_to(self.folder.resolve()).as_posix(),
+            "sha256": file_hash(path),
+            "bytes": path.stat().st_size,
+        }
         others = [one for one in self.manifest["artefacts"] if one["path"] != entry["path"]]
         self.manifest["artefacts"] = [*others, entry]
         self._write()
@@ -99,12 +127,21 @@ class RunRecord:
     def __enter__(self) -> RunRecord:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.finish(None if kind is None else f"{kind.__name__}: {error}")
 
 
-def start_run(kind: str, *, parameters: dict, passed: dict | None = None, seeds: list[int] | None = None,
-              run_id: str | None = None, root: Path | None = None) -> RunRecord:
+def start_run(
+    kind: str,
+    *,
+    parameters: dict,
+    passed: dict | None = None,
+    seeds: list[int] | None = None,
+    run_id: str | None = None,
+    root: Path | None = None,
+) -> RunRecord:
     """Open a run folder with a manifest of status ``started``.
 
     Parameters
@@ -134,10 +171,21 @@ def start_run(kind: str, *, parameters: dict, passed: dict | None = None, seeds:
     folder = Path(root or results_root()) / run_id
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
-        "schema_version": SCHEMA_VERSION, "run_id": run_id, "kind": kind, "status": "started", "created": _now(),
-        "parameters": parameters, "parameters_passed": passed or {}, "seeds": seeds or [], "git": _git(),
-        "packages": _versions(), "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}",
-        "metrics": {}, "artefacts": [], "error": None,
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "kind": kind,
+        "status": "started",
+        "created": _now(),
+        "parameters": parameters,
+        "parameters_passed": passed or {},
+        "seeds": seeds or [],
+        "git": _git(),
+        "packages": _versions(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "metrics": {},
+        "artefacts": [],
+        "error": None,
     }
     record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
     record._write()
@@ -175,8 +223,10 @@ def _versions() -> dict[str, str]:
 
 def _git() -> dict[str, object]:
     root = repository_root()
-    answers = [subprocess.run(["git", *words], cwd=root, capture_output=True, text=True) if root else None
-               for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))]
+    answers = [
+        subprocess.run(["git", *words], cwd=root, capture_output=True, text=True) if root else None
+        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+    ]
     if answers[0] is None or answers[0].returncode:
         return {"commit": None, "dirty": None}
     return {"commit": answers[0].stdout.strip(), "dirty": bool(answers[1].stdout.strip())}

@@ -123,7 +123,9 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
     {'n': 1}
     """
     with atomic_path(path) as part:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def _canonical(value: object) -> object:

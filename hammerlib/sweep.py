@@ -26,8 +26,9 @@ ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPEN
 ONE_THREAD |= {"TOKENIZERS_PARALLELISM": "false"}
 
 
-def run_grid(configs: Sequence[TrainConfig], *, workers: int = 2,
-             root: Path | None = None) -> list[RunRecord]:
+def run_grid(
+    configs: Sequence[TrainConfig], *, workers: int = 2, root: Path | None = None
+) -> list[RunRecord]:
     """Train every config, several at a time, and return the records in the order of `configs`.
 
     Runs that are on disk with success are reused and interrupted ones resumed, because `train` does so. Equal
@@ -71,12 +72,20 @@ def run_grid(configs: Sequence[TrainConfig], *, workers: int = 2,
             distinct.append(config)
     folder = Path(root or results_root())
     names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config in distinct]
-    results = _all_or_names("configs", _train, names, [(config, folder) for config in distinct], workers, label="train")
+    results = _all_or_names(
+        "configs", _train, names, [(config, folder) for config in distinct], workers, label="train"
+    )
     return [results[distinct.index(config)] for config in configs]
 
 
-def evaluate_grid(models: Sequence[str | Path], benchmark: str, *, workers: int = 2, root: Path | None = None,
-                  **options: object) -> list[RunRecord]:
+def evaluate_grid(
+    models: Sequence[str | Path],
+    benchmark: str,
+    *,
+    workers: int = 2,
+    root: Path | None = None,
+    **options: object,
+) -> list[RunRecord]:
     """Evaluate every model on the same problems, several at a time, and return the records in order.
 
     Parameters
@@ -113,15 +122,20 @@ def evaluate_grid(models: Sequence[str | Path], benchmark: str, *, workers: int 
     folder = Path(root or results_root())
     distinct = list(dict.fromkeys(map(str, models)))
     jobs = [(model, benchmark, folder, options) for model in distinct]
-    results = _all_or_names("models", _evaluate, [Path(model).name for model in distinct], jobs, workers, label="evaluate")
+    results = _all_or_names(
+        "models", _evaluate, [Path(model).name for model in distinct], jobs, workers, label="evaluate"
+    )
     return [results[distinct.index(str(model))] for model in models]
 
 
-def _all_or_names(field: str, task: Callable, names: list[str], jobs: list[tuple], workers: int, *,
-                  label: str) -> list[RunRecord]:
+def _all_or_names(
+    field: str, task: Callable, names: list[str], jobs: list[tuple], workers: int, *, label: str
+) -> list[RunRecord]:
     """Run named jobs; when some fail, one error names them all after the others have finished."""
     results = _run_pool(task, jobs, workers, label=label)
-    failed = [f"{name}: {result}" for name, result in zip(names, results, strict=True) if isinstance(result, str)]
+    failed = [
+        f"{name}: {result}" for name, result in zip(names, results, strict=True) if isinstance(result, str)
+    ]
     if failed:
         problem = f"{len(failed)} of {len(jobs)} runs failed ({'; '.join(failed)})"
         raise InputError(field, names, problem, "repair these and call again: the finished runs are reused")

@@ -51,13 +51,18 @@ def test_the_map_draws_every_problem_and_every_step() -> None:
 
 
 def test_the_hover_page_needs_no_network_and_shows_prompts(tmp_path: Path) -> None:
-    table = Dataset.from_dict({"prompt": ["what is 1 + 1 ?", "what is 2 + 2 ?"], "answer": ["2", "4"], "topic": ["sum", "sum"]})
+    table = Dataset.from_dict(
+        {"prompt": ["what is 1 + 1 ?", "what is 2 + 2 ?"], "answer": ["2", "4"], "topic": ["sum", "sum"]}
+    )
     page = plots.hover_map(np.eye(2), table, tmp_path / "map.html", path=np.array([1, 0])).read_text()
     assert "what is 1 + 1 ?" in page and 'src="http' not in page
 
 
 def test_curves_show_the_mean_over_seeds_and_their_range() -> None:
-    logs = [pd.DataFrame({"step": [1, 2], "metric": "reward", "value": [level, level + 1.0]}) for level in (0.0, 1.0)]
+    logs = [
+        pd.DataFrame({"step": [1, 2], "metric": "reward", "value": [level, level + 1.0]})
+        for level in (0.0, 1.0)
+    ]
     ax = plots.training_curves({"random": logs}, "reward", window=1)
     assert ax.lines[0].get_ydata().tolist() == [0.5, 1.5] and len(ax.collections) == 1
 
@@ -68,7 +73,9 @@ def test_one_seed_has_no_band() -> None:
 
 
 def test_the_forest_fills_only_what_excludes_zero() -> None:
-    ax = plots.forest({"a": Interval(1.0, 0.5, 1.5), "b": Interval(0.1, -0.5, 0.7)}, label="points", title="t", note="n")
+    ax = plots.forest(
+        {"a": Interval(1.0, 0.5, 1.5), "b": Interval(0.1, -0.5, 0.7)}, label="points", title="t", note="n"
+    )
     markers = {line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
     assert "white" in markers and len(markers) == 2
 
@@ -87,13 +94,26 @@ def test_orders_keep_their_colour() -> None:
 def test_deciles_and_prefixes_show_the_random_reference() -> None:
     ax = plots.edge_deciles({"hammer": np.zeros(10)}, 0.5, n=11)
     assert any(set(np.atleast_1d(line.get_ydata())) == {0.5} for line in ax.lines)
-    rows = pd.DataFrame({"fraction": [0.1, 1.0], "metric": "vendi", "value": [2.0, 3.0], "low": [1.0, 2.5], "high": [4.0, 3.5]})
+    rows = pd.DataFrame(
+        {
+            "fraction": [0.1, 1.0],
+            "metric": "vendi",
+            "value": [2.0, 3.0],
+            "low": [1.0, 2.5],
+            "high": [4.0, 3.5],
+        }
+    )
     assert len(plots.prefix_curves({"hammer": rows}, rows, "vendi").collections) == 1
 
 
 def test_group_and_topic_figures_write_their_numbers() -> None:
-    assert {text.get_text() for text in plots.group_panel(np.array([[1.0, 0.25], [0.25, 1.0]]), ["a", "b"]).texts} == {"1.00", "0.25"}
-    assert plots.topic_bars({"sum": (0.5, 0.4, 0.6)}, label="pass@1", title="t", note="n").patches[0].get_width() == 0.5
+    assert {
+        text.get_text() for text in plots.group_panel(np.array([[1.0, 0.25], [0.25, 1.0]]), ["a", "b"]).texts
+    } == {"1.00", "0.25"}
+    assert (
+        plots.topic_bars({"sum": (0.5, 0.4, 0.6)}, label="pass@1", title="t", note="n").patches[0].get_width()
+        == 0.5
+    )
 
 
 def test_a_saved_figure_is_an_artefact_and_repeats_byte_for_byte(tmp_path: Path) -> None:

@@ -29,7 +29,11 @@ def study(root: Path, *, dirty: bool = False) -> RunRecord:
 
 def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: Path) -> None:
     copy = publish(study(tmp_path / "runs").folder, tmp_path / "published")
-    assert {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()} == {"manifest.json", "notebook.ipynb", "figures/a.svg"}
+    assert {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()} == {
+        "manifest.json",
+        "notebook.ipynb",
+        "figures/a.svg",
+    }
 
 
 def test_uncommitted_code_is_not_published(tmp_path: Path) -> None:
@@ -58,7 +62,14 @@ def test_every_row_shows_interval_twin_command_commit_seeds_n_and_k(tmp_path: Pa
     publish(study(tmp_path / "runs").folder, tmp_path / "published")
     text = results_section(tmp_path / "published")
     assert "| hammer | 52.0 [47.0, 57.0] | – | – | 2.0 [-1.0, 5.0] vs random |" in text
-    for part in ("hammer run --profile ci --only 06", "0123456789", "[0, 1]", "n = 32", "k = 4", "95 % bootstrap"):
+    for part in (
+        "hammer run --profile ci --only 06",
+        "0123456789",
+        "[0, 1]",
+        "n = 32",
+        "k = 4",
+        "95 % bootstrap",
+    ):
         assert part in text
 
 
@@ -70,8 +81,10 @@ def test_a_section_needs_its_marks(tmp_path: Path) -> None:
     assert page.read_text() == "no marks"
 
 
-@pytest.mark.parametrize(("page", "section"), [("README.md", results_section), ("results/README.md", runs_section)])
-def test_committed_pages_show_what_the_manifests_say(page: str, section) -> None:  # noqa: ANN001
+@pytest.mark.parametrize(
+    ("page", "section"), [("README.md", results_section), ("results/README.md", runs_section)]
+)
+def test_committed_pages_show_what_the_manifests_say(page: str, section) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     shown = text.partition(BEGIN)[2].partition(END)[0].strip()
     assert shown == section(ROOT / "results" / "published").strip()

@@ -36,8 +36,20 @@ def test_a_run_that_ends_well_is_found_again(tmp_path: Path) -> None:
         run.log(2, reward=0.5)
         run.artefact("metrics.csv")
     found = find_run(run.run_id, tmp_path)
-    assert found is not None and found.metrics["pass@1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 32, "k": 4, "unit": "share"}
-    assert (found.folder / "metrics.csv").read_text().splitlines() == ["step,metric,value", "1,reward,0.25", "1,entropy,1.5", "2,reward,0.5"]
+    assert found is not None and found.metrics["pass@1"] == {
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 32,
+        "k": 4,
+        "unit": "share",
+    }
+    assert (found.folder / "metrics.csv").read_text().splitlines() == [
+        "step,metric,value",
+        "1,reward,0.25",
+        "1,entropy,1.5",
+        "2,reward,0.5",
+    ]
     assert found.manifest["artefacts"][0]["sha256"] == file_hash(found.folder / "metrics.csv")
 
 
@@ -50,8 +62,11 @@ def test_a_run_that_fails_says_why_and_is_not_found(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_stays_visible_as_started(tmp_path: Path) -> None:
-    script = ("import os, signal, pathlib\nfrom hammerlib.runs import start_run\n"
-              f"with start_run('demo', parameters={{}}, root=pathlib.Path({str(tmp_path)!r})):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+    script = (
+        "import os, signal, pathlib\nfrom hammerlib.runs import start_run\n"
+        f"with start_run('demo', parameters={{}}, root=pathlib.Path({str(tmp_path)!r})):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": os.getcwd()})
     assert done.returncode == -signal.SIGKILL
     (folder,) = tmp_path.iterdir()
@@ -82,8 +97,11 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_kill_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    script = ("import os, signal\nfrom hammerlib.storage import atomic_path\n"
-              f"with atomic_path({str(target)!r}) as part:\n    part.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+    script = (
+        "import os, signal\nfrom hammerlib.storage import atomic_path\n"
+        f"with atomic_path({str(target)!r}) as part:\n    part.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": os.getcwd()})
     assert target.read_text() == "old"
 
@@ -99,7 +117,11 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 def test_content_hash_sees_arrays_and_ignores_key_order() -> None:
     array = np.arange(6, dtype=np.float32)
     assert content_hash({"a": array, "b": 1}) == content_hash({"b": 1, "a": array.copy()})
-    assert content_hash(array) != content_hash(array.reshape(2, 3)) != content_hash(array.astype(np.float64).reshape(2, 3))
+    assert (
+        content_hash(array)
+        != content_hash(array.reshape(2, 3))
+        != content_hash(array.astype(np.float64).reshape(2, 3))
+    )
 
 
 def test_json_refuses_values_that_are_not_numbers(tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ def test_models_are_evaluated_once_each_and_returned_in_order(monkeypatch, tmp_p
 
 def test_two_configs_that_share_a_name_stay_two_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(sweep, "_train", _train_options)
-    records = sweep.run_grid([Arm(1, options={"rate": 1}), Arm(1, options={"rate": 2})], workers=1, root=tmp_path)
+    records = sweep.run_grid(
+        [Arm(1, options={"rate": 1}), Arm(1, options={"rate": 2})], workers=1, root=tmp_path
+    )
     assert records == [{"rate": 1}, {"rate": 2}]
 
 
@@ -131,12 +133,15 @@ def _train_options(job: tuple[Arm, object]) -> dict:
     return job[0].options
 
 
-@pytest.mark.parametrize(("call", "field"), [
-    (lambda: sweep.evaluate_grid([], "x"), "models"),
-    (lambda: sweep.run_grid([]), "configs"),
-    (lambda: sweep.run_grid([Arm(0), Arm(-1)]), "seed"),
-    (lambda: sweep.run_grid([Arm(0)], workers=0), "workers"),
-])
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda: sweep.evaluate_grid([], "x"), "models"),
+        (lambda: sweep.run_grid([]), "configs"),
+        (lambda: sweep.run_grid([Arm(0), Arm(-1)]), "seed"),
+        (lambda: sweep.run_grid([Arm(0)], workers=0), "workers"),
+    ],
+)
 def test_bad_input_is_refused_before_anything_starts(call, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         call()

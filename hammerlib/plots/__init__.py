@@ -7,6 +7,20 @@ from hammerlib.plots.space import hover_map, project, semantic_map, similarity_h
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
-    "colour", "edge_deciles", "forest", "group_panel", "hover_map", "panels", "pass_at_k_curves", "prefix_curves", "project",
-    "save", "semantic_map", "similarity_histogram", "style", "topic_bars", "training_curves", "trustworthiness",
+    "colour",
+    "edge_deciles",
+    "forest",
+    "group_panel",
+    "hover_map",
+    "panels",
+    "pass_at_k_curves",
+    "prefix_curves",
+    "project",
+    "save",
+    "semantic_map",
+    "similarity_histogram",
+    "style",
+    "topic_bars",
+    "training_curves",
+    "trustworthiness",
 ]

@@ -12,8 +12,14 @@ from hammerlib.evaluation import Interval
 from hammerlib.plots.style import axes_or_new, caption, colour
 
 
-def training_curves(runs: dict[str, Sequence[pd.DataFrame]], metric: str, *, label: str = "", window: int = 10,
-                    ax: Axes | None = None) -> Axes:
+def training_curves(
+    runs: dict[str, Sequence[pd.DataFrame]],
+    metric: str,
+    *,
+    label: str = "",
+    window: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw one logged metric over steps: the mean over seeds, and the range over seeds as a band.
 
     Parameters
@@ -35,17 +41,31 @@ def training_curves(runs: dict[str, Sequence[pd.DataFrame]], metric: str, *, lab
     """
     ax = axes_or_new(ax)
     for position, (name, tables) in enumerate(runs.items()):
-        series = [t[t["metric"] == metric].set_index("step")["value"].rolling(window, min_periods=1).mean() for t in tables]
+        series = [
+            t[t["metric"] == metric].set_index("step")["value"].rolling(window, min_periods=1).mean()
+            for t in tables
+        ]
         frame = pd.concat(series, axis=1)
         dashed = "--" if "+ dra" in name else "-"
-        ax.plot(frame.index, frame.mean(axis=1), dashed, color=colour(name, position), label=name, linewidth=1.4)
+        ax.plot(
+            frame.index, frame.mean(axis=1), dashed, color=colour(name, position), label=name, linewidth=1.4
+        )
         if frame.shape[1] > 1:
-            ax.fill_between(frame.index, frame.min(axis=1), frame.max(axis=1), color=colour(name, position), alpha=0.12, linewidth=0)
+            ax.fill_between(
+                frame.index,
+                frame.min(axis=1),
+                frame.max(axis=1),
+                color=colour(name, position),
+                alpha=0.12,
+                linewidth=0,
+            )
     ax.set(xlabel="optimizer step", ylabel=label or metric)
     return ax
 
 
-def pass_at_k_curves(curves: dict[str, dict[int, Interval]], *, title: str, note: str, ax: Axes | None = None) -> Axes:
+def pass_at_k_curves(
+    curves: dict[str, dict[int, Interval]], *, title: str, note: str, ax: Axes | None = None
+) -> Axes:
     """Draw unbiased pass@k for all k with 95 % intervals over problems.
 
     Parameters
@@ -55,15 +75,26 @@ def pass_at_k_curves(curves: dict[str, dict[int, Interval]], *, title: str, note
 
     Examples
     --------
-    >>> ax = pass_at_k_curves({"before": {1: Interval(0.5, 0.4, 0.6)}}, title="t", note="n"); ax.get_xlabel()
+    >>> curve = {1: Interval(0.5, 0.4, 0.6)}
+    >>> ax = pass_at_k_curves({"before": curve}, title="t", note="n"); ax.get_xlabel()
     'k (samples a problem)'
     """
     ax = axes_or_new(ax)
     for position, (name, curve) in enumerate(curves.items()):
         ks = sorted(curve)
         shade = colour(name, position)
-        ax.plot(ks, [curve[k].value for k in ks], "--" if "+ dra" in name else "-", marker="o", markersize=3, color=shade, label=name)
-        ax.fill_between(ks, [curve[k].low for k in ks], [curve[k].high for k in ks], color=shade, alpha=0.15, linewidth=0)
+        ax.plot(
+            ks,
+            [curve[k].value for k in ks],
+            "--" if "+ dra" in name else "-",
+            marker="o",
+            markersize=3,
+            color=shade,
+            label=name,
+        )
+        ax.fill_between(
+            ks, [curve[k].low for k in ks], [curve[k].high for k in ks], color=shade, alpha=0.15, linewidth=0
+        )
     ax.set_xscale("log", base=2)
     ax.set(xlabel="k (samples a problem)", ylabel="pass@k (share of problems)", ylim=(None, 1.0))
     ax.legend(loc="lower right")
@@ -71,7 +102,9 @@ def pass_at_k_curves(curves: dict[str, dict[int, Interval]], *, title: str, note
     return ax
 
 
-def forest(differences: dict[str, Interval], *, label: str, title: str, note: str, ax: Axes | None = None) -> Axes:
+def forest(
+    differences: dict[str, Interval], *, label: str, title: str, note: str, ax: Axes | None = None
+) -> Axes:
     """Draw differences to the twin with their intervals; filled where the interval excludes zero.
 
     Parameters
@@ -81,7 +114,8 @@ def forest(differences: dict[str, Interval], *, label: str, title: str, note: st
 
     Examples
     --------
-    >>> ax = forest({"hammer": Interval(1.0, -1.0, 3.0)}, label="points", title="t", note="n"); len(ax.get_yticks())
+    >>> arms = {"hammer": Interval(1.0, -1.0, 3.0)}
+    >>> len(forest(arms, label="points", title="t", note="n").get_yticks())
     1
     """
     ax = axes_or_new(ax)
@@ -90,8 +124,21 @@ def forest(differences: dict[str, Interval], *, label: str, title: str, note: st
         value, low, high = differences[name]
         shade = colour(name)
         ax.plot([low, high], [row, row], color=shade, linewidth=1.6)
-        ax.plot(value, row, "o", color=shade, markerfacecolor=shade if low > 0 or high < 0 else "white", markersize=6)
-        ax.annotate(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]", (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7)
+        ax.plot(
+            value,
+            row,
+            "o",
+            color=shade,
+            markerfacecolor=shade if low > 0 or high < 0 else "white",
+            markersize=6,
+        )
+        ax.annotate(
+            f"{value:+.1f} [{low:+.1f}, {high:+.1f}]",
+            (high, row),
+            xytext=(6, -3),
+            textcoords="offset points",
+            fontsize=7,
+        )
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set_yticks(range(len(names)), list(reversed(names)))
     low, high = ax.get_xlim()
@@ -108,5 +155,8 @@ def curve_table(curves: dict[str, dict[int, Interval]], ks: Sequence[int]) -> pd
     >>> curve_table({"before": {1: Interval(0.5, 0.4, 0.6)}}, [1]).loc["before", "pass@1"]
     '0.500 [0.400, 0.600]'
     """
-    rows = {name: {f"pass@{k}": "{:.3f} [{:.3f}, {:.3f}]".format(*curve[k]) for k in ks if k in curve} for name, curve in curves.items()}
+    rows = {
+        name: {f"pass@{k}": "{:.3f} [{:.3f}, {:.3f}]".format(*curve[k]) for k in ks if k in curve}
+        for name, curve in curves.items()
+    }
     return pd.DataFrame.from_dict(rows, orient="index").replace(np.nan, "")

@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from hammerlib.plots.style import axes_or_new, caption
 
 
-def group_panel(similarity: np.ndarray, labels: list[str], *, title: str = "", ax: Axes | None = None) -> Axes:
+def group_panel(
+    similarity: np.ndarray, labels: list[str], *, title: str = "", ax: Axes | None = None
+) -> Axes:
     """Draw the cosine similarities of one group's completions with the numbers written in.
 
     Parameters
@@ -26,8 +28,15 @@ def group_panel(similarity: np.ndarray, labels: list[str], *, title: str = "", a
     ax = axes_or_new(ax)
     ax.imshow(similarity, cmap="cividis", vmin=min(0.0, float(similarity.min())), vmax=1.0)
     for row, col in np.ndindex(similarity.shape):
-        ax.text(col, row, f"{similarity[row, col]:.2f}", ha="center", va="center", fontsize=7,
-                color="black" if similarity[row, col] > 0.6 else "white")
+        ax.text(
+            col,
+            row,
+            f"{similarity[row, col]:.2f}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="black" if similarity[row, col] > 0.6 else "white",
+        )
     ticks = range(len(labels))
     ax.set_xticks(ticks, [str(i + 1) for i in ticks])
     ax.set_yticks(ticks, labels)
@@ -37,7 +46,14 @@ def group_panel(similarity: np.ndarray, labels: list[str], *, title: str = "", a
     return ax
 
 
-def topic_bars(values: dict[str, tuple[float, float, float]], *, label: str, title: str, note: str, ax: Axes | None = None) -> Axes:
+def topic_bars(
+    values: dict[str, tuple[float, float, float]],
+    *,
+    label: str,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw one horizontal bar per topic with its interval.
 
     Parameters

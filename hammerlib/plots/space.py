@@ -13,7 +13,9 @@ from hammerlib.plots.style import CYCLE, axes_or_new, caption
 from hammerlib.storage import atomic_path
 
 
-def sampled_cosines(vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, centred: bool = False) -> np.ndarray:
+def sampled_cosines(
+    vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, centred: bool = False
+) -> np.ndarray:
     """Return cosines of random pairs of distinct rows, in [-1, 1], shape (pairs,).
 
     Parameters
@@ -34,7 +36,9 @@ def sampled_cosines(vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, 
     return np.einsum("ij,ij->i", rows[first], rows[second])
 
 
-def similarity_histogram(vectors: np.ndarray, *, name: str = "", seed: int = 0, ax: Axes | None = None) -> Axes:
+def similarity_histogram(
+    vectors: np.ndarray, *, name: str = "", seed: int = 0, ax: Axes | None = None
+) -> Axes:
     """Draw the cosine similarities of random pairs, raw and with the common mean removed.
 
     Parameters
@@ -54,10 +58,16 @@ def similarity_histogram(vectors: np.ndarray, *, name: str = "", seed: int = 0, 
         cosines = sampled_cosines(vectors, seed=seed, centred=centred)
         ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=label)
         ax.axvline(cosines.mean(), color=shade, linewidth=1)
-        ax.annotate(f"{cosines.mean():.2f}", (cosines.mean(), ax.get_ylim()[1]), color=shade, fontsize=8, ha="center")
+        ax.annotate(
+            f"{cosines.mean():.2f}", (cosines.mean(), ax.get_ylim()[1]), color=shade, fontsize=8, ha="center"
+        )
     ax.set(xlabel="cosine similarity of two problems", ylabel="density", xlim=(-1, 1))
     ax.legend(loc="upper left")
-    caption(ax, f"{name}: a shared direction hides the spread", f"n = {len(vectors)} problems, 20,000 random pairs; lines: means")
+    caption(
+        ax,
+        f"{name}: a shared direction hides the spread",
+        f"n = {len(vectors)} problems, 20,000 random pairs; lines: means",
+    )
     return ax
 
 
@@ -77,7 +87,9 @@ def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.n
         warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": wanted
         from umap import UMAP
 
-        mapper = UMAP(n_neighbors=min(neighbours, len(vectors) - 1), metric="cosine", random_state=seed, n_jobs=1)
+        mapper = UMAP(
+            n_neighbors=min(neighbours, len(vectors) - 1), metric="cosine", random_state=seed, n_jobs=1
+        )
         return mapper.fit_transform(vectors)
 
 
@@ -97,8 +109,15 @@ def trustworthiness(vectors: np.ndarray, coordinates: np.ndarray, *, neighbours:
     return float(measure(vectors, coordinates, n_neighbors=neighbours, metric="cosine"))
 
 
-def semantic_map(coordinates: np.ndarray, topics: list[str], *, path: np.ndarray | None = None, title: str = "",
-                 note: str = "", ax: Axes | None = None) -> Axes:
+def semantic_map(
+    coordinates: np.ndarray,
+    topics: list[str],
+    *,
+    path: np.ndarray | None = None,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the problems on the plane, coloured by topic, with the path through them coloured by position.
 
     Parameters
@@ -119,8 +138,15 @@ def semantic_map(coordinates: np.ndarray, topics: list[str], *, path: np.ndarray
     names = sorted(set(topics))
     labels = np.array(topics)
     for position, name in enumerate(names):
-        ax.scatter(*coordinates[labels == name].T, s=8, color=CYCLE[position % len(CYCLE)],
-                   marker="os^Dv"[position // len(CYCLE) % 5], label=name, linewidths=0, zorder=2)
+        ax.scatter(
+            *coordinates[labels == name].T,
+            s=8,
+            color=CYCLE[position % len(CYCLE)],
+            marker="os^Dv"[position // len(CYCLE) % 5],
+            label=name,
+            linewidths=0,
+            zorder=2,
+        )
     if path is not None:
         steps = np.stack([coordinates[path[:-1]], coordinates[path[1:]]], axis=1)
         lines = LineCollection(list(steps), cmap="viridis", linewidths=0.5, alpha=0.45, zorder=1)
@@ -135,7 +161,9 @@ def semantic_map(coordinates: np.ndarray, topics: list[str], *, path: np.ndarray
     return ax
 
 
-def hover_map(coordinates: np.ndarray, problems: Dataset, file: str | Path, *, path: np.ndarray | None = None) -> Path:
+def hover_map(
+    coordinates: np.ndarray, problems: Dataset, file: str | Path, *, path: np.ndarray | None = None
+) -> Path:
     """Write the map as one HTML page that works without a network: hover shows prompt, answer and position.
 
     Parameters
@@ -159,13 +187,28 @@ def hover_map(coordinates: np.ndarray, problems: Dataset, file: str | Path, *, p
     place = np.full(len(problems), -1)
     if path is not None:
         place[path] = np.arange(len(path))
-    frame = pd.DataFrame({"x": coordinates[:, 0], "y": coordinates[:, 1], "topic": problems["topic"], "position": place,
-                          "prompt": [text if len(text) < 300 else text[:300] + " ..." for text in problems["prompt"]],
-                          "answer": problems["answer"]})
-    figure = px.scatter(frame, x="x", y="y", color="topic", hover_data={"x": False, "y": False, "prompt": True, "answer": True,
-                                                                      "position": True}, template="simple_white")
+    frame = pd.DataFrame(
+        {
+            "x": coordinates[:, 0],
+            "y": coordinates[:, 1],
+            "topic": problems["topic"],
+            "position": place,
+            "prompt": [text if len(text) < 300 else text[:300] + " ..." for text in problems["prompt"]],
+            "answer": problems["answer"],
+        }
+    )
+    figure = px.scatter(
+        frame,
+        x="x",
+        y="y",
+        color="topic",
+        hover_data={"x": False, "y": False, "prompt": True, "answer": True, "position": True},
+        template="simple_white",
+    )
     if path is not None:
-        line = figure.add_scatter(x=coordinates[path, 0], y=coordinates[path, 1], mode="lines", name="path", hoverinfo="skip").data[-1]
+        line = figure.add_scatter(
+            x=coordinates[path, 0], y=coordinates[path, 1], mode="lines", name="path", hoverinfo="skip"
+        ).data[-1]
         line.line.update(width=0.4, color="rgba(60,60,60,0.5)")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

@@ -13,11 +13,32 @@ from hammerlib.runs import RunRecord
 
 # Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure
 COLOURS = {
-    "random": "#000000", "dataset": "#999999", "hammer": "#D55E00", "min-path": "#0072B2", "similar": "#CC79A7",
-    "reversed": "#E69F00", "farthest-first": "#009E73", "topic-cycle": "#56B4E9", "easy-to-hard": "#B8A800",
-    "hard-to-easy": "#6A3D9A", "start": "#999999", "before": "#999999", "after": "#D55E00",
+    "random": "#000000",
+    "dataset": "#999999",
+    "hammer": "#D55E00",
+    "min-path": "#0072B2",
+    "similar": "#CC79A7",
+    "reversed": "#E69F00",
+    "farthest-first": "#009E73",
+    "topic-cycle": "#56B4E9",
+    "easy-to-hard": "#B8A800",
+    "hard-to-easy": "#6A3D9A",
+    "start": "#999999",
+    "before": "#999999",
+    "after": "#D55E00",
 }
-CYCLE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6A3D9A", "#B8A800", "#8C510A", "#01665E")
+CYCLE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#6A3D9A",
+    "#B8A800",
+    "#8C510A",
+    "#01665E",
+)
 
 
 def colour(name: str, position: int = 0) -> str:
@@ -41,11 +62,23 @@ def style() -> None:
     >>> style(); matplotlib.rcParams["axes.spines.top"]
     False
     """
-    matplotlib.rcParams.update({
-        "figure.figsize": (6.4, 4.0), "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "grid.alpha": 0.2, "axes.axisbelow": True, "axes.titlesize": 11, "axes.titlelocation": "left", "font.size": 9,
-        "legend.frameon": False, "legend.fontsize": 8, "svg.hashsalt": "hammerlib", "figure.constrained_layout.use": True,
-    })
+    matplotlib.rcParams.update(
+        {
+            "figure.figsize": (6.4, 4.0),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.2,
+            "axes.axisbelow": True,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "font.size": 9,
+            "legend.frameon": False,
+            "legend.fontsize": 8,
+            "svg.hashsalt": "hammerlib",
+            "figure.constrained_layout.use": True,
+        }
+    )
     if "inline" in matplotlib.get_backend():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -62,7 +95,7 @@ def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 
     """
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    _, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
     for ax in axes.flat[count:]:
         ax.set_visible(False)
     return list(axes.flat[:count])
@@ -88,8 +121,16 @@ def caption(ax: Axes, title: str, note: str) -> None:
     'Reward rises'
     """
     ax.set_title(title, loc="left")
-    ax.annotate(note, xy=(0, 0), xycoords="axes fraction", xytext=(0, -34), textcoords="offset points", fontsize=7,
-                color="#666666", va="top")
+    ax.annotate(
+        note,
+        xy=(0, 0),
+        xycoords="axes fraction",
+        xytext=(0, -34),
+        textcoords="offset points",
+        fontsize=7,
+        color="#666666",
+        va="top",
+    )
 
 
 def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
