@@ -25,12 +25,12 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command of the command line.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default ``sys.argv[1:]``.
+        The words after ``hammer``; default those it was started with.
 
     Returns
     -------

@@ -84,9 +84,10 @@ def clear_cache() -> int:
 
     Examples
     --------
-    >>> import os, tempfile
-    >>> os.environ["HAMMER_CACHE"] = tempfile.mkdtemp()
-    >>> clear_cache()
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, HAMMER_CACHE=tempfile.mkdtemp()):
+    ...     clear_cache()
     0
     """
     size = cache_size()

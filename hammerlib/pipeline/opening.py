@@ -55,10 +55,11 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
 
     Examples
     --------
-    >>> import tempfile, os
-    >>> os.environ["HAMMER_RESULTS"] = tempfile.mkdtemp()
+    >>> import os, tempfile
+    >>> from unittest.mock import patch
     >>> cell = {"profile": "ci", "seed": 0, "__annotations__": {"profile": str, "seed": int}}
-    >>> notebook_run("demo", cell).manifest["parameters"]
+    >>> with patch.dict(os.environ, HAMMER_RESULTS=tempfile.mkdtemp()):
+    ...     notebook_run("demo", cell).manifest["parameters"]
     {'profile': 'ci', 'seed': 0}
     """
     kinds = {key: _kind(kind) for key, kind in namespace.get("__annotations__", {}).items()}

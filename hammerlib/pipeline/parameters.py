@@ -195,7 +195,20 @@ def _from_text(text: str, kind: str) -> object:
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:
-    """Refuse a parameter that no notebook declares (InputError listing those that exist).
+    """Refuse a parameter that no notebook declares.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+        What it should be set to, for the message.
+    known : mapping of str to Parameter
+        Every parameter that may be set.
+
+    Raises
+    ------
+    InputError
+        Unknown name; lists those that exist.
 
     Examples
     --------

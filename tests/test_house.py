@@ -1,0 +1,297 @@
+"""The rules of the house, read from the source: size, names, types, docstrings, layers, errors, places."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "hammerlib"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+# A room imports only rooms above it.
+ROOMS = [
+    *("errors", "storage", "similarity", "runs", "problems", "nano", "backbones", "embeddings", "ordering"),
+    *("diversity", "grading", "dra", "rewards", "training", "evaluation", "plots", "report", "sweep"),
+    *("pipeline", "cli"),
+]
+# Library -> the only rooms, or files, that import it.
+KEPT_TO = {
+    "trl": ["training"],
+    "vllm": ["evaluation"],
+    # The doctor asks torch for GPUs.
+    "torch": ["backbones", "nano", "embeddings", "training", "evaluation", "cli/examine.py"],
+    "transformers": ["backbones", "nano", "embeddings", "training", "evaluation"],
+    "reasoning_gym": ["problems/gym.py", "problems/families.py", "grading"],
+    "math_verify": ["grading"],
+    "papermill": ["pipeline"],
+    "nbconvert": ["pipeline"],
+    "matplotlib": ["plots"],
+    "plotly": ["plots"],
+    "umap": ["plots"],
+}
+LONGEST_FILE, LONGEST_FUNCTION, USUAL_FUNCTION = 300, 60, 35  # lines; functions without their docstring
+
+
+def name_of(path: Path) -> str:
+    """Path inside the repository, for messages."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """First part of a module's path inside the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """Every function and method of the package, nested ones too."""
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def public() -> Iterator[tuple[str, ast.AST, bool]]:
+    """Public functions, classes and methods: where, node, and whether it stands at the top of a module."""
+    for path, tree in TREES.items():
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            yield f"{name_of(path)}:{node.name}", node, True
+            for inner in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+                    yield f"{name_of(path)}:{node.name}.{inner.name}", inner, False
+
+
+def imports(tree: ast.AST, *, typing: bool = False) -> Iterator[str]:
+    """Dotted names a module imports, wherever it does; those for type checkers only when asked for."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING" and not typing:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from imports(node, typing=typing)
+
+
+def length(node: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    inside = node.end_lineno - body[0].lineno + 1 if body else 0
+    return inside + (node.body[0].lineno - node.lineno)
+
+
+def code_lines(paths: list[Path]) -> int:
+    """Lines that hold code: neither blank, nor comment, nor docstring."""
+    lines = 0
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                lines -= sum(bool(line.strip()) for line in ast.get_source_segment(text, node).splitlines())
+        lines += sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines())
+    return lines
+
+
+# Size
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST_FILE
+
+
+def test_functions_are_short() -> None:
+    lengths = {f"{name_of(path)}:{node.name}": length(node) for path, node in functions()}
+    assert not {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION}
+    usual = sum(lines <= USUAL_FUNCTION for lines in lengths.values())
+    assert usual >= 0.9 * len(lengths)
+
+
+def test_tests_are_about_as_long_as_the_source() -> None:
+    assert 0.7 < code_lines(TESTS) / code_lines(MODULES) < 1.6
+
+
+def test_nothing_is_written_twice() -> None:
+    seen: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [
+            line for line in lines if line and not line.startswith(("#", "import ", "from ", "@", '"""'))
+        ]
+        for place in range(len(lines) - 5):
+            block = lines[place : place + 6]
+            if sum(len(line) for line in block) > 120:  # not just brackets and short words
+                seen["\n".join(block)].add(f"{name_of(path)}:{block[0]}")
+    assert not {text: places for text, places in seen.items() if len(places) > 1}
+
+
+# Types, docstrings, names
+
+
+def test_every_parameter_and_result_is_annotated() -> None:
+    bare = []
+    for path, node in functions():
+        arguments = [
+            *node.args.posonlyargs,
+            *node.args.args,
+            *node.args.kwonlyargs,
+            node.args.vararg,
+            node.args.kwarg,
+        ]
+        named = [one for one in arguments if one is not None and one.arg not in ("self", "cls")]
+        if node.returns is None or any(one.annotation is None for one in named):
+            bare.append(f"{name_of(path)}:{node.name}")
+    assert not bare
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_say_what_they_are(path: Path) -> None:
+    assert ast.get_docstring(TREES[path])
+
+
+def test_public_things_have_docstrings() -> None:
+    assert not [name for name, node, _ in public() if not ast.get_docstring(node)]
+
+
+def test_public_functions_and_classes_show_an_example() -> None:
+    assert not [name for name, node, top in public() if top and ">>>" not in (ast.get_docstring(node) or "")]
+
+
+def test_public_functions_with_parameters_describe_them() -> None:
+    silent = []
+    for name, node, top in public():
+        text = ast.get_docstring(node) or ""
+        if top and isinstance(node, ast.FunctionDef):
+            count = len([*node.args.args, *node.args.kwonlyargs])
+            if count > 2 and "Parameters\n---" not in text:
+                silent.append(name)
+    assert not silent
+
+
+def test_a_public_function_that_refuses_input_says_so() -> None:
+    silent = []
+    for name, node, _ in public():
+        raises = [
+            one for one in ast.walk(node) if isinstance(one, ast.Raise) and "InputError(" in ast.unparse(one)
+        ]
+        if isinstance(node, ast.FunctionDef) and raises and "InputError" not in ast.get_docstring(node):
+            silent.append(name)
+    assert not silent
+
+
+def test_there_is_no_drawer() -> None:
+    assert not [path for path in MODULES if re.search(r"util|helper|misc|common", path.stem)]
+
+
+def test_nothing_is_left_for_later() -> None:
+    words = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
+    others = [path for path in (*MODULES, *TESTS) if path != Path(__file__)]
+    assert not [name_of(path) for path in others if words.search(path.read_text(encoding="utf-8"))]
+
+
+def test_no_error_is_swallowed() -> None:
+    swallowed = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler):
+                wide = node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+                used = any(
+                    isinstance(one, ast.Raise) or getattr(one, "id", "") == node.name
+                    for one in ast.walk(node)
+                )
+                if wide and not used:
+                    swallowed.append(f"{name_of(path)}:{node.lineno}")
+    assert not swallowed
+
+
+def test_every_input_error_has_field_value_problem_and_remedy() -> None:
+    short = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "InputError":
+                starred = any(isinstance(one, ast.Starred) for one in node.args)
+                if not starred and len(node.args) + len(node.keywords) != 4:
+                    short.append(f"{name_of(path)}:{node.lineno}")
+    assert not short
+
+
+# Layers
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room_of(path) for path in MODULES} - {"__init__"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
+    room = room_of(path)
+    if room in ("__init__", "cli"):  # the lazy public names, and the command on top of everything
+        return
+    reached = {name.split(".")[1] for name in imports(TREES[path]) if name.startswith("hammerlib.")}
+    below = {one for one in reached & set(ROOMS) if ROOMS.index(one) > ROOMS.index(room)}
+    assert not below
+    assert not {name for name in imports(TREES[path]) if name.startswith("hammerlib.__")}
+
+
+@pytest.mark.parametrize("library", KEPT_TO)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path, tree in TREES.items()
+        if any(name.partition(".")[0] == library for name in imports(tree))
+    }
+    assert not {
+        user
+        for user in users
+        if not any(
+            user.removesuffix(".py") == home.removesuffix(".py") or user.startswith(f"{home}/")
+            for home in KEPT_TO[library]
+        )
+    }
+
+
+# Places
+
+
+def committed() -> list[Path]:
+    """Text files of the repository that git knows or would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
+    binary = {".safetensors", ".png", ".parquet", ".gz"}
+    return [
+        ROOT / name for name in listed if name and (ROOT / name).is_file() and Path(name).suffix not in binary
+    ]
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    place = re.compile(
+        r"(?<![\w.$}~])/(?:home|root|work|tmp|Users|opt|mnt|data)/\w|\.\./sha" r"red|\.libr" r"ary/"
+    )
+    named = {}
+    for path in committed():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if place.search(line) and name_of(path) != ".ci/run":
+                named.setdefault(name_of(path), line.strip()[:100])
+    assert not named
+
+
+def test_code_and_notebooks_pass_the_linter() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout
