@@ -1,0 +1,143 @@
+"""The seven notebooks, executed once in the ci profile by the pipeline that `make run` uses."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from hammerlib.pipeline import run_notebooks
+from hammerlib.runs import RunRecord
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+BUDGET = 300  # seconds for all of them on two busy cores
+
+pytestmark = pytest.mark.xdist_group("notebooks")  # one worker executes them, once
+
+
+class Walk:
+    """Run folders of one execution, by notebook, and how long it took (seconds)."""
+
+    def __init__(self, root: Path) -> None:
+        start = time.monotonic()
+        self.root = root
+        self.folders = {folder.name.partition("__")[0]: folder for folder in run_notebooks("ci", root=root)}
+        self.seconds = time.monotonic() - start
+
+    def run(self, name: str) -> RunRecord:
+        """The record of one notebook."""
+        return RunRecord.load(self.folders[name])
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """All notebooks, executed; the cache stays the user's, the results are the test's own."""
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(
+                "PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+            )
+            return Walk(tmp_path_factory.mktemp("walk"))
+    finally:
+        os.chdir(before)
+
+
+every = pytest.mark.parametrize("name", NAMES)
+
+
+def test_all_ran_within_their_budget(walk: Walk) -> None:
+    assert list(walk.folders) == NAMES
+    assert walk.seconds < BUDGET
+
+
+@every
+def test_it_ends_with_success_and_leaves_its_record(walk: Walk, name: str) -> None:
+    run = walk.run(name)
+    assert run.status == "success" and run.manifest["parameters"]["profile"] == "ci"
+    assert {"notebook.ipynb", "notebook.html"} <= {one["path"] for one in run.manifest["artefacts"]}
+    assert (run.folder / "execution.json").is_file()
+
+
+@every
+def test_every_number_is_finite_and_inside_its_interval(walk: Walk, name: str) -> None:
+    run = walk.run(name)
+    assert run.metrics
+    for metric, entry in run.metrics.items():
+        assert math.isfinite(entry["value"]), metric
+        if entry["low"] is not None:
+            assert entry["low"] - 1e-9 <= entry["value"] <= entry["high"] + 1e-9, metric
+
+
+@every
+def test_every_figure_is_a_vector_file(walk: Walk, name: str) -> None:
+    figures = list((walk.run(name).folder / "figures").glob("*.svg"))
+    assert figures and all(figure.stat().st_size > 1000 for figure in figures)
+
+
+@every
+def test_its_cells_ran_in_order_without_error_output(walk: Walk, name: str) -> None:
+    notebook = nbformat.read(walk.run(name).folder / "notebook.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    warned = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    assert not warned, "a reader should not have to wonder about warnings"
+
+
+@every
+def test_its_page_works_offline_and_tells_no_place(walk: Walk, name: str) -> None:
+    folder = walk.run(name).folder
+    page = (folder / "notebook.html").read_text(encoding="utf-8")
+    loads = re.findall(r"<(?:script|link|iframe)[^>]+(?:src|href)\s*=\s*[\"']?([^\"' >]+)", page)
+    assert not [one for one in loads if one.startswith("http")]
+    manifest = (folder / "manifest.json").read_text(encoding="utf-8")
+    for place in (str(ROOT), str(walk.root), str(Path.home()) + "/"):
+        assert place not in manifest
+
+
+def test_a_second_run_keeps_everything(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    before = {folder: (folder / "execution.json").stat().st_mtime_ns for folder in walk.folders.values()}
+    assert run_notebooks("ci", root=walk.root) == list(walk.folders.values())
+    assert {
+        folder: (folder / "execution.json").stat().st_mtime_ns for folder in walk.folders.values()
+    } == before
+
+
+# What the numbers must show, even at this size.
+
+
+def test_hammer_costs_less_than_random_and_similar_costs_more(walk: Walk) -> None:
+    metrics = walk.run("03_ordering").metrics
+    expected = metrics["random_expectation"]["value"]
+    assert metrics["hammer/cost"]["value"] < expected - 0.01
+    assert metrics["similar/cost"]["value"] > expected
+    assert metrics["reversed/cost"]["value"] == pytest.approx(metrics["hammer/cost"]["value"], abs=1e-5)
+
+
+def test_the_start_model_solves_some_and_not_others(walk: Walk) -> None:
+    metrics = walk.run("00_overview").metrics
+    assert 0.1 < metrics["pass@1"]["value"] < 0.9
+    assert metrics["pass@1"]["n"] == 32 and metrics["pass@1"]["k"] == 4
+    assert metrics["pass@4"]["value"] >= metrics["pass@1"]["value"]
+
+
+def test_every_arm_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:
+    trained = [RunRecord.load(path.parent) for path in walk.root.glob("train__*/manifest.json")]
+    assert len(trained) >= 4 and all(run.status == "success" for run in trained)
+    for run in trained:
+        curves = pd.read_csv(run.folder / "metrics.csv")
+        assert curves["step"].max() == 12 and {"reward", "entropy", "zero_variance_share"} <= set(
+            curves["metric"]
+        )
+        assert len(pd.read_csv(run.folder / "index_log.csv")) == 12 * 8

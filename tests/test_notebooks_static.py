@@ -1,0 +1,178 @@
+"""Every notebook, read but not run: one cell of typed parameters, no logic, no outputs, live links."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from hammerlib.pipeline import check_value, declared
+from hammerlib.pipeline.parameters import Parameter
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(
+    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
+PROFILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook as it stands in the repository."""
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[str]:
+    """Sources of its code cells."""
+    return [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def text(path: Path) -> str:
+    """All its prose."""
+    return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def parameters_cell(path: Path) -> str:
+    """Source of the cell tagged parameters."""
+    (cell,) = [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    return cell.source
+
+
+def all_parameters() -> dict[str, Parameter]:
+    """Every parameter of every notebook."""
+    return {name: line for path in NOTEBOOKS for name, line in declared(path).items()}
+
+
+def test_the_walk_has_seven_notebooks_in_order() -> None:
+    assert [path.stem for path in NOTEBOOKS if path.parent.name == "notebooks"] == [
+        "00_overview",
+        "01_embeddings",
+        "02_semantic_space",
+        "03_ordering",
+        "04_training",
+        "05_evaluation",
+        "06_study",
+    ]
+
+
+@every
+def test_it_is_a_valid_notebook_for_the_python3_kernel(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
+
+
+@every
+def test_it_is_committed_without_outputs(path: Path) -> None:
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    assert not [cell.source for cell in cells if cell.outputs or cell.execution_count is not None]
+
+
+@every
+def test_each_parameter_is_a_typed_literal_with_a_comment(path: Path) -> None:
+    lines = parameters_cell(path).splitlines()
+    assert len(lines) == len(declared(path)) and lines[0].startswith("profile: str")
+    for line in lines:
+        comments = [
+            one
+            for one in tokenize.generate_tokens(io.StringIO(line).readline)
+            if one.type == tokenize.COMMENT
+        ]
+        assert len(comments) == 1 and len(comments[0].string) > 4, line
+
+
+@every
+def test_defaults_are_the_ci_profile(path: Path) -> None:
+    for name, line in declared(path).items():
+        assert name in PROFILES["ci"], f"{name} is missing in configs/ci.yaml"
+        assert check_value(name, PROFILES["ci"][name], line.kind) == line.default, name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_gives_every_parameter_a_value_of_its_type_and_none_besides(profile: str) -> None:
+    known, given = all_parameters(), PROFILES[profile]
+    assert set(given) == set(known) and given["profile"] == profile
+    for name, value in given.items():
+        check_value(name, value, known[name].kind)
+
+
+@every
+def test_it_opens_its_run_right_after_the_parameters(path: Path) -> None:
+    cells = code(path)
+    place = cells.index(parameters_cell(path))
+    assert place == 0
+    assert f'= notebook_run("{path.stem}", globals())' in cells[1]
+    assert "run.finish()" in cells[-1]
+
+
+@every
+def test_it_holds_no_logic_of_its_own(path: Path) -> None:
+    for source in code(path):
+        tree = ast.parse(source)
+        made = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+        ]
+        assert not made, source
+        assert not re.search(r"^\s*[!%]|\bpip install\b|sys\.path|get_ipython", source, re.MULTILINE), source
+
+
+@every
+def test_its_cells_are_short(path: Path) -> None:
+    assert not [source for source in code(path) if len(source.splitlines()) > 25]
+
+
+@every
+def test_it_names_no_absolute_place(path: Path) -> None:
+    everything = text(path) + "\n".join(code(path))
+    assert not re.search(
+        r"(?<![\w.:/])(?:/|[A-Z]:\\|~/)(?:home|root|work|tmp|Users|opt|mnt|data)\b", everything
+    )
+
+
+@every
+def test_it_checks_what_it_claims(path: Path) -> None:
+    checks = [
+        node for source in code(path) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)
+    ]
+    assert len(checks) >= 2
+
+
+@every
+def test_it_asks_a_question_and_says_what_it_does_not_show(path: Path) -> None:
+    prose = text(path)
+    assert prose.startswith(f"# {path.stem[:2]} ") or path.parent.name != "notebooks"
+    assert "**Question.**" in prose and "does not show" in prose.lower()
+
+
+@every
+def test_its_formulas_need_no_script(path: Path) -> None:
+    assert not re.search(r"\$[^$\n]+\$|\\\(|\\\[", text(path)), (
+        "pages load no MathJax: write formulas in Unicode"
+    )
+
+
+@every
+def test_its_links_resolve(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", text(path))
+    assert not [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not [link for link in links if link.startswith("http://")]
+
+
+@every
+def test_every_name_it_imports_from_the_package_exists(path: Path) -> None:
+    from importlib import import_module
+
+    for source in code(path):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hammerlib"):
+                module = import_module(node.module)
+                assert not [alias.name for alias in node.names if not hasattr(module, alias.name)]
