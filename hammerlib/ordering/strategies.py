@@ -21,7 +21,24 @@ CENTRES = ("none", "argmin", "renormalise")
 
 @dataclass(frozen=True)
 class Task:
-    """What a strategy may look at: the number of items, their vectors and rows, the seed."""
+    """What a strategy may look at.
+
+    Parameters
+    ----------
+    n : int
+        Number of items.
+    units : (n, d) array or tensor, or None
+        Rows of length one.
+    problems : datasets.Dataset or None
+        Row i is item i.
+    seed : int
+    centre : {"none", "argmin", "renormalise"}
+
+    Examples
+    --------
+    >>> Task(2, np.eye(2), None, 0, "argmin").shift.tolist()
+    [0.5, 0.5]
+    """
 
     n: int
     units: Array | None
@@ -104,7 +121,23 @@ def _topic_cycle(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a named order is made, which options it knows, and whether it looks at vectors."""
+    """How a named order is made.
+
+    Parameters
+    ----------
+    make : callable
+        From a Task and options to an (n,) permutation.
+    options : tuple of str
+        Names of the options it knows.
+    needs_vectors : bool
+    chooses_greedily : bool
+        Whether ``centre="argmin"`` means anything to it.
+
+    Examples
+    --------
+    >>> Strategy(lambda task: np.arange(task.n)).needs_vectors
+    False
+    """
 
     make: Callable[..., np.ndarray]
     options: tuple[str, ...] = ()
