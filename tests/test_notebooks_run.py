@@ -128,7 +128,7 @@ def test_hammer_costs_less_than_random_and_similar_costs_more(walk: Walk) -> Non
 def test_the_start_model_solves_some_and_not_others(walk: Walk) -> None:
     metrics = walk.run("00_overview").metrics
     assert 0.1 < metrics["pass@1"]["value"] < 0.9
-    assert metrics["pass@1"]["n"] == 32 and metrics["pass@1"]["k"] == 4
+    assert metrics["pass@1"]["n"] == 32
     assert metrics["pass@4"]["value"] >= metrics["pass@1"]["value"]
 
 
