@@ -119,7 +119,19 @@ def plan_batches(lengths: Sequence[int], k: int, room: int, tokens_per_batch: in
 
 
 def open_engine(name: str, backbone: Backbone, sampling: Sampling) -> TransformersEngine:
-    """Return the engine of this name; InputError for an unknown one.
+    """Return the engine of this name.
+
+    Parameters
+    ----------
+    name : str
+        One of `ENGINES`.
+    backbone : Backbone
+    sampling : Sampling
+
+    Raises
+    ------
+    InputError
+        Unknown name, or sampling parameters out of range.
 
     Examples
     --------

@@ -74,7 +74,16 @@ def similarity_histogram(
 def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.ndarray:
     """Return UMAP coordinates of the rows under the cosine metric, shape (n_items, 2), repeatable by seed.
 
-    Coordinates carry no unit; claims belong to the full space. Needs at least 4 rows.
+    Coordinates carry no unit; claims belong to the full space.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n_items, dim)
+        At least 4 rows.
+    seed : int
+        One seed, one thread, the same map.
+    neighbours : int
+        UMAP's ``n_neighbors``; fewer where there are fewer rows.
 
     Examples
     --------
@@ -97,6 +106,13 @@ def trustworthiness(vectors: np.ndarray, coordinates: np.ndarray, *, neighbours:
     """Return how far near neighbours on the map are near in the full space too (cosine), in [0, 1].
 
     Source: Venna and Kaski (2001), by scikit-learn.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n_items, dim)
+    coordinates : float array, shape (n_items, 2)
+    neighbours : int
+        Fewer than half of the rows.
 
     Examples
     --------

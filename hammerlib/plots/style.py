@@ -86,7 +86,14 @@ def style() -> None:
 
 
 def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 3.4) -> list[Axes]:
-    """Return `count` Axes on one grid of `columns`; sizes in inches per panel.
+    """Return `count` Axes on one grid.
+
+    Parameters
+    ----------
+    count, columns : int
+        Panels, and panels in a row.
+    width, height : float
+        Inches a panel.
 
     Examples
     --------
@@ -113,7 +120,15 @@ def axes_or_new(ax: Axes | None) -> Axes:
 
 
 def caption(ax: Axes, title: str, note: str) -> None:
-    """Put the finding above the Axes and the data, n, seeds and interval below it in grey.
+    """Put the finding above the Axes and what it rests on below it in grey.
+
+    Parameters
+    ----------
+    ax : Axes
+    title : str
+        The finding, in a few words.
+    note : str
+        Data, n, seeds and interval.
 
     Examples
     --------

@@ -143,6 +143,13 @@ def make_table(rows: Iterable[dict[str, Any]]) -> Dataset:
 def subset(table: Dataset, n: int | None, seed: int) -> Dataset:
     """Return `n` rows drawn without replacement by `seed`, in table order; all rows for ``n=None``.
 
+    Parameters
+    ----------
+    table : Dataset
+    n : int or None
+    seed : int
+        Of an own generator.
+
     Raises
     ------
     InputError
