@@ -33,7 +33,10 @@ class Recipe:
     steps, batch_size : int
         Optimizer steps, and solutions in each.
     learning_rate : float
-        AdamW; warms up over `warmup` steps, then falls along a cosine to a tenth.
+        AdamW; warms up over `warmup` steps, then stays: what a falling rate would do to the noise, the
+        average does, and the weights stay where steps of reinforcement learning do no harm (measured).
+    average : float
+        Decay of the exponential moving average of the weights that is kept.
     weight_decay : float
         AdamW's decoupled decay.
     warmup : int
@@ -52,9 +55,10 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 1500
+    steps: int = 1600
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
+    average: float = 0.99
     weight_decay: float = 0.01
     warmup: int = 50
     problems: int = 16_000
@@ -173,13 +177,15 @@ def encode(
     return ids, labels
 
 
-def train_nano(recipe: Recipe) -> tuple[LlamaForCausalLM, list[float]]:
+def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCausalLM, list[float]]:
     """Train the nano model from random weights.
 
     Parameters
     ----------
     recipe : Recipe
         One recipe gives the same weights each time on one machine and one thread.
+    stop : int or None
+        End after this many of the recipe's steps, to compare with a stored loss curve.
 
     Returns
     -------
@@ -210,12 +216,15 @@ def train_nano(recipe: Recipe) -> tuple[LlamaForCausalLM, list[float]]:
     tokenizer = build_tokenizer()
     model = untrained(recipe).train()
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(recipe, step))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / recipe.warmup))
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average)
+    )
     stream = batches(recipe, table)
     losses: list[float] = []
-    progress = tqdm(range(recipe.steps), desc="nano", disable=progress_off())
+    progress = tqdm(range(recipe.steps)[:stop], desc="nano", disable=progress_off())
     for _ in progress:
         ids, labels = encode(next(stream), tokenizer)
         logits = model(input_ids=ids).logits[:, :-1]
@@ -226,18 +235,10 @@ def train_nano(recipe: Recipe) -> tuple[LlamaForCausalLM, list[float]]:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+        averaged.update_parameters(model)
         losses.append(round(loss.item(), 6))
         progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    return model.eval(), losses
-
-
-def _rate(recipe: Recipe, step: int) -> float:
-    import math
-
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
+    return averaged.module.eval(), losses
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:

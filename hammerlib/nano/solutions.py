@@ -1,8 +1,8 @@
 """Correct worked solutions of the nano families, in three valid ways of writing (ours).
 
-Every family asks for a signed sum of two or three numbers. ``columns`` adds the units, then the tens with
-what is carried or borrowed; ``tens`` adds tens and units apart and joins them; ``count`` starts at the first
-number and counts on, tens before units. All three end with the boxed answer.
+Every family asks for a signed sum of two or three numbers that is not negative. ``columns`` adds the units,
+then the tens with what is carried or borrowed; ``tens`` adds tens and units apart and joins them; ``check``
+adds them apart too, and takes the result back to the first number. All three end with the boxed answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BOX = "\\boxed{"
-STRATEGIES = {"columns": 0.70, "tens": 0.25, "count": 0.05}
+STRATEGIES = {"columns": 0.70, "tens": 0.25, "check": 0.05}
 
 
 def terms_of(row: Mapping[str, Any]) -> list[int]:
@@ -71,10 +71,6 @@ def _dot(signs: Sequence[int], digits: Sequence[int]) -> int:
 
 
 def _columns(terms: list[int]) -> str:
-    stated = _sum(terms)
-    if sum(terms) < 0:
-        terms = sorted((-term for term in terms), key=lambda term: term < 0)
-        stated = f"-({_sum(terms)})"
     signs, tens, units = _parts(terms)
     low = _dot(signs, units)
     carry = low // 10
@@ -82,28 +78,23 @@ def _columns(terms: list[int]) -> str:
     low = low - 10 * carry if carry < 0 else low
     moved = f"{carry:+d}" if carry else ""
     high = _dot(signs, tens) + carry
-    return f"{stated};{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={high}"
+    return f"{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={high}"
 
 
 def _tens(terms: list[int]) -> str:
     signs, tens, units = _parts(terms)
     high, low = _dot(signs, tens), _dot(signs, units)
-    return f"{_sum(terms)};{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{10 * high}{low:+d}"
+    return f"{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{10 * high}{low:+d}"
 
 
-def _count(terms: list[int]) -> str:
-    total = terms[0]
-    steps = [str(total)]
-    for term in terms[1:]:
-        sign = 1 if term >= 0 else -1
-        pieces = [piece for piece in (abs(term) // 10 * 10, abs(term) % 10) if piece] or [0]
-        for piece in pieces:
-            total += sign * piece
-            steps.append(f"{'+' if sign > 0 else '-'}{piece}={total}")
-    return ";".join(steps)
+def _check(terms: list[int]) -> str:
+    signs, tens, units = _parts(terms)
+    inverse = _sum([sum(terms), *(-term for term in terms[1:])])
+    high, low = _dot(signs, tens), _dot(signs, units)
+    return f"{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{inverse}={terms[0]}"
 
 
-_WRITERS = {"columns": _columns, "tens": _tens, "count": _count}
+_WRITERS = {"columns": _columns, "tens": _tens, "check": _check}
 
 
 def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> str:
@@ -132,7 +123,7 @@ def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> s
     --------
     >>> row = {"answer": "85", "metadata": '{"expression": "47 + 38"}'}
     >>> solve(row, "columns", random.Random(0))
-    ' columns:47+38;7+8=15;4+3+1=8;\\\\boxed{85}'
+    ' columns:7+8=15;4+3+1=8;\\\\boxed{85}'
     """
     if strategy is None:
         strategy = rng.choices(list(STRATEGIES), weights=list(STRATEGIES.values()))[0]
@@ -159,7 +150,7 @@ def boxed(completion: str) -> str | None:
 
     Examples
     --------
-    >>> boxed(" count:3;+4=7;\\\\boxed{7}"), boxed(" count:3;")
+    >>> boxed(" tens:7+0;\\\\boxed{7}"), boxed(" tens:3;")
     ('7', None)
     """
     found = re.findall(r"\\boxed\{([^{}]*)\}", completion)
