@@ -208,7 +208,7 @@ def row_reduce(
 def mean_cosine(units: Array) -> float:
     """Return the mean cosine over all pairs of different rows, which is also a random order's mean edge.
 
-    Closed form ``(|sum x|^2 - n) / (n (n - 1))`` (`ordering.md` section 1; ours), summed in float64.
+    Closed form ``(|sum x|^2 - n) / (n (n - 1))`` (ours), summed in float64.
 
     Parameters
     ----------

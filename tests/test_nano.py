@@ -175,9 +175,11 @@ def test_the_checkpoint_is_small_and_says_how_it_was_made(shipped: dict) -> None
 
 
 def test_the_checkpoint_is_good_but_unfinished(shipped: dict) -> None:
+    assert 0.45 <= shipped["families"]["all"]["pass@1"] <= 0.6
+    assert shipped["families"]["all"]["pass@8"] >= 0.85
     for topic, row in shipped["families"].items():
-        assert 0.2 <= row["pass@1"] <= 0.65, topic
-        assert row["pass@8"] >= 0.85, topic
+        assert 0.2 <= row["pass@1"] <= 0.8, topic
+        assert row["pass@8"] >= 0.8, topic
         assert row["zero_variance"] <= 0.3, topic
     shares = {name: row["share"] for name, row in shipped["strategies"].items()}
     assert shares == pytest.approx(STRATEGIES, abs=0.05)

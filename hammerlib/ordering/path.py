@@ -65,7 +65,7 @@ class Unvisited:
 
 
 def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
-    """Return the first item of an order (the paper does not name one; `hammer.md` section 2.2).
+    """Return the first item of an order (arXiv 2509.25240 does not name one).
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def check_eta(eta: float, eta_mode: str) -> None:
 
 
 def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: np.random.Generator) -> int:
-    """Return the next item under one of the three readings of eta (`hammer.md` section 2.2)."""
+    """Return the next item under one of three readings of eta, which arXiv 2509.25240 does not define."""
     if eta == 0:
         return left.lowest(costs)
     if eta_mode == "epsilon":
