@@ -158,7 +158,7 @@ def encode(
     --------
     >>> ids, labels = encode([("3 + 4 =", "7")], build_tokenizer())
     >>> ids.shape, int((labels != -100).sum())
-    (torch.Size([1, 7]), 2)
+    (torch.Size([1, 9]), 2)
     """
     import torch
 

@@ -71,8 +71,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     Examples
     --------
     >>> tokenizer = build_tokenizer()
-    >>> tokenizer.tokenize("Tom has 23 apples")
-    ['Tom', ' has', ' ', '2', '3', ' apples']
+    >>> tokenizer.tokenize(" Tom has 23 apples")
+    [' Tom', ' has', ' ', '2', '3', ' apples']
     >>> tokenizer.decode(tokenizer("zwölf €").input_ids)
     'zwölf €'
     """

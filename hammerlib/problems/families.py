@@ -140,7 +140,7 @@ class StoryDataset(ProceduralDataset):
     Examples
     --------
     >>> StoryDataset(StoryConfig(kind="join", seed=0, size=1))[0]["answer"]
-    '94'
+    '141'
     """
 
     def __init__(self, config: StoryConfig) -> None:
@@ -218,7 +218,7 @@ class SequenceDataset(ProceduralDataset):
     Examples
     --------
     >>> SequenceDataset(SequenceConfig(seed=3, size=1))[0]["metadata"]["terms"]
-    [75, 75, -83]
+    [37, 37, -62]
     """
 
     def __init__(self, config: SequenceConfig) -> None:

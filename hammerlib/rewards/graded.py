@@ -115,6 +115,14 @@ def format_reward(
     A final answer is a non-empty ``\boxed{...}`` or ``<answer>...</answer>``; two of them are as bad as none,
     because a grader must then guess. Source: ours.
 
+    Parameters
+    ----------
+    prompts, completion_ids : sequence, optional
+        Not read; part of TRL's signature.
+    completions : sequence of str or message lists
+    **columns
+        Not read.
+
     Returns
     -------
     list of float

@@ -162,6 +162,14 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
 def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
     """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged).
 
+    Parameters
+    ----------
+    trainer : SeamTrainer
+        After training.
+    job : Job
+    folder : Path
+        Of the run.
+
     Examples
     --------
     >>> from hammerlib.training.config import TrainConfig

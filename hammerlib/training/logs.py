@@ -95,6 +95,16 @@ def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset
 
     Later micro-batches of the same step that generate again, and further processes, get a suffix.
 
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    rollout : Rollout
+    process : int
+        Rank of this process.
+    offset : int
+        Micro-batch within the step.
+
     Examples
     --------
     >>> import tempfile

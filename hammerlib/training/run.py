@@ -145,6 +145,15 @@ def prepare(
 ) -> Job:
     """Load and check everything a run needs, writing nothing but the embedding cache.
 
+    Parameters
+    ----------
+    config, problems, order, plugs, progress
+        As in `train`.
+
+    Returns
+    -------
+    Job
+
     Raises
     ------
     InputError
