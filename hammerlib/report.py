@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def publish(folder: Path, root: Path) -> Path:
     ):
         copy = target / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+        if file.suffix == ".ipynb":
+            copy.write_text(_without_paths(file.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copyfile(file, copy)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     if size > LARGEST:
         shutil.rmtree(target)
@@ -58,6 +62,11 @@ def publish(folder: Path, root: Path) -> Path:
             "remove older ones",
         )
     return target
+
+
+def _without_paths(notebook: str) -> str:
+    """Cut folders of this machine off file names: warnings and papermill write them into executed notebooks."""
+    return re.sub(r"(?:/[\w.@+-]+)+/(site-packages/|notebooks/|notebook\.ipynb)", r"\1", notebook)
 
 
 def _published(relative: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: 
         "notebook.ipynb",
         "figures/a.svg",
     }
+
+
+def test_a_published_notebook_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    run = study(tmp_path / "runs")
+    lines = ("/home/ann/repo/notebooks/06.ipynb", "/opt/env/lib/python3.11/site-packages/tqdm/auto.py:21: Warning")
+    (run.folder / "notebook.ipynb").write_text("\n".join(lines))
+    copy = publish(run.folder, tmp_path / "published")
+    expected = "notebooks/06.ipynb\nsite-packages/tqdm/auto.py:21: Warning"
+    assert (copy / "notebook.ipynb").read_text() == expected
+
+
+def test_committed_runs_name_no_folder_of_a_machine() -> None:
+    for path in (ROOT / "results" / "published").rglob("*.ipynb"):
+        assert not re.search(r"/(?:home|root|tmp|Users)/", path.read_text(encoding="utf-8")), path
 
 
 def test_uncommitted_code_is_not_published(tmp_path: Path) -> None:

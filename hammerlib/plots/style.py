@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -137,7 +138,7 @@ def caption(ax: Axes, title: str, note: str) -> None:
     """
     ax.set_title(title, loc="left")
     ax.annotate(
-        note,
+        textwrap.fill(note, 80),
         xy=(0, 0),
         xycoords="axes fraction",
         xytext=(0, -34),
