@@ -65,7 +65,7 @@ def publish(folder: Path, root: Path) -> Path:
 
 
 def _without_paths(notebook: str) -> str:
-    """Cut folders of this machine off file names: warnings and papermill write them into executed notebooks."""
+    """Cut folders of this machine off file names, which warnings and papermill write into notebooks."""
     return re.sub(r"(?:/[\w.@+-]+)+/(site-packages/|notebooks/|notebook\.ipynb)", r"\1", notebook)
 
 
