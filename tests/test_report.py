@@ -39,7 +39,7 @@ def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: 
 
 def test_a_published_notebook_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     run = study(tmp_path / "runs")
-    lines = ("/srv/ann/repo/notebooks/06.ipynb", "/opt/env/lib/site-packages/tqdm/auto.py:21: Warning")
+    lines = ("/srv/ann/repo/notebooks/06.ipynb", "/srv/env/lib/site-packages/tqdm/auto.py:21: Warning")
     (run.folder / "notebook.ipynb").write_text("\n".join(lines))
     copy = publish(run.folder, tmp_path / "published")
     expected = "notebooks/06.ipynb\nsite-packages/tqdm/auto.py:21: Warning"
