@@ -120,7 +120,9 @@ def test_a_file_with_other_fields_is_refused(tmp_path: Path) -> None:
 
 
 def test_verifies_its_own_problems(order: Order) -> None:
-    order.verify(problem_table(6))
+    table = problem_table(6)
+    order.verify(table)
+    assert sorted(order.apply(table)["id"]) == sorted(table["id"])
 
 
 @pytest.mark.parametrize("column", ["id", "prompt", "answer"])

@@ -120,15 +120,18 @@ class _Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(self, job: int, completion: str, problem: str | dict[str, Any], timeout: float) -> None:
+        """Hand over one completion; the deadline is `timeout` seconds from now."""
         self.pipe.send((completion, problem))
         self.job, self.deadline = job, time.monotonic() + timeout
 
     def kill(self) -> None:
+        """End the process, whatever it is doing."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
     def replace(self) -> None:
+        """Kill the process and start a fresh one."""
         self.kill()
         self.job = None
         self._start()
