@@ -16,6 +16,7 @@ from hammerlib.errors import InputError
 
 Array = Any  # numpy.ndarray or torch.Tensor
 BLOCK_ROWS = 1024  # 1024 x 17,000 float32 products are 70 MB: small beside the vectors, large enough for BLAS
+SCALED_ROWS = 16_384  # scaled at a time: temporaries stay small beside a memory-mapped million rows
 NEAR_MEAN = 1e-5  # a unit row closer to the mean than float32 rounding has no direction left after centring
 
 
@@ -42,6 +43,20 @@ def host(array: Array) -> np.ndarray:
     if namespace(array) is np:
         return np.asarray(array)
     return array.detach().cpu().numpy()
+
+
+def like(values: np.ndarray, array: Array) -> Array:
+    """Return host values as the kind, type and place of `array`.
+
+    Examples
+    --------
+    >>> like(np.zeros(2), np.ones(1, np.float32)).dtype
+    dtype('float32')
+    """
+    xp = namespace(array)
+    if xp is np:
+        return np.asarray(values, dtype=array.dtype)
+    return xp.as_tensor(values, dtype=array.dtype, device=array.device)
 
 
 def as_rows(vectors: Array, field: str = "vectors") -> Array:
@@ -111,12 +126,21 @@ def unit_rows(vectors: Array, ids: Sequence[str] | None = None, field: str = "ve
     xp = namespace(rows)
     if not len(rows):
         return rows
-    # dividing by the largest entry first keeps the squares of tiny and huge rows inside float32
-    peak = xp.amax(xp.abs(rows), axis=1)
+    parts = [_scaled(rows[at : at + SCALED_ROWS]) for at in range(0, len(rows), SCALED_ROWS)]
+    peak = xp.concatenate([peak for _, peak in parts])
     _refuse_rows(~xp.isfinite(peak), ids, field, "hold NaN or infinity")
     _refuse_rows(peak == 0, ids, field, "are all zero and have no direction")
-    rows = rows / peak[:, None]
-    return rows / xp.sqrt((rows * rows).sum(axis=1))[:, None]
+    return parts[0][0] if len(parts) == 1 else xp.concatenate([part for part, _ in parts])
+
+
+def _scaled(rows: Array) -> tuple[Array, Array]:
+    """Return rows of length one and the largest entry of each; rows without one come back as NaN."""
+    xp = namespace(rows)
+    peak = xp.amax(xp.abs(rows), axis=1)
+    with np.errstate(all="ignore"):  # the caller refuses such rows by name
+        # dividing by the largest entry first keeps the squares of tiny and huge rows inside float32
+        rows = rows / peak[:, None]
+        return rows / xp.sqrt((rows * rows).sum(axis=1))[:, None], peak
 
 
 def _refuse_rows(bad: Array, ids: Sequence[str] | None, field: str, problem: str) -> None:

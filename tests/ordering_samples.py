@@ -5,7 +5,7 @@ from __future__ import annotations
 import datasets
 import numpy as np
 
-BY_VECTORS = ("hammer", "similar", "farthest-first")
+BY_VECTORS = ("hammer", "min-path", "similar", "farthest-first", "logdet", "batch-diverse")
 
 
 def gaussian(n: int, d: int, seed: int = 0, mean: float = 0.0) -> np.ndarray:

@@ -14,7 +14,12 @@ from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark
 
 needs_data = pytest.mark.skipif(not os.environ.get("HAMMER_DATA"), reason="HAMMER_DATA names no data folder")
 SIZES = {
-    "gsm8k": 1319, "math500": 500, "aime24": 30, "aime25": 30, "amc23": 40, "minerva": 272,
+    "gsm8k": 1319,
+    "math500": 500,
+    "aime24": 30,
+    "aime25": 30,
+    "amc23": 40,
+    "minerva": 272,
     "olympiadbench": 675,
 }
 

@@ -25,12 +25,21 @@ def backbone():
 
     plain = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>",
-                                        unk_token="<unk>", padding_side="left")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left"
+    )
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=len(WORDS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=2, max_position_embeddings=64, eos_token_id=1, pad_token_id=0,
-                         initializer_range=0.3)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        eos_token_id=1,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
     return SimpleNamespace(name="tiny", model=LlamaForCausalLM(config).eval(), tokenizer=tokenizer)
 
 
@@ -83,8 +92,15 @@ def test_settings_that_a_checkpoint_ships_are_not_inherited_and_stay_as_they_wer
     ids = engine(backbone).encode(["1 + 2 = ?"] * 8)
     plain = engine(backbone).generate(ids, key=0)
     kept = backbone.model.generation_config
-    shipped = GenerationConfig(do_sample=True, temperature=0.1, top_k=1, repetition_penalty=3.0,
-                               min_new_tokens=5, eos_token_id=1, pad_token_id=0)
+    shipped = GenerationConfig(
+        do_sample=True,
+        temperature=0.1,
+        top_k=1,
+        repetition_penalty=3.0,
+        min_new_tokens=5,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     backbone.model.generation_config = shipped
     try:
         assert engine(backbone).generate(ids, key=0) == plain
@@ -138,16 +154,25 @@ def test_a_model_without_an_end_token_is_refused(backbone):
     class Endless(SimpleNamespace):
         pass
 
-    bare = Endless(name="bare", model=SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=None)),
-                   tokenizer=SimpleNamespace(eos_token_id=None, pad_token_id=0))
+    bare = Endless(
+        name="bare",
+        model=SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=None)),
+        tokenizer=SimpleNamespace(eos_token_id=None, pad_token_id=0),
+    )
     with pytest.raises(InputError, match="model = 'bare': names no end or padding token"):
         TransformersEngine(bare, Sampling(1.0, 1.0, 4, 0))
 
 
-@pytest.mark.parametrize(("values", "field"), [
-    ((-1.0, 1.0, 4, 0), "temperature"), ((float("nan"), 1.0, 4, 0), "temperature"),
-    ((1.0, 0.0, 4, 0), "top_p"), ((1.0, 1.5, 4, 0), "top_p"), ((1.0, 1.0, 0, 0), "max_new_tokens"),
-])
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ((-1.0, 1.0, 4, 0), "temperature"),
+        ((float("nan"), 1.0, 4, 0), "temperature"),
+        ((1.0, 0.0, 4, 0), "top_p"),
+        ((1.0, 1.5, 4, 0), "top_p"),
+        ((1.0, 1.0, 0, 0), "max_new_tokens"),
+    ],
+)
 def test_sampling_out_of_range_is_refused(values, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         Sampling(*values).check()

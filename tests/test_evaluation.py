@@ -161,22 +161,34 @@ def test_one_problem_has_a_value_and_no_interval(backbone, tmp_path):
     assert metric["value"] in (0, 0.5, 1) and metric["low"] is metric["high"] is None
 
 
-@pytest.mark.parametrize(("asked", "field"), [
-    ({"k": 0}, "k"), ({"k": 4, "temperature": 0.0}, "k"), ({"temperature": -1.0}, "temperature"),
-    ({"engine": "abacus"}, "engine"), ({"template": "chat"}, "template"), ({"n": 0}, "n"),
-    ({"benchmark": "gsm9k", "n": None}, "benchmark"), ({"max_new_tokens": 10**6}, "max_new_tokens"),
-    ({"tokens_per_batch": 0}, "tokens_per_batch"),
-])
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"k": 0}, "k"),
+        ({"k": 4, "temperature": 0.0}, "k"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"engine": "abacus"}, "engine"),
+        ({"template": "chat"}, "template"),
+        ({"n": 0}, "n"),
+        ({"benchmark": "gsm9k", "n": None}, "benchmark"),
+        ({"max_new_tokens": 10**6}, "max_new_tokens"),
+        ({"tokens_per_batch": 0}, "tokens_per_batch"),
+    ],
+)
 def test_bad_input_is_one_clear_error_and_leaves_nothing(backbone, tmp_path, no_sampling, asked, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         evaluate(backbone, **({"benchmark": SOURCE, "n": 8, "root": tmp_path / "none"} | asked))
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize(("spoil", "field"), [
-    (lambda table: table.select([]), "problems"), (lambda table: table.select([0, 0]), "id"),
-    (lambda table: table.remove_columns("answer"), "columns"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "field"),
+    [
+        (lambda table: table.select([]), "problems"),
+        (lambda table: table.select([0, 0]), "id"),
+        (lambda table: table.remove_columns("answer"), "columns"),
+    ],
+)
 def test_a_faulty_problem_table_is_refused(backbone, tmp_path, spoil, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         evaluate(backbone, spoil(load_problems(SOURCE, split="heldout", n=8)), root=tmp_path / "none")
@@ -184,8 +196,16 @@ def test_a_faulty_problem_table_is_refused(backbone, tmp_path, spoil, field):
 
 def test_whatever_changes_the_samples_changes_the_run_name(backbone, tmp_path):
     asked = {"n": 2, "k": 2, "max_new_tokens": 4, "root": tmp_path}
-    changes = [{}, {"k": 3}, {"n": 3}, {"temperature": 0.5}, {"top_p": 0.9}, {"max_new_tokens": 5},
-               {"seed": 1}, {"tokens_per_batch": 99}]
+    changes = [
+        {},
+        {"k": 3},
+        {"n": 3},
+        {"temperature": 0.5},
+        {"top_p": 0.9},
+        {"max_new_tokens": 5},
+        {"seed": 1},
+        {"tokens_per_batch": 99},
+    ]
     names = {evaluate(backbone, SOURCE, **(asked | change)).run_id for change in changes}
     assert len(names) == len(changes)
     assert all(name.startswith("evaluate__reasoning-gym-nano__") for name in names)

@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from hammerlib.errors import InputError
 from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
 
-PUBLISHED = [(10, 3, 5, 0.91666667), (10, 2, 3, 0.53333333), (5, 2, 3, 0.9), (4, 1, 4, 1.0), (4, 1, 2, 0.5),
-             (20, 10, 5, 0.98374613), (64, 1, 8, 0.125)]
+PUBLISHED = [
+    (10, 3, 5, 0.91666667),
+    (10, 2, 3, 0.53333333),
+    (5, 2, 3, 0.9),
+    (4, 1, 4, 1.0),
+    (4, 1, 2, 0.5),
+    (20, 10, 5, 0.98374613),
+    (64, 1, 8, 0.125),
+]
 votes = st.lists(st.sampled_from(["gold", "b", "c", "d", None]), min_size=1, max_size=9)
 
 
@@ -72,9 +79,16 @@ def test_pass_at_k_keeps_the_shape_of_arrays():
     assert isinstance(pass_at_k(4, 2, 1), float)
 
 
-@pytest.mark.parametrize(("n", "c", "k", "field"), [
-    (3, 1, 4, "n"), (4, 5, 1, "c"), (4, -1, 1, "c"), (4, 1, 0, "k"), (np.array([8, 3]), 1, 4, "n"),
-])
+@pytest.mark.parametrize(
+    ("n", "c", "k", "field"),
+    [
+        (3, 1, 4, "n"),
+        (4, 5, 1, "c"),
+        (4, -1, 1, "c"),
+        (4, 1, 0, "k"),
+        (np.array([8, 3]), 1, 4, "n"),
+    ],
+)
 def test_pass_at_k_refuses_what_has_no_estimate(n, c, k, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         pass_at_k(n, c, k)

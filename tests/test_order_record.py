@@ -51,10 +51,18 @@ def test_an_order_with_arrays_or_orders_among_its_options_can_be_saved(tmp_path:
     assert back.provenance["options"]["of"] == {"strategy": "easy-to-hard", "hash": first.hash}
 
 
-def test_says_that_it_has_no_certificate(saved: Path) -> None:
+def test_carries_its_certificate(saved: Path) -> None:
     content = json.loads(saved.read_text())
-    assert content["lower_bound"] is content["gap"] is None
+    assert content["lower_bound"] <= content["cost"]
+    span = content["random_cost"] - content["lower_bound"]
+    assert content["gap"] == pytest.approx((content["cost"] - content["lower_bound"]) / span)
     assert content["schema_version"] == 1
+
+
+def test_says_when_it_has_no_certificate(tmp_path: Path) -> None:
+    order_by("hammer", np.eye(4), certify=False).save(tmp_path / "order.json")
+    content = json.loads((tmp_path / "order.json").read_text())
+    assert content["lower_bound"] is content["gap"] is None
 
 
 def test_empty_order_is_saved_and_loaded(tmp_path: Path) -> None:

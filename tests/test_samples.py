@@ -42,7 +42,7 @@ def test_a_cut_at_any_byte_leaves_whole_batches(tmp_path):
         rows = recover(path, PLAN)
         assert len(rows) == max(end for end in ends if end <= whole[:cut].count(b"\n"))
         assert whole.startswith(path.read_bytes()) and path.read_bytes().count(b"\n") == len(rows)
-        written(path, PLAN[ends.index(len(rows)):])
+        written(path, PLAN[ends.index(len(rows)) :])
         assert path.read_bytes() == whole
 
 
@@ -62,10 +62,15 @@ def test_rows_of_another_plan_are_not_taken_for_ours(tmp_path):
 
 @pytest.fixture
 def summed(tmp_path):
-    table = make_table({"id": name, "prompt": "p", "answer": "4", "source": "s", "topic": topic}
-                       for name, topic in (("a", "sums"), ("b", "sums"), ("c", "years")))
-    verdicts = {"a": [(True, "4"), (True, "4.0"), (False, "5"), (False, "5")],
-                "b": [(False, None), (False, "3"), (False, "3"), (True, "4")], "c": [(False, None)] * 4}
+    table = make_table(
+        {"id": name, "prompt": "p", "answer": "4", "source": "s", "topic": topic}
+        for name, topic in (("a", "sums"), ("b", "sums"), ("c", "years"))
+    )
+    verdicts = {
+        "a": [(True, "4"), (True, "4.0"), (False, "5"), (False, "5")],
+        "b": [(False, None), (False, "3"), (False, "3"), (True, "4")],
+        "c": [(False, None)] * 4,
+    }
     rows = [row(name, i, *verdict) for name, found in verdicts.items() for i, verdict in enumerate(found)]
     (tmp_path / "run").mkdir()
     append(tmp_path / "run" / "samples.jsonl", rows)
@@ -96,7 +101,10 @@ def test_right_answers_of_different_spelling_vote_together(summed):
 def test_outcomes_keep_the_problems_order_and_topics_come_hardest_first(summed):
     table = outcomes(summed)
     assert table[["id", "n", "correct", "topic"]].to_numpy().tolist() == [
-        ["a", 4, 2, "sums"], ["b", 4, 1, "sums"], ["c", 4, 0, "years"]]
+        ["a", 4, 2, "sums"],
+        ["b", 4, 1, "sums"],
+        ["c", 4, 0, "years"],
+    ]
     topics = topic_table(summed)
     assert topics["topic"].tolist() == ["years", "sums"]
     assert topics["value"].tolist() == pytest.approx([0, 3 / 8])

@@ -69,17 +69,20 @@ def test_interquartile_mean_meets_the_values_of_rliable():
     assert interquartile_mean([7.0]) == 7.0
 
 
-@pytest.mark.parametrize(("call", "field"), [
-    (lambda: bootstrap_interval([]), "values"),
-    (lambda: bootstrap_interval([0.5]), "values"),
-    (lambda: bootstrap_interval([0.5, float("nan")]), "values"),
-    (lambda: bootstrap_interval([[[0.5, 0.1]]]), "values"),
-    (lambda: bootstrap_interval([0.5, 0.1], level=1.0), "level"),
-    (lambda: bootstrap_interval([0.5, 0.1], resamples=10), "resamples"),
-    (lambda: paired_bootstrap([0.5, 0.1], [0.5, 0.1, 0.2]), "b"),
-    (lambda: paired_bootstrap([[0.5, 0.1]], [0.5, 0.1]), "b"),
-    (lambda: interquartile_mean([]), "values"),
-])
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda: bootstrap_interval([]), "values"),
+        (lambda: bootstrap_interval([0.5]), "values"),
+        (lambda: bootstrap_interval([0.5, float("nan")]), "values"),
+        (lambda: bootstrap_interval([[[0.5, 0.1]]]), "values"),
+        (lambda: bootstrap_interval([0.5, 0.1], level=1.0), "level"),
+        (lambda: bootstrap_interval([0.5, 0.1], resamples=10), "resamples"),
+        (lambda: paired_bootstrap([0.5, 0.1], [0.5, 0.1, 0.2]), "b"),
+        (lambda: paired_bootstrap([[0.5, 0.1]], [0.5, 0.1]), "b"),
+        (lambda: interquartile_mean([]), "values"),
+    ],
+)
 def test_bad_input_is_one_clear_error(call, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         call()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import datasets
 
 SCHEMA_VERSION = 1
+SAME = 1e-6  # a spread of mean cosines that is only rounding of float32 vectors
 REMAKE = "make the order again with order_by"
 
 
@@ -35,11 +36,13 @@ class Order:
     random_cost : float or None
         What a random order of the same vectors costs on average (closed form).
     lower_bound : float or None
-        Certified bound that no order can beat; None where the strategy proves none.
+        Certified: no order of these vectors has a smaller mean cosine. None if not asked for.
     gap : float or None
-        ``(cost - lower_bound) / (random_cost - lower_bound)``; None without a bound.
+        ``(cost - lower_bound) / (random_cost - lower_bound)``: 0 at the bound, 1 like random; None without a
+        bound.
     provenance : dict
-        Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, version.
+        Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, version;
+        `repeats`: rows that equal an earlier one, and how often the order puts equal rows side by side.
     item_hashes : list of n str or None
         One hash per problem of the table that was ordered, in table order; None if no table was given.
 
@@ -215,6 +218,22 @@ class Order:
         """
         self.verify(problems)
         return problems.select(self.permutation.tolist())
+
+
+def normalised_gap(cost: float, bound: float, random: float) -> float:
+    """Return the share of what could be gained over random orders that a mean cosine leaves, 0 at the bound.
+
+    Parameters
+    ----------
+    cost, bound, random : float
+        Mean cosines per edge: of the order, certified to be beaten by none, of random orders.
+
+    Examples
+    --------
+    >>> normalised_gap(0.55, 0.5, 1.0)
+    0.10000000000000009
+    """
+    return (cost - bound) / (random - bound) if random - bound > SAME else 0.0
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.ordering.path import farthest_first, greedy_path
+from hammerlib.ordering.path import farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.record import Order
 from hammerlib.similarity import Array, host
+from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
     import datasets
 
+    from hammerlib.ordering.solve import Path
+
+SOLVED_KEPT = 8  # orders of one set of vectors share their bound
+_SOLVED: dict[tuple[str, float | None, float | None, int], Path] = {}
 CENTRES = ("none", "argmin", "renormalise")
 
 
@@ -46,6 +51,17 @@ class Task:
     seed: int
     centre: str
 
+    def solve(self, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
+        """Return the certified minimum path of the vectors; the last few are remembered by content."""
+        from hammerlib.ordering.solve import min_path  # compiles on first use
+
+        wished = (content_hash(host(self.units)), gap, seconds, seed)
+        if wished not in _SOLVED:
+            while len(_SOLVED) >= SOLVED_KEPT:
+                del _SOLVED[next(iter(_SOLVED))]
+            _SOLVED[wished] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
+        return _SOLVED[wished]
+
     @property
     def shift(self) -> Array | None:
         """The mean, where greedy's choice subtracts it."""
@@ -73,6 +89,20 @@ def _similar(task: Task, start: str = "least-similar") -> np.ndarray:
 
 def _farthest_first(task: Task, start: str = "least-similar") -> np.ndarray:
     return farthest_first(task.units, start=start, seed=task.seed)
+
+
+def _min_path(task: Task, gap: float | None = 1e-3, seconds: float | None = None) -> np.ndarray:
+    return task.solve(gap=gap, seconds=seconds, seed=task.seed).permutation
+
+
+def _logdet(task: Task, ridge: float = 0.1, start: str = "least-similar") -> np.ndarray:
+    return logdet_first(task.units, ridge=ridge, start=start, seed=task.seed)
+
+
+def _batch_diverse(task: Task, window: int = 8) -> np.ndarray:
+    from hammerlib.ordering.windows import batch_diverse  # compiles on first use
+
+    return batch_diverse(task.units, window, task.solve().permutation, task.seed)
 
 
 def _random(task: Task) -> np.ndarray:
@@ -147,15 +177,19 @@ class Strategy:
 
 _TABLE = {
     "hammer": Strategy(_hammer, ("start", "eta", "eta_mode"), needs_vectors=True, chooses_greedily=True),
+    "min-path": Strategy(_min_path, ("gap", "seconds"), needs_vectors=True),
     "random": Strategy(_random),
     "dataset": Strategy(_dataset),
     "similar": Strategy(_similar, ("start",), needs_vectors=True, chooses_greedily=True),
     "easy-to-hard": Strategy(_easy_to_hard, ("pass_rate",)),
     "hard-to-easy": Strategy(_hard_to_easy, ("pass_rate",)),
     "farthest-first": Strategy(_farthest_first, ("start",), needs_vectors=True),
+    "logdet": Strategy(_logdet, ("ridge", "start"), needs_vectors=True),
+    "batch-diverse": Strategy(_batch_diverse, ("window",), needs_vectors=True),
     "topic-cycle": Strategy(_topic_cycle),
 }
-STRATEGIES = (*_TABLE, "reversed")
+_DERIVED = ("reversed", "batch-shuffled")
+STRATEGIES = (*_TABLE, *_DERIVED)
 
 
 def check_names(strategy: str, centre: str) -> None:
@@ -201,8 +235,8 @@ def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
     >>> permute("dataset", Task(2, None, None, 0, "none"), {}).tolist()
     [0, 1]
     """
-    if strategy == "reversed":
-        return _reverse(task, **options)
+    if strategy in _DERIVED:
+        return _derive(strategy, task, **options)
     entry = _TABLE[strategy]
     unknown = sorted(set(options) - set(entry.options))
     if unknown:
@@ -218,15 +252,23 @@ def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
     return entry.make(task, **options) if task.n else np.arange(0)
 
 
-def _reverse(task: Task, of: str | Order = "hammer", **options: Any) -> np.ndarray:
+def _derive(
+    strategy: str, task: Task, of: str | Order = "hammer", window: int = 8, **options: Any
+) -> np.ndarray:
+    """Return another order reversed, or with its windows shuffled."""
     if not isinstance(of, Order):
         check_names(of, task.centre)
-        return permute(of, task, options)[::-1]
-    if options or task.centre == "argmin":
+        made = permute(of, task, options)
+    elif options or task.centre == "argmin":
         named = sorted(options) or ["centre"]
         raise InputError("options", named, "come too late for an order that is already made", "drop them")
-    if len(of) != task.n:
-        raise InputError(
-            "of", len(of), f"is an order of another number of items than {task.n}", "use its own items"
-        )
-    return of.permutation[::-1]
+    elif len(of) != task.n:
+        problem = f"is an order of another number of items than {task.n}"
+        raise InputError("of", len(of), problem, "use its own items")
+    else:
+        made = of.permutation
+    if strategy == "reversed":
+        return made[::-1]
+    from hammerlib.ordering.windows import shuffle_windows
+
+    return shuffle_windows(made, window, task.seed)

@@ -1,0 +1,242 @@
+"""min-path: a near-optimal path of smallest summed cosine, with a proof of how near.
+
+Prices on sparse candidates (`prices`), cheapest edges first (`fragments`), local search (`improve`), and the
+bound that the same prices certify (`bound`). Memory grows with n (d + k); products are made in blocks.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hammerlib.ordering.bound import certified_bound, closed_bound
+from hammerlib.ordering.candidates import OutOfTime, search
+from hammerlib.ordering.exact import LARGEST, exact_path
+from hammerlib.ordering.fragments import greedy_tour
+from hammerlib.ordering.improve import KICK_RUN, NEIGHBOURS, descend, kick, neighbour_costs, pair_costs
+from hammerlib.ordering.prices import (
+    Edges,
+    Graph,
+    candidate_edges,
+    cheapest_neighbours,
+    kept_edges,
+    sparse_graph,
+    sweep_prices,
+)
+from hammerlib.ordering.record import normalised_gap
+from hammerlib.similarity import Array, edge_cosines, host, mean_cosine, namespace
+from hammerlib.storage import progress_off
+
+REDUCED = 64  # dimensions of the first, cheap passes
+REDUCED_PASSES = 2
+REDUCED_FROM = 2048  # items; below, an exact pass takes less than a second
+PCA_ROWS = 4096
+CANDIDATES = {"reduced": 28, "exact": 40}  # a node
+RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
+EXACT_PASSES = 8
+KICKS = 20  # a node at most
+
+
+@dataclass
+class Path:
+    """A path and what is proved about it.
+
+    Parameters
+    ----------
+    permutation : (n,) int64 array
+    total : float
+        Sum of its n - 1 cosines.
+    lower_bound : float
+        No path sums to less.
+    gap : float
+        ``(total - lower_bound) / (random - lower_bound)`` with what random paths sum to on average.
+    exact_passes, kicks : int
+        Work done: passes over all products in full dimension, kicks of the local search.
+    seconds : dict of str to float
+        Wall time by phase.
+
+    Examples
+    --------
+    >>> Path(np.arange(2), 0.5, 0.5).gap
+    0.0
+    """
+
+    permutation: np.ndarray
+    total: float
+    lower_bound: float
+    gap: float = 0.0
+    exact_passes: int = 0
+    kicks: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
+    """Return a path of nearly the smallest summed cosine through all rows, with a certificate.
+
+    Up to 12 rows the optimum, by dynamic programme. One seed gives one result on one machine unless `seconds`
+    cuts the work short.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor, n >= 1
+        Rows of length one. Products are made where a tensor lives; the rest runs on the CPU.
+    gap : float or None
+        Work on until the certified gap is this small, or nothing is left to try. None: one exact pass, its
+        certificate as it comes.
+    seconds : float or None
+        Begin nothing new after this much wall time; the first cheap pass and one tour are always made.
+    seed : int
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    >>> rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    >>> found = min_path(rows)
+    >>> found.lower_bound <= found.total and found.gap < 0.05
+    True
+    """
+    random = mean_cosine(units)
+    if len(units) <= LARGEST:
+        permutation = exact_path(units)
+        total = float(edge_cosines(units, permutation).sum())
+        return Path(permutation, total, total - 1e-12)
+    work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds)
+    with tqdm(desc="min-path", unit="step", delay=3, disable=progress_off()) as bar:
+        work.begin()
+        while gap is not None and work.gap(random) > gap and work.step():
+            bar.set_postfix(gap=f"{100 * work.gap(random):.3f} %", refresh=False)
+            bar.update()
+    spent = {name: round(value, 3) for name, value in work.seconds.items()}
+    return Path(work.path, work.total, work.bound, work.gap(random), work.exact_passes, work.kicks, spent)
+
+
+class _Solve:
+    """The state of one solve: prices, the sparse graph they were made on, the best tour, the bound."""
+
+    def __init__(self, units: Array, seed: int, deadline: float) -> None:
+        self.units, self.n, self.deadline = units, len(units), deadline
+        self.rng = np.random.default_rng(seed)
+        self.rows = np.ascontiguousarray(host(units), np.float32)
+        self.columns = self.rows if namespace(units) is np else units  # where products are made
+        self.mean = self.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # centred, every item would like its opposite: half its cost along the mean is where prices begin
+        self.along = (self.rows @ self.mean - self.mean @ self.mean / 2).astype(np.float64)
+        self.prices = np.append(self.along, 0.0)
+        left, right = self.rng.integers(0, self.n, (2, self.n * RANDOM_EDGES))
+        other = left != right
+        left, right = left[other], right[other]
+        self.random_edges: Edges = (left, right, pair_costs(self.rows, left, right))
+        self.graph: Graph | None = None
+        self.bound, self.sparse_bound = closed_bound(units), np.inf
+        self.total, self.path = np.inf, np.arange(self.n)
+        self.tour: tuple[np.ndarray, ...] = ()  # rows, prices, tour, place, near, worth: what `improve` takes
+        self.exact_passes = self.kicks = 0
+        self.seconds: dict[str, float] = {}
+
+    def gap(self, random: float) -> float:
+        return normalised_gap(self.total / (self.n - 1), self.bound / (self.n - 1), random)
+
+    def begin(self) -> None:
+        """Price on reduced vectors where that is cheaper, then exactly, and make the first tour."""
+        if self.n >= REDUCED_FROM and self.units.shape[1] >= 2 * REDUCED:
+            reduced = self._project()
+            for _ in range(REDUCED_PASSES):
+                self._reduced_pass(reduced)
+            self._exact_pass()
+        else:
+            deadline, self.deadline = self.deadline, np.inf  # without one pass there is no tour
+            self._exact_pass()
+            self.deadline = deadline
+        self._new_tour()
+
+    def step(self) -> bool:
+        """Do what promises most: tighten the bound or shorten the tour; False when nothing is left."""
+        if time.monotonic() > self.deadline:
+            return False
+        passes_left, kicks_left = self.exact_passes < EXACT_PASSES, self.kicks < KICKS * self.n
+        # an exact pass also improves the tour, so it is worth more than the slack it removes
+        loose = 4 * (self.sparse_bound - self.bound) > self.total - self.sparse_bound
+        if passes_left and (loose or not kicks_left):
+            if self._exact_pass():
+                self._new_tour()
+            return True
+        if kicks_left:
+            self._kick(max(self.n // 4, 200))
+        return kicks_left
+
+    def _clock(self, name: str, since: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - since
+
+    def _project(self) -> np.ndarray:
+        """Return the centred rows along their principal directions, found on a sample."""
+        since = time.monotonic()
+        sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
+        directions = np.linalg.eigh(sample.T @ sample)[1][:, -REDUCED:]
+        reduced = (self.rows - self.mean) @ directions
+        self._clock("reduce", since)
+        return reduced
+
+    def _reduced_pass(self, reduced: np.ndarray) -> None:
+        since = time.monotonic()
+        shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
+        found = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
+        left, right, _ = candidate_edges(found, found.reduced)
+        edges = (left, right, pair_costs(self.rows, left, right))
+        self._clock("reduced passes", since)
+        self._price(edges)
+
+    def _exact_pass(self) -> bool:
+        """Find candidates among all products and certify the prices; False if time ran out."""
+        since = time.monotonic()
+        try:
+            found = search(self.columns, self.prices, CANDIDATES["exact"], deadline=self.deadline)
+        except OutOfTime:
+            return False
+        self.bound = max(self.bound, certified_bound(host(self.units), found, self.prices))
+        self.exact_passes += 1
+        self._clock("exact passes", since)
+        self._price(candidate_edges(found, found.reduced + self.prices[found.columns]))
+        return True
+
+    def _price(self, edges: Edges) -> None:
+        since = time.monotonic()
+        kept = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
+        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept)
+        self.prices, self.sparse_bound = sweep_prices(self.graph, self.prices)
+        self._clock("prices", since)
+
+    def _new_tour(self) -> None:
+        """Make a tour from the prices and improve it; keep the better of its path and the last."""
+        since = time.monotonic()
+        tour = greedy_tour(self.columns, self.graph, self.prices)
+        place = np.empty_like(tour)
+        place[tour] = np.arange(len(tour), dtype=tour.dtype)
+        near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
+        worth = neighbour_costs(self.rows, self.prices, near)
+        self.tour = (self.rows, self.prices, tour, place, near, worth)
+        descend(*self.tour)
+        self._clock("tour", since)
+        self._keep()
+
+    def _kick(self, count: int) -> None:
+        since = time.monotonic()
+        longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
+        draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
+        kick(*self.tour, draws)
+        self.kicks += count
+        self._clock("kicks", since)
+        self._keep()
+
+    def _keep(self) -> None:
+        tour = self.tour[2]
+        path = np.roll(tour, -int(self.tour[3][self.n]))[1:].astype(np.int64)
+        total = float(edge_cosines(self.units, path).sum())
+        if total < self.total:
+            self.total, self.path = total, path

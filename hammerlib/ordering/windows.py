@@ -1,0 +1,157 @@
+"""Orders made of windows: what one training step sees together, and in which sequence the steps come."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hammerlib.errors import InputError
+from hammerlib.ordering.compiled import compiled, compiled_sums
+from hammerlib.ordering.exact import LARGEST, exact_path
+from hammerlib.ordering.solve import min_path
+from hammerlib.similarity import Array, host
+from hammerlib.storage import progress_off
+
+SWEEPS = 6  # times that every item may look for an exchange
+PARTNERS = 24  # items of other windows that it looks at each time
+
+
+def check_window(window: int) -> None:
+    """Refuse a window that is no whole number of at least two.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_window(8)
+    """
+    if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 2:
+        raise InputError("window", window, "is no window", "use the number of prompts per step, at least 2")
+
+
+def shuffle_windows(permutation: np.ndarray, window: int, seed: int) -> np.ndarray:
+    """Return an order whose windows hold the same items in the same sequence, but come in random sequence.
+
+    Parameters
+    ----------
+    permutation : (n,) int array
+    window : int
+        Items a window, at least 2. The last window may be shorter; it stays last, so that no other one moves
+        across a step's border.
+    seed : int
+
+    Examples
+    --------
+    >>> shuffled = shuffle_windows(np.arange(5), 2, seed=0).tolist()
+    >>> sorted(shuffled), shuffled[-1]
+    ([0, 1, 2, 3, 4], 4)
+    """
+    check_window(window)
+    whole = len(permutation) // window
+    shuffled = np.random.default_rng(seed).permutation(whole)
+    windows = permutation[: whole * window].reshape(whole, window)[shuffled]
+    return np.concatenate([windows.ravel(), permutation[whole * window :]])
+
+
+@compiled_sums
+def _square(rows: np.ndarray, left: int, right: int) -> float:
+    total = np.float32(0.0)
+    for column in range(rows.shape[1]):
+        total += rows[left, column] * rows[right, column]
+    return np.float64(total) * total
+
+
+@compiled
+def _energy(rows: np.ndarray, item: int, members: np.ndarray, without: int) -> float:
+    """Sum of squared cosines between an item and a window, without one member."""
+    total = 0.0
+    for place in range(len(members)):
+        if place != without:
+            total += _square(rows, item, members[place])
+    return total
+
+
+@compiled
+def _exchange_items(rows: np.ndarray, order: np.ndarray, window: int, draws: np.ndarray) -> float:
+    """Exchange items between windows where that lowers the summed energy; return by how much."""
+    gained, n = 0.0, len(order)
+    for number in range(len(draws)):
+        at = draws[number, 0]
+        first = at // window * window
+        own = order[first : min(first + window, n)]
+        here = _energy(rows, order[at], own, at - first)
+        for rank in range(1, draws.shape[1]):
+            to = draws[number, rank]
+            second = to // window * window
+            if second == first:
+                continue
+            other = order[second : min(second + window, n)]
+            gain = here + _energy(rows, order[to], other, to - second)
+            gain -= _energy(rows, order[at], other, to - second) + _energy(rows, order[to], own, at - first)
+            if gain > 1e-6:
+                order[at], order[to] = order[to], order[at]
+                gained += gain
+                here = _energy(rows, order[at], own, at - first)
+    return gained
+
+
+def batch_diverse(units: Array, window: int, begin: np.ndarray, seed: int) -> np.ndarray:
+    """Return an order whose windows are diverse sets, each a short path, chained end to end (ours).
+
+    Objective: minimise the summed squared cosines of the pairs inside windows, which is to maximise each
+    window's Vendi score of order 2 (``K^2 / sum_ij cos_ij^2``), by exchanges from the windows of the minimum
+    path. Then each window is put in the sequence of its own minimum path, and windows follow one another
+    greedily, turned round where that joins less similar ends.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor, n >= 1
+        Rows of length one.
+    window : int
+        Items a window: prompts of one training step, at least 2.
+    begin : (n,) int array
+        The order whose windows the exchanges start from: the minimum path.
+    seed : int
+
+    Returns
+    -------
+    (n,) int64 array
+
+    Examples
+    --------
+    >>> rows = np.repeat(np.eye(2, dtype=np.float32), 2, axis=0)
+    >>> sorted(batch_diverse(rows, 2, np.arange(4), seed=0)[:2] // 2)
+    [np.int64(0), np.int64(1)]
+    """
+    check_window(window)
+    rows, n = np.ascontiguousarray(host(units), np.float32), len(units)
+    order, rng = np.array(begin), np.random.default_rng(seed)
+    for _ in tqdm(range(SWEEPS), "batch-diverse", delay=3, disable=progress_off()):
+        items = rng.permutation(n)[:, None]
+        draws = np.concatenate([items, rng.integers(0, n, (n, PARTNERS))], axis=1)
+        if _exchange_items(rows, order, window, draws) == 0.0:
+            break
+    return _chain(rows, [_inside(rows, order[at : at + window]) for at in range(0, n, window)])
+
+
+def _inside(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    if len(items) <= LARGEST:
+        return items[exact_path(rows[items])]
+    return items[min_path(rows[items], gap=None).permutation]
+
+
+def _chain(rows: np.ndarray, windows: list[np.ndarray]) -> np.ndarray:
+    """Put windows one after another, the next one where its nearer end is least similar; a short one last."""
+    whole = len(windows) if len(windows[-1]) == len(windows[0]) else len(windows) - 1
+    ends = np.array([[window[0], window[-1]] for window in windows[:whole]])
+    taken = np.zeros(whole, bool)
+    chain, at, turned = [], 0, False
+    for _ in range(whole):
+        taken[at] = True
+        chain.append(windows[at][::-1] if turned else windows[at])
+        costs = rows[ends] @ rows[chain[-1][-1]]
+        costs[taken] = np.inf
+        at, turned = divmod(int(costs.argmin()), 2)
+    return np.concatenate([*chain, *windows[whole:]])
