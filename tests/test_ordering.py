@@ -177,7 +177,7 @@ class TestOtherStrategies:
             order_by(strategy, np.eye(3), **change)
 
     def test_an_unknown_strategy_is_told_the_known_ones(self) -> None:
-        with pytest.raises(InputError, match="hammer, min-path, .*, reversed"):
+        with pytest.raises(InputError, match=r"hammer, min-path, .*, reversed"):
             order_by("shortest", np.eye(3))
 
     def test_nothing_to_order_is_refused(self) -> None:
