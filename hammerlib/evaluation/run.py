@@ -13,7 +13,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples
 from hammerlib.evaluation.benchmarks import load_benchmark, source_split
 from hammerlib.evaluation.summary import summarise
-from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, progress_off, results_root
 
 if TYPE_CHECKING:
@@ -110,10 +110,7 @@ def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str,
 
 
 def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> RunRecord:
-    from filelock import FileLock
-
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{run_id}.lock"):
+    with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
             return done

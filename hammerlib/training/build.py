@@ -18,9 +18,9 @@ import torch
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from transformers import PrinterCallback
-from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig
 
+from hammerlib.backbones.places import no_file_bars
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
@@ -52,16 +52,10 @@ def quiet() -> Iterator[None]:
     >>> with quiet():
     ...     pass
     """
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    with warnings.catch_warnings():
+    with no_file_bars(), warnings.catch_warnings():
         for message in MUTED:
             warnings.filterwarnings("ignore", message=message)
-        try:
-            yield
-        finally:
-            if bars:
-                transformers_logging.enable_progress_bar()
+        yield
 
 
 def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:

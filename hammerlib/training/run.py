@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.runs import RunRecord, find_run, start_run
-from hammerlib.storage import content_hash, results_root
+from hammerlib.errors import InputError
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.storage import content_hash, results_root, writing
 from hammerlib.training.checkpoints import FOLDER, newest_complete
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.schedule import Plan, is_main, plan
@@ -114,19 +115,25 @@ def train(
     'success'
     """
     job = prepare(config, problems=problems, order=order, plugs=plugs, progress=progress)
+    if not is_main():  # the main process holds the claim for all
+        return _train(job, Path(root or results_root()))
+    with claimed(job.run_id, root) as place:
+        return _train(job, place)
+
+
+def _train(job: Job, root: Path) -> RunRecord:
     done = find_run(job.run_id, root)
     if done is not None:
         return done
     from hammerlib.training.logs import trim_run
 
-    folder = Path(root or results_root()) / job.run_id
+    folder = root / job.run_id
     checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
     if not is_main():
         _fit(job, RunRecord(job.run_id, folder, {}), checkpoint)
         return RunRecord.load(folder)
-    record = start_run(
-        "train", parameters=job.config.effective(), seeds=[config.seed], run_id=job.run_id, root=root
-    )
+    parameters = job.config.effective()
+    record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
     trim_run(folder, checkpoint[1] if checkpoint else 0)
     with record:
         _describe(job, record, checkpoint)
@@ -231,7 +238,12 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
     with quiet():
         trainer = build_trainer(job, record)
-        trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        try:
+            with writing(record.folder / FOLDER):
+                trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        except InputError:  # a full disk: the next call resumes from a whole checkpoint, not from half of one
+            newest_complete(record.folder, processes=job.plan.processes)
+            raise
         save_model(trainer, job, record.folder)
     shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
     shutil.rmtree(record.folder / "reference", ignore_errors=True)
