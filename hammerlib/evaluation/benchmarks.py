@@ -24,8 +24,9 @@ BENCHMARKS = {
     "gsm8k": _Benchmark("gsm8k_test.jsonl", 1319, "openai/grade-school-math, .../data/test.jsonl"),
     "math500": _Benchmark("math500.jsonl", 500, "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl"),
     "aime24": _Benchmark("aime24.jsonl", 30, f"{_QWEN}/aime24/test.jsonl"),
-    "aime25": _Benchmark("math500_aime24_aime25.jsonl", 30, "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl",
-                         "AIME-2025-30"),
+    "aime25": _Benchmark(
+        "math500_aime24_aime25.jsonl", 30, "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl", "AIME-2025-30"
+    ),
     "amc23": _Benchmark("amc23_40.jsonl", 40, f"{_QWEN}/amc23/test.jsonl"),
     "minerva": _Benchmark("minerva272.jsonl", 272, f"{_QWEN}/minerva_math/test.jsonl"),
     "olympiadbench": _Benchmark("olympiadbench675.jsonl", 675, f"{_QWEN}/olympiadbench/test.jsonl"),

@@ -213,8 +213,8 @@ class TransformersEngine:
         ids = torch.full((len(batch), width), self.tokenizer.pad_token_id, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(batch):
-            ids[i, width - len(row):] = torch.tensor(row, dtype=torch.long)
-            mask[i, width - len(row):] = 1
+            ids[i, width - len(row) :] = torch.tensor(row, dtype=torch.long)
+            mask[i, width - len(row) :] = 1
         forked = [device] if device.type == "cuda" else []
         with torch.inference_mode(), torch.random.fork_rng(devices=forked), self._own_settings() as settings:
             torch.manual_seed(int(content_hash(self.sampling.seed, key)[:15], 16))
@@ -233,8 +233,13 @@ class TransformersEngine:
         drawn = {} if greedy else {"temperature": ours.temperature, "top_p": ours.top_p, "top_k": 0}
         kept, self.model.generation_config = self.model.generation_config, GenerationConfig()
         try:
-            yield GenerationConfig(do_sample=not greedy, max_new_tokens=ours.max_new_tokens,
-                                   eos_token_id=self.stops, pad_token_id=self.tokenizer.pad_token_id, **drawn)
+            yield GenerationConfig(
+                do_sample=not greedy,
+                max_new_tokens=ours.max_new_tokens,
+                eos_token_id=self.stops,
+                pad_token_id=self.tokenizer.pad_token_id,
+                **drawn,
+            )
         finally:
             self.model.generation_config = kept
 

@@ -34,10 +34,21 @@ class _Job(NamedTuple):
     batches: list[engines.Batch]
 
 
-def evaluate(model: Backbone | RunRecord | str | Path, benchmark: Dataset | str, *, k: int = 16,
-             n: int | None = None, temperature: float = 1.0, top_p: float = 1.0, max_new_tokens: int = 48,
-             template: str = "raw", seed: int = 0, engine: str = "transformers",
-             tokens_per_batch: int | None = None, root: Path | None = None) -> RunRecord:
+def evaluate(
+    model: Backbone | RunRecord | str | Path,
+    benchmark: Dataset | str,
+    *,
+    k: int = 16,
+    n: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    max_new_tokens: int = 48,
+    template: str = "raw",
+    seed: int = 0,
+    engine: str = "transformers",
+    tokens_per_batch: int | None = None,
+    root: Path | None = None,
+) -> RunRecord:
     """Sample k completions per problem, grade them and record pass@k with intervals over problems.
 
     The run's name comes from its content (weights, problems, prompts, sampling, graders): a run that has
@@ -157,8 +168,14 @@ def _backbone(model: Backbone | RunRecord | str | Path) -> Backbone:
     return load_backbone(str(Path(named) / "model") if is_run else named)
 
 
-def _job(engine: engines.TransformersEngine, backbone: Backbone, problems: Dataset, k: int, template: str,
-         budget: int) -> _Job:
+def _job(
+    engine: engines.TransformersEngine,
+    backbone: Backbone,
+    problems: Dataset,
+    k: int,
+    template: str,
+    budget: int,
+) -> _Job:
     prompts = engine.encode(backbone.render(problems["prompt"][:], template))
     batches = engines.plan_batches([len(ids) for ids in prompts], k, engine.sampling.max_new_tokens, budget)
     return _Job(engine, problems, prompts, batches)
@@ -169,9 +186,14 @@ def _identity(job: _Job, backbone: Backbone, k: int) -> dict:
     from hammerlib.problems import fingerprint
 
     return {
-        "problems": len(job.problems), "problems_fingerprint": fingerprint(job.problems),
-        "prompt_tokens": content_hash(job.prompts), "k": k, **job.engine.sampling._asdict(),
-        "weights_hash": backbone.weights_hash, "device": str(backbone.device), "dtype": str(backbone.dtype),
+        "problems": len(job.problems),
+        "problems_fingerprint": fingerprint(job.problems),
+        "prompt_tokens": content_hash(job.prompts),
+        "k": k,
+        **job.engine.sampling._asdict(),
+        "weights_hash": backbone.weights_hash,
+        "device": str(backbone.device),
+        "dtype": str(backbone.dtype),
         "versions": {name: _version(name) for name in VERSIONS},
     }
 
@@ -214,8 +236,16 @@ def _batch(job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent:
     table, rows = job.problems.select([row for row, _ in batch]), []
     for (name, sample), problem, one in zip(names, table, found, strict=True):
         verdict = grade(one.text, problem)
-        rows.append({"id": name, "sample": sample, "completion": one.text, "n_tokens": one.n_tokens,
-                     "truncated": one.truncated, **asdict(verdict)})
+        rows.append(
+            {
+                "id": name,
+                "sample": sample,
+                "completion": one.text,
+                "n_tokens": one.n_tokens,
+                "truncated": one.truncated,
+                **asdict(verdict),
+            }
+        )
     spent["generation"] += middle - start
     spent["grading"] += time.monotonic() - middle
     return rows

@@ -31,8 +31,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000,
-                       seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
     """Return the mean with its percentile bootstrap interval over problems, and over seeds where given.
 
     Problems are resampled with replacement, each with all its samples: `values` holds one number a problem.
@@ -95,8 +96,9 @@ def _draw(table: np.ndarray, draws: int, generator: np.random.Generator) -> np.n
     return np.einsum("ds,sdn->d", chosen, table[:, problems]) / n
 
 
-def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = 2000,
-                     seed: int = 0) -> Interval:
+def paired_bootstrap(
+    a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
     """Return the mean of b - a over the same problems, with its bootstrap interval.
 
     Parameters

@@ -59,9 +59,11 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     votes = [[_vote(row) for row in group] for group in each]
     for j in sorted({2**i for i in range(1, k.bit_length())} | {k}):
         values[f"majority@{j}"] = (np.array([majority_at_k(vote, RIGHT, j) for vote in votes]), j, "share")
-    for name, of, unit in (("truncated_share", lambda row: row["truncated"], "share of samples"),
-                           ("unextracted_share", lambda row: row["extracted"] is None, "share of samples"),
-                           ("mean_tokens", lambda row: row["n_tokens"], "tokens")):
+    for name, of, unit in (
+        ("truncated_share", lambda row: row["truncated"], "share of samples"),
+        ("unextracted_share", lambda row: row["extracted"] is None, "share of samples"),
+        ("mean_tokens", lambda row: row["n_tokens"], "tokens"),
+    ):
         values[name] = (np.array([np.mean([of(row) for row in group]) for group in each]), k, unit)
     for name, (numbers, j, unit) in values.items():
         run.metric(name, float(numbers.mean()), **_ends(numbers, seed), n=len(numbers), k=j, unit=unit)

@@ -161,9 +161,9 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
     told = output.with_name("progress.txt")
     # Progress bars in the kernel would be saved with the notebook, one output for each refresh.
     inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(told), "TQDM_DISABLE": "1"}
-    with (
-        environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
+    with (  # the line first: it is silent where bars are off
         LiveLine(step.name, count_code_cells(step.path), root, told) as line,
+        environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
     ):
         try:
             papermill.execute_notebook(

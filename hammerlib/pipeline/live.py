@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -50,15 +51,16 @@ class LiveLine:
             return self
         from tqdm import tqdm
 
-        layout = "{desc} {n_fmt}/{total_fmt} cells [{elapsed}] {postfix}"
-        self._bar = tqdm(total=self._cells, desc=self._name, leave=False, bar_format=layout)
+        layout = "{desc} {n_fmt}/{total_fmt} cells [{elapsed}]{postfix}"
+        self._bar = tqdm(total=self._cells, desc=self._name, leave=False, bar_format=layout, disable=False)
         self._thread = threading.Thread(target=self._refresh, daemon=True)
         self._thread.start()
         return self
 
-    def next_cell(self, **_: object) -> None:
-        """Count the cell that starts; arguments are nbclient's."""
-        if self._bar is not None:
+    def next_cell(self, cell: Mapping | None = None, **_: object) -> None:
+        """Count the cell that starts (nbclient tells of every one), unless it is prose or papermill's own."""
+        own = cell is not None and "injected-parameters" in cell["metadata"].get("tags", [])
+        if self._bar is not None and (cell is None or cell["cell_type"] == "code") and not own:
             self._bar.update(1)
 
     def _refresh(self) -> None:
