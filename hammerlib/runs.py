@@ -204,7 +204,12 @@ def start_run(
         "error": None,
     }
     record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
-    record._write()
+    try:
+        record._write()
+    except InputError:
+        with contextlib.suppress(OSError):  # a resumed run's folder is not empty, and stays
+            folder.rmdir()
+        raise
     return record
 
 
