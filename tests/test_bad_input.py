@@ -47,15 +47,10 @@ NANO = ["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--n
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(sums: Path) -> Path:
     """A working folder with good problems, vectors and configs, and one file for each way to be wrong."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(6)]
     for name, content in {
-        "ok": rows,
-        "others": [{**row, "question": row["question"] + " Say it."} for row in rows],
+        "others": [{"question": f"What is {i} + 2?", "answer": f"#### {i + 2}"} for i in range(6)],
         "empty": [],
         "no-text": [{"question": " ", "answer": "#### 1"}],
         "no-answer": [{"question": "1 + 1?", "answer": ""}],
@@ -85,7 +80,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "hub-set": "problems: hub:nobody/nothing\nsplit: train\n",
     }.items():
         Path(f"{name}.yaml").write_text((TRAIN if name in ("train", "chat") else "") + lines)
-    return folder
+    return sums
 
 
 def run(folder: Path, words: list[str], setup: str = "") -> subprocess.CompletedProcess[str]:

@@ -27,13 +27,9 @@ GIVEN = ["file:ok.jsonl", "--embeddings", "e.safetensors"]
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(sums: Path) -> Path:
     """A working folder with good problems and vectors, and one file for each way to be wrong."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(6)]
-    write(folder / "ok.jsonl", rows)
+    folder = sums
     write(folder / "empty.jsonl", [])
     write(folder / "unknown.jsonl", [{"task": "a", "key": "b"}])
     write(folder / "blank.jsonl", [{"question": " ", "answer": "#### 1"}])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import atomic_path, cache_dir, content_hash, file_hash, results_root, write_json
 
 
@@ -130,6 +130,20 @@ def test_two_processes_that_make_the_same_folder_both_succeed(tmp_path: Path) ->
     with multiprocessing.get_context("fork").Pool(2) as pool:
         one, two = pool.map(_makes_folder, [(str(tmp_path / "folder"), n) for n in (1, 2)], chunksize=1)
     assert one == two and [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def _counts(root: str) -> None:
+    with claimed("demo", Path(root)) as folder:
+        count = int((folder / "count").read_text())
+        time.sleep(0.1)
+        (folder / "count").write_text(str(count + 1))
+
+
+def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(_counts, [str(tmp_path)] * 4, chunksize=1)
+    assert (tmp_path / "count").read_text() == "4"
 
 
 def test_a_folder_that_appears_at_the_last_moment_wins(tmp_path: Path) -> None:

@@ -107,16 +107,11 @@ def encode(
         For example the completions of one training step.
     backbone : Backbone
     layer, pooling, template, tokens_per_batch
-        As in :func:`embed`.
+        As in :func:`embed`; so are the errors, except that whitespace passes where it has a token.
 
     Returns
     -------
     (n, d) float32 array
-
-    Raises
-    ------
-    InputError
-        As in :func:`embed`, except that whitespace passes where the tokenizer has a token for it.
 
     Examples
     --------

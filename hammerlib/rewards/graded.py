@@ -11,6 +11,7 @@ from hammerlib.errors import InputError
 from hammerlib.grading import Verdict, grade
 
 Completion = str | list[dict[str, str]]
+Column = Sequence[str | None]  # of the problem table, repeated per completion
 Reward = Callable[..., list[float | None]]
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
 SCORABLE = ("equal", "different", "no answer")
@@ -38,9 +39,9 @@ def _verdict(text: str, answer: str, scorer: str | None, metadata: str | None) -
 
 def verdicts(
     completions: Sequence[Completion],
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
 
@@ -75,9 +76,9 @@ def accuracy_reward(
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
@@ -141,9 +142,9 @@ def cosine_reward(
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
     max_len: int = 1000,
     correct_range: tuple[float, float] = (0.5, 1.0),
     wrong_range: tuple[float, float] = (-1.0, -0.5),

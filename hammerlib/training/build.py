@@ -36,6 +36,10 @@ MUTED = (
     ".*'rollout_func', which is an experimental feature.*",
 )
 
+# Fields of TrainConfig that TRL knows by the same name and with the same meaning.
+SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
+SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed")
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -127,20 +131,11 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         per_device_train_batch_size=job.plan.rows,
         gradient_accumulation_steps=config.gradient_accumulation,
         steps_per_generation=job.plan.per_generation,
-        num_iterations=config.num_iterations,
         max_steps=job.plan.steps,
         num_generations=config.group_size,
-        max_completion_length=config.max_completion_length,
-        temperature=config.temperature,
         shuffle_dataset=False,
-        loss_type=config.loss_type,
-        scale_rewards=config.scale_rewards,
-        beta=config.beta,
-        epsilon=config.epsilon,
-        epsilon_high=config.epsilon_high,
-        learning_rate=config.learning_rate,
         lr_scheduler_type=config.scheduler,
-        seed=config.seed,
+        **{name: getattr(config, name) for name in SAME_IN_TRL},
         logging_steps=1,
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
