@@ -48,7 +48,8 @@ def cache_dir(*parts: str) -> Path:
     """
     base = os.environ.get("HAMMER_CACHE") or Path.home() / ".cache" / "hammerlib"
     folder = Path(base, *parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -114,6 +114,7 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
         (["order", *GIVEN[:2], "nan.safetensors", *OUT], "ok-0"),
         (["order", *GIVEN[:2], "zero.safetensors", *OUT], "ok-0"),
         (["order", *GIVEN, "--n", "0", *OUT], "n = 0"),
+        (["order", *GIVEN, "--seed", "-1", *OUT], "seed = -1"),
         (["order", *GIVEN, "--out", "ok.jsonl/made.json"], "ok.jsonl"),
         (["embed", "file:ok.jsonl", "--backbone", "no-such-model", *OUT], "no-such-model"),
         (["embed", "file:ok.jsonl", "--backbone", "./nowhere", *OUT], "nowhere"),
@@ -125,6 +126,7 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
         (["evaluate", "--model", "nano", "--benchmark", "aime99"], "aime99"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--samples", "0"], "k = 0"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--temperature", "0"], "k"),
+        (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--seed", "-1"], "seed = -1"),
         (["run"], "working folder"),
     ],
 )

@@ -352,6 +352,12 @@ def test_chat_needs_a_backbone_with_a_chat_template(tmp_path: Path) -> None:
         train(dataclasses.replace(SMALL, template="chat"), root=tmp_path, progress=False)
 
 
+def test_completions_longer_than_the_model_reads_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"max_completion_length = 500: with a prompt of \d+ tokens"):
+        train(dataclasses.replace(SMALL, max_completion_length=500), root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_config_is_read_from_yaml_and_names_what_it_does_not_know(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("order: random\nlearning_rate: 1.0e-4\nrewards: [accuracy, format]\nmax_steps: null\n")

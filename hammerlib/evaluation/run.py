@@ -107,7 +107,7 @@ def evaluate(
     >>> sorted(run.metrics)[:3]
     ['majority@2', 'mean_tokens', 'pass@1']
     """
-    _check_counts(k, temperature, n, tokens_per_batch)
+    _check_counts(k, temperature, n, tokens_per_batch, seed)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
     problems, label = _problems(benchmark, n, seed)
     backbone = _backbone(model)
@@ -133,10 +133,12 @@ def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> R
     return run
 
 
-def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None) -> None:
+def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None, seed: int) -> None:
     for field, value in (("k", k), ("n", n), ("tokens_per_batch", tokens_per_batch)):
         if value is not None and value < 1:
             raise InputError(field, value, "must be at least 1", "give a larger number")
+    if seed < 0:
+        raise InputError("seed", seed, "must be at least 0", "choose a larger value")
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
 

@@ -196,9 +196,13 @@ def cosine_reward(
             rewards.append(None)
             continue
         low, high = correct_range if one.correct else wrong_range[::-1]
-        share = (1 + math.cos(math.pi * min(len(ids) / max_len, 1.0))) / 2
-        rewards.append(low + (high - low) * share)
+        rewards.append(low + (high - low) * _falling(len(ids) / max_len))
     return rewards
+
+
+def _falling(share: float) -> float:
+    """From 1 at 0 to 0 at 1 along a cosine, and 0 from there."""
+    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
 REWARDS: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward, "cosine": cosine_reward}

@@ -185,11 +185,23 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    backbone.render(problems["prompt"][:1], template=config.template)
+    _check_length(config, problems, backbone)
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
     return Job(config, problems, backbone, order, plan(config, len(problems)), plugs or Plugs(), progress)
+
+
+def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
+    """Refuse prompts and completions that together pass the positions of the model."""
+    texts = backbone.render(problems["prompt"][:], template=config.template)
+    tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
+    longest = max(map(len, tokens))
+    positions = getattr(backbone.model.config, "max_position_embeddings", None)
+    if positions and longest + config.max_completion_length > positions:
+        problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
+        remedy = "lower it or drop long problems"
+        raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
 
 
 def _device() -> str:
