@@ -48,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["HAMMER_RESULTS"] = str(Path(chosen.results).expanduser().resolve())
     try:
         return chosen.command(chosen)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return _fail(error, 2)
+    except OSError as error:
+        remedy = "see that it is there, readable and writable, and that its disk has room"
+        return _fail(InputError("file", error.filename, error.strerror or str(error), remedy), 2)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it stopped", 130)
     except RuntimeError as error:

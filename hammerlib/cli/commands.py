@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from hammerlib.runs import RunRecord
 
+# Options of `hammer evaluate` that have the same name in the library.
+EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "seed")
+
 
 def run(chosen: Namespace) -> int:
     """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again.
@@ -102,18 +105,8 @@ def evaluate(chosen: Namespace) -> int:
     """
     import hammerlib
 
-    record = hammerlib.evaluate(
-        chosen.model,
-        chosen.benchmark,
-        k=chosen.samples,
-        n=chosen.n,
-        temperature=chosen.temperature,
-        top_p=chosen.top_p,
-        max_new_tokens=chosen.max_new_tokens,
-        template=chosen.template,
-        seed=chosen.seed,
-    )
-    return _told(record)
+    asked = {name: getattr(chosen, name) for name in EVALUATED}
+    return _told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
 
 def publish(chosen: Namespace) -> int:
