@@ -56,9 +56,14 @@ def _sum(terms: Sequence[int]) -> str:
     return "".join(f"{term:+d}" for term in terms).removeprefix("+")
 
 
-def _linear(signs: Sequence[int], digits: Sequence[int]) -> str:
-    pairs = zip(signs, digits, strict=True)
-    return "".join(f"{'+' if sign > 0 else '-'}{digit}" for sign, digit in pairs).removeprefix("+")
+def _run(signs: Sequence[int], digits: Sequence[int]) -> tuple[str, int]:
+    """Return the running total, two numbers at a time, such as "7+8=15,-6=9", and its end."""
+    total, text = signs[0] * digits[0], str(signs[0] * digits[0])
+    for place, (sign, digit) in enumerate(zip(signs[1:], digits[1:], strict=True)):
+        total += sign * digit
+        # Signs apart from digits: a zero keeps its minus.
+        text += f"{',' if place else ''}{'+' if sign > 0 else '-'}{digit}={total}"
+    return text, total
 
 
 def _parts(terms: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
@@ -66,32 +71,27 @@ def _parts(terms: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
     return signs, [abs(term) // 10 for term in terms], [abs(term) % 10 for term in terms]
 
 
-def _dot(signs: Sequence[int], digits: Sequence[int]) -> int:
-    return sum(sign * digit for sign, digit in zip(signs, digits, strict=True))
-
-
 def _columns(terms: list[int]) -> str:
     signs, tens, units = _parts(terms)
-    low = _dot(signs, units)
-    carry = low // 10
-    lent = f"+{-10 * carry}" if carry < 0 else ""
-    low = low - 10 * carry if carry < 0 else low
-    moved = f"{carry:+d}" if carry else ""
-    high = _dot(signs, tens) + carry
-    return f"{_linear(signs, units)}{lent}={low};{_linear(signs, tens)}{moved}={high}"
+    low, few = _run(signs, units)
+    carry = few // 10
+    if carry < 0:  # the units alone are negative: tens are lent to them
+        low += f",+{-10 * carry}={few - 10 * carry}"
+    if carry:
+        signs, tens = [*signs, 1 if carry > 0 else -1], [*tens, abs(carry)]
+    return f"{low};{_run(signs, tens)[0]}"
 
 
 def _tens(terms: list[int]) -> str:
     signs, tens, units = _parts(terms)
-    high, low = _dot(signs, tens), _dot(signs, units)
-    return f"{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{10 * high}{low:+d}"
+    (high, many), (low, few) = _run(signs, tens), _run(signs, units)
+    return f"{high};{low};{10 * many}{few:+d}"
 
 
 def _check(terms: list[int]) -> str:
     signs, tens, units = _parts(terms)
     inverse = _sum([sum(terms), *(-term for term in terms[1:])])
-    high, low = _dot(signs, tens), _dot(signs, units)
-    return f"{_linear(signs, tens)}={high};{_linear(signs, units)}={low};{inverse}={terms[0]}"
+    return f"{_run(signs, tens)[0]};{_run(signs, units)[0]};{inverse}={terms[0]}"
 
 
 _WRITERS = {"columns": _columns, "tens": _tens, "check": _check}
