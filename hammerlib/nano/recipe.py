@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-WEIGHTS = {"three_terms": 2.0, "change_story": 2.0, "sequence": 1.3, "equation": 1.3, "take_story": 0.7}
+WEIGHTS = {
+    "three_terms": 2.9,
+    "change_story": 2.2,
+    "equation": 1.9,
+    "sequence": 1.5,
+    "join_story": 1.2,
+    "chain_sum": 0.9,
+    "compare_story": 0.45,
+    "take_story": 0.3,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 1600
+    steps: int = 630
     batch_size: int = 32
     learning_rate: float = 1e-3
     average: float = 0.99
