@@ -42,10 +42,8 @@ class Recipe:
     steps, batch_size : int
         Optimizer steps, and solutions in each.
     learning_rate : float
-        AdamW; warms up over `warmup` steps, then stays: what a falling rate would do to the noise, the
-        average does, and the weights stay where steps of reinforcement learning do no harm (measured).
-    average : float
-        Decay of the exponential moving average of the weights that is kept.
+        AdamW; warms up over `warmup` steps, then stays. Neither falling rate nor average of the weights: both
+        end where the first steps of reinforcement learning do harm (measured).
     weight_decay : float
         AdamW's decoupled decay.
     warmup : int
@@ -64,10 +62,9 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 630
+    steps: int = 950
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    average: float = 0.99
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup: int = 50
     problems: int = 16_000
@@ -228,9 +225,6 @@ def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCaus
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / recipe.warmup))
-    averaged = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average)
-    )
     stream = batches(recipe, table)
     losses: list[float] = []
     progress = tqdm(range(recipe.steps)[:stop], desc="nano", disable=progress_off())
@@ -244,10 +238,9 @@ def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCaus
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        averaged.update_parameters(model)
         losses.append(round(loss.item(), 6))
         progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    return averaged.module.eval(), losses
+    return model.eval(), losses
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
