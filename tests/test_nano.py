@@ -185,7 +185,7 @@ def test_the_checkpoint_is_good_but_unfinished(shipped: dict) -> None:
         assert row["pass@8"] >= 0.7, topic
         assert row["zero_variance"] <= 0.33, topic
     shares = {name: row["share"] for name, row in shipped["strategies"].items()}
-    assert shares == pytest.approx(STRATEGIES, abs=0.05)
+    assert shares == pytest.approx(STRATEGIES, abs=0.08)
     right = [shipped["strategies"][name]["accuracy"] for name in ("columns", "tens", "check")]
     assert right == sorted(right, reverse=True)  # the rarer a strategy, the less it is learned
 
