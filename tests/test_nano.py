@@ -22,6 +22,7 @@ from hammerlib.nano.shipping import CHECKPOINT, make_checkpoint
 from hammerlib.nano.solutions import STRATEGIES, boxed, solve, strategy_of, terms_of
 from hammerlib.nano.tokenizer import build_tokenizer, vocabulary
 from hammerlib.problems.families import NANO_MIX
+from hammerlib.problems.gym import _sound
 
 TOKENIZER = build_tokenizer()
 TINY = recipe.Recipe(steps=2, batch_size=4, problems=16, width=16, layers=1, heads=2, inner=16)
@@ -30,7 +31,7 @@ TINY = recipe.Recipe(steps=2, batch_size=4, problems=16, width=16, layers=1, hea
 def problem(topic: str, seed: int) -> dict[str, str]:
     dataset, config = NANO_MIX[topic]
     entries = reasoning_gym.create_dataset(dataset, size=100, seed=seed, **config)
-    entry = next(one for one in entries if not one["answer"].startswith("-"))  # as the mix draws them
+    entry = next(one for one in entries if _sound("nano", dataset, one))  # as the mix draws them
     return {
         "prompt": entry["question"],
         "answer": entry["answer"],
