@@ -125,7 +125,7 @@ def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> s
     --------
     >>> row = {"answer": "85", "metadata": '{"expression": "47 + 38"}'}
     >>> solve(row, "columns", random.Random(0))
-    ' columns:7+8=15;4+3+1=8;\\\\boxed{85}'
+    ' columns:7+8=15;4+3=7,+1=8;\\\\boxed{85}'
     """
     if strategy is None:
         strategy = rng.choices(list(STRATEGIES), weights=list(STRATEGIES.values()))[0]
