@@ -92,9 +92,9 @@ class TestBound:
         assert closed_bound(rows) <= best
 
     def test_rounding_of_single_precision_never_lifts_it_above_the_truth(self) -> None:
-        # All rows equal up to the last bit of float32, so the optimum is 39 edges of about one. Prices of a half
-        # (dummy minus a half) are optimal: 40 / 2 - 1/2, and 40 rows with two offers of a half, and the dummy's
-        # two of minus a half: 19.5 + 20 - 0.5 = 39.
+        # Rows equal up to the last bit: the optimum is 39 edges of about one. Prices of a half, and
+        # the dummy's of minus a half, prove it: they sum to 40 / 2 - 1/2, forty rows have two offers of a half
+        # each, the dummy two of minus a half: 19.5 + 20 - 0.5 = 39.
         rows = unit_rows(np.ones((40, 33)) + np.random.default_rng(0).normal(size=(40, 33)) * 1e-7)
         prices = np.append(np.full(40, 0.5), -0.5)
         bound = certified_bound(rows, search(rows.astype(np.float32), prices, 5), prices)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 def order(chosen: Namespace) -> int:
     """Order problems, and write the order with its cost, its certificate and what it was made from.
 
+    Raises
+    ------
+    InputError
+        Words that do not fit together, before anything is computed.
+
     Examples
     --------
     >>> from hammerlib.cli import main
