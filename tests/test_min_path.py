@@ -93,8 +93,8 @@ class TestBound:
 
     def test_rounding_of_single_precision_never_lifts_it_above_the_truth(self) -> None:
         # Rows equal up to the last bit: the optimum is 39 edges of about one. Prices of a half, and
-        # the dummy's of minus a half, prove it: they sum to 40 / 2 - 1/2, forty rows have two offers of a half
-        # each, the dummy two of minus a half: 19.5 + 20 - 0.5 = 39.
+        # the dummy's of minus a half, prove it: they sum to 40 / 2 - 1/2, forty rows have two offers of a
+        # half each, the dummy two of minus a half: 19.5 + 20 - 0.5 = 39.
         rows = unit_rows(np.ones((40, 33)) + np.random.default_rng(0).normal(size=(40, 33)) * 1e-7)
         prices = np.append(np.full(40, 0.5), -0.5)
         bound = certified_bound(rows, search(rows.astype(np.float32), prices, 5), prices)

@@ -20,7 +20,8 @@ from hammerlib.problems.files import read_records
 
 WITHOUT = """
 import importlib.machinery, sys
-absent, find = ("torch", "transformers", "trl", "sklearn", "matplotlib"), importlib.machinery.PathFinder.find_spec
+absent = ("torch", "transformers", "trl", "sklearn", "matplotlib")
+find = importlib.machinery.PathFinder.find_spec
 importlib.machinery.PathFinder.find_spec = classmethod(
     lambda finder, name, *rest: None if name.partition(".")[0] in absent else find(name, *rest)
 )
@@ -116,7 +117,7 @@ def test_bad_words_are_one_error(
 
 @pytest.fixture
 def sampler(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
-    """The sampler for verl, on a stand-in for verl's abstract class: a torch Sampler with this constructor."""
+    """The sampler for verl, on a stand-in for verl's own class: a torch Sampler with this constructor."""
     from torch.utils.data import Sampler
 
     class AbstractSampler(Sampler):
