@@ -35,7 +35,7 @@ from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 Answer = tuple[np.ndarray, float | None]  # permutation, and a certified bound on the sum of its cosines
 SCALE = 1_000_000  # integer solvers: a cosine of 1e-6 is one unit
 RIVAL_SECONDS = 20
-PATIENCE = 900  # seconds that any solver gets
+PATIENCE = 100  # seconds that a rival gets
 
 
 def matrix_greedy(rows: np.ndarray) -> Answer:
@@ -218,7 +218,13 @@ def _instance(kind: str, rows: np.ndarray, folder: Path) -> list[dict[str, objec
         if n <= largest:
             words = [sys.executable, __file__, "--one", name, str(folder / "rows.npy"), str(folder / "out")]
             try:
-                ended = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
+                ended = subprocess.run(
+                    words,
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                    timeout=None if largest > 1000 else PATIENCE,
+                )
             except subprocess.TimeoutExpired:
                 print(f"{kind} {n} {name}: not done after {PATIENCE} s", flush=True)
                 continue
