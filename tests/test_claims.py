@@ -5,12 +5,19 @@ from __future__ import annotations
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from ordering_samples import gaussian
 
 from hammerlib.diversity import coverage_radius, dcscore, mean_pairwise_cosine, vendi_score
-from hammerlib.diversity.claims import against_subsets, coverage_gaps, poles
-from hammerlib.diversity.tabular import exact_training, same_optimum
+from hammerlib.diversity.claims import (
+    against_subsets,
+    beside_random,
+    coverage_correlations,
+    coverage_gaps,
+    poles,
+)
+from hammerlib.diversity.tabular import exact_training, order_spread, same_optimum
 from hammerlib.errors import InputError
 from hammerlib.ordering import order_by
 from hammerlib.ordering.exact import exact_path
@@ -95,6 +102,21 @@ class TestSameOptimum:
         with pytest.raises(InputError, match="dimensions = 5"):
             same_optimum(gaussian(9, 4), {"a": np.arange(9)}, dimensions=5)
 
+    def test_the_spread_is_over_orders_and_the_largest_over_teachers(self) -> None:
+        rows = {
+            "model": "m",
+            "rate": 1.0,
+            "order": ["a", "b", "a", "b"],
+            "first_pass": [0.1, 0.3, 0.2, 0.25],
+            "last": [0.9, 0.8, 0.6, 0.95],
+            "difference": [0.0, 0.4, 0.0, 0.7],
+            "teacher": [0, 0, 1, 1],
+        }
+        told = order_spread(pd.DataFrame(rows)).loc[("m", 1.0)]
+        # Ranges: early 0.2 and 0.05, late 0.1 and 0.35.
+        expected = {"early": 0.2, "late": 0.35, "lowest": 0.6, "highest": 0.95, "problem": 0.7}
+        assert told.to_dict() == pytest.approx(expected)
+
 
 class TestCoverage:
     def test_distances_and_errors_are_those_of_the_nearest_item(self) -> None:
@@ -127,6 +149,25 @@ class TestCoverage:
         told = coverage_gaps(rows, rows, {"all": np.arange(20)}, fractions=[1.0]).iloc[0]
         assert told["gap_neighbour"] == pytest.approx(0, abs=1e-12)
         assert told["gap_ridge"] == pytest.approx(0, abs=1e-12)
+
+    def test_named_orders_stand_beside_the_random_ones(self) -> None:
+        columns = {
+            "order": ["hammer", "random 0", "random 1", "random 2", "random 3"],
+            "fraction": 0.1,
+            "radius": [2.5, 1.0, 2.0, 3.0, 4.0],
+            "distance": [1.0, 1.0, 2.0, 3.0, 4.0],
+            "gap_neighbour": [0.5, 0.1, 0.3, 0.2, 0.4],
+            "gap_ridge": [0.0, 4.0, 3.0, 2.0, 1.0],
+        }
+        frame = pd.DataFrame(columns)
+        told = beside_random(frame)
+        assert told.loc[(0.1, "hammer"), "larger_radius"] == 0.5
+        assert told.loc[(0.1, "hammer"), "larger_gap"] == 0
+        assert told.loc[(0.1, "random, mean"), "radius"] == 2.5
+        # Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8; against 4 3 2 1: -1. Hammer is left out.
+        found = coverage_correlations(frame)
+        assert found.loc[(0.1, "radius"), "gap_neighbour"] == pytest.approx(0.8)
+        assert found.loc[(0.1, "distance"), "gap_ridge"] == pytest.approx(-1)
 
     def test_parts_that_are_no_parts_are_refused(self) -> None:
         with pytest.raises(InputError, match="fractions"):

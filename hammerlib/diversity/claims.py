@@ -55,9 +55,9 @@ def coverage_gaps(
     Returns
     -------
     DataFrame
-        Columns order, fraction, count, radius and distance (largest and mean distance of a held-out item to the
-        part), gap_neighbour (mean absolute held-out error; that on the part is 0), worst_neighbour (largest),
-        gap_ridge (mean squared error held out minus on the part).
+        Columns order, fraction, count, radius and distance (largest and mean distance of a held-out item to
+        the part), gap_neighbour (mean absolute held-out error; that on the part is 0), worst_neighbour
+        (largest), gap_ridge (mean squared error held out minus on the part).
 
     Raises
     ------
@@ -108,6 +108,71 @@ def _ridge_gap(kernel: np.ndarray, values: np.ndarray, part: np.ndarray, n: int,
     solved = np.linalg.solve(kernel[part] + ridge * np.eye(len(part)), values[part])
     squared = (kernel @ solved - values) ** 2
     return float(squared[n:].mean() - squared[part].mean())
+
+
+def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
+    """Return coverage and gap of each named order beside those of random orders.
+
+    Parameters
+    ----------
+    covered : DataFrame
+        :func:`coverage_gaps`; orders whose name begins with ``random`` are the reference.
+
+    Returns
+    -------
+    DataFrame
+        Rows (fraction, order), the reference as ``random, mean``; columns radius, distance, gap_neighbour,
+        gap_ridge, and larger_radius, larger_gap: shares of random orders with a larger radius, gap_neighbour.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> names = {"order": ["hammer", "random 0", "random 1"], "fraction": 0.1, "radius": [2.0, 1.0, 3.0]}
+    >>> frame = pd.DataFrame(names | {"distance": 1.0, "gap_neighbour": [3.0, 1.0, 2.0], "gap_ridge": 0.0})
+    >>> beside_random(frame)[["larger_radius", "larger_gap"]].iloc[0].tolist()
+    [0.5, 0.0]
+    """
+    import pandas as pd
+
+    columns = ["radius", "distance", "gap_neighbour", "gap_ridge"]
+    rows = []
+    for fraction, part in covered.groupby("fraction"):
+        random = part["order"].str.startswith("random")
+        chance = part[random]
+        for _, row in part[~random].iterrows():
+            larger = [(chance[name] > row[name]).mean() for name in ("radius", "gap_neighbour")]
+            rows.append((fraction, row["order"], *row[columns], *larger))
+        rows.append((fraction, "random, mean", *chance[columns].mean(), 0.5, 0.5))
+    names = ["fraction", "order", *columns, "larger_radius", "larger_gap"]
+    return pd.DataFrame(rows, columns=names).set_index(["fraction", "order"])
+
+
+def coverage_correlations(covered: pd.DataFrame) -> pd.DataFrame:
+    """Return how the gap goes with coverage over the random orders of each length (Spearman correlations).
+
+    Parameters
+    ----------
+    covered : DataFrame
+        :func:`coverage_gaps` with at least three orders whose name begins with ``random``.
+
+    Returns
+    -------
+    DataFrame
+        Rows (fraction, measure), measure `radius` or `distance`; columns gap_neighbour, gap_ridge.
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(40, 3))
+    >>> orders = {f"random {i}": np.random.default_rng(i).permutation(30) for i in range(5)}
+    >>> coverage_correlations(coverage_gaps(rows[:30], rows[30:], orders)).shape
+    (6, 2)
+    """
+    chance = covered[covered["order"].str.startswith("random")]
+    columns = ["gap_neighbour", "gap_ridge"]
+    found = chance.groupby("fraction")[["radius", "distance", *columns]].corr(method="spearman")[columns]
+    return found.rename_axis(["fraction", "measure"])[
+        found.index.get_level_values(1).isin(["radius", "distance"])
+    ]
 
 
 def poles(tilt: float = 0.2) -> np.ndarray:

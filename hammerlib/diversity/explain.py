@@ -46,8 +46,8 @@ def explain_order(
     -------
     DataFrame
         Columns measure, part, value, random (mean over the seeds), low, high (95 % of the seeds). Measures:
-        edge cosine (all, and by tenth of the order), centred cosine by lag, windows, and prefixes. Prefixes of
-        more than 4,000 items are those of 4,000 drawn from all (seed 0), in their order; the part says so.
+        edge cosine (all, and by tenth of the order), centred cosine by lag, windows, and prefixes. Prefixes
+        of more than 4,000 items are those of 4,000 drawn from all (seed 0), in their order; the part says so.
 
     Raises
     ------

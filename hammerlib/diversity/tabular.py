@@ -56,7 +56,8 @@ def exact_training(
 
     Examples
     --------
-    >>> exact_training(np.eye(1), np.array([0]), np.array([[0]]), actions=2, epochs=1)[:, 0, 0].round(3).tolist()
+    >>> told = exact_training(np.eye(1), np.array([0]), np.array([[0]]), actions=2, epochs=1)
+    >>> told[:, 0, 0].round(3).tolist()
     [0.5, 0.622]
     """
     features, orders = np.asarray(features, dtype=np.float64), np.atleast_2d(orders)
@@ -159,3 +160,37 @@ def same_optimum(
             means = told.mean(axis=2)
             rows += [(model, rate, name, means[1][m], means[-1][m], off[m]) for m, name in enumerate(orders)]
     return pd.DataFrame(rows, columns=["model", "rate", "order", "first_pass", "last", "difference"])
+
+
+def order_spread(learnt: pd.DataFrame) -> pd.DataFrame:
+    """Return how much the order decides in each model: ranges over orders, the largest over the teachers.
+
+    Parameters
+    ----------
+    learnt : DataFrame
+        `same_optimum` of several seeds, one below the other, with a column `teacher`.
+
+    Returns
+    -------
+    DataFrame
+        Rows (model, rate); columns early and late (range over orders of the mean expected reward after one
+        and after all passes), lowest and highest (of that reward, late), problem (largest late difference of
+        a single problem).
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(6, 4))
+    >>> frame = same_optimum(rows, {"a": np.arange(6)}, dimensions=3, epochs=2)
+    >>> float(order_spread(frame.assign(teacher=0))["late"].max())
+    0.0
+    """
+    each = learnt.groupby(["model", "rate", "teacher"], sort=False)
+    spread = each.agg(
+        early=("first_pass", np.ptp),
+        late=("last", np.ptp),
+        lowest=("last", "min"),
+        highest=("last", "max"),
+        problem=("difference", "max"),
+    )
+    largest = {"early": "max", "late": "max", "lowest": "min", "highest": "max", "problem": "max"}
+    return spread.groupby(["model", "rate"], sort=False).agg(largest)
