@@ -39,5 +39,5 @@ def coverage_scatter(frame: pd.DataFrame, measure: str, *, fraction: float, ax: 
     for position, row in enumerate(named.itertuples()):
         where = (getattr(row, measure), row.gap_neighbour)
         ax.scatter(*where, s=42, color=colour(row.order, position), label=row.order)
-    ax.set(xlabel=DISTANCES[measure], ylabel="gap of 1 nearest neighbour (mean |error|)")
+    ax.set(xlabel=DISTANCES[measure], ylabel="gap: mean |error| of a neighbour")
     return ax

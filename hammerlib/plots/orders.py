@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from hammerlib.plots.style import axes_or_new, caption, colour
 
 METRIC_LABELS = {
-    "mean_cosine": "mean pairwise cosine in the prefix",
-    "vendi": "Vendi score of the prefix (effective number)",
-    "vendi_centred": "Vendi score, mean removed (effective number)",
-    "coverage_radius": "coverage radius (largest 1 - cosine to the prefix)",
+    "mean_cosine": "mean pairwise cosine",
+    "vendi": "Vendi score (effective number)",
+    "vendi_centred": "Vendi score, mean removed (number)",
+    "coverage_radius": "coverage radius (1 - cosine)",
     "topic_tv": "total variation to the topic mix",
 }
 
@@ -155,6 +155,7 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
         ax.plot(100 * gap, row, "o", color=colour(name, row), markersize=6)
         label = f"{100 * gap:.2f} %" if gap < 0.01 else f"{100 * gap:.0f} %"
         place = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 7}
+        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         ax.annotate(f"{label}   (cosine {cost:.4f})", (100 * gap, row), **place)
     ax.axvline(0, color="#000000", linewidth=1)
     ax.axvline(100, color="#999999", linestyle="--", linewidth=1)
