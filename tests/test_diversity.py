@@ -13,6 +13,7 @@ from ordering_samples import gaussian
 from hammerlib.diversity import (
     METRICS,
     coverage_radius,
+    dcscore,
     group_telemetry,
     mean_pairwise_cosine,
     neighbour_purity,
@@ -87,6 +88,31 @@ class TestVendi:
             vendi_from_kernel(np.zeros((2, 3)))
         with pytest.raises(InputError, match="row 1"):
             vendi_score(np.array([[1.0], [0.0]]))
+
+
+class TestDCScore:
+    def test_axes_and_copies_by_hand(self) -> None:
+        # n orthogonal rows: each row of P holds 1 / (1 + (n - 1) exp(-1 / tau)) on the diagonal.
+        for tau in (0.5, 1.0, 3.0):
+            assert dcscore(np.eye(6), tau=tau) == pytest.approx(6 / (1 + 5 * np.exp(-1 / tau)))
+        assert dcscore(np.ones((6, 3))) == pytest.approx(1)
+        assert dcscore(np.zeros((0, 3))) == 0
+
+    def test_it_is_the_trace_of_the_row_softmax(self) -> None:
+        rows = gaussian(1100, 4, mean=0.3)  # more than one block of rows
+        units = unit_rows(rows)
+        powers = np.exp(units @ units.T / 0.7)
+        expected = np.trace(powers / powers.sum(axis=1, keepdims=True))
+        assert dcscore(rows, tau=0.7) == pytest.approx(expected)
+        assert dcscore(torch.from_numpy(rows), tau=0.7) == pytest.approx(expected)
+
+    def test_small_temperatures_count_what_is_not_a_copy(self) -> None:
+        rows = np.eye(4)[[0, 0, 1, 2, 3]]
+        assert dcscore(rows, tau=0.01) == pytest.approx(4)  # the two copies share one
+
+    def test_a_temperature_of_zero_is_refused(self) -> None:
+        with pytest.raises(InputError, match="tau = 0"):
+            dcscore(np.eye(2), tau=0)
 
 
 class TestSets:

@@ -125,6 +125,46 @@ def test_hammer_costs_less_than_random_and_similar_costs_more(walk: Walk) -> Non
     assert metrics["reversed/cost"]["value"] == pytest.approx(metrics["hammer/cost"]["value"], abs=1e-5)
 
 
+def test_the_certificate_separates_the_best_path_from_the_greedy_one(walk: Walk) -> None:
+    metrics = walk.run("03_ordering").metrics
+    assert 0 <= metrics["min-path/gap"]["value"] < 0.01 < 0.05 < metrics["hammer/gap"]["value"] < 0.5
+    assert metrics["min-path/cost"]["value"] == min(
+        entry["value"] for name, entry in metrics.items() if name.endswith("/cost")
+    )
+    assert 0 <= metrics["ten_points/hammer_gap"]["value"] < 1
+    assert metrics["hammer/last_tenth_cost"]["value"] > metrics["random_expectation"]["value"]
+
+
+def test_paths_of_unlike_neighbours_come_back_at_every_second_step(walk: Walk) -> None:
+    metrics = walk.run("03_ordering").metrics
+    for name in ("hammer", "min-path"):
+        assert metrics[f"{name}/lag1"]["value"] < -0.1 < 0.1 < metrics[f"{name}/lag2"]["value"]
+    assert abs(metrics["random/lag1"]["value"]) < 0.1
+
+
+def test_the_claims_end_as_the_notebook_tells(walk: Walk) -> None:
+    metrics = {name: entry["value"] for name, entry in walk.run("03_ordering").metrics.items()}
+    assert metrics["claim 1/tabular, step 1/spread"] == metrics["claim 1/tabular, step 4/spread"] == 0
+    assert metrics["claim 1/shared, realisable, step 1/spread"] < 0.005
+    assert metrics["claim 1/shared, too small, step 4/spread"] > 0.02
+    for part in ("10%", "25%", "50%"):
+        follows = {name: metrics[f"claim 2/{name} and gap, first {part}"] for name in ("radius", "distance")}
+        assert follows["distance"] > max(follows["radius"], 0.5)
+        assert (
+            metrics[f"claim 2/hammer/gap, first {part}"] > metrics[f"claim 2/random, mean/gap, first {part}"]
+        )
+    assert (
+        metrics["claim 3/vendi of the first four"] < 1.001 < 2.5 < metrics["claim 3/vendi of four by chance"]
+    )
+
+
+def test_a_probe_costs_more_than_an_order(walk: Walk) -> None:
+    metrics = walk.run("03_ordering").metrics
+    assert metrics["ledger/probe seconds per order second"]["value"] > 1
+    # Ten samples read each prompt ten times, and write besides.
+    assert metrics["ledger/probe tokens per order token"]["value"] > 10
+
+
 def test_the_start_model_solves_some_and_not_others(walk: Walk) -> None:
     metrics = walk.run("00_overview").metrics
     assert 0.1 < metrics["pass@1"]["value"] < 0.9

@@ -106,6 +106,48 @@ def test_deciles_and_prefixes_show_the_random_reference() -> None:
     assert len(plots.prefix_curves({"hammer": rows}, rows, "vendi").collections) == 1
 
 
+def test_lags_stand_beside_random_orders_at_their_own_ticks() -> None:
+    rows = pd.DataFrame({"lag": [1, 2, 4], "value": [-0.4, 0.3, 0.1], "low": -0.1, "high": 0.1})
+    ax = plots.lag_curves({"min-path": rows, "hammer": rows.iloc[:2]}, rows, n=50, seeds=7)
+    assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [[-0.4, 0.3, 0.1], [-0.4, 0.3]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4"]
+    assert "n = 50" in ax.texts[0].get_text() and "7 random orders" in ax.texts[0].get_text()
+    assert len(ax.collections) == 1
+
+
+def test_gaps_are_sorted_and_written_in_percent() -> None:
+    ax = plots.gap_dots({"min-path": (0.0012, 0.9053), "random": (0.99, 0.9383)}, n=128, title="t")
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["random", "min-path"]
+    written = [text.get_text() for text in ax.texts]
+    assert "0.12 %   (cosine 0.9053)" in written and "99 %   (cosine 0.9383)" in written
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([99, 0.12])
+
+
+def test_a_path_on_the_circle_is_numbered_from_its_first_point() -> None:
+    points = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.995, 0.0998]])
+    ax = plots.path_on_circle(points, np.array([2, 0, 1, 3]), name="hammer", cost=-1.0)
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), points[[2, 0, 1, 3]])
+    places = {text.get_text(): np.array(text.get_position()) for text in ax.texts}
+    assert places["1"] @ [-1, 0] > 1.1
+    assert np.linalg.norm(places["2"] - places["4"]) > 0.1, "numbers of close points do not overlap"
+    assert "-1.000" in ax.get_title(loc="left")
+
+
+def test_coverage_marks_every_order_of_one_part() -> None:
+    frame = pd.DataFrame(
+        {
+            "order": ["hammer", "random 0", "random 1", "hammer"],
+            "fraction": [0.1, 0.1, 0.1, 0.5],
+            "radius": [1.3, 1.0, 1.1, 0.9],
+            "gap_neighbour": [0.4, 0.2, 0.3, 0.1],
+        }
+    )
+    ax = plots.coverage_scatter(frame, "radius", fraction=0.1)
+    offsets = [part.get_offsets().tolist() for part in ax.collections]
+    assert offsets == [[[1.0, 0.2], [1.1, 0.3]], [[1.3, 0.4]]]
+
+
 def test_group_and_topic_figures_write_their_numbers() -> None:
     assert {
         text.get_text() for text in plots.group_panel(np.array([[1.0, 0.25], [0.25, 1.0]]), ["a", "b"]).texts

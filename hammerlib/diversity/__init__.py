@@ -1,11 +1,15 @@
-"""How diverse a set, the first part of an order, or a group of completions is."""
+"""How diverse a set, the parts of an order, or a group of completions is."""
 
 from __future__ import annotations
 
+from hammerlib.diversity.correlates import order_correlates
+from hammerlib.diversity.explain import explain_order
 from hammerlib.diversity.groups import group_telemetry
-from hammerlib.diversity.prefixes import FRACTIONS, METRICS, prefix_profile, random_reference
+from hammerlib.diversity.prefixes import FRACTIONS, METRICS, prefix_profile
+from hammerlib.diversity.profiles import LAGS, lag_profile, random_reference, window_profile
 from hammerlib.diversity.scores import (
     coverage_radius,
+    dcscore,
     mean_pairwise_cosine,
     neighbour_purity,
     vendi_from_kernel,
@@ -14,13 +18,19 @@ from hammerlib.diversity.scores import (
 
 __all__ = [
     "FRACTIONS",
+    "LAGS",
     "METRICS",
     "coverage_radius",
+    "dcscore",
+    "explain_order",
     "group_telemetry",
+    "lag_profile",
     "mean_pairwise_cosine",
     "neighbour_purity",
+    "order_correlates",
     "prefix_profile",
     "random_reference",
     "vendi_from_kernel",
     "vendi_score",
+    "window_profile",
 ]

@@ -1,4 +1,4 @@
-"""Diversity of the first part of an order, against random orders."""
+"""Diversity of the first part of an order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hammerlib.diversity.scores import vendi_of_units
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, used_vectors
 from hammerlib.similarity import Array, centred_rows, mean_cosine, row_reduce
-from hammerlib.storage import progress_off
 
 if TYPE_CHECKING:
     import datasets
@@ -63,12 +61,8 @@ def prefix_profile(
     import pandas as pd
 
     units = used_vectors(embeddings)
-    permutation = order.permutation if isinstance(order, Order) else np.asarray(order)
     counts = _counts(len(units), fractions)
-    if len(permutation) != len(units):
-        raise InputError(
-            "order", len(permutation), f"does not fit {len(units)} vectors", "use its own vectors"
-        )
+    permutation = fitting(order, len(units))
     centred = centred_rows(units)
     topics = None if problems is None else np.unique(list(problems["topic"]), return_inverse=True)[1]
     covered = np.full(len(units), -np.inf)
@@ -86,6 +80,25 @@ def prefix_profile(
     return pd.DataFrame(rows, columns=["fraction", "count", "metric", "value"])
 
 
+def fitting(order: Order | Array, n: int) -> np.ndarray:
+    """Return the permutation of an order of n items.
+
+    Raises
+    ------
+    InputError
+        An order of another number of items.
+
+    Examples
+    --------
+    >>> fitting([1, 0], 2).tolist()
+    [1, 0]
+    """
+    permutation = order.permutation if isinstance(order, Order) else np.asarray(order)
+    if len(permutation) != n:
+        raise InputError("order", len(permutation), f"does not fit {n} items", "use its own items")
+    return permutation
+
+
 def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
     """Return sorted (fraction, number of items)."""
     if n < 2:
@@ -100,57 +113,3 @@ def _topic_variation(topics: np.ndarray, part: np.ndarray) -> float:
     size = topics.max() + 1
     mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[part])]
     return float(np.abs(mixes[0] - mixes[1]).sum() / 2)
-
-
-def random_reference(
-    embeddings: Embeddings | Array,
-    *,
-    fractions: Sequence[float] = FRACTIONS,
-    problems: datasets.Dataset | None = None,
-    seeds: int = 20,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Return the prefix profile of random orders: their mean, and the band that holds most of them.
-
-    Parameters
-    ----------
-    embeddings, fractions, problems
-        As in :func:`prefix_profile`.
-    seeds : int
-        Random orders, seeds 0, 1, ..., at least 2.
-    level : float
-        Share of orders between `low` and `high` (quantiles over the seeds), in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        Columns fraction, count, metric, value, low, high.
-
-    Raises
-    ------
-    InputError
-        Fewer than two seeds, a level outside (0, 1), or what `prefix_profile` refuses.
-
-    Examples
-    --------
-    >>> rows = np.random.default_rng(0).normal(size=(10, 3))
-    >>> frame = random_reference(rows, fractions=[0.5], seeds=4)
-    >>> bool((frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all())
-    True
-    """
-    import pandas as pd
-
-    if seeds < 2 or not 0 < level < 1:
-        raise InputError("seeds, level", (seeds, level), "make no band", "use seeds=20, level=0.95")
-    n = len(used_vectors(embeddings))
-    frames = [
-        prefix_profile(
-            np.random.default_rng(seed).permutation(n), embeddings, fractions=fractions, problems=problems
-        )
-        for seed in tqdm(range(seeds), "random orders", delay=3, disable=progress_off())
-    ]
-    together = pd.concat(frames).groupby(["fraction", "count", "metric"], sort=False)["value"]
-    tail = (1 - level) / 2
-    return together.agg(
-        value="mean", low=lambda values: values.quantile(tail), high=lambda values: values.quantile(1 - tail)
-    ).reset_index()

@@ -9,7 +9,7 @@ import numpy as np
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import used_vectors
-from hammerlib.similarity import Array, host, mean_cosine, product_blocks, row_reduce
+from hammerlib.similarity import Array, host, mean_cosine, namespace, product_blocks, row_reduce
 
 
 def vendi_score(vectors: Embeddings | Array, *, q: float = 1.0) -> float:
@@ -119,6 +119,40 @@ def mean_pairwise_cosine(vectors: Embeddings | Array) -> float:
     0.0
     """
     return mean_cosine(used_vectors(vectors))
+
+
+def dcscore(vectors: Embeddings | Array, *, tau: float = 1.0) -> float:
+    """Return DCScore: how surely each row is told from all others, summed over the rows.
+
+    Source: Zhu et al. 2025 (arXiv 2502.08512): P = row-softmax(K / tau) of the cosine kernel K, score = trace
+    of P. Computed as the sum over i of 1 / (sum over j of exp((K_ij - 1) / tau)), in blocks of rows.
+
+    Parameters
+    ----------
+    vectors : Embeddings or (n, d) array or tensor
+    tau : float
+        Temperature, above 0; small ones count only near copies as alike.
+
+    Returns
+    -------
+    float
+        1 (all rows point the same way) to n (tau towards 0, all different); 0 for no rows.
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, or a temperature that is not above 0.
+
+    Examples
+    --------
+    >>> round(dcscore(np.eye(2)), 4)  # 2 / (1 + exp(-1))
+    1.4621
+    """
+    if not tau > 0:
+        raise InputError("tau", tau, "is no temperature", "use a number above 0")
+    units = used_vectors(vectors)
+    masses = row_reduce(units, units, lambda block: namespace(block).exp((block - 1) / tau).sum(axis=1))
+    return float((1 / masses.astype(np.float64)).sum())
 
 
 def coverage_radius(prefix: Embeddings | Array, everything: Embeddings | Array) -> float:

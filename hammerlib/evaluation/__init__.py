@@ -1,6 +1,7 @@
 """Evaluation: samples, pass@k and majority@k with intervals, one record per run."""
 
 from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from hammerlib.evaluation.ledger import order_ledger
 from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
 from hammerlib.evaluation.run import evaluate
 from hammerlib.evaluation.statistics import Interval, bootstrap_interval, interquartile_mean, paired_bootstrap
@@ -14,6 +15,7 @@ __all__ = [
     "interquartile_mean",
     "load_benchmark",
     "majority_at_k",
+    "order_ledger",
     "outcomes",
     "paired_bootstrap",
     "pass_at_k",

@@ -1,19 +1,24 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
 
+from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
-from hammerlib.plots.orders import edge_deciles, prefix_curves
+from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
     "colour",
+    "coverage_scatter",
     "edge_deciles",
     "forest",
+    "gap_dots",
     "group_panel",
     "hover_map",
+    "lag_curves",
     "panels",
     "pass_at_k_curves",
+    "path_on_circle",
     "prefix_curves",
     "project",
     "save",

@@ -1,4 +1,4 @@
-"""Figures of an order: what its steps cost, and how diverse its first part is."""
+"""Figures of an order: what its steps cost, how it comes back, and how diverse its first part is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from hammerlib.plots.style import axes_or_new, caption, colour
 
 METRIC_LABELS = {
-    "mean_cosine": "mean pairwise cosine in the prefix",
-    "vendi": "Vendi score of the prefix (effective number)",
-    "vendi_centred": "Vendi score, mean removed (effective number)",
-    "coverage_radius": "coverage radius (largest 1 - cosine to the prefix)",
+    "mean_cosine": "mean pairwise cosine",
+    "vendi": "Vendi score (effective number)",
+    "vendi_centred": "Vendi score, mean removed (number)",
+    "coverage_radius": "coverage radius (1 - cosine)",
     "topic_tv": "total variation to the topic mix",
 }
 
@@ -90,4 +90,119 @@ def prefix_curves(
         rows = frame[frame["metric"] == metric].sort_values("fraction")
         ax.plot(rows["fraction"], rows["value"], color=colour(name, position), label=name, linewidth=1.3)
     ax.set(xlabel="share of the problems seen", ylabel=METRIC_LABELS.get(metric, metric), xscale="log")
+    return ax
+
+
+def lag_curves(
+    frames: dict[str, pd.DataFrame], reference: pd.DataFrame, *, n: int, seeds: int, ax: Axes | None = None
+) -> Axes:
+    """Draw how alike items are that stand k places apart, for each order against random orders.
+
+    Parameters
+    ----------
+    frames : dict of str to DataFrame
+        Strategy to `diversity.lag_profile` (columns lag, value).
+    reference : DataFrame
+        `diversity.random_reference` of it (columns lag, value, low, high).
+    n, seeds : int
+        Problems and random orders, for the caption.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"lag": [1, 2], "value": [-0.5, 0.4], "low": -0.1, "high": 0.1})
+    >>> lag_curves({"min-path": rows}, rows, n=9, seeds=20).get_xlabel()
+    'distance along the order (problems)'
+    """
+    ax = axes_or_new(ax)
+    band = {"color": "#999999", "alpha": 0.35, "linewidth": 0, "label": "random, 95 % of seeds"}
+    ax.fill_between(reference["lag"], reference["low"], reference["high"], **band)
+    for position, (name, frame) in enumerate(frames.items()):
+        shade = colour(name, position)
+        ax.plot(frame["lag"], frame["value"], marker="o", markersize=3, color=shade, label=name)
+    ax.axhline(0, color="#999999", linewidth=1)
+    ax.set_xscale("log", base=2)
+    lags = reference["lag"].tolist()
+    ax.set_xticks(lags, [str(lag) for lag in lags])
+    ax.set(xlabel="distance along the order (problems)", ylabel="mean cosine, mean of all removed")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    note = f"n = {n} problems; band: {seeds} random orders. Below zero: opposite sides; above: the same side"
+    caption(ax, "How an order comes back to where it was", note)
+    return ax
+
+
+def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Axes | None = None) -> Axes:
+    """Draw how far each order is from the certified bound, on a scale where random orders are at 100.
+
+    Parameters
+    ----------
+    gaps : dict of str to (gap, cost)
+        Strategy to `Order.gap` (0 at the bound, 1 for random orders) and `Order.cost`.
+    n : int
+        Problems, for the caption.
+    title : str
+
+    Examples
+    --------
+    >>> ax = gap_dots({"hammer": (0.2, 0.91), "min-path": (0.001, 0.9)}, n=128, title="t")
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['hammer', 'min-path']
+    """
+    ax = axes_or_new(ax)
+    names = sorted(gaps, key=lambda name: -gaps[name][0])
+    for row, name in enumerate(names):
+        gap, cost = gaps[name]
+        ax.plot([0, 100 * gap], [row, row], color=colour(name, row), linewidth=1.2, alpha=0.6)
+        ax.plot(100 * gap, row, "o", color=colour(name, row), markersize=6)
+        label = f"{100 * gap:.2f} %" if gap < 0.01 else f"{100 * gap:.0f} %"
+        place = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 7}
+        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        ax.annotate(f"{label}   (cosine {cost:.4f})", (100 * gap, row), **place)
+    ax.axvline(0, color="#000000", linewidth=1)
+    ax.axvline(100, color="#999999", linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(names)), names)
+    widest = 100 * max(gap for gap, _ in gaps.values())
+    label = "gap (%): 0 = certified lower bound, 100 = random order, expected"
+    ax.set(xlabel=label, xlim=(-0.02 * widest, 1.35 * widest))
+    note = f"n = {n} problems; no path costs less than the bound; one order each, seed of the parameters"
+    caption(ax, title, note)
+    return ax
+
+
+def path_on_circle(
+    points: np.ndarray, permutation: np.ndarray, *, name: str, cost: float, ax: Axes | None = None
+) -> Axes:
+    """Draw an order of unit points in the plane as a numbered path across the circle they lie on.
+
+    Parameters
+    ----------
+    points : (n, 2) array
+        Of length one.
+    permutation : (n,) int array
+    name : str
+        Strategy.
+    cost : float
+        Sum of its cosines.
+
+    Examples
+    --------
+    >>> len(path_on_circle(np.eye(2), np.array([1, 0]), name="hammer", cost=0.0).texts)
+    2
+    """
+    ax = axes_or_new(ax)
+    around = np.linspace(0, 2 * np.pi, 200)
+    ax.plot(np.cos(around), np.sin(around), color="#DDDDDD", linewidth=1)
+    ax.plot(*points[permutation].T, color=colour(name), linewidth=1.1, marker="o", markersize=4)
+    angles = np.arctan2(points[permutation, 1], points[permutation, 0])
+    radii = np.full(len(angles), 1.13)
+    for place in np.argsort(angles, kind="stable"):  # numbers of close points go outwards in turn
+        close = np.abs(np.angle(np.exp(1j * (angles - angles[place])))) < 0.13
+        radii[place] += 0.15 * int((close & (angles < angles[place])).sum())
+    for place, (angle, radius) in enumerate(zip(angles, radii, strict=True)):
+        text = {"fontsize": 8, "ha": "center", "va": "center"}
+        ax.text(radius * np.cos(angle), radius * np.sin(angle), str(place + 1), **text)
+    ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
+    ax.grid(False)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    ax.set_title(f"{name}: summed cosine {cost:.3f}", loc="left")
     return ax
