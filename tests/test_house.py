@@ -28,6 +28,7 @@ ROOMS = [
 KEPT_TO = {
     "trl": ["training"],
     "vllm": ["evaluation"],
+    "verl": ["ordering/verl_sampler.py"],
     # The doctor asks torch for GPUs.
     "torch": ["backbones", "nano", "embeddings", "training", "evaluation", "cli/examine.py"],
     "transformers": ["backbones", "nano", "embeddings", "training", "evaluation"],
