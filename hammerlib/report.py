@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
+from hammerlib.storage import atomic_path
 
 KEPT = (".json", ".csv", ".svg", ".ipynb")  # pages with scripts inside stay out: megabytes each
 LARGEST = 30_000_000  # bytes of all published runs together
@@ -41,17 +42,9 @@ def publish(folder: Path, root: Path) -> Path:
     """
     record = _clean_run(folder)
     target = root / record.run_id
-    if target.exists():
-        shutil.rmtree(target)
-    for file in sorted(
-        path for path in folder.rglob("*") if path.suffix in KEPT and _published(path.relative_to(folder))
-    ):
-        copy = target / file.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".ipynb":
-            copy.write_text(_without_paths(file.read_text(encoding="utf-8")), encoding="utf-8")
-        else:
-            shutil.copyfile(file, copy)
+    with atomic_path(target) as part:
+        _copy(folder, part)
+        shutil.rmtree(target, ignore_errors=True)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     if size > LARGEST:
         shutil.rmtree(target)
@@ -62,6 +55,18 @@ def publish(folder: Path, root: Path) -> Path:
             "remove older ones",
         )
     return target
+
+
+def _copy(folder: Path, target: Path) -> None:
+    for file in sorted(
+        path for path in folder.rglob("*") if path.suffix in KEPT and _published(path.relative_to(folder))
+    ):
+        copy = target / file.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".ipynb":
+            copy.write_text(_without_paths(file.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copyfile(file, copy)
 
 
 def _without_paths(notebook: str) -> str:
@@ -218,4 +223,5 @@ def write_section(page: Path, text: str) -> None:
             page.name, content[:40], "has no marks for generated results", f"add {BEGIN} and {END}"
         )
     head, _, rest = content.partition(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    with atomic_path(page) as part:
+        part.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-from hammerlib.storage import content_hash, file_hash, repository_root, results_root, write_json
+from hammerlib.errors import InputError
+from hammerlib.storage import (
+    content_hash,
+    file_hash,
+    remove_parts,
+    repository_root,
+    results_root,
+    write_json,
+    writing,
+)
 
 SCHEMA_VERSION = 1
 PACKAGES = (
@@ -87,10 +98,9 @@ class RunRecord:
         """Append one row per value to ``metrics.csv`` (columns step, metric, value)."""
         path = self.folder / "metrics.csv"
         head = "" if path.exists() else "step,metric,value\n"
-        with open(path, "a", encoding="utf-8") as stream:
-            stream.write(
-                head + "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items())
-            )
+        rows = "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items())
+        with writing(path), open(path, "a", encoding="utf-8") as stream:
+            stream.write(head + rows)
 
     def artefact(self, path: str | Path) -> None:
         """Record a file of this folder with its sha256 and size."""
@@ -130,7 +140,11 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish(None if kind is None else f"{kind.__name__}: {error}")
+        if kind is None:
+            self.finish()
+            return
+        with contextlib.suppress(InputError):  # a full disk refuses this note too; the reason goes on upwards
+            self.finish(f"{kind.__name__}: {error}")
 
 
 def start_run(
@@ -169,7 +183,9 @@ def start_run(
     """
     run_id = run_id or f"{kind}__{content_hash(parameters)[:10]}"
     folder = Path(root or results_root()) / run_id
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_parts(folder)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
@@ -188,7 +204,12 @@ def start_run(
         "error": None,
     }
     record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
-    record._write()
+    try:
+        record._write()
+    except InputError:
+        with contextlib.suppress(OSError):  # a resumed run's folder is not empty, and stays
+            folder.rmdir()
+        raise
     return record
 
 
@@ -205,6 +226,49 @@ def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
         return None
     record = RunRecord.load(folder)
     return record if record.status == "success" else None
+
+
+@contextlib.contextmanager
+def claimed(run_id: str, root: Path | None = None) -> Iterator[Path]:
+    """Hold a run for the block, so that two processes that ask for the same one do it once.
+
+    A second process waits; the claim of a killed one ends with it.
+
+    Parameters
+    ----------
+    run_id : str
+        Folder name of the run.
+    root : Path, optional
+        Default `storage.results_root()`; created.
+
+    Yields
+    ------
+    Path
+        The folder of run folders.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with claimed("demo", Path(tempfile.mkdtemp())) as root:
+    ...     root.is_dir()
+    True
+    """
+    from filelock import FileLock
+
+    root = Path(root or results_root())
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / f".{run_id}.lock")
+        lock.acquire()
+    try:
+        yield root
+    finally:
+        lock.release()
 
 
 def _now() -> str:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from hammerlib.errors import InputError
+
+PART = ".part"  # ending of the temporary names
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+_REFUSALS |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+# How libraries that write with code of their own quote the system's refusal.
+_REFUSED = re.compile(
+    r"No space left on device|File too large|Disk quota exceeded|Read-only file system|Permission denied"
+    r"|PytorchStreamWriter failed writing file"
+)
 
 
 def cache_dir(*parts: str) -> Path:
@@ -35,7 +48,8 @@ def cache_dir(*parts: str) -> Path:
     """
     base = os.environ.get("HAMMER_CACHE") or Path.home() / ".cache" / "hammerlib"
     folder = Path(base, *parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -69,6 +83,53 @@ def results_root() -> Path:
 
 
 @contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failed write inside the block into one InputError that names the file.
+
+    Libraries tell a full disk in their own ways (OSError, SafetensorError, torch's RuntimeError). The message
+    holds the last two parts of an absolute path: manifests keep it, and they name no folder of a machine.
+
+    Parameters
+    ----------
+    path : path
+        What is written.
+
+    Raises
+    ------
+    InputError
+        Disk full, quota, no permission, or a folder that is none.
+
+    Examples
+    --------
+    >>> with writing("a.txt"):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    hammerlib.errors.InputError: file = 'a.txt': cannot be written (No space left on device); make room ...
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = _write_failure(error)
+        if reason is None:
+            raise
+        parts = Path(path).parts
+        shown = "/".join(parts[-2:]) if Path(path).is_absolute() else str(path)
+        remedy = "make room and see that the folder is writable, or choose another; then call again"
+        raise InputError("file", shown, f"cannot be written ({reason})", remedy) from error
+
+
+def _write_failure(error: Exception) -> str | None:
+    """Return why the system refused a write; None when the error is of another kind."""
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in _REFUSALS else None
+    found = _REFUSED.search(str(error))
+    return found[0] if found else None
+
+
+@contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name only when the block succeeds.
 
@@ -87,7 +148,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
+    InputError
         Disk full or not writable; nothing is left at `path`.
 
     Examples
@@ -100,15 +161,36 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    part = room / path.name
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
+        try:
+            yield room / path.name
+            _take_name(room / path.name, path)
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def _take_name(part: Path, path: Path) -> None:
     try:
-        yield part
-        if part.is_dir() and path.is_dir():
-            return  # somebody else finished the same folder first
         os.replace(part, path)
-    finally:
+    except OSError:
+        # A folder that is not empty cannot be replaced: somebody else finished the same one first.
+        if not (part.is_dir() and path.is_dir()):
+            raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left half-written in `folder`; nobody may be writing there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()); (folder / ".a.json.x.part").mkdir()
+    >>> remove_parts(folder); list(folder.iterdir())
+    []
+    """
+    for room in folder.glob(f".*{PART}"):
         shutil.rmtree(room, ignore_errors=True)
 
 
@@ -176,3 +258,37 @@ def progress_off() -> bool:
     True
     """
     return bool(os.environ.get("CI") or os.environ.get("TQDM_DISABLE"))
+
+
+def tell_progress(text: str) -> None:
+    """Tell whoever started this process how far a long call is: one line in the file ``$HAMMER_PROGRESS``.
+
+    `hammer run` reads it beside the run folders; without the variable nothing is written.
+
+    Examples
+    --------
+    >>> tell_progress("train 2/6")
+    """
+    if os.environ.get("HAMMER_PROGRESS"):
+        Path(os.environ["HAMMER_PROGRESS"]).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for what is started inside the block, and put them back.
+
+    Examples
+    --------
+    >>> with environment(HAMMER_DEMO="1"):
+    ...     os.environ["HAMMER_DEMO"]
+    '1'
+    >>> "HAMMER_DEMO" in os.environ
+    False
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import multiprocessing.connection
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.storage import progress_off, results_root
+from hammerlib.storage import environment, progress_off, results_root, tell_progress
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
@@ -171,11 +171,12 @@ def _run_pool(task: Callable, items: Sequence, workers: int, *, label: str) -> l
     for pair in enumerate(items):
         todo.put(pair)
     results: list = [None] * len(items)
-    with _environment(ONE_THREAD):
+    with environment(**ONE_THREAD):
         for _ in range(min(workers, len(items))):
             threading.Thread(target=_serve, args=(task, todo, done), daemon=True).start()
         try:
-            for _ in tqdm(items, desc=label, unit="run", disable=progress_off()):
+            for count, _ in enumerate(tqdm(items, desc=label, unit="run", disable=progress_off())):
+                tell_progress(f"{label} {count + 1}/{len(items)}")
                 index, results[index] = done.get()
         finally:  # after an interrupt nothing new starts
             with contextlib.suppress(queue.Empty):
@@ -192,7 +193,7 @@ def _serve(task: Callable, todo: queue.SimpleQueue, done: queue.SimpleQueue) -> 
         except queue.Empty:
             break
         # Spawn, not fork: a forked copy of a process that has used torch can hang in its thread pool.
-        pool = pool or ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        pool = pool or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent)
         try:
             done.put((index, pool.submit(task, item).result()))
         except BrokenProcessPool:
@@ -204,13 +205,13 @@ def _serve(task: Callable, todo: queue.SimpleQueue, done: queue.SimpleQueue) -> 
         pool.shutdown(wait=False)
 
 
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set variables for processes started inside the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+def _end_with_parent() -> None:
+    """Stop this worker when its parent is killed: it would train on beside the run that starts again."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=wait, daemon=True).start()

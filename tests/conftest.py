@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,17 @@ def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     """Keep the runs of tests out of the checkout."""
     monkeypatch.setenv("HAMMER_RESULTS", str(tmp_path / "runs"))
     yield
+
+
+@pytest.fixture
+def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that is changed into, with six good problems in ``ok.jsonl``."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(6)]
+    (folder / "ok.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 @pytest.fixture

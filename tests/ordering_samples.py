@@ -19,3 +19,15 @@ def problem_table(n: int, **columns: list) -> datasets.Dataset:
     return datasets.Dataset.from_dict(
         rows | {"topic": topics, "difficulty": [float(i % 4) for i in range(n)]} | columns
     )
+
+
+def clusters(n: int, d: int, seed: int = 0, common: float = 1.6) -> np.ndarray:
+    """Unequal clusters with falling spectra around a common direction, as a language model's states have."""
+    rng = np.random.default_rng(seed)
+    falling = np.arange(1, d + 1) ** -0.6
+    falling /= np.sqrt((falling**2).sum())
+    sizes = 1 / np.arange(1, 41)
+    label = rng.choice(40, n, p=sizes / sizes.sum())
+    centres = rng.normal(size=(40, d)) * falling * 0.55
+    rows = common * rng.normal(size=d) / d**0.5 + centres[label] + rng.normal(size=(n, d)) * falling * 0.75
+    return rows.astype(np.float32)

@@ -27,13 +27,9 @@ GIVEN = ["file:ok.jsonl", "--embeddings", "e.safetensors"]
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(sums: Path) -> Path:
     """A working folder with good problems and vectors, and one file for each way to be wrong."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(6)]
-    write(folder / "ok.jsonl", rows)
+    folder = sums
     write(folder / "empty.jsonl", [])
     write(folder / "unknown.jsonl", [{"task": "a", "key": "b"}])
     write(folder / "blank.jsonl", [{"question": " ", "answer": "#### 1"}])
@@ -118,6 +114,7 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
         (["order", *GIVEN[:2], "nan.safetensors", *OUT], "ok-0"),
         (["order", *GIVEN[:2], "zero.safetensors", *OUT], "ok-0"),
         (["order", *GIVEN, "--n", "0", *OUT], "n = 0"),
+        (["order", *GIVEN, "--seed", "-1", *OUT], "seed = -1"),
         (["order", *GIVEN, "--out", "ok.jsonl/made.json"], "ok.jsonl"),
         (["embed", "file:ok.jsonl", "--backbone", "no-such-model", *OUT], "no-such-model"),
         (["embed", "file:ok.jsonl", "--backbone", "./nowhere", *OUT], "nowhere"),
@@ -129,6 +126,7 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
         (["evaluate", "--model", "nano", "--benchmark", "aime99"], "aime99"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--samples", "0"], "k = 0"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--temperature", "0"], "k"),
+        (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--seed", "-1"], "seed = -1"),
         (["run"], "working folder"),
     ],
 )

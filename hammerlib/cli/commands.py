@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hammerlib.cli.ordering import problems_of
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from datasets import Dataset
-
     from hammerlib.runs import RunRecord
+
+# Options of `hammer evaluate` that have the same name in the library.
+EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "seed")
 
 
 def run(chosen: Namespace) -> int:
@@ -38,42 +41,13 @@ def embed(chosen: Namespace) -> int:
     """
     import hammerlib
 
-    table = _problems(chosen)
+    table = problems_of(chosen)
     embeddings = hammerlib.embed(
         table, chosen.backbone, layer=chosen.layer, pooling=chosen.pooling, template=chosen.template
     )
     embeddings.save(chosen.out)
     n, width = embeddings.vectors.shape
     print(f"{chosen.out}: {n} vectors of width {width} from {embeddings.info['backbone']}")
-    return 0
-
-
-def order(chosen: Namespace) -> int:
-    """Order problems and write the order with its cost and what it was made from.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["order", "file:missing.jsonl", "--backbone", "nano", "--out", "order.json"])
-    2
-    """
-    import hammerlib
-    from hammerlib.embeddings import Embeddings
-    from hammerlib.ordering.strategies import check_names
-
-    check_names(chosen.strategy, chosen.centre)  # before minutes of embedding
-    table = _problems(chosen)
-    if chosen.embeddings is not None:
-        vectors = Embeddings.load(chosen.embeddings)
-    else:
-        pooled = {"layer": chosen.layer, "pooling": chosen.pooling, "template": chosen.template}
-        vectors = hammerlib.embed(table, chosen.backbone, **pooled)
-    made = hammerlib.order_by(
-        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre
-    )
-    made.save(chosen.out)
-    cost = "" if made.cost is None else f", cost {made.cost:.4f} (random order: {made.random_cost:.4f})"
-    print(f"{chosen.out}: {len(table)} problems in {made.strategy} order{cost}")
     return 0
 
 
@@ -102,18 +76,8 @@ def evaluate(chosen: Namespace) -> int:
     """
     import hammerlib
 
-    record = hammerlib.evaluate(
-        chosen.model,
-        chosen.benchmark,
-        k=chosen.samples,
-        n=chosen.n,
-        temperature=chosen.temperature,
-        top_p=chosen.top_p,
-        max_new_tokens=chosen.max_new_tokens,
-        template=chosen.template,
-        seed=chosen.seed,
-    )
-    return _told(record)
+    asked = {name: getattr(chosen, name) for name in EVALUATED}
+    return _told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
 
 def publish(chosen: Namespace) -> int:
@@ -153,12 +117,6 @@ def doctor(chosen: Namespace) -> int:
     for name, state, reason in findings():
         print(f"{name:<22}{state:<5}{reason}".rstrip())
     return 0
-
-
-def _problems(chosen: Namespace) -> Dataset:
-    import hammerlib
-
-    return hammerlib.load_problems(chosen.problems, split=chosen.split, n=chosen.n, seed=chosen.seed)
 
 
 def _told(record: RunRecord) -> int:

@@ -79,8 +79,7 @@ def embed(
     texts, ids, hashes = _read_problems(problems_or_texts)
     tokens = tokenise(texts, ids, backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)
-    info = {"backbone": backbone.name, "revision": backbone.revision, "weights_hash": backbone.weights_hash}
-    info |= {"layer": index, "pooling": pooling, "template": template, "dtype": str(backbone.dtype)}
+    info = _origin(backbone, layer=index, pooling=pooling, template=template)
     key = content_hash(SCHEMA_VERSION, info, texts, tokens)
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
     vectors = _cached(path, key, len(texts))
@@ -107,16 +106,11 @@ def encode(
         For example the completions of one training step.
     backbone : Backbone
     layer, pooling, template, tokens_per_batch
-        As in :func:`embed`.
+        As in :func:`embed`; so are the errors, except that whitespace passes where it has a token.
 
     Returns
     -------
     (n, d) float32 array
-
-    Raises
-    ------
-    InputError
-        As in :func:`embed`, except that whitespace passes where the tokenizer has a token for it.
 
     Examples
     --------
@@ -128,6 +122,11 @@ def encode(
     tokens = tokenise(texts, [str(row) for row in range(len(texts))], backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)
     return pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
+
+
+def _origin(backbone: Backbone, **options: object) -> dict[str, object]:
+    told = {name: getattr(backbone, name) for name in ("revision", "weights_hash")}
+    return {"backbone": backbone.name, **told, **options, "dtype": str(backbone.dtype)}
 
 
 def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:

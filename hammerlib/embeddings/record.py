@@ -47,10 +47,6 @@ class Embeddings:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write vectors and record to one safetensors file, whole or not at all.
 
-        Parameters
-        ----------
-        path : path
-
         Examples
         --------
         >>> import tempfile
@@ -70,10 +66,6 @@ class Embeddings:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embeddings:
         """Read what :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : path
 
         Raises
         ------

@@ -13,7 +13,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples
 from hammerlib.evaluation.benchmarks import load_benchmark, source_split
 from hammerlib.evaluation.summary import summarise
-from hammerlib.runs import RunRecord, find_run, start_run
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, progress_off, results_root
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def evaluate(
     >>> sorted(run.metrics)[:3]
     ['majority@2', 'mean_tokens', 'pass@1']
     """
-    _check_counts(k, temperature, n, tokens_per_batch)
+    _check_counts(k, temperature, n, tokens_per_batch, seed)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
     problems, label = _problems(benchmark, n, seed)
     backbone = _backbone(model)
@@ -121,10 +121,7 @@ def evaluate(
 
 
 def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> RunRecord:
-    from filelock import FileLock
-
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{run_id}.lock"):
+    with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
             return done
@@ -136,10 +133,12 @@ def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> R
     return run
 
 
-def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None) -> None:
+def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None, seed: int) -> None:
     for field, value in (("k", k), ("n", n), ("tokens_per_batch", tokens_per_batch)):
         if value is not None and value < 1:
             raise InputError(field, value, "must be at least 1", "give a larger number")
+    if seed < 0:
+        raise InputError("seed", seed, "must be at least 0", "choose a larger value")
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
 

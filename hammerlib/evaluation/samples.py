@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from hammerlib.storage import writing
+
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
 
 
@@ -58,7 +60,7 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
     """
     chosen = [{name: row[name] for name in FIELDS} for row in rows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in chosen)
-    with open(path, "ab") as stream:
+    with writing(path), open(path, "ab") as stream:
         stream.write(text.encode("utf-8", errors="replace"))
         stream.flush()
         os.fsync(stream.fileno())

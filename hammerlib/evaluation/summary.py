@@ -72,12 +72,7 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
 
 
 def outcomes(record: RunRecord) -> pd.DataFrame:
-    """Return one row a problem of an evaluation.
-
-    Parameters
-    ----------
-    record : RunRecord
-        A finished run of `evaluate`.
+    """Return one row a problem of a finished evaluation.
 
     Returns
     -------
@@ -118,11 +113,11 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from hammerlib import evaluate
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
-    >>> topic_table(run).columns.tolist()
-    ['topic', 'problems', 'value', 'low', 'high']
+    >>> from hammerlib.runs import start_run
+    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
+    >>> _ = (run.folder / "outcomes.csv").write_text("id,n,correct,topic\\na,4,1,sums\\n")
+    >>> topic_table(run)[["topic", "problems", "value"]].values.tolist()
+    [['sums', 1, 0.25]]
     """
     return _by_topic(outcomes(record), seed)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm.auto import tqdm
 
+from hammerlib.errors import InputError
 from hammerlib.ordering.bound import certified_bound, closed_bound
 from hammerlib.ordering.candidates import OutOfTime, search
 from hammerlib.ordering.exact import LARGEST, exact_path
@@ -94,6 +95,11 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     -------
     Path
 
+    Raises
+    ------
+    InputError
+        A negative gap, or seconds that are not positive.
+
     Examples
     --------
     >>> rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
@@ -102,6 +108,7 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     >>> found.lower_bound <= found.total and found.gap < 0.05
     True
     """
+    _check(gap, seconds)
     random = mean_cosine(units)
     if len(units) <= LARGEST:
         permutation = exact_path(units)
@@ -115,6 +122,13 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
             bar.update()
     spent = {name: round(value, 3) for name, value in work.seconds.items()}
     return Path(work.path, work.total, work.bound, work.gap(random), work.exact_passes, work.kicks, spent)
+
+
+def _check(gap: float | None, seconds: float | None) -> None:
+    if gap is not None and not (isinstance(gap, int | float) and gap >= 0):
+        raise InputError("gap", gap, "is no share of what can be gained", "use for example gap=0.001")
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise InputError("seconds", seconds, "is no time to work", "use a positive number")
 
 
 class _Solve:

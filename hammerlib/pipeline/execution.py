@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hammerlib.pipeline.live import LiveLine, count_code_cells
 from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, find_run, start_run
-from hammerlib.storage import atomic_path, progress_off, results_root, write_json
+from hammerlib.storage import atomic_path, environment, results_root, write_json
 
 
 class NotebookError(RuntimeError):
@@ -159,7 +158,13 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
 
     # Plain local sockets are ipykernel's default, and it warns about them at every start.
     encrypted = Config(KernelManager={"transport_encryption": "auto"})
-    with _kernel_environment(root):
+    told = output.with_name("progress.txt")
+    # Progress bars in the kernel would be saved with the notebook, one output for each refresh.
+    inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(told), "TQDM_DISABLE": "1"}
+    with (  # the line first: it is silent where bars are off
+        LiveLine(step.name, count_code_cells(step.path), root, told) as line,
+        environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
+    ):
         try:
             papermill.execute_notebook(
                 str(step.path),
@@ -168,7 +173,8 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
                 kernel_name="python3",
                 cwd=str(checkout()),
                 config=encrypted,
-                progress_bar=False if progress_off() else {"desc": step.name, "leave": False},
+                progress_bar=False,
+                on_cell_start=line.next_cell,
             )
         except papermill.PapermillExecutionError as error:
             return NotebookError(step.name, f"In [{error.exec_count}]", error.ename, error.evalue)
@@ -177,22 +183,6 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
                 step.name, "kernel", "DeadKernel", "the process died; often it ran out of memory"
             )
     return None
-
-
-@contextlib.contextmanager
-def _kernel_environment(root: Path) -> Iterator[None]:
-    """Set what the kernel inherits: where runs go, and no progress bars (each refresh would be an output)."""
-    wanted = {"HAMMER_RESULTS": str(root), "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _shown(path: Path) -> str:

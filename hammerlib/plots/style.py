@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hammerlib.runs import RunRecord
+from hammerlib.storage import atomic_path
 
 # Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure
 COLOURS = {
@@ -178,7 +179,7 @@ def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
     """
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     path = run.folder / "figures" / f"{name}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})  # no date: the same figure is the same file
+    with atomic_path(path) as part:
+        figure.savefig(part, metadata={"Date": None})  # no date: the same figure is the same file
     run.artefact(path)
     return path

@@ -64,7 +64,7 @@ STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
             (1, -1, 0),
         ),
         (
-            "{name} has {b} {thing} and {other} has {a}. How many more does {other} have than {name}?",
+            "{name} has {b} {thing}. How many more does {name} need to have {a} like {other}?",
             (1, -1, 0),
         ),
         (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.errors import InputError
 from hammerlib.problems.layouts import to_rows
 from hammerlib.problems.table import make_table, subset
+from hammerlib.storage import atomic_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -92,6 +93,66 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if not records:
         raise InputError("file", str(path), "the file holds no problems", "give a file with at least one row")
     return records
+
+
+def write_records(records: list[dict[str, Any]], path: Path) -> None:
+    """Write objects as jsonl or parquet, whole or not at all.
+
+    Parameters
+    ----------
+    records : list of dict
+        With the keys of the first.
+    path : Path
+        Ending in ``.jsonl`` or ``.parquet``.
+
+    Raises
+    ------
+    InputError
+        Another ending, or a file that cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "one.jsonl"
+    >>> write_records([{"prompt": "1+1?"}], path)
+    >>> read_records(path)
+    [{'prompt': '1+1?'}]
+    """
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise InputError("file", str(path), "unknown kind of file to write", "use .jsonl or .parquet")
+    with atomic_path(path) as part:
+        if path.suffix == ".jsonl":
+            lines = (json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
+            Path(part).write_text("".join(lines), encoding="utf-8")
+        else:
+            import pyarrow
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), part)
+
+
+def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:
+    """Return the problems as their file has them, all its columns kept; of other sources the table's rows.
+
+    Parameters
+    ----------
+    source : str
+        What `load_problems` was given.
+    problems : datasets.Dataset
+        What it returned.
+
+    Examples
+    --------
+    >>> from hammerlib import load_problems
+    >>> table = load_problems("reasoning-gym:nano", split="heldout", n=2)
+    >>> [row["id"] for row in records_of("reasoning-gym:nano", table)] == table["id"][:]
+    True
+    """
+    prefix, _, name = source.partition(":")
+    if prefix != "file":
+        return problems.to_list()
+    records = read_records(Path(name).expanduser())
+    return [records[int(label.rsplit("-", 1)[1])] for label in problems["id"]]
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -215,7 +215,11 @@ def _entries(dataset: str, config: dict[str, Any], seed: int) -> Iterator[dict[s
 def _sound(mix: str, dataset: str, entry: dict[str, Any]) -> bool:
     # Slips of reasoning-gym 0.1.25: an interval that ends at midnight wraps to a negative duration, and a
     # "convex" polygon can be left with a last angle of 180 degrees or more.
-    # The nano mix asks for no negative answer: a sign would be one more skill to learn.
+    # The nano mix asks for no negative answer: a sign would be one more skill to learn. basic_arithmetic
+    # draws from 0 to 100 whatever min_digits says: its few operands without two digits would not be learned.
+    if dataset == "basic_arithmetic" and mix == "nano":
+        numbers = re.findall(r"\d+", entry["question"])
+        return not entry["answer"].startswith("-") and all(len(number) == 2 for number in numbers)
     if dataset == "time_intervals" or mix == "nano":
         return not entry["answer"].startswith("-")
     return dataset != "simple_geometry" or 0 < entry["metadata"]["missing_angle_raw"] < 180

@@ -97,12 +97,7 @@ class DuplicateReport:
 
 
 def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
-    """Drop the problems without text or answer.
-
-    Parameters
-    ----------
-    table : datasets.Dataset
-        A problem table.
+    """Drop the problems of a table that lack text or answer.
 
     Returns
     -------
@@ -168,12 +163,7 @@ def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
 
 
 def conflicts(table: Dataset) -> pd.DataFrame:
-    """List the problems whose normalised text occurs with different answers.
-
-    Parameters
-    ----------
-    table : datasets.Dataset
-        A problem table.
+    """List the problems of a table whose normalised text occurs with different answers.
 
     Returns
     -------

@@ -104,6 +104,8 @@ def load_problems(
         raise InputError("problems", source, "unknown source", f"use one of {known}")
     if n is not None and n < 1:
         raise InputError("n", n, "must be at least 1", "leave it out for the default")
+    if seed < 0:
+        raise InputError("seed", seed, "must be at least 0", "choose a larger value")
     table = _LOADERS[prefix](name, split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:

@@ -11,6 +11,7 @@ from hammerlib.errors import InputError
 from hammerlib.grading import Verdict, grade
 
 Completion = str | list[dict[str, str]]
+Column = Sequence[str | None]  # of the problem table, repeated per completion
 Reward = Callable[..., list[float | None]]
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
 SCORABLE = ("equal", "different", "no answer")
@@ -38,9 +39,9 @@ def _verdict(text: str, answer: str, scorer: str | None, metadata: str | None) -
 
 def verdicts(
     completions: Sequence[Completion],
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
 
@@ -75,9 +76,9 @@ def accuracy_reward(
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
@@ -141,9 +142,9 @@ def cosine_reward(
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
-    answer: Sequence[str | None],
-    scorer: Sequence[str | None] | None = None,
-    metadata: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
     max_len: int = 1000,
     correct_range: tuple[float, float] = (0.5, 1.0),
     wrong_range: tuple[float, float] = (-1.0, -0.5),
@@ -195,9 +196,13 @@ def cosine_reward(
             rewards.append(None)
             continue
         low, high = correct_range if one.correct else wrong_range[::-1]
-        share = (1 + math.cos(math.pi * min(len(ids) / max_len, 1.0))) / 2
-        rewards.append(low + (high - low) * share)
+        rewards.append(low + (high - low) * _falling(len(ids) / max_len))
     return rewards
+
+
+def _falling(share: float) -> float:
+    """From 1 at 0 to 0 at 1 along a cosine, and 0 from there."""
+    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
 REWARDS: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward, "cosine": cosine_reward}

@@ -18,9 +18,9 @@ import torch
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from transformers import PrinterCallback
-from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig
 
+from hammerlib.backbones.places import no_file_bars
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
@@ -35,6 +35,10 @@ MUTED = (
     ".*gradient_checkpointing.* is deprecated and will be removed in v6.*",
     ".*'rollout_func', which is an experimental feature.*",
 )
+
+# Fields of TrainConfig that TRL knows by the same name and with the same meaning.
+SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
+SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed")
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,16 +56,10 @@ def quiet() -> Iterator[None]:
     >>> with quiet():
     ...     pass
     """
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    with warnings.catch_warnings():
+    with no_file_bars(), warnings.catch_warnings():
         for message in MUTED:
             warnings.filterwarnings("ignore", message=message)
-        try:
-            yield
-        finally:
-            if bars:
-                transformers_logging.enable_progress_bar()
+        yield
 
 
 def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
@@ -133,20 +131,11 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         per_device_train_batch_size=job.plan.rows,
         gradient_accumulation_steps=config.gradient_accumulation,
         steps_per_generation=job.plan.per_generation,
-        num_iterations=config.num_iterations,
         max_steps=job.plan.steps,
         num_generations=config.group_size,
-        max_completion_length=config.max_completion_length,
-        temperature=config.temperature,
         shuffle_dataset=False,
-        loss_type=config.loss_type,
-        scale_rewards=config.scale_rewards,
-        beta=config.beta,
-        epsilon=config.epsilon,
-        epsilon_high=config.epsilon_high,
-        learning_rate=config.learning_rate,
         lr_scheduler_type=config.scheduler,
-        seed=config.seed,
+        **{name: getattr(config, name) for name in SAME_IN_TRL},
         logging_steps=1,
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,

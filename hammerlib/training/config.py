@@ -119,7 +119,7 @@ class TrainConfig:
     num_iterations: int = 1
     max_steps: int | None = None
     epochs: int = 1
-    learning_rate: float = 1.2e-4
+    learning_rate: float = 2e-4
     scheduler: str = "cosine"
     max_completion_length: int = 48
     temperature: float = 1.0

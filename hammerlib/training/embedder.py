@@ -35,12 +35,14 @@ class CompletionEmbedder:
         self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Return (n, d) float32 vectors, unnormalised; an empty text is embedded as the end-of-text token."""
+        """Return (n, d) float32 vectors, unnormalised; a text
+        without a visible character is embedded as the end-of-text token."""
         from hammerlib.embeddings import encode
 
         if not set(texts) <= self._known.keys():
             unique = list(dict.fromkeys(texts))
-            vectors = encode([text or self.backbone.tokenizer.eos_token for text in unique], self.backbone)
+            end = self.backbone.tokenizer.eos_token
+            vectors = encode([text if text.strip() else end for text in unique], self.backbone)
             # Earlier steps are forgotten: rounding depends on what else stands in a batch, and a resumed run
             # must see the same batches as an unbroken one.
             self._known = dict(zip(unique, vectors, strict=True))

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from hammerlib.storage import atomic_path
+from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
 from hammerlib.training.seams import Rollout
 
@@ -80,7 +80,7 @@ class IndexLog:
     def _write(self, step: int, block: int) -> None:
         epoch = self.plan.micro(step)[0]
         fresh = not self.path.exists()
-        with open(self.path, "a", newline="", encoding="utf-8") as stream:
+        with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)

@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.runs import RunRecord, find_run, start_run
-from hammerlib.storage import content_hash, results_root
+from hammerlib.errors import InputError
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.storage import content_hash, results_root, writing
 from hammerlib.training.checkpoints import FOLDER, newest_complete
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.schedule import Plan, is_main, plan
@@ -114,19 +115,25 @@ def train(
     'success'
     """
     job = prepare(config, problems=problems, order=order, plugs=plugs, progress=progress)
+    if not is_main():  # the main process holds the claim for all
+        return _train(job, Path(root or results_root()))
+    with claimed(job.run_id, root) as place:
+        return _train(job, place)
+
+
+def _train(job: Job, root: Path) -> RunRecord:
     done = find_run(job.run_id, root)
     if done is not None:
         return done
     from hammerlib.training.logs import trim_run
 
-    folder = Path(root or results_root()) / job.run_id
+    folder = root / job.run_id
     checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
     if not is_main():
         _fit(job, RunRecord(job.run_id, folder, {}), checkpoint)
         return RunRecord.load(folder)
-    record = start_run(
-        "train", parameters=job.config.effective(), seeds=[config.seed], run_id=job.run_id, root=root
-    )
+    parameters = job.config.effective()
+    record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
     trim_run(folder, checkpoint[1] if checkpoint else 0)
     with record:
         _describe(job, record, checkpoint)
@@ -178,11 +185,23 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    backbone.render(problems["prompt"][:1], template=config.template)
+    _check_length(config, problems, backbone)
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
     return Job(config, problems, backbone, order, plan(config, len(problems)), plugs or Plugs(), progress)
+
+
+def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
+    """Refuse prompts and completions that together pass the positions of the model."""
+    texts = backbone.render(problems["prompt"][:], template=config.template)
+    tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
+    longest = max(map(len, tokens))
+    positions = getattr(backbone.model.config, "max_position_embeddings", None)
+    if positions and longest + config.max_completion_length > positions:
+        problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
+        remedy = "lower it or drop long problems"
+        raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
 
 
 def _device() -> str:
@@ -231,7 +250,12 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
     with quiet():
         trainer = build_trainer(job, record)
-        trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        try:
+            with writing(record.folder / FOLDER):
+                trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        except InputError:  # a full disk: the next call resumes from a whole checkpoint, not from half of one
+            newest_complete(record.folder, processes=job.plan.processes)
+            raise
         save_model(trainer, job, record.folder)
     shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
     shutil.rmtree(record.folder / "reference", ignore_errors=True)

@@ -1,0 +1,305 @@
+"""Gap, time and memory of solvers for the path of least summed cosine, each in a process of its own.
+
+    pip install --no-deps elkai==2.0.1 fast-tsp==0.2.2 ortools==9.15.6755 absl-py immutabledict protobuf \\
+        python-tsp==0.5.0 tsplib95==0.7.1 deprecated
+    hammer embed file:$HAMMER_DATA/gsm8k_train.jsonl --backbone smollm2-135m --out states.safetensors
+    python benchmarks/ordering.py --states states.safetensors [--sizes 1000 7000 17000 40000] [--kinds ...]
+
+Four kinds of instance: `states` (SmolLM2 hidden states of GSM8K's training problems, as many as there are),
+`clusters` (anisotropic, synthetic), `isotropic` (synthetic), `tfidf` (TF-IDF and SVD of all problems in
+HAMMER_DATA). Every solver gets the vectors and returns a permutation; what it needs beyond (a matrix of
+costs, candidate lists) counts as its time and memory. Compilation is done before the clock starts. The gap is
+(cost - bound) / (random - bound) with the best bound that any solver of this run certified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hammerlib.ordering.path import greedy_path
+from hammerlib.ordering.record import normalised_gap
+from hammerlib.ordering.solve import min_path
+from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
+
+Answer = tuple[np.ndarray, float | None]  # permutation, and a certified bound on the sum of its cosines
+SCALE = 1_000_000  # integer solvers: a cosine of 1e-6 is one unit
+RIVAL_SECONDS = 20
+PATIENCE = 100  # seconds that a rival gets
+
+
+def matrix_greedy(rows: np.ndarray) -> Answer:
+    """T0: the whole matrix of cosines, then the least similar unvisited item, in plain numpy."""
+    costs, taken = rows @ rows.T, np.zeros(len(rows), np.float32)
+    order = [int((rows @ rows.mean(axis=0)).argmin())]
+    taken[order[0]] = 9.0
+    for _ in range(len(rows) - 1):
+        order.append(int((costs[order[-1]] + taken).argmin()))
+        taken[order[-1]] = 9.0
+    return np.array(order), None
+
+
+def ours(gap: float | None) -> Callable[[np.ndarray], Answer]:
+    """min-path up to a wished gap; None is one exact pass."""
+
+    def solve(rows: np.ndarray) -> Answer:
+        path = min_path(rows, gap=gap)
+        return path.permutation, path.lower_bound
+
+    return solve
+
+
+def integer_costs(rows: np.ndarray) -> np.ndarray:
+    """Costs of a tour through a dummy node that is as far from everything, as whole numbers."""
+    costs = np.zeros((len(rows) + 1, len(rows) + 1), np.int64)
+    costs[:-1, :-1] = np.rint((rows @ rows.T + 1) * SCALE)
+    np.fill_diagonal(costs, 0)
+    return costs
+
+
+def from_dummy(tour: list[int], n: int) -> Answer:
+    """Turn a tour into the path that begins after the dummy."""
+    tour = [node for node in tour[: n + 1]]
+    at = tour.index(n)
+    return np.array(tour[at + 1 :] + tour[:at]), None
+
+
+def elkai(rows: np.ndarray) -> Answer:
+    """LKH 3, one run."""
+    from elkai import DistanceMatrix
+
+    return from_dummy(DistanceMatrix(integer_costs(rows).tolist()).solve_tsp(runs=1), len(rows))
+
+
+def fast_tsp(rows: np.ndarray) -> Answer:
+    """fast-tsp (Or-opt local search), for a fixed time."""
+    import fast_tsp
+
+    costs = (integer_costs(rows) // 40).tolist()  # it takes 16-bit costs
+    return from_dummy(fast_tsp.find_tour(costs, duration_seconds=RIVAL_SECONDS), len(rows))
+
+
+def ortools(rows: np.ndarray) -> Answer:
+    """OR-tools routing with guided local search, for a fixed time."""
+    from ortools.constraint_solver import pywrapcp, routing_enums_pb2
+
+    costs, n = integer_costs(rows), len(rows)
+    manager = pywrapcp.RoutingIndexManager(n + 1, 1, n)
+    routing = pywrapcp.RoutingModel(manager)
+    routing.SetArcCostEvaluatorOfAllVehicles(routing.RegisterTransitMatrix(costs.tolist()))
+    wished = pywrapcp.DefaultRoutingSearchParameters()
+    wished.first_solution_strategy = routing_enums_pb2.FirstSolutionStrategy.PATH_CHEAPEST_ARC
+    wished.local_search_metaheuristic = routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
+    wished.time_limit.seconds = RIVAL_SECONDS
+    found, at, tour = routing.SolveWithParameters(wished), routing.Start(0), []
+    while not routing.IsEnd(at):
+        tour.append(manager.IndexToNode(at))
+        at = found.Value(routing.NextVar(at))
+    return from_dummy(tour, n)
+
+
+def python_tsp(rows: np.ndarray) -> Answer:
+    """python-tsp's local search, for a fixed time."""
+    from python_tsp.heuristics import solve_tsp_local_search
+
+    tour, _ = solve_tsp_local_search(integer_costs(rows), max_processing_time=RIVAL_SECONDS)
+    return from_dummy(tour, len(rows))
+
+
+# Solver, and the largest n that its memory or patience allows here.
+SOLVERS: dict[str, tuple[Callable[[np.ndarray], Answer], int]] = {
+    "matrix greedy (T0)": (matrix_greedy, 17_500),
+    "greedy without matrix": (lambda rows: (greedy_path(rows), None), 20_000),
+    "ours, one exact pass": (ours(None), 10**9),
+    "ours, gap 0.1 %": (ours(1e-3), 10**9),
+    "ours, gap 0.03 %": (ours(3e-4), 10_000),
+    "elkai (LKH)": (elkai, 1000),
+    "fast-tsp": (fast_tsp, 1000),
+    "ortools": (ortools, 1000),
+    "python-tsp": (python_tsp, 1000),
+}
+
+
+def clusters(n: int, d: int = 1024) -> np.ndarray:
+    """Sixty unequal clusters with falling spectra around a common direction."""
+    rng = np.random.default_rng(0)
+    falling = np.arange(1, d + 1) ** -0.6
+    falling /= np.sqrt((falling**2).sum())
+    sizes = 1 / np.arange(1, 61)
+    label, common = rng.choice(60, n, p=sizes / sizes.sum()), 1.6 * rng.normal(size=d) / d**0.5
+    centres, noise = rng.normal(size=(60, d)) * falling * 0.55, rng.normal(size=(n, d)) * falling * 0.75
+    return common + centres[label] + noise
+
+
+def tfidf(n: int) -> np.ndarray:
+    """TF-IDF and SVD (512) of the distinct texts of all problem files in HAMMER_DATA, in random sequence."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    from hammerlib import load_problems
+
+    folder = Path(os.environ["HAMMER_DATA"])
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".json", ".parquet"))
+    texts = list(dict.fromkeys(text for path in files for text in load_problems(f"file:{path}")["prompt"]))
+    sparse = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=40_000).fit_transform(texts)
+    rows = TruncatedSVD(512, random_state=0).fit_transform(sparse)
+    rows = rows[np.random.default_rng(0).permutation(len(rows))]
+    return rows[np.linalg.norm(rows, axis=1) > 1e-6][:n]
+
+
+def states(n: int, file: Path) -> np.ndarray:
+    """The first n rows of what `hammer embed` wrote."""
+    from hammerlib.embeddings import Embeddings
+
+    return (np.load(file) if file.suffix == ".npy" else Embeddings.load(file).vectors)[:n]
+
+
+def measure(name: str, file: str, out: str) -> None:
+    """Run one solver in this process, and write what it cost."""
+    rows = np.load(file)
+    solver = SOLVERS[name][0]
+    solver(unit_rows(np.random.default_rng(0).normal(size=(2100, 130)).astype(np.float32))) if (
+        name.startswith("ours")
+    ) else None  # compiles every route
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    since, peak = time.monotonic(), _peak_reset()
+    order, bound = solver(rows)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    told = {
+        "seconds": time.monotonic() - since,
+        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "extra_mb": _peak() - peak,
+        "total": float(edge_cosines(rows, order).sum()),
+        "bound": bound,
+        "valid": sorted(order.tolist()) == list(range(len(rows))),
+    }
+    Path(out).write_text(json.dumps(told))
+
+
+def _peak_reset() -> float:
+    """Let the kernel forget the peak so far; return what is resident now, in MB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def runs(kinds: list[str], sizes: list[int], file: Path | None) -> Iterator[dict[str, object]]:
+    """Yield one result for each instance and solver."""
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in kinds:
+            for n in sizes:
+                make = {"clusters": clusters, "tfidf": tfidf, "states": lambda n: states(n, file)}
+                rows = make.get(kind, lambda n: np.random.default_rng(0).normal(size=(n, 384)))(n)
+                if len(rows) < 0.8 * n:
+                    print(f"{kind}: {len(rows)} rows, no {n}", flush=True)
+                    continue
+                rows = unit_rows(rows.astype(np.float32))
+                np.save(Path(folder) / "rows.npy", rows)
+                yield from _instance(kind, rows, Path(folder))
+
+
+def _instance(kind: str, rows: np.ndarray, folder: Path) -> list[dict[str, object]]:
+    results, n = [], len(rows)
+    for name, (_, largest) in SOLVERS.items():
+        if n <= largest:
+            words = [sys.executable, __file__, "--one", name, str(folder / "rows.npy"), str(folder / "out")]
+            try:
+                ended = subprocess.run(
+                    words,
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                    timeout=None if largest > 1000 else PATIENCE,
+                )
+            except subprocess.TimeoutExpired:
+                print(f"{kind} {n} {name}: not done after {PATIENCE} s", flush=True)
+                continue
+            if ended.returncode:
+                print(f"{kind} {n} {name}: failed, {ended.stderr.strip().splitlines()[-1:]}", flush=True)
+                continue
+            told = json.loads((folder / "out").read_text())
+            assert told.pop("valid"), name
+            results.append({"kind": kind, "n": n, "d": rows.shape[1], "solver": name, **told})
+            print(f"{kind} {n} {name}: {told['seconds']:.1f} s", flush=True)
+    bound = max(row["bound"] for row in results if row["bound"] is not None) / (n - 1)
+    for row in results:
+        row["gap"] = normalised_gap(row["total"] / (n - 1), bound, mean_cosine(rows))
+        own = row.pop("bound")
+        row["certified"] = own and normalised_gap(row["total"] / (n - 1), own / (n - 1), mean_cosine(rows))
+    return results
+
+
+def table(results: list[dict[str, object]]) -> str:
+    """Return the results as a Markdown table."""
+    lines = [
+        "| vectors | n | d | solver | gap % | certified % | seconds | CPU seconds | extra MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        own = "" if row["certified"] is None else f"{100 * row['certified']:.3f}"
+        lines.append(
+            f"| {row['kind']} | {row['n']} | {row['d']} | {row['solver']} | {100 * row['gap']:.3f} | {own} "
+            f"| {row['seconds']:.2f} | {row['cpu_seconds']:.2f} | {row['extra_mb']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def figure(results: list[dict[str, object]], path: Path) -> None:
+    """Draw gap against time, one panel an n."""
+    import matplotlib.pyplot as plt
+
+    sizes = sorted({round(row["n"], -3) for row in results})
+    _, panels = plt.subplots(1, len(sizes), figsize=(4 * len(sizes), 4), sharey=True, squeeze=False)
+    marks = dict(zip(("states", "clusters", "isotropic", "tfidf"), "osD^", strict=True))
+    colours = {name: f"C{place}" for place, name in enumerate(SOLVERS)}
+    for panel, n in zip(panels[0], sizes, strict=True):
+        for row in (row for row in results if round(row["n"], -3) == n):
+            panel.plot(row["seconds"], 100 * row["gap"], marks[row["kind"]], color=colours[row["solver"]])
+        panel.set(xscale="log", yscale="log", title=f"n about {n:,}", xlabel="wall seconds")
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("gap to the best certified bound, % of random's")
+    for name, colour in colours.items():
+        panels[0][-1].plot([], [], "o", color=colour, label=name)
+    for kind, mark in marks.items():
+        panels[0][-1].plot([], [], mark, color="grey", label=kind)
+    panels[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.savefig(path, bbox_inches="tight")
+
+
+def main() -> None:
+    """Run everything that was asked for, and write table, figure and numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", default=["states", "clusters", "isotropic", "tfidf"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 7000, 17_000, 40_000])
+    parser.add_argument("--states", type=Path, help="what `hammer embed` wrote; without it no such instance")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.one:
+        return measure(*chosen.one)
+    kinds = [kind for kind in chosen.kinds if kind != "states" or chosen.states]
+    results = list(runs(kinds, chosen.sizes, chosen.states))
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    told = {"threads": os.environ.get("OMP_NUM_THREADS", "all"), "cores": os.cpu_count(), "results": results}
+    (chosen.out / "ordering.json").write_text(json.dumps(told, indent=1) + "\n")
+    (chosen.out / "ordering.md").write_text(table(results))
+    figure(results, chosen.out / "ordering.svg")
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""hammer order: problems or vectors in, an order with its certificate out; with vectors it needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from datasets import Dataset
+
+    from hammerlib import Order
+    from hammerlib.embeddings import Embeddings
+    from hammerlib.similarity import Array
+
+
+def order(chosen: Namespace) -> int:
+    """Order problems, and write the order with its cost, its certificate and what it was made from.
+
+    Raises
+    ------
+    InputError
+        Words that do not fit together, before anything is computed.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["order", "file:missing.jsonl", "--backbone", "nano", "--out", "order.json"])
+    2
+    """
+    import hammerlib
+    from hammerlib.ordering.strategies import check_names
+
+    # all that can be refused before minutes of embedding
+    check_names(chosen.strategy, chosen.centre)
+    options = parse_options(chosen.set)
+    if chosen.problems is None and (chosen.backbone or chosen.write):
+        asked = "--backbone" if chosen.backbone else "--write"
+        raise InputError("PROBLEMS", None, f"are missing, which {asked} needs", "name a source of problems")
+    if chosen.write and chosen.write.suffix not in (".jsonl", ".parquet"):
+        raise InputError("write", str(chosen.write), "unknown kind of file", "use .jsonl or .parquet")
+    table = None if chosen.problems is None else problems_of(chosen)
+    vectors = _vectors(chosen, table)
+    made = hammerlib.order_by(
+        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre, **options
+    )
+    made.save(chosen.out)
+    print(f"{chosen.out}: {_summary(made)}")
+    if chosen.write:
+        _write(chosen, table, made)
+    if chosen.explain:
+        from hammerlib.diversity import explain_order
+
+        print(explain_order(made, vectors, problems=table).to_string(index=False, float_format="%.4f"))
+    return 0
+
+
+def problems_of(chosen: Namespace) -> Dataset:
+    """Return the problems that the words of a command name.
+
+    Examples
+    --------
+    >>> from argparse import Namespace
+    >>> len(problems_of(Namespace(problems="reasoning-gym:nano", split=None, n=8, seed=0)))
+    8
+    """
+    import hammerlib
+
+    return hammerlib.load_problems(chosen.problems, split=chosen.split, n=chosen.n, seed=chosen.seed)
+
+
+def parse_options(words: list[str]) -> dict[str, Any]:
+    """Return ``name=value`` words as options, values read as YAML.
+
+    Parameters
+    ----------
+    words : list of str
+
+    Raises
+    ------
+    InputError
+        A word without ``=``, or a value that is no YAML.
+
+    Examples
+    --------
+    >>> parse_options(["eta=0.1", "eta_mode=pool", "gap=null"])
+    {'eta': 0.1, 'eta_mode': 'pool', 'gap': None}
+    """
+    import yaml
+
+    options = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        if not given or not name:
+            raise InputError("set", word, "is not name=value", "write for example --set window=8")
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(name, value, "cannot be read", "write a number or a word") from None
+    return options
+
+
+def _vectors(chosen: Namespace, table: Dataset | None) -> Embeddings | Array:
+    """Return vectors from a file (an .npy array stays on disk until it is used) or from the backbone."""
+    if chosen.embeddings is None:
+        import hammerlib
+
+        pooled = {"layer": chosen.layer, "pooling": chosen.pooling, "template": chosen.template}
+        return hammerlib.embed(table, chosen.backbone, **pooled)
+    if chosen.embeddings.suffix != ".npy":
+        from hammerlib.embeddings import Embeddings
+
+        return Embeddings.load(chosen.embeddings)
+    import numpy as np
+
+    try:
+        return np.load(chosen.embeddings, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+        raise InputError("embeddings", str(chosen.embeddings), problem, "save an (n, d) array") from None
+
+
+def _summary(made: Order) -> str:
+    told = f"{len(made)} problems in {made.strategy} order"
+    if made.cost is not None:
+        told += f", cost {made.cost:.4f} (random order: {made.random_cost:.4f}"
+        told += "" if made.gap is None else f", bound: {made.lower_bound:.4f}, gap {100 * made.gap:.3f} %"
+        told += ")"
+    repeats = made.provenance.get("repeats", {})
+    if repeats.get("rows"):
+        told += f"; {repeats['rows']} rows repeat others, {repeats['side by side']} times side by side"
+    return told
+
+
+def _write(chosen: Namespace, table: Dataset, made: Order) -> None:
+    from hammerlib.problems.files import records_of, write_records
+
+    records = records_of(chosen.problems, table)
+    write_records([records[row] for row in made.permutation], Path(chosen.write))
+    print(f"{chosen.write}: the problems in this order")

@@ -1,0 +1,170 @@
+"""hammer order for anyone's data, and orders in other people's trainers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ordering_samples import gaussian
+
+from hammerlib import Order
+from hammerlib.cli import main
+from hammerlib.errors import InputError
+from hammerlib.problems.files import read_records
+
+WITHOUT = """
+import importlib.machinery, sys
+absent = ("torch", "transformers", "trl", "sklearn", "matplotlib")
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda finder, name, *rest: None if name.partition(".")[0] in absent else find(name, *rest)
+)
+from hammerlib.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def folder(sums: Path) -> Path:
+    """A working folder with six problems (ok.jsonl) and vectors of as many rows."""
+    np.save(sums / "rows.npy", gaussian(6, 4).astype(np.float32))
+    return sums
+
+
+def test_vectors_alone_are_enough(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["order", "--embeddings", "rows.npy", "--strategy", "min-path", "--out", "o.json"]) == 0
+    order = Order.load("o.json")
+    assert order.gap == pytest.approx(0, abs=1e-9) and order.item_hashes is None
+    assert "gap 0.000 %" in capsys.readouterr().out
+
+
+def test_needs_neither_torch_nor_trl(folder: Path) -> None:
+    words = [
+        "order",
+        "file:ok.jsonl",
+        "--embeddings",
+        "rows.npy",
+        "--strategy",
+        "min-path",
+        "--out",
+        "o.json",
+    ]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *words, "--write", "o.jsonl"], check=False)
+    assert done.returncode == 0
+    assert len(read_records(folder / "o.jsonl")) == 6
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_writes_the_rows_of_the_file_in_the_order(folder: Path, kind: str) -> None:
+    words = ["order", "file:ok.jsonl", "--embeddings", "rows.npy", "--out", "o.json", "--write", f"o.{kind}"]
+    assert main(words) == 0
+    given, written = read_records(folder / "ok.jsonl"), read_records(folder / f"o.{kind}")
+    assert written == [given[row] for row in Order.load("o.json").permutation]
+
+
+def test_a_subset_writes_its_own_rows(folder: Path) -> None:
+    np.save("four.npy", gaussian(4, 3))
+    words = ["order", "file:ok.jsonl", "--n", "4", "--embeddings", "four.npy", "--out", "o.json"]
+    assert main([*words, "--strategy", "dataset", "--write", "o.jsonl"]) == 0
+    given, written = read_records(folder / "ok.jsonl"), read_records(folder / "o.jsonl")
+    assert len(written) == 4 and [row for row in given if row in written] == written
+
+
+def test_generated_problems_are_written_as_the_table_has_them(folder: Path) -> None:
+    np.save("eight.npy", gaussian(8, 3))
+    words = ["order", "reasoning-gym:nano", "--n", "8", "--embeddings", "eight.npy", "--out", "o.json"]
+    assert main([*words, "--write", "o.jsonl"]) == 0
+    assert {"id", "prompt", "answer"} <= set(read_records(folder / "o.jsonl")[0])
+
+
+def test_options_reach_the_strategy(folder: Path) -> None:
+    words = ["order", "--embeddings", "rows.npy", "--out", "o.json", "--set", "eta=0.5"]
+    assert main([*words, "--set", "eta_mode=pool"]) == 0
+    assert json.loads(Path("o.json").read_text())["provenance"]["options"] == {"eta": 0.5, "eta_mode": "pool"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--embeddings", "rows.npy", "--set", "eta"], "set = 'eta'"),
+        (["--embeddings", "rows.npy", "--set", "eta=[1"], "eta"),
+        (["--embeddings", "rows.npy", "--set", "speed=1"], "speed"),
+        (["--embeddings", "rows.npy", "--write", "o.jsonl"], "PROBLEMS"),
+        (["--backbone", "nano"], "PROBLEMS"),
+        (["file:ok.jsonl", "--embeddings", "rows.npy", "--write", "o.csv"], "o.csv"),
+        (["--embeddings", "none.npy"], "none.npy"),
+        (["--embeddings", "ok.npy"], "ok.npy"),
+        (["--embeddings", "flat.npy"], "embeddings"),
+        (["--embeddings", "words.npy"], "embeddings"),
+    ],
+)
+def test_bad_words_are_one_error(
+    folder: Path, capsys: pytest.CaptureFixture, words: list[str], told: str
+) -> None:
+    Path("ok.npy").write_bytes(b"no array")
+    np.save("flat.npy", np.ones(5))
+    np.save("words.npy", np.array([["a"], ["b"]]))
+    assert main(["order", *words, "--out", "o.json"]) == 2
+    assert told in capsys.readouterr().err
+    assert not Path("o.json").exists() and not Path("o.jsonl").exists()
+
+
+@pytest.fixture
+def sampler(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
+    """The sampler for verl, on a stand-in for verl's own class: a torch Sampler with this constructor."""
+    from torch.utils.data import Sampler
+
+    class AbstractSampler(Sampler):
+        def __init__(self, data_source: object, data_config: object) -> None: ...
+
+    for name in (
+        "verl",
+        "verl.experimental",
+        "verl.experimental.dataset",
+        "verl.experimental.dataset.sampler",
+    ):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["verl.experimental.dataset.sampler"].AbstractSampler = AbstractSampler
+    from hammerlib.ordering.verl_sampler import OrderSampler
+
+    yield OrderSampler
+    sys.modules.pop("hammerlib.ordering.verl_sampler")
+
+
+def test_verl_s_sampler_walks_the_order(sampler: type, tmp_path: Path) -> None:
+    from torch.utils.data import DataLoader
+
+    Order(np.array([2, 0, 1]), "dataset").save(tmp_path / "o.json")
+    walk = sampler(data_source=["a", "b", "c"], data_config={"hammer_order": tmp_path / "o.json"})
+    assert list(walk) == [2, 0, 1] and len(walk) == 3
+    assert [row for (row,) in DataLoader(["a", "b", "c"], sampler=walk)] == ["c", "a", "b"]
+
+
+def test_verl_s_sampler_refuses_what_would_undo_the_order(sampler: type, tmp_path: Path) -> None:
+    Order(np.array([2, 0, 1]), "dataset").save(tmp_path / "o.json")
+    named = {"hammer_order": tmp_path / "o.json"}
+    for source, config, word in (
+        (["a"] * 3, {}, "missing"),
+        (["a"] * 3, named | {"shuffle": True}, "undo"),
+        (["a"] * 4, named, "4"),
+    ):
+        with pytest.raises(InputError, match=word):
+            sampler(data_source=source, data_config=config)
+
+
+def test_trl_trains_in_the_order_when_it_does_not_shuffle() -> None:
+    """The way without hammerlib's trainer: `order.apply` and ``shuffle_dataset=False``."""
+    import inspect
+
+    from trl import GRPOTrainer
+    from trl.trainer.utils import RepeatSampler
+
+    assert "shuffle_dataset" in inspect.getsource(GRPOTrainer._get_train_sampler)
+    sampler = RepeatSampler([0, 1, 2, 3], mini_repeat_count=2, batch_size=2, shuffle=False)
+    assert list(sampler) == [0, 0, 1, 1, 2, 2, 3, 3]
