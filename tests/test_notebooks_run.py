@@ -158,11 +158,20 @@ def test_the_claims_end_as_the_notebook_tells(walk: Walk) -> None:
     )
 
 
+def test_the_greedy_path_sorts_by_length_and_topic_on_every_view(walk: Walk) -> None:
+    metrics = {name: entry["value"] for name, entry in walk.run("03_ordering").metrics.items()}
+    for view in ("nano", "nano-untrained", "TF-IDF"):
+        sorted_by = metrics[f"{view}/hammer/length Spearman correlation"]
+        assert 0.17 < sorted_by <= metrics["nano/hammer/length Spearman correlation"]  # 95 % of chance: 0.17
+        assert metrics[f"{view}/min-path/length Spearman correlation"] < sorted_by
+        assert metrics[f"{view}/min-path/topic neighbours alike"] < 0.06  # 95 % of chance: 0.063 to 0.181
+
+
 def test_a_probe_costs_more_than_an_order(walk: Walk) -> None:
-    metrics = walk.run("03_ordering").metrics
-    assert metrics["ledger/probe seconds per order second"]["value"] > 1
+    metrics = {name: entry["value"] for name, entry in walk.run("03_ordering").metrics.items()}
+    assert metrics["ledger/probe seconds per second of hammer path"] > 1
     # Ten samples read each prompt ten times, and write besides.
-    assert metrics["ledger/probe tokens per order token"]["value"] > 10
+    assert metrics["ledger/probe tokens per order token"] > 10
 
 
 def test_the_start_model_solves_some_and_not_others(walk: Walk) -> None:

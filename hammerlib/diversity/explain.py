@@ -33,8 +33,8 @@ def explain_order(
 
     Parameters
     ----------
-    order : Order or (n,) int array
-    embeddings : Embeddings or (n, d) array or tensor
+    order, embeddings
+        As in :func:`~hammerlib.diversity.profiles.lag_profile`.
     problems : datasets.Dataset, optional
         Adds what looks at topics.
     window : int

@@ -84,8 +84,8 @@ def window_profile(
 
     Parameters
     ----------
-    order : Order or (n,) int array
-    embeddings : Embeddings or (n, d) array or tensor
+    order, embeddings
+        As in :func:`lag_profile`.
     window : int
         Items K of a window, 2 to n; items that fill no window at the end are left out.
     problems : datasets.Dataset, optional
