@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hammerlib.diversity.prefixes import fitting
 from hammerlib.errors import InputError
@@ -96,6 +95,8 @@ def _statistics(problems: datasets.Dataset) -> dict[tuple[str, str], tuple[float
 
 
 def _spearman(values: np.ndarray) -> Statistic:
+    from scipy.stats import rankdata  # here, because it takes a second to import
+
     ranks = rankdata(values)
     ranks = (ranks - ranks.mean()) / np.linalg.norm(ranks - ranks.mean())
     # The places are their own ranks; only their length is missing.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import xlogy
 from tqdm.auto import tqdm
 
 from hammerlib.diversity.prefixes import fitting, prefix_profile
@@ -145,7 +144,8 @@ def _kernels(units: np.ndarray, windows: np.ndarray) -> np.ndarray:
 def _vendi(kernels: np.ndarray) -> np.ndarray:
     """Return the Vendi score (q = 1) of every kernel."""
     shares = np.clip(np.linalg.eigvalsh(kernels / kernels.shape[1]), 0, None)
-    return np.exp(-xlogy(shares, shares).sum(axis=1))
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)  # 0 log 0 = 0
+    return np.exp(-(shares * logs).sum(axis=1))
 
 
 def random_reference(
