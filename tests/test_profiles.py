@@ -156,6 +156,14 @@ class TestTable:
         found = frame.set_index(["measure", "part"]).loc[("mean_cosine", parts[-1]), "value"]
         assert found == pytest.approx(mean_pairwise_cosine(rows[kept]), abs=1e-6)
 
+    @pytest.mark.parametrize("n", [2, 5])
+    def test_a_few_items_have_a_table_too(self, n: int) -> None:
+        rows = torch.from_numpy(gaussian(n, 3))
+        frame = explain_order(np.arange(n), rows, seeds=2)
+        assert frame.notna().all().all()
+        assert f"windows of {n}, mean" in set(frame["part"])
+        assert (frame["part"].str.startswith("tenth")).sum() == n - 1  # one edge each
+
     def test_bad_seeds_are_refused(self) -> None:
         with pytest.raises(InputError, match="seeds"):
             explain_order(np.arange(20), gaussian(20, 3), seeds=1)

@@ -38,7 +38,7 @@ def explain_order(
     problems : datasets.Dataset, optional
         Adds what looks at topics.
     window : int
-        Items of a window: problems of a training step.
+        Items of a window: problems of a training step; all items where there are fewer.
     seeds : int
         Random orders, at least 2.
 
@@ -74,7 +74,7 @@ def explain_order(
     parts = [
         _beside(permutation, units, seeds, _edges),
         _beside(permutation, units, seeds, lag_profile),
-        _beside(permutation, units, seeds, window_profile, window=window, problems=problems),
+        _beside(permutation, units, seeds, window_profile, window=min(window, len(units)), problems=problems),
         _beside(kept, units[sample], seeds, prefix_profile, fractions=EXPLAINED, problems=some),
     ]
     frame = pd.concat([_named(part, len(units)) for part in parts], ignore_index=True)

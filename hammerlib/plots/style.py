@@ -23,7 +23,7 @@ COLOURS = {
     "reversed": "#E69F00",
     "farthest-first": "#009E73",
     "topic-cycle": "#56B4E9",
-    "logdet": "#01665E",
+    "logdet": "#882255",
     "batch-diverse": "#8C510A",
     "batch-shuffled": "#DFC27D",
     "easy-to-hard": "#B8A800",
