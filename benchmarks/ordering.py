@@ -247,8 +247,8 @@ def table(results: list[dict[str, object]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
         "Written by `python benchmarks/ordering.py`, whose head says what is compared and how; one run, one",
-        "thread a solver. Gap: (cost - bound) / (random - bound), in per cent, with the best bound that any of the",
-        "solvers certified for these vectors; certified: with the solver's own bound.",
+        "thread a solver. Gap: (cost - bound) / (random - bound), in per cent, with the best bound that any",
+        "of the solvers certified for these vectors; certified: with the solver's own bound.",
         "",
         "| vectors | n | d | solver | gap % | certified % | seconds | CPU seconds | extra MB |",
         "|---|---|---|---|---|---|---|---|---|",
