@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first call of a compiled function takes seconds; examples have no deadline of their own.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

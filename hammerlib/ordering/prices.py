@@ -14,7 +14,7 @@ from hammerlib.ordering.compiled import compiled
 
 SWEEPS, BLOCK = 400, 40
 MOMENTUM = 0.85
-STILL = 5e-5  # of the costs' spread, an edge
+STILL = 5e-4  # of the costs' spread, an edge
 KEPT = 24  # edges a node that one graph hands on to the next: without them later lists forget good edges
 
 Edges = tuple[np.ndarray, np.ndarray, np.ndarray]  # left, right, cost

@@ -32,13 +32,14 @@ from hammerlib.similarity import Array, edge_cosines, host, mean_cosine, namespa
 from hammerlib.storage import progress_off
 
 REDUCED = 64  # dimensions of the first, cheap passes
-REDUCED_PASSES = 2
+INFORMATIVE = 0.7  # share of the centred variance in those dimensions that earns a second pass
 REDUCED_FROM = 2048  # items; below, an exact pass takes less than a second
 PCA_ROWS = 4096
 CANDIDATES = {"reduced": 28, "exact": 40}  # a node
 RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
 EXACT_PASSES = 8
-KICKS = 20  # a node at most
+KICKS = 20  # a node at most, in batches of a quarter
+IDLE_BATCHES, IDLE_GAIN = 6, 0.005  # batches that each take less than this part off the gap end the kicks
 
 
 @dataclass
@@ -151,7 +152,7 @@ class _Solve:
         self.bound, self.sparse_bound = closed_bound(units), np.inf
         self.total, self.path = np.inf, np.arange(self.n)
         self.tour: tuple[np.ndarray, ...] = ()  # rows, prices, tour, place, near, worth: what `improve` takes
-        self.exact_passes = self.kicks = 0
+        self.exact_passes = self.kicks = self.idle_batches = 0
         self.seconds: dict[str, float] = {}
 
     def gap(self, random: float) -> float:
@@ -160,8 +161,9 @@ class _Solve:
     def begin(self) -> None:
         """Price on reduced vectors where that is cheaper, then exactly, and make the first tour."""
         if self.n >= REDUCED_FROM and self.units.shape[1] >= 2 * REDUCED:
-            reduced = self._project()
-            for _ in range(REDUCED_PASSES):
+            reduced, share = self._project()
+            # flat spectra hide the opposites: such lists only set the level of the prices
+            for _ in range(2 if share >= INFORMATIVE else 1):
                 self._reduced_pass(reduced)
             self._exact_pass()
         else:
@@ -174,7 +176,8 @@ class _Solve:
         """Do what promises most: tighten the bound or shorten the tour; False when nothing is left."""
         if time.monotonic() > self.deadline:
             return False
-        passes_left, kicks_left = self.exact_passes < EXACT_PASSES, self.kicks < KICKS * self.n
+        passes_left = self.exact_passes < EXACT_PASSES
+        kicks_left = self.kicks < KICKS * self.n and self.idle_batches < IDLE_BATCHES
         # an exact pass also improves the tour, so it is worth more than the slack it removes
         loose = 4 * (self.sparse_bound - self.bound) > self.total - self.sparse_bound
         if passes_left and (loose or not kicks_left):
@@ -188,14 +191,14 @@ class _Solve:
     def _clock(self, name: str, since: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - since
 
-    def _project(self) -> np.ndarray:
-        """Return the centred rows along their principal directions, found on a sample."""
+    def _project(self) -> tuple[np.ndarray, float]:
+        """Return the centred rows along their principal directions, found on a sample, and their share."""
         since = time.monotonic()
         sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
-        directions = np.linalg.eigh(sample.T @ sample)[1][:, -REDUCED:]
-        reduced = (self.rows - self.mean) @ directions
+        spectrum, directions = np.linalg.eigh(sample.T @ sample)
+        reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
         self._clock("reduce", since)
-        return reduced
+        return reduced, float(spectrum[-REDUCED:].sum() / max(spectrum.sum(), np.finfo(np.float32).tiny))
 
     def _reduced_pass(self, reduced: np.ndarray) -> None:
         since = time.monotonic()
@@ -246,7 +249,10 @@ class _Solve:
         kick(*self.tour, draws)
         self.kicks += count
         self._clock("kicks", since)
+        before = self.total
         self._keep()
+        little = before - self.total < IDLE_GAIN * (self.total - self.bound)
+        self.idle_batches = self.idle_batches + 1 if little else 0
 
     def _keep(self) -> None:
         tour = self.tour[2]
