@@ -86,8 +86,8 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     units : (n, d) array or tensor, n >= 1
         Rows of length one. Products are made where a tensor lives; the rest runs on the CPU.
     gap : float or None
-        Work on until the certified gap is this small, or nothing is left to try. None: one exact pass, its
-        certificate as it comes.
+        Work on until the certified gap is this small, or nothing is left to try. None: the quickest that
+        deserves the name, one exact pass, with a loose certificate.
     seconds : float or None
         Begin nothing new after this much wall time; the first cheap pass and one tour are always made.
     seed : int
@@ -117,7 +117,7 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
         return Path(permutation, total, total - 1e-12)
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds)
     with tqdm(desc="min-path", unit="step", delay=3, disable=progress_off()) as bar:
-        work.begin()
+        work.begin(quick=gap is None)
         while gap is not None and work.gap(random) > gap and work.step():
             bar.set_postfix(gap=f"{100 * work.gap(random):.3f} %", refresh=False)
             bar.update()
@@ -158,12 +158,12 @@ class _Solve:
     def gap(self, random: float) -> float:
         return normalised_gap(self.total / (self.n - 1), self.bound / (self.n - 1), random)
 
-    def begin(self) -> None:
+    def begin(self, quick: bool = False) -> None:
         """Price on reduced vectors where that is cheaper, then exactly, and make the first tour."""
         if self.n >= REDUCED_FROM and self.units.shape[1] >= 2 * REDUCED:
             reduced, share = self._project()
             # flat spectra hide the opposites: such lists only set the level of the prices
-            for _ in range(2 if share >= INFORMATIVE else 1):
+            for _ in range(2 if share >= INFORMATIVE and not quick else 1):
                 self._reduced_pass(reduced)
             self._exact_pass()
         else:
