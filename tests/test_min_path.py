@@ -147,6 +147,20 @@ class TestQuality:
         assert quick.exact_passes == 1 and long.exact_passes > 1
         assert long.total <= quick.total and long.lower_bound >= quick.lower_bound
 
+    def test_kicks_that_gain_nothing_end(self) -> None:
+        # Few words a text: most cosines are zero, and no proof gets below a gap of some per mille.
+        words = np.random.default_rng(0).random((300, 60)) < 0.06
+        words[:, 0] |= ~words.any(axis=1)
+        rows = unit_rows(words)
+        assert 0 < min_path(rows, gap=0.0).kicks < solve.KICKS * 300
+
+    def test_the_quick_way_is_near_too(self) -> None:
+        rows = unit_rows(clusters(3000, 192))
+        quick, bound = min_path(rows, gap=None), min_path(rows).lower_bound
+        assert quick.exact_passes == 1 and quick.kicks == 0
+        span = mean_cosine(rows) * 2999 - bound
+        assert (quick.total - bound) / span < 0.01
+
     def test_a_wished_gap_ends_the_work(self) -> None:
         rows = unit_rows(gaussian(300, 16))
         assert min_path(rows, gap=0.05).exact_passes < min_path(rows, gap=0.0).exact_passes
