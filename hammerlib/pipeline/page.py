@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     import nbformat
 
 # nbconvert's page loads require.js, MathJax, Mermaid and the widget manager from servers. The notebooks
-# use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied.
+# use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied. Figures wider than the page shrink to it.
 _OFFLINE = """{%- extends 'index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_css -%}{{ super() }}
+<style>.jp-RenderedSVG svg, .jp-OutputArea-output img { max-width: 100%; height: auto; }</style>
+{%- endblock -%}
 """
 
 
