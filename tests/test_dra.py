@@ -275,7 +275,7 @@ def test_bad_input_is_told_in_one_line(call: object, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-GROUPS = st.integers(2, 6).flatmap(
+GROUPS = st.integers(1, 6).flatmap(
     lambda size: st.lists(st.lists(st.floats(0.01, 5), min_size=4, max_size=4), min_size=size, max_size=size)
 )
 
@@ -326,6 +326,27 @@ def test_under_any_options_rewards_scale_follow_their_completions_and_keep_their
     assert np.isfinite(found).all() and (np.sign(found) == np.sign(rewards)).all()
     assert np.allclose(adjust_rewards(factor * rewards, vectors, **options), factor * found)
     assert np.allclose(adjust_rewards(rewards[order], vectors[order], **options), found[order])
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUPS, ANY_OPTIONS, st.integers(1, 6))
+def test_copies_are_treated_alike_under_any_options(group: list, options: dict, size: int) -> None:
+    vectors = np.array([group[0]] * size)
+    for reward in (-1.0, 1.0):
+        found = adjust_rewards([reward] * size, vectors, **options)
+        assert np.allclose(found, found[0]) and 0 < found[0] / reward <= 1 + 1e-9
+    assert not adjust_rewards([0.0] * size, vectors, **options).any()
+    assert np.isnan(adjust_rewards([np.nan] * size, vectors, **options)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.sampled_from(KERNELS))
+def test_the_safe_sign_never_flips_a_negative_reward_whatever_the_cosines(
+    seed: int, size: int, smi: str
+) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(size, 2))
+    found = adjust_rewards(-np.ones(size), vectors, smi=smi, sign="safe")
+    assert (found < 0).all() and (found >= -1).all()
 
 
 @settings(max_examples=40, deadline=None)

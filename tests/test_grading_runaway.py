@@ -119,6 +119,18 @@ def test_a_pool_keeps_its_workers_and_replaces_those_that_die() -> None:
     assert pool.grade(["so 7"], ["7"])[0].correct  # closed, yet good for what needs no worker
 
 
+def test_a_forked_process_has_workers_of_its_own() -> None:
+    code = (
+        "import os\nfrom hammerlib.grading import GradingPool\n"
+        "pool = GradingPool(workers=1)\n"
+        "def reason(): return pool.grade([r'\\boxed{1/2}'], ['0.5'])[0].reason\n"
+        "reason(); child = os.fork(); print(reason(), flush=True)\n"
+        "if child: os.waitpid(child, 0); print('still', reason())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["equal", "equal", "still", "equal"], done.stderr
+
+
 def test_a_script_without_a_main_guard_can_grade(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -7,9 +7,12 @@ import functools
 import math
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
 from hammerlib.grading import GradingPool, Verdict
@@ -74,14 +77,14 @@ def test_no_poison_stalls_or_zeroes_a_step(caplog: pytest.LogCaptureFixture) -> 
     logged: dict[str, float] = {}
     columns = {"answer": gold, "scorer": scorer, "metadata": ["{}"] * len(gold)}
     start = time.monotonic()
-    found = accuracy_reward(None, said, timeout=2.0, log_metric=logged.__setitem__, **columns)
+    found = accuracy_reward(None, said, timeout=5.0, log_metric=logged.__setitem__, **columns)
     assert time.monotonic() - start < 60
     assert found == [1.0, *[None] * len(POISON), 0.0]
     assert logged == {"grading/timeouts": 1, "grading/errors": len(POISON) - 1}
     assert "grading/timeouts: 1 of 9 completions" in caplog.text
     # The same verdicts a second time cost nothing, and DRA hands the None through.
     start = time.monotonic()
-    dra = DRAReward(functools.partial(accuracy_reward, timeout=2.0), by_answer, group_size=9)
+    dra = DRAReward(functools.partial(accuracy_reward, timeout=5.0), by_answer, group_size=9)
     assert dra(["p"] * 9, said, **columns) == [pytest.approx(1, rel=1e-5), *[None] * len(POISON), 0.0]
     assert time.monotonic() - start < 2
 
@@ -209,6 +212,27 @@ def test_length_costs_nothing_until_the_margin_and_then_falls_to_minus_one() -> 
     ):
         with pytest.raises(InputError, match=words):
             length_reward(**{"completion_ids": ids, "max_len": 100} | options)
+
+
+TEXTS = st.lists(st.sampled_from(["a", "B", "4", "<think>", "</think>", "<answer>", "</answer>", "\n", " "]))
+
+
+@given(TEXTS.map("".join), st.integers(1, 5), st.integers(0, 300))
+def test_rewards_of_shape_stay_in_their_ranges(said: str, words: int, tokens: int) -> None:
+    assert tags_reward(None, [said])[0] in (0, 1) and released_format_reward(None, [said])[0] in (0, 1)
+    assert -1 <= repetition_reward(None, [said], words=words)[0] <= 0
+    assert -1 <= length_reward(completion_ids=[[0] * tokens], max_len=100)[0] <= 0
+    if tags_reward(None, [said]) == [1]:  # what the reward asks for, the grader can read
+        assert format_reward(None, [said]) == [1]
+
+
+def test_rewards_may_be_called_from_several_threads_at_once() -> None:
+    def one(number: int) -> list[float | None]:
+        said = [rf"\boxed{{\frac{{{number}}}{{{2 * number}}}}}", rf"\boxed{{\frac{{1}}{{{number + 7}}}}}"]
+        return accuracy_reward(None, said, answer=["0.5", "0.5"])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(one, range(3, 11))) == [[1.0, 0.0]] * 8
 
 
 def test_every_reward_takes_trls_arguments_and_gives_one_value_per_completion() -> None:

@@ -29,6 +29,7 @@ START_SECONDS = 120.0
 # A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
 # trains again where the script has no `if __name__ == "__main__"`.
 SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(int(sys.argv[1]))"
+WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
 PLAIN_CHARACTERS = 64
 
@@ -272,7 +273,8 @@ def _serve(handle: int) -> None:
     """Grade what comes over a socket until it closes: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    grade(r"\boxed{\frac{1}{2}}", "0.5")  # import both libraries before the clock of the first job runs
+    for problem in ("0.5", WITH_SCORER):  # import both graders before the clock of the first job runs
+        grade(r"\boxed{\frac{1}{2}}", problem)
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
         while True:

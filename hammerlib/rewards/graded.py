@@ -15,7 +15,7 @@ Column = Sequence[str | None]  # of the problem table, repeated per completion
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
 SCORABLE = ("equal", "different", "no answer")
 SECONDS = 10.0  # wall clock per completion
-KEPT = 16_384  # verdicts remembered before all are forgotten
+KEPT = 4096  # verdicts remembered before all are forgotten: several rewards and the trainer ask for each
 LOG = logging.getLogger(__name__)
 
 

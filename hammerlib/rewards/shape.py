@@ -183,7 +183,8 @@ def repetition_reward(
     for said in completions:
         text = text_of(said).lower().split()
         runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
-        rewards.append(penalty * (1 - len(set(runs)) / len(runs)) if len(runs) > 1 else 0.0)
+        again = len(runs) - len(set(runs))
+        rewards.append(penalty * again / len(runs) if again else 0.0)
     return rewards
 
 
