@@ -395,6 +395,7 @@ def test_an_embedder_of_another_shape_is_refused(shape: tuple) -> None:
     [
         (lambda: DRAReward([], by_answer, 2), "at least one reward"),
         (lambda: DRAReward(accuracy_reward, by_answer, 2, weights=[1, 2]), "one weight for each"),
+        (lambda: DRAReward(accuracy_reward, by_answer, 2, local_rows=0), "per_device_train_batch_size"),
         (lambda: DRAReward(accuracy_reward, by_answer, 2, smi="magic"), "log_det"),
         (lambda: DRAReward(accuracy_reward, by_answer, 2, sing="safe"), "known: sign"),
         (lambda: DRAReward(accuracy_reward, by_answer, 0), "num_generations"),

@@ -48,9 +48,9 @@ class DRAReward:
     Raises
     ------
     InputError
-        No base rewards, weights of another number, a group size below 1, an option that `adjust_rewards`
-        refuses; when called: rows that do not form whole groups (with the formula that the batch must
-        satisfy), an embedder that returns another number of rows.
+        No base rewards, weights of another number, a group size or `local_rows` below 1, an option that
+        `adjust_rewards` refuses; when called: rows that do not form whole groups (with the formula that the
+        batch must satisfy), an embedder that returns another number of rows.
 
     Notes
     -----
@@ -102,6 +102,9 @@ class DRAReward:
             raise InputError(
                 "group_size", min(self.group_sizes), "must be at least 1", "use the trainer's num_generations"
             )
+        if local_rows is not None and local_rows < 1:
+            remedy = "use per_device_train_batch_size, or leave it out"
+            raise InputError("local_rows", local_rows, "must be at least 1", remedy)
 
     def __call__(
         self,
