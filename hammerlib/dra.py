@@ -1,101 +1,133 @@
 """Diversity-aware reward adjustment (DRA): arrays in, arrays out, no framework.
 
 Source: DRA-GRPO, arXiv 2505.09655, Section 3.2 (reward divided by one plus the graph-cut mutual information
-of a completion with the rest of its group) and the released code (weights ``1 / (row sum + 1e-6)``).
+of a completion with the rest of its group) and the released code (weights ``1 / (row sum + 1e-6)``). Every
+default is the paper's; every option is ours, and says so.
 """
 
 from __future__ import annotations
+
+import inspect
 
 import numpy as np
 import numpy.typing as npt
 
 from hammerlib.errors import InputError
 
-KERNELS = ("graph_cut",)
-SIGNS = ("paper",)
+KERNELS = ("graph_cut", "facility_location", "log_det")
+SIGNS = ("paper", "safe")
+SCOPES = ("group", "official-local")
 # The released code's guard against a division by zero; the paper's formula has none.
 PAPER_EPS = 1e-6
+# Centred unit vectors shorter than this are the mean itself up to rounding.
+NO_DIRECTION = 1e-9
 
 
 def diversity_weights(
-    embeddings: npt.ArrayLike, *, smi: str = "graph_cut", eps: float = PAPER_EPS
+    embeddings: npt.ArrayLike,
+    *,
+    smi: str = "graph_cut",
+    clamp: bool = False,
+    centre: bool = False,
+    normalize: bool = False,
+    scope: str = "group",
+    eps: float = PAPER_EPS,
 ) -> np.ndarray:
-    """Return the weight of every completion: one over its summed similarity to its group.
+    """Return the weight of every completion: ``w_i = 1 / (1 + SMI_i + eps)`` within its group.
 
-    ``w_i = 1 / (sum_j cos(e_i, e_j) + eps)``, the sum running over the whole group including ``i`` itself,
-    which is the paper's ``1 / (1 + SMI_i)`` because ``cos(e_i, e_i) = 1``. Nothing is clamped: with opposite
-    embeddings a row sum can reach zero (weight ``1 / eps``) or become negative, exactly as published.
+    With L the cosines of a group and "rest" all its members but ``i``, SMI_i is the mutual information
+    ``f({i}) + f(rest) - f(group)`` of a submodular f:
+
+    - ``graph_cut`` (paper): ``sum_{j != i} L_ij``, so that ``1 + SMI_i`` is the row sum of L;
+    - ``facility_location``, ``f(A) = sum_v max_{a in A} L_va``: ``sum_v min(L_vi, max_{j != i} L_vj)``;
+    - ``log_det``, ``f(A) = log det(I + L_A)``: ``log(2 [(I + L)^-1]_ii)``, at most log 2.
+
+    Nothing is clamped by default: under ``graph_cut`` opposite embeddings can bring a row sum to zero
+    (weight ``1 / eps``) or below, exactly as published.
 
     Parameters
     ----------
     embeddings : array, shape (B, G, d) or (G, d)
         One vector per completion, B groups of G; any non-zero length, normalised here.
-    smi : str
-        Submodular mutual information; ``graph_cut`` is the paper's.
+    smi : {"graph_cut", "facility_location", "log_det"}
+    clamp : bool
+        Raise negative cosines to zero, which keeps every weight in (0, 1].
+    centre : bool
+        Subtract the mean of the group's unit vectors before the cosines, against kernels where all is alike;
+        a group of copies stays one.
+    normalize : bool
+        Divide by the group's mean weight, so that losses without a standard deviation keep their scale.
+    scope : {"group", "official-local"}
+        ``official-local`` takes all rows that are passed for one group, as the released code does with the
+        rows of one process, whatever their prompts; for comparison only.
     eps : float
-        Added to every row sum.
+        Added to every ``1 + SMI``; at least 0.
 
     Returns
     -------
     ndarray of float64, shape (B, G) or (G,)
-        For kernels without negative cosines in (0, 1]; 1 / (1 + eps) for G = 1 and for orthogonal groups,
-        1 / (G + eps) where all completions are the same.
+        For kernels without negative cosines and without `normalize` in (0, 1]; 1 / (1 + eps) for G = 1 and
+        for orthogonal groups; 1 / (D + eps) where all completions are the same, with D = G (graph cut),
+        G + 1 (facility location) or 1 + log(2 G / (G + 1)) (log-det).
 
     Raises
     ------
     InputError
-        Unknown `smi`, another number of dimensions, a value that is not finite, a vector of length zero.
+        An unknown option or combination (``log_det`` cannot be clamped; `centre` needs `clamp` elsewhere),
+        another number of dimensions, no completion, a value that is not finite, a vector of length zero.
 
     Notes
     -----
-    Source: arXiv 2505.09655 Section 3.2 and its released code.
+    Source: arXiv 2505.09655 Section 3.2 and its released code; the other mutual informations are those of
+    Iyer et al. (arXiv 2006.15412) for one completion against the rest of its group.
 
     Examples
     --------
-    >>> diversity_weights([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).round(4).tolist()
+    >>> group = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    >>> diversity_weights(group).round(4).tolist()
     [0.5, 0.5, 1.0]
+    >>> diversity_weights(group, smi="facility_location", normalize=True).round(4).tolist()
+    [0.6, 0.6, 1.8]
     """
-    if smi not in KERNELS:
-        raise InputError("smi", smi, "is not a known mutual information", f"use one of {', '.join(KERNELS)}")
-    vectors = np.asarray(embeddings, dtype=np.float64)
-    if vectors.ndim not in (2, 3):
-        raise InputError(
-            "embeddings",
-            vectors.shape,
-            "must have shape (B, G, d) or (G, d)",
-            "reshape to one row of G vectors per group",
-        )
-    if not np.isfinite(vectors).all():
-        raise InputError("embeddings", "NaN or infinity", "must be finite", "check the embedder's output")
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    if (lengths == 0).any():
-        raise InputError(
-            "embeddings",
-            "zero vector",
-            "has no direction, so no cosine",
-            "give empty completions a token to embed",
-        )
-    unit = vectors / lengths
-    # The row sum of E E^T is E times the sum of the group's vectors: O(G d) instead of O(G^2 d).
-    return 1.0 / ((unit * unit.sum(axis=-2, keepdims=True)).sum(axis=-1) + eps)
+    _check_kernel(smi, scope, eps, {"clamp": clamp, "centre": centre, "normalize": normalize})
+    vectors, shape = _vectors(embeddings, scope)
+    weights = 1.0 / (_redundancy(vectors, None, smi, clamp, centre) + eps)
+    return (_to_mean_one(weights, None) if normalize else weights).reshape(shape)
 
 
 def adjust_rewards(
-    rewards: npt.ArrayLike, embeddings: npt.ArrayLike, *, sign: str = "paper", eps: float = PAPER_EPS
+    rewards: npt.ArrayLike,
+    embeddings: npt.ArrayLike,
+    *,
+    sign: str = "paper",
+    positives_only: bool = False,
+    smi: str = "graph_cut",
+    clamp: bool = False,
+    centre: bool = False,
+    normalize: bool = False,
+    scope: str = "group",
+    eps: float = PAPER_EPS,
 ) -> np.ndarray:
     """Return the rewards multiplied by their diversity weights.
 
     Parameters
     ----------
     rewards : array, shape (B, G) or (G,)
-        The weighted sum of all reward functions, one per completion; NaN (not scorable) stays NaN.
+        The weighted sum of all reward functions, one per completion; NaN (not scorable) stays NaN, and its
+        completion still counts as a member of the group.
     embeddings : array, shape (B, G, d) or (G, d)
         See `diversity_weights`.
-    sign : str
+    sign : {"paper", "safe"}
         ``paper``: negative rewards are divided as well, so that a redundant wrong answer is punished *less*
-        than a novel one (a property of the published formula, not a choice of ours).
-    eps : float
-        See `diversity_weights`.
+        than a novel one (a property of the published formula). ``safe``: a negative reward takes the
+        mirrored weight ``min(w) max(w) / w_i`` instead (weights above 1 count as 1), which has the same
+        range in the opposite sequence: the more redundant, the more it is punished; no sign ever flips
+        because of it.
+    positives_only : bool
+        Adjust only rewards above 0, each against the other completions of its group with a reward above 0;
+        all others stay as they are.
+    smi, clamp, centre, normalize, scope, eps
+        See `diversity_weights`; `normalize` divides by the mean of the factors that are applied.
 
     Returns
     -------
@@ -108,24 +140,154 @@ def adjust_rewards(
 
     Notes
     -----
-    Source: arXiv 2505.09655 Section 3.2 and its released code.
+    Source: arXiv 2505.09655 Section 3.2 and its released code; `sign="safe"`, `positives_only` and
+    `normalize` are ours.
 
     Examples
     --------
-    >>> adjust_rewards([1.0, 1.0, 0.0], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).round(4).tolist()
+    >>> group = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    >>> adjust_rewards([1.0, 1.0, 0.0], group).round(4).tolist()
     [0.5, 0.5, 0.0]
+    >>> adjust_rewards([-1.0, -1.0, -1.0], group, sign="safe").round(4).tolist()
+    [-1.0, -1.0, -0.5]
     """
-    if sign not in SIGNS:
-        raise InputError(
-            "sign", sign, "is not a known policy for negative rewards", f"use one of {', '.join(SIGNS)}"
-        )
+    _check_choice("sign", sign, SIGNS)
+    switches = {"clamp": clamp, "centre": centre, "normalize": normalize, "positives_only": positives_only}
+    _check_kernel(smi, scope, eps, switches)
+    vectors, shape = _vectors(embeddings, scope)
     values = np.asarray(rewards, dtype=np.float64)
-    weights = diversity_weights(embeddings, eps=eps)
-    if values.shape != weights.shape:
-        raise InputError(
-            "rewards",
-            values.shape,
-            f"do not fit embeddings of groups {weights.shape}",
-            "give one reward per embedded completion",
-        )
-    return values * weights
+    if values.shape != shape:
+        problem = f"do not fit embeddings of groups {shape}"
+        raise InputError("rewards", values.shape, problem, "give one reward per embedded completion")
+    values = values.reshape(vectors.shape[:-1])
+    members = values > 0 if positives_only else None
+    factors = 1.0 / (_redundancy(vectors, members, smi, clamp, centre) + eps)
+    if sign == "safe":
+        inside = np.clip(factors, None, 1.0)
+        inside[factors <= 0] = 1.0  # a row sum below zero is less than no redundancy
+        ends = inside.min(axis=-1, keepdims=True) * inside.max(axis=-1, keepdims=True)
+        factors = np.where(values < 0, ends / inside, factors)
+    if normalize:
+        factors = _to_mean_one(factors, members)
+    if members is not None:
+        factors = np.where(members, factors, 1.0)
+    return (values * factors).reshape(shape)
+
+
+def check_options(options: dict[str, object]) -> dict[str, object]:
+    """Return those of `adjust_rewards`' options that differ from its defaults, all checked.
+
+    Parameters
+    ----------
+    options : dict
+        Keyword arguments of `adjust_rewards`.
+
+    Returns
+    -------
+    dict
+        Equal for option sets that mean the same.
+
+    Raises
+    ------
+    InputError
+        A name that `adjust_rewards` does not know, or a value or combination that it refuses.
+
+    Examples
+    --------
+    >>> check_options({"smi": "log_det", "sign": "paper"})
+    {'smi': 'log_det'}
+    """
+    parameters = inspect.signature(adjust_rewards).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    for name in options:
+        if name not in defaults:
+            known = ", ".join(defaults)
+            raise InputError("adjustment_options", name, "is not an option of DRA", f"known: {known}")
+    adjust_rewards([1.0], [[1.0]], **options)
+    return {name: options[name] for name in sorted(options) if options[name] != defaults[name]}
+
+
+def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(field, value, f"is not a known {field}", f"use one of {', '.join(allowed)}")
+
+
+def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -> None:
+    _check_choice("smi", smi, KERNELS)
+    _check_choice("scope", scope, SCOPES)
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise InputError(name, value, "is neither true nor false", "give true or false")
+    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < np.inf:
+        raise InputError("eps", eps, "must be a number of at least 0", f"the released code has {PAPER_EPS}")
+    if smi == "log_det" and switches["clamp"]:
+        problem = "can make the kernel indefinite, and log_det needs a definite one"
+        raise InputError("clamp", True, problem, "leave it out: log_det weights are always in (0, 1]")
+    if switches["centre"] and not switches["clamp"] and smi != "log_det":
+        problem = "makes row sums of cosines vanish or turn negative"
+        raise InputError("centre", True, problem, "set clamp as well, or use smi log_det")
+
+
+def _vectors(embeddings: npt.ArrayLike, scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Unit vectors in groups over which similarity is taken, and the shape of the weights asked for."""
+    vectors = np.asarray(embeddings, dtype=np.float64)
+    if vectors.ndim not in (2, 3) or 0 in vectors.shape:
+        problem = "must have shape (B, G, d) or (G, d), none of them 0"
+        raise InputError("embeddings", vectors.shape, problem, "reshape to one row of G vectors per group")
+    if not np.isfinite(vectors).all():
+        raise InputError("embeddings", "NaN or infinity", "must be finite", "check the embedder's output")
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if (lengths == 0).any():
+        problem, remedy = "has no direction, so no cosine", "give empty completions a token to embed"
+        raise InputError("embeddings", "zero vector", problem, remedy)
+    unit = vectors / lengths
+    return unit.reshape(-1, unit.shape[-1]) if scope == "official-local" else unit, vectors.shape[:-1]
+
+
+def _redundancy(
+    unit: np.ndarray, members: np.ndarray | None, smi: str, clamp: bool, centre: bool
+) -> np.ndarray:
+    """``1 + SMI_i`` of every completion with the `members` of its group (None: all); others get any value."""
+    if members is not None:
+        groups = unit.reshape(-1, *unit.shape[-2:])
+        found = np.ones(groups.shape[:-1])
+        for row, inside in zip(range(len(groups)), members.reshape(found.shape), strict=True):
+            if inside.any():
+                found[row, inside] = _redundancy(groups[row, inside], None, smi, clamp, centre)
+        return found.reshape(members.shape)
+    unit = _centred(unit) if centre else unit
+    if smi == "graph_cut" and not clamp:
+        # The row sum of E E^T is E times the sum of the group's vectors: O(G d) instead of O(G^2 d).
+        return (unit * unit.sum(axis=-2, keepdims=True)).sum(axis=-1)
+    cosines = unit @ unit.swapaxes(-1, -2)
+    cosines = np.maximum(cosines, 0.0) if clamp else cosines
+    if smi == "graph_cut":
+        return cosines.sum(axis=-1)
+    size = cosines.shape[-1]
+    if smi == "log_det":
+        inverse = np.linalg.inv(np.eye(size) + cosines)
+        return 1.0 + np.log(2.0 * np.diagonal(inverse, axis1=-2, axis2=-1))
+    if size == 1:
+        return np.ones(cosines.shape[:-1])
+    # The largest similarity of v to any member but i: the second largest where i holds the largest.
+    ranked = np.sort(cosines, axis=-1)
+    is_best = np.arange(size) == cosines.argmax(axis=-1)[..., None]
+    others = np.where(is_best, ranked[..., -2, None], ranked[..., -1, None])
+    return 1.0 + np.minimum(cosines, others).sum(axis=-2)
+
+
+def _centred(unit: np.ndarray) -> np.ndarray:
+    """Unit vectors from the group's mean; copies, left without one, share a dimension of their own."""
+    moved = unit - unit.mean(axis=-2, keepdims=True)
+    lengths = np.linalg.norm(moved, axis=-1, keepdims=True)
+    at_mean = lengths < NO_DIRECTION
+    return np.concatenate([np.where(at_mean, 0.0, moved / np.where(at_mean, 1.0, lengths)), at_mean], axis=-1)
+
+
+def _to_mean_one(weights: np.ndarray, members: np.ndarray | None) -> np.ndarray:
+    """Divide by the mean over the members of each group; a group without members stays."""
+    if members is None:
+        return weights / weights.mean(axis=-1, keepdims=True)
+    count = members.sum(axis=-1, keepdims=True)
+    mean = np.where(members, weights, 0.0).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+    return weights / np.where(count > 0, mean, 1.0)

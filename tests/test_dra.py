@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hammerlib.dra import adjust_rewards, diversity_weights
+from hammerlib.dra import KERNELS, adjust_rewards, check_options, diversity_weights
 from hammerlib.errors import InputError
 
 E1, E2 = [1.0, 0.0], [0.0, 1.0]
@@ -91,9 +93,174 @@ def test_equal_wrong_answers_stay_at_zero() -> None:
     assert not adjust_rewards([0, 0, 0], [E1, E1, E2]).any()
 
 
+# Other mutual informations ---------------------------------------------------------------------------
+
+# smi -> weights of e1, e1, e2; of G copies (as 1 / D); of e1, -e1; eps 0.
+# Facility location on e1, e1, e2: for a copy, v = itself and v = its twin each give min(1, 1) = 1, v = e2
+# gives 0, so 1 + SMI = 3; for e2 every minimum is 0. G copies: G minima of 1. Opposite: both minima are
+# min(1, -1) = -1, so 1 + SMI = -1.
+# Log-det: (I + [[1, 1], [1, 1]])^-1 = [[2, -1], [-1, 2]] / 3, so SMI = log(2 * 2/3) = log(4/3), and for e2
+# log(2 * 1/2) = 0. G copies: the diagonal is G / (G + 1). Opposite: the same matrix up to a sign.
+KINDS = {
+    "graph_cut": ([1 / 2, 1 / 2, 1], lambda size: size, None),
+    "facility_location": ([1 / 3, 1 / 3, 1], lambda size: size + 1, [-1, -1]),
+    "log_det": (
+        [1 / (1 + math.log(4 / 3))] * 2 + [1],
+        lambda size: 1 + math.log(2 * size / (size + 1)),
+        [1 / (1 + math.log(4 / 3))] * 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("smi", KERNELS)
+def test_every_mutual_information_has_its_hand_made_values(smi: str) -> None:
+    pair, copies, opposite = KINDS[smi]
+    assert diversity_weights([E1, E1, E2], smi=smi, eps=0) == pytest.approx(pair)
+    assert diversity_weights(np.eye(5), smi=smi, eps=0) == pytest.approx([1] * 5)
+    assert diversity_weights([[3.0, 4.0]], smi=smi, eps=0) == pytest.approx([1])
+    for size in (2, 3, 7):
+        assert diversity_weights([E1] * size, smi=smi, eps=0) == pytest.approx([1 / copies(size)] * size)
+    if opposite:
+        assert diversity_weights([E1, [-1.0, 0.0]], smi=smi, eps=0) == pytest.approx(opposite)
+
+
+@pytest.mark.parametrize("smi", KERNELS)
+def test_every_mutual_information_is_its_definition(smi: str) -> None:
+    """I({i}; rest) = f({i}) + f(rest) - f(group), with f written out for sets."""
+    vectors = np.random.default_rng(3).uniform(0.1, 1, size=(5, 4))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+
+    def f(chosen: list[int]) -> float:
+        inside = np.ix_(chosen, chosen)
+        if smi == "graph_cut":  # lambda = 1/2; the sum over all pairs of the group counts each pair twice
+            return cosines[:, chosen].sum() - 0.5 * cosines[inside].sum()
+        if smi == "facility_location":
+            return cosines[:, chosen].max(axis=1).sum()
+        return np.linalg.slogdet(np.eye(len(chosen)) + cosines[inside])[1]
+
+    everyone = list(range(5))
+    expected = [f([i]) + f([j for j in everyone if j != i]) - f(everyone) for i in everyone]
+    assert 1 / diversity_weights(vectors, smi=smi, eps=0) - 1 == pytest.approx(expected)
+
+
+# Options ---------------------------------------------------------------------------------------------
+
+
+def test_clamping_takes_opposite_completions_for_unrelated_ones() -> None:
+    for smi in ("graph_cut", "facility_location"):
+        assert diversity_weights([E1, [-1.0, 0.0]], smi=smi, clamp=True, eps=0).tolist() == [1, 1]
+    # Row sums of e1, e1, -e1: 1 + 1 - 1 as published, 1 + 1 + 0 when clamped; of -e1: 1 - 2 and 1.
+    group = [E1, E1, [-1.0, 0.0]]
+    assert diversity_weights(group, eps=0) == pytest.approx([1, 1, -1])
+    assert diversity_weights(group, eps=0, clamp=True) == pytest.approx([0.5, 0.5, 1])
+
+
+def test_centring_spreads_a_group_in_which_all_is_alike() -> None:
+    # (9, 1) twice and (9, -1) twice: cosines of 80/82 become 1 within and -1 across once the mean is gone.
+    group = np.array([[9.0, 1.0], [9.0, 1.0], [9.0, -1.0], [9.0, -1.0]])
+    assert diversity_weights(group, eps=0) == pytest.approx([1 / (2 + 2 * 80 / 82)] * 4)
+    assert diversity_weights(group, eps=0, clamp=True, centre=True) == pytest.approx([0.5] * 4)
+
+
+def test_centring_is_defined_where_nothing_is_left_after_it() -> None:
+    assert diversity_weights([E1] * 4, clamp=True, centre=True, eps=0) == pytest.approx([0.25] * 4)
+    assert diversity_weights([E1], clamp=True, centre=True, eps=0) == pytest.approx([1])
+    # e1, -e1, e2 around their mean (0, 1/3): all three inner products are negative, hence clamped.
+    found = diversity_weights([E1, [-1.0, 0.0], E2], clamp=True, centre=True, eps=0)
+    assert found == pytest.approx([1, 1, 1])
+
+
+def test_normalised_weights_have_mean_one_so_that_dr_grpo_keeps_its_scale() -> None:
+    # Weights 1/2, 1/2, 1 have mean 2/3.
+    assert diversity_weights([E1, E1, E2], normalize=True, eps=0) == pytest.approx([0.75, 0.75, 1.5])
+    # A group of copies is not shrunk by G any more.
+    assert adjust_rewards([1, 1, 0], [E1] * 3, normalize=True) == pytest.approx([1, 1, 0])
+    # Safe, rewards 1, -1, 1: factors 1/2, mirrored 1/2 * 1 / (1/2) = 1, and 1; their mean is 5/6.
+    found = adjust_rewards([1, -1, 1], [E1, E1, E2], sign="safe", normalize=True, eps=0)
+    assert found == pytest.approx([0.6, -1.2, 1.2])
+
+
+def test_positives_only_compares_right_answers_with_right_answers() -> None:
+    # The two right ones are orthogonal, the wrong one is a copy of the first: nothing is redundant.
+    assert adjust_rewards([2, -1, 1], [E1, E1, E2], positives_only=True, eps=0) == pytest.approx([2, -1, 1])
+    # Two right copies halve each other; the wrong copy keeps its reward, and so does a reward of zero.
+    found = adjust_rewards([2, 2, -1, 0], [E1, E1, E1, E2], positives_only=True, eps=0)
+    assert found == pytest.approx([1, 1, -1, 0])
+    assert adjust_rewards([2, 2, -1, 0], [E1] * 4, positives_only=True, normalize=True).tolist() == (
+        pytest.approx([2, 2, -1, 0])
+    )
+    # Groups are independent, and one without a positive reward is untouched.
+    both = adjust_rewards([[1, 1, -3], [-1, np.nan, 0]], [[E1, E1, E2]] * 2, positives_only=True, eps=0)
+    assert both.ravel() == pytest.approx([0.5, 0.5, -3, -1, np.nan, 0], nan_ok=True)
+
+
+def test_the_safe_sign_punishes_a_redundant_wrong_answer_more_and_leaves_positive_rewards() -> None:
+    # Weights 1/2, 1/2, 1: mirrored 1/2 * 1 / w = 1, 1, 1/2.
+    assert adjust_rewards([-1] * 3, [E1, E1, E2], sign="safe", eps=0) == pytest.approx([-1, -1, -0.5])
+    assert adjust_rewards([1] * 3, [E1, E1, E2], sign="safe", eps=0) == pytest.approx([0.5, 0.5, 1])
+    assert adjust_rewards([-1] * 3, [E1] * 3, sign="safe", eps=0) == pytest.approx([-1 / 3] * 3)
+    assert adjust_rewards([-2.0], [E1], sign="safe", eps=0) == pytest.approx([-2])
+    # Row sums 0 (opposite pair) and -1 (e1, e1, -e1) neither explode nor flip a negative reward.
+    assert adjust_rewards([-1, -1], [E1, [-1.0, 0.0]], sign="safe") == pytest.approx([-1, -1])
+    assert (adjust_rewards([-1] * 3, [E1, E1, [-1.0, 0.0]], sign="safe") < 0).all()
+
+
+def test_the_official_scope_repeats_the_released_codes_position_signal() -> None:
+    """Three processes with four rows each, G = 6: AAAA, AABB, BBBB; equal rewards, A and B orthogonal."""
+    local = [[E1] * 4, [E1, E1, E2, E2], [E2] * 4]
+    weights = np.concatenate([diversity_weights(rows, scope="official-local") for rows in local])
+    # Row sums over local rows: 4 on the outer processes, 2 in the middle.
+    assert weights == pytest.approx([1 / 4] * 4 + [1 / 2] * 4 + [1 / 4] * 4, rel=1e-5)
+    # Of group A (1/4 x 4, 1/2 x 2): mean 1/3, unbiased variance (4/144 + 2/36) / 5 = 1/60.
+    deviation = math.sqrt(1 / 60) + 1e-4
+    expected = [-1 / 12 / deviation] * 4 + [1 / 6 / deviation] * 2
+    assert grpo_advantages(weights[:6]) == pytest.approx(expected, abs=1e-4)
+    assert expected == pytest.approx([-0.645] * 4 + [1.290] * 2, abs=1e-3)
+    # The whole group gives no such signal.
+    assert grpo_advantages(adjust_rewards([1] * 6, [E1] * 6)) == pytest.approx([0] * 6, abs=1e-6)
+
+
+def test_the_official_scope_takes_all_rows_for_one_group() -> None:
+    groups = np.random.default_rng(4).uniform(size=(3, 2, 5))
+    rewards = np.arange(6.0).reshape(3, 2)
+    found = adjust_rewards(rewards, groups, scope="official-local")
+    assert found.shape == (3, 2)
+    assert np.allclose(found.ravel(), adjust_rewards(rewards.ravel(), groups.reshape(6, 5)))
+
+
+def test_option_sets_that_mean_the_same_are_the_same() -> None:
+    plain = {"smi": "graph_cut", "sign": "paper", "clamp": False, "eps": 1e-6}
+    assert check_options(plain) == check_options({}) == {}
+    assert check_options({"sign": "safe", "clamp": True}) == check_options({"clamp": True, "sign": "safe"})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"smy": "graph_cut"}, "known: sign, positives_only, smi"),
+        ({"smi": "magic"}, "facility_location"),
+        ({"sign": "odd"}, "safe"),
+        ({"scope": "world"}, "official-local"),
+        ({"clamp": "yes"}, "true or false"),
+        ({"positives_only": 1}, "true or false"),
+        ({"eps": -1.0}, "at least 0"),
+        ({"eps": True}, "at least 0"),
+        ({"eps": "1e-6"}, "at least 0"),
+        ({"smi": "log_det", "clamp": True}, "indefinite"),
+        ({"centre": True}, "set clamp"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_in_one_line(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        check_options(options)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: diversity_weights(np.ones((2, 0, 3))), "none of them 0"),
         (lambda: diversity_weights([E1, [0.0, 0.0]]), "zero vector"),
         (lambda: diversity_weights([E1, [np.nan, 1.0]]), "finite"),
         (lambda: diversity_weights([1.0, 2.0]), "shape"),
@@ -108,22 +275,89 @@ def test_bad_input_is_told_in_one_line(call: object, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-GROUPS = st.integers(2, 6).flatmap(
+GROUPS = st.integers(1, 6).flatmap(
     lambda size: st.lists(st.lists(st.floats(0.01, 5), min_size=4, max_size=4), min_size=size, max_size=size)
 )
 
 
+# Keyword sets whose kernels have no negative cosine on vectors of positive numbers.
+NON_NEGATIVE = [{"smi": smi} for smi in KERNELS] + [
+    {"clamp": True},
+    {"smi": "facility_location", "clamp": True},
+]
+# Everything a config can ask for, for what must hold under any of it.
+ANY_OPTIONS = st.fixed_dictionaries(
+    {
+        "kernel": st.sampled_from(
+            [*NON_NEGATIVE, {"clamp": True, "centre": True}, {"smi": "log_det", "centre": True}]
+        ),
+        "sign": st.sampled_from(["paper", "safe"]),
+        "normalize": st.booleans(),
+        "positives_only": st.booleans(),
+    }
+).map(lambda drawn: drawn.pop("kernel") | drawn)
+
+
 @settings(max_examples=60, deadline=None)
-@given(GROUPS, st.randoms(use_true_random=False))
-def test_weights_follow_the_completions_and_a_duplicate_lowers_both(group: list, chance: object) -> None:
+@given(GROUPS, st.sampled_from(NON_NEGATIVE), st.randoms(use_true_random=False))
+def test_weights_follow_the_completions_and_a_duplicate_lowers_both(
+    group: list, options: dict, chance: object
+) -> None:
     vectors = np.array(group)
     order = list(range(len(vectors)))
     chance.shuffle(order)
-    weights = diversity_weights(vectors)
-    assert np.allclose(diversity_weights(vectors[order]), weights[order])
+    weights = diversity_weights(vectors, **options)
+    assert np.allclose(diversity_weights(vectors[order], **options), weights[order])
     assert (weights > 0).all() and (weights <= 1).all()
-    doubled = diversity_weights(np.vstack([vectors, vectors[:1]]))
+    doubled = diversity_weights(np.vstack([vectors, vectors[:1]]), **options)
     assert doubled[0] < weights[0] and doubled[-1] == pytest.approx(doubled[0])
+
+
+@settings(max_examples=80, deadline=None)
+@given(GROUPS, ANY_OPTIONS, st.floats(0.1, 10), st.randoms(use_true_random=False))
+def test_under_any_options_rewards_scale_follow_their_completions_and_keep_their_sign(
+    group: list, options: dict, factor: float, chance: object
+) -> None:
+    vectors = np.array(group)
+    rewards = np.linspace(-1, 1, len(vectors))
+    order = list(range(len(vectors)))
+    chance.shuffle(order)
+    found = adjust_rewards(rewards, vectors, **options)
+    assert np.isfinite(found).all() and (np.sign(found) == np.sign(rewards)).all()
+    assert np.allclose(adjust_rewards(factor * rewards, vectors, **options), factor * found)
+    assert np.allclose(adjust_rewards(rewards[order], vectors[order], **options), found[order])
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUPS, ANY_OPTIONS, st.integers(1, 6))
+def test_copies_are_treated_alike_under_any_options(group: list, options: dict, size: int) -> None:
+    vectors = np.array([group[0]] * size)
+    for reward in (-1.0, 1.0):
+        found = adjust_rewards([reward] * size, vectors, **options)
+        assert np.allclose(found, found[0]) and 0 < found[0] / reward <= 1 + 1e-9
+    assert not adjust_rewards([0.0] * size, vectors, **options).any()
+    assert np.isnan(adjust_rewards([np.nan] * size, vectors, **options)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.sampled_from(KERNELS))
+def test_the_safe_sign_never_flips_a_negative_reward_whatever_the_cosines(
+    seed: int, size: int, smi: str
+) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(size, 2))
+    found = adjust_rewards(-np.ones(size), vectors, smi=smi, sign="safe")
+    assert (found < 0).all() and (found >= -1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(GROUPS, st.sampled_from(KERNELS))
+def test_a_wrong_copy_is_never_punished_less_under_the_safe_sign(group: list, smi: str) -> None:
+    vectors = np.array(group)
+    weights = diversity_weights(vectors, smi=smi)
+    paper, safe = (
+        adjust_rewards(-np.ones(len(vectors)), vectors, smi=smi, sign=s) for s in ("paper", "safe")
+    )
+    assert paper[weights.argmin()] == paper.max() and safe[weights.argmin()] == safe.min()
 
 
 @settings(max_examples=40, deadline=None)

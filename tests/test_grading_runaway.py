@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.grading import Verdict, count_reasons, grade, grade_many
+from hammerlib.grading import GradingPool, Verdict, count_reasons, grade, grade_many
 from hammerlib.grading.equality import MAX_CHARACTERS, TooComplex, guard
+from hammerlib.grading.pool import _at_once
 from hammerlib.problems import load_problems
 
 
@@ -96,6 +102,74 @@ def test_a_completion_that_hangs_is_killed_and_counted():
     assert count_reasons(verdicts) == {"equal": 2, "timeout": 1}
     assert verdicts[0].extracted == slow
     assert time.monotonic() - start < 60
+
+
+def test_a_pool_keeps_its_workers_and_replaces_those_that_die() -> None:
+    with contextlib.closing(GradingPool(workers=1)) as pool:
+        assert pool.grade([box("1/2")], ["0.5"])[0].correct
+        (first,) = pool._crew
+        started = first.process.pid
+        assert pool.grade([box("1/3"), "so 7"], [r"\frac{1}{3}", "7"])[0].correct
+        assert [worker.process.pid for worker in pool._crew] == [started]
+        first.process.kill()
+        first.process.wait()
+        assert pool.grade([box("2/4")], ["0.5"])[0].correct
+        assert first.process.pid != started
+    assert first.process.poll() is not None and pool._crew == []
+    assert pool.grade(["so 7"], ["7"])[0].correct  # closed, yet good for what needs no worker
+
+
+def test_a_forked_process_has_workers_of_its_own() -> None:
+    code = (
+        "import os\nfrom hammerlib.grading import GradingPool\n"
+        "pool = GradingPool(workers=1)\n"
+        "def reason(): return pool.grade([r'\\boxed{1/2}'], ['0.5'])[0].reason\n"
+        "reason(); child = os.fork(); print(reason(), flush=True)\n"
+        "if child: os.waitpid(child, 0); print('still', reason())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["equal", "equal", "still", "equal"], done.stderr
+
+
+def test_a_script_without_a_main_guard_can_grade(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from hammerlib.grading import grade_many\n"
+        "print('once')\n"
+        "print(grade_many([r'\\boxed{1/2}'], ['0.5'], workers=1)[0].reason)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stdout.split() == ["once", "equal"], done.stderr
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\nfrom hammerlib.grading import GradingPool\n"
+        "pool = GradingPool(workers=1); pool.grade([r'\\boxed{1/2}'], ['0.5'])\n"
+        "print(pool._crew[0].process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker, patience = int(done.stdout), time.monotonic() + 20
+    while _alive(worker):
+        assert time.monotonic() < patience
+        time.sleep(0.1)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not (state.exists() and ") Z" in state.read_text())  # nobody waits for an orphan in a container
+
+
+@pytest.mark.parametrize("answer", ["9**9**9", "9^{9}", "(7)", "1!", r"\frac12", "1" * 65])
+def test_only_plain_answers_reach_a_scorer_outside_a_worker(answer: str) -> None:
+    row = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
+    assert _at_once(box(answer), row) is None
+    assert _at_once(f"The answer is {answer}", row | {"answer": "Monday"}) is None
+    assert _at_once(box("7"), row).correct
 
 
 @pytest.mark.parametrize(

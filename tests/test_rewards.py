@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import math
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
+from hammerlib.grading import GradingPool, Verdict
 from hammerlib.rewards import (
+    REWARDS,
     DRAReward,
     accuracy_reward,
     cosine_reward,
     format_reward,
+    length_reward,
     raw_sum,
+    released_cosine_reward,
+    released_format_reward,
+    repetition_reward,
+    tags_reward,
     text_of,
     verdicts,
 )
@@ -40,11 +52,53 @@ def test_accuracy_is_one_for_right_zero_for_wrong_and_none_without_a_gold_answer
 
 @pytest.mark.parametrize("reason", ["gold unparsable", "timeout", "error: TooComplex"])
 def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hammerlib.grading import Verdict
-    from hammerlib.rewards import graded
-
-    monkeypatch.setattr(graded, "grade", lambda text, row: Verdict(False, None, reason, "poisoned"))
+    poisoned = Verdict(False, None, reason, "poisoned")
+    monkeypatch.setattr(GradingPool, "grade", lambda self, said, rows, timeout: [poisoned] * len(said))
     assert accuracy_reward(None, [f"a completion that ends in {reason}"], answer=["4"]) == [None]
+
+
+# Within the guards' limits and yet minutes of algebra: the high powers of sums come in small factors.
+HANGS = "(x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29}"
+POISON = {
+    "hang": (HANGS, "(x+y)^{2}", None),
+    "huge exponent": ("9^{9^{9}}", "5", None),
+    "deep fractions": (r"\frac{1}{" * 3000 + "2" + "}" * 3000, "5", None),
+    "deep brackets": ("(" * 5000 + "1" + ")" * 5000, "5", None),
+    "deep braces": ("{" * 5000 + "1" + "}" * 5000, "5", None),
+    "an exception in the scorer": ("5", "5", "reasoning-gym:calendar_arithmetic"),
+    "an exception in a worker": (r"\frac{1}{2}", "5", "reasoning-gym:no_such_thing"),
+}
+
+
+def test_no_poison_stalls_or_zeroes_a_step(caplog: pytest.LogCaptureFixture) -> None:
+    said = [RIGHT, *(rf"\boxed{{{answer}}}" for answer, _, _ in POISON.values()), WRONG]
+    gold = ["4", *(gold for _, gold, _ in POISON.values()), "4"]
+    scorer = [None, *(scorer for _, _, scorer in POISON.values()), None]
+    logged: dict[str, float] = {}
+    columns = {"answer": gold, "scorer": scorer, "metadata": ["{}"] * len(gold)}
+    start = time.monotonic()
+    found = accuracy_reward(None, said, timeout=5.0, log_metric=logged.__setitem__, **columns)
+    assert time.monotonic() - start < 60
+    assert found == [1.0, *[None] * len(POISON), 0.0]
+    assert logged == {"grading/timeouts": 1, "grading/errors": len(POISON) - 1}
+    assert "grading/timeouts: 1 of 9 completions" in caplog.text
+    # The same verdicts a second time cost nothing, and DRA hands the None through.
+    start = time.monotonic()
+    dra = DRAReward(functools.partial(accuracy_reward, timeout=5.0), by_answer, group_size=9)
+    assert dra(["p"] * 9, said, **columns) == [pytest.approx(1, rel=1e-5), *[None] * len(POISON), 0.0]
+    assert time.monotonic() - start < 2
+
+
+def test_a_step_without_trouble_logs_nothing_and_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hammerlib.grading.pool._Worker", None)
+    logged: dict[str, float] = {}
+    assert accuracy_reward(None, ["so 77", r"\boxed{78}", ""], answer=["78"] * 3, timeout=1.0) == [0, 1, 0]
+    assert not logged
+
+
+def test_a_limit_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="timeout"):
+        accuracy_reward(None, [r"\boxed{never seen}"], answer=["4"], timeout=0)
 
 
 def test_a_message_list_is_read_like_its_text() -> None:
@@ -90,6 +144,106 @@ def test_the_cosine_reward_skips_rows_without_gold_and_needs_lengths() -> None:
 def test_the_format_reward_wants_exactly_one_final_answer() -> None:
     said = [RIGHT, "<answer>4</answer>", "4", r"\boxed{}", RIGHT + WRONG, "<answer> </answer>"]
     assert format_reward(None, said) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "reward"),
+    [
+        ("<think>a</think><answer>4</answer>", 1),
+        ("<think>a</think>\n<answer>\n4\n</answer>\n", 1),
+        ("a</think> <answer>4</answer>", 1),  # the template has opened the thought
+        ("<answer>4</answer>", 0),
+        ("<think>a</think> 4", 0),
+        ("<think>a</think><answer> </answer>", 0),
+        ("<think>a</think><answer>4</answer> so 4", 0),
+        ("<think>a</think> so <answer>4</answer>", 0),
+        ("well <think>a</think><answer>4</answer>", 0),
+        ("<think>a</think><think>b</think><answer>4</answer>", 0),
+        ("<answer>4</answer><think>a</think>", 0),
+        ("<think><answer>4</think></answer>", 0),
+        ("", 0),
+    ],
+)
+def test_the_tags_reward_wants_thought_and_answer_and_nothing_else(said: str, reward: float) -> None:
+    assert tags_reward(None, [said, [{"role": "assistant", "content": said}]]) == [reward] * 2
+
+
+def test_the_released_format_reward_counts_closed_thoughts_on_their_own_line() -> None:
+    said = ["a\n</think>\n4", "a</think>\n4", "a\n</think>\nb\n</think>\n", ""]
+    assert released_format_reward(None, said) == [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("characters", "right", "wrong"),
+    # cos(pi t / 1000) = 1, 0, -1, 0, 1 at 0, 500, 1000, 1500, 2000 characters: not clamped.
+    [(500, 0.75, -0.25), (1000, 0.5, -0.5), (1500, 0.75, -0.25), (2000, 1.0, 0.0)],
+)
+def test_the_released_cosine_reward_swings_with_the_characters(
+    characters: int, right: float, wrong: float
+) -> None:
+    said = [RIGHT.ljust(characters), WRONG.ljust(characters)]
+    assert released_cosine_reward(None, said, answer=["4", "4"]) == pytest.approx([right, wrong])
+
+
+def test_the_released_cosine_reward_gives_one_for_a_gold_that_cannot_be_read() -> None:
+    assert released_cosine_reward(None, [r"\boxed{7}", r"\boxed{7}"], answer=["t(0,4]", None]) == [1.0, None]
+    assert released_cosine_reward(None, [r"\boxed{9^{9^{9}}}"], answer=["5"]) == [None]
+
+
+def test_repetition_costs_the_share_of_runs_that_came_before() -> None:
+    # "a b c a b c": runs abc bca cab abc, three of four are new. Four words alike: one of two runs is new.
+    said = ["a b c a b c", "a a A a", "a b c d e", "a b", "", "a b c"]
+    assert repetition_reward(None, said) == pytest.approx([-0.25, -0.5, 0, 0, 0, 0])
+    assert repetition_reward(None, ["a a a"], words=1, penalty=-3.0) == pytest.approx([-2])
+    for options, words in (({"words": 0}, "at least 1"), ({"penalty": 0.5}, "at most 0")):
+        with pytest.raises(InputError, match=words):
+            repetition_reward(None, ["a"], **options)
+
+
+def test_length_costs_nothing_until_the_margin_and_then_falls_to_minus_one() -> None:
+    ids = [[0] * count for count in (0, 50, 60, 75, 100, 500)]
+    assert length_reward(completion_ids=ids, max_len=100, margin=50) == [0, 0, -0.2, -0.5, -1, -1]
+    assert length_reward(completion_ids=[[0] * 3], max_len=3) == [-1]
+    for options, words in (
+        ({"margin": 0}, "from 1 to max_len"),
+        ({"margin": 101}, "from 1 to max_len"),
+        ({"completion_ids": None}, "token ids"),
+        ({"max_len": 0}, "at least 1 token"),
+    ):
+        with pytest.raises(InputError, match=words):
+            length_reward(**{"completion_ids": ids, "max_len": 100} | options)
+
+
+TEXTS = st.lists(st.sampled_from(["a", "B", "4", "<think>", "</think>", "<answer>", "</answer>", "\n", " "]))
+
+
+@given(TEXTS.map("".join), st.integers(1, 5), st.integers(0, 300))
+def test_rewards_of_shape_stay_in_their_ranges(said: str, words: int, tokens: int) -> None:
+    assert tags_reward(None, [said])[0] in (0, 1) and released_format_reward(None, [said])[0] in (0, 1)
+    assert -1 <= repetition_reward(None, [said], words=words)[0] <= 0
+    assert -1 <= length_reward(completion_ids=[[0] * tokens], max_len=100)[0] <= 0
+    if tags_reward(None, [said]) == [1]:  # what the reward asks for, the grader can read
+        assert format_reward(None, [said]) == [1]
+
+
+def test_rewards_may_be_called_from_several_threads_at_once() -> None:
+    def one(number: int) -> list[float | None]:
+        said = [rf"\boxed{{\frac{{{number}}}{{{2 * number}}}}}", rf"\boxed{{\frac{{1}}{{{number + 7}}}}}"]
+        return accuracy_reward(None, said, answer=["0.5", "0.5"])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(one, range(3, 11))) == [[1.0, 0.0]] * 8
+
+
+def test_every_reward_takes_trls_arguments_and_gives_one_value_per_completion() -> None:
+    arguments = {
+        "prompts": ["p"] * 3, "completions": [RIGHT, WRONG, ""], "completion_ids": [[1], [1, 2], []],
+        "answer": ["4"] * 3, "id": ["a"] * 3, "trainer_state": None, "log_extra": None, "log_metric": None,
+    }  # fmt: skip
+    for name, reward in REWARDS.items():
+        found = reward(**arguments)
+        assert len(found) == 3 and all(isinstance(one, float) for one in found), name
+        assert pickle.loads(pickle.dumps(reward)) is reward
 
 
 def test_all_rewards_survive_pickling() -> None:
@@ -149,8 +303,91 @@ def test_conversational_prompts_make_groups_too() -> None:
     assert len(DRAReward(accuracy_reward, by_answer, 2)(prompts, [RIGHT] * 4, answer=["4"] * 4)) == 4
 
 
-async def awaited(**columns: object) -> list[float]:
-    return [1.0]
+async def awaited(completions: list[str], **columns: object) -> list[float | None]:
+    await asyncio.sleep(0)
+    return [None if said == "" else 1.0 for said in completions]
+
+
+class Judge:
+    """A callable object whose call is a coroutine, as a client of a language-model judge may be."""
+
+    async def __call__(self, completions: list[str], **columns: object) -> list[float]:
+        return [2.0] * len(completions)
+
+
+def test_coroutine_rewards_are_awaited_with_or_without_a_running_loop() -> None:
+    dra = DRAReward([awaited, accuracy_reward, Judge(), functools.partial(awaited)], by_answer, 3)
+    call = functools.partial(dra, ["p"] * 3, [RIGHT, RIGHT, ""], answer=["4"] * 3)
+    # Sums 1 + 1 + 2 + 1 twice, halved; of the blank one 0 + 2.
+    assert call() == pytest.approx([2.5, 2.5, 2.0], rel=1e-5)
+
+    async def inside() -> list[float | None]:
+        return call()
+
+    assert asyncio.run(inside()) == call()
+    again = pickle.loads(pickle.dumps(dra))
+    assert again(["p"] * 3, [RIGHT, RIGHT, ""], answer=["4"] * 3) == call()
+
+
+def test_trl_takes_the_wrapper_for_a_plain_function_and_coroutines_for_coroutines() -> None:
+    from trl.trainer.utils import is_async_callable
+
+    assert is_async_callable(awaited) and not is_async_callable(DRAReward(awaited, by_answer, 2))
+
+
+def test_an_error_of_a_coroutine_reward_is_not_swallowed() -> None:
+    async def broken(**columns: object) -> list[float]:
+        raise ConnectionError("judge is away")
+
+    with pytest.raises(ConnectionError, match="judge is away"):
+        DRAReward(broken, by_answer, 2)(["p"] * 2, [RIGHT] * 2)
+
+
+def test_the_wrapper_passes_its_options_on() -> None:
+    said, gold = [WRONG, WRONG, RIGHT, RIGHT], ["4"] * 4
+    minus = functools.partial(cosine_reward, max_len=10**9)  # about 1 for right, -1 for wrong
+    found = DRAReward(minus, by_answer, 4, sign="safe", normalize=True, eps=0)(
+        ["p"] * 4, said, [[0]] * 4, answer=gold
+    )
+    assert found == pytest.approx([-1, -1, 1, 1])  # two pairs of copies: weights 1/2, mean one again
+    alone = DRAReward(minus, by_answer, 4, positives_only=True, eps=0)(
+        ["p"] * 4, said, [[0]] * 4, answer=gold
+    )
+    assert alone == pytest.approx([-1, -1, 0.5, 0.5])
+
+
+def test_the_official_scope_needs_no_whole_groups_and_sees_local_rows_only() -> None:
+    # A x 6, B x 6 on rows of four at once, all right; the answers of A and B are orthogonal.
+    said = [RIGHT] * 6 + [RIGHT + "!"] * 6
+    dra = DRAReward(accuracy_reward, by_answer, 6, scope="official-local", local_rows=4)
+    found = dra(["a"] * 6 + ["b"] * 6, said, answer=["4"] * 12)
+    assert found == pytest.approx([1 / 4] * 4 + [1 / 2] * 4 + [1 / 4] * 4, rel=1e-5)
+    whole = DRAReward(accuracy_reward, by_answer, 6, scope="official-local")
+    assert whole(["a"] * 4 + ["b"] * 2, [RIGHT] * 6, answer=["4"] * 6) == pytest.approx([1 / 6] * 6, rel=1e-5)
+    with pytest.raises(InputError, match="groups of 4 from 6"):
+        dra(["a"] * 6, [RIGHT] * 6, answer=["4"] * 6)
+
+
+def test_blank_completions_without_a_vector_are_copies_of_each_other() -> None:
+    def bag_of_words(texts: list[str]) -> np.ndarray:
+        return np.array([[text.count("4"), text.count("5")] for text in texts], dtype=float)
+
+    def one(completions: list[str], **columns: object) -> list[float]:
+        return [1.0] * len(completions)
+
+    found = DRAReward(one, bag_of_words, 4)(["p"] * 4, ["4", "", " \n", "5"])
+    assert found == pytest.approx([1, 0.5, 0.5, 1], rel=1e-5)
+    with pytest.raises(
+        InputError, match="zero vector"
+    ):  # a visible text without a vector is a broken embedder
+        DRAReward(one, bag_of_words, 2)(["p"] * 2, ["4", "six"])
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4,), (2, 2, 2)])
+def test_an_embedder_of_another_shape_is_refused(shape: tuple) -> None:
+    dra = DRAReward(accuracy_reward, lambda texts: np.ones(shape), 2)
+    with pytest.raises(InputError, match="one vector per text"):
+        dra(list("aabb"), [RIGHT] * 4, answer=["4"] * 4)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +395,9 @@ async def awaited(**columns: object) -> list[float]:
     [
         (lambda: DRAReward([], by_answer, 2), "at least one reward"),
         (lambda: DRAReward(accuracy_reward, by_answer, 2, weights=[1, 2]), "one weight for each"),
-        (lambda: DRAReward(awaited, by_answer, 2), "coroutine"),
+        (lambda: DRAReward(accuracy_reward, by_answer, 2, local_rows=0), "per_device_train_batch_size"),
+        (lambda: DRAReward(accuracy_reward, by_answer, 2, smi="magic"), "log_det"),
+        (lambda: DRAReward(accuracy_reward, by_answer, 2, sing="safe"), "known: sign"),
         (lambda: DRAReward(accuracy_reward, by_answer, 0), "num_generations"),
     ],
 )

@@ -18,7 +18,9 @@ from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
+from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
+from hammerlib.storage import content_hash
 from hammerlib.training import Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.embedder import CompletionEmbedder
 
@@ -226,6 +228,45 @@ def test_dra_trains_with_every_loss_and_logs_rewards_before_and_after(loss_type:
     assert record.run_id.startswith("train__hammer__dra__s0__")
 
 
+def test_dra_takes_its_options_and_embedders_from_config_or_caller(tmp_path: Path) -> None:
+    short = dataclasses.replace(SMALL, adjustment="dra", max_steps=1, max_completion_length=8)
+    safe = {"sign": "safe", "normalize": True, "smi": "log_det"}
+    config = dataclasses.replace(
+        short, adjustment_options=safe, embedder="policy", rewards=("cosine", "repetition", "length", "tags")
+    )
+    record = train(config, root=tmp_path, progress=False)
+    table = metrics(record).set_index("metric")["value"]
+    assert table["dra/mean_weight"] == pytest.approx(1, abs=1e-6)
+    assert {"raw/cosine_reward", "raw/repetition_reward", "raw/length_reward"} <= set(table.index)
+    assert record.manifest["parameters"]["adjustment_options"] == safe
+    assert record.manifest["embedder"] == "policy"
+
+    def lengths(texts: list[str]) -> np.ndarray:
+        return np.array([[1.0, len(text)] for text in texts])
+
+    local = dataclasses.replace(short, adjustment_options={"scope": "official-local"})
+    theirs = train(local, root=tmp_path, embedder=lengths, progress=False)
+    assert "lengths" in theirs.manifest["embedder"] and theirs.run_id != record.run_id
+    with pytest.raises(InputError, match="adjustment: dra"):
+        train(SMALL, root=tmp_path, embedder=lengths, progress=False)
+
+
+def test_what_only_steers_dra_names_a_run_only_where_it_counts() -> None:
+    plain = TrainConfig(adjustment="dra")
+    said = dataclasses.replace(plain, adjustment_options={"sign": "paper", "clamp": False})
+    assert said.identity() == plain.identity() and "embedder" not in plain.identity()
+    other = dataclasses.replace(plain, adjustment_options={"sign": "safe"}, embedder="policy")
+    assert other.identity() != plain.identity()
+    assert dataclasses.replace(other, adjustment="none").identity() == TrainConfig().identity()
+    # The names of runs made before these options existed.
+    assert content_hash(TrainConfig().identity()).startswith("cc9064ed455a")
+    assert content_hash(plain.identity()).startswith("c1c3565806b3")
+
+
+def test_every_reward_that_a_config_can_name_exists() -> None:
+    assert TrainConfig(rewards=tuple(REWARDS)).validate()
+
+
 def test_the_kl_reference_is_the_backbone_that_was_loaded(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, beta=0.1, max_steps=2, max_completion_length=8)
     record = train(config, root=tmp_path, progress=False)
@@ -336,6 +377,10 @@ def test_an_order_of_other_problems_is_refused_before_anything_is_written(tmp_pa
     ({"n_problems": 4}, "at least 8"),
     ({"report_to": ("magic",)}, "tensorboard"),
     ({"tail": "drop"}, "report"),
+    ({"embedder": "magic"}, "sentence-transformers:MODEL"),
+    ({"adjustment_options": {"smi": "magic"}}, "log_det"),
+    ({"adjustment_options": {"sing": "safe"}}, "known: sign"),
+    ({"adjustment_options": ["sign"]}, "dict"),
     ({"max_steps": True}, "max_steps"),
     ({"template": "html"}, "chat"),
     ({"scale_rewards": "row"}, "batch"),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -14,12 +20,18 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import final_answer, tidy
+from hammerlib.grading.extract import final_answer, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version
 from hammerlib.storage import progress_off
 
 # Starting a worker imports sympy and both graders.
 START_SECONDS = 120.0
+# A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
+# trains again where the script has no `if __name__ == "__main__"`.
+SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(int(sys.argv[1]))"
+WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
+# Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
+PLAIN_CHARACTERS = 64
 
 
 def grade_many(
@@ -61,23 +73,74 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    workers = min(4, os.cpu_count() or 1) if workers is None else workers
-    _check(len(completions), len(problems), timeout, workers)
-    verdicts: list[Verdict | None] = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
-    waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
-    crew = [_Worker() for _ in range(min(workers, len(waiting)))]
-    with tqdm(
-        total=len(verdicts), initial=len(verdicts) - len(waiting), disable=progress_off(), desc="grading"
-    ) as bar:
-        try:
-            while waiting or any(worker.job is not None for worker in crew):
-                for index, verdict in _round(crew, waiting, completions, problems, timeout):
-                    verdicts[index] = verdict
-                    bar.update()
-        finally:
-            for worker in crew:
-                worker.kill()
-    return [verdict for verdict in verdicts if verdict is not None]
+    with contextlib.closing(GradingPool(workers)) as pool:
+        return pool.grade(completions, problems, timeout=timeout)
+
+
+class GradingPool:
+    """Grading processes that stay for many batches, as a training run has them.
+
+    Workers start when the first completion needs one, and end with `close` or this process.
+
+    Parameters
+    ----------
+    workers : int, optional
+        As for :func:`grade_many`.
+
+    Raises
+    ------
+    InputError
+        `workers` below 1; in `grade`, what :func:`grade_many` refuses.
+
+    Examples
+    --------
+    >>> with contextlib.closing(GradingPool()) as pool:
+    ...     [one.reason for one in pool.grade([r"\\boxed{5}"], ["5"])]
+    ['equal']
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        if self.workers < 1:
+            raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
+        self._own()
+
+    def _own(self) -> None:
+        """Begin without workers; those of a process that forked stay its own."""
+        self._crew: list[_Worker] = []
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._ends = weakref.finalize(self, _end, self._crew, self._owner)
+
+    def grade(
+        self, completions: Sequence[str], problems: Sequence[str | dict[str, Any]], *, timeout: float = 10.0
+    ) -> list[Verdict]:
+        """Return verdicts in order (see :func:`grade_many`); InputError for lengths or a limit that fail."""
+        if len(completions) != len(problems):
+            remedy = "give one gold or problem per completion"
+            raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
+        if timeout <= 0:
+            raise InputError("timeout", timeout, "must be above 0", "give seconds")
+        verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
+        waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
+        if os.getpid() != self._owner:
+            self._own()
+        done, hidden = len(verdicts) - len(waiting), progress_off() or not waiting
+        with self._lock, tqdm(total=len(verdicts), initial=done, disable=hidden, desc="grading") as bar:
+            try:
+                self._crew += [_Worker() for _ in range(min(self.workers, len(waiting)) - len(self._crew))]
+                while waiting or any(worker.job is not None for worker in self._crew):
+                    for index, verdict in _round(self._crew, waiting, completions, problems, timeout):
+                        verdicts[index] = verdict
+                        bar.update()
+            except BaseException:
+                self.close()  # what a worker is busy with must not answer the next batch
+                raise
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def close(self) -> None:
+        """End the workers; the next batch starts new ones."""
+        _end(self._crew, self._owner)
 
 
 def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
@@ -91,16 +154,6 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
 
-def _check(completions: int, problems: int, timeout: float, workers: int) -> None:
-    if completions != problems:
-        remedy = "give one gold or problem per completion"
-        raise InputError("problems", problems, f"{completions} completions", remedy)
-    if timeout <= 0:
-        raise InputError("timeout", timeout, "must be above 0", "give seconds")
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
-
-
 class _Worker:
     """A process that grades one completion at a time, and what it is busy with."""
 
@@ -109,13 +162,16 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # forking a process that runs torch threads can deadlock
-        self.pipe, far = context.Pipe()
-        self.process = context.Process(target=_serve, args=(far,), daemon=True)
-        self.process.start()
-        far.close()
+        near, far = socket.socketpair()
+        path = os.pathsep.join(os.path.abspath(one) for one in sys.path)
+        with far:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(far.fileno())],
+                pass_fds=[far.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": path},
+            )
+        self.pipe = Connection(near.detach())
         self.ready = False
         self.deadline = time.monotonic() + START_SECONDS
 
@@ -127,7 +183,7 @@ class _Worker:
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.pipe.close()
 
     def replace(self) -> None:
@@ -146,6 +202,8 @@ def _round(
 ) -> list[tuple[int, Verdict]]:
     """Hand out work, wait for the first event, and return what is decided."""
     for worker in crew:
+        if worker.ready and worker.process.poll() is not None:  # killed while it had nothing to do
+            worker.replace()
         if worker.ready and worker.job is None and waiting:
             index = waiting.popleft()
             worker.give(index, completions[index], problems[index], timeout)
@@ -187,18 +245,44 @@ def _failed(completion: str, reason: str) -> Verdict:
 def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
     if not isinstance(problem, str):
         if problem.get("scorer"):
-            return grade(completion, problem)
+            return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
         problem = problem["answer"]
     extracted = final_answer(completion)
     plain = (extracted == "") or (extracted is not None and equality.decided(tidy(problem), tidy(extracted)))
     return grade(completion, problem) if plain else None
 
 
-def _serve(pipe: Connection) -> None:
-    grade(r"\boxed{\frac{1}{2}}", "0.5")  # import both libraries before the clock of the first job runs
-    pipe.send(True)
-    while True:
-        try:
+def _read(completion: str, problem: dict[str, Any]) -> str:
+    """What a scorer will see."""
+    marked = final_answer(completion)
+    if marked is None:
+        return unmarked_answer(completion, numeric=is_number(problem["answer"])) or ""
+    return marked
+
+
+def _is_plain(answer: str) -> bool:
+    return len(answer) <= PLAIN_CHARACTERS and "**" not in answer and not set("^!(\\") & set(answer)
+
+
+def _end(crew: list[_Worker], owner: int) -> None:
+    while crew and os.getpid() == owner:
+        crew.pop().kill()
+
+
+def _serve(handle: int) -> None:
+    """Grade what comes over a socket until it closes: the life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    for problem in ("0.5", WITH_SCORER):  # import both graders before the clock of the first job runs
+        grade(r"\boxed{\frac{1}{2}}", problem)
+    with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
+        pipe.send(True)
+        while True:
             pipe.send(grade(*pipe.recv()))
-        except EOFError:
-            return
+
+
+def _leave_with(parent: int) -> None:
+    """End this process, whatever it computes, soon after its parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,16 +1,29 @@
 """Reward functions with TRL's signature, and the DRA wrapper around them."""
 
 from hammerlib.rewards.adjusted import DRAReward, raw_sum
-from hammerlib.rewards.graded import (
-    REWARDS,
+from hammerlib.rewards.graded import accuracy_reward, cosine_reward, released_cosine_reward, verdicts
+from hammerlib.rewards.shape import (
     Completion,
     Reward,
-    accuracy_reward,
-    cosine_reward,
     format_reward,
+    length_reward,
+    released_format_reward,
+    repetition_reward,
+    tags_reward,
     text_of,
-    verdicts,
 )
+
+# Names for configs; `released_*` repeat the released DRA code, for comparison.
+REWARDS: dict[str, Reward] = {
+    "accuracy": accuracy_reward,
+    "format": format_reward,
+    "cosine": cosine_reward,
+    "tags": tags_reward,
+    "repetition": repetition_reward,
+    "length": length_reward,
+    "released_format": released_format_reward,
+    "released_cosine": released_cosine_reward,
+}
 
 __all__ = [
     "REWARDS",
@@ -20,7 +33,12 @@ __all__ = [
     "accuracy_reward",
     "cosine_reward",
     "format_reward",
+    "length_reward",
     "raw_sum",
+    "released_cosine_reward",
+    "released_format_reward",
+    "repetition_reward",
+    "tags_reward",
     "text_of",
     "verdicts",
 ]

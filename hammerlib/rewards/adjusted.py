@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from hammerlib.dra import PAPER_EPS, adjust_rewards, diversity_weights
+from hammerlib.dra import adjust_rewards, check_options, diversity_weights
 from hammerlib.errors import InputError
-from hammerlib.rewards.graded import Completion, Reward, text_of
+from hammerlib.rewards.shape import Completion, Reward, text_of
 
 
 class DRAReward:
@@ -27,29 +29,36 @@ class DRAReward:
     Parameters
     ----------
     base_rewards : callable or sequence of callables
-        TRL reward functions (not coroutines).
+        TRL reward functions; coroutine functions are awaited together.
     embed : callable, list of n str -> array (n, d)
-        Embeds completion texts (without the prompt).
+        Embeds completion texts (without the prompt). A vector of zeros is allowed for completions without a
+        visible character: they count as copies of each other, unlike anything else.
     group_size : int
         Completions per prompt in training (TRL's ``num_generations``).
     weights : sequence of float, optional
         One per base reward; default all 1.
     group_size_eval : int, optional
         TRL's ``num_generations_eval`` where it differs.
-    sign, eps
-        See `hammerlib.dra.adjust_rewards`.
+    local_rows : int, optional
+        With ``scope="official-local"``: rows that one process of the released code saw at once, its
+        ``per_device_train_batch_size``; default all rows of a call.
+    **options
+        Of `hammerlib.dra.adjust_rewards`: sign, positives_only, smi, clamp, centre, normalize, scope, eps.
 
     Raises
     ------
     InputError
-        No or coroutine base rewards, weights of another number, a group size below 1; when called: rows that
-        do not form whole groups (with the formula that the batch must satisfy).
+        No base rewards, weights of another number, a group size or `local_rows` below 1, an option that
+        `adjust_rewards` refuses; when called: rows that do not form whole groups (with the formula that the
+        batch must satisfy), an embedder that returns another number of rows.
 
     Notes
     -----
     Source: arXiv 2505.09655 Section 3.2 as a wrapper over TRL's public interface (ours). It sees this
-    process's rows only, hence the need for whole groups. Base rewards that do not apply (None) drop out of
-    the sum; where none applies the result is None.
+    process's rows only, hence the need for whole groups (not asked for under ``scope="official-local"``). TRL
+    1.16 takes plain and coroutine reward functions and runs the latter on a loop of its own; this one is
+    plain, runs either kind inside, and can be pickled if its parts can. Base rewards that do not apply
+    (None) drop out of the sum; where none applies the result is None.
 
     Examples
     --------
@@ -70,11 +79,13 @@ class DRAReward:
         weights: Sequence[float] | None = None,
         *,
         group_size_eval: int | None = None,
-        sign: str = "paper",
-        eps: float = PAPER_EPS,
+        local_rows: int | None = None,
+        **options: object,
     ) -> None:
         self.base_rewards: list[Reward] = [base_rewards] if callable(base_rewards) else list(base_rewards)
-        self.embed, self.sign, self.eps = embed, sign, eps
+        self.embed, self.local_rows = embed, local_rows
+        self.options = check_options(options)
+        self.by_process = self.options.pop("scope", "group") == "official-local"
         self.weights = (
             np.ones(len(self.base_rewards)) if weights is None else np.asarray(weights, dtype=float)
         )
@@ -87,17 +98,13 @@ class DRAReward:
                 f"do not fit {len(self.base_rewards)} base rewards",
                 "give at least one reward function and one weight for each",
             )
-        if any(inspect.iscoroutinefunction(reward) for reward in self.base_rewards):
-            raise InputError(
-                "base_rewards",
-                "coroutine function",
-                "cannot be awaited inside a synchronous reward",
-                "wrap it in a plain function that runs it to its end",
-            )
         if min(self.group_sizes) < 1:
             raise InputError(
                 "group_size", min(self.group_sizes), "must be at least 1", "use the trainer's num_generations"
             )
+        if local_rows is not None and local_rows < 1:
+            remedy = "use per_device_train_batch_size, or leave it out"
+            raise InputError("local_rows", local_rows, "must be at least 1", remedy)
 
     def __call__(
         self,
@@ -112,30 +119,34 @@ class DRAReward:
 
         The raw sums stay in ``self.raw`` (n,) for telemetry.
         """
-        size = self._group_size(columns.get("id") or prompts)
-        table = np.array(
-            [
-                [
-                    math.nan if r is None else r
-                    for r in reward(
-                        prompts=prompts,
-                        completions=completions,
-                        completion_ids=completion_ids,
-                        log_metric=log_metric,
-                        **columns,
-                    )
-                ]
-                for reward in self.base_rewards
-            ],
-            dtype=float,
+        size = (
+            (self.local_rows or len(completions))
+            if self.by_process
+            else self._group_size(columns.get("id") or prompts)
         )
+        told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
+        scores = _finished([one(**told, log_metric=log_metric, **columns) for one in self.base_rewards])
+        table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
         self.raw = raw_sum(table.T, self.weights)
-        vectors = np.asarray(self.embed([text_of(said) for said in completions]), dtype=float)
-        grouped = vectors.reshape(-1, size, vectors.shape[-1])
-        adjusted = adjust_rewards(self.raw.reshape(-1, size), grouped, sign=self.sign, eps=self.eps).ravel()
+        grouped = self._vectors([text_of(said) for said in completions], size)
+        adjusted = adjust_rewards(self.raw.reshape(grouped.shape[:2]), grouped, **self.options).ravel()
         if log_metric is not None:
-            self._log(log_metric, table, diversity_weights(grouped, eps=self.eps))
+            kernel = {
+                name: value for name, value in self.options.items() if name not in ("sign", "positives_only")
+            }
+            self._log(log_metric, table, diversity_weights(grouped, **kernel))
         return [None if math.isnan(value) else float(value) for value in adjusted]
+
+    def _vectors(self, texts: list[str], size: int) -> np.ndarray:
+        """Embeddings in groups; blank completions that have none share a dimension of their own."""
+        vectors = np.asarray(self.embed(texts), dtype=float)
+        if vectors.ndim != 2 or len(vectors) != len(texts) or len(texts) % size:
+            problem = f"do not make groups of {size} from {len(texts)} completions"
+            raise InputError("embed", vectors.shape, problem, "return one vector per text, of whole groups")
+        blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in texts])
+        if blank.any():
+            vectors = np.hstack([vectors, blank[:, None]])
+        return vectors.reshape(-1, size, vectors.shape[-1])
 
     def _log(self, log_metric: Callable[[str, float], None], table: np.ndarray, weights: np.ndarray) -> None:
         for reward, row in zip(self.base_rewards, table, strict=True):
@@ -171,6 +182,20 @@ def raw_sum(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = np.nansum(table * weights, axis=1)
     total[np.isnan(table).all(axis=1)] = math.nan
     return total
+
+
+def _finished(scores: list) -> list[list[float | None]]:
+    """Rewards as they are, coroutines awaited together on a thread without a loop of its own."""
+    waiting: list[Awaitable] = [one for one in scores if inspect.isawaitable(one)]
+    if not waiting:
+        return scores
+
+    async def together() -> list:
+        return await asyncio.gather(*waiting)
+
+    with ThreadPoolExecutor(1) as thread:
+        done = iter(thread.submit(asyncio.run, together()).result())
+    return [next(done) if inspect.isawaitable(one) else one for one in scores]
 
 
 def _name(reward: Reward) -> str:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+import logging
 import math
-import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from hammerlib.errors import InputError
-from hammerlib.grading import Verdict, grade
+from hammerlib.grading import GradingPool, Verdict
+from hammerlib.rewards.shape import Completion, text_of, token_counts
 
-Completion = str | list[dict[str, str]]
 Column = Sequence[str | None]  # of the problem table, repeated per completion
-Reward = Callable[..., list[float | None]]
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
 SCORABLE = ("equal", "different", "no answer")
-_FINAL = re.compile(r"\\boxed\s*\{\s*[^\s}]|<answer>\s*\S.*?</answer>", re.DOTALL)
+SECONDS = 10.0  # wall clock per completion
+KEPT = 4096  # verdicts remembered before all are forgotten: several rewards and the trainer ask for each
+LOG = logging.getLogger(__name__)
 
 
-def text_of(completion: Completion) -> str:
-    """Return a completion's text: the string itself, or all turns' content joined by one space.
+@dataclasses.dataclass
+class _Memory:
+    """Verdicts of this process, and the workers that found them: both outlive a training step."""
 
-    Source: the released DRA code joins turns that way.
-
-    Examples
-    --------
-    >>> text_of([{"role": "assistant", "content": "4"}])
-    '4'
-    """
-    return completion if isinstance(completion, str) else " ".join(turn["content"] for turn in completion)
+    pool: GradingPool | None = None
+    verdicts: dict[tuple, Verdict] = dataclasses.field(default_factory=dict)
 
 
-@functools.lru_cache(maxsize=16384)
-def _verdict(text: str, answer: str, scorer: str | None, metadata: str | None) -> Verdict:
-    extra = {"scorer": scorer, "metadata": metadata} if scorer else {}
-    return grade(text, {"answer": answer, **extra})
+_MEMORY = _Memory()
+
+
+def _grade(keys: list[tuple], timeout: float) -> dict[tuple, Verdict]:
+    """Verdicts of (text, answer, scorer, metadata) rows, each graded once."""
+    known = {key: _MEMORY.verdicts[key] for key in keys if key in _MEMORY.verdicts}
+    new = [key for key in dict.fromkeys(keys) if key not in known]
+    if new:
+        _MEMORY.pool = _MEMORY.pool or GradingPool()
+        rows = [
+            {"answer": answer} | ({"scorer": scorer, "metadata": metadata} if scorer else {})
+            for _, answer, scorer, metadata in new
+        ]
+        found = _MEMORY.pool.grade([text for text, *_ in new], rows, timeout=timeout)
+        if len(_MEMORY.verdicts) > KEPT:
+            _MEMORY.verdicts.clear()
+        known |= dict(zip(new, found, strict=True))
+        _MEMORY.verdicts.update(known)
+    return known
 
 
 def verdicts(
@@ -42,14 +53,25 @@ def verdicts(
     answer: Column,
     scorer: Column | None = None,
     metadata: Column | None = None,
+    *,
+    timeout: float = SECONDS,
+    log_metric: Callable[[str, float], None] | None = None,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
+
+    What needs algebra is graded by worker processes that stay for the next call; one that exceeds the limit
+    is killed and replaced, so that no completion can stall a step.
 
     Parameters
     ----------
     completions : sequence of str or message lists, length n
     answer, scorer, metadata : sequences of length n
         Columns of the problem table, repeated per completion.
+    timeout : float
+        Seconds of wall clock per completion.
+    log_metric : callable (name, value), optional
+        Receives ``grading/timeouts`` and ``grading/errors``, the numbers of completions without a verdict, in
+        calls that have any; they are also logged as a warning.
 
     Returns
     -------
@@ -57,18 +79,44 @@ def verdicts(
         None where nothing can be said: no gold answer, a gold that does not parse, a grader that timed out or
         failed. Such rows are never a silent zero.
 
+    Raises
+    ------
+    InputError
+        `timeout` is not above 0.
+
     Examples
     --------
     >>> [v.correct for v in verdicts([r"so \\boxed{4}", "no idea"], ["4", "4"])]
     [True, False]
     """
-    count = len(completions)
-    columns = zip(completions, answer, scorer or [None] * count, metadata or [None] * count, strict=True)
-    found = [
-        _verdict(text_of(said), gold, by, data) if gold is not None and str(gold).strip() else None
-        for said, gold, by, data in columns
-    ]
+    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
     return [one if one and one.reason in SCORABLE else None for one in found]
+
+
+def _verdicts(
+    completions: Sequence[Completion],
+    answer: Column,
+    scorer: Column | None,
+    metadata: Column | None,
+    timeout: float,
+    log_metric: Callable[[str, float], None] | None,
+) -> list[Verdict | None]:
+    """As `verdicts`, with the verdicts whose reason says that there is none; None only without a gold."""
+    count = len(completions)
+    texts = map(text_of, completions)
+    rows = list(zip(texts, answer, scorer or [None] * count, metadata or [None] * count, strict=True))
+    keys = [row for row in rows if row[1] is not None and str(row[1]).strip()]
+    known = _grade(keys, timeout)
+    failed = Counter(
+        "grading/timeouts" if known[key].reason == "timeout" else "grading/errors"
+        for key in keys
+        if known[key].reason == "timeout" or known[key].reason.startswith("error")
+    )
+    for name, value in sorted(failed.items()):
+        LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, count)
+        if log_metric is not None:
+            log_metric(name, float(value))
+    return [known.get(row) for row in rows]
 
 
 def accuracy_reward(
@@ -79,6 +127,8 @@ def accuracy_reward(
     answer: Column,
     scorer: Column | None = None,
     metadata: Column | None = None,
+    timeout: float = SECONDS,
+    log_metric: Callable[[str, float], None] | None = None,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
@@ -87,7 +137,7 @@ def accuracy_reward(
     ----------
     prompts, completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer, metadata
+    completions, answer, scorer, metadata, timeout, log_metric
         See `verdicts`.
 
     Returns
@@ -100,41 +150,8 @@ def accuracy_reward(
     >>> accuracy_reward(None, [r"\\boxed{4}", r"\\boxed{5}", r"\\boxed{4}"], answer=["4", "4", None])
     [1.0, 0.0, None]
     """
-    return [
-        None if one is None else float(one.correct) for one in verdicts(completions, answer, scorer, metadata)
-    ]
-
-
-def format_reward(
-    prompts: Sequence | None = None,
-    completions: Sequence[Completion] = (),
-    completion_ids: Sequence | None = None,
-    **columns: object,
-) -> list[float | None]:
-    r"""Return 1.0 where a completion states exactly one final answer, else 0.0.
-
-    A final answer is a non-empty ``\boxed{...}`` or ``<answer>...</answer>``; two of them are as bad as none,
-    because a grader must then guess. Source: ours.
-
-    Parameters
-    ----------
-    prompts, completion_ids : sequence, optional
-        Not read; part of TRL's signature.
-    completions : sequence of str or message lists
-    **columns
-        Not read.
-
-    Returns
-    -------
-    list of float
-        In {0, 1}.
-
-    Examples
-    --------
-    >>> format_reward(None, ["\\boxed{4}", "<answer>4</answer>", "4", "\\boxed{4} or \\boxed{5}"])
-    [1.0, 1.0, 0.0, 0.0]
-    """
-    return [float(len(_FINAL.findall(text_of(said))) == 1) for said in completions]
+    found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
+    return [None if one is None else float(one.correct) for one in found]
 
 
 def cosine_reward(
@@ -148,6 +165,8 @@ def cosine_reward(
     max_len: int = 1000,
     correct_range: tuple[float, float] = (0.5, 1.0),
     wrong_range: tuple[float, float] = (-1.0, -0.5),
+    timeout: float = SECONDS,
+    log_metric: Callable[[str, float], None] | None = None,
     **columns: object,
 ) -> list[float | None]:
     """Return a correctness reward scaled by length: short right answers gain most, short wrong ones lose
@@ -160,7 +179,7 @@ def cosine_reward(
 
     Parameters
     ----------
-    completions, answer, scorer, metadata
+    completions, answer, scorer, metadata, timeout, log_metric
         See `verdicts`.
     completion_ids : sequence of token id lists
         Their lengths are t.
@@ -184,25 +203,62 @@ def cosine_reward(
     >>> cosine_reward(None, [r"\\boxed{4}", r"\\boxed{5}"], [[0] * 50] * 2, answer=["4", "4"], max_len=100)
     [0.75, -0.75]
     """
-    if max_len < 1:
-        raise InputError("max_len", max_len, "must be at least 1 token", "use max_completion_length")
-    if completion_ids is None:
-        raise InputError(
-            "completion_ids", None, "are needed to measure length", "pass the completions' token ids"
-        )
+    counts = token_counts(completion_ids, max_len)
+    found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
     rewards: list[float | None] = []
-    for one, ids in zip(verdicts(completions, answer, scorer, metadata), completion_ids, strict=True):
+    for one, count in zip(found, counts, strict=True):
         if one is None:
             rewards.append(None)
             continue
         low, high = correct_range if one.correct else wrong_range[::-1]
-        rewards.append(low + (high - low) * _falling(len(ids) / max_len))
+        rewards.append(low + (high - low) * (1 + math.cos(math.pi * min(count / max_len, 1.0))) / 2)
     return rewards
 
 
-def _falling(share: float) -> float:
-    """From 1 at 0 to 0 at 1 along a cosine, and 0 from there."""
-    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def released_cosine_reward(
+    prompts: Sequence | None = None,
+    completions: Sequence[Completion] = (),
+    completion_ids: Sequence | None = None,
+    *,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
+    timeout: float = SECONDS,
+    log_metric: Callable[[str, float], None] | None = None,
+    **columns: object,
+) -> list[float | None]:
+    """Return the cosine reward as the released DRA code computes it, for comparison only.
 
+    ``0.75 + 0.25 c`` for a correct and ``-0.25 + 0.25 c`` for a wrong completion, ``c = cos(pi t / 1000)``
+    with t in *characters* and nothing clamped, so that the value swings back and forth every 2,000
+    characters, and short wrong answers lose least. A gold that cannot be read is worth 1 to everybody.
+    Source: ``rewards.py`` of the released code, as its recipes call it; grading is ours.
 
-REWARDS: dict[str, Reward] = {"accuracy": accuracy_reward, "format": format_reward, "cosine": cosine_reward}
+    Parameters
+    ----------
+    prompts, completion_ids, **columns
+        Passed by TRL, not used.
+    completions, answer, scorer, metadata, timeout, log_metric
+        See `verdicts`.
+
+    Returns
+    -------
+    list of float or None
+        In [-0.5, 1]; None where there is no gold answer, or the grader timed out or failed.
+
+    Examples
+    --------
+    >>> released_cosine_reward(None, [r"\\boxed{4}".ljust(500), r"\\boxed{5}".ljust(2000)], answer=["4", "4"])
+    [0.75, 0.0]
+    """
+    rewards: list[float | None] = []
+    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
+    for said, one in zip(completions, found, strict=True):
+        if one is not None and one.reason == "gold unparsable":
+            rewards.append(1.0)
+        elif one is None or one.reason not in SCORABLE:
+            rewards.append(None)
+        else:
+            swing = 0.25 * math.cos(math.pi * len(text_of(said)) / 1000)
+            rewards.append((0.75 if one.correct else -0.25) + swing)
+    return rewards

@@ -7,11 +7,10 @@ import copy
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 # TRL reports its own use to the hub; a research run does not, unless its user wants it to.
@@ -25,7 +24,7 @@ from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
 from hammerlib.training.checkpoints import FOLDER
-from hammerlib.training.embedder import CompletionEmbedder
+from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.telemetry import Watcher
 from hammerlib.training.trainer import SeamTrainer
@@ -94,7 +93,7 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
         _keep_reference(job, policy, record.folder)
     trainer = SeamTrainer(
         model=policy,
-        reward_funcs=_rewards(config, embed),
+        reward_funcs=_rewards(job, embed, policy),
         args=grpo_arguments(job, record.folder),
         train_dataset=table,
         processing_class=copy.deepcopy(job.backbone.tokenizer),
@@ -196,14 +195,22 @@ def _dataset(job: Job) -> Dataset:
     return table
 
 
-def _rewards(config: TrainConfig, embed: Callable[[list[str]], np.ndarray]) -> list[Reward]:
+def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
+    """The config's rewards, under DRA as one; `embed` is the telemetry's, shared where DRA uses the same."""
+    config = job.config
     base: list[Reward] = [
         functools.partial(REWARDS[name], max_len=config.max_completion_length)
-        if name == "cosine"
+        if name in ("cosine", "length")
         else REWARDS[name]
         for name in config.rewards
     ]
-    return [DRAReward(base, embed, config.group_size)] if config.adjustment == "dra" else base
+    if config.adjustment != "dra":
+        return base
+    chosen: Embed = job.embedder or embed
+    if job.embedder is None and config.embedder != "backbone":
+        chosen = make_embedder(config.embedder, job.backbone, policy)
+    options = config.adjustment_options
+    return [DRAReward(base, chosen, config.group_size, local_rows=job.plan.rows, **options)]
 
 
 def _lora(config: TrainConfig) -> Any:

@@ -24,7 +24,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "tail": ("refuse", "report"),
     "template": ("raw", "chat"),
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
-    "rewards": ("accuracy", "format", "cosine"),
+    "rewards": (
+        *("accuracy", "format", "cosine", "tags", "repetition", "length"),
+        *("released_format", "released_cosine"),
+    ),
     "report_to": tuple(TRACKERS),
 }
 # Smallest value allowed, and whether that value itself is allowed.
@@ -63,8 +66,15 @@ class TrainConfig:
         Strategy for `order_by`, its options, and the hidden layer and pooling that are embedded.
     adjustment : str
         ``none`` or ``dra``.
+    adjustment_options : dict
+        Of `hammerlib.adjust_rewards` (sign, positives_only, smi, clamp, centre, normalize, scope, eps); the
+        default is the paper's formula.
+    embedder : str
+        What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
+        ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.training.embedder.make_embedder`).
     rewards : tuple of str
-        ``accuracy``, ``format``, ``cosine``; summed.
+        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``; summed. As in the released
+        DRA code: ``released_format``, ``released_cosine``.
     loss_type, scale_rewards, beta, epsilon, epsilon_high
         TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
         of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
@@ -130,10 +140,14 @@ class TrainConfig:
     tail: str = "refuse"
     report_to: tuple[str, ...] = ()
     lora_rank: int = 0
+    adjustment_options: dict = field(default_factory=dict)
+    embedder: str = "backbone"
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
+        from hammerlib.dra import check_options
         from hammerlib.ordering import STRATEGIES
+        from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
 
         hints = typing.get_type_hints(type(self))
@@ -144,7 +158,10 @@ class TrainConfig:
         for name, (lowest, included) in _LOWEST.items():
             _check_range(name, getattr(self, name), lowest, included)
         if not self.rewards:
-            raise InputError("rewards", (), "is empty", "name at least one of accuracy, format, cosine")
+            known = ", ".join(_CHOICES["rewards"])
+            raise InputError("rewards", (), "is empty", f"name at least one of {known}")
+        check_options(self.adjustment_options)
+        check_embedder(self.embedder)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
                 raise InputError(
@@ -162,8 +179,19 @@ class TrainConfig:
         }
 
     def identity(self) -> dict[str, object]:
-        """Return the fields that change the result (all but how the run is kept and watched)."""
-        return {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
+        """Return the fields that change the result (all but how the run is kept and watched).
+
+        What only steers DRA is left out without DRA and at its default: a run is not another run because it
+        could have been adjusted otherwise, and runs made before these fields existed keep their names.
+        """
+        from hammerlib.dra import check_options
+
+        found = {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
+        embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
+        if self.adjustment == "dra":
+            found |= {"embedder": embedder} if embedder != "backbone" else {}
+            found |= {"adjustment_options": options} if options else {}
+        return found
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:

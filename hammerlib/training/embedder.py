@@ -1,13 +1,134 @@
-"""Completion embeddings for DRA and telemetry, from the backbone as it was before training."""
+"""Completion embeddings for DRA and telemetry: the frozen backbone, the policy itself, or another encoder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hammerlib.errors import InputError
+
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from hammerlib.backbones import Backbone
+
+EMBEDDERS = ("backbone", "policy", "official")
+SENTENCE = "sentence-transformers:"
+EXTRA = "hammerlib[embedders]"
+# The released DRA code's encoder, and the word pieces after which it cuts a text.
+OFFICIAL, OFFICIAL_LENGTH = "jinaai/jina-embeddings-v2-small-en", 3584
+Embed = Callable[[list[str]], np.ndarray]
+
+
+def check_embedder(name: str) -> None:
+    """Refuse a `TrainConfig.embedder` that cannot be made here, without loading anything.
+
+    Parameters
+    ----------
+    name : str
+        See `make_embedder`.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or sentence-transformers is asked for and not installed.
+
+    Examples
+    --------
+    >>> check_embedder("policy")
+    """
+    if name in EMBEDDERS:
+        return
+    if not name.startswith(SENTENCE) or not name.removeprefix(SENTENCE).strip():
+        known = ", ".join([*EMBEDDERS, f"{SENTENCE}MODEL"])
+        raise InputError("embedder", name, "is unknown", f"use one of {known}")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise InputError("embedder", name, "needs an extra that is not installed", f"pip install '{EXTRA}'")
+
+
+def make_embedder(name: str, backbone: Backbone, policy: PreTrainedModel) -> Embed:
+    """Return the callable that embeds completion texts for DRA.
+
+    Parameters
+    ----------
+    name : str
+        ``backbone``: hidden states of the frozen initial weights, no second model. ``policy``: hidden states
+        of the weights as they are being trained; not with sharded parameters (FSDP, DeepSpeed ZeRO-3).
+        ``sentence-transformers:MODEL``: a hub id or folder, with the extra ``embedders``; texts are cut at
+        the model's own longest length. ``official``: the released code's jina-embeddings-v2-small-en from
+        the hub, meant for a GPU. **It runs code of the model from the hub**, the only place where we do, and
+        that code is older than transformers 5; choose it to compare with the released code.
+    backbone : Backbone
+        As before training; its device is used by all.
+    policy : transformers model
+        The one that is trained.
+
+    Returns
+    -------
+    callable, list of n str -> (n, d) float32 array
+
+    Raises
+    ------
+    InputError
+        What `check_embedder` refuses, or a model that does not load.
+
+    Examples
+    --------
+    >>> from hammerlib.backbones import load_backbone
+    >>> backbone = load_backbone("nano")
+    >>> make_embedder("policy", backbone, backbone.model)(["4", ""]).shape[0]
+    2
+    """
+    check_embedder(name)
+    if name == "backbone":
+        return CompletionEmbedder(backbone)
+    if name == "policy":
+        return _of_policy(backbone, policy)
+    device = str(backbone.device)
+    try:
+        model = _official(device) if name == "official" else _sentence(name.removeprefix(SENTENCE), device)
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        remedy = "download the model first, or use embedder: backbone"
+        raise InputError(
+            "embedder", name, f"does not load ({type(error).__name__}: {said})", remedy
+        ) from error
+    options: dict[str, Any] = (
+        {"max_length": OFFICIAL_LENGTH, "device": device}
+        if name == "official"
+        else {"show_progress_bar": False, "convert_to_numpy": True}
+    )
+    return lambda texts: np.asarray(model.encode(texts, **options), dtype=np.float32)
+
+
+def _sentence(model: str, device: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(model, device=device)
+
+
+def _official(device: str) -> Any:
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(OFFICIAL, trust_remote_code=True).to(device).eval()
+
+
+def _of_policy(backbone: Backbone, policy: PreTrainedModel) -> Embed:
+    now = dataclasses.replace(backbone, name=f"policy from {backbone.name}", model=policy)
+
+    def embed(texts: list[str]) -> np.ndarray:
+        training = policy.training
+        policy.eval()  # without dropout
+        try:
+            return CompletionEmbedder(now)(texts)  # a new one: the weights have moved since the last call
+        finally:
+            policy.train(training)
+
+    return embed
 
 
 class CompletionEmbedder:

@@ -13,8 +13,9 @@ from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, results_root, writing
 from hammerlib.training.checkpoints import FOLDER, newest_complete
 from hammerlib.training.config import TrainConfig
+from hammerlib.training.embedder import Embed
 from hammerlib.training.schedule import Plan, is_main, plan
-from hammerlib.training.seams import Plugs
+from hammerlib.training.seams import Plugs, name_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from hammerlib.ordering import Order
 
 
+SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, plugs.
+    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, callables.
 
     Examples
     --------
@@ -40,6 +44,7 @@ class Job:
     plan: Plan
     plugs: Plugs
     progress: bool
+    embedder: Embed | None = None
 
     @property
     def run_id(self) -> str:
@@ -55,6 +60,7 @@ class Job:
             self.plan.processes,
             str(self.backbone.device).split(":")[0],
             str(self.backbone.dtype),
+            *([name_of(self.embedder)] if self.embedder else []),
         )
         return f"train__{self.order.strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
 
@@ -66,6 +72,7 @@ def train(
     order: Order | None = None,
     root: Path | None = None,
     plugs: Plugs | None = None,
+    embedder: Embed | None = None,
     progress: bool = True,
 ) -> RunRecord:
     """Train a backbone with GRPO on problems in a verified order.
@@ -86,6 +93,8 @@ def train(
         Where run folders stand; default `results_root()`.
     plugs : Plugs, optional
         Callables for the trainer's seams.
+    embedder : callable, list of n str -> (n, d) array, optional
+        Embeds the completions for DRA in place of what the config names.
     progress : bool
         Show one progress line (never under CI).
 
@@ -99,7 +108,7 @@ def train(
     ------
     InputError
         Anything `TrainConfig.validate` or `plan` refuses, an order made for other problems, a backbone
-        without chat template where the config asks for chat.
+        without chat template where the config asks for chat, an `embedder` without DRA.
     OrderMismatchError
         The data loader handed over another problem than the order says.
 
@@ -114,7 +123,7 @@ def train(
     >>> train(config, root=Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
-    job = prepare(config, problems=problems, order=order, plugs=plugs, progress=progress)
+    job = prepare(config, problems=problems, order=order, plugs=plugs, embedder=embedder, progress=progress)
     if not is_main():  # the main process holds the claim for all
         return _train(job, Path(root or results_root()))
     with claimed(job.run_id, root) as place:
@@ -148,13 +157,14 @@ def prepare(
     problems: Dataset | None = None,
     order: Order | None = None,
     plugs: Plugs | None = None,
+    embedder: Embed | None = None,
     progress: bool = True,
 ) -> Job:
     """Load and check everything a run needs, writing nothing but the embedding cache.
 
     Parameters
     ----------
-    config, problems, order, plugs, progress
+    config, problems, order, plugs, embedder, progress
         As in `train`.
 
     Returns
@@ -173,6 +183,8 @@ def prepare(
     """
     from hammerlib.problems import check_problems, load_problems
 
+    if embedder is not None and config.adjustment != "dra":
+        raise InputError("embedder", name_of(embedder), "has nothing to embed", "set adjustment: dra")
     if problems is None:
         config.validate()
         problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
@@ -189,7 +201,8 @@ def prepare(
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
-    return Job(config, problems, backbone, order, plan(config, len(problems)), plugs or Plugs(), progress)
+    arithmetic = plan(config, len(problems))
+    return Job(config, problems, backbone, order, arithmetic, plugs or Plugs(), progress, embedder)
 
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
@@ -238,6 +251,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         device=str(job.backbone.device),
         dtype=str(job.backbone.dtype),
         plugs=job.plugs.names(),
+        embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
         tail_dropped=dropped,
         whole_epoch=reached,
@@ -265,23 +279,14 @@ def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
     import pandas as pd
 
-    for name in (
-        "index_log.csv",
-        "metrics.csv",
-        *(f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())),
-    ):
+    model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
+    for name in ("index_log.csv", "metrics.csv", *model):
         record.artefact(name)
     table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
         index="step", columns="metric", values="value"
     )
     part = max(1, len(table) // 10)
-    for name in (
-        "reward_raw",
-        "zero_variance_share",
-        "zero_variance_share_adjusted",
-        "entropy",
-        "mean_cosine",
-    ):
+    for name in SUMMARISED:
         values = table[name].dropna()
         record.metric(f"{name}_first", values.head(part).mean(), n=part)
         record.metric(f"{name}_last", values.tail(part).mean(), n=part)

@@ -95,10 +95,17 @@ class Plugs:
 
         A callable is named by module, name and bytecode, so that changing its code changes the run.
         """
-        return {one.name: _name(getattr(self, one.name)) for one in fields(self)}
+        return {one.name: name_of(getattr(self, one.name)) for one in fields(self)}
 
 
-def _name(plug: Callable | None) -> str | None:
+def name_of(plug: Callable | None) -> str | None:
+    """Return module, name and a hash of the bytecode of a callable, None for None.
+
+    Examples
+    --------
+    >>> name_of(len)
+    'builtins.len'
+    """
     if plug is None:
         return None
     code = getattr(plug, "__code__", None)

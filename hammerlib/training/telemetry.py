@@ -140,7 +140,7 @@ class Watcher(TrainerCallback):
 def _rows(logs: dict[str, float | None]) -> Iterator[tuple[str, float]]:
     for key, value in logs.items():
         name = key.removeprefix(PREFIX) if key.startswith(PREFIX) else NAMES.get(key)
-        if name is None and key.startswith(("raw/", "dra/")):
+        if name is None and key.startswith(("raw/", "dra/", "grading/")):
             name = key
         if name is not None and value is not None and not math.isnan(value):
             yield name, value

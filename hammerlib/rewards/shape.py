@@ -1,0 +1,246 @@
+"""Rewards that read a completion's shape only: final answer, tags, repetition, length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from hammerlib.errors import InputError
+
+Completion = str | list[dict[str, str]]
+Reward = Callable[..., list[float | None]]
+_FINAL = re.compile(r"\\boxed\s*\{\s*[^\s}]|<answer>\s*\S.*?</answer>", re.DOTALL)
+
+
+def text_of(completion: Completion) -> str:
+    """Return a completion's text: the string itself, or all turns' content joined by one space.
+
+    Source: the released DRA code joins turns that way.
+
+    Examples
+    --------
+    >>> text_of([{"role": "assistant", "content": "4"}])
+    '4'
+    """
+    return completion if isinstance(completion, str) else " ".join(turn["content"] for turn in completion)
+
+
+def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -> list[int]:
+    """Return the number of tokens of every completion.
+
+    Parameters
+    ----------
+    completion_ids : sequence of token id lists
+    max_len : int
+        The length that a reward measures against.
+
+    Raises
+    ------
+    InputError
+        No `completion_ids`, or `max_len` below 1.
+
+    Examples
+    --------
+    >>> token_counts([[5, 6], []], max_len=10)
+    [2, 0]
+    """
+    if max_len < 1:
+        raise InputError("max_len", max_len, "must be at least 1 token", "use max_completion_length")
+    if completion_ids is None:
+        problem = "are needed to measure length"
+        raise InputError("completion_ids", None, problem, "pass the completions' token ids")
+    return [len(ids) for ids in completion_ids]
+
+
+def format_reward(
+    prompts: Sequence | None = None,
+    completions: Sequence[Completion] = (),
+    completion_ids: Sequence | None = None,
+    **columns: object,
+) -> list[float | None]:
+    r"""Return 1.0 where a completion states exactly one final answer, else 0.0.
+
+    A final answer is a non-empty ``\boxed{...}`` or ``<answer>...</answer>``; two of them are as bad as none,
+    because a grader must then guess. Source: ours.
+
+    Parameters
+    ----------
+    prompts, completion_ids : sequence, optional
+        Not read; part of TRL's signature.
+    completions : sequence of str or message lists
+    **columns
+        Not read.
+
+    Returns
+    -------
+    list of float
+        In {0, 1}.
+
+    Examples
+    --------
+    >>> format_reward(None, ["\\boxed{4}", "<answer>4</answer>", "4", "\\boxed{4} or \\boxed{5}"])
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    return [float(len(_FINAL.findall(text_of(said))) == 1) for said in completions]
+
+
+def tags_reward(
+    prompts: Sequence | None = None, completions: Sequence[Completion] = (), **columns: object
+) -> list[float | None]:
+    """Return 1.0 for ``<think>...</think><answer>...</answer>`` and nothing around it, else 0.0.
+
+    The opening ``<think>`` may be missing, because many chat templates end the prompt with it; the answer
+    must not be blank. Source: DeepSeek-R1 (arXiv 2501.12948), Table 1.
+
+    Parameters
+    ----------
+    prompts, **columns
+        Not read; part of TRL's signature.
+    completions : sequence of str or message lists
+
+    Returns
+    -------
+    list of float
+        In {0, 1}.
+
+    Examples
+    --------
+    >>> tags_reward(None, ["<think>2+2</think> <answer>4</answer>", "<answer>4</answer>"])
+    [1.0, 0.0]
+    """
+    return [float(_tagged(text_of(said))) for said in completions]
+
+
+def released_format_reward(
+    prompts: Sequence | None = None, completions: Sequence[Completion] = (), **columns: object
+) -> list[float | None]:
+    r"""Return 1.0 where ``</think>`` stands on a line of its own exactly once, else 0.0.
+
+    Source: the format reward of the released DRA code, for comparison; it does not ask for an answer.
+
+    Parameters
+    ----------
+    prompts, **columns
+        Not read; part of TRL's signature.
+    completions : sequence of str or message lists
+
+    Returns
+    -------
+    list of float
+        In {0, 1}.
+
+    Examples
+    --------
+    >>> released_format_reward(None, ["2+2\n</think>\n4", "2+2 </think> 4"])
+    [1.0, 0.0]
+    """
+    return [float(text_of(said).count("\n</think>\n") == 1) for said in completions]
+
+
+def repetition_reward(
+    prompts: Sequence | None = None,
+    completions: Sequence[Completion] = (),
+    *,
+    words: int = 3,
+    penalty: float = -1.0,
+    **columns: object,
+) -> list[float | None]:
+    """Return `penalty` times the share of runs of `words` words that have occurred before.
+
+    Source: the repetition penalty of "Demystifying Long Chain-of-Thought Reasoning" (arXiv 2502.03373) in
+    the form of Open-R1.
+
+    Parameters
+    ----------
+    prompts, **columns
+        Not read; part of TRL's signature.
+    completions : sequence of str or message lists
+    words : int
+        Length of a run, at least 1; case does not matter.
+    penalty : float
+        The reward of endless repetition, at most 0.
+
+    Returns
+    -------
+    list of float
+        In [penalty, 0]; 0 for completions with fewer than two runs.
+
+    Raises
+    ------
+    InputError
+        `words` below 1 or a `penalty` above 0.
+
+    Examples
+    --------
+    >>> repetition_reward(None, ["so it is 4", "so so so so so so"])
+    [0.0, -0.75]
+    """
+    if words < 1:
+        raise InputError("words", words, "must be at least 1", "use 3")
+    if penalty > 0:
+        raise InputError("penalty", penalty, "would reward repetition", "give a number of at most 0")
+    rewards: list[float | None] = []
+    for said in completions:
+        text = text_of(said).lower().split()
+        runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
+        again = len(runs) - len(set(runs))
+        rewards.append(penalty * again / len(runs) if again else 0.0)
+    return rewards
+
+
+def length_reward(
+    prompts: Sequence | None = None,
+    completions: Sequence[Completion] = (),
+    completion_ids: Sequence | None = None,
+    *,
+    max_len: int = 1000,
+    margin: int | None = None,
+    **columns: object,
+) -> list[float | None]:
+    """Return 0 for completions shorter than ``max_len - margin`` tokens, falling linearly to -1 at `max_len`.
+
+    Source: soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
+
+    Parameters
+    ----------
+    prompts, completions, **columns
+        Not read; part of TRL's signature.
+    completion_ids : sequence of token id lists
+    max_len : int
+        Tokens, as ``max_completion_length``.
+    margin : int, optional
+        Tokens, from 1 to `max_len`; default a fifth of `max_len`, DAPO's share.
+
+    Returns
+    -------
+    list of float
+        In [-1, 0].
+
+    Raises
+    ------
+    InputError
+        `max_len` or `margin` out of range, or `completion_ids` missing.
+
+    Examples
+    --------
+    >>> length_reward(completion_ids=[[0] * 80, [0] * 90, [0] * 100, [0] * 300], max_len=100)
+    [0.0, -0.5, -1.0, -1.0]
+    """
+    counts = token_counts(completion_ids, max_len)
+    margin = max(1, max_len // 5) if margin is None else margin
+    if not 1 <= margin <= max_len:
+        raise InputError("margin", margin, f"must be from 1 to max_len ({max_len})", "leave it out")
+    return [min(0.0, max(-1.0, (max_len - margin - count) / margin)) for count in counts]
+
+
+def _tagged(text: str) -> bool:
+    if (
+        any(text.count(tag) != 1 for tag in ("</think>", "<answer>", "</answer>"))
+        or text.count("<think>") > 1
+    ):
+        return False
+    thought, _, rest = text.partition("</think>")
+    between, _, rest = rest.partition("<answer>")
+    said, _, after = rest.partition("</answer>")
+    opened = "<think>" not in text or thought.lstrip().startswith("<think>")
+    return opened and bool(said.strip()) and not between.strip() and not after.strip()
