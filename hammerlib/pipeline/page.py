@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import nbformat
 
 # nbconvert's page loads require.js, MathJax, Mermaid and the widget manager from servers. The notebooks
-# use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied. Figures wider than the
-# page shrink to it.
+# use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied. Figures wider
+# than the page shrink to it.
 _OFFLINE = """{%- extends 'index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
