@@ -266,14 +266,18 @@ def figure(results: list[dict[str, object]], path: Path) -> None:
     """Draw gap against time, one panel an n."""
     import matplotlib.pyplot as plt
 
-    sizes = sorted({round(row["n"], -3) for row in results})
-    _, panels = plt.subplots(1, len(sizes), figsize=(4 * len(sizes), 4), sharey=True, squeeze=False)
+    named = {1000: "1,000", 7000: "7,000", 17_000: "17,000", 40_000: "34,000 to 40,000"}
+    sizes = sorted({min(named, key=lambda size: abs(size - row["n"])) for row in results})
+    _, panels = plt.subplots(
+        1, len(sizes), figsize=(3.2 * len(sizes), 4), sharex=True, sharey=True, squeeze=False
+    )
     marks = dict(zip(("states", "clusters", "isotropic", "tfidf"), "osD^", strict=True))
     colours = {name: f"C{place}" for place, name in enumerate(SOLVERS)}
     for panel, n in zip(panels[0], sizes, strict=True):
-        for row in (row for row in results if round(row["n"], -3) == n):
-            panel.plot(row["seconds"], 100 * row["gap"], marks[row["kind"]], color=colours[row["solver"]])
-        panel.set(xscale="log", yscale="log", title=f"n about {n:,}", xlabel="wall seconds")
+        for row in results:
+            if min(named, key=lambda size: abs(size - row["n"])) == n:
+                panel.plot(row["seconds"], 100 * row["gap"], marks[row["kind"]], color=colours[row["solver"]])
+        panel.set(xscale="log", yscale="log", title=f"n = {named[n]}", xlabel="wall seconds, one thread")
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("gap to the best certified bound, % of random's")
     for name, colour in colours.items():
