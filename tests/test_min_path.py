@@ -17,7 +17,7 @@ from hammerlib.ordering import candidates, solve
 from hammerlib.ordering.bound import certified_bound, closed_bound
 from hammerlib.ordering.candidates import search
 from hammerlib.ordering.exact import exact_path
-from hammerlib.ordering.improve import descend, kick, neighbour_costs
+from hammerlib.ordering.improve import descend, kick, search_from
 from hammerlib.ordering.solve import min_path
 from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 
@@ -176,21 +176,20 @@ class TestLocalSearch:
         reduced = costs - prices - prices[:, None] + 9 * np.eye(n + 1)
         near = np.argsort(reduced, axis=1)[:, :6].astype(np.int32)
         tour = rng.permutation(n + 1).astype(np.int32)
-        place = np.argsort(tour).astype(np.int32)
-        state = (rows, prices, tour, place, near, neighbour_costs(rows, prices, near))
+        state = search_from(rows, prices, tour, near)
 
         def cost() -> float:
             return costs[tour, np.roll(tour, -1)].sum()
 
         for move in (
-            lambda: descend(*state),
-            lambda: kick(*state, rng.integers([0, 1, 1], [n + 1, 3, 3], (50, 3))),
+            lambda: descend(state),
+            lambda: kick(state, rng.integers([0, 1, 1], [n + 1, 3, 3], (50, 3))),
         ):
             before = cost()
             gain = move()
             assert gain >= 0
             assert before - cost() == pytest.approx(gain, abs=1e-4)
-            assert np.array_equal(place[tour], np.arange(n + 1))
+            assert np.array_equal(state.place[tour], np.arange(n + 1))
 
 
 class TestInput:

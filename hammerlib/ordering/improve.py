@@ -8,6 +8,8 @@ path of opposites leaves two similar ones side by side.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hammerlib.ordering.compiled import compiled, compiled_sums
@@ -20,6 +22,55 @@ LEAST_GAIN = 1e-9  # costs are one fixed number per pair, so only sums of four r
 LOG_ROWS = 4096  # exchanges that can be taken back
 
 Move = tuple[float, int, tuple[int, int, int, int, int, int]]  # gain, exchanges logged, nodes touched
+
+
+class Search(NamedTuple):
+    """A tour and what its local search looks at.
+
+    Parameters
+    ----------
+    rows : (n, d) float32 array
+        Unit rows; node number n is the dummy.
+    prices : (n + 1,) float64 array
+    tour, place : (n + 1,) int32 arrays
+        The nodes in sequence, and where each stands.
+    near : (n + 1, k) int32 array
+        Candidates of each node by rising reduced cost.
+    worth : (n + 1, k) float64 array
+        These costs, as the search itself computes them.
+
+    Examples
+    --------
+    >>> rows, tour = np.eye(2, dtype=np.float32), np.array([2, 0, 1], np.int32)
+    >>> search_from(rows, np.zeros(3), tour, np.array([[1], [0], [0]], np.int32)).place.tolist()
+    [1, 2, 0]
+    """
+
+    rows: np.ndarray
+    prices: np.ndarray
+    tour: np.ndarray
+    place: np.ndarray
+    near: np.ndarray
+    worth: np.ndarray
+
+
+def search_from(rows: np.ndarray, prices: np.ndarray, tour: np.ndarray, near: np.ndarray) -> Search:
+    """Return the local search that begins at a tour, which it will change.
+
+    Parameters
+    ----------
+    rows, prices, tour, near
+        As in :class:`Search`.
+
+    Examples
+    --------
+    >>> rows, tour = np.eye(2, dtype=np.float32), np.array([2, 0, 1], np.int32)
+    >>> search_from(rows, np.zeros(3), tour, np.array([[1], [0], [0]], np.int32)).worth.ravel().tolist()
+    [0.0, 0.0, 0.0]
+    """
+    place = np.empty_like(tour)
+    place[tour] = np.arange(len(tour), dtype=tour.dtype)
+    return Search(rows, prices, tour, place, near, _neighbour_costs(rows, prices, near))
 
 
 @compiled_sums
@@ -58,23 +109,7 @@ def pair_costs(rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndar
 
 
 @compiled
-def neighbour_costs(rows: np.ndarray, prices: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Return the reduced cost of every candidate edge as the search itself computes it, shape of `near`.
-
-    Parameters
-    ----------
-    rows : (n, d) float32 array
-        Unit rows; number n is the dummy.
-    prices : (n + 1,) float64 array
-    near : (n + 1, k) int32 array
-        Candidates of each node.
-
-    Examples
-    --------
-    >>> rows, near = np.eye(2, dtype=np.float32), np.array([[1], [0], [0]])
-    >>> neighbour_costs(rows, np.zeros(3, np.float32), near).tolist()
-    [[0.0], [0.0], [0.0]]
-    """
+def _neighbour_costs(rows: np.ndarray, prices: np.ndarray, near: np.ndarray) -> np.ndarray:
     worth = np.empty(near.shape, np.float64)
     for node in range(near.shape[0]):
         for rank in range(near.shape[1]):
@@ -84,18 +119,14 @@ def neighbour_costs(rows: np.ndarray, prices: np.ndarray, near: np.ndarray) -> n
 
 @compiled
 def _two_opt(
-    rows: np.ndarray,
-    prices: np.ndarray,
-    tour: np.ndarray,
-    place: np.ndarray,
-    near: np.ndarray,
-    worth: np.ndarray,
+    state: Search,
     log: np.ndarray,
     logged: int,
     a: int,
     step: int,
 ) -> Move:
     """Try to exchange the edge from a in one direction; return (gain, exchanges logged, the four nodes)."""
+    rows, prices, tour, place, near, worth = state
     b = beside(tour, place, a, step)
     cost = _reduced(rows, prices, a, b)
     for rank in range(near.shape[1]):
@@ -111,18 +142,14 @@ def _two_opt(
 
 @compiled
 def _or_opt(
-    rows: np.ndarray,
-    prices: np.ndarray,
-    tour: np.ndarray,
-    place: np.ndarray,
-    near: np.ndarray,
-    worth: np.ndarray,
+    state: Search,
     log: np.ndarray,
     logged: int,
     a: int,
     step: int,
 ) -> Move:
     """Try to move a run that begins at a and extends in one direction; return as `_two_opt`."""
+    rows, prices, tour, place, near, worth = state
     p, z = beside(tour, place, a, -step), a
     cost = _reduced(rows, prices, p, a)
     for length in range(RUN):
@@ -149,12 +176,7 @@ def _or_opt(
 
 @compiled
 def _descend(
-    rows: np.ndarray,
-    prices: np.ndarray,
-    tour: np.ndarray,
-    place: np.ndarray,
-    near: np.ndarray,
-    worth: np.ndarray,
+    state: Search,
     log: np.ndarray,
     logged: int,
     queue: np.ndarray,
@@ -171,9 +193,9 @@ def _descend(
         for move in range(4):
             step = 1 if move % 2 == 0 else -1
             if move < 2:
-                gain, logged, touched = _two_opt(rows, prices, tour, place, near, worth, log, logged, a, step)
+                gain, logged, touched = _two_opt(state, log, logged, a, step)
             else:
-                gain, logged, touched = _or_opt(rows, prices, tour, place, near, worth, log, logged, a, step)
+                gain, logged, touched = _or_opt(state, log, logged, a, step)
             if gain > 0.0:
                 total += gain
                 for node in touched:
@@ -189,65 +211,49 @@ def _descend(
 
 @compiled
 def descend(
-    rows: np.ndarray,
-    prices: np.ndarray,
-    tour: np.ndarray,
-    place: np.ndarray,
-    near: np.ndarray,
-    worth: np.ndarray,
+    state: Search,
 ) -> float:
     """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain.
 
     Parameters
     ----------
-    rows : (n, d) float32 array
-    prices : (n + 1,) float32 array
-    tour, place : (n + 1,) int32 arrays
-        The nodes in sequence, and where each stands.
-    near, worth : (n + 1, k) int32 and float32 arrays
-        Candidates of each node by rising reduced cost, and these costs.
+    state : Search
+        Its tour and places are changed.
 
     Examples
     --------
-    >>> rows = np.eye(4, dtype=np.float32)
-    >>> nothing = np.zeros((5, 0), np.int32), np.zeros((5, 0), np.float32)
-    >>> tour = np.arange(5, dtype=np.int32)
-    >>> descend(rows, np.zeros(5, np.float32), tour, tour.copy(), *nothing)
+    >>> rows, tour = np.eye(4, dtype=np.float32), np.arange(5, dtype=np.int32)
+    >>> descend(search_from(rows, np.zeros(5), tour, np.ones((5, 1), np.int32)))
     0.0
     """
-    nodes = len(tour)
-    queue, waiting = tour.copy(), np.ones(nodes, np.bool_)
+    nodes = len(state.tour)
+    queue, waiting = state.tour.copy(), np.ones(nodes, np.bool_)
     log = np.empty((0, 4), np.int32)
-    return _descend(rows, prices, tour, place, near, worth, log, 0, queue, waiting, nodes)[0]
+    return _descend(state, log, 0, queue, waiting, nodes)[0]
 
 
 @compiled
 def kick(
-    rows: np.ndarray,
-    prices: np.ndarray,
-    tour: np.ndarray,
-    place: np.ndarray,
-    near: np.ndarray,
-    worth: np.ndarray,
+    state: Search,
     draws: np.ndarray,
 ) -> float:
     """Swap two short neighbouring runs, repair, and keep what got better; return the total gain.
 
     Parameters
     ----------
-    rows, prices, tour, place, near, worth
-        As in :func:`descend`.
+    state : Search
+        Its tour and places are changed.
     draws : (kicks, 3) int64 array
         Where the first run begins, and the lengths of both.
 
     Examples
     --------
-    >>> rows = np.eye(4, dtype=np.float32)
-    >>> nothing = np.zeros((5, 0), np.int32), np.zeros((5, 0), np.float32)
-    >>> tour = np.arange(5, dtype=np.int32)
-    >>> kick(rows, np.zeros(5, np.float32), tour, tour.copy(), *nothing, np.zeros((0, 3), np.int64))
+    >>> rows, tour = np.eye(4, dtype=np.float32), np.arange(5, dtype=np.int32)
+    >>> state = search_from(rows, np.zeros(5), tour, np.ones((5, 1), np.int32))
+    >>> kick(state, np.zeros((0, 3), np.int64))
     0.0
     """
+    rows, prices, tour, place = state.rows, state.prices, state.tour, state.place
     nodes, total = len(tour), 0.0
     queue, waiting = np.empty(nodes, np.int32), np.zeros(nodes, np.bool_)
     log = np.empty((LOG_ROWS, 4), np.int32)
@@ -267,9 +273,7 @@ def kick(
             if not waiting[node]:
                 waiting[node], queue[count] = True, node
                 count += 1
-        repaired, logged = _descend(
-            rows, prices, tour, place, near, worth, log, logged, queue, waiting, count
-        )
+        repaired, logged = _descend(state, log, logged, queue, waiting, count)
         if gain + repaired > LEAST_GAIN:
             total += gain + repaired
         else:

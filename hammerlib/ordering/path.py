@@ -7,6 +7,7 @@ A step is one matrix-vector product over what is left: n^2 d / 2 multiplications
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -130,6 +131,17 @@ def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: 
     return left.lowest(looked_at)
 
 
+def _grow(left: Unvisited, item: int, choose: Callable[[int], int]) -> np.ndarray:
+    """Return an order made one item after the other: `choose` names the next one after the last one taken."""
+    permutation = np.empty(len(left.index), dtype=np.int64)
+    for step in tqdm(range(len(permutation)), "ordering", unit="item", delay=3, disable=progress_off()):
+        permutation[step] = item
+        left.take(item)
+        if len(left.index):
+            item = choose(item)
+    return permutation
+
+
 def greedy_path(
     units: Array,
     *,
@@ -178,16 +190,13 @@ def greedy_path(
     rng = np.random.default_rng(seed)
     sign = -1.0 if largest else 1.0
     left = Unvisited(units)
-    permutation = np.empty(len(units), dtype=np.int64)
-    item = start_item(units, start, rng)
-    for step in tqdm(range(len(units)), "ordering", unit="item", delay=3, disable=progress_off()):
-        permutation[step] = item
-        left.take(item)
-        if len(left.index):
-            # (x_j - m).(x_i - m) = x_j.(x_i - m) - a constant, so only the query needs the shift
-            query = units[item] if shift is None else units[item] - shift
-            item = _choose(left, sign * left.products(query), eta, eta_mode, rng)
-    return permutation
+
+    def least_similar(item: int) -> int:
+        # (x_j - m).(x_i - m) = x_j.(x_i - m) - a constant, so only the query needs the shift
+        query = units[item] if shift is None else units[item] - shift
+        return _choose(left, sign * left.products(query), eta, eta_mode, rng)
+
+    return _grow(left, start_item(units, start, rng), least_similar)
 
 
 def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0) -> np.ndarray:
@@ -216,18 +225,14 @@ def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0)
     >>> farthest_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
     [0, 2, 1]
     """
-    rng = np.random.default_rng(seed)
     left = Unvisited(units)
-    permutation = np.empty(len(units), dtype=np.int64)
     nearest = np.full(len(units), -np.inf)  # by item: largest cosine to anything taken so far
-    item = start_item(units, start, rng)
-    for step in tqdm(range(len(units)), "ordering", unit="item", delay=3, disable=progress_off()):
-        permutation[step] = item
-        left.take(item)
-        if len(left.index):
-            nearest[left.index] = np.maximum(nearest[left.index], left.products(units[item]))
-            item = left.lowest(nearest[left.index])
-    return permutation
+
+    def farthest(item: int) -> int:
+        nearest[left.index] = np.maximum(nearest[left.index], left.products(units[item]))
+        return left.lowest(nearest[left.index])
+
+    return _grow(left, start_item(units, start, np.random.default_rng(seed)), farthest)
 
 
 def logdet_first(
@@ -265,18 +270,15 @@ def logdet_first(
     if not 0 < ridge < math.inf:
         raise InputError("ridge", ridge, "is no positive number", "use ridge=0.1")
     left = Unvisited(units)
-    permutation = np.empty(len(units), dtype=np.int64)
     added = np.full(len(units), 1.0)  # by item: x^T (I + X_S^T X_S / ridge)^-1 x
     inverse = np.eye(units.shape[1])
-    item = start_item(units, start, np.random.default_rng(seed))
-    for step in tqdm(range(len(units)), "ordering", unit="item", delay=3, disable=progress_off()):
-        permutation[step] = item
-        left.take(item)
-        if len(left.index):
-            row = host(units[item]).astype(np.float64)
-            along = inverse @ row
-            along /= math.sqrt(ridge + float(row @ along))
-            inverse -= np.outer(along, along)  # Sherman and Morrison 1950
-            added[left.index] -= left.products(like(along, units)).astype(np.float64) ** 2
-            item = left.lowest(-added[left.index])
-    return permutation
+
+    def most_added(item: int) -> int:
+        row = host(units[item]).astype(np.float64)
+        along = inverse @ row
+        along /= math.sqrt(ridge + float(row @ along))
+        inverse[...] -= np.outer(along, along)  # Sherman and Morrison 1950
+        added[left.index] -= left.products(like(along, units)).astype(np.float64) ** 2
+        return left.lowest(-added[left.index])
+
+    return _grow(left, start_item(units, start, np.random.default_rng(seed)), most_added)

@@ -17,7 +17,7 @@ from hammerlib.ordering.bound import certified_bound, closed_bound
 from hammerlib.ordering.candidates import OutOfTime, search
 from hammerlib.ordering.exact import LARGEST, exact_path
 from hammerlib.ordering.fragments import greedy_tour
-from hammerlib.ordering.improve import KICK_RUN, NEIGHBOURS, descend, kick, neighbour_costs, pair_costs
+from hammerlib.ordering.improve import KICK_RUN, NEIGHBOURS, Search, descend, kick, pair_costs, search_from
 from hammerlib.ordering.prices import (
     Edges,
     Graph,
@@ -151,11 +151,12 @@ class _Solve:
         self.graph: Graph | None = None
         self.bound, self.sparse_bound = closed_bound(units), np.inf
         self.total, self.path = np.inf, np.arange(self.n)
-        self.tour: tuple[np.ndarray, ...] = ()  # rows, prices, tour, place, near, worth: what `improve` takes
+        self.local: Search | None = None
         self.exact_passes = self.kicks = self.idle_batches = 0
         self.seconds: dict[str, float] = {}
 
     def gap(self, random: float) -> float:
+        """Return the normalised gap of the best path, given a random order's mean cosine."""
         return normalised_gap(self.total / (self.n - 1), self.bound / (self.n - 1), random)
 
     def begin(self, quick: bool = False) -> None:
@@ -233,12 +234,9 @@ class _Solve:
         """Make a tour from the prices and improve it; keep the better of its path and the last."""
         since = time.monotonic()
         tour = greedy_tour(self.columns, self.graph, self.prices)
-        place = np.empty_like(tour)
-        place[tour] = np.arange(len(tour), dtype=tour.dtype)
         near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
-        worth = neighbour_costs(self.rows, self.prices, near)
-        self.tour = (self.rows, self.prices, tour, place, near, worth)
-        descend(*self.tour)
+        self.local = search_from(self.rows, self.prices, tour, near)
+        descend(self.local)
         self._clock("tour", since)
         self._keep()
 
@@ -246,7 +244,7 @@ class _Solve:
         since = time.monotonic()
         longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
         draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
-        kick(*self.tour, draws)
+        kick(self.local, draws)
         self.kicks += count
         self._clock("kicks", since)
         before = self.total
@@ -255,8 +253,8 @@ class _Solve:
         self.idle_batches = self.idle_batches + 1 if little else 0
 
     def _keep(self) -> None:
-        tour = self.tour[2]
-        path = np.roll(tour, -int(self.tour[3][self.n]))[1:].astype(np.int64)
+        begin = -int(self.local.place[self.n])
+        path = np.roll(self.local.tour, begin)[1:].astype(np.int64)
         total = float(edge_cosines(self.units, path).sum())
         if total < self.total:
             self.total, self.path = total, path
