@@ -206,6 +206,13 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
         assert new == [] and not list(files.parent.glob("runs/*/"))
 
 
+def test_a_full_disk_at_the_first_compilation_is_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(files.parent / "compiled"))  # empty: everything compiles anew
+    ended = run(files, ["order", "file:ok.jsonl", *GIVEN], SMALL_DISK.format(size=200))
+    assert_one_line(ended, "file", "cache of compiled code")
+    assert not (files / "made.json").exists()
+
+
 def test_a_disk_that_fills_during_sampling_costs_only_what_it_refused(files: Path) -> None:
     assert_one_line(run(files, NANO, SMALL_DISK.format(size=12_000)), "file", "samples.jsonl")
     (folder,) = (path.parent for path in (files.parent / "runs").glob("*/manifest.json"))

@@ -12,7 +12,7 @@ from hammerlib.errors import InputError
 from hammerlib.ordering.path import farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.record import Order
 from hammerlib.similarity import Array, host
-from hammerlib.storage import content_hash
+from hammerlib.storage import content_hash, writing
 
 if TYPE_CHECKING:
     import datasets
@@ -59,7 +59,8 @@ class Task:
         if wished not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:
                 del _SOLVED[next(iter(_SOLVED))]
-            _SOLVED[wished] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
+            with writing("cache of compiled code"):  # all that a solver writes, at its first use
+                _SOLVED[wished] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
         return _SOLVED[wished]
 
     @property
