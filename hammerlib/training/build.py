@@ -210,7 +210,9 @@ def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
     if job.embedder is None and config.embedder != "backbone":
         chosen = make_embedder(config.embedder, job.backbone, policy)
     options = config.adjustment_options
-    return [DRAReward(base, chosen, config.group_size, local_rows=job.plan.rows, **options)]
+    deferred = config.dra_route == "trainer"
+    dra = DRAReward(base, chosen, config.group_size, deferred=deferred, local_rows=job.plan.rows, **options)
+    return [dra]
 
 
 def _lora(config: TrainConfig) -> Any:

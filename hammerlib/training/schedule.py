@@ -60,6 +60,11 @@ class Plan:
     steps: int
 
     @property
+    def straddles(self) -> bool:
+        """Whether a prompt's group is split between processes."""
+        return self.rows * self.per_generation % self.group != 0
+
+    @property
     def block_length(self) -> int:
         """Micro-batches trained on one generation batch."""
         return self.per_generation * self.iterations
@@ -139,9 +144,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     Raises
     ------
     InputError
-        A batch that does not divide, a group split between processes, fewer problems than one generation
-        batch, a tail that `tail` refuses, more steps than the epochs hold, checkpoints that would not resume
-        exactly.
+        A batch that does not divide, a group split between processes where DRA sits in the reward, fewer
+        problems than one generation batch, a tail that `tail` refuses, more steps than the epochs hold,
+        checkpoints that would not resume exactly.
 
     Examples
     --------
@@ -205,15 +210,25 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
             f"make prompts_per_step x group_size a multiple of {processes * accumulation}",
         )
     rows = completions // (processes * accumulation)
-    if rows * per_generation % group:
+    held = rows * per_generation
+    if held * processes % group or (held % group and _needs_whole_groups(config)):
+        problem = f"does not divide the {held} completions that one process generates"
+        remedy = "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does"
+        if held * processes % group == 0:
+            remedy += ", or set dra_route: trainer"
         raise InputError(
             "group_size",
             group,
-            f"does not divide the {rows * per_generation} completions that one process "
-            f"generates ({rows} rows x {per_generation} steps_per_generation)",
-            "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does",
+            f"{problem} ({rows} rows x {per_generation} steps_per_generation)",
+            remedy,
         )
     return rows, per_generation, rows * per_generation * processes // group
+
+
+def _needs_whole_groups(config: TrainConfig) -> bool:
+    """DRA inside the reward function sees the rows of one process only."""
+    local = config.adjustment_options.get("scope") == "official-local"
+    return config.adjustment == "dra" and config.dra_route == "reward" and not local
 
 
 def _check_saves(config: TrainConfig, found: Plan) -> None:
