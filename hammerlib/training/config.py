@@ -24,6 +24,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "loss_type": LOSS_TYPES,
     "scale_rewards": ("group", "batch", "none"),
     "tail": ("refuse", "report"),
+    "epoch_order": ("repeat", "reorder"),
     "template": ("raw", "chat"),
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
     "rewards": (
@@ -93,6 +94,9 @@ class TrainConfig:
         over each generation.
     max_steps, epochs : int
         Optimizer steps (None: all of `epochs`); passes over the order.
+    epoch_order : str
+        Every epoch in the same order (``repeat``), or the problems embedded again with the policy at each
+        epoch boundary and put into a new order of the same strategy (``reorder``).
     learning_rate, scheduler, max_completion_length, temperature, template
         As in TRL; length in tokens; prompts ``raw`` or through the ``chat`` template.
     seed, threads : int
@@ -148,6 +152,7 @@ class TrainConfig:
     adjustment_options: dict = field(default_factory=dict)
     embedder: str = "backbone"
     dra_route: str = "reward"
+    epoch_order: str = "repeat"
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -194,7 +199,9 @@ class TrainConfig:
 
         found = {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
         embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
-        route = found.pop("dra_route")
+        route, epoch_order = found.pop("dra_route"), found.pop("epoch_order")
+        if self.epochs > 1 and epoch_order != "repeat":
+            found["epoch_order"] = epoch_order
         if self.adjustment == "dra":
             found |= {"dra_route": route} if route != "reward" else {}
             found |= {"embedder": embedder} if embedder != "backbone" else {}

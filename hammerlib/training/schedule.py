@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hammerlib.training.config import TrainConfig
-
-COLUMNS = ("step", "epoch", "process", "position", "index")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +54,10 @@ class Plan:
     blocks: int
     tail: int
     steps: int
+
+    def with_steps(self, steps: int) -> Plan:
+        """Return the same arithmetic for a run of `steps` optimizer steps."""
+        return dataclasses.replace(self, steps=steps)
 
     @property
     def straddles(self) -> bool:
@@ -192,7 +192,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
             f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems",
             f"set epochs: {-(-steps // found.steps_per_epoch)}, or lower max_steps",
         )
-    found = dataclasses.replace(found, steps=steps)
+    found = found.with_steps(steps)
     _check_saves(config, found)
     return found
 
@@ -249,59 +249,3 @@ def _check_saves(config: TrainConfig, found: Plan) -> None:
                 "resumed run would sample other completions",
                 f"use save_steps: {fits}",
             )
-
-
-def schedule_table(
-    config: TrainConfig, n: int, *, permutation: list[int] | None = None, processes: int | None = None
-) -> pd.DataFrame:
-    """Return which problem is trained in which optimizer step, on which process: what the index log must say.
-
-    Where a generation batch feeds several optimizer steps, TRL mixes its completions, so every one of its
-    prompts is listed in each of these steps.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    n : int
-        Number of problems.
-    permutation : sequence of int, optional
-        Row of the problem table at each place of the order; default the identity.
-    processes : int, optional
-        Default `process_count()`.
-
-    Returns
-    -------
-    DataFrame
-        ``step`` (from 1), ``epoch`` (from 0), ``process``, ``position`` (place in the order, from 0) and
-        ``index`` (row of the problem table).
-
-    Raises
-    ------
-    InputError
-        See `plan`.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> schedule_table(TrainConfig(prompts_per_step=2, group_size=4), 4).position.tolist()
-    [0, 1, 2, 3]
-    """
-    import pandas as pd
-
-    found = plan(config, n, processes)
-    rows = []
-    for step in range(found.steps):
-        epoch, micro = found.micro(step)
-        for block in sorted({one // found.block_length for one in micro}):
-            for process in range(found.processes):
-                rows += [
-                    (
-                        step + 1,
-                        epoch,
-                        process,
-                        place,
-                        place if permutation is None else int(permutation[place]),
-                    )
-                    for place in found.positions(block, process)
-                ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
