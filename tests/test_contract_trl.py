@@ -26,6 +26,10 @@ METHODS = {
     "_generate_and_score_completions": ["inputs"],
     "_compute_loss": ["model", "inputs"],
     "_get_train_sampler": ["dataset"],
+    "_get_eval_sampler": ["eval_dataset"],
+    "_log_metric": ["name", "value"],
+    "get_eval_dataloader": ["eval_dataset"],
+    "add_callback": ["callback"],
     "train": ["resume_from_checkpoint", "trial", "ignore_keys_for_eval"],
     "save_model": ["output_dir", "_internal_call"],
     "remove_callback": ["callback"],
@@ -89,6 +93,7 @@ def test_the_seams_override_nothing_else() -> None:
         "_calculate_rewards",
         "_generate_and_score_completions",
         "_compute_loss",
+        "_get_eval_sampler",
     }
 
 
