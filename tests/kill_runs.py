@@ -1,4 +1,4 @@
-"""Runs that are really killed: each in a process of its own, forked from one that has imported everything.
+"""Runs that are really killed, or meet a full disk: each in processes forked from one that imported it all.
 
     python tests/kill_runs.py FOLDER            the wide sweep: every place below, in every configuration
     python tests/kill_runs.py FOLDER CASE ...   these only
@@ -8,13 +8,19 @@ Prints one line a case: configuration, place, whether the resumed run is the unb
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
+import errno
 import importlib
+import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import torch
 
 from hammerlib.training import TrainConfig, build, epochs, run, train
 
@@ -40,6 +46,9 @@ CONFIGS = {
                 "prompts_per_step": 4, "learning_rate": 1e-3},
     "dra": {"adjustment": "dra", "dra_route": "trainer", "embedder": "policy", "loss_type": "dr_grpo",
             "scale_rewards": "none", "beta": 0.05, "max_steps": 5, "save_steps": 3},
+    # On two processes, of which the second is killed.
+    "pair": {"adjustment": "dra", "dra_route": "trainer", "group_size": 6, "epochs": 1,
+             "prompts_per_step": 3, "max_steps": 4, "n_problems": 12, "save_steps": 2},
     "lora": {"lora_rank": 2, "num_iterations": 2, "save_steps": 2, "n_problems": 4},
 }  # fmt: skip
 PLACES = {
@@ -53,8 +62,21 @@ PLACES = {
     "model": ("hammerlib.training.build:save_model", (1,)),
     "summary": ("hammerlib.training.run:_summarise", (1,)),
 }  # fmt: skip
-# In `make test`: inside a generation batch, and at the boundary of an epoch that gets a new order.
-FEW = ("block:loss:7", "reorder:epoch:2")
+# Files that a full disk refuses when they are written for the n-th time.
+FILES = {
+    "index_log.csv": (1, 3),
+    "metrics.csv": (1, 4),
+    "000005.parquet": (1,),
+    "optimizer.pt": (1, 2),
+    "trainer_state.json": (1,),
+    "order-1.json": (1,),
+    "model": (1,),
+}
+FULL = "full-"
+# In `make test`: inside a generation batch, at the boundary of an epoch that gets a new order, a worker lost,
+# a new order and a log that find no room.
+FEW = ("block:loss:7", "block:full-index_log.csv:3", "reorder:epoch:2", "reorder:full-order-1.json:1",
+       "pair:loss:3")  # fmt: skip
 
 
 def config(name: str) -> TrainConfig:
@@ -68,20 +90,53 @@ def every() -> Iterator[str]:
         for place, (_, calls) in PLACES.items():
             if name == "reorder" or place not in ("new-order", "epoch"):
                 yield from (f"{name}:{place}:{call}" for call in calls)
+    for name in ("block", "reorder"):
+        for file, calls in FILES.items():
+            if name == "reorder" or file != "order-1.json":
+                yield from (f"{name}:{FULL}{file}:{call}" for call in calls)
 
 
-def forked(work: Callable[[], object]) -> int:
-    """Do something in a process of its own; return the signal that ended it (0: none, -1: it failed)."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException as error:
-            print(f"failed: {error!r}", file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
+def forked(work: Callable[[], object], processes: int = 1) -> list[int]:
+    """Do something in processes of its own; what ended each: a signal, 0, or -1 where it failed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    children = []
+    for rank in range(processes):
+        child = os.fork()
+        if child == 0:
+            if processes > 1:
+                os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
+                                  MASTER_ADDR="127.0.0.1", MASTER_PORT=port)  # fmt: skip
+            try:
+                work()
+            except BaseException as error:
+                print(f"failed: {error!r}", file=sys.stderr, flush=True)
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    ended = [os.waitpid(child, 0)[1] for child in children]
+    return [os.WTERMSIG(one) if os.WIFSIGNALED(one) else -os.WEXITSTATUS(one) for one in ended]
+
+
+def fill_at(name: str, call: int) -> None:
+    """Refuse to write the file or folder `name` for the `call`-th time, as a full disk does."""
+    calls = []
+
+    def refused(inner: Callable, which: int) -> Callable:
+        def write(*args: object, **kwargs: object) -> object:
+            mode = args[1] if inner is opened and len(args) > 1 else kwargs.get("mode", "w")
+            if Path(str(args[which])).name == name and "r" not in str(mode):
+                calls.append(1)
+                if len(calls) == call:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return inner(*args, **kwargs)
+
+        return write
+
+    opened = builtins.open
+    builtins.open = refused(builtins.open, 0)
+    torch.save, os.replace = refused(torch.save, 1), refused(os.replace, 1)
 
 
 def kill_at(place: str, call: int) -> None:
@@ -102,25 +157,43 @@ def kill_at(place: str, call: int) -> None:
     setattr(where, name, die)
 
 
+def processes(name: str) -> int:
+    """How many processes a configuration trains on."""
+    return 2 if name == "pair" else 1
+
+
 def unbroken(root: Path, name: str) -> Path:
     """Folder of the run that is never killed; made once."""
-    if not (root / name / "whole").exists():
-        assert forked(lambda: train(config(name), root=root / name / "whole", progress=False)) == 0
-    return root / name / "whole"
+    folder = root / name / "whole"
+    if not folder.exists():
+        ended = forked(lambda: train(config(name), root=folder, progress=False), processes(name))
+        assert not any(ended), ended
+    return folder
 
 
-def broken(root: Path, case: str) -> int:
-    """Kill, resume in another process; return the signal that ended the first (0: it was never reached)."""
+def broken(root: Path, case: str) -> str:
+    """Kill, or fill the disk, then call again in other processes; return how the first ended."""
     name, place, call = case.split(":")
     folder = root / name / f"{place}-{call}"
 
-    def killed() -> None:
-        kill_at(PLACES[place][0], int(call))
+    def spoiled() -> None:
+        if place.startswith(FULL):
+            fill_at(place.removeprefix(FULL), int(call))
+        elif os.environ.get("RANK", "1") == "1":
+            kill_at(PLACES[place][0], int(call))
         train(config(name), root=folder, progress=False)
 
-    ended = forked(killed)
-    assert ended >= 0 and forked(lambda: train(config(name), root=folder, progress=False)) == 0
-    return ended
+    ended = forked(spoiled, processes(name))
+    (manifest,) = folder.glob("train__*/manifest.json")
+    told = json.loads(manifest.read_text())
+    said = {signal.SIGKILL: "killed", -1: "refused", 0: "not reached"}[ended[-1]]
+    if said == "refused":
+        assert place.removeprefix(FULL) in told["error"] or "checkpoints" in told["error"], told["error"]
+    if len(ended) > 1 and said == "killed":
+        assert ended[0] == -1 and "lost one of them" in told["error"], (ended, told["error"])
+    again = forked(lambda: train(config(name), root=folder, progress=False), processes(name))
+    assert not any(again), again
+    return f"{said}, resumed"
 
 
 def same(one: Path, other: Path) -> list[str]:
@@ -147,8 +220,7 @@ def main(root: Path, cases: list[str]) -> int:
         ended = broken(root, case)
         differs = same(whole, root / name / f"{place}-{call}")
         wrong += bool(differs)
-        said = "not reached" if ended == 0 else "killed, resumed"
-        print(f"{case:24} {said:16} {'same' if not differs else f'DIFFERS: {differs}'}", flush=True)
+        print(f"{case:28} {ended:20} {'same' if not differs else f'DIFFERS: {differs}'}", flush=True)
     return wrong
 
 
