@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import errno
+import gc
 import importlib
 import json
 import os
@@ -20,8 +21,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from hammerlib.backbones import load_backbone
+from hammerlib.ordering import order_by
+from hammerlib.problems import load_problems
 from hammerlib.training import TrainConfig, build, epochs, run, train
 
 BASE = TrainConfig(
@@ -225,5 +230,8 @@ def main(root: Path, cases: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    assert build and epochs and run  # imported before the first fork
+    assert build and epochs and run  # imported before the first fork, as the compiled functions are loaded
+    order_by("hammer", np.eye(12), problems=load_problems(BASE.problems, split="rl", n=12))
+    load_backbone("nano", device="cpu")
+    gc.freeze()
     sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
