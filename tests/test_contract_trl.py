@@ -154,7 +154,7 @@ def test_rewards_get_the_columns_and_the_log_we_use() -> None:
         ]),
         # DRA's trainer route returns what this returns: rewards of all processes, in the order of ranks.
         ("_calculate_rewards", ["rewards_per_func = gather(rewards_per_func)", "return rewards_per_func"]),
-        # Metrics of rewards are flushed after them; unscorable rows are NaN; the own rows are cut out by rank.
+        # Metrics of rewards are flushed after them; unscorable rows are NaN; own rows are cut out by rank.
         ("_generate_and_score_completions", [
             "self._calculate_rewards(inputs, prompts, completions, completion_ids_list)",
             "unscorable_mask = torch.isnan(rewards_per_func).all(dim=1)",
