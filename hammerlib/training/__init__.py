@@ -3,6 +3,6 @@
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
 from hammerlib.training.schedule import schedule_table
-from hammerlib.training.seams import Plugs, Rollout
+from hammerlib.training.seams import Generation, Plugs, Rollout
 
-__all__ = ["Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]
+__all__ = ["Generation", "Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]
