@@ -42,7 +42,8 @@ BASE = TrainConfig(
 )
 CONFIGS = {
     # Two steps a generation, each generation passed twice: four steps in a block.
-    "block": {"n_problems": 8, "epochs": 1, "steps_per_generation": 2, "num_iterations": 2, "save_steps": 4},
+    "block": {"epochs": 2, "steps_per_generation": 2, "num_iterations": 2, "save_steps": 4, "n_problems": 8,
+              "max_steps": 9, "scheduler": "constant"},
     # Four micro-batches a generation, two a step.
     "halves": {"n_problems": 8, "gradient_accumulation": 2, "steps_per_generation": 4, "save_steps": 2},
     # Three micro-batches an epoch, two a step: every other step accumulates one.
@@ -50,7 +51,8 @@ CONFIGS = {
     "reorder": {"epoch_order": "reorder", "epochs": 3, "save_steps": 2, "n_problems": 12,
                 "prompts_per_step": 4, "learning_rate": 1e-3},
     "dra": {"adjustment": "dra", "dra_route": "trainer", "embedder": "policy", "loss_type": "dr_grpo",
-            "scale_rewards": "none", "beta": 0.05, "max_steps": 5, "save_steps": 3},
+            "scale_rewards": "none", "beta": 0.05, "max_steps": 5, "save_steps": 3,
+            "scheduler": "constant"},
     # On two processes, of which the second is killed.
     "pair": {"adjustment": "dra", "dra_route": "trainer", "group_size": 6, "epochs": 1,
              "prompts_per_step": 3, "max_steps": 4, "n_problems": 12, "save_steps": 2},
@@ -80,8 +82,8 @@ FILES = {
 FULL = "full-"
 # In `make test`: inside a generation batch, at the boundary of an epoch that gets a new order, a worker lost,
 # a new order and a log that find no room.
-FEW = ("block:loss:7", "block:full-index_log.csv:3", "reorder:epoch:2", "reorder:full-order-1.json:1",
-       "pair:loss:3")  # fmt: skip
+FEW = ("block:loss:7", "block:full-index_log.csv:3", "block:model:1", "reorder:epoch:2",
+       "reorder:full-order-1.json:1", "pair:loss:3")  # fmt: skip
 
 
 def config(name: str) -> TrainConfig:
@@ -218,13 +220,16 @@ def same(one: Path, other: Path) -> list[str]:
 
 def main(root: Path, cases: list[str]) -> int:
     """Run the cases and tell."""
-    wrong = 0
+    wrong, beyond = 0, set()
     for case in cases or every():
-        whole = unbroken(root, case.split(":")[0])
         name, place, call = case.split(":")
+        if (name, place) in beyond:
+            continue
+        whole = unbroken(root, name)
         ended = broken(root, case)
         differs = same(whole, root / name / f"{place}-{call}")
         wrong += bool(differs)
+        beyond |= {(name, place)} if ended.startswith("not") else set()
         print(f"{case:28} {ended:20} {'same' if not differs else f'DIFFERS: {differs}'}", flush=True)
     return wrong
 

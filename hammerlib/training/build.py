@@ -28,6 +28,7 @@ from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
+from hammerlib.training.saving import NoLastCheckpoint
 from hammerlib.training.telemetry import Watcher
 from hammerlib.training.trainer import SeamTrainer
 
@@ -107,6 +108,7 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
         callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(NoLastCheckpoint())
     if isinstance(table, EpochTable):
         trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer
