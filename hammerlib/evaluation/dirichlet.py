@@ -75,7 +75,7 @@ def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
     factors = counts.astype(np.float64)
     ends = points[0], points[-1]
     return float(
-        brentq(lambda at: _miss(points, factors, at) - share, *ends, xtol=1e-9 * (ends[1] - ends[0]))
+        brentq(lambda at: _miss(points, factors, at) - share, *ends, xtol=1e-8 * (ends[1] - ends[0]))
     )
 
 
@@ -90,7 +90,7 @@ def _not_positive(factors: np.ndarray, counts: np.ndarray) -> float:
     largest = np.abs(factors).max()
     spread = np.sqrt(counts @ factors**2)
     step = 2 * np.pi / (abs(counts @ factors) + 8 * spread + TAIL * largest)
-    block, total, start = max(64, min(512, AT_ONCE // len(factors))), 0.0, 0
+    block, total, start = max(16, min(128, AT_ONCE // len(factors))), 0.0, 0
     while start < MOST_TERMS:
         places = np.arange(start, start + block) + 0.5
         turned = step * places[:, None] * factors

@@ -170,15 +170,14 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     return _majority(right, tuple(sorted(counts.values())), n, k)
 
 
-@functools.lru_cache(maxsize=4096)  # cons@k asks again, and so do problems with equal votes
+@functools.lru_cache(maxsize=65_536)  # cons@k asks again, and so do problems with equal votes
 def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
     if k == n:
         top = max(rest, default=0)
         return 0.0 if right < max(top, 1) else 1 / (1 + rest.count(right))
-    chosen, silent = _Draws(n, k), n - right - sum(rest)
-    mine = chosen.of(right)
-    won = sum(mine[votes] * _ways(votes, rest, silent, chosen) for votes in range(1, min(right, k) + 1))
-    return float(min(max(won / chosen.total(), 0.0), 1.0))
+    silent, mine = n - right - sum(rest), _draws(right, n, k)
+    won = sum(mine[votes] * _ways(votes, rest, silent, n, k) for votes in range(1, min(right, k) + 1))
+    return float(min(max(won / _draws(n, n, k)[k], 0.0), 1.0))
 
 
 def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
@@ -257,39 +256,28 @@ def answer_entropy(answers: Sequence[str | None]) -> float:
     return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
 
 
-class _Draws:
-    """Weights of drawing j of m samples, scaled by the binomial law of rate k/n so that nothing overflows."""
+@functools.lru_cache(maxsize=4096)
+def _draws(m: int, n: int, k: int) -> np.ndarray:
+    """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n.
 
-    def __init__(self, n: int, k: int) -> None:
-        self.n, self.k, self._rows = n, k, {}
-
-    def of(self, m: int) -> np.ndarray:
-        """Weights for j = 0..m; any common rate cancels in the final ratio."""
-        if m not in self._rows:
-            rate, j = self.k / self.n, np.arange(m + 1)
-            if rate == 1.0:
-                self._rows[m] = (j == m).astype(np.float64)
-            else:
-                logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
-                self._rows[m] = np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
-        return self._rows[m]
-
-    def total(self) -> float:
-        """Weight of all draws of k among n."""
-        return float(self.of(self.n)[self.k])
+    Nothing overflows so, and any common rate cancels in the final ratio.
+    """
+    rate, j = k / n, np.arange(m + 1)
+    logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
+    return np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
 
 
-def _ways(votes: int, rest: tuple[int, ...], silent: int, chosen: _Draws) -> float:
+def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> float:
     """Weight of the draws of k - votes other samples that leave gold on top, ties shared."""
-    size = chosen.k - votes
+    size = k - votes
     rivals = [m for m in rest if m >= votes]
     nodes, weights = _gauss(min(len(rivals), size // votes) // 2 + 1)
     drawn = np.zeros((len(nodes), size + 1))
     # Answers that cannot reach the votes are drawn freely, like samples without an answer.
-    first = chosen.of(silent + sum(rest) - sum(rivals))[: size + 1]
+    first = _draws(silent + sum(rest) - sum(rivals), n, k)[: size + 1]
     drawn[:, : len(first)] = first
     for m in rivals:
-        row, before = chosen.of(m), drawn
+        row, before = _draws(m, n, k), drawn
         drawn = np.zeros_like(before)
         for j in range(min(m, votes, size) + 1):
             share = nodes[:, None] if j == votes else 1.0
