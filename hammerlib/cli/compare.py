@@ -43,6 +43,11 @@ def add_compare(parser: ArgumentParser) -> None:
 def compare(chosen: Namespace) -> int:
     """Compare two runs over the same problems: differences with intervals, tests, and problems won and lost.
 
+    Raises
+    ------
+    InputError
+        One run without --power, or what `read_scores`, `compare` and `power_table` refuse.
+
     Examples
     --------
     >>> from hammerlib.cli import main

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = ("truncated_share", "unextracted_share", "mean_tokens", "distinct_answers", "answer_entropy", "brier")
+WIDER = (
+    "pass@1: p is below 0.05 and the interval holds 0: the test asks only whether anything differs, "
+    "the interval must hold for every size of the difference"
+)
 
 
 class Comparison(NamedTuple):
@@ -114,6 +118,8 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     sides = [_tables(one, shared, seeds, k) for one in (first, second)]
     names = [name for name in _names(k) if all(name in side for side in sides)]
     rows = [{"metric": name, **_row(sides[0][name], sides[1][name])} for name in names]
+    if rows[0]["p"] < 0.05 and rows[0]["low"] <= 0 <= rows[0]["high"]:
+        notes.append(WIDER)
     lone = [[i for i in one.samples if i not in other.samples] for one, other in _both(first, second)]
     means = [side["pass@1"].values.mean(axis=0) for side in sides]
     topics = second.topics | first.topics
