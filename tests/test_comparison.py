@@ -200,6 +200,15 @@ def test_a_run_is_found_by_folder_or_id_and_a_published_copy_by_its_counts(tmp_p
     assert any("counts only" in note for note in counts.notes)
 
 
+def test_problems_that_an_interrupted_run_did_not_finish_are_named_and_left_out(tmp_path):
+    folder = evaluated(tmp_path, "cut", drawn(0))
+    with open(folder / "samples.jsonl", "a") as stream:
+        stream.write('{"id": "late", "sample": 0, "correct": true, "extracted": "4"}\n')
+    found = compare(folder, evaluated(tmp_path, "two", drawn(1)))
+    assert found.k == 4 and len(found.problems) == 40
+    assert any("lacks samples of 1 problems, left out: ['late']" in note for note in found.notes)
+
+
 def test_equal_ids_over_other_problems_are_refused():
     a, b = (scores(name, drawn(0), fingerprint=name) for name in "ab")
     with pytest.raises(InputError, match="other problems behind them"):

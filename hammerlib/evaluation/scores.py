@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,10 +92,14 @@ def _of_run(folder: Path) -> Scores:
     topics = {row["id"]: row["topic"] for row in table}
     fingerprint = record.manifest.get("problems_fingerprint")
     if (folder / "samples.jsonl").is_file():
-        rows = _lines(folder / "samples.jsonl")
+        rows = list(_lines(folder / "samples.jsonl"))
+        lost = {row["id"] for row in rows} - set(topics) if table else set()
+        if lost:  # an interrupted run summarises the problems that have all their samples
+            rows = [row for row in rows if row["id"] not in lost]
+            notes += (f"{record.run_id} lacks samples of {len(lost)} problems, left out: {sorted(lost)}",)
     elif table:
         # A published copy has no completions: right and wrong samples are counted, nothing else is known.
-        rows = ({"id": row["id"], "correct": i < row["correct"]} for row in table for i in range(row["n"]))
+        rows = [{"id": row["id"], "correct": i < row["correct"]} for row in table for i in range(row["n"])]
         notes += (f"{record.run_id} holds counts only: no answers, no lengths",)
     else:
         problem = "holds neither samples.jsonl nor outcomes.csv"
@@ -134,7 +138,7 @@ def _checked(line: str, where: str) -> dict:
 
 
 def _scores(
-    name: str, rows: Iterator[dict], topics: dict[str, str], fingerprint: str | None, notes: tuple[str, ...]
+    name: str, rows: Iterable[dict], topics: dict[str, str], fingerprint: str | None, notes: tuple[str, ...]
 ) -> Scores:
     samples: dict[str, dict[object, list[dict]]] = {}
     seen = set()
