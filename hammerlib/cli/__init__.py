@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, ordering
+from hammerlib.cli import commands, compare, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -20,6 +20,7 @@ _EXAMPLES = """examples:
   hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
   hammer train --config train.yaml
   hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+  hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -206,6 +207,7 @@ _COMMANDS = {
     "order": (_add_order, ordering.order),
     "train": (_add_train, commands.train),
     "evaluate": (_add_evaluate, commands.evaluate),
+    "compare": (compare.add_compare, compare.compare),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }
