@@ -72,6 +72,8 @@ def pair_correlations(
     rewards, apart = _checked(rewards, vectors, permutations)
     size = rewards.shape[1]
     first, second = np.triu_indices(size, 1)
+    pairs = len(first)
+    least = _least_found(pairs)
     generator = np.random.default_rng(seed)
     rows = []
     for prompt in range(len(rewards)):
@@ -83,18 +85,17 @@ def pair_correlations(
         table = np.zeros((size, size))
         table[first, second] = table[second, first] = difference
         order = generator.permuted(np.tile(np.arange(size), (permutations, 1)), axis=1)
-        others = table[order[:, first], order[:, second]] @ distance / np.sqrt(spreads[0] * spreads[1])
+        scale = np.sqrt(spreads[0] * spreads[1])
+        others = table[order[:, first], order[:, second]] @ distance / scale
         cross = float(difference @ distance)
-        rho = cross / np.sqrt(spreads[0] * spreads[1])
-        p = _usual_p(np.append(others, rho), len(first))
-        as_far = 1 + (np.abs(others) >= abs(rho) - 1e-12).sum()
-        chance = (p[:-1] < LEVEL).mean()
-        rows.append(
-            (prompt, rho, p[-1], as_far / (permutations + 1), others[0], chance, cross / len(first) ** 2)
-        )
-        rows[-1] += tuple(spread / len(first) ** 2 for spread in spreads)
-    names = ["prompt", "rho", "p", "p_shuffled", "shuffled", "chance"]
-    return pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
+        as_far = 1 + (np.abs(others) >= abs(cross / scale) - 1e-12).sum()
+        chance = (np.abs(others) > least).mean()
+        sums = [value / pairs**2 for value in (cross, *spreads)]
+        rows.append((prompt, cross / scale, as_far / (permutations + 1), others[0], chance, *sums))
+    names = ["prompt", "rho", "p_shuffled", "shuffled", "chance"]
+    found = pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
+    found.insert(2, "p", _usual_p(found["rho"].to_numpy(dtype=np.float64), pairs))
+    return found
 
 
 def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,6 +126,14 @@ def _usual_p(rho: np.ndarray, pairs: int) -> np.ndarray:
     with np.errstate(divide="ignore"):
         statistic = np.abs(rho) * np.sqrt((pairs - 2) / np.clip(1 - rho**2, 0, None))
     return 2 * t.sf(statistic, pairs - 2)
+
+
+def _least_found(pairs: int) -> float:
+    """Correlation beyond which `_usual_p` is below .05."""
+    from scipy.stats import t
+
+    statistic = t.isf(LEVEL / 2, pairs - 2)
+    return float(statistic / np.sqrt(pairs - 2 + statistic**2))
 
 
 def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
