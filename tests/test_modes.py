@@ -6,11 +6,12 @@ from collections.abc import Callable
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from hammerlib.diversity.advantages import group_advantages
-from hammerlib.diversity.collapse import mode_arms, sampled_policies
+from hammerlib.diversity.collapse import mode_arms, right_ways, sampled_policies
 from hammerlib.diversity.modes import effective_modes, equicosine, exact_policy
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
@@ -184,3 +185,12 @@ class TestWhoKeepsTheModes:
         }
         assert kept["group", False] > 2.95 and kept["group", True] < 1.2
         assert kept["none", False] < 2 and kept["none", False] - kept["none", True] < 0.4
+
+
+def test_right_ways_of_a_training_log_are_counted_step_by_step() -> None:
+    rows = [(1, True, "a"), (1, True, "b"), (1, False, "c"), (2, True, "a"), (2, True, "a"), (2, None, "b")]
+    rows += [(3, False, "a"), *[(4, True, "a")] * 3, (4, True, "b")]
+    told = right_ways(pd.DataFrame(rows, columns=["step", "correct", "way"]))
+    assert told["step"].tolist() == [1, 2, 4] and set(told["metric"]) == {"right_ways"}
+    mixed = np.exp(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
+    np.testing.assert_allclose(told["value"], [2, 1, mixed])

@@ -140,3 +140,30 @@ def mode_arms(
                 rows |= {"modes": effective_modes(exact, right), "low": low, "high": high}
                 found.append(pd.DataFrame(rows | {"share_right": exact[:, np.asarray(right)].sum(axis=1)}))
     return pd.concat(found, ignore_index=True)
+
+
+def right_ways(completions: pd.DataFrame) -> pd.DataFrame:
+    """Return how many ways the right completions of each training step were found in, effectively.
+
+    Parameters
+    ----------
+    completions : DataFrame
+        Columns step, correct (rows that are not True are left out) and way (any label).
+
+    Returns
+    -------
+    DataFrame
+        Columns step, metric (`right_ways`), value: exp of the entropy of the ways among the step's right
+        completions, at least 1; steps without any are left out. It reads few completions as fewer ways.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = {"step": 1, "correct": [True, True, False], "way": ["tens", "columns", "check"]}
+    >>> right_ways(pd.DataFrame(rows))["value"].round(6).tolist()
+    [2.0]
+    """
+    right = completions[completions["correct"].eq(True)]
+    counts = right.groupby("step")["way"].value_counts().unstack(fill_value=0)
+    values = effective_modes(counts.to_numpy(dtype=np.float64), np.ones(counts.shape[1], dtype=bool))
+    return counts[[]].reset_index().assign(metric="right_ways", value=values)

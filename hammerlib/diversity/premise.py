@@ -151,7 +151,7 @@ def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
     -------
     DataFrame
         Columns value, low, high, n (prompts). Rows: `p < .05`, `p < .05 by chance` (mean of the prompts' own
-        shuffles), `p < .05, shuffled` (by the exact p-value; chance gives at most 5 %), `median rho`, and
+        shuffles), `p < .05, exact test` (by the exact p-value; chance gives at most 5 %), `median rho`, and
         `pooled correlation` (of within-prompt ranks, all pairs of all prompts).
 
     Raises
@@ -178,7 +178,7 @@ def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
     statistics = {
         "p < .05": (columns["p"] < LEVEL).mean(axis=1),
         "p < .05 by chance": columns["chance"].mean(axis=1),
-        "p < .05, shuffled": (columns["p_shuffled"] < LEVEL).mean(axis=1),
+        "p < .05, exact test": (columns["p_shuffled"] < LEVEL).mean(axis=1),
         "median rho": np.median(columns["rho"], axis=1),
         "pooled correlation": columns["cross"].sum(axis=1) / spread,
     }
