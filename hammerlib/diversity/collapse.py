@@ -26,12 +26,12 @@ def sampled_policies(
     vectors: np.ndarray,
     adjust: Adjust | None = None,
     *,
+    runs: int = 100,
     placebo: bool = False,
     group_size: int = 8,
     scale_rewards: str = "group",
     rate: float = 0.5,
     steps: int = 1000,
-    runs: int = 100,
     seed: int = 0,
 ) -> np.ndarray:
     """Train the policy as `exact_policy` does, but on one sampled group a step, in many runs.
