@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from hammerlib.diversity.advantages import group_advantages
+from hammerlib.diversity.advantages import batched_advantages
 from hammerlib.diversity.collapse import mode_arms, right_ways, sampled_policies
 from hammerlib.diversity.modes import effective_modes, equicosine, exact_policy
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
+from hammerlib.training.advantages import group_advantages
 
 START = np.array([0.25, 0.15, 0.10, 0.25, 0.25])
 RIGHT = np.array([True, True, True, False, False])
@@ -32,15 +33,21 @@ class TestAdvantages:
         ],
     )
     def test_reference_vectors(self, rewards: list, divided: list, plain: list) -> None:
-        np.testing.assert_allclose(group_advantages(rewards), divided, atol=1e-4)
-        np.testing.assert_allclose(group_advantages(rewards, scale_rewards="none"), plain, atol=1e-4)
+        np.testing.assert_allclose(batched_advantages(rewards), divided, atol=1e-4)
+        np.testing.assert_allclose(batched_advantages(rewards, scale_rewards="none"), plain, atol=1e-4)
 
     def test_groups_are_apart_and_the_deviation_is_torchs(self) -> None:
         rewards = np.random.default_rng(0).normal(size=(4, 3, 6))
-        told, tensor = group_advantages(rewards), torch.tensor(rewards)
+        told, tensor = batched_advantages(rewards), torch.tensor(rewards)
         expected = (tensor - tensor.mean(-1, keepdim=True)) / (tensor.std(-1, keepdim=True) + 1e-4)
         np.testing.assert_allclose(told, expected.numpy())
         np.testing.assert_allclose(told.sum(axis=-1), 0, atol=1e-12)
+
+    @pytest.mark.parametrize("scale", ["group", "none"])
+    def test_they_are_those_of_training(self, scale: str) -> None:
+        rewards = np.random.default_rng(1).normal(size=(5, 4))
+        told = group_advantages(rewards.ravel(), np.repeat(np.arange(5), 4), scale=scale)
+        np.testing.assert_allclose(batched_advantages(rewards, scale_rewards=scale), told.reshape(5, 4))
 
     @pytest.mark.parametrize(
         ("rewards", "scale", "problem"),
@@ -48,7 +55,7 @@ class TestAdvantages:
     )
     def test_what_is_no_group_is_refused(self, rewards: list, scale: str, problem: str) -> None:
         with pytest.raises(InputError, match=problem):
-            group_advantages(rewards, scale_rewards=scale)
+            batched_advantages(rewards, scale_rewards=scale)
 
 
 class TestMeasures:
@@ -78,7 +85,7 @@ def brute_force(
         else:
             made = [adjust(rewards[None], vectors[members][None])[0]]
         for adjusted in made:
-            advantages = group_advantages(adjusted, scale_rewards=how["scale"])
+            advantages = batched_advantages(adjusted, scale_rewards=how["scale"])
             np.add.at(step, members, np.prod(start[members]) * advantages / len(made))
     return step / size
 

@@ -1,4 +1,4 @@
-"""What GRPO and Dr. GRPO make of the rewards of one group."""
+"""What GRPO and Dr. GRPO make of the rewards of many groups of one size, without a trainer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ STD_EPS = 1e-4
 SCALES = ("group", "none")
 
 
-def group_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
+def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
     """Return the advantages of groups of completions: rewards less their mean, divided or not.
+
+    For many equal groups at once. `hammerlib.training.advantages` takes groups of different size and missing
+    rewards; where both apply they agree.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ def group_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np
 
     Examples
     --------
-    >>> group_advantages(np.array([1.0, 1.0, 0.0]), scale_rewards="none").round(4).tolist()
+    >>> batched_advantages(np.array([1.0, 1.0, 0.0]), scale_rewards="none").round(4).tolist()
     [0.3333, 0.3333, -0.6667]
     """
     values = np.asarray(rewards, dtype=np.float64)

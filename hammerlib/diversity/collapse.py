@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.diversity.advantages import SCALES, group_advantages
+from hammerlib.diversity.advantages import SCALES, batched_advantages
 from hammerlib.diversity.modes import checked_modes, effective_modes, exact_policy, softmax
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def sampled_policies(
             rewards *= generator.permuted(weights, axis=1)
         elif adjust is not None:
             rewards = adjust(rewards, np.asarray(vectors)[members])
-        advantages = group_advantages(rewards, scale_rewards=scale_rewards)
+        advantages = batched_advantages(rewards, scale_rewards=scale_rewards)
         pull = (advantages[..., None] * (members[..., None] == every)).sum(axis=1)
         logits = logits + rate / group_size * pull
         told.append(softmax(logits))

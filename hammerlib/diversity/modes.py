@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.diversity.advantages import group_advantages
+from hammerlib.diversity.advantages import batched_advantages
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def exact_policy(
         multiply the rewards; the expectation is over all shuffles.
     group_size : int
     scale_rewards : {"group", "none"}
-        As in `group_advantages`.
+        As in `batched_advantages`.
     rate : float
         Constant step size.
     steps : int
@@ -219,7 +219,7 @@ def _pull(
         )
     else:
         adjusted = rewards if adjust is None else adjust(rewards, np.asarray(vectors)[members])
-        advantages = group_advantages(adjusted, scale_rewards=scale_rewards)
+        advantages = batched_advantages(adjusted, scale_rewards=scale_rewards)
     return np.stack([np.where(members == m, advantages, 0).sum(axis=1) for m in range(modes)], axis=1) / size
 
 
@@ -238,7 +238,7 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
         ways = np.exp(sum(_log_binomial(count, some) for count, some in zip(counts, drawn, strict=True)))
         one = rewards.copy()
         one[good] *= np.repeat(values, drawn)
-        advantages = group_advantages(one, scale_rewards=scale_rewards)
+        advantages = batched_advantages(one, scale_rewards=scale_rewards)
         expected += ways * np.where(good, advantages[good].mean() if good.any() else 0.0, advantages)
         total += ways
     return expected / total
