@@ -68,6 +68,7 @@ class Generation:
     groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        self.groups = None if self.groups is None else np.asarray(self.groups)
         lengths = {name: len(value) for name, value in self._given().items()}
         if len(set(lengths.values())) > 1 or not self.rows:
             raise _refusal(lengths, "must be of one length above 0", "return one entry per completion")
@@ -106,11 +107,11 @@ class Generation:
         m = len(self.rows)
         if self.groups is None and m == total:
             return self, None
-        trained = np.flatnonzero(np.zeros(m) if self.groups is None else np.asarray(self.groups) != UNTRAINED)
+        trained = np.flatnonzero(np.arange(m) if self.groups is None else self.groups != UNTRAINED)
         if self.groups is None or len(trained) > total:
             remedy = f"give {total} rows groups from 0 and all others the group {UNTRAINED}"
             raise _refusal(m, f"completions to train do not fit a batch of {total}", remedy)
-        others = np.flatnonzero(np.asarray(self.groups) == UNTRAINED)
+        others = np.flatnonzero(self.groups == UNTRAINED)
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
         kept = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
@@ -130,6 +131,8 @@ class Generation:
 @dataclass
 class Rollout:
     """One generation batch on this process: n completions that were graded, with their groups.
+
+    Where groups straddle processes, plugs and telemetry see the batch of all processes instead.
 
     Attributes
     ----------

@@ -1,9 +1,10 @@
 """The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
-``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is
-seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and observe seams),
-``_compute_loss`` (loss seam). What a rollout seam generated is handed over by TRL's public ``rollout_func``.
+``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
+route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
+observe seams), ``_compute_loss`` (loss seam). What a rollout seam generated is handed over by TRL's public
+``rollout_func``.
 ``tests/test_contract_trl.py`` watches their signatures.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +22,11 @@ from trl import GRPOTrainer
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
 from hammerlib.training.advantages import group_advantages
+from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.rollouts import generate
+from hammerlib.training.rollouts import generate, judge
 from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, observe
-
-if TYPE_CHECKING:
-    from hammerlib.grading import Verdict
 
 
 class SeamTrainer(GRPOTrainer):
@@ -86,24 +85,31 @@ class SeamTrainer(GRPOTrainer):
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
+        first = self.accelerator.process_index * len(prompts)
+        if dra is not None and dra.deferred:
+            size = self.num_generations if self.model.training else self.num_generations_eval
+            adjusted, weight = adjust_all(dra, size, first)
+            table = torch.from_numpy(adjusted)[:, None].to(table)
+            self._log_metric("dra/mean_weight", weight)
         if self.model.training:
-            first = self.accelerator.process_index * len(prompts)
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             texts = [text_of(one) for one in completions]
-            adjusted = isinstance(self.reward_funcs[0], DRAReward)
+            columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
             given = self._generation
+            own = None if given is None else given.groups
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=_graded(texts, inputs),
-                raw=self.reward_funcs[0].raw if adjusted else rewards,
+                verdicts=verdicts(texts, **columns),
+                raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
                 vectors=self.embed(texts),
                 group_size=self.num_generations,
-                groups=given.groups if given else None,
+                groups=(first + np.arange(len(prompts))) // self.num_generations if own is None else own,
                 mask=given.mask if given else None,
                 trainer=self,
             )
@@ -121,18 +127,19 @@ class SeamTrainer(GRPOTrainer):
             inputs = self._generation.rows
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
-        self._complete(output, spare)
+        own = self._complete(output, spare)
+        process = self.accelerator.process_index
+        seen, place = (self.rollout, None) if own else whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
-            output["advantages"] = self._checked(self.plugs.advantage(self.rollout), output)
+            advantages = self.plugs.advantage(seen)
+            output["advantages"] = self._checked(advantages if place is None else advantages[place], output)
         counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
-        values |= observe(self.rollout)
+        values |= observe(seen)
         if self.plugs.observe is not None:
-            values |= self.plugs.observe(self.rollout)
+            values |= self.plugs.observe(seen)
         self._record(values)
-        save_completions(
-            self.folder, self.rollout, process=self.accelerator.process_index, offset=self.index_log.offset
-        )
+        save_completions(self.folder, self.rollout, process=process, offset=self.index_log.offset)
         return output
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
@@ -148,32 +155,35 @@ class SeamTrainer(GRPOTrainer):
         groups = self._generation.groups
         if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
             return
-        runs = groups.reshape(-1, self.num_generations)
-        if (runs != runs[:, :1]).any():
+        runs = groups[: len(groups) // self.num_generations * self.num_generations]
+        runs = runs.reshape(-1, self.num_generations)
+        if len(groups) % self.num_generations or (runs != runs[:, :1]).any():
             sizes = np.unique(groups, return_counts=True)[1].tolist()
             problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
             raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
 
-    def _complete(self, output: dict[str, Any], spare: Generation | None) -> None:
-        """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
-        rollout = self.rollout
-        if self._generation is not None and self._generation.groups is not None:
+    def _complete(self, output: dict[str, Any], spare: Generation | None) -> bool:
+        """Give the rollout what TRL's scoring did not know; return whether it has groups of its own."""
+        rollout, own = self.rollout, self._generation is not None and self._generation.groups is not None
+        if own:
             output["advantages"] = self._regrouped(rollout).to(output["advantages"])
         rollout.advantages = output["advantages"]
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
         rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
         if spare is not None:
-            texts = self.processing_class.batch_decode(spare.completion_ids, skip_special_tokens=True)
+            texts, judged = judge(self, spare)
             nothing = np.full(len(texts), np.nan)
             rollout.spare = Rollout(
-                rollout.step, spare.rows, texts, spare.completion_ids, _graded(texts, spare.rows), nothing,
+                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing,
                 nothing, rollout.vectors[:0], rollout.group_size, groups=spare.groups,
             )  # fmt: skip
+        return own
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
         n, process = len(rollout.rows), self.accelerator.process_index
-        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, rollout.groups + process * n)
+        names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
+        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
         found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
@@ -201,8 +211,3 @@ class SeamTrainer(GRPOTrainer):
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
-
-
-def _graded(texts: list[str], rows: list[dict]) -> list[Verdict | None]:
-    columns = ("answer", "scorer", "metadata")
-    return verdicts(texts, **{name: [row.get(name) for row in rows] for name in columns})
