@@ -88,10 +88,19 @@ class Generation:
 
     def take(self, places: Sequence[int]) -> Generation:
         """Return the completions at `places`, in that order."""
-        picked = {name: [value[int(place)] for place in places] for name, value in self._given().items()}
-        return Generation(
-            **(picked | ({} if self.groups is None else {"groups": np.array(picked["groups"])}))
-        )
+        return Generation(**{name: [value[int(k)] for k in places] for name, value in self._given().items()})
+
+    @classmethod
+    def join(cls, parts: Sequence[Generation]) -> Generation:
+        """Return all parts as one: without a mask all tokens are trained, groups keep their names."""
+        masked = any(part.mask for part in parts)
+        found = {}
+        for name in (one.name for one in fields(cls)):
+            given = [getattr(part, name) for part in parts]
+            if name == "mask" and masked:
+                given = [part.mask or [[1] * len(ids) for ids in part.completion_ids] for part in parts]
+            found[name] = None if any(one is None for one in given) else [row for one in given for row in one]
+        return cls(**found)
 
     def split(self, total: int) -> tuple[Generation, Generation | None]:
         """Return the `total` completions that enter the batch, and those left over (None if there are none).
