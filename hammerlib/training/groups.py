@@ -68,17 +68,18 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     True
     """
     held = len(rollout.rows)
-    if held % rollout.group_size == 0:
+    rows_in_a_row = np.array_equal(rollout.groups, np.arange(held) // rollout.group_size)
+    if held % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
         return rollout, None
     parts = gather_object([dataclasses.replace(rollout, trainer=None, spare=None)])
     joined = {name: _joined([getattr(part, name) for part in parts]) for name in BY_ROW}
-    joined["groups"] = np.arange(len(joined["rows"])) // rollout.group_size
-    return dataclasses.replace(rollout, **joined), slice(process * held, (process + 1) * held)
+    whole = dataclasses.replace(rollout, **joined, groups=None)  # G in a row of the whole batch
+    return whole, slice(process * held, (process + 1) * held)
 
 
 # Fields of a rollout with one entry per completion.
-BY_ROW = ("rows", "completions", "completion_ids", "verdicts", "raw", "rewards", "vectors", "advantages")
-BY_ROW += ("mask", "prompt_ids")
+BY_ROW = ("rows", "completions", "completion_ids", "prompt_ids", "verdicts", "raw", "rewards", "vectors")
+BY_ROW += ("advantages", "mask")
 
 
 def _joined(parts: Sequence) -> object:

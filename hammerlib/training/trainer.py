@@ -98,7 +98,6 @@ class SeamTrainer(GRPOTrainer):
             texts = [text_of(one) for one in completions]
             columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
             given = self._generation
-            own = None if given is None else given.groups
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
@@ -109,7 +108,7 @@ class SeamTrainer(GRPOTrainer):
                 rewards=rewards,
                 vectors=self.embed(texts),
                 group_size=self.num_generations,
-                groups=(first + np.arange(len(prompts))) // self.num_generations if own is None else own,
+                groups=given.groups if given else None,
                 mask=given.mask if given else None,
                 trainer=self,
             )
@@ -127,12 +126,12 @@ class SeamTrainer(GRPOTrainer):
             inputs = self._generation.rows
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
-        own = self._complete(output, spare)
+        self._complete(output, spare)
         process = self.accelerator.process_index
-        seen, place = (self.rollout, None) if own else whole_groups(self.rollout, process)
+        seen, own = whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
             advantages = self.plugs.advantage(seen)
-            output["advantages"] = self._checked(advantages if place is None else advantages[place], output)
+            output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
         counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
         values |= observe(seen)
@@ -162,10 +161,10 @@ class SeamTrainer(GRPOTrainer):
             problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
             raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
 
-    def _complete(self, output: dict[str, Any], spare: Generation | None) -> bool:
-        """Give the rollout what TRL's scoring did not know; return whether it has groups of its own."""
-        rollout, own = self.rollout, self._generation is not None and self._generation.groups is not None
-        if own:
+    def _complete(self, output: dict[str, Any], spare: Generation | None) -> None:
+        """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
+        rollout = self.rollout
+        if self._generation is not None and self._generation.groups is not None:
             output["advantages"] = self._regrouped(rollout).to(output["advantages"])
         rollout.advantages = output["advantages"]
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
@@ -177,7 +176,6 @@ class SeamTrainer(GRPOTrainer):
                 rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing,
                 nothing, rollout.vectors[:0], rollout.group_size, groups=spare.groups,
             )  # fmt: skip
-        return own
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
