@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import final_answer, is_number, tidy, unmarked_answer
+from hammerlib.grading.extract import final_answer, is_list, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version
 from hammerlib.storage import progress_off
 
@@ -96,7 +96,7 @@ class GradingPool:
     --------
     >>> with contextlib.closing(GradingPool()) as pool:
     ...     [one.reason for one in pool.grade([r"\\boxed{5}"], ["5"])]
-    ['equal']
+    ['correct']
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -149,7 +149,7 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     Examples
     --------
     >>> count_reasons([grade("so 5", "5"), grade("so 5", "5"), grade("?", "5")])
-    {'equal': 2, 'no answer': 1}
+    {'correct': 2, 'unextracted': 1}
     """
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
@@ -247,8 +247,9 @@ def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
         problem = problem["answer"]
-    extracted = final_answer(completion)
-    plain = (extracted == "") or (extracted is not None and equality.decided(tidy(problem), tidy(extracted)))
+    gold = tidy(problem)
+    extracted = final_answer(completion, several=is_list(gold))
+    plain = (extracted == "") or (extracted is not None and equality.decided(gold, tidy(extracted)))
     return grade(completion, problem) if plain else None
 
 
