@@ -162,6 +162,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-new-tokens", type=int, default=48, help="tokens (default 48, enough for nano)")
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
+    parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
+    parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")
     parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
     _add_results(parser)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hammerlib.runs import RunRecord
 
 # Options of `hammer evaluate` that have the same name in the library.
-EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "seed")
+EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
 
 
 def run(chosen: Namespace) -> int:

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
+from hammerlib.grading.code import SCORER, refuse_code
 from hammerlib.grading.extract import final_answer, is_list, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version
 from hammerlib.storage import progress_off
@@ -40,6 +41,7 @@ def grade_many(
     *,
     timeout: float = 10.0,
     workers: int | None = None,
+    run_code: bool = False,
 ) -> list[Verdict]:
     """Grade completions with a wall-clock limit on each.
 
@@ -57,6 +59,8 @@ def grade_many(
         Seconds per completion, above 0; starting a worker does not count.
     workers : int, optional
         Number of processes, at least 1; default: the processors, at most 4.
+    run_code : bool
+        As for `grade`.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    with contextlib.closing(GradingPool(workers)) as pool:
+    with contextlib.closing(GradingPool(workers, run_code=run_code)) as pool:
         return pool.grade(completions, problems, timeout=timeout)
 
 
@@ -84,7 +88,7 @@ class GradingPool:
 
     Parameters
     ----------
-    workers : int, optional
+    workers, run_code
         As for :func:`grade_many`.
 
     Raises
@@ -99,8 +103,9 @@ class GradingPool:
     ['correct']
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, run_code: bool = False) -> None:
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        self.run_code = run_code
         if self.workers < 1:
             raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
         self._own()
@@ -121,6 +126,8 @@ class GradingPool:
             raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
         if timeout <= 0:
             raise InputError("timeout", timeout, "must be above 0", "give seconds")
+        for problem in problems:
+            refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
         verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
         waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
         if os.getpid() != self._owner:
@@ -176,7 +183,7 @@ class _Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(self, job: int, completion: str, problem: str | dict[str, Any], timeout: float) -> None:
-        """Hand over one completion; the deadline is `timeout` seconds from now."""
+        """Hand over one completion, allowed by the pool; the deadline is `timeout` seconds from now."""
         self.pipe.send((completion, problem))
         self.job, self.deadline = job, time.monotonic() + timeout
 
@@ -244,6 +251,8 @@ def _failed(completion: str, reason: str) -> Verdict:
 
 def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
     if not isinstance(problem, str):
+        if (problem.get("scorer") or "").startswith(SCORER):
+            return None
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
         problem = problem["answer"]
@@ -279,7 +288,7 @@ def _serve(handle: int) -> None:
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
         while True:
-            pipe.send(grade(*pipe.recv()))
+            pipe.send(grade(*pipe.recv(), run_code=True))  # the pool has refused what it may not run
 
 
 def _leave_with(parent: int) -> None:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from hammerlib.grading import equality
+from hammerlib.grading.code import SCORER, grade_code, refuse_code
 from hammerlib.grading.extract import (
     bare,
     final_answer,
@@ -57,7 +58,7 @@ class Verdict:
     grader: str
 
 
-def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
+def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: bool = False) -> Verdict:
     r"""Decide whether a completion's final answer equals the gold.
 
     The last complete ``\boxed{}`` is found by our own scan; see
@@ -75,11 +76,18 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
     gold_or_problem : str or dict
         A gold answer (or worked solution), or a problem row with ``answer`` and, where present, ``prompt``,
         ``scorer`` and ``metadata`` (JSON text; a ``tolerance`` in it is an absolute error that is allowed).
+    run_code : bool
+        Whether programs may be run (problems with a ``code:`` scorer; see `hammerlib.grading.code`).
 
     Returns
     -------
     Verdict
         Never an exception for what a model wrote.
+
+    Raises
+    ------
+    InputError
+        The problem's scorer runs code and `run_code` is false.
 
     Examples
     --------
@@ -96,8 +104,12 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
     order, points and intervals with order and kind of bracket.
     """
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
-    judge = _by_scorer if problem.get("scorer") else _by_math_verify
-    grader = grader_version("reasoning_gym" if problem.get("scorer") else "math-verify")
+    scorer = problem.get("scorer") or ""
+    refuse_code(scorer, run_code)
+    judge = _by_scorer if scorer else _by_math_verify
+    if scorer.startswith(SCORER):
+        judge = grade_code
+    grader = grader_version(_package(scorer))
     try:
         extracted, reason = judge(completion, problem)
     except TimeoutError:
@@ -142,6 +154,12 @@ def grader_version(package: str = "math-verify") -> str:
     'math-verify'
     """
     return f"{package.replace('_', '-')} {version(package)}, rules {RULES}"
+
+
+def _package(scorer: str) -> str:
+    if scorer.startswith(SCORER):
+        return scorer.removeprefix(SCORER)
+    return "reasoning_gym" if scorer else "math-verify"
 
 
 def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
