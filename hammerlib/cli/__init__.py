@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, ordering
+from hammerlib.cli import commands, grading, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -20,6 +20,8 @@ _EXAMPLES = """examples:
   hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
   hammer train --config train.yaml
   hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+  hammer regrade results/runs/evaluate__...      stored completions, graded again
+  hammer import theirs.jsonl --benchmark math500
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -208,6 +210,8 @@ _COMMANDS = {
     "order": (_add_order, ordering.order),
     "train": (_add_train, commands.train),
     "evaluate": (_add_evaluate, commands.evaluate),
+    "regrade": (grading.add_regrade, grading.regrade),
+    "import": (grading.add_import, grading.bring),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }

@@ -115,8 +115,8 @@ def evaluate(
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
-    >>> sorted(run.metrics)[:3]
-    ['majority@2', 'mean_tokens', 'pass@1']
+    >>> run.metrics["pass@1"]["n"]
+    2
     """
     _check_counts(k, temperature, n, tokens_per_batch, seed)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()

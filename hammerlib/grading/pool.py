@@ -25,11 +25,11 @@ from hammerlib.grading.extract import final_answer, is_list, is_number, tidy, un
 from hammerlib.grading.verdict import Verdict, grade, grader_version
 from hammerlib.storage import progress_off
 
-# Starting a worker imports sympy and both graders.
+# Starting a worker imports sympy and the graders that the first batch needs.
 START_SECONDS = 120.0
 # A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
 # trains again where the script has no `if __name__ == "__main__"`.
-SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(int(sys.argv[1]))"
+SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(*map(int, sys.argv[1:]))"
 WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
 PLAIN_CHARACTERS = 64
@@ -135,7 +135,7 @@ class GradingPool:
         done, hidden = len(verdicts) - len(waiting), progress_off() or not waiting
         with self._lock, tqdm(total=len(verdicts), initial=done, disable=hidden, desc="grading") as bar:
             try:
-                self._crew += [_Worker() for _ in range(min(self.workers, len(waiting)) - len(self._crew))]
+                self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
                 while waiting or any(worker.job is not None for worker in self._crew):
                     for index, verdict in _round(self._crew, waiting, completions, problems, timeout):
                         verdicts[index] = verdict
@@ -144,6 +144,14 @@ class GradingPool:
                 self.close()  # what a worker is busy with must not answer the next batch
                 raise
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _staff(self, jobs: int, gym: bool) -> None:
+        """Start the workers that are missing, and again those that would import a grader on a job's clock."""
+        for worker in self._crew:
+            if gym and not worker.gym:
+                worker.gym = True
+                worker.replace()
+        self._crew += [_Worker(gym) for _ in range(min(self.workers, jobs) - len(self._crew))]
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -164,7 +172,8 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
 class _Worker:
     """A process that grades one completion at a time, and what it is busy with."""
 
-    def __init__(self) -> None:
+    def __init__(self, gym: bool) -> None:
+        self.gym = gym
         self.job: int | None = None
         self._start()
 
@@ -173,7 +182,7 @@ class _Worker:
         path = os.pathsep.join(os.path.abspath(one) for one in sys.path)
         with far:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(far.fileno())],
+                [sys.executable, "-c", SERVE, str(far.fileno()), str(int(self.gym))],
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path},
@@ -279,11 +288,16 @@ def _end(crew: list[_Worker], owner: int) -> None:
         crew.pop().kill()
 
 
-def _serve(handle: int) -> None:
+def _with_gym(problems: Iterable[str | dict[str, Any]]) -> bool:
+    scorers = (None if isinstance(problem, str) else problem.get("scorer") for problem in problems)
+    return any(scorer and not scorer.startswith(SCORER) for scorer in scorers)
+
+
+def _serve(handle: int, gym: int) -> None:
     """Grade what comes over a socket until it closes: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    for problem in ("0.5", WITH_SCORER):  # import both graders before the clock of the first job runs
+    for problem in ("0.5", *[WITH_SCORER] * gym):  # import the graders before the clock of the first job runs
         grade(r"\boxed{\frac{1}{2}}", problem)
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
