@@ -4,6 +4,7 @@ from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_bench
 from hammerlib.evaluation.imports import import_completions
 from hammerlib.evaluation.ledger import order_ledger
 from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
+from hammerlib.evaluation.overlap import known_overlap, training_overlap
 from hammerlib.evaluation.prompts import RECIPES, format_prompts
 from hammerlib.evaluation.regrade import regrade
 from hammerlib.evaluation.run import evaluate
@@ -15,6 +16,8 @@ __all__ = [
     "format_prompts",
     "gold_version",
     "import_completions",
+    "known_overlap",
+    "training_overlap",
     "regrade",
     "BENCHMARKS",
     "Interval",

@@ -13,6 +13,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples
 from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
 from hammerlib.evaluation.judging import judge
+from hammerlib.evaluation.overlap import training_overlap
 from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version
@@ -135,10 +136,12 @@ def evaluate(
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
     notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
-    return _run_once(job, run_id, parameters, k, Path(root or results_root()), notes)
+    return _run_once(job, run_id, parameters, k, Path(root or results_root()), model, notes)
 
 
-def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path, notes: dict) -> RunRecord:
+def _run_once(
+    job: _Job, run_id: str, parameters: dict, k: int, root: Path, model: object, notes: dict
+) -> RunRecord:
     with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
@@ -146,6 +149,7 @@ def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path, note
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
             run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
+            run.note(overlap=training_overlap(model, job.problems, parameters["benchmark"]))
             write_records(job.problems.to_list(), run.folder / PROBLEMS)
             # What may be run was decided when the run was asked for.
             with contextlib.closing(GradingPool(run_code=True)) as pool:

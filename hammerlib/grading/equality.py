@@ -24,6 +24,7 @@ SMALL_TOLERANCE = 1e-2
 _INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,300})")
 _COMMA, _POINT = re.compile(r"-?\d{1,15},(?:\d{1,2}|\d{4,15})"), re.compile(r"-?\d{0,15}\.\d{1,15}")
 _BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\choose.*\d{5,}")
+_STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
 _RUNAWAY = (
     re.compile(r"\^\s*\{?\s*-?\d{6,}"),  # huge exponent
     re.compile(r"\^\s*\{[^{}]*\^\s*\{[^{}]*\^|\d\s*\^\s*\d+\s*\^"),  # tower of three
@@ -110,8 +111,8 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     >>> equal_anywhere("42", "So 17 + 25 = 42.")
     (True, '42')
     """
-    if _BINOMIAL.search(text):
-        raise TooComplex("a huge binomial")  # the only expression that is evaluated while it is parsed
+    if _BINOMIAL.search(text) or _STARS.search(text):
+        raise TooComplex("a huge binomial or power")  # evaluated while they are parsed
     _guard_depth(text)
     found = _parse(text)
     if not found:
