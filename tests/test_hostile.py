@@ -16,14 +16,14 @@ from hammerlib.grading.extract import tidy
 from hammerlib.pipeline.page import write_page
 from hammerlib.problems import boxes, make_table
 
-MANY = 1_000_000
+MANY = 1_000_000  # characters
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m\x00"
 HOSTILE = {
-    "unclosed boxes": r"\boxed{" * 150_000,
-    "nested boxes": r"\boxed{" * 60_000 + "5" + "}" * 60_000,
-    "nested braces": r"\boxed{" + "{" * 400_000 + "5" + "}" * 400_000 + "}",
-    "a row of boxes": r"\boxed{1} and " * 70_000 + r"\boxed{2}",
-    "boxes without braces": r"\boxed " * 150_000,
+    "unclosed boxes": r"\boxed{" * 50_000,
+    "nested boxes": r"\boxed{" * 20_000 + "5" + "}" * 20_000,
+    "nested braces": r"\boxed{" + "{" * 200_000 + "5" + "}" * 200_000 + "}",
+    "a row of boxes": r"\boxed{1} and " * 20_000 + r"\boxed{2}",
+    "boxes without braces": r"\boxed " * 50_000,
     "open tags": "<answer>" * 120_000,
     "tags": "<answer>5</answer>" * 60_000,
     "thoughts": "<think>" * 100_000 + "</think>" * 100_000,

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import threading
+import warnings
 from typing import Any
 
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
@@ -237,6 +238,8 @@ def _seconds() -> int | None:
 def _quiet() -> None:
     # It warns once per process that time-outs are off, and at every time-out, which verdicts already tell.
     logging.getLogger("math_verify").setLevel(logging.ERROR)
+    # Its parser builds products that SymPy calls deprecated, and says so on every worker's terminal.
+    warnings.filterwarnings("ignore", message=r"\s*Using non-Expr arguments")
 
 
 def _integer(text: str) -> int:
