@@ -96,9 +96,9 @@ def evaluate(
     Returns
     -------
     RunRecord
-        Metrics ``pass@1`` ... ``pass@k``, ``majority@2, 4, ... k``, ``truncated_share``,
-        ``unextracted_share`` (shares of samples), ``mean_tokens``; artefacts ``samples.jsonl``,
-        ``outcomes.csv`` and ``topics.csv``.
+        Metrics of `measures.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
+        ``mean_tokens``, ...) and ``calibration_error``; artefacts ``samples.jsonl``, ``outcomes.csv``,
+        ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty) and ``reliability.csv`` (k > 1).
 
     Raises
     ------
@@ -116,8 +116,8 @@ def evaluate(
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
-    >>> run.metrics["pass@1"]["n"]
-    2
+    >>> list(run.metrics)[:3]
+    ['pass@1', 'pass@2', 'majority@2']
     """
     _check_counts(k, temperature, n, tokens_per_batch, seed)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
