@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples
-from hammerlib.evaluation.benchmarks import load_benchmark, source_split
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
+from hammerlib.evaluation.judging import judge
+from hammerlib.evaluation.overlap import training_overlap
+from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.evaluation.summary import summarise
+from hammerlib.grading import GradingPool, grader_version
+from hammerlib.grading.code import refuse_code
+from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, progress_off, results_root
 
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 
     from hammerlib.backbones import Backbone
 
-SAMPLES = "samples.jsonl"
+SAMPLES, PROBLEMS = "samples.jsonl", "problems.jsonl"
 NOTED = ("backbone", "revision", "weights_hash", "device", "dtype", "problems_fingerprint")
 # Samples come from the first two, verdicts from the others.
 VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
@@ -44,6 +50,8 @@ def evaluate(
     top_p: float = 1.0,
     max_new_tokens: int = 48,
     template: str = "raw",
+    prompt: str = "plain",
+    run_code: bool = False,
     seed: int = 0,
     engine: str = "transformers",
     tokens_per_batch: int | None = None,
@@ -71,6 +79,10 @@ def evaluate(
         Length limit in tokens.
     template : str
         ``raw`` or ``chat``.
+    prompt : str
+        Words around the problem: ``plain``, ``boxed`` or ``dra-paper``; noted verbatim in the record.
+    run_code : bool
+        Run the programs of code benchmarks (``humaneval``): only where nothing can be lost.
     seed : int
         Of problems, samples and intervals.
     engine : str
@@ -92,7 +104,7 @@ def evaluate(
     ------
     InputError
         k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, benchmark or template; an
-        empty or faulty problem table; prompts too long for the model.
+        empty or faulty problem table; prompts too long for the model; code to run without `run_code`.
 
     Notes
     -----
@@ -110,25 +122,39 @@ def evaluate(
     _check_counts(k, temperature, n, tokens_per_batch, seed)
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
     problems, label = _problems(benchmark, n, seed)
+    for scorer in set(problems["scorer"]) if "scorer" in problems.column_names else ():
+        refuse_code(scorer, run_code)
     backbone = _backbone(model)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
-    job = _job(engines.open_engine(engine, backbone, sampling), backbone, problems, k, template, budget)
+    job = _job(
+        engines.open_engine(engine, backbone, sampling), backbone, problems, k, template, budget, prompt
+    )
     parameters = _identity(job, backbone, k)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
+    parameters |= {"prompt": prompt}
     run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
-    return _run_once(job, run_id, parameters, k, Path(root or results_root()))
+    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
+    notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
+    return _run_once(job, run_id, parameters, k, Path(root or results_root()), model, notes)
 
 
-def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> RunRecord:
+def _run_once(
+    job: _Job, run_id: str, parameters: dict, k: int, root: Path, model: object, notes: dict
+) -> RunRecord:
     with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
             return done
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads)
-            rows = _collect(job, run)
+            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
+            run.note(overlap=training_overlap(model, job.problems, parameters["benchmark"]))
+            write_records(job.problems.to_list(), run.folder / PROBLEMS)
+            # What may be run was decided when the run was asked for.
+            with contextlib.closing(GradingPool(run_code=True)) as pool:
+                rows = _collect(job, run, pool)
+            run.artefact(PROBLEMS)
             summarise(run, job.problems, rows, k, seed)
     return run
 
@@ -177,8 +203,9 @@ def _job(
     k: int,
     template: str,
     budget: int,
+    prompt: str,
 ) -> _Job:
-    prompts = engine.encode(backbone.render(problems["prompt"][:], template))
+    prompts = engine.encode(backbone.render(format_prompts(problems, prompt), template))
     batches = engines.plan_batches([len(ids) for ids in prompts], k, engine.sampling.max_new_tokens, budget)
     return _Job(engine, problems, prompts, batches)
 
@@ -196,11 +223,12 @@ def _identity(job: _Job, backbone: Backbone, k: int) -> dict:
         "weights_hash": backbone.weights_hash,
         "device": str(backbone.device),
         "dtype": str(backbone.dtype),
+        "grader": grader_version(),
         "versions": {name: _version(name) for name in VERSIONS},
     }
 
 
-def _collect(job: _Job, run: RunRecord) -> list[dict]:
+def _collect(job: _Job, run: RunRecord, pool: GradingPool) -> list[dict]:
     """Sample and grade the batches that are not on disk yet; return all rows."""
     from tqdm.auto import tqdm
 
@@ -214,7 +242,7 @@ def _collect(job: _Job, run: RunRecord) -> list[dict]:
             at += len(batch)
             if at <= kept:
                 continue
-            rows = _batch(job, batch, names, spent)
+            rows = _batch(job, batch, names, spent, pool)
             samples.append(path, rows)
             tokens += sum(row["n_tokens"] for row in rows)
             bar.update(len(batch))
@@ -229,25 +257,20 @@ def _throughput(made: int, kept: int, tokens: int, spent: dict[str, float]) -> d
     return {"samples": made, "reused": kept, **times, **rates}
 
 
-def _batch(job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent: dict) -> list[dict]:
-    from hammerlib.grading import grade
-
+def _batch(
+    job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent: dict, pool: GradingPool
+) -> list[dict]:
     start = time.monotonic()
     found = job.engine.generate([job.prompts[row] for row, _ in batch], key=names)
     middle = time.monotonic()
-    table, rows = job.problems.select([row for row, _ in batch]), []
-    for (name, sample), problem, one in zip(names, table, found, strict=True):
-        verdict = grade(one.text, problem)
-        rows.append(
-            {
-                "id": name,
-                "sample": sample,
-                "completion": one.text,
-                "n_tokens": one.n_tokens,
-                "truncated": one.truncated,
-                **asdict(verdict),
-            }
-        )
+    asked = job.problems.select([row for row, _ in batch]).to_list()
+    verdicts = judge(pool, [one.text for one in found], [one.truncated for one in found], asked)
+    rows = [
+        {"id": name, "sample": sample, "completion": one.text}
+        | {"n_tokens": one.n_tokens, "truncated": one.truncated}
+        | verdict
+        for (name, sample), one, verdict in zip(names, found, verdicts, strict=True)
+    ]
     spent["generation"] += middle - start
     spent["grading"] += time.monotonic() - middle
     return rows
