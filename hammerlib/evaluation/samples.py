@@ -174,7 +174,7 @@ def _text(rows: Sequence[dict]) -> bytes:
 def _row(line: bytes) -> dict | str:
     """A sample, or what is wrong with its line."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         return f"is no JSON ({type(error).__name__})"
     if not isinstance(row, dict):
