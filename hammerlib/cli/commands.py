@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.ordering import problems_of
+from hammerlib.runs import RunRecord
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hammerlib.runs import RunRecord
-
 # Options of `hammer evaluate` that have the same name in the library.
-EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "seed")
+EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
 EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
 
 
@@ -63,7 +62,7 @@ def train(chosen: Namespace) -> int:
     """
     import hammerlib
 
-    return _told(hammerlib.train(hammerlib.TrainConfig.from_yaml(chosen.config)))
+    return told(hammerlib.train(hammerlib.TrainConfig.from_yaml(chosen.config)))
 
 
 def evaluate(chosen: Namespace) -> int:
@@ -78,7 +77,7 @@ def evaluate(chosen: Namespace) -> int:
     import hammerlib
 
     asked = {name: getattr(chosen, name) for name in EVALUATED}
-    return _told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
+    return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
 
 def publish(chosen: Namespace) -> int:
@@ -120,8 +119,16 @@ def doctor(chosen: Namespace) -> int:
     return 0
 
 
-def _told(record: RunRecord) -> int:
-    """Print a run's numbers and folder."""
+def told(record: RunRecord) -> int:
+    """Print a run's numbers and folder; the exit code 0.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> told(RunRecord("demo", Path("runs/demo"), {"metrics": {}}))
+    runs/demo
+    0
+    """
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
         print(f"{name:<28}{entry['value']:.4f}{interval}")

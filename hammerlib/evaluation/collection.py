@@ -7,14 +7,15 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, samples, shards
+from hammerlib.evaluation.judging import judge
 from hammerlib.evaluation.summary import summarise
 from hammerlib.executor import BACKENDS, Failure
+from hammerlib.grading import GradingPool
 from hammerlib.runs import RunRecord
 from hammerlib.storage import progress_off
 
@@ -118,7 +119,9 @@ def complete(job: Job, means: Means, run: RunRecord, seed: int) -> None:
     path = run.folder / SAMPLES
     found = _kept(path, job, run)
     try:
-        _collect(job, means, run, path, found)
+        # What may be run was decided when the run was asked for.
+        with contextlib.closing(GradingPool(run_code=True)) as pool:
+            _collect(job, means, run, path, found, pool)
     except KeyboardInterrupt:
         _finish_partial(job, run, found, seed)
         raise
@@ -140,7 +143,7 @@ def _kept(path: Path, job: Job, run: RunRecord) -> Found:
     return found
 
 
-def _collect(job: Job, means: Means, run: RunRecord, path: Path, found: Found) -> None:
+def _collect(job: Job, means: Means, run: RunRecord, path: Path, found: Found, pool: GradingPool) -> None:
     """Sample and grade the batches that are not on disk yet, into `found` and the file."""
     from tqdm.auto import tqdm
 
@@ -154,7 +157,7 @@ def _collect(job: Job, means: Means, run: RunRecord, path: Path, found: Found) -
                 failed.append(drawn.reason)
                 continue
             place, middle = missing[number], time.monotonic()
-            rows = _graded(job, place, drawn.completions)
+            rows = _graded(job, place, drawn.completions, pool)
             samples.append(path, rows)
             found[place] = rows
             spent["generation"] += drawn.seconds
@@ -190,23 +193,16 @@ def _throughput(
     return {"samples": made, "reused": kept, **times, "wall_seconds": round(wall, 2), **rates}
 
 
-def _graded(job: Job, place: int, completions: list[engines.Completion]) -> list[dict]:
-    from hammerlib.grading import grade
-
-    table, rows = job.problems.select(job.rows[place]), []
-    for (name, sample), problem, one in zip(job.drafts[place].names, table, completions, strict=True):
-        verdict = grade(one.text, problem)
-        rows.append(
-            {
-                "id": name,
-                "sample": sample,
-                "completion": one.text,
-                "n_tokens": one.n_tokens,
-                "truncated": one.truncated,
-                **asdict(verdict),
-            }
-        )
-    return rows
+def _graded(job: Job, place: int, completions: list[engines.Completion], pool: GradingPool) -> list[dict]:
+    asked = job.problems.select(job.rows[place]).to_list()
+    cut = [one.truncated for one in completions]
+    verdicts = judge(pool, [one.text for one in completions], cut, asked)
+    return [
+        {"id": name, "sample": sample, "completion": one.text}
+        | {"n_tokens": one.n_tokens, "truncated": one.truncated}
+        | verdict
+        for (name, sample), one, verdict in zip(job.drafts[place].names, completions, verdicts, strict=True)
+    ]
 
 
 def _finish_partial(job: Job, run: RunRecord, found: Found, seed: int) -> None:

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, shards
-from hammerlib.evaluation.benchmarks import load_benchmark, source_split
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
 from hammerlib.evaluation.collection import Job, Means, complete
+from hammerlib.evaluation.prompts import format_prompts, recipe_of
+from hammerlib.grading import grader_version
+from hammerlib.grading.code import refuse_code
+from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, results_root
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
     from hammerlib.backbones import Backbone
 
+PROBLEMS = "problems.jsonl"
 NOTED = ("backbone", "revision", "weights_hash", "device", "dtype", "problems_fingerprint")
 # Samples come from the first two (and vLLM), verdicts from the others.
 VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
@@ -35,6 +40,8 @@ def evaluate(
     top_p: float = 1.0,
     max_new_tokens: int = 48,
     template: str = "raw",
+    prompt: str = "plain",
+    run_code: bool = False,
     seed: int = 0,
     engine: str = "transformers",
     stop: Sequence[str] = (),
@@ -68,6 +75,10 @@ def evaluate(
         Length limit in tokens.
     template : str
         ``raw`` or ``chat``.
+    prompt : str
+        Words around the problem: ``plain``, ``boxed`` or ``dra-paper``; noted verbatim in the record.
+    run_code : bool
+        Run the programs of code benchmarks (``humaneval``): only where nothing can be lost.
     seed : int
         Of problems, samples and intervals.
     engine : {"transformers", "vllm"}
@@ -87,16 +98,17 @@ def evaluate(
     Returns
     -------
     RunRecord
-        Metrics ``pass@1`` ... ``pass@k``, ``majority@2, 4, ... k``, ``truncated_share``,
-        ``unextracted_share`` (shares of samples), ``mean_tokens``; artefacts ``samples.jsonl``,
-        ``outcomes.csv`` and ``topics.csv``.
+        Metrics of `measures.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
+        ``mean_tokens``, ...) and ``calibration_error``; artefacts ``problems.jsonl``, ``samples.jsonl``,
+        ``outcomes.csv``, ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty) and
+        ``reliability.csv`` (k > 1).
 
     Raises
     ------
     InputError
         k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, backend, benchmark or
-        template; an empty or faulty problem table; prompts too long for the model; a batch that no worker
-        could draw (the others are on disk).
+        template; an empty or faulty problem table; prompts too long for the model; code to run without
+        `run_code`; a batch that no worker could draw (the others are on disk).
 
     Notes
     -----
@@ -109,31 +121,40 @@ def evaluate(
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
-    >>> sorted(run.metrics)[:3]
-    ['majority@2', 'mean_tokens', 'pass@1']
+    >>> list(run.metrics)[:3]
+    ['pass@1', 'pass@2', 'majority@2']
     """
     _check_counts(k, temperature, n, tokens_per_batch, seed)
     means = Means(engine, workers, backend, seconds).check()
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label = _problems(benchmark, n, seed)
+    for scorer in set(problems["scorer"]) if "scorer" in problems.column_names else ():
+        refuse_code(scorer, run_code)
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
-    job = _job(engines.open_engine(engine, backbone, sampling), backbone, problems, k, template, budget)
+    opened = engines.open_engine(engine, backbone, sampling)
+    texts = backbone.render(format_prompts(problems, prompt), template)
+    job = _job(opened, backbone, problems, texts, k, budget)
     parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
+    parameters |= {"prompt": prompt}
     run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
-    return _run_once(job, means, run_id, parameters, Path(root or results_root()))
+    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
+    notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
+    return _run_once(job, means, run_id, parameters, notes, Path(root or results_root()))
 
 
-def _run_once(job: Job, means: Means, run_id: str, parameters: dict, root: Path) -> RunRecord:
+def _run_once(job: Job, means: Means, run_id: str, parameters: dict, notes: dict, root: Path) -> RunRecord:
     with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
             return done
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads)
+            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
+            write_records(job.problems.to_list(), run.folder / PROBLEMS)
+            run.artefact(PROBLEMS)
             complete(job, means, run, seed)
     return run
 
@@ -178,9 +199,9 @@ def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone
 
 
 def _job(
-    engine: engines.Engine, backbone: Backbone, problems: Dataset, k: int, template: str, budget: int
+    engine: engines.Engine, backbone: Backbone, problems: Dataset, texts: list[str], k: int, budget: int
 ) -> Job:
-    prompts, ids = engine.encode(backbone.render(problems["prompt"][:], template)), problems["id"][:]
+    prompts, ids = engine.encode(texts), problems["id"][:]
     plan = engines.plan_batches([len(row) for row in prompts], k, engine.sampling.max_new_tokens, budget)
     drafts = [
         shards.Draft([prompts[row] for row, _ in batch], [(ids[row], sample) for row, sample in batch])
@@ -202,6 +223,7 @@ def _identity(job: Job, engine: str) -> dict:
         "weights_hash": job.backbone.weights_hash,
         "device": str(job.backbone.device),
         "dtype": str(job.backbone.dtype),
+        "grader": grader_version(),
         "versions": _versions(engine),
     }
 

@@ -20,15 +20,16 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import final_answer, is_number, tidy, unmarked_answer
+from hammerlib.grading.code import SCORER, refuse_code
+from hammerlib.grading.extract import final_answer, is_list, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version
 from hammerlib.storage import progress_off
 
-# Starting a worker imports sympy and both graders.
+# Starting a worker imports sympy and the graders that the first batch needs.
 START_SECONDS = 120.0
 # A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
 # trains again where the script has no `if __name__ == "__main__"`.
-SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(int(sys.argv[1]))"
+SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(*map(int, sys.argv[1:]))"
 WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
 PLAIN_CHARACTERS = 64
@@ -40,6 +41,7 @@ def grade_many(
     *,
     timeout: float = 10.0,
     workers: int | None = None,
+    run_code: bool = False,
 ) -> list[Verdict]:
     """Grade completions with a wall-clock limit on each.
 
@@ -57,6 +59,8 @@ def grade_many(
         Seconds per completion, above 0; starting a worker does not count.
     workers : int, optional
         Number of processes, at least 1; default: the processors, at most 4.
+    run_code : bool
+        As for `grade`.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    with contextlib.closing(GradingPool(workers)) as pool:
+    with contextlib.closing(GradingPool(workers, run_code=run_code)) as pool:
         return pool.grade(completions, problems, timeout=timeout)
 
 
@@ -84,7 +88,7 @@ class GradingPool:
 
     Parameters
     ----------
-    workers : int, optional
+    workers, run_code
         As for :func:`grade_many`.
 
     Raises
@@ -96,11 +100,12 @@ class GradingPool:
     --------
     >>> with contextlib.closing(GradingPool()) as pool:
     ...     [one.reason for one in pool.grade([r"\\boxed{5}"], ["5"])]
-    ['equal']
+    ['correct']
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, run_code: bool = False) -> None:
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        self.run_code = run_code
         if self.workers < 1:
             raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
         self._own()
@@ -121,6 +126,8 @@ class GradingPool:
             raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
         if timeout <= 0:
             raise InputError("timeout", timeout, "must be above 0", "give seconds")
+        for problem in problems:
+            refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
         verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
         waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
         if os.getpid() != self._owner:
@@ -128,7 +135,7 @@ class GradingPool:
         done, hidden = len(verdicts) - len(waiting), progress_off() or not waiting
         with self._lock, tqdm(total=len(verdicts), initial=done, disable=hidden, desc="grading") as bar:
             try:
-                self._crew += [_Worker() for _ in range(min(self.workers, len(waiting)) - len(self._crew))]
+                self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
                 while waiting or any(worker.job is not None for worker in self._crew):
                     for index, verdict in _round(self._crew, waiting, completions, problems, timeout):
                         verdicts[index] = verdict
@@ -137,6 +144,14 @@ class GradingPool:
                 self.close()  # what a worker is busy with must not answer the next batch
                 raise
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _staff(self, jobs: int, gym: bool) -> None:
+        """Start the workers that are missing, and again those that would import a grader on a job's clock."""
+        for worker in self._crew:
+            if gym and not worker.gym:
+                worker.gym = True
+                worker.replace()
+        self._crew += [_Worker(gym) for _ in range(min(self.workers, jobs) - len(self._crew))]
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -149,7 +164,7 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     Examples
     --------
     >>> count_reasons([grade("so 5", "5"), grade("so 5", "5"), grade("?", "5")])
-    {'equal': 2, 'no answer': 1}
+    {'correct': 2, 'unextracted': 1}
     """
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
@@ -157,7 +172,8 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
 class _Worker:
     """A process that grades one completion at a time, and what it is busy with."""
 
-    def __init__(self) -> None:
+    def __init__(self, gym: bool) -> None:
+        self.gym = gym
         self.job: int | None = None
         self._start()
 
@@ -166,7 +182,7 @@ class _Worker:
         path = os.pathsep.join(os.path.abspath(one) for one in sys.path)
         with far:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(far.fileno())],
+                [sys.executable, "-c", SERVE, str(far.fileno()), str(int(self.gym))],
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path},
@@ -176,7 +192,7 @@ class _Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(self, job: int, completion: str, problem: str | dict[str, Any], timeout: float) -> None:
-        """Hand over one completion; the deadline is `timeout` seconds from now."""
+        """Hand over one completion, allowed by the pool; the deadline is `timeout` seconds from now."""
         self.pipe.send((completion, problem))
         self.job, self.deadline = job, time.monotonic() + timeout
 
@@ -244,11 +260,14 @@ def _failed(completion: str, reason: str) -> Verdict:
 
 def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
     if not isinstance(problem, str):
+        if (problem.get("scorer") or "").startswith(SCORER):
+            return None
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
         problem = problem["answer"]
-    extracted = final_answer(completion)
-    plain = (extracted == "") or (extracted is not None and equality.decided(tidy(problem), tidy(extracted)))
+    gold = tidy(problem)
+    extracted = final_answer(completion, several=is_list(gold))
+    plain = (extracted == "") or (extracted is not None and equality.decided(gold, tidy(extracted)))
     return grade(completion, problem) if plain else None
 
 
@@ -269,16 +288,21 @@ def _end(crew: list[_Worker], owner: int) -> None:
         crew.pop().kill()
 
 
-def _serve(handle: int) -> None:
+def _with_gym(problems: Iterable[str | dict[str, Any]]) -> bool:
+    scorers = (None if isinstance(problem, str) else problem.get("scorer") for problem in problems)
+    return any(scorer and not scorer.startswith(SCORER) for scorer in scorers)
+
+
+def _serve(handle: int, gym: int) -> None:
     """Grade what comes over a socket until it closes: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    for problem in ("0.5", WITH_SCORER):  # import both graders before the clock of the first job runs
+    for problem in ("0.5", *[WITH_SCORER] * gym):  # import the graders before the clock of the first job runs
         grade(r"\boxed{\frac{1}{2}}", problem)
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
         while True:
-            pipe.send(grade(*pipe.recv()))
+            pipe.send(grade(*pipe.recv(), run_code=True))  # the pool has refused what it may not run
 
 
 def _leave_with(parent: int) -> None:
