@@ -22,9 +22,9 @@ from hammerlib.storage import environment
 ASKED = {"n": 24, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of two processors, the second of which may be taken away."""
+    """Two nodes of two processors; the last test takes the second away."""
     shared = {"num_cpus": 2, "object_store_memory": executor.OBJECT_STORE}
     path = executor.own_cluster(2)["runtime_env"]
     with environment(**executor.RAY_SETTINGS):

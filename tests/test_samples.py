@@ -158,7 +158,7 @@ def test_metrics_are_means_over_problems_with_their_sizes(summed):
     assert value["pass@4"] == pytest.approx(2 / 3)
     assert (value["truncated_share"], value["unextracted_share"], value["mean_tokens"]) == (0.25, 5 / 12, 5.0)
     assert summed.manifest["reasons"] == {"wrong": 12}
-    assert {entry["n"] for entry in summed.metrics.values()} == {3}
+    assert {name: entry["n"] for name, entry in summed.metrics.items() if entry["n"] != 3} == {"brier": 2}
     assert {name: entry["k"] for name, entry in summed.metrics.items()}["pass@3"] == 3
     assert all(entry["low"] <= entry["value"] <= entry["high"] for entry in summed.metrics.values())
 
@@ -182,4 +182,4 @@ def test_outcomes_keep_the_problems_order_and_topics_come_hardest_first(summed):
     assert topics["value"].tolist() == pytest.approx([0, 3 / 8])
     assert topics["low"].isna().tolist() == [True, False], "one problem has no interval"
     listed = {one["path"] for one in summed.manifest["artefacts"]}
-    assert listed == {"samples.jsonl", "outcomes.csv", "topics.csv"}
+    assert listed == {"samples.jsonl", "outcomes.csv", "topics.csv", "reliability.csv"}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, grading, ordering
+from hammerlib.cli import commands, compare, grading, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
   hammer regrade results/runs/evaluate__...      stored completions, graded again
   hammer import theirs.jsonl --benchmark math500
+  hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -223,6 +224,7 @@ _COMMANDS = {
     "evaluate": (_add_evaluate, commands.evaluate),
     "regrade": (grading.add_regrade, grading.regrade),
     "import": (grading.add_import, grading.bring),
+    "compare": (compare.add_compare, compare.compare),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }

@@ -44,15 +44,15 @@ class Components(NamedTuple):
     mixed: float | None
 
 
-def sampling_variance(correct: ArrayLike, k: int) -> np.ndarray:
+def sampling_variance(correct: ArrayLike, k: ArrayLike) -> np.ndarray:
     """Return the variance of one sample of each problem, estimated without bias from k of them.
 
     Parameters
     ----------
     correct : array-like of int, any shape
         Right samples of each problem.
-    k : int
-        Samples a problem, at least 2.
+    k : int, or array-like of int
+        Samples of each problem, at least 2.
 
     Returns
     -------
@@ -69,13 +69,13 @@ def sampling_variance(correct: ArrayLike, k: int) -> np.ndarray:
     >>> sampling_variance([0, 1, 2], 2).tolist()
     [0.0, 0.5, 0.0]
     """
-    if k < 2:
-        raise InputError("k", k, "one sample has no spread", "draw two or more")
-    right = np.asarray(correct, dtype=np.float64)
-    return right * (k - right) / (k * (k - 1))
+    right, n = np.asarray(correct, dtype=np.float64), np.asarray(k, dtype=np.float64)
+    if n.min(initial=2) < 2:
+        raise InputError("k", int(n.min()), "one sample has no spread", "draw two or more")
+    return right * (n - right) / (n * (n - 1))
 
 
-def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k: int = 1) -> Components:
+def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k: float = 1) -> Components:
     """Split the spread of per-problem means into problems, samples and seeds (analysis of variance).
 
     Parameters
@@ -84,8 +84,8 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
         Mean of k samples, or a difference of two such means, by problem.
     noise : array-like, same shape, optional
         Variance of one sample of each (`sampling_variance`; for a difference the sum of both runs').
-    k : int
-        Samples behind each value.
+    k : float
+        Samples behind each value; where numbers differ, their harmonic mean.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
 
 
 def _components(
-    tables: np.ndarray, noise: np.ndarray | None, k: int
+    tables: np.ndarray, noise: np.ndarray | None, k: float
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """Components of many tables at once: (draws, seeds, n)."""
     _, seeds, n = tables.shape
@@ -143,7 +143,7 @@ def required_problems(
     values: ArrayLike,
     noise: ArrayLike | None = None,
     *,
-    k: int = 1,
+    k: float = 1,
     half_width: float,
     samples: Sequence[int] = (1, 4, 16, 64),
     seeds: Sequence[int] = (1,),

@@ -93,7 +93,7 @@ def paired_bootstrap(
     Returns
     -------
     Interval
-        Positive where `b` is better; an interval without zero is a difference at this level.
+        Above zero where `b` is better at this level.
 
     Raises
     ------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hammerlib.runs import RunRecord
 
 MOST_LEVELS = 10  # of difficulty; more are put into fifths
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # confidence and correctness by problem
 
 
 def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, seed: int) -> None:
@@ -36,7 +37,7 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     k : int
         Samples a problem.
     seed : int
-        Of the bootstrap.
+        Of the bootstrap of lengths and of the calibration error.
 
     Examples
     --------
@@ -56,13 +57,10 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     each = list(groups.values())
     found = measures(each, k)
     for name, one in found.items():
-        interval = interval_of(one, seed=seed)
-        ends = (
-            {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}
-        )
         known = one.values[~np.isnan(one.values)]
+        _, low, high = interval_of(one, seed=seed) or (None, None, None)
         if len(known):
-            run.metric(name, float(known.mean()), **ends, n=len(known), k=one.k, unit=one.unit)
+            run.metric(name, float(known.mean()), low=low, high=high, n=len(known), k=one.k, unit=one.unit)
     error = calibration_error(each, seed=seed)
     if error:
         value, low, high = error
@@ -102,7 +100,7 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     record : RunRecord
         A finished run of `evaluate`.
     seed : int
-        Of the bootstrap.
+        Without effect: the interval has no random draws.
 
     Returns
     -------
@@ -175,14 +173,14 @@ def _write_tables(
 
     n, correct = [len(group) for group in each], [sum(row["correct"] for row in group) for group in each]
     table = pd.DataFrame({"id": problems["id"][:], "n": n, "correct": correct, "topic": problems["topic"][:]})
-    tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], each, found)}
+    pairs = confidences(each) if min(n) > 1 else []
+    tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], pairs, found)}
     if "difficulty" in problems.column_names:
         table["difficulty"] = problems["difficulty"][:]
         levels = pd.Series(levels_of(problems["difficulty"][:]))
-        tables["levels.csv"] = _all_by("level", levels, each, found)
-    pairs = confidences(each) if min(n) > 1 else []
-    if any(len(said) for said, _ in pairs):
-        said, right = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        tables["levels.csv"] = _all_by("level", levels, pairs, found)
+    said, right = _joined(pairs)
+    if len(said):
         tables["reliability.csv"] = reliability_table(said, right)
     for name, frame in tables.items():
         with atomic_path(run.folder / name) as part:
@@ -191,7 +189,7 @@ def _write_tables(
         run.artefact(name)
 
 
-def _all_by(name: str, labels: pd.Series, each: list[list[dict]], found: dict[str, Measure]) -> pd.DataFrame:
+def _all_by(name: str, labels: pd.Series, pairs: Pairs, found: dict[str, Measure]) -> pd.DataFrame:
     """One row a label: problems, pass@1 with its interval (value, low, high), and the mean of each metric."""
     import pandas as pd
 
@@ -202,13 +200,18 @@ def _all_by(name: str, labels: pd.Series, each: list[list[dict]], found: dict[st
         for metric, one in found.items():
             known = one.values[places][~np.isnan(one.values[places])]
             row[metric] = known.mean() if len(known) else np.nan
-        pairs = (
-            [pair for pair in confidences([each[i] for i in places]) if len(pair[0])]
-            if "brier" in row
-            else []
-        )
-        said, right = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else ([], [])
-        row["calibration_error"] = expected_calibration_error(said, right) if pairs else np.nan
+        said, right = _joined([pairs[i] for i in places] if pairs else [])
+        row["calibration_error"] = expected_calibration_error(said, right) if len(said) else np.nan
         rows.append(row)
-    order = ["value", name] if name == "topic" else [name]
-    return pd.DataFrame(rows).sort_values(order, ignore_index=True)
+    if name == "level":
+        return pd.DataFrame(rows).sort_values(name, key=lambda found: found.map(_rank), ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["value", name], ignore_index=True)
+
+
+def _joined(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    said, right = zip(*pairs, strict=True) if pairs else ([np.zeros(0)], [np.zeros(0)])
+    return np.concatenate(said), np.concatenate(right)
+
+
+def _rank(level: str) -> float:
+    return np.inf if level == "unknown" else float(level.partition(":")[0])

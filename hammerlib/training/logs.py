@@ -52,19 +52,29 @@ class IndexLog:
         self.plan, self.ids, self.index, self.process = plan, ids, index, process
         self.offset, self._step, self._written = 0, -1, -1
 
+    def follow(self, ids: list[str], index: list[int]) -> None:
+        """Expect another order from the next epoch on: problem id and row at each of its places."""
+        self.ids, self.index = ids, index
+
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
 
         Raises
         ------
         OrderMismatchError
-            A row is not the problem that the order has there.
+            A row is not the problem that the order has there, or rows are missing.
         """
         self.offset = self.offset + 1 if step == self._step else 0
         if step != self._step:
             self._step, self._written = step, -1
         block = self.plan.block_of(step, self.offset)
-        first = self.process * self.plan.rows * self.plan.per_generation
+        held = self.plan.rows * self.plan.per_generation
+        first = self.process * held
+        if len(rows) != held:
+            raise OrderMismatchError(
+                f"step {step + 1}, process {self.process}: the data loader handed over {len(rows)} rows of "
+                f"the {held} of a generation batch; nothing after step {step} counts"
+            )
         for place, row in enumerate(rows):
             wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
             if row["id"] != wanted:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Rollout:
     """One generation batch on this process: n = prompts x G completions, G in a row per prompt.
 
+    Where groups straddle processes, plugs and telemetry see the batch of all processes instead.
+
     Attributes
     ----------
     step : int

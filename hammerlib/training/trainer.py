@@ -1,10 +1,10 @@
 """The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
-``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is
-seen before TRL logs it), ``_generate_and_score_completions`` (advantage and observe seams),
-``_compute_loss`` (loss seam). Generation is TRL's public ``rollout_func``. ``tests/test_contract_trl.py``
-watches their signatures.
+``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
+route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (advantage and observe
+seams), ``_compute_loss`` (loss seam). Generation is TRL's public ``rollout_func``.
+``tests/test_contract_trl.py`` watches their signatures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from trl import GRPOTrainer
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
+from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.logs import IndexLog, save_completions
 from hammerlib.training.seams import Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, observe
@@ -70,20 +71,25 @@ class SeamTrainer(GRPOTrainer):
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
+        first = self.accelerator.process_index * len(prompts)
+        if dra is not None and dra.deferred:
+            size = self.num_generations if self.model.training else self.num_generations_eval
+            adjusted, weight = adjust_all(dra, size, first)
+            table = torch.from_numpy(adjusted)[:, None].to(table)
+            self._log_metric("dra/mean_weight", weight)
         if self.model.training:
-            first = self.accelerator.process_index * len(prompts)
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             texts = [text_of(one) for one in completions]
             columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
-            adjusted = isinstance(self.reward_funcs[0], DRAReward)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
                 verdicts=verdicts(texts, **columns),
-                raw=self.reward_funcs[0].raw if adjusted else rewards,
+                raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
                 vectors=self.embed(texts),
                 group_size=self.num_generations,
@@ -96,11 +102,13 @@ class SeamTrainer(GRPOTrainer):
         if not self.model.training or self.rollout is None:
             return output
         self.rollout.advantages = output["advantages"]
+        seen, own = whole_groups(self.rollout, self.accelerator.process_index)
         if self.plugs.advantage is not None:
-            output["advantages"] = self._checked(self.plugs.advantage(self.rollout), output)
-        values = observe(self.rollout)
+            advantages = self.plugs.advantage(seen)
+            output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
+        values = observe(seen)
         if self.plugs.observe is not None:
-            values |= self.plugs.observe(self.rollout)
+            values |= self.plugs.observe(seen)
         self._record(values)
         save_completions(
             self.folder, self.rollout, process=self.accelerator.process_index, offset=self.index_log.offset
