@@ -168,6 +168,17 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
     parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")
     parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
+    parser.add_argument("--engine", default="transformers", help="transformers, vllm (default transformers)")
+    parser.add_argument("--stop", nargs="+", default=(), metavar="TEXT", help="texts that end a completion")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that draw whole batches (default 1)"
+    )
+    parser.add_argument(
+        "--backend", default="process", help="process, ray: where workers run (default process)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="start no batch later; what is there is summarised as partial"
+    )
     _add_results(parser)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Options of `hammer evaluate` that have the same name in the library.
 EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
+EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
 
 
 def run(chosen: Namespace) -> int:
@@ -157,5 +158,8 @@ def told(record: RunRecord) -> int:
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
         print(f"{name:<28}{entry['value']:.4f}{interval}")
+    if record.status == "partial":
+        held = record.manifest["partial"]
+        print(f"partial: {held['problems']} of {held['of_problems']} problems; call again to go on")
     print(record.folder)
     return 0
