@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from hammerlib.errors import InputError
 from hammerlib.grading import equality
 from hammerlib.grading.extract import bare, final_answer, is_number, tail, tidy, unmarked_answer
+from hammerlib.problems.registry import SCORERS
 
 REASONS = ("equal", "different", "no answer", "gold unparsable", "timeout", "error: <type>")
 
@@ -49,9 +51,9 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
 
     The last complete ``\boxed{}`` is found by our own scan; see
     :func:`hammerlib.grading.extract.final_answer` for the other marks. Without a mark, math-verify looks for
-    the last number or expression. Equality is math-verify's, or exactly 1.0 from reasoning-gym's own scorer
-    where the problem names one (its partial credit does not count). Works on any thread; off the main thread
-    nothing interrupts a slow comparison, so batches of foreign text belong into
+    the last number or expression. Equality is math-verify's, or exactly 1.0 from the scorer that the problem
+    names (`hammerlib.problems.registry.SCORERS`; partial credit does not count). Works on any thread; off the
+    main thread nothing interrupts a slow comparison, so batches of foreign text belong into
     :func:`hammerlib.grading.grade_many`.
 
     Parameters
@@ -76,7 +78,7 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
     """
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
     judge = _by_scorer if problem.get("scorer") else _by_math_verify
-    grader = grader_version("reasoning_gym" if problem.get("scorer") else "math-verify")
+    grader = grader_version(_package(problem["scorer"]) if problem.get("scorer") else "math-verify")
     try:
         extracted, reason = judge(completion, problem)
     except TimeoutError:
@@ -96,6 +98,11 @@ def grader_version(package: str = "math-verify") -> str:
     'math-verify'
     """
     return f"{package.replace('_', '-')} {version(package)}"
+
+
+def _package(scorer: str) -> str:
+    prefix = scorer.partition(":")[0]
+    return SCORERS[prefix].package if prefix in SCORERS else "hammerlib"
 
 
 def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
@@ -128,8 +135,6 @@ def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> boo
 
 
 def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
-    from hammerlib.problems.gym import scorer
-
     extracted = final_answer(completion)
     if extracted is None:
         extracted = unmarked_answer(completion, numeric=is_number(problem["answer"]))
@@ -138,9 +143,16 @@ def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, st
     equality.guard(extracted)
     metadata = json.loads(problem.get("metadata") or "{}")
     entry = {"question": problem.get("prompt", ""), "answer": problem["answer"], "metadata": metadata}
-    score = scorer(problem["scorer"])
+    score = _scorer(problem["scorer"])
     same = any(_full_score(score, answer, entry) for answer in (extracted, bare(extracted)))
     return extracted, "equal" if same else "different"
+
+
+def _scorer(name: str) -> Callable[..., float]:
+    prefix = name.partition(":")[0]
+    if prefix not in SCORERS:
+        raise InputError("scorer", name, "unknown scorer", f"use one of {', '.join(SCORERS)}")
+    return SCORERS[prefix].function()(name)
 
 
 def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:
