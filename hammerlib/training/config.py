@@ -25,7 +25,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "template": ("raw", "chat"),
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
     "rewards": (
-        *("accuracy", "format", "cosine", "tags", "repetition", "length"),
+        *("accuracy", "format", "cosine", "tags", "repetition", "length", "partial"),
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),

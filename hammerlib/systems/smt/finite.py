@@ -6,7 +6,6 @@ plain, so that the same formula states a constraint over symbols or a fact about
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -16,7 +15,7 @@ import z3
 from hammerlib.errors import InputError
 
 KINDS = ("bool", "int", "float", "enum")
-_FRESH = itertools.count()  # z3 keeps sorts by name for ever
+_SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3 keeps sorts for ever
 
 
 class Undecided(RuntimeError):
@@ -64,8 +63,10 @@ def symbol(name: str, kind: str, values: Sequence[str] = ()) -> Any:
     if kind == "enum":
         if len(values) < 2:
             raise InputError("values", list(values), f"enum {name} needs two or more", "name its values")
-        sort, _ = z3.EnumSort(f"{name}!{next(_FRESH)}", list(values))
-        return z3.Const(name, sort)
+        key = tuple(values)
+        if key not in _SORTS:
+            _SORTS[key] = z3.EnumSort(f"enum{len(_SORTS)}", list(key))[0]
+        return z3.Const(name, _SORTS[key])
     makers = {"bool": z3.Bool, "int": z3.Int, "float": z3.Real}
     if kind not in makers:
         raise InputError("type", kind, f"symbol {name} has an unknown type", f"use one of {', '.join(KINDS)}")
