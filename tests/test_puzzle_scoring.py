@@ -72,5 +72,6 @@ def test_the_soft_score_is_a_reward_that_training_knows() -> None:
     )
     assert rewards == [1.0, 0.5, 0.0]
     assert TrainConfig(problems="puzzles:floors", rewards=("partial",)).validate()
-    with pytest.raises(InputError, match="partial needs problems with parts"):
-        partial_reward(completions=["x"], answer=["1"], scorer=None)
+    # Beside puzzles, problems without parts keep their plain verdict.
+    mixed = {"answer": [row["answer"], "4"], "scorer": [row["scorer"], None]}
+    assert partial_reward(completions=[texts[1], r"\boxed{4}"], **mixed) == [0.5, 1.0]

@@ -1,13 +1,15 @@
-"""A reward that counts right parts: what a problem's own scorer gives, not only its full marks."""
+"""A reward that counts right parts, where a problem has several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hammerlib.errors import InputError
 from hammerlib.grading import final_answer
 from hammerlib.problems.registry import SCORERS
+from hammerlib.rewards.graded import Column, accuracy_reward
 from hammerlib.rewards.shape import Completion, text_of
+
+WITH_PARTS = "puzzles:"
 
 
 def partial_reward(
@@ -15,30 +17,26 @@ def partial_reward(
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
-    answer: Sequence[str],
-    scorer: Sequence[str | None] | None = None,
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
     **columns: object,
-) -> list[float]:
-    """Return the score of each completion's marked answer under its problem's scorer, cut to 0..1.
+) -> list[float | None]:
+    """Return the share of a puzzle's questions that a completion answers rightly (PuzzleClone's soft score).
 
-    For puzzles with several questions this is the share answered rightly (PuzzleClone's soft score).
+    Problems that have no parts get what `accuracy_reward` gives.
 
     Parameters
     ----------
     prompts, completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer : sequences of length n
+    completions, answer, scorer, metadata : sequences of length n
         Completions and columns of the problem table.
 
     Returns
     -------
-    list of float
-        0 for a completion that marks no answer.
-
-    Raises
-    ------
-    InputError
-        A problem without a scorer of the registry, or with reasoning-gym's (it needs more than the answer).
+    list of float or None
+        0 to 1; 0 for a puzzle's completion that marks no answer.
 
     Examples
     --------
@@ -47,17 +45,16 @@ def partial_reward(
     [1.0, 0.5, 0.0]
     """
     names = list(scorer or [None] * len(completions))
-    for name in names:
-        if str(name).partition(":")[0] not in SCORERS or str(name).startswith("reasoning-gym:"):
-            raise InputError(
-                "rewards", name, "partial needs problems with parts", "use problems puzzles:<name>"
-            )
-    return [
-        _score(text_of(one), gold, name) for one, gold, name in zip(completions, answer, names, strict=True)
-    ]
-
-
-def _score(text: str, gold: str, name: str) -> float:
-    marked = final_answer(text)
-    score = SCORERS[name.partition(":")[0]].function()(name)
-    return min(1.0, max(0.0, score(marked, {"answer": gold}))) if marked else 0.0
+    rewards: list[float | None] = [None] * len(names)
+    whole = [place for place, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]
+    if whole:
+        rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
+        chosen = {column: [values[place] for place in whole] for column, values in rest.items()}
+        graded = accuracy_reward(completions=[completions[place] for place in whole], **chosen)
+        for place, reward in zip(whole, graded, strict=True):
+            rewards[place] = reward
+    for place in sorted(set(range(len(names))) - set(whole)):
+        marked = final_answer(text_of(completions[place]))
+        score = SCORERS["puzzles"].function()(names[place])
+        rewards[place] = score(marked, {"answer": answer[place]}) if marked else 0.0
+    return rewards
