@@ -1,5 +1,6 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
 
+from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
 from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
@@ -8,6 +9,7 @@ from hammerlib.plots.space import hover_map, project, semantic_map, similarity_h
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
+    "arm_dots",
     "colour",
     "coverage_scatter",
     "edge_deciles",
@@ -24,6 +26,8 @@ __all__ = [
     "save",
     "semantic_map",
     "similarity_histogram",
+    "spreads",
+    "stacked_bars",
     "style",
     "topic_bars",
     "training_curves",

@@ -15,6 +15,7 @@ from hammerlib.systems.puzzles.generate import (
     generate,
     read_jsonl,
     rebuild,
+    released_difference,
     write_jsonl,
 )
 from hammerlib.systems.puzzles.reading import read_spec, seed_names
@@ -43,6 +44,7 @@ __all__ = [
     "read_jsonl",
     "read_spec",
     "rebuild",
+    "released_difference",
     "render",
     "scorer",
     "seed_names",

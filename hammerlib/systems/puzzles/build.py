@@ -49,7 +49,12 @@ class Puzzle:
     config: dict[str, dict[str, Any]]
 
 
-def build(spec: Spec, choices: Choices, accept: Callable[[Mapping[str, Any]], bool] | None = None) -> Puzzle:
+def build(
+    spec: Spec,
+    choices: Choices,
+    accept: Callable[[Mapping[str, Any]], bool] | None = None,
+    find: Callable[..., list] = solutions,
+) -> Puzzle:
     """Build a puzzle: draw or replay its choices, solve it, ask its questions.
 
     Parameters
@@ -59,6 +64,8 @@ def build(spec: Spec, choices: Choices, accept: Callable[[Mapping[str, Any]], bo
         With a random generator, or a record to replay.
     accept : callable, optional
         Asked before the solver, with the choices so far; False rejects the puzzle.
+    find : callable
+        Enumerates solutions; `smt.released_solutions` repeats the released slip.
 
     Returns
     -------
@@ -79,7 +86,7 @@ def build(spec: Spec, choices: Choices, accept: Callable[[Mapping[str, Any]], bo
     >>> one.answer == spec.seed["answer"]
     True
     """
-    state = State(spec, choices)
+    state = State(spec, choices, find)
     state.prepare()
     if accept is not None and not accept(choices.config):
         raise Rejected(UNWANTED)

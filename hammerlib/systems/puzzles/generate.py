@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hammerlib.storage import atomic_path
 from hammerlib.systems.puzzles.build import UNWANTED, Puzzle, build
 from hammerlib.systems.puzzles.choices import Choices, Rejected
 from hammerlib.systems.puzzles.spec import Spec
+from hammerlib.systems.smt import released_solutions, solutions
 
 # Draws in a row that give nothing new before a specification counts as exhausted.
 PATIENCE = 300
@@ -100,7 +101,12 @@ def _generator(*parts: object) -> random.Random:
     return random.Random(int(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], 16))
 
 
-def rebuild(spec: Spec, config: Mapping[str, Any], themes: Mapping[str, Any] | None = None) -> Puzzle:
+def rebuild(
+    spec: Spec,
+    config: Mapping[str, Any],
+    themes: Mapping[str, Any] | None = None,
+    find: Callable[..., list] = solutions,
+) -> Puzzle:
     """Build a puzzle from its record; correctness of every option is worked out again.
 
     Parameters
@@ -110,6 +116,8 @@ def rebuild(spec: Spec, config: Mapping[str, Any], themes: Mapping[str, Any] | N
         ``Puzzle.config``, also after a round trip through JSON.
     themes : mapping, optional
         Variables to replace, e.g. names: the same puzzle about something else.
+    find : callable
+        As for `build`.
 
     Returns
     -------
@@ -130,7 +138,39 @@ def rebuild(spec: Spec, config: Mapping[str, Any], themes: Mapping[str, Any] | N
     >>> rebuild(spec, one.config) == one
     True
     """
-    return build(spec, Choices(config=config, themes=themes))
+    return build(spec, Choices(config=config, themes=themes), find=find)
+
+
+def released_difference(spec: Spec, puzzles: Sequence[Puzzle]) -> Counter[str]:
+    """Count what the released enumeration would make of recorded puzzles.
+
+    Parameters
+    ----------
+    spec : Spec
+    puzzles : sequence of Puzzle
+        Of this specification, with their true answers.
+
+    Returns
+    -------
+    Counter
+        ``same`` answer, ``other`` answer, ``rejected``.
+
+    Examples
+    --------
+    >>> from hammerlib.systems.puzzles import read_spec
+    >>> spec = read_spec("committee")
+    >>> sum(released_difference(spec, generate(spec, 3).puzzles).values())
+    3
+    """
+    counts: Counter[str] = Counter(same=0, other=0, rejected=0)
+    for one in puzzles:
+        try:
+            answer = rebuild(spec, one.config, find=released_solutions).answer
+        except Rejected:
+            counts["rejected"] += 1
+        else:
+            counts["same" if answer == one.answer else "other"] += 1
+    return counts
 
 
 def check_seed(spec: Spec) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hammerlib.errors import InputError
@@ -22,6 +22,8 @@ class State:
     ----------
     spec : Spec
     choices : Choices
+    find : callable
+        Enumerates solutions; default all of them.
 
     Examples
     --------
@@ -32,8 +34,8 @@ class State:
     ['bool']
     """
 
-    def __init__(self, spec: Spec, choices: Choices) -> None:
-        self.spec, self.choices = spec, choices
+    def __init__(self, spec: Spec, choices: Choices, find: Callable[..., list] = solutions) -> None:
+        self.spec, self.choices, self.find = spec, choices, find
         self.env: dict[str, Any] = {"PEOPLE": PEOPLE}
         self.env |= {name: evaluate(text, self.env) for name, text in spec.custom_operator.items()}
         self.texts: dict[str, str] = {}
@@ -151,7 +153,7 @@ class State:
         """Return all solutions as environments; Rejected without any, with too many, or out of time."""
         try:
             extra = self._best()
-            found = solutions(self.flat, self.constraints + extra, limit=self.spec.max_solution)
+            found = self.find(self.flat, self.constraints + extra, limit=self.spec.max_solution)
         except TooMany as error:
             raise Rejected("too many solutions") from error
         except Undecided as error:

@@ -55,7 +55,7 @@ def instantiate(
     text : str
         SMT-LIB 2 declarations and assertions.
     strategy : str or None
-        One of `STRATEGIES`; None: e-matching alone, with other random seeds until the time is up.
+        One of `STRATEGIES`; None: e-matching alone, once more in every round with another random seed.
     rounds, samples : int
         At most so many rounds, each with so many draws for every universal formula.
     depth : int

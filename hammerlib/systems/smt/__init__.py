@@ -7,6 +7,7 @@ from hammerlib.systems.smt.finite import (
     compare,
     is_term,
     optimum,
+    released_solutions,
     solutions,
     symbol,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "compare",
     "is_term",
     "optimum",
+    "released_solutions",
     "solutions",
     "symbol",
 ]

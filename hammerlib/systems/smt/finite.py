@@ -19,7 +19,7 @@ _SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3
 
 
 class Undecided(RuntimeError):
-    """z3 gave neither a model nor a refutation, usually because its time was up.
+    """z3 gave neither a model nor a refutation, mostly because its time was up.
 
     Examples
     --------
@@ -168,8 +168,8 @@ def _plain(value: Any) -> bool | int | Fraction | str:
     return value.decl().name()
 
 
-def _solver(constraints: Iterable[Any], milliseconds: int) -> Any:
-    solver = z3.Solver()
+def _solver(constraints: Iterable[Any], milliseconds: int, solver: Any = None) -> Any:
+    solver = solver or z3.Solver()
     solver.set("timeout", milliseconds)
     # A constraint may have come out plain: False excludes everything, True nothing.
     solver.add([one if is_term(one) else z3.BoolVal(bool(one)) for one in _flat(constraints)])
@@ -224,6 +224,43 @@ def solutions(
     return sorted(found, key=lambda one: [(type(v).__name__, v) for v in one.values()])
 
 
+def released_solutions(
+    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
+) -> list[dict[str, Any]]:
+    """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
+
+    It excludes what a model mentions, and reads None for what it does not.
+
+    Parameters
+    ----------
+    symbols, constraints, limit, milliseconds
+        As for `solutions`.
+
+    Raises
+    ------
+    TooMany, Undecided
+        As for `solutions`.
+
+    Examples
+    --------
+    >>> p, q = symbol("p", "bool"), symbol("q", "bool")
+    >>> len(released_solutions({"p": p, "q": q}, [p]))
+    1
+    """
+    solver, found = _solver(constraints, milliseconds), []
+    names = {str(term): name for name, term in symbols.items()}
+    while (verdict := solver.check()) == z3.sat:
+        model = solver.model()
+        said = {names[one.name()]: model[one] for one in model.decls() if one.name() in names}
+        found.append({name: _plain(said[name]) if name in said else None for name in symbols})
+        if len(found) > limit:
+            raise TooMany(f"more than {limit} solutions")
+        solver.add(z3.Or([symbols[name] != value for name, value in said.items()]))
+    if verdict == z3.unknown:
+        raise Undecided(solver.reason_unknown())
+    return found
+
+
 def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, milliseconds: int = 15_000) -> Any:
     """Return the largest or smallest value of a term under constraints; None when they exclude each other.
 
@@ -248,9 +285,7 @@ def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, millisecond
     >>> optimum([x * x < 10], x, largest=True)
     3
     """
-    solver = z3.Optimize()
-    solver.set("timeout", milliseconds)
-    solver.add([one if is_term(one) else z3.BoolVal(bool(one)) for one in _flat(constraints)])
+    solver = _solver(constraints, milliseconds, z3.Optimize())
     (solver.maximize if largest else solver.minimize)(goal)
     verdict = solver.check()
     if verdict == z3.unknown:
