@@ -61,7 +61,7 @@ def stacked_bars(
     Parameters
     ----------
     values : mapping of str to mapping of str to float
-        Group to outcome to share or count, at least 0; outcomes in the order of the first group that has them.
+        Group to outcome to share or count, at least 0.
     label, title, note : str
         As for `arm_dots`.
     ax : Axes, optional

@@ -11,6 +11,7 @@ from hammerlib.systems.puzzles.choices import Choices, Rejected
 from hammerlib.systems.puzzles.formulas import render
 from hammerlib.systems.puzzles.spec import Spec
 from hammerlib.systems.puzzles.state import State
+from hammerlib.systems.smt import solutions
 
 UNWANTED = "not wanted"
 
