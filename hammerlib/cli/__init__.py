@@ -103,7 +103,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", default="laptop", help="a file of configs/: ci, laptop, gpu, paper (default laptop)"
     )
-    parser.add_argument("--only", metavar="START", help="notebooks whose names start so, e.g. 03 or 03,05")
+    parser.add_argument("--only", metavar="START", help="names start so: 03, or 03,05, or systems/puzzle")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
     )

@@ -186,7 +186,8 @@ def source_split(source: str) -> str | None:
     >>> [source_split(source) for source in ("reasoning-gym:nano", "hub:openai/gsm8k/main", "file:mine.csv")]
     ['heldout', 'test', None]
     """
-    return {"reasoning-gym": "heldout", "hub": "test"}.get(source.partition(":")[0])
+    parts = {"reasoning-gym": "heldout", "hub": "test", "evolmath": "heldout", "puzzles": "test"}
+    return parts.get(source.partition(":")[0])
 
 
 def _place(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:

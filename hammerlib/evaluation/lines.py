@@ -77,6 +77,14 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
 def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None:
     """Refuse a file with bad lines, by number, unless they may be left out.
 
+    Parameters
+    ----------
+    path : path
+        Named in the error, without its folder.
+    bad : sequence of BadLine
+    skip_bad : bool
+        Leave them out.
+
     Raises
     ------
     InputError

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+from hammerlib.errors import InputError
 from hammerlib.grading import equality
 from hammerlib.grading.code import SCORER, grade_code, refuse_code
 from hammerlib.grading.extract import (
@@ -21,6 +22,7 @@ from hammerlib.grading.extract import (
     tidy,
     unmarked_answer,
 )
+from hammerlib.problems.registry import SCORERS
 
 REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
 NO_GOLD = "error: gold unparsable"
@@ -63,10 +65,10 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
 
     The last complete ``\boxed{}`` is found by our own scan; see
     :func:`hammerlib.grading.extract.final_answer` for the other marks. Without a mark, math-verify looks for
-    the last number or expression. Boxes in a row ("\\boxed{1} and \\boxed{-2}") are one answer where the gold
-    has several parts. Equality is math-verify's, or exactly 1.0 from reasoning-gym's own scorer where the
-    problem names one (its partial credit does not count). Works on any thread; off the main thread nothing
-    interrupts a slow comparison, so batches of foreign text belong into
+    the last number or expression. Boxes in a row ("\boxed{1} and \boxed{-2}") are one answer where the gold
+    has several parts. Equality is math-verify's, or exactly 1.0 from the scorer that the problem names
+    (`hammerlib.problems.registry.SCORERS`; partial credit does not count). Works on any thread; off the main
+    thread nothing interrupts a slow comparison, so batches of foreign text belong into
     :func:`hammerlib.grading.grade_many`.
 
     Parameters
@@ -100,7 +102,7 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     -----
     Numbers are compared to six decimals (0.333333 is 1/3, 0.333 is not), below 0.001 to 1 %. Units after a
     number do not count. Per cent: a share written with a sign equals the same number with and without it and
-    the fraction (50\\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
+    the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
     order, points and intervals with order and kind of bracket.
     """
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
@@ -157,9 +159,10 @@ def grader_version(package: str = "math-verify") -> str:
 
 
 def _package(scorer: str) -> str:
-    if scorer.startswith(SCORER):
-        return scorer.removeprefix(SCORER)
-    return "reasoning_gym" if scorer else "math-verify"
+    if not scorer or scorer.startswith(SCORER):
+        return scorer.removeprefix(SCORER) or "math-verify"
+    prefix = scorer.partition(":")[0]
+    return SCORERS[prefix].package if prefix in SCORERS else "hammerlib"
 
 
 def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
@@ -197,8 +200,6 @@ def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> boo
 
 
 def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
-    from hammerlib.problems.gym import scorer
-
     extracted = final_answer(completion)
     if extracted is None:
         extracted = unmarked_answer(completion, numeric=is_number(problem["answer"]))
@@ -207,9 +208,16 @@ def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, st
     equality.guard(extracted)
     metadata = json.loads(problem.get("metadata") or "{}")
     entry = {"question": problem.get("prompt", ""), "answer": problem["answer"], "metadata": metadata}
-    score = scorer(problem["scorer"])
+    score = _scorer(problem["scorer"])
     same = any(_full_score(score, answer, entry) for answer in (extracted, bare(extracted)))
     return extracted, "correct" if same else "wrong"
+
+
+def _scorer(name: str) -> Callable[..., float]:
+    prefix = name.partition(":")[0]
+    if prefix not in SCORERS:
+        raise InputError("scorer", name, "unknown scorer", f"use one of {', '.join(SCORERS)}")
+    return SCORERS[prefix].function()(name)
 
 
 def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:

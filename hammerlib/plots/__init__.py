@@ -1,5 +1,6 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
 
+from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
 from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
@@ -10,6 +11,7 @@ from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
     "advantage_dots",
+    "arm_dots",
     "colour",
     "coverage_scatter",
     "edge_deciles",
@@ -29,6 +31,8 @@ __all__ = [
     "save",
     "semantic_map",
     "similarity_histogram",
+    "spreads",
+    "stacked_bars",
     "style",
     "topic_bars",
     "training_curves",

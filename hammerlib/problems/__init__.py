@@ -1,9 +1,6 @@
 """The problem table: sources, checks, fingerprint and hygiene."""
 
 from hammerlib.problems.boxes import boxes, last_box
-from hammerlib.problems.files import load_file
-from hammerlib.problems.gym import load_gym
-from hammerlib.problems.hub import load_hub
 from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, drop_incomplete, normalise
 from hammerlib.problems.overlap import overlap_counts, overlap_report
 from hammerlib.problems.table import (
@@ -32,7 +29,3 @@ __all__ = [
     "overlap_report",
     "register_source",
 ]
-
-register_source("reasoning-gym", load_gym)
-register_source("file", load_file)
-register_source("hub", load_hub)

@@ -27,7 +27,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "template": ("raw", "chat"),
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"),
     "rewards": (
-        *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong"),
+        *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),
