@@ -43,7 +43,7 @@ METRICS = {
 def metrics(record: RunRecord) -> pd.DataFrame:
     """Everything that must repeat: all logged values but the time they took."""
     table = pd.read_csv(record.folder / "metrics.csv")
-    return table[table.metric != "seconds"].reset_index(drop=True)
+    return table[~table.metric.str.startswith("seconds")].reset_index(drop=True)
 
 
 def weights(record: RunRecord) -> bytes:

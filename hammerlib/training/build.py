@@ -26,7 +26,8 @@ from hammerlib.storage import atomic_path, progress_off
 from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.logs import IndexLog
-from hammerlib.training.telemetry import Watcher
+from hammerlib.training.serving import vllm_arguments
+from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import SeamTrainer
 
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout seam is experimental.
@@ -61,7 +62,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
+def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrainer:
     """Return a trainer for `job` that writes into `record`'s folder.
 
     The policy is a copy: the job's own backbone stays frozen and embeds the completions.
@@ -70,6 +71,8 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
     ----------
     job : Job
     record : RunRecord
+    first_step : int
+        Optimizer steps that a checkpoint has already done.
 
     Returns
     -------
@@ -102,9 +105,12 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
         embed=embed,
         index_log=IndexLog(record.folder, job.plan, table["id"][:], permutation, process),
         folder=record.folder,
+        completions_every=config.completions_every,
         callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
     )
     trainer.remove_callback(PrinterCallback)
+    if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
+        trainer.add_callback(tensorboard_writer(record.folder, first_step))
     return trainer
 
 
@@ -135,11 +141,12 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         shuffle_dataset=False,
         lr_scheduler_type=config.scheduler,
         **{name: getattr(config, name) for name in SAME_IN_TRL},
+        **vllm_arguments(config, job.longest_prompt),
         logging_steps=1,
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
         save_total_limit=2,
-        report_to=list(config.report_to) or "none",
+        report_to=[one for one in config.report_to if one != "tensorboard"] or "none",
         run_name=folder.name,
         disable_tqdm=True,
         dataloader_pin_memory=not cpu,

@@ -15,7 +15,7 @@ from hammerlib.errors import InputError
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
-BOOKKEEPING = ("report_to", "save_steps")
+BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "adjustment": ADJUSTMENTS,
@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),
+    "vllm": ("off", "colocate", "server"),
 }
 # Smallest value allowed, and whether that value itself is allowed.
 _LOWEST: dict[str, tuple[float, bool]] = {
@@ -48,6 +49,9 @@ _LOWEST: dict[str, tuple[float, bool]] = {
     "temperature": (0, False),
     "threads": (1, True),
     "save_steps": (1, True),
+    "completions_every": (1, True),
+    "vllm_memory": (0, False),
+    "vllm_tensor_parallel": (1, True),
     "lora_rank": (0, True),
     "seed": (0, True),
 }
@@ -100,6 +104,12 @@ class TrainConfig:
         Trackers beside the CSV: ``tensorboard``, ``trackio``, ``wandb``, ``mlflow``.
     lora_rank : int
         0 trains all weights, otherwise LoRA adapters of that rank on all linear layers.
+    vllm, vllm_server, vllm_memory, vllm_tensor_parallel
+        Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
+        each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
+        (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
+    completions_every : int
+        Keep the completions of every so-many-th step (None: of none).
 
     Examples
     --------
@@ -142,6 +152,11 @@ class TrainConfig:
     lora_rank: int = 0
     adjustment_options: dict = field(default_factory=dict)
     embedder: str = "backbone"
+    vllm: str = "off"
+    vllm_server: str | None = None
+    vllm_memory: float = 0.3
+    vllm_tensor_parallel: int = 1
+    completions_every: int | None = 1
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -149,6 +164,7 @@ class TrainConfig:
         from hammerlib.ordering import STRATEGIES
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
+        from hammerlib.training.serving import check_vllm
 
         hints = typing.get_type_hints(type(self))
         for name in _names():
@@ -162,6 +178,7 @@ class TrainConfig:
             raise InputError("rewards", (), "is empty", f"name at least one of {known}")
         check_options(self.adjustment_options)
         check_embedder(self.embedder)
+        check_vllm(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
                 raise InputError(
@@ -191,7 +208,8 @@ class TrainConfig:
         if self.adjustment == "dra":
             found |= {"embedder": embedder} if embedder != "backbone" else {}
             found |= {"adjustment_options": options} if options else {}
-        return found
+        engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
+        return found | (engine if self.vllm != "off" else {})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""The files of a run that grow with every step: index log and completions; and cutting them back."""
+"""The files of a run that grow with every step: index log and the others; and cutting them back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
-from hammerlib.training.seams import Rollout
 
 
 class OrderMismatchError(RuntimeError):
@@ -33,6 +32,11 @@ class IndexLog:
         Problem id and row of the problem table at each place of the order.
     process : int
 
+    Attributes
+    ----------
+    places : list of int
+        Place in the order of every row of the last micro-batch's generation batch on this process.
+
     Examples
     --------
     >>> import tempfile
@@ -51,6 +55,7 @@ class IndexLog:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
         self.plan, self.ids, self.index, self.process = plan, ids, index, process
         self.offset, self._step, self._written = 0, -1, -1
+        self.places: list[int] = []
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
@@ -65,8 +70,10 @@ class IndexLog:
             self._step, self._written = step, -1
         block = self.plan.block_of(step, self.offset)
         first = self.process * self.plan.rows * self.plan.per_generation
+        start = block * self.plan.prompts
+        self.places = [start + (first + place) // self.plan.group for place in range(len(rows))]
         for place, row in enumerate(rows):
-            wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
+            wanted = self.ids[self.places[place]]
             if row["id"] != wanted:
                 raise OrderMismatchError(
                     f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the "
@@ -88,51 +95,6 @@ class IndexLog:
                 [step + 1, epoch, self.process, place, self.index[place], self.ids[place]]
                 for place in self.plan.positions(block, self.process)
             )
-
-
-def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
-    """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
-
-    Later micro-batches of the same step that generate again, and further processes, get a suffix.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    rollout : Rollout
-    process : int
-        Rank of this process.
-    offset : int
-        Micro-batch within the step.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
-    >>> rows = [{"id": "a", "prompt": "2+2"}]
-    >>> save_completions(folder, Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1))
-    >>> [path.name for path in (folder / "completions").iterdir()]
-    ['000001.parquet']
-    """
-    import pandas as pd
-
-    table = pd.DataFrame(
-        {
-            "step": rollout.step + 1,
-            "id": [row["id"] for row in rollout.rows],
-            "prompt": [str(row["prompt"]) for row in rollout.rows],
-            "completion": rollout.completions,
-            "n_tokens": [len(ids) for ids in rollout.completion_ids],
-            "correct": [one.correct if one else None for one in rollout.verdicts],
-            "extracted": [one.extracted if one else None for one in rollout.verdicts],
-            "reward_raw": rollout.raw,
-            "reward": rollout.rewards,
-        }
-    )
-    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
-    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
-        table.to_parquet(part)
 
 
 def trim(path: Path, step: int) -> None:

@@ -16,6 +16,7 @@ from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
 from hammerlib.training.schedule import Plan, is_main, plan
 from hammerlib.training.seams import Plugs, name_of
+from hammerlib.training.serving import check_vllm
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,6 +46,7 @@ class Job:
     plugs: Plugs
     progress: bool
     embedder: Embed | None = None
+    longest_prompt: int = 0
 
     @property
     def run_id(self) -> str:
@@ -197,16 +199,17 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    _check_length(config, problems, backbone)
+    longest = _check_length(config, problems, backbone)
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
-    arithmetic = plan(config, len(problems))
-    return Job(config, problems, backbone, order, arithmetic, plugs or Plugs(), progress, embedder)
+    arithmetic, plugs = plan(config, len(problems)), plugs or Plugs()
+    check_vllm(config, processes=arithmetic.processes, rollout=plugs.rollout is not None)
+    return Job(config, problems, backbone, order, arithmetic, plugs, progress, embedder, longest)
 
 
-def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
-    """Refuse prompts and completions that together pass the positions of the model."""
+def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
+    """Return the longest prompt's tokens; refuse those that with a completion pass the model's positions."""
     texts = backbone.render(problems["prompt"][:], template=config.template)
     tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
     longest = max(map(len, tokens))
@@ -215,6 +218,7 @@ def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) ->
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
         remedy = "lower it or drop long problems"
         raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
+    return longest
 
 
 def _device() -> str:
@@ -263,7 +267,7 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
     from hammerlib.training.build import build_trainer, quiet, save_model
 
     with quiet():
-        trainer = build_trainer(job, record)
+        trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
         try:
             with writing(record.folder / FOLDER):
                 trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)

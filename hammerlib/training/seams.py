@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.storage import content_hash
@@ -29,14 +29,17 @@ class Rollout:
         Decoded text without special tokens.
     completion_ids : list of token id lists, length n
     verdicts : list of Verdict or None, length n
+        None where nothing can be said.
+    reasons : list of str, length n
+        Of every verdict, also of graders that timed out or failed; "" without a gold answer.
     raw, rewards : (n,) float64 arrays
         Weighted sum of the rewards before and after adjustment; NaN where no reward applies.
     vectors : (n, d) float32 array
         Completion embeddings of the frozen initial backbone.
     group_size : int
         G.
-    advantages : (n,) tensor
-        As TRL computed them from `rewards`.
+    advantages : (n,) or (n, T) tensor
+        As TRL computed them from `rewards`; for `observe`, as trained.
 
     Examples
     --------
@@ -55,6 +58,7 @@ class Rollout:
     vectors: np.ndarray
     group_size: int
     advantages: torch.Tensor | None = None
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

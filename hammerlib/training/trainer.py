@@ -19,10 +19,11 @@ import torch
 from trl import GRPOTrainer
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
-from hammerlib.training.logs import IndexLog, save_completions
+from hammerlib.rewards import SCORABLE, DRAReward, raw_sum, text_of, verdicts
+from hammerlib.training.completions import save_completions
+from hammerlib.training.logs import IndexLog
 from hammerlib.training.seams import Plugs, Rollout
-from hammerlib.training.telemetry import PREFIX, observe
+from hammerlib.training.telemetry import PREFIX, Laps, observe
 
 
 class SeamTrainer(GRPOTrainer):
@@ -39,6 +40,8 @@ class SeamTrainer(GRPOTrainer):
         Receives every micro-batch.
     folder : Path
         Where completions are written.
+    completions_every : int, optional
+        Every so-many-th step's completions are written; None: none.
 
     Examples
     --------
@@ -53,10 +56,12 @@ class SeamTrainer(GRPOTrainer):
         embed: Callable[[list[str]], np.ndarray],
         index_log: IndexLog,
         folder: Path,
+        completions_every: int | None = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=plugs.rollout, **kwargs)
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
+        self.completions_every, self.laps = completions_every, Laps()
         self.rollout: Rollout | None = None
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
@@ -69,43 +74,64 @@ class SeamTrainer(GRPOTrainer):
         self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
+        self.laps.lap("generation")
+        texts = [text_of(one) for one in completions]
+        if self.model.training:
+            vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
+            self.laps.lap("embedding")
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self.model.training:
             first = self.accelerator.process_index * len(prompts)
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            texts = [text_of(one) for one in completions]
             columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
             adjusted = isinstance(self.reward_funcs[0], DRAReward)
+            judged = verdicts(texts, **columns, failed=True)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=verdicts(texts, **columns),
+                verdicts=[one if one and one.reason in SCORABLE else None for one in judged],
+                reasons=[one.reason if one else "" for one in judged],
                 raw=self.reward_funcs[0].raw if adjusted else rewards,
                 rewards=rewards,
-                vectors=self.embed(texts),
+                vectors=vectors,
                 group_size=self.num_generations,
             )
+            self.laps.lap("rewards")
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         """Run TRL's rollout, then the advantage seam, the telemetry and the observe seam."""
+        self.laps.start()
         output = super()._generate_and_score_completions(inputs)
         if not self.model.training or self.rollout is None:
             return output
         self.rollout.advantages = output["advantages"]
         if self.plugs.advantage is not None:
             output["advantages"] = self._checked(self.plugs.advantage(self.rollout), output)
+            self.rollout.advantages = output["advantages"]
         values = observe(self.rollout)
         if self.plugs.observe is not None:
             values |= self.plugs.observe(self.rollout)
-        self._record(values)
-        save_completions(
-            self.folder, self.rollout, process=self.accelerator.process_index, offset=self.index_log.offset
-        )
+        self._record(values | self.laps.taken())
+        self._keep(self.rollout)
         return output
+
+    def _keep(self, rollout: Rollout) -> None:
+        """Write every so-many-th step's completions."""
+        if self.completions_every is None or rollout.step % self.completions_every:
+            return
+        ended = {*self.eos_token_ids, self.processing_class.pad_token_id}
+        save_completions(
+            self.folder,
+            rollout,
+            places=self.index_log.places,
+            truncated=[not ids or ids[-1] not in ended for ids in rollout.completion_ids],
+            process=self.accelerator.process_index,
+            offset=self.index_log.offset,
+        )
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Return TRL's loss, or what the loss seam makes of it."""
