@@ -32,11 +32,6 @@ class IndexLog:
         Problem id and row of the problem table at each place of the order.
     process : int
 
-    Attributes
-    ----------
-    places : list of int
-        Place in the order of every row of the last micro-batch's generation batch on this process.
-
     Examples
     --------
     >>> import tempfile
@@ -55,7 +50,6 @@ class IndexLog:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
         self.plan, self.ids, self.index, self.process = plan, ids, index, process
         self.offset, self._step, self._written = 0, -1, -1
-        self.places: list[int] = []
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
@@ -70,10 +64,8 @@ class IndexLog:
             self._step, self._written = step, -1
         block = self.plan.block_of(step, self.offset)
         first = self.process * self.plan.rows * self.plan.per_generation
-        start = block * self.plan.prompts
-        self.places = [start + (first + place) // self.plan.group for place in range(len(rows))]
         for place, row in enumerate(rows):
-            wanted = self.ids[self.places[place]]
+            wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
             if row["id"] != wanted:
                 raise OrderMismatchError(
                     f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the "
@@ -83,6 +75,11 @@ class IndexLog:
         if block != self._written:
             self._written = block
             self._write(step, block)
+
+    def places_of(self, rows: list[dict[str, Any]]) -> list[int]:
+        """Return the place of each row's problem in the order, -1 for one that is not in it."""
+        known = {one: place for place, one in enumerate(self.ids)}
+        return [known.get(row["id"], -1) for row in rows]
 
     def _write(self, step: int, block: int) -> None:
         epoch = self.plan.micro(step)[0]

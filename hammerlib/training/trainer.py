@@ -127,7 +127,7 @@ class SeamTrainer(GRPOTrainer):
         save_completions(
             self.folder,
             rollout,
-            places=self.index_log.places,
+            places=self.index_log.places_of(rollout.rows),
             truncated=[not ids or ids[-1] not in ended for ids in rollout.completion_ids],
             process=self.accelerator.process_index,
             offset=self.index_log.offset,
