@@ -1,4 +1,4 @@
-"""Telemetry: every metric is named and explained, completions read back as one table, trackers write scalars."""
+"""Telemetry: every metric is explained, completions read back as one table, trackers write scalars."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def test_the_time_of_a_batch_is_split_into_parts_of_the_step(watched: RunRecord)
 
 
 @pytest.mark.parametrize(
-    ("advantages", "size"), [([1, -1, 1, -1], 4), ([3, -1, -1, -1], 3), ([0, 0, 2, -2], 2), ([0, 0, 0, 0], math.nan)]
+    ("advantages", "size"),
+    [([1, -1, 1, -1], 4), ([3, -1, -1, -1], 3), ([0, 0, 2, -2], 2), ([0, 0, 0, 0], math.nan)],
 )  # fmt: skip
 def test_effective_advantages_counts_who_carries_the_gradient(advantages: list[float], size: float) -> None:
     one = np.array(advantages, dtype=float)

@@ -6,7 +6,6 @@ Server mode moves weights over NCCL (TRL 1.16, ``VLLMClient.init_communicator``)
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -46,7 +45,7 @@ def test_vllm_trains_to_the_end_and_its_completions_are_kept(sampled: RunRecord)
 
 def test_every_step_is_sampled_with_the_weights_of_that_step(sampled: RunRecord) -> None:
     apart = wide(sampled)["sampling/sampling_logp_difference/mean"]
-    # vLLM computes in bfloat16, the trainer in float32: some hundredths apart, and no more as the policy moves.
+    # vLLM computes in bfloat16, the trainer in float32: some hundredths, and no more as the policy moves.
     assert len(apart) == 4 and apart.max() < 0.05
     assert wide(sampled)["grad_norm"].iloc[1:].max() > 0
 

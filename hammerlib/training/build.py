@@ -27,6 +27,7 @@ from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.serving import vllm_arguments
+from hammerlib.training.shards import check_shards
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import SeamTrainer
 
@@ -108,6 +109,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
         completions_every=config.completions_every,
         callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
     )
+    check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))

@@ -1,4 +1,4 @@
-"""What the policy wrote, with its reward and advantage: one parquet file per generation batch, read as one."""
+"""What the policy wrote, with its reward and advantage: a parquet file per generation batch, read as one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "truncated": ("bool", "cut at max_completion_length"),
     "correct": ("bool", "verdict; empty where there is none"),
     "extracted": ("string", "the answer that was graded"),
-    "reason": ("string", "why the verdict: equal, different, no answer, timeout, error ...; empty without gold"),
+    "reason": (
+        "string",
+        "why the verdict: equal, different, no answer, timeout, error ...; empty without gold",
+    ),
     "reward_raw": ("float64", "weighted sum of the rewards; empty where none applies"),
     "reward": ("float64", "after the adjustment: what was trained"),
     "weight": ("float64", "reward / reward_raw, the adjustment's factor; empty where reward_raw is 0"),

@@ -60,7 +60,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "needs one",
         "s a generation batch",
     ),
-    "seconds_embedding": ("completions under the frozen start model, for telemetry and DRA", "s a generation batch"),
+    "seconds_embedding": (
+        "completions under the frozen start model, for telemetry and DRA",
+        "s a generation batch",
+    ),
     "seconds_rewards": (
         "grading and rewards, with the embedding of an embedder of its own under DRA",
         "s a generation batch",
@@ -70,7 +73,7 @@ METRICS: dict[str, tuple[str, str]] = {
 
 
 def explained(name: str) -> bool:
-    """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern such as ``raw/NAME``.
+    """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern (``raw/NAME``).
 
     Examples
     --------

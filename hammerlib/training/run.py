@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
 
-
 SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
 
 
@@ -161,6 +160,7 @@ def prepare(
     plugs: Plugs | None = None,
     embedder: Embed | None = None,
     progress: bool = True,
+    processes: int | None = None,
 ) -> Job:
     """Load and check everything a run needs, writing nothing but the embedding cache.
 
@@ -168,6 +168,8 @@ def prepare(
     ----------
     config, problems, order, plugs, embedder, progress
         As in `train`.
+    processes : int, optional
+        To plan for; default `process_count()`.
 
     Returns
     -------
@@ -203,21 +205,20 @@ def prepare(
     if order is None:
         order = _make_order(config, problems, backbone)
     order.verify(problems)
-    arithmetic, plugs = plan(config, len(problems)), plugs or Plugs()
-    check_vllm(config, processes=arithmetic.processes, rollout=plugs.rollout is not None)
-    return Job(config, problems, backbone, order, arithmetic, plugs, progress, embedder, longest)
+    batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
+    check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)
+    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest)
 
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
-    """Return the longest prompt's tokens; refuse those that with a completion pass the model's positions."""
+    """Return the longest prompt's tokens; refuse prompts that with a completion pass the model's positions."""
     texts = backbone.render(problems["prompt"][:], template=config.template)
     tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
     longest = max(map(len, tokens))
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
-        remedy = "lower it or drop long problems"
-        raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
+        raise InputError("max_completion_length", config.max_completion_length, problem, "lower it")
     return longest
 
 
