@@ -277,16 +277,6 @@ def test_the_kl_reference_is_the_backbone_that_was_loaded(tmp_path: Path) -> Non
     assert not (record.folder / "reference").exists()
 
 
-def test_lora_trains_adapters_and_saves_a_merged_model(tmp_path: Path) -> None:
-    record = train(dataclasses.replace(SMALL, lora_rank=2, max_steps=1), root=tmp_path, progress=False)
-    names = {path.name for path in (record.folder / "model").iterdir()}
-    assert "model.safetensors" in names and not any("adapter" in name for name in names)
-    assert (
-        load_backbone(str(record.folder / "model")).model.num_parameters()
-        == load_backbone("nano").model.num_parameters()
-    )
-
-
 def test_the_four_seams_are_called_and_change_the_run(whole: RunRecord, tmp_path: Path) -> None:
     seen = []
 

@@ -61,7 +61,8 @@ def _run(job: Job) -> Iterator[str]:
         f"{len(job.problems)} problems from {config.problems}, prompts of at most {job.longest_prompt} "
         f"tokens, completions of {config.max_completion_length}"
     )
-    yield f"order {job.order.strategy}, {job.order.hash[:12]}, mean cosine {job.order.cost:.4f}"
+    cost = "" if job.order.cost is None else f", mean cosine {job.order.cost:.4f}"
+    yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
 
 
 def _batches(plan: Plan) -> Iterator[str]:

@@ -211,7 +211,7 @@ def prepare(
 
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
-    """Return the longest prompt's tokens; refuse prompts that with a completion pass the model's positions."""
+    """Return the longest prompt's tokens; refuse one that with a completion passes the model's positions."""
     texts = backbone.render(problems["prompt"][:], template=config.template)
     tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
     longest = max(map(len, tokens))
