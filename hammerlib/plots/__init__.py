@@ -3,6 +3,7 @@
 from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
+from hammerlib.plots.live import live_curves
 from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
 from hammerlib.plots.style import colour, panels, save, style
@@ -16,6 +17,7 @@ __all__ = [
     "group_panel",
     "hover_map",
     "lag_curves",
+    "live_curves",
     "panels",
     "pass_at_k_curves",
     "path_on_circle",
