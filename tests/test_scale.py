@@ -28,7 +28,7 @@ from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.cautions import cautions
-from hammerlib.training.estimate import FACTOR, estimate_memory, peak, sharded
+from hammerlib.training.estimate import FACTOR, adapter_parameters, estimate_memory, peak, sharded
 from hammerlib.training.run import prepare
 from hammerlib.training.serving import check_vllm, vllm_arguments
 from hammerlib.training.shards import check_shards
@@ -233,6 +233,14 @@ def test_the_cluster_job_is_valid_asks_for_what_the_launch_files_use_and_queues_
 
 
 # The dry run
+
+
+def test_adapters_are_counted_as_peft_makes_them() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    count = adapter_parameters(load_backbone("nano").model, 4)
+    adapted = get_peft_model(load_backbone("nano").model, LoraConfig(r=4, target_modules="all-linear"))
+    assert adapted.get_nb_trainable_parameters()[0] == count
 
 
 @pytest.fixture

@@ -56,6 +56,11 @@ def train(chosen: Namespace) -> int:
     once and continues a killed one from its newest checkpoint. On several GPUs: accelerate launch
     --config_file launch/ddp.yaml -m hammerlib.training.launch --config FILE.
 
+    Raises
+    ------
+    InputError
+        `--processes` without `--dry-run` or below 1.
+
     Examples
     --------
     >>> from hammerlib.cli import main

@@ -47,8 +47,8 @@ MATH_MIX: Mix = {
 # Cumulative shares of the hash range that belong to each part.
 PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
 
-# Problems a topic, by part: the smallest topic (sums of the nano mix), drawn to exhaustion, has 4,987 different
-# ones in rl and 2,459 in heldout. A generator asked for millions would draw for hours, then fail.
+# Problems a topic, by part: the smallest one (sums of the nano mix), drawn to exhaustion, has 4,987 in rl and
+# 2,459 in heldout. A generator asked for millions would draw for hours, then fail.
 LARGEST = {"supervised": 4800, "rl": 4800, "heldout": 2400}
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -140,7 +140,7 @@ def adapter_parameters(model: Any, rank: int) -> int:
     --------
     >>> from hammerlib.backbones import load_backbone
     >>> adapter_parameters(load_backbone("nano").model, 2)
-    15360
+    17664
     """
     head = model.get_output_embeddings()
     shapes = [
