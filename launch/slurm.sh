@@ -30,7 +30,8 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} TOKENIZERS_PARALLELISM=false
 
 GPUS=${SLURM_GPUS_ON_NODE:-8}
 export CONFIG LAUNCH ORDER GPUS
-MAIN_ADDRESS=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+MACHINES=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+MAIN_ADDRESS=${MACHINES%%$'\n'*}
 # Two jobs may share a machine.
 MAIN_PORT=$((20000 + SLURM_JOB_ID % 20000))
 export MAIN_ADDRESS MAIN_PORT

@@ -17,7 +17,7 @@ from hammerlib.problems import load_problems
 from hammerlib.problems.table import make_table
 from hammerlib.rewards import graded
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs, read_completions, train
+from hammerlib.training import Generation, Plugs, read_completions, train
 
 # Runs at the start of every grading process: two golds that no guard knows of.
 POISON = """
@@ -42,11 +42,11 @@ GOLDS = {
 ANSWERS = ("7/2", "7/2", "3", "3")  # what every problem gets as completions
 
 
-def say(prompts: list[str], trainer: object) -> dict:
+def say(rows: list[dict], trainer: object) -> Generation:
     """The rollout plug: the same four completions for every problem."""
     tokenizer = trainer.processing_class
-    said = [tokenizer(ANSWERS[i % 4])["input_ids"] + [tokenizer.eos_token_id] for i in range(len(prompts))]
-    return {"prompt_ids": tokenizer(prompts)["input_ids"], "completion_ids": said, "logprobs": None}
+    said = [tokenizer(ANSWERS[i % 4])["input_ids"] + [tokenizer.eos_token_id] for i in range(len(rows))]
+    return Generation(rows, tokenizer([row["prompt"] for row in rows])["input_ids"], said)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from hammerlib.problems import load_problems
 from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
 from hammerlib.storage import content_hash
-from hammerlib.training import Plugs, TrainConfig, schedule_table, train
+from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.embedder import CompletionEmbedder
 
 SMALL = TrainConfig(
@@ -287,13 +287,9 @@ def test_the_four_seams_are_called_and_change_the_run(whole: RunRecord, tmp_path
         seen.append("loss")
         return default()
 
-    def rollout(prompts: list, trainer: object) -> dict:
-        ids = trainer.processing_class(prompts)["input_ids"]
-        return {
-            "prompt_ids": ids,
-            "completion_ids": [[7, 8, trainer.processing_class.eos_token_id]] * len(ids),
-            "logprobs": None,
-        }
+    def rollout(rows: list, trainer: object) -> Generation:
+        ids = trainer.processing_class([row["prompt"] for row in rows])["input_ids"]
+        return Generation(rows, ids, [[7, 8, trainer.processing_class.eos_token_id]] * len(ids))
 
     plugs = Plugs(
         rollout=rollout, advantage=advantage, loss=loss, observe=lambda r: {"rows": len(r.completions)}

@@ -25,7 +25,9 @@ from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
 from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
+from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
+from hammerlib.training.orders import ids_of
 from hammerlib.training.serving import vllm_arguments
 from hammerlib.training.shards import check_shards
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
@@ -89,9 +91,9 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     """
     config = job.config
     embed = CompletionEmbedder(job.backbone)
-    permutation = job.order.permutation.tolist()
-    table = _dataset(job)
+    table, ids = _dataset(job), ids_of(job.problems, job.order)
     process = int(os.environ.get("RANK", "0"))
+    index_log = IndexLog(record.folder, job.plan, ids, job.order.permutation.tolist(), process)
     policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
     if config.beta > 0 and not config.lora_rank:
         _keep_reference(job, policy, record.folder)
@@ -99,12 +101,12 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
         model=policy,
         reward_funcs=_rewards(job, embed, policy),
         args=grpo_arguments(job, record.folder),
-        train_dataset=table,
+        train_dataset=table.places if isinstance(table, EpochTable) else table,
         processing_class=copy.deepcopy(job.backbone.tokenizer),
         peft_config=_lora(config),
         plugs=job.plugs,
         embed=embed,
-        index_log=IndexLog(record.folder, job.plan, table["id"][:], permutation, process),
+        index_log=index_log,
         folder=record.folder,
         completions_every=config.completions_every,
         callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
@@ -113,6 +115,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     trainer.remove_callback(PrinterCallback)
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
+    if isinstance(table, EpochTable):
+        trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer
 
 
@@ -194,14 +198,15 @@ def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def _dataset(job: Job) -> Dataset:
+def _dataset(job: Job) -> Dataset | EpochTable:
     """The problems in training order; a chat template is applied by TRL to message lists."""
-    table = job.order.apply(job.problems)
+    again = job.config.epoch_order == "reorder" and job.config.epochs > 1
+    table = job.problems if again else job.order.apply(job.problems)
     if job.config.template == "chat":
-        return table.map(
+        table = table.map(
             lambda row: {"prompt": [{"role": "user", "content": row["prompt"]}]}, load_from_cache_file=False
         )
-    return table
+    return EpochTable(table, job.order) if again else table
 
 
 def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
@@ -219,7 +224,9 @@ def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
     if job.embedder is None and config.embedder != "backbone":
         chosen = make_embedder(config.embedder, job.backbone, policy)
     options = config.adjustment_options
-    return [DRAReward(base, chosen, config.group_size, local_rows=job.plan.rows, **options)]
+    deferred = config.dra_route == "trainer"
+    dra = DRAReward(base, chosen, config.group_size, deferred=deferred, local_rows=job.plan.rows, **options)
+    return [dra]
 
 
 def _lora(config: TrainConfig) -> Any:

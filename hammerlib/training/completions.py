@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.storage import atomic_path
-from hammerlib.training.seams import Rollout
+from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "step": ("int64", "optimizer step, from 1"),
     "process": ("int32", "rank of the process"),
     "id": ("string", "problem"),
-    "position": ("int64", "place of the problem in the order, from 0"),
+    "position": ("int64", "place of the problem in the order, from 0; -1 for one that is not in it"),
+    "group": ("int64", "its group in the batch, -1 where it is not trained"),
+    "trained": ("bool", "false for what a rollout seam generated and left out"),
     "prompt": ("string", "as given to the model, without chat template"),
     "completion": ("string", "decoded, without special tokens"),
     "n_tokens": ("int32", "tokens, with the end of text"),
@@ -43,12 +46,12 @@ def save_completions(
     folder: Path,
     rollout: Rollout,
     *,
-    places: list[int],
-    truncated: list[bool],
+    place_of: Mapping[str, int],
+    ends: Collection[int],
     process: int = 0,
     offset: int = 0,
 ) -> None:
-    """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
+    """Write one generation batch to ``completions/<step>.parquet``, one row per completion, trained or not.
 
     Later micro-batches of the same step that generate again, and further processes, get a suffix.
 
@@ -57,10 +60,10 @@ def save_completions(
     folder : Path
         Of the run.
     rollout : Rollout
-    places : list of int, length n
-        Place of each completion's problem in the order.
-    truncated : list of bool, length n
-        The completion was cut at its longest length.
+    place_of : mapping of str to int
+        Place in the order of each problem id.
+    ends : collection of int
+        Tokens that end a text; a completion without one was cut at its longest length.
     process : int
         Rank of this process.
     offset : int
@@ -72,14 +75,15 @@ def save_completions(
     >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
     >>> rows = [{"id": "a", "prompt": "2+2"}]
     >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)
-    >>> save_completions(folder, batch, places=[0], truncated=[False])
+    >>> save_completions(folder, batch, place_of={"a": 0}, ends={7})
     >>> [path.name for path in (folder / "completions").iterdir()]
     ['000001.parquet']
     """
     import pyarrow
     from pyarrow import parquet
 
-    table = pyarrow.table(_columns(rollout, places, truncated, process), schema=_schema())
+    parts = [_columns(one, place_of, ends, process) for one in (rollout, rollout.spare) if one is not None]
+    table = pyarrow.concat_tables([pyarrow.table(one, schema=_schema()) for one in parts])
     name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
     with atomic_path(folder / FOLDER / f"{name}.parquet") as part:
         parquet.write_table(table, part)
@@ -109,7 +113,7 @@ def read_completions(run: Path) -> pd.DataFrame:
     >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
     >>> rows = [{"id": "a", "prompt": "2+2"}]
     >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)
-    >>> save_completions(folder, batch, places=[5], truncated=[False])
+    >>> save_completions(folder, batch, place_of={"a": 5}, ends={7})
     >>> read_completions(folder)["position"].tolist()
     [5]
     """
@@ -129,18 +133,22 @@ def _schema() -> pyarrow.Schema:
                            for name, (kind, _) in COLUMNS.items()])  # fmt: skip
 
 
-def _columns(rollout: Rollout, places: list[int], truncated: list[bool], process: int) -> dict[str, list]:
+def _columns(
+    rollout: Rollout, place_of: Mapping[str, int], ends: Collection[int], process: int
+) -> dict[str, list]:
     n, judged = len(rollout.completions), rollout.verdicts
     raw, rewards = _or_none(rollout.raw), _or_none(rollout.rewards)
     return {
         "step": [rollout.step + 1] * n,
         "process": [process] * n,
         "id": [row["id"] for row in rollout.rows],
-        "position": places,
+        "position": [place_of.get(row["id"], -1) for row in rollout.rows],
+        "group": rollout.groups.tolist(),
+        "trained": (rollout.groups != UNTRAINED).tolist(),
         "prompt": [_words(row["prompt"]) for row in rollout.rows],
         "completion": rollout.completions,
         "n_tokens": [len(ids) for ids in rollout.completion_ids],
-        "truncated": truncated,
+        "truncated": [not ids or ids[-1] not in ends for ids in rollout.completion_ids],
         "correct": [one.correct if one else None for one in judged],
         "extracted": [one.extracted if one else None for one in judged],
         "reason": [one or None for one in rollout.reasons or [""] * n],

@@ -14,14 +14,17 @@ from hammerlib.errors import InputError
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
+DRA_ROUTES = ("reward", "trainer")
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
 BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "adjustment": ADJUSTMENTS,
+    "dra_route": DRA_ROUTES,
     "loss_type": LOSS_TYPES,
     "scale_rewards": ("group", "batch", "none"),
     "tail": ("refuse", "report"),
+    "epoch_order": ("repeat", "reorder"),
     "template": ("raw", "chat"),
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
     "rewards": (
@@ -76,6 +79,9 @@ class TrainConfig:
     embedder : str
         What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
         ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.training.embedder.make_embedder`).
+    dra_route : str
+        Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
+        the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
     rewards : tuple of str
         ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``; summed. As in the released
         DRA code: ``released_format``, ``released_cosine``.
@@ -92,12 +98,15 @@ class TrainConfig:
         over each generation.
     max_steps, epochs : int
         Optimizer steps (None: all of `epochs`); passes over the order.
+    epoch_order : str
+        Every epoch in the same order (``repeat``), or the problems embedded again with the policy at each
+        epoch boundary and put into a new order of the same strategy (``reorder``).
     learning_rate, scheduler, max_completion_length, temperature, template
         As in TRL; length in tokens; prompts ``raw`` or through the ``chat`` template.
     seed, threads : int
         Sampling seed; torch threads (more than one on a busy machine is slower).
-    save_steps : int
-        Optimizer steps between checkpoints (None: none are written).
+    save_steps, completions_every : int
+        Optimizer steps between checkpoints, and between kept completions (None: none are written).
     tail : str
         What to do with problems that do not fill a last generation batch: ``refuse``, or ``report`` by name.
     report_to : tuple of str
@@ -108,8 +117,6 @@ class TrainConfig:
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
         (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
-    completions_every : int
-        Keep the completions of every so-many-th step (None: of none).
 
     Examples
     --------
@@ -152,6 +159,8 @@ class TrainConfig:
     lora_rank: int = 0
     adjustment_options: dict = field(default_factory=dict)
     embedder: str = "backbone"
+    dra_route: str = "reward"
+    epoch_order: str = "repeat"
     vllm: str = "off"
     vllm_server: str | None = None
     vllm_memory: float = 0.3
@@ -205,7 +214,11 @@ class TrainConfig:
 
         found = {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
         embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
+        route, epoch_order = found.pop("dra_route"), found.pop("epoch_order")
+        if self.epochs > 1 and epoch_order != "repeat":
+            found["epoch_order"] = epoch_order
         if self.adjustment == "dra":
+            found |= {"dra_route": route} if route != "reward" else {}
             found |= {"embedder": embedder} if embedder != "backbone" else {}
             found |= {"adjustment_options": options} if options else {}
         engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}

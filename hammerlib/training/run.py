@@ -14,6 +14,7 @@ from hammerlib.storage import content_hash, results_root, writing
 from hammerlib.training.checkpoints import FOLDER, newest_complete
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
+from hammerlib.training.orders import forget_orders, ids_of, make_order
 from hammerlib.training.schedule import Plan, is_main, plan
 from hammerlib.training.seams import Plugs, name_of
 from hammerlib.training.serving import check_vllm
@@ -144,7 +145,9 @@ def _train(job: Job, root: Path) -> RunRecord:
         return RunRecord.load(folder)
     parameters = job.config.effective()
     record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
-    trim_run(folder, checkpoint[1] if checkpoint else 0)
+    done_steps = checkpoint[1] if checkpoint else 0
+    trim_run(folder, done_steps)
+    forget_orders(folder, done_steps, job.plan.steps_per_epoch)
     with record:
         _describe(job, record, checkpoint)
         _fit(job, record, checkpoint)
@@ -202,8 +205,10 @@ def prepare(
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
     longest = _check_length(config, problems, backbone)
-    if order is None:
-        order = _make_order(config, problems, backbone)
+    if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
+        problem = f"cannot be made again as {config.order} at the next epoch"
+        raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
+    order = order or make_order(config, problems, backbone)
     order.verify(problems)
     batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
     check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)
@@ -228,20 +233,12 @@ def _device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _make_order(config: TrainConfig, problems: Dataset, backbone: Backbone) -> Order:
-    from hammerlib.embeddings import embed
-    from hammerlib.ordering import order_by
-
-    vectors = embed(problems, backbone, layer=config.layer, pooling=config.pooling, template=config.template)
-    return order_by(config.order, vectors, problems=problems, seed=config.seed, **config.order_options)
-
-
 def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.problems import fingerprint
 
     trained = job.plan.blocks * job.plan.prompts
     reached = job.plan.steps // job.plan.steps_per_epoch > 0
-    dropped = [job.problems[int(i)]["id"] for i in job.order.permutation[trained:]]
+    dropped = ids_of(job.problems, job.order)[trained:]
     job.order.save(record.folder / "order.json")
     record.artefact("order.json")
     record.note(

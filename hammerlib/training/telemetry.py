@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from hammerlib.diversity import group_telemetry
-from hammerlib.training.seams import Rollout
+from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.runs import RunRecord
@@ -59,7 +59,8 @@ def observe(rollout: Rollout) -> dict[str, float]:
         What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the shares of completions
         that no reward could score, that timed out in grading and on which the grader failed, the share of
         groups whose rewards do not vary before and after adjustment (only groups with variance move the
-        policy), and `effective_advantages`. See `hammerlib.training.glossary`.
+        policy), and `effective_advantages`; see `hammerlib.training.glossary`. Of trained completions only;
+        groups of any size count alike.
 
     Examples
     --------
@@ -67,23 +68,39 @@ def observe(rollout: Rollout) -> dict[str, float]:
     >>> observe(Rollout(0, rows, ["4", "5"], [[7], [8]], [None] * 2, ones, ones, np.eye(2), 2))["vendi"]
     2.0
     """
-    size = rollout.group_size
-    groups = rollout.vectors.reshape(-1, size, rollout.vectors.shape[-1])
-    right = np.array([bool(one and one.correct) for one in rollout.verdicts]).reshape(-1, size)
+    right = np.array([bool(one and one.correct) for one in rollout.verdicts])
     said = [one.extracted if one else None for one in rollout.verdicts]
-    answers = [said[start : start + size] for start in range(0, len(said), size)]
-    raw = rollout.raw[~np.isnan(rollout.raw)]
-    return group_telemetry(groups, answers, right) | {
+    sizes, advantages = rollout.by_size(), rollout.advantages
+    moves = None if advantages is None else advantages.detach().float().cpu().numpy()
+    parts = [
+        group_telemetry(rollout.vectors[rows], [[said[row] for row in group] for group in rows], right[rows])
+        | {
+            "zero_variance_share": zero_variance_share(rollout.raw[rows], rows.shape[1]),
+            "zero_variance_share_adjusted": zero_variance_share(rollout.rewards[rows], rows.shape[1]),
+            "effective_advantages": math.nan
+            if moves is None
+            else effective_advantages(moves[rows.ravel()], rows.shape[1]),
+        }
+        for rows in sizes
+    ]
+    chosen = rollout.groups != UNTRAINED
+    trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
+    raw = trained[~np.isnan(trained)]
+    return _mean(parts, [len(rows) for rows in sizes]) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
-        "unscorable_share": float(np.isnan(rollout.raw).mean()),
-        "timeout_share": rollout.reasons.count("timeout") / len(said),
-        "grading_error_share": sum(one.startswith("error") for one in rollout.reasons) / len(said),
-        "zero_variance_share": zero_variance_share(rollout.raw, size),
-        "zero_variance_share_adjusted": zero_variance_share(rollout.rewards, size),
-        "effective_advantages": math.nan
-        if rollout.advantages is None
-        else effective_advantages(rollout.advantages.detach().float().cpu().numpy(), size),
+        "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
+        "timeout_share": float((reasons == "timeout").mean()) if trained.size else math.nan,
+        "grading_error_share": float(np.char.startswith(reasons, "error").mean())
+        if trained.size
+        else math.nan,
     }
+
+
+def _mean(parts: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
+    """Mean over the groups of all sizes; nothing where nothing is trained."""
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    return {name: float(np.average([part[name] for part in parts], weights=groups)) for name in parts[0]}
 
 
 def effective_advantages(advantages: np.ndarray, group_size: int) -> float:

@@ -1,18 +1,20 @@
 """The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
-``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is
-seen before TRL logs it), ``_generate_and_score_completions`` (advantage and observe seams),
-``_compute_loss`` (loss seam). Generation is TRL's public ``rollout_func``. ``tests/test_contract_trl.py``
-watches their signatures.
+``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
+route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
+observe seams), ``_compute_loss`` (loss seam). What a rollout seam generated is handed over by TRL's public
+``rollout_func``.
+``tests/test_contract_trl.py`` watches their signatures.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,10 +22,16 @@ from trl import GRPOTrainer
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import SCORABLE, DRAReward, raw_sum, text_of, verdicts
+from hammerlib.training.advantages import group_advantages
 from hammerlib.training.completions import save_completions
+from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.logs import IndexLog
-from hammerlib.training.seams import Plugs, Rollout
+from hammerlib.training.rollouts import generate
+from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, Laps, observe
+
+if TYPE_CHECKING:
+    from hammerlib.grading import Verdict
 
 
 class SeamTrainer(GRPOTrainer):
@@ -59,16 +67,27 @@ class SeamTrainer(GRPOTrainer):
         completions_every: int | None = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, rollout_func=plugs.rollout, **kwargs)
+        super().__init__(*args, rollout_func=self._generated if plugs.rollout else None, **kwargs)
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
         self.completions_every, self.laps = completions_every, Laps()
         self.rollout: Rollout | None = None
+        self._generation: Generation | None = None
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-        """Check the rows against the order, then let TRL generate or reuse completions."""
-        if self.model.training:
-            self.index_log.check(self.state.global_step, generation_batch)
-        return super()._prepare_inputs(generation_batch)
+        """Check the rows against the order, let TRL generate or reuse completions, log what is trained."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        self.index_log.check(self.state.global_step, generation_batch)
+        inputs = super()._prepare_inputs(generation_batch)
+        pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
+        self.index_log.record([row for row, group in pairs if group != UNTRAINED])
+        return inputs
+
+    def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
+        """TRL's ``rollout_func``: what the rollout seam generated; evaluation samples plainly."""
+        if not self.model.training or self._generation is None:
+            return generate(self, [{"prompt": prompt} for prompt in prompts]).for_trl()
+        return self._generation.for_trl()
 
     def _calculate_rewards(
         self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list
@@ -80,41 +99,61 @@ class SeamTrainer(GRPOTrainer):
             vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
             self.laps.lap("embedding")
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
+        first = self.accelerator.process_index * len(prompts)
+        if dra is not None and dra.deferred:
+            size = self.num_generations if self.model.training else self.num_generations_eval
+            adjusted, weight = adjust_all(dra, size, first)
+            table = torch.from_numpy(adjusted)[:, None].to(table)
+            self._log_metric("dra/mean_weight", weight)
         if self.model.training:
-            first = self.accelerator.process_index * len(prompts)
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
-            adjusted = isinstance(self.reward_funcs[0], DRAReward)
-            judged = verdicts(texts, **columns, failed=True)
+            given = self._generation
+            judged, reasons = _graded(texts, inputs)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=[one if one and one.reason in SCORABLE else None for one in judged],
-                reasons=[one.reason if one else "" for one in judged],
-                raw=self.reward_funcs[0].raw if adjusted else rewards,
+                verdicts=judged,
+                reasons=reasons,
+                raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
                 vectors=vectors,
                 group_size=self.num_generations,
+                groups=given.groups if given else None,
+                mask=given.mask if given else None,
+                trainer=self,
             )
             self.laps.lap("rewards")
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
-        """Run TRL's rollout, then the advantage seam, the telemetry and the observe seam."""
+        """Run the rollout seam, TRL's scoring, the advantage seam, the telemetry and the observe seam."""
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
         self.laps.start()
+        spare, generated = None, len(inputs)
+        if self.plugs.rollout is not None:
+            found = self.plugs.rollout(inputs, self)
+            generated = len(found.rows)
+            self._generation, spare = found.split(len(inputs))
+            inputs = self._generation.rows
+            self._check_groups()
         output = super()._generate_and_score_completions(inputs)
-        if not self.model.training or self.rollout is None:
-            return output
-        self.rollout.advantages = output["advantages"]
+        self._complete(output, spare)
+        seen, own = whole_groups(self.rollout, self.accelerator.process_index)
         if self.plugs.advantage is not None:
-            output["advantages"] = self._checked(self.plugs.advantage(self.rollout), output)
+            advantages = self.plugs.advantage(seen)
+            output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
             self.rollout.advantages = output["advantages"]
-        values = observe(self.rollout)
+            seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
+        counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
+        values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
+        values |= observe(seen)
         if self.plugs.observe is not None:
-            values |= self.plugs.observe(self.rollout)
+            values |= self.plugs.observe(seen)
         self._record(values | self.laps.taken())
         self._keep(self.rollout)
         return output
@@ -123,12 +162,11 @@ class SeamTrainer(GRPOTrainer):
         """Write every so-many-th step's completions."""
         if self.completions_every is None or rollout.step % self.completions_every:
             return
-        ended = {*self.eos_token_ids, self.processing_class.pad_token_id}
         save_completions(
             self.folder,
             rollout,
-            places=self.index_log.places_of(rollout.rows),
-            truncated=[not ids or ids[-1] not in ended for ids in rollout.completion_ids],
+            place_of=self.index_log.place_of,
+            ends={*self.eos_token_ids, self.processing_class.pad_token_id},
             process=self.accelerator.process_index,
             offset=self.index_log.offset,
         )
@@ -141,15 +179,53 @@ class SeamTrainer(GRPOTrainer):
             self, model, inputs, lambda: super(SeamTrainer, self)._compute_loss(model, inputs)
         )
 
+    def _check_groups(self) -> None:
+        """Refuse DRA where groups are not runs of G rows: its wrapper would compare across groups."""
+        groups = self._generation.groups
+        if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
+            return
+        runs = groups.reshape(-1, self.num_generations)
+        if (runs != runs[:, :1]).any():
+            sizes = np.unique(groups, return_counts=True)[1].tolist()
+            problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
+            raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
+
+    def _complete(self, output: dict[str, Any], spare: Generation | None) -> None:
+        """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
+        rollout = self.rollout
+        if self._generation is not None and self._generation.groups is not None:
+            output["advantages"] = self._regrouped(rollout).to(output["advantages"])
+        rollout.advantages = output["advantages"]
+        prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
+        rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
+        if spare is not None:
+            texts = self.processing_class.batch_decode(spare.completion_ids, skip_special_tokens=True)
+            nothing, (judged, reasons) = np.full(len(texts), np.nan), _graded(texts, spare.rows)
+            rollout.spare = Rollout(
+                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing, nothing,
+                rollout.vectors[:0], rollout.group_size, groups=spare.groups, reasons=reasons,
+            )  # fmt: skip
+
+    def _regrouped(self, rollout: Rollout) -> torch.Tensor:
+        """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
+        n, process = len(rollout.rows), self.accelerator.process_index
+        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, rollout.groups + process * n)
+        local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
+        rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
+        found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
+        return torch.tensor(found[process * n : (process + 1) * n])
+
     def _checked(self, advantages: torch.Tensor, output: dict[str, Any]) -> torch.Tensor:
+        """The advantage seam's tensor, padded to the batch's tokens, zero where nothing is trained."""
         rows, tokens = output["completion_mask"].shape
-        if tuple(advantages.shape) not in ((rows,), (rows, tokens)):
-            raise InputError(
-                "plugs.advantage",
-                tuple(advantages.shape),
-                f"must have shape ({rows},) or ({rows}, {tokens})",
-                "return one advantage per completion or per completion token",
-            )
+        longest = int(output["completion_mask"].sum(1).max())
+        fits = advantages.dim() == 1 or (advantages.dim() == 2 and longest <= advantages.shape[1] <= tokens)
+        if not fits or len(advantages) != rows:
+            problem = f"must have shape ({rows},) or ({rows}, T), T from {longest} to {tokens}"
+            remedy = "return one advantage per completion or per completion token"
+            raise InputError("plugs.advantage", tuple(advantages.shape), problem, remedy)
+        if advantages.dim() == 2:
+            advantages = torch.nn.functional.pad(advantages, (0, tokens - advantages.shape[1]))
         return advantages.to(output["advantages"])
 
     def _record(self, values: dict[str, float]) -> None:
@@ -161,3 +237,11 @@ class SeamTrainer(GRPOTrainer):
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
+
+
+def _graded(texts: list[str], rows: list[dict]) -> tuple[list[Verdict | None], list[str]]:
+    """Verdicts where something can be said, and the reason of every one."""
+    columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
+    judged = verdicts(texts, **columns, failed=True)
+    reasons = [one.reason if one else "" for one in judged]
+    return [one if one and one.reason in SCORABLE else None for one in judged], reasons
