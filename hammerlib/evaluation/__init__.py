@@ -12,6 +12,7 @@ from hammerlib.evaluation.imports import import_completions
 from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval
 from hammerlib.evaluation.ledger import order_ledger
 from hammerlib.evaluation.metrics import cons_at_k, majority_at_k, pass_at_k, pass_hat_k
+from hammerlib.evaluation.overlap import known_overlap, training_overlap
 from hammerlib.evaluation.power import required_problems, variance_components
 from hammerlib.evaluation.prompts import RECIPES, format_prompts
 from hammerlib.evaluation.regrade import regrade
@@ -26,6 +27,8 @@ __all__ = [
     "format_prompts",
     "gold_version",
     "import_completions",
+    "known_overlap",
+    "training_overlap",
     "regrade",
     "BENCHMARKS",
     "Interval",

@@ -12,6 +12,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, shards
 from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
 from hammerlib.evaluation.collection import Job, Means, complete
+from hammerlib.evaluation.overlap import training_overlap
 from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.grading import grader_version
 from hammerlib.grading.code import refuse_code
@@ -142,10 +143,12 @@ def evaluate(
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
     notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
-    return _run_once(job, means, run_id, parameters, notes, Path(root or results_root()))
+    return _run_once(job, means, run_id, parameters, notes, Path(root or results_root()), model)
 
 
-def _run_once(job: Job, means: Means, run_id: str, parameters: dict, notes: dict, root: Path) -> RunRecord:
+def _run_once(
+    job: Job, means: Means, run_id: str, parameters: dict, notes: dict, root: Path, model: object
+) -> RunRecord:
     with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
@@ -153,6 +156,7 @@ def _run_once(job: Job, means: Means, run_id: str, parameters: dict, notes: dict
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
             run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
+            run.note(overlap=training_overlap(model, job.problems, parameters["benchmark"]))
             write_records(job.problems.to_list(), run.folder / PROBLEMS)
             run.artefact(PROBLEMS)
             complete(job, means, run, seed)

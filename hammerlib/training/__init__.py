@@ -2,7 +2,7 @@
 
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
-from hammerlib.training.seams import Plugs, Rollout
+from hammerlib.training.seams import Generation, Plugs, Rollout
 from hammerlib.training.table import schedule_table
 
-__all__ = ["Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]
+__all__ = ["Generation", "Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
-from hammerlib.training.seams import Rollout
+from hammerlib.training.seams import UNTRAINED, Rollout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SKIPPED = "skipped.csv"  # of dynamic sampling
 
 
 class OrderMismatchError(RuntimeError):
@@ -23,6 +28,9 @@ class OrderMismatchError(RuntimeError):
 
 class IndexLog:
     """Checks every micro-batch against the order and writes which problem was trained where.
+
+    A rollout may train other problems than the order hands out; what it trained is what is written. A problem
+    that is not in the order has position and index -1.
 
     Parameters
     ----------
@@ -41,6 +49,7 @@ class IndexLog:
     >>> one = plan(TrainConfig(prompts_per_step=1, group_size=2), 2)
     >>> log = IndexLog(Path(tempfile.mkdtemp()), one, ["b", "a"], [1, 0], process=0)
     >>> log.check(0, [{"id": "b"}, {"id": "b"}])
+    >>> log.record([{"id": "b"}, {"id": "b"}])
     >>> log.path.read_text().splitlines()[1]
     '1,0,0,0,1,b'
     """
@@ -50,7 +59,7 @@ class IndexLog:
     def __init__(self, folder: Path, plan: Plan, ids: list[str], index: list[int], process: int) -> None:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
         self.plan, self.ids, self.index, self.process = plan, ids, index, process
-        self.offset, self._step, self._written = 0, -1, -1
+        self.offset, self._step, self._written, self._block = 0, -1, -1, -1
 
     def follow(self, ids: list[str], index: list[int]) -> None:
         """Expect another order from the next epoch on: problem id and row at each of its places."""
@@ -83,25 +92,30 @@ class IndexLog:
                     f"order has {wanted!r}; the data loader does not follow the order, nothing after "
                     f"step {step} counts"
                 )
-        if block != self._written:
-            self._written = block
-            self._write(step, block)
+        self._block = block
 
-    def _write(self, step: int, block: int) -> None:
-        epoch = self.plan.micro(step)[0]
+    def record(self, rows: list[dict[str, Any]]) -> None:
+        """Write the problems that the micro-batch last checked trains on, once per generation and step.
+
+        Rows with a column ``epoch`` (of a rollout that walks the order at its own pace) keep it.
+        """
+        if self._block == self._written:
+            return
+        self._written = self._block
+        planned, place_of = self.plan.micro(self._step)[0], {one: k for k, one in enumerate(self.ids)}
         fresh = not self.path.exists()
         with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
-            out.writerows(
-                [step + 1, epoch, self.process, place, self.index[place], self.ids[place]]
-                for place in self.plan.positions(block, self.process)
-            )
+            for epoch, one in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
+                place = place_of.get(one, -1)
+                index = self.index[place] if place >= 0 else -1
+                out.writerow([self._step + 1, epoch, self.process, place, index, one])
 
 
 def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
-    """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
+    """Write one generation batch to ``completions/<step>.parquet``, one row per completion, trained or not.
 
     Later micro-batches of the same step that generate again, and further processes, get a suffix.
 
@@ -127,7 +141,16 @@ def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset
     """
     import pandas as pd
 
-    table = pd.DataFrame(
+    table = pd.concat([_completions(one) for one in (rollout, rollout.spare) if one is not None])
+    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
+    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
+        table.reset_index(drop=True).to_parquet(part)
+
+
+def _completions(rollout: Rollout) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
         {
             "step": rollout.step + 1,
             "id": [row["id"] for row in rollout.rows],
@@ -138,11 +161,10 @@ def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset
             "extracted": [one.extracted if one else None for one in rollout.verdicts],
             "reward_raw": rollout.raw,
             "reward": rollout.rewards,
+            "group": rollout.groups,
+            "trained": rollout.groups != UNTRAINED,
         }
     )
-    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
-    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
-        table.to_parquet(part)
 
 
 def trim(path: Path, step: int) -> None:
@@ -175,7 +197,7 @@ def trim_run(folder: Path, step: int) -> None:
     >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
     False
     """
-    for path in (folder / "metrics.csv", *folder.glob("index_log*.csv")):
+    for path in (folder / "metrics.csv", folder / SKIPPED, *folder.glob("index_log*.csv")):
         if step:
             trim(path, step)
         else:

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from hammerlib.diversity import group_telemetry
-from hammerlib.training.seams import Rollout
+from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.runs import RunRecord
@@ -47,7 +47,8 @@ def observe(rollout: Rollout) -> dict[str, float]:
     dict
         What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the share of completions that
         no reward could score, and the share of groups whose rewards do not vary before and after adjustment
-        (only groups with variance move the policy).
+        (only groups with variance move the policy). Of trained completions only; groups of any size count
+        alike.
 
     Examples
     --------
@@ -55,18 +56,30 @@ def observe(rollout: Rollout) -> dict[str, float]:
     >>> observe(Rollout(0, rows, ["4", "5"], [[7], [8]], [None] * 2, ones, ones, np.eye(2), 2))["vendi"]
     2.0
     """
-    size = rollout.group_size
-    groups = rollout.vectors.reshape(-1, size, rollout.vectors.shape[-1])
-    right = np.array([bool(one and one.correct) for one in rollout.verdicts]).reshape(-1, size)
+    right = np.array([bool(one and one.correct) for one in rollout.verdicts])
     said = [one.extracted if one else None for one in rollout.verdicts]
-    answers = [said[start : start + size] for start in range(0, len(said), size)]
-    raw = rollout.raw[~np.isnan(rollout.raw)]
-    return group_telemetry(groups, answers, right) | {
+    sizes = rollout.by_size()
+    parts = [
+        group_telemetry(rollout.vectors[rows], [[said[row] for row in group] for group in rows], right[rows])
+        | {
+            "zero_variance_share": zero_variance_share(rollout.raw[rows], rows.shape[1]),
+            "zero_variance_share_adjusted": zero_variance_share(rollout.rewards[rows], rows.shape[1]),
+        }
+        for rows in sizes
+    ]
+    trained = rollout.raw[rollout.groups != UNTRAINED]
+    raw = trained[~np.isnan(trained)]
+    return _mean(parts, [len(rows) for rows in sizes]) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
-        "unscorable_share": float(np.isnan(rollout.raw).mean()),
-        "zero_variance_share": zero_variance_share(rollout.raw, size),
-        "zero_variance_share_adjusted": zero_variance_share(rollout.rewards, size),
+        "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
     }
+
+
+def _mean(parts: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
+    """Mean over the groups of all sizes; nothing where nothing is trained."""
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    return {name: float(np.average([part[name] for part in parts], weights=groups)) for name in parts[0]}
 
 
 def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
