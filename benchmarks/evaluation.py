@@ -4,10 +4,10 @@
 
 One process, one thread, float32, SmolLM2-135M on GSM8K test prompts in its chat template, temperature 1,
 the whole distribution. Ours draws every batch of the plan. On some of these batches, in turn with ours, one
-`model.generate` draws the rows as they stand (sorted by length, padded on the left, every row read and computed
-to the end of the batch); on one small batch also transformers' continuous batching. Counted are generated
-tokens up to the end token. Then: grading against generation, and how many samples change when the same rows
-are drawn in other batches. CPU seconds are of this process: other programs count little.
+`model.generate` draws the rows as they stand: sorted by length, padded on the left, every row read and
+computed to the end of the batch; on one small batch also transformers' continuous batching. Counted are
+generated tokens up to the end token. Then: grading against generation, and how many samples change when the
+same rows are drawn in other batches. CPU seconds are of this process: other programs count little.
 """
 
 from __future__ import annotations
