@@ -31,6 +31,7 @@ from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
+from hammerlib.training.saving import NoLastCheckpoint
 from hammerlib.training.telemetry import Watcher
 from hammerlib.training.trainer import SeamTrainer
 
@@ -118,6 +119,7 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(NoLastCheckpoint())
     if isinstance(table, EpochTable):
         trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer

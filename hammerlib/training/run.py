@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root, writing
-from hammerlib.training.checkpoints import FOLDER, newest_complete
+from hammerlib.storage import content_hash, results_root
+from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
 from hammerlib.training.orders import forget_orders, ids_of, make_order
@@ -261,12 +261,8 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
     with quiet():
         trainer = build_trainer(job, record)
-        try:
-            with writing(record.folder / FOLDER):
-                trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
-        except InputError:  # a full disk: the next call resumes from a whole checkpoint, not from half of one
-            newest_complete(record.folder, processes=job.plan.processes)
-            raise
+        with resumable(record.folder, job.plan.processes):
+            trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)
     shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
     shutil.rmtree(record.folder / "reference", ignore_errors=True)

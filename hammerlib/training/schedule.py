@@ -238,12 +238,12 @@ def _check_saves(config: TrainConfig, found: Plan) -> None:
     every = config.save_steps
     if every is None:
         return
-    for step in range(every, found.steps + 1, every):
+    for step in range(every, found.steps, every):  # none is written at the last step
         if not found.resumes_exactly(step):
             fits = next(
                 k
                 for k in range(every + 1, every + found.block_length * found.steps_per_epoch + 1)
-                if all(found.resumes_exactly(s) for s in range(k, found.steps + 1, k))
+                if all(found.resumes_exactly(s) for s in range(k, found.steps, k))
             )
             raise InputError(
                 "save_steps",

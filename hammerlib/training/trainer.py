@@ -3,9 +3,9 @@
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe seams), ``_compute_loss`` (loss seam). What a rollout seam generated is handed over by TRL's public
-``rollout_func``.
-``tests/test_contract_trl.py`` watches their signatures.
+observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles). What a rollout
+seam generated is handed over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their
+signatures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
@@ -63,6 +64,10 @@ class SeamTrainer(GRPOTrainer):
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
+        """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
+        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Check the rows against the order, let TRL generate or reuse completions, log what is trained."""
