@@ -93,9 +93,9 @@ class Sides:
         OSError
             `file` cannot be written.
         """
-        head = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>'
+        head = f'<!doctype html><meta charset="utf-8"><title>{_shown(title)}</title>'
         with atomic_path(file) as part:
-            part.write_text(f"{head}<h1>{escape(title)}</h1>{self.html}\n", encoding="utf-8")
+            part.write_text(f"{head}<h1>{_shown(title)}</h1>{self.html}\n", encoding="utf-8")
         return Path(file)
 
 
@@ -131,8 +131,8 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     if len(kept) < len(rows):
         told += f"; the {len(kept)} with the largest difference are shown"
     body = "".join(_row(one) for one in kept.to_dict("records"))
-    key = "sides-" + content_hash([a, b, body])[:10]
     heads = "".join(f"<th>{name}</th>" for name in ("problem", _shown(a), _shown(b)))
+    key = "sides-" + content_hash([heads, body])[:10]
     bar = (
         '<div class="bar"><input type="search" placeholder="search prompts, answers, topics, verdicts" '
         'aria-label="search"><select aria-label="outcome"><option value="">won and lost</option>'
