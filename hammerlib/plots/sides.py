@@ -24,6 +24,7 @@ _STYLE = """
 #ID input {width: 24em; max-width: 60%; padding: .3em}
 #ID .frame {max-height: 34em; overflow: auto; border: 1px solid #ccc}
 #ID table {border-collapse: collapse; width: 100%; table-layout: fixed; margin: 0}
+#ID th, #ID td {overflow-wrap: anywhere}
 #ID th {position: sticky; top: 0; background: #f3f3f3; text-align: left; padding: .4em}
 #ID td {vertical-align: top; text-align: left; padding: .4em; border-top: 1px solid #ddd; overflow: hidden}
 #ID tr {background: #fff}
@@ -95,7 +96,7 @@ class Sides:
         """
         head = f'<!doctype html><meta charset="utf-8"><title>{_shown(title)}</title>'
         with atomic_path(file) as part:
-            part.write_text(f"{head}<h1>{_shown(title)}</h1>{self.html}\n", encoding="utf-8")
+            part.write_text(f"{head}<h1 style="font: 1.2em sans-serif">{_shown(title)}</h1>{self.html}\n", encoding="utf-8")
         return Path(file)
 
 

@@ -50,8 +50,8 @@ CYCLE = (
 def colour(name: str, position: int = 0) -> str:
     """Return the fixed colour of a method, or one from the cycle for other names.
 
-    An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``) take
-    the colour of the order.
+    An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``)
+    take the colour of the order.
 
     Examples
     --------
