@@ -95,8 +95,9 @@ class Sides:
             `file` cannot be written.
         """
         head = f'<!doctype html><meta charset="utf-8"><title>{_shown(title)}</title>'
+        top = f'<h1 style="font: 1.2em sans-serif">{_shown(title)}</h1>'
         with atomic_path(file) as part:
-            part.write_text(f"{head}<h1 style="font: 1.2em sans-serif">{_shown(title)}</h1>{self.html}\n", encoding="utf-8")
+            part.write_text(f"{head}{top}{self.html}\n", encoding="utf-8")
         return Path(file)
 
 
