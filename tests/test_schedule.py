@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -112,11 +114,21 @@ def test_what_cannot_be_trained_is_refused_with_the_remedy(values: dict, n: int,
         plan(TrainConfig(**values), n)
 
 
-def test_a_group_split_between_processes_is_refused() -> None:
-    config = TrainConfig(prompts_per_step=2, group_size=6, gradient_accumulation=1)
+def test_a_group_split_between_processes_is_refused_where_the_reward_needs_it_whole() -> None:
+    config = TrainConfig(prompts_per_step=2, group_size=6, gradient_accumulation=1, adjustment="dra")
     assert plan(config, 4, processes=2).rows == 6
-    with pytest.raises(InputError, match="group_size = 6"):
+    with pytest.raises(InputError, match=r"group_size = 6.*3 rows x 1 steps.*or set dra_route: trainer"):
         plan(config, 4, processes=4)
+    for allowed in (
+        {"adjustment": "none"},
+        {"dra_route": "trainer"},
+        {"adjustment_options": {"scope": "official-local"}},
+    ):
+        found = plan(dataclasses.replace(config, **allowed), 4, processes=4)
+        assert found.straddles and found.positions(0, 1) == [0] and found.positions(0, 2) == [1]
+    with pytest.raises(InputError, match=r"so that it does$"):
+        plan(dataclasses.replace(config, prompts_per_step=1, gradient_accumulation=2, group_size=6,
+                                 steps_per_generation=1), 4)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -140,6 +152,6 @@ def test_an_accepted_save_interval_never_cuts_a_generation_batch(
         assume(error.field == "save_steps")
         every = int(error.remedy.split(": ")[1])
         found = plan(TrainConfig(**{**vars(config), "save_steps": every}), 24)
-    for step in range(every, found.steps + 1, every):
+    for step in range(every, found.steps, every):
         epoch, micro = found.micro(step - 1)
         assert (micro[-1] + 1) % found.block_length == 0, (epoch, step)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, ordering
+from hammerlib.cli import commands, compare, grading, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -20,6 +20,9 @@ _EXAMPLES = """examples:
   hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
   hammer train --config train.yaml
   hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+  hammer regrade results/runs/evaluate__...      stored completions, graded again
+  hammer import theirs.jsonl --benchmark math500
+  hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -142,6 +145,19 @@ def _add_order(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, type=Path, help="YAML file with fields of TrainConfig")
+    parser.add_argument(
+        "--order",
+        type=Path,
+        metavar="FILE",
+        help="train in this order, made by `hammer order` for the problems",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="print batches, schedule, memory and cautions, and train nothing; no run folder is made",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="with --dry-run: plan for N training processes (default 1)"
+    )
     _add_results(parser)
 
 
@@ -162,7 +178,20 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-new-tokens", type=int, default=48, help="tokens (default 48, enough for nano)")
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
+    parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
+    parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")
     parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
+    parser.add_argument("--engine", default="transformers", help="transformers, vllm (default transformers)")
+    parser.add_argument("--stop", nargs="+", default=(), metavar="TEXT", help="texts that end a completion")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that draw whole batches (default 1)"
+    )
+    parser.add_argument(
+        "--backend", default="process", help="process, ray: where workers run (default process)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="start no batch later; what is there is summarised as partial"
+    )
     _add_results(parser)
 
 
@@ -206,6 +235,9 @@ _COMMANDS = {
     "order": (_add_order, ordering.order),
     "train": (_add_train, commands.train),
     "evaluate": (_add_evaluate, commands.evaluate),
+    "regrade": (grading.add_regrade, grading.regrade),
+    "import": (grading.add_import, grading.bring),
+    "compare": (compare.add_compare, compare.compare),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }

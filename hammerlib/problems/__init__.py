@@ -1,7 +1,8 @@
 """The problem table: sources, checks, fingerprint and hygiene."""
 
-from hammerlib.problems.boxes import last_box
+from hammerlib.problems.boxes import boxes, last_box
 from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, drop_incomplete, normalise
+from hammerlib.problems.overlap import overlap_counts, overlap_report
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,
@@ -12,6 +13,7 @@ from hammerlib.problems.table import (
 )
 
 __all__ = [
+    "boxes",
     "check_problems",
     "conflicts",
     "decontaminate",
@@ -23,5 +25,7 @@ __all__ = [
     "load_problems",
     "make_table",
     "normalise",
+    "overlap_counts",
+    "overlap_report",
     "register_source",
 ]

@@ -11,12 +11,40 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from hammerlib.dra import adjust_rewards, check_options, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.rewards.shape import Completion, Reward, text_of
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What DRA needs of n completions: their raw rewards and their embeddings.
+
+    Attributes
+    ----------
+    raw : (n,) float64 array
+        Weighted sum of the base rewards; NaN where none applies.
+    vectors : (n, d) float64 array
+    blank : (n,) bool array
+        Completions without a visible character whose vector is zero.
+
+    Examples
+    --------
+    >>> Scored(np.ones(1), np.ones((1, 2)), np.zeros(1, bool)).raw.tolist()
+    [1.0]
+    """
+
+    raw: np.ndarray
+    vectors: np.ndarray
+    blank: np.ndarray
+
+
+# Options of `adjust_rewards` that are not options of the kernel.
+REWARD_OPTIONS = ("sign", "positives_only")
 
 
 class DRAReward:
@@ -39,6 +67,9 @@ class DRAReward:
         One per base reward; default all 1.
     group_size_eval : int, optional
         TRL's ``num_generations_eval`` where it differs.
+    deferred : bool
+        Return the raw sums only and keep embeddings in ``self.scored``: a trainer that sees all processes
+        calls `adjusted` on the parts of all of them, so that groups may straddle processes.
     local_rows : int, optional
         With ``scope="official-local"``: rows that one process of the released code saw at once, its
         ``per_device_train_batch_size``; default all rows of a call.
@@ -79,18 +110,19 @@ class DRAReward:
         weights: Sequence[float] | None = None,
         *,
         group_size_eval: int | None = None,
+        deferred: bool = False,
         local_rows: int | None = None,
         **options: object,
     ) -> None:
         self.base_rewards: list[Reward] = [base_rewards] if callable(base_rewards) else list(base_rewards)
-        self.embed, self.local_rows = embed, local_rows
+        self.embed, self.deferred, self.local_rows = embed, deferred, local_rows
         self.options = check_options(options)
         self.by_process = self.options.pop("scope", "group") == "official-local"
         self.weights = (
             np.ones(len(self.base_rewards)) if weights is None else np.asarray(weights, dtype=float)
         )
         self.group_sizes = [group_size] if group_size_eval is None else [group_size, group_size_eval]
-        self.raw = np.zeros(0)
+        self.scored = Scored(np.zeros(0), np.zeros((0, 1)), np.zeros(0, bool))
         if not self.base_rewards or len(self.weights) != len(self.base_rewards):
             raise InputError(
                 "weights",
@@ -117,42 +149,72 @@ class DRAReward:
     ) -> list[float | None]:
         """Return the adjusted reward of each of n completions (None where no base reward applies).
 
-        The raw sums stay in ``self.raw`` (n,) for telemetry.
+        The raw sums stay in ``self.raw`` (n,) for telemetry; `deferred` returns them as they are.
         """
-        size = (
-            (self.local_rows or len(completions))
-            if self.by_process
-            else self._group_size(columns.get("id") or prompts)
-        )
+        size = 1 if self.deferred or self.by_process else self._group_size(columns.get("id") or prompts)
         told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
         scores = _finished([one(**told, log_metric=log_metric, **columns) for one in self.base_rewards])
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
-        self.raw = raw_sum(table.T, self.weights)
-        grouped = self._vectors([text_of(said) for said in completions], size)
-        adjusted = adjust_rewards(self.raw.reshape(grouped.shape[:2]), grouped, **self.options).ravel()
+        self.scored = self._embedded(raw_sum(table.T, self.weights), [text_of(said) for said in completions])
+        found = self.raw
+        if not self.deferred:
+            found, weights = self.adjusted([self.scored], size)
         if log_metric is not None:
-            kernel = {
-                name: value for name, value in self.options.items() if name not in ("sign", "positives_only")
-            }
-            self._log(log_metric, table, diversity_weights(grouped, **kernel))
-        return [None if math.isnan(value) else float(value) for value in adjusted]
+            for reward, row in zip(self.base_rewards, table, strict=True):
+                if not np.isnan(row).all():
+                    log_metric(f"raw/{_name(reward)}", float(np.nanmean(row)))
+            if not self.deferred:
+                log_metric("dra/mean_weight", float(weights.mean()))
+        return [None if math.isnan(value) else float(value) for value in found]
 
-    def _vectors(self, texts: list[str], size: int) -> np.ndarray:
-        """Embeddings in groups; blank completions that have none share a dimension of their own."""
+    @property
+    def raw(self) -> np.ndarray:
+        """Raw sums (n,) of the last call."""
+        return self.scored.raw
+
+    def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence.
+
+        Parameters
+        ----------
+        parts : sequence of Scored
+            One per process, in the sequence of their ranks; together whole groups.
+        group_size : int
+            Completions per prompt.
+
+        Raises
+        ------
+        InputError
+            Not whole groups.
+
+        Examples
+        --------
+        >>> half = Scored(np.ones(1), np.ones((1, 2)), np.zeros(1, bool))
+        >>> reward = DRAReward(len, np.ones, group_size=2, deferred=True)
+        >>> reward.adjusted([half, half], 2)[0].round(3).tolist()
+        [0.5, 0.5]
+        """
+        raw, vectors, blank = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("raw", "vectors", "blank")
+        )
+        size = (self.local_rows or len(parts[0].raw)) if self.by_process else group_size
+        if len(raw) % size:
+            problem = f"do not make groups of {size} from {len(raw)} completions"
+            raise InputError("embed", vectors.shape, problem, "return one vector per text, of whole groups")
+        if blank.any():  # they share a dimension of their own: copies of each other, unlike anything else
+            vectors = np.hstack([vectors, blank[:, None]])
+        grouped = vectors.reshape(-1, size, vectors.shape[-1])
+        kernel = {name: value for name, value in self.options.items() if name not in REWARD_OPTIONS}
+        found = adjust_rewards(raw.reshape(-1, size), grouped, **self.options)
+        return found.ravel(), diversity_weights(grouped, **kernel).ravel()
+
+    def _embedded(self, raw: np.ndarray, texts: list[str]) -> Scored:
         vectors = np.asarray(self.embed(texts), dtype=float)
-        if vectors.ndim != 2 or len(vectors) != len(texts) or len(texts) % size:
-            problem = f"do not make groups of {size} from {len(texts)} completions"
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            problem = f"is not one vector for each of {len(texts)} completions"
             raise InputError("embed", vectors.shape, problem, "return one vector per text, of whole groups")
         blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in texts])
-        if blank.any():
-            vectors = np.hstack([vectors, blank[:, None]])
-        return vectors.reshape(-1, size, vectors.shape[-1])
-
-    def _log(self, log_metric: Callable[[str, float], None], table: np.ndarray, weights: np.ndarray) -> None:
-        for reward, row in zip(self.base_rewards, table, strict=True):
-            if not np.isnan(row).all():
-                log_metric(f"raw/{_name(reward)}", float(np.nanmean(row)))
-        log_metric("dra/mean_weight", float(weights.mean()))
+        return Scored(raw, vectors, blank)
 
     def _group_size(self, keys: Sequence) -> int:
         texts = [key if isinstance(key, str) else json.dumps(key, sort_keys=True) for key in keys]
@@ -165,7 +227,8 @@ class DRAReward:
             self.group_sizes[0],
             f"{len(texts)} rows on this process are not whole groups (runs of equal problems: {runs[:12]})",
             "choose per_device_train_batch_size x steps_per_generation as a multiple of num_generations "
-            f"(here {len(texts)} rows on each of {os.environ.get('WORLD_SIZE', '1')} processes)",
+            f"(here {len(texts)} rows on each of {os.environ.get('WORLD_SIZE', '1')} processes), or train "
+            "with hammerlib's dra_route: trainer",
         )
 
 

@@ -13,10 +13,8 @@ WITH_PARTS = "puzzles:"
 
 
 def partial_reward(
-    prompts: Sequence | None = None,
-    completions: Sequence[Completion] = (),
-    completion_ids: Sequence | None = None,
     *,
+    completions: Sequence[Completion],
     answer: Column,
     scorer: Column | None = None,
     metadata: Column | None = None,
@@ -28,10 +26,10 @@ def partial_reward(
 
     Parameters
     ----------
-    prompts, completion_ids, **columns
-        Passed by TRL, not used.
     completions, answer, scorer, metadata : sequences of length n
         Completions and columns of the problem table.
+    **columns
+        What else TRL passes, not used.
 
     Returns
     -------

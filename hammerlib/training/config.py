@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import math
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hammerlib.errors import InputError
+from hammerlib.training.checks import check_choice, check_range, check_type
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
+DRA_ROUTES = ("reward", "trainer")
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
-BOOKKEEPING = ("report_to", "save_steps")
+BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "adjustment": ADJUSTMENTS,
+    "dra_route": DRA_ROUTES,
     "loss_type": LOSS_TYPES,
     "scale_rewards": ("group", "batch", "none"),
     "tail": ("refuse", "report"),
+    "epoch_order": ("repeat", "reorder"),
     "template": ("raw", "chat"),
-    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
+    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"),
     "rewards": (
-        *("accuracy", "format", "cosine", "tags", "repetition", "length", "partial"),
+        *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),
+    "vllm": ("off", "colocate", "server"),
 }
 # Smallest value allowed, and whether that value itself is allowed.
 _LOWEST: dict[str, tuple[float, bool]] = {
@@ -45,9 +48,17 @@ _LOWEST: dict[str, tuple[float, bool]] = {
     "epochs": (1, True),
     "learning_rate": (0, False),
     "max_completion_length": (1, True),
+    "overlong_buffer": (1, True),
+    "min_lr_rate": (0, True),
+    "warmup_steps": (0, True),
+    "weight_decay": (0, True),
+    "refill_rounds": (1, True),
     "temperature": (0, False),
     "threads": (1, True),
     "save_steps": (1, True),
+    "completions_every": (1, True),
+    "vllm_memory": (0, False),
+    "vllm_tensor_parallel": (1, True),
     "lora_rank": (0, True),
     "seed": (0, True),
 }
@@ -72,9 +83,17 @@ class TrainConfig:
     embedder : str
         What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
         ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.training.embedder.make_embedder`).
+    dra_route : str
+        Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
+        the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
     rewards : tuple of str
-        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``; summed. As in the released
-        DRA code: ``released_format``, ``released_cosine``.
+        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``, ``overlong``; summed. As
+        in the released DRA code: ``released_format``, ``released_cosine``.
+    reward_weights : tuple of float
+        One per reward; () for 1 each.
+    overlong_buffer, mask_truncated_completions
+        DAPO's soft punishment: ``overlong`` falls from 0 to -1 over the last `overlong_buffer` tokens before
+        `max_completion_length`. Truncated completions left out of the loss, or not.
     loss_type, scale_rewards, beta, epsilon, epsilon_high
         TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
         of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
@@ -88,18 +107,31 @@ class TrainConfig:
         over each generation.
     max_steps, epochs : int
         Optimizer steps (None: all of `epochs`); passes over the order.
+    epoch_order : str
+        Every epoch in the same order (``repeat``), or the problems embedded again with the policy at each
+        epoch boundary and put into a new order of the same strategy (``reorder``).
     learning_rate, scheduler, max_completion_length, temperature, template
         As in TRL; length in tokens; prompts ``raw`` or through the ``chat`` template.
+    min_lr_rate, warmup_steps, weight_decay
+        Floor of ``cosine_with_min_lr`` as a share of `learning_rate`; optimizer steps of linear warm-up,
+        below 1 a share of all steps; AdamW's decay.
+    dynamic_sampling, refill_rounds
+        DAPO's dynamic sampling along the order, see `hammerlib.training.dynamic`; at most so many samplings
+        to fill one generation batch.
     seed, threads : int
         Sampling seed; torch threads (more than one on a busy machine is slower).
-    save_steps : int
-        Optimizer steps between checkpoints (None: none are written).
+    save_steps, completions_every : int
+        Optimizer steps between checkpoints, and between kept completions (None: none are written).
     tail : str
         What to do with problems that do not fill a last generation batch: ``refuse``, or ``report`` by name.
     report_to : tuple of str
         Trackers beside the CSV: ``tensorboard``, ``trackio``, ``wandb``, ``mlflow``.
     lora_rank : int
         0 trains all weights, otherwise LoRA adapters of that rank on all linear layers.
+    vllm, vllm_server, vllm_memory, vllm_tensor_parallel
+        Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
+        each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
+        (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
 
     Examples
     --------
@@ -142,26 +174,45 @@ class TrainConfig:
     lora_rank: int = 0
     adjustment_options: dict = field(default_factory=dict)
     embedder: str = "backbone"
+    dra_route: str = "reward"
+    epoch_order: str = "repeat"
+    reward_weights: tuple[float, ...] = ()
+    overlong_buffer: int | None = None
+    mask_truncated_completions: bool = False
+    min_lr_rate: float | None = None
+    warmup_steps: float = 0.0
+    weight_decay: float = 0.0
+    dynamic_sampling: bool = False
+    refill_rounds: int = 10
+    vllm: str = "off"
+    vllm_server: str | None = None
+    vllm_memory: float = 0.3
+    vllm_tensor_parallel: int = 1
+    completions_every: int | None = 1
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
         from hammerlib.ordering import STRATEGIES
+        from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
+        from hammerlib.training.serving import check_vllm
 
         hints = typing.get_type_hints(type(self))
         for name in _names():
-            _check_type(name, getattr(self, name), hints[name])
+            check_type(name, getattr(self, name), hints[name])
         for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
-            _check_choice(name, getattr(self, name), allowed)
+            check_choice(name, getattr(self, name), allowed)
         for name, (lowest, included) in _LOWEST.items():
-            _check_range(name, getattr(self, name), lowest, included)
+            check_range(name, getattr(self, name), lowest, included)
         if not self.rewards:
             known = ", ".join(_CHOICES["rewards"])
             raise InputError("rewards", (), "is empty", f"name at least one of {known}")
         check_options(self.adjustment_options)
         check_embedder(self.embedder)
+        check_algorithm(self)
+        check_vllm(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
                 raise InputError(
@@ -185,13 +236,20 @@ class TrainConfig:
         could have been adjusted otherwise, and runs made before these fields existed keep their names.
         """
         from hammerlib.dra import check_options
+        from hammerlib.training.algorithms import unset
 
-        found = {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
+        left_out = {*BOOKKEEPING, *unset(self)}
+        found = {name: value for name, value in self.effective().items() if name not in left_out}
         embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
+        route, epoch_order = found.pop("dra_route"), found.pop("epoch_order")
+        if self.epochs > 1 and epoch_order != "repeat":
+            found["epoch_order"] = epoch_order
         if self.adjustment == "dra":
+            found |= {"dra_route": route} if route != "reward" else {}
             found |= {"embedder": embedder} if embedder != "backbone" else {}
             found |= {"adjustment_options": options} if options else {}
-        return found
+        engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
+        return found | (engine if self.vllm != "off" else {})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
@@ -231,37 +289,3 @@ class TrainConfig:
 
 def _names() -> list[str]:
     return [one.name for one in dataclasses.fields(TrainConfig)]
-
-
-def _check_type(name: str, value: object, hint: object) -> None:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    wanted = [typing.get_origin(one) or one for one in options]
-    whole_for_float = float in wanted and type(value) is int
-    if not (type(value) in wanted or whole_for_float):
-        # YAML reads 2e-4 as text: the commonest trap deserves its own words.
-        remedy = (
-            "write 2.0e-4 instead of 2e-4"
-            if float in wanted and isinstance(value, str)
-            else "see TrainConfig"
-        )
-        raise InputError(
-            name, value, f"must be {hint if options == wanted else getattr(hint, '__name__', hint)}", remedy
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(name, value, "must be a finite number", "give a number")
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    for one in value if isinstance(value, tuple) else (value,):
-        if one not in allowed:
-            raise InputError(name, one, "is unknown", f"use one of {', '.join(allowed)}")
-
-
-def _check_range(name: str, value: float | None, lowest: float, included: bool) -> None:
-    if value is not None and (value < lowest or (value == lowest and not included)):
-        raise InputError(
-            name,
-            value,
-            f"must be {'at least' if included else 'more than'} {lowest:g}",
-            "choose a larger value",
-        )

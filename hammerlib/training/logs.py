@@ -1,4 +1,4 @@
-"""The files of a run that grow with every step: index log and completions; and cutting them back."""
+"""The files of a run that grow with every step: index log and the others; and cutting them back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
-from hammerlib.training.seams import Rollout
+
+SKIPPED = "skipped.csv"  # of dynamic sampling
 
 
 class OrderMismatchError(RuntimeError):
@@ -23,6 +24,9 @@ class OrderMismatchError(RuntimeError):
 
 class IndexLog:
     """Checks every micro-batch against the order and writes which problem was trained where.
+
+    A rollout may train other problems than the order hands out; what it trained is what is written. A problem
+    that is not in the order has position and index -1.
 
     Parameters
     ----------
@@ -41,6 +45,7 @@ class IndexLog:
     >>> one = plan(TrainConfig(prompts_per_step=1, group_size=2), 2)
     >>> log = IndexLog(Path(tempfile.mkdtemp()), one, ["b", "a"], [1, 0], process=0)
     >>> log.check(0, [{"id": "b"}, {"id": "b"}])
+    >>> log.record([{"id": "b"}, {"id": "b"}])
     >>> log.path.read_text().splitlines()[1]
     '1,0,0,0,1,b'
     """
@@ -50,7 +55,16 @@ class IndexLog:
     def __init__(self, folder: Path, plan: Plan, ids: list[str], index: list[int], process: int) -> None:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
         self.plan, self.ids, self.index, self.process = plan, ids, index, process
-        self.offset, self._step, self._written = 0, -1, -1
+        self.offset, self._step, self._written, self._block = 0, -1, -1, -1
+
+    def follow(self, ids: list[str], index: list[int]) -> None:
+        """Expect another order from the next epoch on: problem id and row at each of its places."""
+        self.ids, self.index = ids, index
+
+    @property
+    def place_of(self) -> dict[str, int]:
+        """Place in the order of every problem id."""
+        return {one: place for place, one in enumerate(self.ids)}
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
@@ -58,13 +72,19 @@ class IndexLog:
         Raises
         ------
         OrderMismatchError
-            A row is not the problem that the order has there.
+            A row is not the problem that the order has there, or rows are missing.
         """
         self.offset = self.offset + 1 if step == self._step else 0
         if step != self._step:
             self._step, self._written = step, -1
         block = self.plan.block_of(step, self.offset)
-        first = self.process * self.plan.rows * self.plan.per_generation
+        held = self.plan.rows * self.plan.per_generation
+        first = self.process * held
+        if len(rows) != held:
+            raise OrderMismatchError(
+                f"step {step + 1}, process {self.process}: the data loader handed over {len(rows)} rows of "
+                f"the {held} of a generation batch; nothing after step {step} counts"
+            )
         for place, row in enumerate(rows):
             wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
             if row["id"] != wanted:
@@ -73,66 +93,26 @@ class IndexLog:
                     f"order has {wanted!r}; the data loader does not follow the order, nothing after "
                     f"step {step} counts"
                 )
-        if block != self._written:
-            self._written = block
-            self._write(step, block)
+        self._block = block
 
-    def _write(self, step: int, block: int) -> None:
-        epoch = self.plan.micro(step)[0]
+    def record(self, rows: list[dict[str, Any]]) -> None:
+        """Write the problems that the micro-batch last checked trains on, once per generation and step.
+
+        Rows with a column ``epoch`` (of a rollout that walks the order at its own pace) keep it.
+        """
+        if self._block == self._written:
+            return
+        self._written = self._block
+        planned, place_of = self.plan.micro(self._step)[0], self.place_of
         fresh = not self.path.exists()
         with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
-            out.writerows(
-                [step + 1, epoch, self.process, place, self.index[place], self.ids[place]]
-                for place in self.plan.positions(block, self.process)
-            )
-
-
-def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
-    """Write one generation batch to ``completions/<step>.parquet``, one row per completion.
-
-    Later micro-batches of the same step that generate again, and further processes, get a suffix.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    rollout : Rollout
-    process : int
-        Rank of this process.
-    offset : int
-        Micro-batch within the step.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
-    >>> rows = [{"id": "a", "prompt": "2+2"}]
-    >>> save_completions(folder, Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1))
-    >>> [path.name for path in (folder / "completions").iterdir()]
-    ['000001.parquet']
-    """
-    import pandas as pd
-
-    table = pd.DataFrame(
-        {
-            "step": rollout.step + 1,
-            "id": [row["id"] for row in rollout.rows],
-            "prompt": [str(row["prompt"]) for row in rollout.rows],
-            "completion": rollout.completions,
-            "n_tokens": [len(ids) for ids in rollout.completion_ids],
-            "correct": [one.correct if one else None for one in rollout.verdicts],
-            "extracted": [one.extracted if one else None for one in rollout.verdicts],
-            "reward_raw": rollout.raw,
-            "reward": rollout.rewards,
-        }
-    )
-    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
-    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
-        table.to_parquet(part)
+            for epoch, one in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
+                place = place_of.get(one, -1)
+                index = self.index[place] if place >= 0 else -1
+                out.writerow([self._step + 1, epoch, self.process, place, index, one])
 
 
 def trim(path: Path, step: int) -> None:
@@ -165,7 +145,7 @@ def trim_run(folder: Path, step: int) -> None:
     >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
     False
     """
-    for path in (folder / "metrics.csv", *folder.glob("index_log*.csv")):
+    for path in (folder / "metrics.csv", folder / SKIPPED, *folder.glob("index_log*.csv")):
         if step:
             trim(path, step)
         else:

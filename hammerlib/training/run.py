@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root, writing
-from hammerlib.training.checkpoints import FOLDER, newest_complete
+from hammerlib.storage import content_hash, results_root
+from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
+from hammerlib.training.orders import forget_orders, ids_of, make_order
 from hammerlib.training.schedule import Plan, is_main, plan
 from hammerlib.training.seams import Plugs, name_of
+from hammerlib.training.serving import check_vllm
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
-
 
 SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
 
@@ -45,6 +46,7 @@ class Job:
     plugs: Plugs
     progress: bool
     embedder: Embed | None = None
+    longest_prompt: int = 0
 
     @property
     def run_id(self) -> str:
@@ -143,7 +145,9 @@ def _train(job: Job, root: Path) -> RunRecord:
         return RunRecord.load(folder)
     parameters = job.config.effective()
     record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
-    trim_run(folder, checkpoint[1] if checkpoint else 0)
+    done_steps = checkpoint[1] if checkpoint else 0
+    trim_run(folder, done_steps)
+    forget_orders(folder, done_steps, job.plan.steps_per_epoch)
     with record:
         _describe(job, record, checkpoint)
         _fit(job, record, checkpoint)
@@ -159,6 +163,7 @@ def prepare(
     plugs: Plugs | None = None,
     embedder: Embed | None = None,
     progress: bool = True,
+    processes: int | None = None,
 ) -> Job:
     """Load and check everything a run needs, writing nothing but the embedding cache.
 
@@ -166,6 +171,8 @@ def prepare(
     ----------
     config, problems, order, plugs, embedder, progress
         As in `train`.
+    processes : int, optional
+        To plan for; default `process_count()`.
 
     Returns
     -------
@@ -197,24 +204,27 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    _check_length(config, problems, backbone)
-    if order is None:
-        order = _make_order(config, problems, backbone)
+    longest = _check_length(config, problems, backbone)
+    if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
+        problem = f"cannot be made again as {config.order} at the next epoch"
+        raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
+    order = order or make_order(config, problems, backbone)
     order.verify(problems)
-    arithmetic = plan(config, len(problems))
-    return Job(config, problems, backbone, order, arithmetic, plugs or Plugs(), progress, embedder)
+    batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
+    check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)
+    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest)
 
 
-def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
-    """Refuse prompts and completions that together pass the positions of the model."""
+def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
+    """Return the longest prompt's tokens; refuse one that with a completion passes the model's positions."""
     texts = backbone.render(problems["prompt"][:], template=config.template)
     tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
     longest = max(map(len, tokens))
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
-        remedy = "lower it or drop long problems"
-        raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
+        raise InputError("max_completion_length", config.max_completion_length, problem, "lower it")
+    return longest
 
 
 def _device() -> str:
@@ -223,20 +233,12 @@ def _device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _make_order(config: TrainConfig, problems: Dataset, backbone: Backbone) -> Order:
-    from hammerlib.embeddings import embed
-    from hammerlib.ordering import order_by
-
-    vectors = embed(problems, backbone, layer=config.layer, pooling=config.pooling, template=config.template)
-    return order_by(config.order, vectors, problems=problems, seed=config.seed, **config.order_options)
-
-
 def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.problems import fingerprint
 
     trained = job.plan.blocks * job.plan.prompts
     reached = job.plan.steps // job.plan.steps_per_epoch > 0
-    dropped = [job.problems[int(i)]["id"] for i in job.order.permutation[trained:]]
+    dropped = ids_of(job.problems, job.order)[trained:]
     job.order.save(record.folder / "order.json")
     record.artefact("order.json")
     record.note(
@@ -253,7 +255,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         plugs=job.plugs.names(),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
-        tail_dropped=dropped,
+        tail_dropped=[] if job.config.dynamic_sampling else dropped,
         whole_epoch=reached,
         resumed_from_step=checkpoint[1] if checkpoint else None,
     )
@@ -263,13 +265,9 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
     from hammerlib.training.build import build_trainer, quiet, save_model
 
     with quiet():
-        trainer = build_trainer(job, record)
-        try:
-            with writing(record.folder / FOLDER):
-                trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
-        except InputError:  # a full disk: the next call resumes from a whole checkpoint, not from half of one
-            newest_complete(record.folder, processes=job.plan.processes)
-            raise
+        trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
+        with resumable(record.folder, job.plan.processes):
+            trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)
     shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
     shutil.rmtree(record.folder / "reference", ignore_errors=True)
@@ -279,14 +277,17 @@ def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
     import pandas as pd
 
+    from hammerlib.training.logs import SKIPPED
+
     model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
-    for name in ("index_log.csv", "metrics.csv", *model):
+    skipped = [SKIPPED] if (record.folder / SKIPPED).exists() else []
+    for name in ("index_log.csv", "metrics.csv", *skipped, *model):
         record.artefact(name)
     table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
         index="step", columns="metric", values="value"
     )
     part = max(1, len(table) // 10)
-    for name in SUMMARISED:
+    for name in [one for one in SUMMARISED if one in table]:  # none of them where nothing was trained
         values = table[name].dropna()
         record.metric(f"{name}_first", values.head(part).mean(), n=part)
         record.metric(f"{name}_last", values.tail(part).mean(), n=part)

@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hammerlib.training.config import TrainConfig
-
-COLUMNS = ("step", "epoch", "process", "position", "index")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +54,15 @@ class Plan:
     blocks: int
     tail: int
     steps: int
+
+    def with_steps(self, steps: int) -> Plan:
+        """Return the same arithmetic for a run of `steps` optimizer steps."""
+        return dataclasses.replace(self, steps=steps)
+
+    @property
+    def straddles(self) -> bool:
+        """Whether a prompt's group is split between processes."""
+        return self.rows * self.per_generation % self.group != 0
 
     @property
     def block_length(self) -> int:
@@ -139,9 +144,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     Raises
     ------
     InputError
-        A batch that does not divide, a group split between processes, fewer problems than one generation
-        batch, a tail that `tail` refuses, more steps than the epochs hold, checkpoints that would not resume
-        exactly.
+        A batch that does not divide, a group split between processes where DRA sits in the reward, fewer
+        problems than one generation batch, a tail that `tail` refuses, more steps than the epochs hold,
+        checkpoints that would not resume exactly, dynamic sampling on several processes.
 
     Examples
     --------
@@ -150,6 +155,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     8
     """
     processes = processes or process_count()
+    if config.dynamic_sampling and processes > 1:
+        remedy = "train with one process, or set dynamic_sampling: false"
+        raise InputError("dynamic_sampling", True, f"walks on one process, not on {processes}", remedy)
     rows, per_generation, prompts = _batch(config, processes)
     if n < prompts:
         raise InputError(
@@ -187,7 +195,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
             f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems",
             f"set epochs: {-(-steps // found.steps_per_epoch)}, or lower max_steps",
         )
-    found = dataclasses.replace(found, steps=steps)
+    found = found.with_steps(steps)
     _check_saves(config, found)
     return found
 
@@ -205,27 +213,37 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
             f"make prompts_per_step x group_size a multiple of {processes * accumulation}",
         )
     rows = completions // (processes * accumulation)
-    if rows * per_generation % group:
+    held = rows * per_generation
+    if held * processes % group or (held % group and _needs_whole_groups(config)):
+        problem = f"does not divide the {held} completions that one process generates"
+        remedy = "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does"
+        if held * processes % group == 0:
+            remedy += ", or set dra_route: trainer"
         raise InputError(
             "group_size",
             group,
-            f"does not divide the {rows * per_generation} completions that one process "
-            f"generates ({rows} rows x {per_generation} steps_per_generation)",
-            "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does",
+            f"{problem} ({rows} rows x {per_generation} steps_per_generation)",
+            remedy,
         )
     return rows, per_generation, rows * per_generation * processes // group
+
+
+def _needs_whole_groups(config: TrainConfig) -> bool:
+    """DRA inside the reward function sees the rows of one process only."""
+    local = config.adjustment_options.get("scope") == "official-local"
+    return config.adjustment == "dra" and config.dra_route == "reward" and not local
 
 
 def _check_saves(config: TrainConfig, found: Plan) -> None:
     every = config.save_steps
     if every is None:
         return
-    for step in range(every, found.steps + 1, every):
+    for step in range(every, found.steps, every):  # none is written at the last step
         if not found.resumes_exactly(step):
             fits = next(
                 k
                 for k in range(every + 1, every + found.block_length * found.steps_per_epoch + 1)
-                if all(found.resumes_exactly(s) for s in range(k, found.steps + 1, k))
+                if all(found.resumes_exactly(s) for s in range(k, found.steps, k))
             )
             raise InputError(
                 "save_steps",
@@ -234,59 +252,3 @@ def _check_saves(config: TrainConfig, found: Plan) -> None:
                 "resumed run would sample other completions",
                 f"use save_steps: {fits}",
             )
-
-
-def schedule_table(
-    config: TrainConfig, n: int, *, permutation: list[int] | None = None, processes: int | None = None
-) -> pd.DataFrame:
-    """Return which problem is trained in which optimizer step, on which process: what the index log must say.
-
-    Where a generation batch feeds several optimizer steps, TRL mixes its completions, so every one of its
-    prompts is listed in each of these steps.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    n : int
-        Number of problems.
-    permutation : sequence of int, optional
-        Row of the problem table at each place of the order; default the identity.
-    processes : int, optional
-        Default `process_count()`.
-
-    Returns
-    -------
-    DataFrame
-        ``step`` (from 1), ``epoch`` (from 0), ``process``, ``position`` (place in the order, from 0) and
-        ``index`` (row of the problem table).
-
-    Raises
-    ------
-    InputError
-        See `plan`.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> schedule_table(TrainConfig(prompts_per_step=2, group_size=4), 4).position.tolist()
-    [0, 1, 2, 3]
-    """
-    import pandas as pd
-
-    found = plan(config, n, processes)
-    rows = []
-    for step in range(found.steps):
-        epoch, micro = found.micro(step)
-        for block in sorted({one // found.block_length for one in micro}):
-            for process in range(found.processes):
-                rows += [
-                    (
-                        step + 1,
-                        epoch,
-                        process,
-                        place,
-                        place if permutation is None else int(permutation[place]),
-                    )
-                    for place in found.positions(block, process)
-                ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,14 +1,16 @@
 """The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
-``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (the rollout is
-seen before TRL logs it), ``_generate_and_score_completions`` (advantage and observe seams),
-``_compute_loss`` (loss seam). Generation is TRL's public ``rollout_func``. ``tests/test_contract_trl.py``
-watches their signatures.
+``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
+route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
+observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles). What a rollout
+seam generated is handed over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their
+signatures.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
-from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.seams import Plugs, Rollout
-from hammerlib.training.telemetry import PREFIX, observe
+from hammerlib.rewards import DRAReward, raw_sum, text_of
+from hammerlib.training.advantages import group_advantages
+from hammerlib.training.completions import save_completions
+from hammerlib.training.groups import adjust_all, whole_groups
+from hammerlib.training.logs import IndexLog
+from hammerlib.training.rollouts import generate, graded, judge
+from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
+from hammerlib.training.telemetry import PREFIX, Laps, observe
 
 
 class SeamTrainer(GRPOTrainer):
@@ -39,6 +46,8 @@ class SeamTrainer(GRPOTrainer):
         Receives every micro-batch.
     folder : Path
         Where completions are written.
+    completions_every : int, optional
+        Every so-many-th step's completions are written; None: none.
 
     Examples
     --------
@@ -53,59 +62,117 @@ class SeamTrainer(GRPOTrainer):
         embed: Callable[[list[str]], np.ndarray],
         index_log: IndexLog,
         folder: Path,
+        completions_every: int | None = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, rollout_func=plugs.rollout, **kwargs)
+        super().__init__(*args, rollout_func=self._generated if plugs.rollout else None, **kwargs)
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
+        self.completions_every, self.laps = completions_every, Laps()
         self.rollout: Rollout | None = None
+        self._generation: Generation | None = None
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
+        """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
+        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-        """Check the rows against the order, then let TRL generate or reuse completions."""
-        if self.model.training:
-            self.index_log.check(self.state.global_step, generation_batch)
-        return super()._prepare_inputs(generation_batch)
+        """Check the rows against the order, let TRL generate or reuse completions, log what is trained."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        self.index_log.check(self.state.global_step, generation_batch)
+        inputs = super()._prepare_inputs(generation_batch)
+        pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
+        self.index_log.record([row for row, group in pairs if group != UNTRAINED])
+        return inputs
+
+    def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
+        """TRL's ``rollout_func``: what the rollout seam generated; evaluation samples plainly."""
+        if not self.model.training or self._generation is None:
+            return generate(self, [{"prompt": prompt} for prompt in prompts]).for_trl()
+        return self._generation.for_trl()
 
     def _calculate_rewards(
         self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
-        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self.laps.lap("generation")
+        texts = [text_of(one) for one in completions]
         if self.model.training:
-            first = self.accelerator.process_index * len(prompts)
+            vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
+            self.laps.lap("embedding")
+        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
+        first = self.accelerator.process_index * len(prompts)
+        if dra is not None and dra.deferred:
+            size = self.num_generations if self.model.training else self.num_generations_eval
+            adjusted, weight = adjust_all(dra, size, first)
+            table = torch.from_numpy(adjusted)[:, None].to(table)
+            self._log_metric("dra/mean_weight", weight)
+        if self.model.training:
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            texts = [text_of(one) for one in completions]
-            columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
-            adjusted = isinstance(self.reward_funcs[0], DRAReward)
+            given = self._generation
+            judged, reasons = graded(texts, inputs)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=verdicts(texts, **columns),
-                raw=self.reward_funcs[0].raw if adjusted else rewards,
+                verdicts=judged,
+                reasons=reasons,
+                raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
-                vectors=self.embed(texts),
+                vectors=vectors,
                 group_size=self.num_generations,
+                groups=given.groups if given else None,
+                mask=given.mask if given else None,
+                trainer=self,
             )
+            self.laps.lap("rewards")
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
-        """Run TRL's rollout, then the advantage seam, the telemetry and the observe seam."""
+        """Run the rollout seam, TRL's scoring, the advantage seam, the telemetry and the observe seam."""
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+        self.laps.start()
+        spare, generated = None, len(inputs)
+        if self.plugs.rollout is not None:
+            found = self.plugs.rollout(inputs, self)
+            generated = len(found.rows)
+            self._generation, spare = found.split(len(inputs))
+            inputs = self._generation.rows
+            self._check_groups()
         output = super()._generate_and_score_completions(inputs)
-        if not self.model.training or self.rollout is None:
-            return output
-        self.rollout.advantages = output["advantages"]
+        self._complete(output, spare)
+        process = self.accelerator.process_index
+        seen, own = whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
-            output["advantages"] = self._checked(self.plugs.advantage(self.rollout), output)
-        values = observe(self.rollout)
+            advantages = self.plugs.advantage(seen)
+            output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
+            self.rollout.advantages = output["advantages"]
+            seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
+        counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
+        values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
+        values |= observe(seen)
         if self.plugs.observe is not None:
-            values |= self.plugs.observe(self.rollout)
-        self._record(values)
-        save_completions(
-            self.folder, self.rollout, process=self.accelerator.process_index, offset=self.index_log.offset
-        )
+            values |= self.plugs.observe(seen)
+        self._record(values | self.laps.taken())
+        self._keep(self.rollout)
         return output
+
+    def _keep(self, rollout: Rollout) -> None:
+        """Write every so-many-th step's completions."""
+        if self.completions_every is None or rollout.step % self.completions_every:
+            return
+        save_completions(
+            self.folder,
+            rollout,
+            place_of=self.index_log.place_of,
+            ends={*self.eos_token_ids, self.processing_class.pad_token_id},
+            process=self.accelerator.process_index,
+            offset=self.index_log.offset,
+        )
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Return TRL's loss, or what the loss seam makes of it."""
@@ -115,15 +182,54 @@ class SeamTrainer(GRPOTrainer):
             self, model, inputs, lambda: super(SeamTrainer, self)._compute_loss(model, inputs)
         )
 
+    def _check_groups(self) -> None:
+        """Refuse DRA where groups are not runs of G rows: its wrapper would compare across groups."""
+        groups = self._generation.groups
+        if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
+            return
+        runs = groups[: len(groups) // self.num_generations * self.num_generations]
+        runs = runs.reshape(-1, self.num_generations)
+        if len(groups) % self.num_generations or (runs != runs[:, :1]).any():
+            sizes = np.unique(groups, return_counts=True)[1].tolist()
+            problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
+            raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
+
+    def _complete(self, output: dict[str, Any], spare: Generation | None) -> None:
+        """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
+        rollout = self.rollout
+        if self._generation is not None and self._generation.groups is not None:
+            output["advantages"] = self._regrouped(rollout).to(output["advantages"])
+        rollout.advantages = output["advantages"]
+        prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
+        rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
+        if spare is not None:
+            (texts, judged, reasons), nothing = judge(self, spare), np.full(len(spare.rows), np.nan)
+            rollout.spare = Rollout(
+                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing, nothing,
+                rollout.vectors[:0], rollout.group_size, groups=spare.groups, reasons=reasons,
+            )  # fmt: skip
+
+    def _regrouped(self, rollout: Rollout) -> torch.Tensor:
+        """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
+        n, process = len(rollout.rows), self.accelerator.process_index
+        names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
+        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, names)
+        local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
+        rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
+        found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
+        return torch.tensor(found[process * n : (process + 1) * n])
+
     def _checked(self, advantages: torch.Tensor, output: dict[str, Any]) -> torch.Tensor:
+        """The advantage seam's tensor, padded to the batch's tokens, zero where nothing is trained."""
         rows, tokens = output["completion_mask"].shape
-        if tuple(advantages.shape) not in ((rows,), (rows, tokens)):
-            raise InputError(
-                "plugs.advantage",
-                tuple(advantages.shape),
-                f"must have shape ({rows},) or ({rows}, {tokens})",
-                "return one advantage per completion or per completion token",
-            )
+        longest = int(output["completion_mask"].sum(1).max())
+        fits = advantages.dim() == 1 or (advantages.dim() == 2 and longest <= advantages.shape[1] <= tokens)
+        if not fits or len(advantages) != rows:
+            problem = f"must have shape ({rows},) or ({rows}, T), T from {longest} to {tokens}"
+            remedy = "return one advantage per completion or per completion token"
+            raise InputError("plugs.advantage", tuple(advantages.shape), problem, remedy)
+        if advantages.dim() == 2:
+            advantages = torch.nn.functional.pad(advantages, (0, tokens - advantages.shape[1]))
         return advantages.to(output["advantages"])
 
     def _record(self, values: dict[str, float]) -> None:

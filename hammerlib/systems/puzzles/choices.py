@@ -93,6 +93,14 @@ class Choices:
 def variable_value(kind: str, domain: Sequence[Any], rng: random.Random) -> Any:
     """Draw a variable of a type from its domain.
 
+    Parameters
+    ----------
+    kind : str
+        ``int``, ``float`` (one decimal), ``bool`` or ``enum``.
+    domain : sequence
+        Lowest and highest value of numbers, otherwise the values.
+    rng : random.Random
+
     Raises
     ------
     InputError

@@ -1,0 +1,67 @@
+"""Group-relative advantages for groups of any size, from arrays to arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.training.seams import UNTRAINED
+
+SCALES = ("group", "batch", "none")
+EPS = 1e-4  # TRL's; verl and the papers' own code use 1e-6
+
+
+def group_advantages(
+    rewards: np.ndarray, groups: np.ndarray, *, scale: str = "group", eps: float = EPS
+) -> np.ndarray:
+    """Return each reward minus its group's mean, divided by a standard deviation.
+
+    Parameters
+    ----------
+    rewards : (n,) float array
+        NaN where a completion could not be scored: it is left out of mean and deviation and gets 0.
+    groups : (n,) int array
+        Group of every completion, in any order and of any size; -1 is not trained: left out, gets 0.
+    scale : str
+        Divide by the sample standard deviation (ddof 1) of the ``group``, of the whole ``batch``, or by
+        nothing (``none``, Dr. GRPO).
+    eps : float
+        Added to the deviation.
+
+    Returns
+    -------
+    (n,) float64 array
+        0 for a group with one scorable completion.
+
+    Raises
+    ------
+    InputError
+        Another scale, or arrays that are not of one length.
+
+    Notes
+    -----
+    Source: arXiv 2402.03300 Section 4.1 (group), arXiv 2503.20783 (none); at equal group sizes it equals TRL
+    1.16's ``_generate_and_score_completions`` (sum_then_normalize).
+
+    Examples
+    --------
+    >>> said = group_advantages(np.array([1.0, 0.0, 0.0, 1.0, 3.0]), np.array([0, 0, 0, 1, 1]), scale="none")
+    >>> said.round(3).tolist()
+    [0.667, -0.333, -0.333, -1.0, 1.0]
+    """
+    rewards, groups = np.asarray(rewards, dtype=float), np.asarray(groups)
+    if scale not in SCALES:
+        raise InputError("scale", scale, "is unknown", f"use one of {', '.join(SCALES)}")
+    if rewards.ndim != 1 or rewards.shape != groups.shape:
+        shapes = [rewards.shape, groups.shape]
+        raise InputError("rewards, groups", shapes, "must both be of length n", "give one group per reward")
+    counted = ~np.isnan(rewards) & (groups != UNTRAINED)
+    found = np.zeros(len(rewards))
+    for name in np.unique(groups[counted]):
+        rows = np.flatnonzero(counted & (groups == name))
+        found[rows] = rewards[rows] - rewards[rows].mean()
+        if scale == "group" and len(rows) > 1:
+            found[rows] /= rewards[rows].std(ddof=1) + eps
+    if scale == "batch" and counted.sum() > 1:
+        found /= rewards[counted].std(ddof=1) + eps
+    return found
