@@ -20,7 +20,7 @@ from hammerlib.errors import InputError
 from hammerlib.pipeline import NotebookError
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("run", "embed", "order", "train", "evaluate", "publish", "doctor")
+COMMANDS = ("run", "embed", "order", "train", "evaluate", "compare", "publish", "doctor")
 ENTRY = [sys.executable, "-c", "import sys; from hammerlib.cli import main; sys.exit(main())"]
 OUT = ["--out", "made.json"]
 GIVEN = ["file:ok.jsonl", "--embeddings", "e.safetensors"]

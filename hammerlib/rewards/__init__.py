@@ -2,6 +2,7 @@
 
 from hammerlib.rewards.adjusted import DRAReward, raw_sum
 from hammerlib.rewards.graded import accuracy_reward, cosine_reward, released_cosine_reward, verdicts
+from hammerlib.rewards.partial import partial_reward
 from hammerlib.rewards.shape import (
     Completion,
     Reward,
@@ -21,6 +22,7 @@ REWARDS: dict[str, Reward] = {
     "tags": tags_reward,
     "repetition": repetition_reward,
     "length": length_reward,
+    "partial": partial_reward,
     "released_format": released_format_reward,
     "released_cosine": released_cosine_reward,
 }
@@ -34,6 +36,7 @@ __all__ = [
     "cosine_reward",
     "format_reward",
     "length_reward",
+    "partial_reward",
     "raw_sum",
     "released_cosine_reward",
     "released_format_reward",

@@ -13,6 +13,8 @@ from hammerlib.training.seams import UNTRAINED, Rollout
 if TYPE_CHECKING:
     import pandas as pd
 
+SKIPPED = "skipped.csv"  # of dynamic sampling
+
 
 class OrderMismatchError(RuntimeError):
     """The trainer was handed other problems than the order says; training stops.
@@ -195,7 +197,7 @@ def trim_run(folder: Path, step: int) -> None:
     >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
     False
     """
-    for path in (folder / "metrics.csv", *folder.glob("index_log*.csv")):
+    for path in (folder / "metrics.csv", folder / SKIPPED, *folder.glob("index_log*.csv")):
         if step:
             trim(path, step)
         else:

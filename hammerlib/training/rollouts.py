@@ -10,10 +10,13 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
+from hammerlib.rewards import verdicts
 from hammerlib.training.seams import Generation
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
+
+    from hammerlib.grading import Verdict
 
 
 def generate(
@@ -109,6 +112,38 @@ def _at_most(trainer: GRPOTrainer, tokens: int) -> Iterator[None]:
         yield
     finally:
         setattr(holder, name, before)
+
+
+def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list[Verdict | None]]:
+    """Decode completions and grade them against their rows, before it is decided which are trained.
+
+    Parameters
+    ----------
+    trainer : GRPOTrainer
+        Its tokenizer decodes.
+    generation : Generation
+        Of m completions.
+
+    Returns
+    -------
+    texts : m str
+        Without special tokens.
+    verdicts : m Verdict or None
+        As `hammerlib.rewards.verdicts`: None where nothing can be said.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from hammerlib.backbones import load_backbone
+    >>> tokenizer = load_backbone("nano").tokenizer
+    >>> said = tokenizer(["the answer is \\\\boxed{4}"])["input_ids"]
+    >>> one = Generation([{"id": "a", "prompt": "2+2", "answer": "4"}], [[5]], said)
+    >>> judge(SimpleNamespace(processing_class=tokenizer), one)[1][0].correct
+    True
+    """
+    texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
+    columns = ("answer", "scorer", "metadata")
+    return texts, verdicts(texts, **{name: [row.get(name) for row in generation.rows] for name in columns})
 
 
 def score_tokens(

@@ -250,7 +250,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         plugs=job.plugs.names(),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
-        tail_dropped=dropped,
+        tail_dropped=[] if job.config.dynamic_sampling else dropped,
         whole_epoch=reached,
         resumed_from_step=checkpoint[1] if checkpoint else None,
     )
@@ -272,14 +272,17 @@ def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
     import pandas as pd
 
+    from hammerlib.training.logs import SKIPPED
+
     model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
-    for name in ("index_log.csv", "metrics.csv", *model):
+    skipped = [SKIPPED] if (record.folder / SKIPPED).exists() else []
+    for name in ("index_log.csv", "metrics.csv", *skipped, *model):
         record.artefact(name)
     table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
         index="step", columns="metric", values="value"
     )
     part = max(1, len(table) // 10)
-    for name in SUMMARISED:
+    for name in [one for one in SUMMARISED if one in table]:  # none of them where nothing was trained
         values = table[name].dropna()
         record.metric(f"{name}_first", values.head(part).mean(), n=part)
         record.metric(f"{name}_last", values.tail(part).mean(), n=part)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +25,9 @@ from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.rollouts import generate
+from hammerlib.training.rollouts import generate, judge
 from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, observe
-
-if TYPE_CHECKING:
-    from hammerlib.grading import Verdict
 
 
 class SeamTrainer(GRPOTrainer):
@@ -104,13 +101,14 @@ class SeamTrainer(GRPOTrainer):
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             texts = [text_of(one) for one in completions]
+            columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
             given = self._generation
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=_graded(texts, inputs),
+                verdicts=verdicts(texts, **columns),
                 raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
                 vectors=self.embed(texts),
@@ -134,7 +132,8 @@ class SeamTrainer(GRPOTrainer):
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, spare)
-        seen, own = whole_groups(self.rollout, self.accelerator.process_index)
+        process = self.accelerator.process_index
+        seen, own = whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
             advantages = self.plugs.advantage(seen)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
@@ -144,9 +143,7 @@ class SeamTrainer(GRPOTrainer):
         if self.plugs.observe is not None:
             values |= self.plugs.observe(seen)
         self._record(values)
-        save_completions(
-            self.folder, self.rollout, process=self.accelerator.process_index, offset=self.index_log.offset
-        )
+        save_completions(self.folder, self.rollout, process=process, offset=self.index_log.offset)
         return output
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
@@ -162,8 +159,9 @@ class SeamTrainer(GRPOTrainer):
         groups = self._generation.groups
         if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
             return
-        runs = groups.reshape(-1, self.num_generations)
-        if (runs != runs[:, :1]).any():
+        runs = groups[: len(groups) // self.num_generations * self.num_generations]
+        runs = runs.reshape(-1, self.num_generations)
+        if len(groups) % self.num_generations or (runs != runs[:, :1]).any():
             sizes = np.unique(groups, return_counts=True)[1].tolist()
             problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
             raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
@@ -177,17 +175,18 @@ class SeamTrainer(GRPOTrainer):
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
         rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
         if spare is not None:
-            texts = self.processing_class.batch_decode(spare.completion_ids, skip_special_tokens=True)
+            texts, judged = judge(self, spare)
             nothing = np.full(len(texts), np.nan)
             rollout.spare = Rollout(
-                rollout.step, spare.rows, texts, spare.completion_ids, _graded(texts, spare.rows), nothing,
+                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing,
                 nothing, rollout.vectors[:0], rollout.group_size, groups=spare.groups,
             )  # fmt: skip
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
         n, process = len(rollout.rows), self.accelerator.process_index
-        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, rollout.groups + process * n)
+        names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
+        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
         found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
@@ -215,8 +214,3 @@ class SeamTrainer(GRPOTrainer):
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
-
-
-def _graded(texts: list[str], rows: list[dict]) -> list[Verdict | None]:
-    columns = ("answer", "scorer", "metadata")
-    return verdicts(texts, **{name: [row.get(name) for row in rows] for name in columns})
