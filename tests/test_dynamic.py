@@ -178,6 +178,14 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
     assert len(last) == 6 and not last.trained.any()  # the group left out, and copies to fill the batch
 
 
+def test_dra_adjusts_what_was_chosen_by_its_answers(tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, n_problems=4, adjustment="dra", save_steps=None)
+    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1, 3, 2, 0))), progress=False)
+    assert table(record, "index_log").position.tolist() == [0, 2] and len(table(record, "skipped")) == 2
+    said = completions(record).query("step == 1 and trained")
+    assert (said.reward[said.correct] < 1).all() and (said.reward[~said.correct] == 0).all()
+
+
 def test_forced_prefixes_go_together_with_it_and_other_rows_are_refused(tmp_path: Path) -> None:
     def guided(rows: list[dict], trainer: SeamTrainer) -> Generation:
         return generate(trainer, rows, prefixes=[[7] if place % 2 else [] for place in range(len(rows))])

@@ -39,6 +39,8 @@ KEPT_TO = {
     "papermill": ["pipeline"],
     "nbconvert": ["pipeline"],
     "matplotlib": ["plots"],
+    "IPython": ["plots/live.py"],
+    "tensorboard": ["training"],
     "plotly": ["plots"],
     "umap": ["plots"],
     "z3": ["systems/smt"],

@@ -202,6 +202,8 @@ def test_item_hashes_follow_their_rows(tables):
         ("reasoning-gym:poetry", {}, "use math or nano"),
         ("reasoning-gym:math", {"split": "test"}, "supervised, rl, heldout"),
         ("reasoning-gym:math", {"n": 0}, "at least 1"),
+        ("reasoning-gym:nano", {"n": 10_000_000}, "n = 10000000: part rl of mix nano has 38400"),
+        ("reasoning-gym:math", {"n": 48_001, "split": "heldout"}, "ask for at most 48000"),
         ("reasoning-gym:math", {"columns": {"prompt": "q"}}, "leave columns out"),
         ("reasoning-gym", {}, "unknown source"),
         ("ftp:somewhere", {}, "file:..."),
@@ -217,6 +219,14 @@ def test_a_topic_that_runs_dry_says_how_many_it_has(monkeypatch):
     monkeypatch.setattr("hammerlib.problems.gym.MATH_MIX", small)
     with pytest.raises(InputError, match=r"topic tiny of mix math has only \d+ distinct prompts"):
         load_problems("reasoning-gym:math", n=100)
+
+
+def test_the_smallest_topic_has_as_many_problems_as_are_promised():
+    from hammerlib.problems.gym import LARGEST, _draw, mix
+
+    most = LARGEST["rl"]
+    rows = _draw("nano", "chain_sum", *mix("nano")["chain_sum"], part="rl", quota=most, seed=0, seen=set())
+    assert len({row["id"] for row in rows}) == most
 
 
 def test_an_unknown_scorer_is_refused():

@@ -145,6 +145,19 @@ def _add_order(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, type=Path, help="YAML file with fields of TrainConfig")
+    parser.add_argument(
+        "--order",
+        type=Path,
+        metavar="FILE",
+        help="train in this order, made by `hammer order` for the problems",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="print batches, schedule, memory and cautions, and train nothing; no run folder is made",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="with --dry-run: plan for N training processes (default 1)"
+    )
     _add_results(parser)
 
 

@@ -54,7 +54,14 @@ def embed(chosen: Namespace) -> int:
 
 
 def train(chosen: Namespace) -> int:
-    """Train with GRPO in a verified order. A finished run is returned at once, a killed one resumes.
+    """Train with GRPO in a verified order. Resuming is automatic: the same command returns a finished run at
+    once and continues a killed one from its newest checkpoint. On several GPUs: accelerate launch
+    --config_file launch/ddp.yaml -m hammerlib.training.launch --config FILE.
+
+    Raises
+    ------
+    InputError
+        `--processes` without `--dry-run` or below 1.
 
     Examples
     --------
@@ -63,12 +70,23 @@ def train(chosen: Namespace) -> int:
     2
     """
     import hammerlib
+    from hammerlib.errors import InputError
+    from hammerlib.training.launch import read_job
 
-    config = hammerlib.TrainConfig.from_yaml(chosen.config)
+    if chosen.processes is not None and (chosen.processes < 1 or not chosen.dry_run):
+        remedy = "add --dry-run and give at least 1; accelerate launch --num_processes starts several"
+        raise InputError("processes", chosen.processes, "is only a number to plan for", remedy)
+    config, order = read_job(chosen.config, chosen.order)
     found = _overlap(config)
-    record = hammerlib.train(config)
-    record.note(overlap=found)
-    return told(record)
+    if not chosen.dry_run:
+        record = hammerlib.train(config, order=order)
+        record.note(overlap=found)
+        return told(record)
+    from hammerlib.training.preview import preview
+    from hammerlib.training.run import prepare
+
+    print(preview(prepare(config, order=order, processes=chosen.processes)))
+    return 0
 
 
 def evaluate(chosen: Namespace) -> int:

@@ -4,6 +4,7 @@ from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
 from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
+from hammerlib.plots.live import live_curves
 from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
 from hammerlib.plots.redundancy import advantage_dots, mode_curves, power_curves, rho_histogram
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
@@ -20,6 +21,7 @@ __all__ = [
     "group_panel",
     "hover_map",
     "lag_curves",
+    "live_curves",
     "mode_curves",
     "panels",
     "pass_at_k_curves",

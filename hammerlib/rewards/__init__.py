@@ -1,7 +1,13 @@
 """Reward functions with TRL's signature, and the DRA wrapper around them."""
 
 from hammerlib.rewards.adjusted import DRAReward, raw_sum
-from hammerlib.rewards.graded import accuracy_reward, cosine_reward, released_cosine_reward, verdicts
+from hammerlib.rewards.graded import (
+    SCORABLE,
+    accuracy_reward,
+    cosine_reward,
+    released_cosine_reward,
+    verdicts,
+)
 from hammerlib.rewards.partial import partial_reward
 from hammerlib.rewards.shape import (
     Completion,
@@ -29,6 +35,7 @@ REWARDS: dict[str, Reward] = {
 
 __all__ = [
     "REWARDS",
+    "SCORABLE",
     "Completion",
     "DRAReward",
     "Reward",

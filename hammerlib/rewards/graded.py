@@ -56,6 +56,7 @@ def verdicts(
     *,
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
+    failed: bool = False,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
 
@@ -72,6 +73,8 @@ def verdicts(
     log_metric : callable (name, value), optional
         Receives ``grading/timeouts`` and ``grading/errors``, the numbers of completions without a verdict, in
         calls that have any; they are also logged as a warning.
+    failed : bool
+        Keep the verdicts whose reason says that there is none (a time-out, an error), in place of None.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def verdicts(
     [True, False]
     """
     found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
-    return [one if one and one.reason in SCORABLE else None for one in found]
+    return [one if one and (failed or one.reason in SCORABLE) else None for one in found]
 
 
 def _verdicts(

@@ -1,8 +1,17 @@
 """Training: which problem in which step, with which reward. The only room that imports trl."""
 
+from hammerlib.training.completions import read_completions
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
 from hammerlib.training.seams import Generation, Plugs, Rollout
 from hammerlib.training.table import schedule_table
 
-__all__ = ["Generation", "Plugs", "Rollout", "TrainConfig", "schedule_table", "train"]
+__all__ = [
+    "Generation",
+    "Plugs",
+    "Rollout",
+    "TrainConfig",
+    "read_completions",
+    "schedule_table",
+    "train",
+]

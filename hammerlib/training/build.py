@@ -32,7 +32,9 @@ from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
 from hammerlib.training.saving import NoLastCheckpoint
-from hammerlib.training.telemetry import Watcher
+from hammerlib.training.serving import vllm_arguments
+from hammerlib.training.shards import check_shards
+from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import SeamTrainer
 
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout seam is experimental.
@@ -68,7 +70,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
+def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrainer:
     """Return a trainer for `job` that writes into `record`'s folder.
 
     The policy is a copy: the job's own backbone stays frozen and embeds the completions.
@@ -77,6 +79,8 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
     ----------
     job : Job
     record : RunRecord
+    first_step : int
+        Optimizer steps that a checkpoint has already done.
 
     Returns
     -------
@@ -116,10 +120,14 @@ def build_trainer(job: Job, record: RunRecord) -> SeamTrainer:
         embed=embed,
         index_log=index_log,
         folder=record.folder,
+        completions_every=config.completions_every,
         callbacks=callbacks,
     )
+    check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())
+    if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
+        trainer.add_callback(tensorboard_writer(record.folder, first_step))
     if isinstance(table, EpochTable):
         trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer
@@ -152,11 +160,12 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         shuffle_dataset=False,
         **trl_arguments(config),
         **{name: getattr(config, name) for name in SAME_IN_TRL},
+        **vllm_arguments(config, job.longest_prompt),
         logging_steps=1,
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
         save_total_limit=2,
-        report_to=list(config.report_to) or "none",
+        report_to=[one for one in config.report_to if one != "tensorboard"] or "none",
         run_name=folder.name,
         disable_tqdm=True,
         dataloader_pin_memory=not cpu,

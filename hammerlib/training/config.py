@@ -15,7 +15,7 @@ LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
 DRA_ROUTES = ("reward", "trainer")
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
-BOOKKEEPING = ("report_to", "save_steps")
+BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "adjustment": ADJUSTMENTS,
@@ -31,6 +31,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),
+    "vllm": ("off", "colocate", "server"),
 }
 # Smallest value allowed, and whether that value itself is allowed.
 _LOWEST: dict[str, tuple[float, bool]] = {
@@ -55,6 +56,9 @@ _LOWEST: dict[str, tuple[float, bool]] = {
     "temperature": (0, False),
     "threads": (1, True),
     "save_steps": (1, True),
+    "completions_every": (1, True),
+    "vllm_memory": (0, False),
+    "vllm_tensor_parallel": (1, True),
     "lora_rank": (0, True),
     "seed": (0, True),
 }
@@ -116,14 +120,18 @@ class TrainConfig:
         to fill one generation batch.
     seed, threads : int
         Sampling seed; torch threads (more than one on a busy machine is slower).
-    save_steps : int
-        Optimizer steps between checkpoints (None: none are written).
+    save_steps, completions_every : int
+        Optimizer steps between checkpoints, and between kept completions (None: none are written).
     tail : str
         What to do with problems that do not fill a last generation batch: ``refuse``, or ``report`` by name.
     report_to : tuple of str
         Trackers beside the CSV: ``tensorboard``, ``trackio``, ``wandb``, ``mlflow``.
     lora_rank : int
         0 trains all weights, otherwise LoRA adapters of that rank on all linear layers.
+    vllm, vllm_server, vllm_memory, vllm_tensor_parallel
+        Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
+        each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
+        (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
 
     Examples
     --------
@@ -176,6 +184,11 @@ class TrainConfig:
     weight_decay: float = 0.0
     dynamic_sampling: bool = False
     refill_rounds: int = 10
+    vllm: str = "off"
+    vllm_server: str | None = None
+    vllm_memory: float = 0.3
+    vllm_tensor_parallel: int = 1
+    completions_every: int | None = 1
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -184,6 +197,7 @@ class TrainConfig:
         from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
+        from hammerlib.training.serving import check_vllm
 
         hints = typing.get_type_hints(type(self))
         for name in _names():
@@ -198,6 +212,7 @@ class TrainConfig:
         check_options(self.adjustment_options)
         check_embedder(self.embedder)
         check_algorithm(self)
+        check_vllm(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
                 raise InputError(
@@ -233,7 +248,8 @@ class TrainConfig:
             found |= {"dra_route": route} if route != "reward" else {}
             found |= {"embedder": embedder} if embedder != "backbone" else {}
             found |= {"adjustment_options": options} if options else {}
-        return found
+        engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
+        return found | (engine if self.vllm != "off" else {})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:

@@ -79,7 +79,7 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
 
 # Fields of a rollout with one entry per completion.
 BY_ROW = ("rows", "completions", "completion_ids", "prompt_ids", "verdicts", "raw", "rewards", "vectors")
-BY_ROW += ("advantages", "mask")
+BY_ROW += ("advantages", "mask", "reasons")
 
 
 def _joined(parts: Sequence) -> object:

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
 from hammerlib.training.schedule import is_main
+
+if TYPE_CHECKING:
+    from hammerlib.ordering import Order
+
+
+def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig, Order | None]:
+    """Read a config and, where one is given, an order made elsewhere, whose strategy the config then names.
+
+    Parameters
+    ----------
+    config : path
+        YAML file.
+    order : Path, optional
+        What ``Order.save`` or ``hammer order`` wrote; `train` verifies it against the problems.
+
+    Raises
+    ------
+    InputError
+        A file is missing, unreadable or wrong.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "train.yaml"
+    >>> _ = path.write_text("order: random")
+    >>> read_job(path)[0].order
+    'random'
+    """
+    from hammerlib.ordering import STRATEGIES, Order
+
+    found, given = TrainConfig.from_yaml(config), Order.load(order) if order else None
+    if given is not None and given.strategy in STRATEGIES:
+        found = dataclasses.replace(found, order=given.strategy)
+    return found, given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", required=True, help="YAML file, one `name: value` line per field of TrainConfig"
     )
+    parser.add_argument("--order", type=Path, help="order made by `hammer order` for the same problems")
     chosen = parser.parse_args(arguments)
     try:
-        record = train(TrainConfig.from_yaml(chosen.config))
+        config, order = read_job(chosen.config, chosen.order)
+        record = train(config, order=order)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,17 +1,13 @@
-"""The files of a run that grow with every step: index log and completions; and cutting them back."""
+"""The files of a run that grow with every step: index log and the others; and cutting them back."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
-from hammerlib.training.seams import UNTRAINED, Rollout
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SKIPPED = "skipped.csv"  # of dynamic sampling
 
@@ -65,6 +61,11 @@ class IndexLog:
         """Expect another order from the next epoch on: problem id and row at each of its places."""
         self.ids, self.index = ids, index
 
+    @property
+    def place_of(self) -> dict[str, int]:
+        """Place in the order of every problem id."""
+        return {one: place for place, one in enumerate(self.ids)}
+
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
 
@@ -102,7 +103,7 @@ class IndexLog:
         if self._block == self._written:
             return
         self._written = self._block
-        planned, place_of = self.plan.micro(self._step)[0], {one: k for k, one in enumerate(self.ids)}
+        planned, place_of = self.plan.micro(self._step)[0], self.place_of
         fresh = not self.path.exists()
         with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
             out = csv.writer(stream, lineterminator="\n")
@@ -112,59 +113,6 @@ class IndexLog:
                 place = place_of.get(one, -1)
                 index = self.index[place] if place >= 0 else -1
                 out.writerow([self._step + 1, epoch, self.process, place, index, one])
-
-
-def save_completions(folder: Path, rollout: Rollout, *, process: int = 0, offset: int = 0) -> None:
-    """Write one generation batch to ``completions/<step>.parquet``, one row per completion, trained or not.
-
-    Later micro-batches of the same step that generate again, and further processes, get a suffix.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    rollout : Rollout
-    process : int
-        Rank of this process.
-    offset : int
-        Micro-batch within the step.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
-    >>> rows = [{"id": "a", "prompt": "2+2"}]
-    >>> save_completions(folder, Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1))
-    >>> [path.name for path in (folder / "completions").iterdir()]
-    ['000001.parquet']
-    """
-    import pandas as pd
-
-    table = pd.concat([_completions(one) for one in (rollout, rollout.spare) if one is not None])
-    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
-    with atomic_path(folder / "completions" / f"{name}.parquet") as part:
-        table.reset_index(drop=True).to_parquet(part)
-
-
-def _completions(rollout: Rollout) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "step": rollout.step + 1,
-            "id": [row["id"] for row in rollout.rows],
-            "prompt": [str(row["prompt"]) for row in rollout.rows],
-            "completion": rollout.completions,
-            "n_tokens": [len(ids) for ids in rollout.completion_ids],
-            "correct": [one.correct if one else None for one in rollout.verdicts],
-            "extracted": [one.extracted if one else None for one in rollout.verdicts],
-            "reward_raw": rollout.raw,
-            "reward": rollout.rewards,
-            "group": rollout.groups,
-            "trained": rollout.groups != UNTRAINED,
-        }
-    )
 
 
 def trim(path: Path, step: int) -> None:

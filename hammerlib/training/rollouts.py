@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import verdicts
+from hammerlib.rewards import SCORABLE, verdicts
 from hammerlib.training.seams import Generation
 
 if TYPE_CHECKING:
@@ -114,7 +114,21 @@ def _at_most(trainer: GRPOTrainer, tokens: int) -> Iterator[None]:
         setattr(holder, name, before)
 
 
-def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list[Verdict | None]]:
+def graded(texts: list[str], rows: list[dict[str, Any]]) -> tuple[list[Verdict | None], list[str]]:
+    """Return verdicts where something can be said (else None), and the reason of every one.
+
+    Examples
+    --------
+    >>> graded(["4"], [{"answer": "4"}])[1]
+    ['correct']
+    """
+    columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
+    found = verdicts(texts, **columns, failed=True)
+    reasons = [one.reason if one else "" for one in found]
+    return [one if one and one.reason in SCORABLE else None for one in found], reasons
+
+
+def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list[Verdict | None], list[str]]:
     """Decode completions and grade them against their rows, before it is decided which are trained.
 
     Parameters
@@ -129,7 +143,8 @@ def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list
     texts : m str
         Without special tokens.
     verdicts : m Verdict or None
-        As `hammerlib.rewards.verdicts`: None where nothing can be said.
+        None where nothing can be said.
+    reasons : m str
 
     Examples
     --------
@@ -142,8 +157,7 @@ def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list
     True
     """
     texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
-    columns = ("answer", "scorer", "metadata")
-    return texts, verdicts(texts, **{name: [row.get(name) for row in generation.rows] for name in columns})
+    return texts, *graded(texts, generation.rows)
 
 
 def score_tokens(

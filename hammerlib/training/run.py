@@ -17,13 +17,13 @@ from hammerlib.training.embedder import Embed
 from hammerlib.training.orders import forget_orders, ids_of, make_order
 from hammerlib.training.schedule import Plan, is_main, plan
 from hammerlib.training.seams import Plugs, name_of
+from hammerlib.training.serving import check_vllm
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
-
 
 SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
 
@@ -46,6 +46,7 @@ class Job:
     plugs: Plugs
     progress: bool
     embedder: Embed | None = None
+    longest_prompt: int = 0
 
     @property
     def run_id(self) -> str:
@@ -162,6 +163,7 @@ def prepare(
     plugs: Plugs | None = None,
     embedder: Embed | None = None,
     progress: bool = True,
+    processes: int | None = None,
 ) -> Job:
     """Load and check everything a run needs, writing nothing but the embedding cache.
 
@@ -169,6 +171,8 @@ def prepare(
     ----------
     config, problems, order, plugs, embedder, progress
         As in `train`.
+    processes : int, optional
+        To plan for; default `process_count()`.
 
     Returns
     -------
@@ -200,26 +204,27 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    _check_length(config, problems, backbone)
+    longest = _check_length(config, problems, backbone)
     if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
         problem = f"cannot be made again as {config.order} at the next epoch"
         raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
     order = order or make_order(config, problems, backbone)
     order.verify(problems)
-    arithmetic = plan(config, len(problems))
-    return Job(config, problems, backbone, order, arithmetic, plugs or Plugs(), progress, embedder)
+    batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
+    check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)
+    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest)
 
 
-def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> None:
-    """Refuse prompts and completions that together pass the positions of the model."""
+def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
+    """Return the longest prompt's tokens; refuse one that with a completion passes the model's positions."""
     texts = backbone.render(problems["prompt"][:], template=config.template)
     tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
     longest = max(map(len, tokens))
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
-        remedy = "lower it or drop long problems"
-        raise InputError("max_completion_length", config.max_completion_length, problem, remedy)
+        raise InputError("max_completion_length", config.max_completion_length, problem, "lower it")
+    return longest
 
 
 def _device() -> str:
@@ -260,7 +265,7 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
     from hammerlib.training.build import build_trainer, quiet, save_model
 
     with quiet():
-        trainer = build_trainer(job, record)
+        trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
         with resumable(record.folder, job.plan.processes):
             trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)

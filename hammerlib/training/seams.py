@@ -153,14 +153,17 @@ class Rollout:
         Decoded text without special tokens.
     completion_ids : list of token id lists, length n
     verdicts : list of Verdict or None, length n
+        None where nothing can be said.
+    reasons : list of str, length n
+        Of every verdict, also of graders that timed out or failed; "" without a gold answer.
     raw, rewards : (n,) float64 arrays
         Weighted sum of the rewards before and after adjustment; NaN where no reward applies.
     vectors : (n, d) float32 array
         Completion embeddings of the frozen initial backbone.
     group_size : int
         G of the configuration.
-    advantages : (n,) tensor
-        Group-relative, from `rewards`.
+    advantages : (n,) or (n, T) tensor
+        Group-relative, from `rewards`; for `observe`, as trained.
     groups : (n,) int array
         Group of every completion, -1 where it is not trained; default G rows in a row.
     mask : list of 0/1 lists or None
@@ -189,6 +192,7 @@ class Rollout:
     vectors: np.ndarray
     group_size: int
     advantages: torch.Tensor | None = None
+    reasons: list[str] = field(default_factory=list)
     groups: np.ndarray | None = None
     mask: list[list[int]] | None = None
     prompt_ids: list[list[int]] = field(default_factory=list)

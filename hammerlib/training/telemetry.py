@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +27,10 @@ NAMES = {
     "reward": "reward",
     "entropy": "entropy",
     "kl": "kl",
+    "clip_ratio/low_mean": "clip_share_low",
+    "clip_ratio/low_min": "clip_share_low_min",
+    "clip_ratio/high_mean": "clip_share_high",
+    "clip_ratio/high_max": "clip_share_high_max",
     "clip_ratio/region_mean": "clip_share",
     "completions/mean_length": "mean_length",
     "completions/clipped_ratio": "clipped_ratio",
@@ -31,6 +38,10 @@ NAMES = {
     "num_tokens": "tokens",
 }
 PREFIX = "hammer/"
+# Kept under the name they were logged with: by the rewards, and by TRL where vLLM samples.
+KEPT = ("raw/", "dra/", "grading/", "sampling/")
+# TRL's mean of each reward function; under DRA there is one, whose parts DRAReward logs as raw/NAME itself.
+REWARD_MEAN = re.compile(r"rewards/(?!dra/)(.+)/mean")
 # Rewards are float32 sums: smaller spreads than this are rounding.
 SAME_REWARD = 1e-7
 
@@ -45,10 +56,11 @@ def observe(rollout: Rollout) -> dict[str, float]:
     Returns
     -------
     dict
-        What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the share of completions that
-        no reward could score, and the share of groups whose rewards do not vary before and after adjustment
-        (only groups with variance move the policy). Of trained completions only; groups of any size count
-        alike.
+        What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the shares of completions
+        that no reward could score, that timed out in grading and on which the grader failed, the share of
+        groups whose rewards do not vary before and after adjustment (only groups with variance move the
+        policy), and `effective_advantages`; see `hammerlib.training.glossary`. Of trained completions only;
+        groups of any size count alike.
 
     Examples
     --------
@@ -58,20 +70,29 @@ def observe(rollout: Rollout) -> dict[str, float]:
     """
     right = np.array([bool(one and one.correct) for one in rollout.verdicts])
     said = [one.extracted if one else None for one in rollout.verdicts]
-    sizes = rollout.by_size()
+    sizes, advantages = rollout.by_size(), rollout.advantages
+    moves = None if advantages is None else advantages.detach().float().cpu().numpy()
     parts = [
         group_telemetry(rollout.vectors[rows], [[said[row] for row in group] for group in rows], right[rows])
         | {
             "zero_variance_share": zero_variance_share(rollout.raw[rows], rows.shape[1]),
             "zero_variance_share_adjusted": zero_variance_share(rollout.rewards[rows], rows.shape[1]),
+            "effective_advantages": math.nan
+            if moves is None
+            else effective_advantages(moves[rows.ravel()], rows.shape[1]),
         }
         for rows in sizes
     ]
-    trained = rollout.raw[rollout.groups != UNTRAINED]
+    chosen = rollout.groups != UNTRAINED
+    trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
     raw = trained[~np.isnan(trained)]
     return _mean(parts, [len(rows) for rows in sizes]) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
         "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
+        "timeout_share": float((reasons == "timeout").mean()) if trained.size else math.nan,
+        "grading_error_share": float(np.char.startswith(reasons, "error").mean())
+        if trained.size
+        else math.nan,
     }
 
 
@@ -80,6 +101,36 @@ def _mean(parts: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
     if len(parts) < 2:
         return parts[0] if parts else {}
     return {name: float(np.average([part[name] for part in parts], weights=groups)) for name in parts[0]}
+
+
+def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
+    """Return how many completions of a group carry the gradient, on average over groups that have one.
+
+    ``(sum |A|)^2 / sum A^2`` within a group: Kish's effective sample size (Survey Sampling, 1965) of the
+    weights that GRPO gives to completions; its use here is ours.
+
+    Parameters
+    ----------
+    advantages : (n,) or (n, T) array
+        Per completion, or per token (averaged in size over the T columns).
+    group_size : int
+        G, a divisor of n.
+
+    Returns
+    -------
+    float
+        In [1, G]; NaN where no group has an advantage.
+
+    Examples
+    --------
+    >>> effective_advantages(np.array([1.0, -1.0, 0.0, 0.0]), 4)
+    2.0
+    """
+    size = np.abs(np.asarray(advantages, dtype=float))
+    groups = (size if size.ndim == 1 else size.mean(axis=1)).reshape(-1, group_size)
+    squares = (groups**2).sum(axis=1)
+    moved = squares > 0
+    return float((groups.sum(axis=1)[moved] ** 2 / squares[moved]).mean()) if moved.any() else math.nan
 
 
 def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
@@ -95,6 +146,36 @@ def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
         np.isnan(groups), np.inf, groups
     ).min(1)
     return float((spread <= SAME_REWARD).mean())
+
+
+class Laps:
+    """Seconds between calls, by name: where the time of a generation batch goes.
+
+    Examples
+    --------
+    >>> laps = Laps()
+    >>> laps.lap("generation")
+    >>> list(laps.taken())
+    ['seconds_generation']
+    """
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was timed; the next lap counts from now."""
+        self._seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Add the time since the start or the last lap to `name`."""
+        now = time.perf_counter()
+        self._seconds[name] = self._seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+    def taken(self) -> dict[str, float]:
+        """Return the seconds of each name as metrics."""
+        return {f"seconds_{name}": value for name, value in self._seconds.items()}
 
 
 class Watcher(TrainerCallback):
@@ -150,10 +231,37 @@ class Watcher(TrainerCallback):
             self.bar.close()
 
 
+def tensorboard_writer(folder: Path, first_step: int) -> TrainerCallback:
+    """Return transformers' callback writing to ``<folder>/tensorboard``, the run's own place.
+
+    Its default is a folder of the checkpoints, which do not outlive the run, named after the machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    first_step : int
+        Optimizer steps already done; what a killed run wrote after them is hidden.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> type(tensorboard_writer(Path(tempfile.mkdtemp()), 0)).__name__
+    'TensorBoardCallback'
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    where = str(folder / "tensorboard")
+    return TensorBoardCallback(SummaryWriter(where, purge_step=first_step + 1 if first_step else None))
+
+
 def _rows(logs: dict[str, float | None]) -> Iterator[tuple[str, float]]:
     for key, value in logs.items():
         name = key.removeprefix(PREFIX) if key.startswith(PREFIX) else NAMES.get(key)
-        if name is None and key.startswith(("raw/", "dra/", "grading/")):
+        if name is None and key.startswith(KEPT):
             name = key
+        if name is None and (reward := REWARD_MEAN.fullmatch(key)):
+            name = f"raw/{reward[1]}"
         if name is not None and value is not None and not math.isnan(value):
             yield name, value

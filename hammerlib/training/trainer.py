@@ -10,6 +10,7 @@ signatures.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,13 +22,14 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import DRAReward, raw_sum, text_of, verdicts
+from hammerlib.rewards import DRAReward, raw_sum, text_of
 from hammerlib.training.advantages import group_advantages
+from hammerlib.training.completions import save_completions
 from hammerlib.training.groups import adjust_all, whole_groups
-from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.rollouts import generate, judge
+from hammerlib.training.logs import IndexLog
+from hammerlib.training.rollouts import generate, graded, judge
 from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
-from hammerlib.training.telemetry import PREFIX, observe
+from hammerlib.training.telemetry import PREFIX, Laps, observe
 
 
 class SeamTrainer(GRPOTrainer):
@@ -44,6 +46,8 @@ class SeamTrainer(GRPOTrainer):
         Receives every micro-batch.
     folder : Path
         Where completions are written.
+    completions_every : int, optional
+        Every so-many-th step's completions are written; None: none.
 
     Examples
     --------
@@ -58,10 +62,12 @@ class SeamTrainer(GRPOTrainer):
         embed: Callable[[list[str]], np.ndarray],
         index_log: IndexLog,
         folder: Path,
+        completions_every: int | None = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if plugs.rollout else None, **kwargs)
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
+        self.completions_every, self.laps = completions_every, Laps()
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
 
@@ -89,6 +95,11 @@ class SeamTrainer(GRPOTrainer):
         self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
+        self.laps.lap("generation")
+        texts = [text_of(one) for one in completions]
+        if self.model.training:
+            vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
+            self.laps.lap("embedding")
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
         first = self.accelerator.process_index * len(prompts)
@@ -100,29 +111,31 @@ class SeamTrainer(GRPOTrainer):
         if self.model.training:
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            texts = [text_of(one) for one in completions]
-            columns = {name: [row.get(name) for row in inputs] for name in ("answer", "scorer", "metadata")}
             given = self._generation
+            judged, reasons = graded(texts, inputs)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
                 completions=texts,
                 completion_ids=completion_ids_list,
-                verdicts=verdicts(texts, **columns),
+                verdicts=judged,
+                reasons=reasons,
                 raw=rewards if dra is None else dra.raw,
                 rewards=rewards,
-                vectors=self.embed(texts),
+                vectors=vectors,
                 group_size=self.num_generations,
                 groups=given.groups if given else None,
                 mask=given.mask if given else None,
                 trainer=self,
             )
+            self.laps.lap("rewards")
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         """Run the rollout seam, TRL's scoring, the advantage seam, the telemetry and the observe seam."""
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
+        self.laps.start()
         spare, generated = None, len(inputs)
         if self.plugs.rollout is not None:
             found = self.plugs.rollout(inputs, self)
@@ -137,14 +150,29 @@ class SeamTrainer(GRPOTrainer):
         if self.plugs.advantage is not None:
             advantages = self.plugs.advantage(seen)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
+            self.rollout.advantages = output["advantages"]
+            seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
         counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
         values |= observe(seen)
         if self.plugs.observe is not None:
             values |= self.plugs.observe(seen)
-        self._record(values)
-        save_completions(self.folder, self.rollout, process=process, offset=self.index_log.offset)
+        self._record(values | self.laps.taken())
+        self._keep(self.rollout)
         return output
+
+    def _keep(self, rollout: Rollout) -> None:
+        """Write every so-many-th step's completions."""
+        if self.completions_every is None or rollout.step % self.completions_every:
+            return
+        save_completions(
+            self.folder,
+            rollout,
+            place_of=self.index_log.place_of,
+            ends={*self.eos_token_ids, self.processing_class.pad_token_id},
+            process=self.accelerator.process_index,
+            offset=self.index_log.offset,
+        )
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Return TRL's loss, or what the loss seam makes of it."""
@@ -175,11 +203,10 @@ class SeamTrainer(GRPOTrainer):
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
         rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
         if spare is not None:
-            texts, judged = judge(self, spare)
-            nothing = np.full(len(texts), np.nan)
+            (texts, judged, reasons), nothing = judge(self, spare), np.full(len(spare.rows), np.nan)
             rollout.spare = Rollout(
-                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing,
-                nothing, rollout.vectors[:0], rollout.group_size, groups=spare.groups,
+                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing, nothing,
+                rollout.vectors[:0], rollout.group_size, groups=spare.groups, reasons=reasons,
             )  # fmt: skip
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:

@@ -1,0 +1,342 @@
+"""Bigger machines by configuration only: LoRA, vLLM, launch files, the cluster job, the dry run."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+from accelerate.commands.launch import launch_command_parser
+from safetensors.numpy import load_file
+from test_training import SMALL, weights
+
+from hammerlib.backbones import load_backbone
+from hammerlib.cli import main
+from hammerlib.errors import InputError
+from hammerlib.ordering import order_by
+from hammerlib.problems import load_problems
+from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training.cautions import cautions
+from hammerlib.training.estimate import FACTOR, adapter_parameters, estimate_memory, peak, sharded
+from hammerlib.training.run import prepare
+from hammerlib.training.serving import check_vllm, vllm_arguments
+from hammerlib.training.shards import check_shards
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH = ROOT / "launch"
+
+# LoRA
+
+ADAPTERS = dataclasses.replace(
+    SMALL, lora_rank=4, max_steps=2, learning_rate=1e-2, scheduler="constant", max_completion_length=40
+)
+
+
+def start_weights() -> dict[str, np.ndarray]:
+    return load_file(Path(load_backbone("nano").model.name_or_path) / "model.safetensors")
+
+
+def test_lora_trains_its_adapters_alone_and_the_merged_model_reloads(tmp_path: Path) -> None:
+    record = train(ADAPTERS, root=tmp_path, progress=False)
+    start = start_weights()
+    merged = load_file(record.folder / "model" / "model.safetensors")
+    moved = {name for name in start if not np.array_equal(start[name], merged[name])}
+    linear = {name for name in start if "_proj" in name}
+    assert moved == linear  # every adapted layer, and nothing else
+    for name in linear:
+        assert np.linalg.matrix_rank(merged[name] - start[name], tol=1e-4) <= 4
+    assert not list((record.folder / "model").glob("*adapter*"))
+    trained = load_backbone(str(record.folder / "model"))
+    ids = trained.tokenizer("7+8=", return_tensors="pt")
+    assert (
+        trained.model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] > ids["input_ids"].shape[1]
+    )
+
+
+def test_a_lora_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    config = dataclasses.replace(ADAPTERS, save_steps=1)
+    whole = train(config, root=tmp_path / "a", progress=False)
+
+    def stop(rollout: object) -> dict[str, float]:
+        if rollout.step == 1 and not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        return {}
+
+    plugs = Plugs(observe=stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, root=tmp_path / "b", plugs=plugs, progress=False)
+    again = train(config, root=tmp_path / "b", plugs=plugs, progress=False)
+    assert again.manifest["resumed_from_step"] == 1 and weights(again) == weights(whole)
+
+
+# vLLM
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"vllm": "on"}, "colocate"),
+    ({"vllm": "server"}, "trl vllm-serve"),
+    ({"vllm": "server", "vllm_server": "localhost:8000"}, "is no URL"),
+    ({"vllm_server": "http://localhost:8000"}, "set vllm: server"),
+    ({"vllm": "server", "vllm_server": "http://localhost:8000", "vllm_tensor_parallel": 2}, "vllm: colocate"),
+    ({"vllm": "colocate", "vllm_memory": 0.99}, "no memory for training"),
+    ({"vllm": "colocate", "vllm_memory": 0.0}, "more than 0"),
+    ({"vllm_tensor_parallel": 0}, "at least 1"),
+])  # fmt: skip
+def test_vllm_fields_that_make_no_sense_together_are_refused(values: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        TrainConfig(**values).validate()
+    assert "\n" not in str(caught.value)
+
+
+def test_vllm_is_refused_with_a_rollout_plug_with_odd_processes_and_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainConfig(vllm="colocate", vllm_tensor_parallel=2)
+    with pytest.raises(InputError, match="generates by itself"):
+        check_vllm(config, rollout=True)
+    with pytest.raises(InputError, match="does not divide 3"):
+        check_vllm(config, processes=3)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"hammerlib\[vllm\]"):
+        check_vllm(config)
+
+
+def test_vllm_is_told_to_trl_by_trls_own_names_and_names_the_run() -> None:
+    from trl import GRPOConfig
+
+    server = TrainConfig(vllm="server", vllm_server="http://node:8000")
+    told = {**vllm_arguments(TrainConfig(vllm="colocate"), 100), **vllm_arguments(server, 100)}
+    assert set(told) <= {field.name for field in dataclasses.fields(GRPOConfig)}
+    assert vllm_arguments(TrainConfig(vllm="colocate"), 100)["vllm_max_model_length"] == 148
+    assert server.identity() != TrainConfig().identity()  # other samples, another run ...
+    elsewhere = dataclasses.replace(server, vllm_server="http://other:8000")
+    assert elsewhere.identity() == server.identity()  # ... wherever the server stands
+
+
+# Launch files
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("ddp", "MULTI_GPU"), ("fsdp", "FSDP"), ("zero2", "DEEPSPEED"), ("zero3", "DEEPSPEED"),
+])  # fmt: skip
+def test_launch_files_are_what_accelerate_reads(name: str, kind: str) -> None:
+    path = LAUNCH / f"{name}.yaml"
+    found = load_config_from_file(str(path))
+    assert isinstance(found, ClusterConfig) and found.distributed_type == kind
+    # accelerate would drop a name it does not know with a warning only.
+    known = {field.name for field in dataclasses.fields(ClusterConfig)}
+    assert set(yaml.safe_load(path.read_text())) <= known
+    assert found.mixed_precision == "bf16" and found.num_processes == 8
+    parser = launch_command_parser()
+    flags = {action.dest for action in parser._actions}
+    assert set(found.fsdp_config or {}) | set(found.deepspeed_config or {}) <= flags
+    assert f"--config_file launch/{name}.yaml" in path.read_text()
+
+
+def test_the_two_deepspeed_files_differ_in_the_stage_and_both_shard_as_they_say() -> None:
+    two, three = (load_config_from_file(str(LAUNCH / f"zero{n}.yaml")).deepspeed_config for n in (2, 3))
+    assert (two["zero_stage"], three["zero_stage"]) == (2, 3)
+    assert three["zero3_save_16bit_model"]  # else the saved model is empty
+    fsdp = load_config_from_file(str(LAUNCH / "fsdp.yaml")).fsdp_config
+    assert fsdp["fsdp_version"] == 2 and fsdp["fsdp_state_dict_type"] == "FULL_STATE_DICT"
+
+
+@pytest.mark.parametrize(("state", "how"), [
+    ({"fsdp_plugin": object()}, "FSDP"),
+    ({"deepspeed_plugin": SimpleNamespace(zero_stage=3)}, "ZeRO-3"),
+    ({"deepspeed_plugin": SimpleNamespace(zero_stage=2)}, None),
+    ({}, None),
+])  # fmt: skip
+def test_what_cannot_be_done_in_shards_is_refused_before_the_first_step(state: dict, how: str | None) -> None:
+    accelerator = SimpleNamespace(state=SimpleNamespace(**state))
+    check_shards(SMALL, accelerator)
+    for config in (
+        dataclasses.replace(SMALL, lora_rank=4),
+        dataclasses.replace(SMALL, adjustment="dra", embedder="policy"),
+    ):
+        if how is None:
+            check_shards(config, accelerator)
+            continue
+        with pytest.raises(InputError, match=how):
+            check_shards(config, accelerator)
+
+
+# The cluster job, with the cluster's commands replaced by ones that tell what they were asked
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> dict[str, str]:
+    """An environment as Slurm gives it on the second of two machines of four GPUs."""
+    commands = {
+        "scontrol": '[ "$1" = show ] && printf "node-a\\nnode-b\\n" || echo "scontrol $*" >> "$TOLD"',
+        "srun": 'while [[ "$1" == --* ]]; do shift; done; SLURM_NODEID=1 exec "$@"',
+        "accelerate": 'printf "%q " "$@" > "$ASKED"; [ -z "${SLOW:-}" ] || { kill -USR1 $PPID; sleep 5; }',
+    }
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "train.yaml").write_text("order: random\n")
+    (tmp_path / "order.json").write_text("{}")
+    return os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "123", "SLURM_NNODES": "2",
+        "SLURM_JOB_NODELIST": "node-[a-b]", "SLURM_GPUS_ON_NODE": "4", "TOLD": str(tmp_path / "told"),
+        "ASKED": str(tmp_path / "asked"), "HAMMER_CACHE": str(tmp_path),
+    }  # fmt: skip
+
+
+def job(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess:
+    command = ["bash", str(LAUNCH / "slurm.sh"), *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["ddp", "zero3"])
+def test_the_cluster_job_starts_accelerate_on_every_machine_alike(
+    name: str, cluster: dict[str, str], tmp_path: Path
+) -> None:
+    ended = job(cluster, str(tmp_path / "train.yaml"), f"launch/{name}.yaml", str(tmp_path / "order.json"))
+    assert ended.returncode == 0, ended.stderr
+    words = shlex.split((tmp_path / "asked").read_text())
+    chosen = launch_command_parser().parse_args(words[1:])  # accelerate's own reading of the line
+    assert words[0] == "launch" and chosen.config_file == f"launch/{name}.yaml"
+    assert (chosen.num_machines, chosen.machine_rank, chosen.num_processes) == (2, 1, 8)
+    assert chosen.main_process_ip == "node-a" and 20000 <= chosen.main_process_port < 40000
+    assert chosen.module and chosen.training_script == "hammerlib.training.launch"
+    expected = ["--config", str(tmp_path / "train.yaml"), "--order", str(tmp_path / "order.json")]
+    assert chosen.training_script_args == expected
+
+
+def test_the_cluster_job_is_valid_asks_for_what_the_launch_files_use_and_queues_itself_again(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    text = (LAUNCH / "slurm.sh").read_text()
+    assert subprocess.run(["bash", "-n", str(LAUNCH / "slurm.sh")]).returncode == 0
+    options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", text, re.M))
+    assert "requeue" in options and options["signal"] == "B:USR1@120" and options["ntasks-per-node"] == "1"
+    for path in LAUNCH.glob("*.yaml"):
+        assert load_config_from_file(str(path)).num_processes == int(options["gpus-per-node"])
+    job(cluster | {"SLOW": "1"}, str(tmp_path / "train.yaml"))
+    assert (tmp_path / "told").read_text().strip() == "scontrol requeue 123"
+    refused = job(cluster, "missing.yaml")
+    assert refused.returncode == 2 and refused.stderr.startswith("error: file = 'missing.yaml'")
+
+
+# The dry run
+
+
+def test_adapters_are_counted_as_peft_makes_them() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    count = adapter_parameters(load_backbone("nano").model, 4)
+    adapted = get_peft_model(load_backbone("nano").model, LoraConfig(r=4, target_modules="all-linear"))
+    assert adapted.get_nb_trainable_parameters()[0] == count
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        "{n_problems: 18, prompts_per_step: 4, group_size: 4, tail: report, order: random, adjustment: dra,"
+        " steps_per_generation: 2, save_steps: 2, max_completion_length: 8}"
+    )
+    return path
+
+
+def test_a_dry_run_tells_everything_and_makes_nothing(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    results = tmp_path / "results"
+    words = ["train", "--config", str(config), "--dry-run", "--processes", "2", "--results", str(results)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert not results.exists()
+    for fact in (
+        "world size 2", "2 processes x 8 rows x 1 accumulated = 16 completions a step = 4 prompts x 4",
+        "8 prompts a generation batch, for 2 micro-batches (2 steps)",
+        "4 steps; one pass is 4 steps over 16 problems, 2 left over",
+        "zero3.yaml", "every 2 steps (2 in all", "scale_rewards: group", "inside one it is random",
+        "tail: the last 2 problems",
+    ):  # fmt: skip
+        assert fact in told, fact
+
+
+def test_the_dry_runs_schedule_is_the_index_log_of_the_run(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    order = order_by("reversed", None, problems=load_problems(SMALL.problems, split="rl", n=18), of="dataset")
+    order.save(tmp_path / "order.json")
+    words = ["train", "--config", str(config), "--order", str(tmp_path / "order.json"),
+             "--results", str(tmp_path / "runs")]  # fmt: skip
+    assert main([*words, "--dry-run"]) == 0
+    told = dict(re.findall(r"step (\d+), epoch 0: (\S+),", capsys.readouterr().out))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "hammerlib.cli", *words], stdout=subprocess.PIPE, text=True
+    )
+    folder = Path(child.stdout.read().split()[-1])
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0 and folder.name.startswith("train__reversed__dra__")
+    first = {
+        line.split(",")[0]: line.split(",")[5]
+        for line in reversed((folder / "index_log.csv").read_text().split()[1:])
+    }
+    assert set(told) == {"1", "2", "3", "4"} and told == first
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["order_hash"] == order.hash and manifest["parameters"]["order"] == "reversed"
+    # The memory that was foretold, against what this process took at its height.
+    foretold = peak(estimate_memory(prepare(TrainConfig.from_yaml(config))))
+    assert foretold / FACTOR < used.ru_maxrss * 1024 < foretold * FACTOR
+
+
+def test_an_order_for_other_problems_is_refused(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    order_by("random", None, problems=load_problems(SMALL.problems, n=18, seed=4)).save(tmp_path / "o.json")
+    assert main(["train", "--config", str(config), "--order", str(tmp_path / "o.json"), "--dry-run"]) == 2
+    assert main(["train", "--config", str(config), "--order", str(tmp_path / "none.json")]) == 2
+    assert main(["train", "--config", str(config), "--processes", "2"]) == 2
+    assert main(["train", "--config", str(config), "--dry-run", "--processes", "0"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 4 and all(line.startswith("error:") for line in errors)
+    assert "--dry-run" in errors[2]
+
+
+@pytest.mark.parametrize(("values", "said"), [
+    ({"adjustment": "dra"}, "scale_rewards"),
+    ({"adjustment": "dra", "rewards": ("cosine",)}, "sign: safe"),
+    ({"loss_type": "dr_grpo"}, "2503.20783"),
+    ({"num_iterations": 2}, "inside one it is random"),
+    ({"max_steps": 1}, "end is not reached"),
+    ({"threads": 2}, "slower"),
+    ({"save_steps": None}, "starts again"),
+])  # fmt: skip
+def test_every_caution_comes_with_its_cause_and_goes_without_it(values: dict, said: str) -> None:
+    clean = dataclasses.replace(SMALL, n_problems=8, save_steps=2)
+    assert cautions(prepare(clean)) == []
+    assert any(said in line for line in cautions(prepare(dataclasses.replace(clean, **values))))
+
+
+def test_the_memory_of_each_part_follows_its_formula() -> None:
+    size = load_backbone("nano").model.num_parameters() * 4
+    plain = estimate_memory(prepare(dataclasses.replace(SMALL, beta=0.1)))
+    assert plain["policy"] == plain["start model"] == plain["reference"] == plain["gradients"] == size
+    assert plain["optimizer"] == 2 * size
+    lora = estimate_memory(prepare(dataclasses.replace(SMALL, lora_rank=2, beta=0.1)))
+    assert lora["gradients"] < 0.05 * size and lora["reference"] == 0 and lora["policy"] > size
+    longer = estimate_memory(prepare(dataclasses.replace(SMALL, max_completion_length=96)))
+    assert longer["training"] > 2 * plain["training"]
+    gpu = estimate_memory(prepare(SMALL), device="cuda")
+    assert gpu["generation"] * 2 == plain["generation"] and gpu["training"] < plain["training"]
+    each = sharded(plain, 8)
+    assert each["ddp"] == peak(plain) > each["zero2"] > each["zero3"] == each["fsdp"]
