@@ -77,6 +77,15 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
 def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None:
     """Refuse a file with bad lines, by number, unless they may be left out.
 
+    Parameters
+    ----------
+    path : path
+        Of the file, for the message.
+    bad : sequence of BadLine
+        What `read_lines` and its caller found.
+    skip_bad : bool
+        Whether the caller leaves them out.
+
     Raises
     ------
     InputError
