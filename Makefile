@@ -15,13 +15,21 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test test-vllm lint lab clean
+.PHONY: run test test-ray test-systems test-vllm lint lab clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
 
 test: $(READY)
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
+# Two nodes of a Ray cluster on this machine, one of which is lost on the way.
+test-ray: $(READY)
+	.venv/bin/python -m pytest tests/ray_cluster.py $(PYTEST_FLAGS)
+
+# The systems of the field, apart: their longer tests, and every notebook of notebooks/systems in the ci profile.
+test-systems: $(READY)
+	.venv/bin/python -m pytest -m systems -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 # vLLM's CPU build in an environment of its own: minutes to install, minutes to start, seconds to generate.
 test-vllm: .venv-vllm/.ready

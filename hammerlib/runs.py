@@ -67,7 +67,7 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """``started``, ``success`` or ``error``."""
+        """``started``, ``success``, ``partial`` (what is there is valid, more was asked for) or ``error``."""
         return self.manifest["status"]
 
     @property
@@ -119,10 +119,11 @@ class RunRecord:
         self.manifest |= fields
         self._write()
 
-    def finish(self, error: str | None = None) -> None:
-        """Close the run: status ``success``, or ``error`` with one line that says why."""
+    def finish(self, error: str | None = None, *, partial: bool = False) -> None:
+        """Close the run: status ``success`` or ``partial``, or ``error`` with one line that says why."""
         spent = round(time.monotonic() - self._started, 2)
-        self.note(status="error" if error else "success", error=error, seconds=spent, finished=_now())
+        status = "error" if error else "partial" if partial else "success"
+        self.note(status=status, error=error, seconds=spent, finished=_now())
 
     @classmethod
     def load(cls, folder: str | Path) -> RunRecord:
@@ -140,6 +141,8 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.status == "partial":
+            return
         if kind is None:
             self.finish()
             return

@@ -1,33 +1,26 @@
-"""A grid of training runs over a few worker processes of one machine."""
+"""A grid of runs over worker processes of one machine, or over a Ray cluster."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing.connection
-import os
-import queue
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
+from hammerlib.executor import Failure, map_tasks
 from hammerlib.runs import RunRecord
-from hammerlib.storage import environment, progress_off, results_root, tell_progress
+from hammerlib.storage import progress_off, results_root, tell_progress
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
 
-# Read by OpenMP, MKL and OpenBLAS once, when a worker first imports numpy or torch: two workers whose
-# threads spin for the same cores are up to ten times slower than one thread each.
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-ONE_THREAD |= {"TOKENIZERS_PARALLELISM": "false"}
-
 
 def run_grid(
-    configs: Sequence[TrainConfig], *, workers: int = 2, root: Path | None = None
+    configs: Sequence[TrainConfig],
+    *,
+    workers: int = 2,
+    backend: str = "process",
+    root: Path | None = None,
 ) -> list[RunRecord]:
     """Train every config, several at a time, and return the records in the order of `configs`.
 
@@ -40,6 +33,8 @@ def run_grid(
         All are validated before the first one starts.
     workers : int
         Processes, each with one compute thread; at least 1.
+    backend : {"process", "ray"}
+        As for `executor.map_tasks`; machines of a Ray cluster must share the folder of runs.
     root : Path, optional
         Folder of runs, default `storage.results_root()`.
 
@@ -73,7 +68,7 @@ def run_grid(
     folder = Path(root or results_root())
     names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config in distinct]
     results = _all_or_names(
-        "configs", _train, names, [(config, folder) for config in distinct], workers, label="train"
+        "configs", _train, names, [(config, folder) for config in distinct], workers, backend, label="train"
     )
     return [results[distinct.index(config)] for config in configs]
 
@@ -83,6 +78,7 @@ def evaluate_grid(
     benchmark: str,
     *,
     workers: int = 2,
+    backend: str = "process",
     root: Path | None = None,
     **options: object,
 ) -> list[RunRecord]:
@@ -96,6 +92,8 @@ def evaluate_grid(
         As for `evaluate`.
     workers : int
         Processes, each with one compute thread; at least 1.
+    backend : {"process", "ray"}
+        As for `executor.map_tasks`; machines of a Ray cluster must share the folder of runs.
     root : Path, optional
         Folder of runs, default `storage.results_root()`.
     **options
@@ -122,17 +120,23 @@ def evaluate_grid(
     folder = Path(root or results_root())
     distinct = list(dict.fromkeys(map(str, models)))
     jobs = [(model, benchmark, folder, options) for model in distinct]
-    results = _all_or_names(
-        "models", _evaluate, [Path(model).name for model in distinct], jobs, workers, label="evaluate"
-    )
+    named = [Path(model).name for model in distinct]
+    results = _all_or_names("models", _evaluate, named, jobs, workers, backend, label="evaluate")
     return [results[distinct.index(str(model))] for model in models]
 
 
 def _all_or_names(
-    field: str, task: Callable, names: list[str], jobs: list[tuple], workers: int, *, label: str
+    field: str,
+    task: Callable,
+    names: list[str],
+    jobs: list[tuple],
+    workers: int,
+    backend: str,
+    *,
+    label: str,
 ) -> list[RunRecord]:
     """Run named jobs; when some fail, one error names them all after the others have finished."""
-    results = _run_pool(task, jobs, workers, label=label)
+    results = _run_pool(task, jobs, workers, backend, label=label)
     failed = [
         f"{name}: {result}" for name, result in zip(names, results, strict=True) if isinstance(result, str)
     ]
@@ -156,62 +160,16 @@ def _train(job: tuple[TrainConfig, Path]) -> RunRecord:
     return train(config, root=root, progress=False)
 
 
-def _run_pool(task: Callable, items: Sequence, workers: int, *, label: str) -> list:
-    """Apply `task` to every item in worker processes; a failure gives its reason (str) instead of a result.
-
-    Each of the `workers` threads owns one process, reuses it for item after item (imports are paid once) and
-    replaces it when it has died, so that one killed process takes no other item with it.
-    """
+def _run_pool(task: Callable, items: Sequence, workers: int, backend: str = "process", *, label: str) -> list:
+    """Apply `task` to every item; a failure gives its reason (str) instead of a result."""
     from tqdm.auto import tqdm
 
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
-    todo: queue.SimpleQueue = queue.SimpleQueue()
-    done: queue.SimpleQueue = queue.SimpleQueue()
-    for pair in enumerate(items):
-        todo.put(pair)
     results: list = [None] * len(items)
-    with environment(**ONE_THREAD):
-        for _ in range(min(workers, len(items))):
-            threading.Thread(target=_serve, args=(task, todo, done), daemon=True).start()
-        try:
-            for count, _ in enumerate(tqdm(items, desc=label, unit="run", disable=progress_off())):
-                tell_progress(f"{label} {count + 1}/{len(items)}")
-                index, results[index] = done.get()
-        finally:  # after an interrupt nothing new starts
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    todo.get_nowait()
+    found = map_tasks(task, items, workers=workers, backend=backend)
+    tell_progress(f"{label} 1/{len(items)}")
+    with tqdm(total=len(items), desc=label, unit="run", disable=progress_off()) as bar:
+        for count, (index, result) in enumerate(found, start=2):
+            results[index] = result.reason if isinstance(result, Failure) else result
+            bar.update()
+            tell_progress(f"{label} {min(count, len(items))}/{len(items)}")
     return results
-
-
-def _serve(task: Callable, todo: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
-    pool: ProcessPoolExecutor | None = None
-    while True:
-        try:
-            index, item = todo.get_nowait()
-        except queue.Empty:
-            break
-        # Spawn, not fork: a forked copy of a process that has used torch can hang in its thread pool.
-        pool = pool or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent)
-        try:
-            done.put((index, pool.submit(task, item).result()))
-        except BrokenProcessPool:
-            pool = None
-            done.put((index, "its process was killed or ran out of memory"))
-        except Exception as error:
-            done.put((index, " ".join(f"{type(error).__name__}: {error}".split())))
-    if pool is not None:
-        pool.shutdown(wait=False)
-
-
-def _end_with_parent() -> None:
-    """Stop this worker when its parent is killed: it would train on beside the run that starts again."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=wait, daemon=True).start()

@@ -20,7 +20,7 @@ from hammerlib.errors import InputError
 from hammerlib.pipeline import NotebookError
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("run", "embed", "order", "train", "evaluate", "publish", "doctor")
+COMMANDS = ("run", "embed", "order", "train", "evaluate", "compare", "publish", "doctor")
 ENTRY = [sys.executable, "-c", "import sys; from hammerlib.cli import main; sys.exit(main())"]
 OUT = ["--out", "made.json"]
 GIVEN = ["file:ok.jsonl", "--embeddings", "e.safetensors"]
@@ -127,6 +127,14 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--samples", "0"], "k = 0"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--temperature", "0"], "k"),
         (["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--seed", "-1"], "seed = -1"),
+        (
+            ["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--engine", "abacus"],
+            "abacus",
+        ),
+        (
+            ["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--workers", "0"],
+            "workers = 0",
+        ),
         (["run"], "working folder"),
     ],
 )
@@ -251,6 +259,15 @@ def test_evaluate_prints_its_numbers_and_folder(files: Path, capsys: pytest.Capt
     assert main([*words, "--max-new-tokens", "4", "--results", "here"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("pass@1 ") and Path(told[-1]).parent == files / "here"
+
+
+def test_an_evaluation_out_of_time_says_that_it_is_partial(
+    files: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["evaluate", "--model", "nano-untrained", "--benchmark", "reasoning-gym:nano", "--n", "2"]
+    assert main([*words, "--seconds", "0", "--results", "here"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "partial: 0 of 2 problems; call again to go on" and len(told) == 2
 
 
 def test_train_runs_what_its_file_says(files: Path, capsys: pytest.CaptureFixture) -> None:

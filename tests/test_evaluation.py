@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,11 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k
-from hammerlib.evaluation.engines import TransformersEngine
+from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k, shards
+from hammerlib.evaluation.engines import Sampling, TransformersEngine
+from hammerlib.executor import DIED, Failure
 from hammerlib.problems import fingerprint, load_problems
+from hammerlib.runs import RunRecord
 
 MODEL, SOURCE = "nano", "reasoning-gym:nano"
 SMALL = {"n": 16, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
@@ -106,10 +110,133 @@ def test_a_killed_run_resumes_with_the_samples_it_would_have_had(record, backbon
     victim.wait()
     with open(path, "ab") as stream:  # and a torn line on top, as a kill inside a write leaves
         stream.write(b'{"id": "torn')
-    resumed = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    with pytest.warns(UserWarning, match="is cut off; sampled again"):
+        resumed = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
     assert path.read_bytes() == (record.folder / "samples.jsonl").read_bytes()
     assert resumed.metrics == record.metrics
     assert 10 <= resumed.manifest["throughput"]["reused"] < 64, "killed on the way"
+
+
+def test_a_damaged_line_is_told_and_only_its_batch_is_sampled_again(record, backbone, tmp_path, monkeypatch):
+    path = tmp_path / record.run_id / "samples.jsonl"
+    path.parent.mkdir()
+    whole = (record.folder / "samples.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:20], b'{"id": \xff\n', *lines[21:]]))
+    drawn, generate = [], TransformersEngine.generate
+
+    def counted(engine, prompts, names):
+        drawn.extend(names)
+        return generate(engine, prompts, names)
+
+    monkeypatch.setattr(TransformersEngine, "generate", counted)
+    with pytest.warns(
+        UserWarning, match=r"samples.jsonl: line 21 is no JSON \(UnicodeDecodeError\); sampled"
+    ):
+        repaired = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    lost = json.loads(lines[20])
+    assert (lost["id"], lost["sample"]) in drawn and len(drawn) < 20
+    assert path.read_bytes() == whole and repaired.metrics == record.metrics
+    assert repaired.manifest["damaged_lines"] == [{"line": 21, "problem": "is no JSON (UnicodeDecodeError)"}]
+    assert repaired.manifest["throughput"]["reused"] == 64 - len(drawn)
+
+
+def test_sharded_over_processes_the_record_is_the_same_though_a_worker_is_killed(record, tmp_path):
+    killed: list[int] = []
+
+    def strike() -> None:
+        deadline = time.monotonic() + 120
+        while not (children := multiprocessing.active_children()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(children[0].pid, signal.SIGKILL)
+        killed.append(children[0].pid)
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    sharded = evaluate(MODEL, SOURCE, **SMALL, workers=2, root=tmp_path)
+    striker.join()
+    assert killed and sharded.run_id == record.run_id
+    assert (sharded.folder / "samples.jsonl").read_bytes() == (record.folder / "samples.jsonl").read_bytes()
+    assert sharded.metrics == record.metrics
+
+
+def test_a_worker_refuses_a_model_that_was_changed_in_memory(backbone):
+    weight = backbone.model.get_output_embeddings().weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight[0, 0] += 1
+    try:
+        source = shards.source_of(backbone, "transformers", Sampling(1.0, 1.0, 4, 0))
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    with pytest.raises(InputError, match=r"^model = 'nano': holds other weights in a worker"):
+        shards._opened(source)
+
+
+def test_a_batch_that_no_worker_could_draw_is_named_and_the_others_are_kept(
+    record, backbone, tmp_path, monkeypatch
+):
+    def lossy(task, items, **_):
+        for place, (_, draft) in enumerate(items):
+            if place == 1:
+                yield place, Failure(DIED)
+            else:
+                yield place, shards._draw(TransformersEngine(backbone, source.sampling), draft)
+
+    source = shards.source_of(backbone, "transformers", Sampling(1.0, 1.0, SMALL["max_new_tokens"], 0))
+    monkeypatch.setattr(shards, "map_tasks", lossy)
+    with pytest.raises(InputError, match=r"^workers = 2: 1 batches failed \(its process was killed"):
+        evaluate(backbone, SOURCE, **SMALL, workers=2, root=tmp_path)
+    assert RunRecord.load(tmp_path / record.run_id).status == "error"
+    again = evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    assert 0 < again.manifest["throughput"]["samples"] < 20, "one batch"
+    assert (again.folder / "samples.jsonl").read_bytes() == (record.folder / "samples.jsonl").read_bytes()
+
+
+def test_an_interrupted_run_is_a_partial_record_that_can_be_completed(
+    record, backbone, tmp_path, monkeypatch
+):
+    generate, calls = TransformersEngine.generate, []
+
+    def interrupted(engine, prompts, names):
+        calls.append(names)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return generate(engine, prompts, names)
+
+    monkeypatch.setattr(TransformersEngine, "generate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(backbone, SOURCE, **SMALL, root=tmp_path)
+    left = RunRecord.load(tmp_path / record.run_id)
+    made = sum(map(len, calls[:3]))
+    assert left.status == "partial" and left.manifest["partial"]["samples"] == made
+    ready = left.manifest["partial"]["problems"]
+    assert 0 < ready < 16 and left.metrics["pass@1"]["n"] == len(outcomes(left)) == ready
+    counts = outcomes(record).set_index("id")["correct"]
+    assert outcomes(left).set_index("id")["correct"].eq(counts[outcomes(left)["id"]]).all()
+    monkeypatch.setattr(TransformersEngine, "generate", generate)
+    asked = {**SMALL, "root": tmp_path}
+    assert evaluate(backbone, SOURCE, **asked, seconds=0).manifest["partial"] == left.manifest["partial"]
+    done = evaluate(backbone, SOURCE, **asked)
+    assert done.status == "success" and "partial" not in done.manifest
+    assert done.manifest["throughput"]["reused"] == made
+    assert (done.folder / "samples.jsonl").read_bytes() == (record.folder / "samples.jsonl").read_bytes()
+    assert done.metrics == record.metrics
+
+
+def test_nothing_drawn_is_a_partial_record_without_numbers(backbone, tmp_path):
+    run = evaluate(backbone, SOURCE, **SMALL, seconds=0, root=tmp_path)
+    assert run.status == "partial" and not run.metrics
+    assert run.manifest["partial"] == {"problems": 0, "of_problems": 16, "samples": 0, "of_samples": 64}
+
+
+def test_other_batches_draw_the_same_samples_but_for_rounding(record, backbone, tmp_path):
+    other = evaluate(backbone, SOURCE, **SMALL | {"tokens_per_batch": 20_000}, root=tmp_path)
+    assert other.run_id != record.run_id
+    ours, theirs = ({(row["id"], row["sample"]): row for row in rows_of(run)} for run in (record, other))
+    same = sum(ours[name]["completion"] == theirs[name]["completion"] for name in ours)
+    assert ours.keys() == theirs.keys() and same >= 62
 
 
 def test_two_callers_of_one_run_sample_once(backbone, tmp_path, monkeypatch):
@@ -173,6 +300,10 @@ def test_one_problem_has_a_value_and_no_interval(backbone, tmp_path):
         ({"benchmark": "gsm9k", "n": None}, "benchmark"),
         ({"max_new_tokens": 10**6}, "max_new_tokens"),
         ({"tokens_per_batch": 0}, "tokens_per_batch"),
+        ({"stop": [""]}, "stop"),
+        ({"workers": 0}, "workers"),
+        ({"backend": "cloud"}, "backend"),
+        ({"seconds": -1.0}, "seconds"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_leaves_nothing(backbone, tmp_path, no_sampling, asked, field):
@@ -205,6 +336,7 @@ def test_whatever_changes_the_samples_changes_the_run_name(backbone, tmp_path):
         {"max_new_tokens": 5},
         {"seed": 1},
         {"tokens_per_batch": 99},
+        {"stop": ["="]},
     ]
     names = {evaluate(backbone, SOURCE, **(asked | change)).run_id for change in changes}
     assert len(names) == len(changes)

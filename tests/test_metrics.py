@@ -1,4 +1,4 @@
-"""pass@k and majority@k: published values, brute force, and what must not matter."""
+"""pass@k, pass^k, majority@k, cons@k, answers: published values, brute force, and what must not matter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
+from hammerlib.evaluation.metrics import (
+    answer_entropy,
+    cons_at_k,
+    distinct_answers,
+    majority_at_k,
+    pass_at_k,
+    pass_hat_k,
+)
 
 PUBLISHED = [
     (10, 3, 5, 0.91666667),
@@ -137,3 +144,66 @@ def test_majority_of_half_of_many_samples_is_fast_and_finite():
 def test_majority_refuses_more_votes_than_samples(k):
     with pytest.raises(InputError, match=f"^k = {k}"):
         majority_at_k(["A", "B", "C"], "A", k)
+
+
+@given(st.integers(1, 300), st.data())
+@settings(max_examples=100, deadline=None)
+def test_pass_hat_k_is_exact(n, data):
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    exact = Fraction(math.comb(c, k), math.comb(n, k))
+    assert pass_hat_k(n, c, k) == pytest.approx(float(exact), rel=1e-11)
+
+
+def test_pass_hat_k_is_the_share_of_subsets_that_are_all_right():
+    for n, k in ((1, 1), (5, 2), (6, 6)):
+        for c in range(n + 1):
+            right = [sample < c for sample in range(n)]
+            share = np.mean([all(subset) for subset in itertools.combinations(right, k)])
+            assert pass_hat_k(n, c, k) == pytest.approx(share, abs=1e-12)
+
+
+def test_pass_hat_of_one_is_pass_at_one_and_arrays_keep_their_shape():
+    counts = np.array([[0, 3], [7, 8]])
+    assert pass_hat_k(8, counts, 1) == pytest.approx(pass_at_k(8, counts, 1))
+    assert pass_hat_k(8, counts, 8).tolist() == [[0.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(("n", "c", "k", "field"), [(3, 1, 4, "n"), (4, 5, 1, "c"), (4, 1, 0, "k")])
+def test_pass_hat_k_refuses_what_has_no_estimate(n, c, k, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        pass_hat_k(n, c, k)
+
+
+@given(votes, st.randoms(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_cons_lets_missing_answers_vote_and_majority_does_not(answers, random, data):
+    k = data.draw(st.integers(1, len(answers)))
+    spelled = ["missing" if answer is None else answer for answer in answers]
+    exact = float(majority_by_enumeration(spelled, "gold", k))
+    shuffled = random.sample(answers, len(answers))
+    assert cons_at_k(shuffled, "gold", k) == pytest.approx(exact, abs=1e-12)
+    assert cons_at_k(answers, "gold", k) <= majority_at_k(answers, "gold", k) + 1e-12
+    if None not in answers:
+        assert cons_at_k(answers, "gold", k) == majority_at_k(answers, "gold", k)
+
+
+def test_votes_of_a_thousand_problems_and_64_samples_sum_to_one():
+    generator = np.random.default_rng(0)
+    answers = [f"{i}" for i in generator.integers(0, 20, 64) ** 2 // 20]
+    for k in (2, 31, 63, 64):
+        assert sum(majority_at_k(answers, one, k) for one in set(answers)) == pytest.approx(1, abs=1e-9)
+
+
+@given(votes, st.randoms())
+def test_distinct_answers_and_entropy_ignore_the_order_of_samples(answers, random):
+    shuffled = random.sample(answers, len(answers))
+    assert distinct_answers(shuffled) == distinct_answers(answers)
+    assert answer_entropy(shuffled) == pytest.approx(answer_entropy(answers))
+    assert 0 <= answer_entropy(answers) <= math.log(max(distinct_answers(answers), 1)) + 1e-12
+
+
+def test_distinct_answers_and_entropy_have_their_closed_forms():
+    assert distinct_answers([None, None]) == 0 and answer_entropy([None, None]) == 0
+    assert answer_entropy(["A"] * 9) == 0
+    assert answer_entropy([*"ABCD", None]) == pytest.approx(math.log(4))
+    assert answer_entropy(list("AAAB")) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))

@@ -182,6 +182,35 @@ def test_the_start_model_solves_some_and_not_others(walk: Walk) -> None:
     assert metrics["pass@4"]["value"] >= metrics["pass@1"]["value"]
 
 
+def test_dra_keeps_the_right_ways_that_grpo_and_the_placebo_lose(walk: Walk) -> None:
+    ends = {name: entry["value"] for name, entry in walk.run("04_training").metrics.items()}
+    kernels = {name.split("/")[2] for name in ends if name.startswith("modes/group/cosine ")}
+    assert len(kernels) == 2 and "cosine 0" in kernels
+    for kernel in kernels:
+        assert ends[f"modes/group/{kernel}/none"] < 1.3 < 2.9 < ends[f"modes/group/{kernel}/dra"]
+        assert ends[f"modes/group/{kernel}/placebo"] < 1.5
+    (measured,) = kernels - {"cosine 0"}
+    assert ends[f"modes/none/{measured}/dra"] < 2.4 < 2.9 < ends["modes/none/cosine 0/dra"]
+    assert ends["modes/none/DRA, centre, group of 8, measured cosine"] > 2.9
+
+
+def test_groups_of_equal_rewards_move_only_with_the_division(walk: Walk) -> None:
+    metrics = walk.run("04_training").metrics
+    assert metrics["equal rewards/GRPO + DRA, largest advantage"]["value"] > 1
+    assert metrics["equal rewards/Dr. GRPO + DRA, largest advantage"]["value"] < 0.1
+
+
+def test_the_premise_is_told_with_its_chance_and_its_power(walk: Walk) -> None:
+    metrics = walk.run("04_training").metrics
+    assert metrics["premise/right or wrong/pooled correlation"]["low"] > 0
+    assert 0.03 < metrics["premise/right or wrong/p < .05 by chance"]["value"] < 0.15
+    power = {
+        name: metrics[f"power/6 completions (the paper)/{name}"]["value"]
+        for name in ("0", "0.1", "0.3", "0.5")
+    }
+    assert power["0"] < 0.09 and power["0.1"] < 0.16 < power["0.3"] < 0.4 < power["0.5"] < 0.65
+
+
 def test_every_arm_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:
     trained = [RunRecord.load(path.parent) for path in walk.root.glob("train__*/manifest.json")]
     assert len(trained) >= 4 and all(run.status == "success" for run in trained)

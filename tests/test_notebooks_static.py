@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
     path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
+SYSTEMS = [path for path in NOTEBOOKS if path.parent.name == "systems"]
 PROFILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -144,6 +145,13 @@ def test_it_checks_what_it_claims(path: Path) -> None:
         node for source in code(path) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)
     ]
     assert len(checks) >= 2
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
+def test_a_system_says_what_differs_from_its_paper_and_what_came_out(path: Path) -> None:
+    prose = text(path)
+    assert "arxiv.org/abs/" in prose and "## What differs from the paper" in prose and "**Verdict.**" in prose
+    assert ".metric(" in "\n".join(code(path)) and "save(" in "\n".join(code(path))
 
 
 @every

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,13 @@ from hammerlib.evaluation import Interval
 from hammerlib.plots.curves import curve_table
 from hammerlib.plots.space import sampled_cosines
 from hammerlib.runs import start_run
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No figure outlives its test."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
@@ -167,3 +176,41 @@ def test_a_saved_figure_is_an_artefact_and_repeats_byte_for_byte(tmp_path: Path)
         hashes.append(run.manifest["artefacts"][-1]["sha256"])
     assert hashes[0] == hashes[1] and run.manifest["artefacts"][0]["path"] == "figures/edges.svg"
     assert len(plots.panels(3)) == 3
+
+
+def test_advantages_are_drawn_one_mark_a_completion_and_column() -> None:
+    table = pd.DataFrame({"GRPO": [0.5, -0.5, 0.0], "GRPO + DRA": [0.7, -0.7, 0.0]}, index=["a", "b", "c"])
+    ax = plots.advantage_dots(table, label="advantage", title="t")
+    assert [part.get_offsets()[:, 0].tolist() for part in ax.collections] == [
+        table[name].tolist() for name in table
+    ]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b", "c"]
+    heights = ax.collections[0].get_offsets()[:, 1]
+    assert (np.diff(heights) < 0).all()  # the first completion on top
+
+
+def test_the_premise_is_drawn_beside_chance_and_power() -> None:
+    found = pd.DataFrame({"rho": [0.9, 0.8, 0.1], "shuffled": [0.0, 0.05, -0.3]})
+    ax = plots.rho_histogram(found, title="t", note="3 prompts")
+    assert sum(bar.get_height() for bar in ax.containers[0]) == 3
+    power = pd.DataFrame({"found": [0.05, 0.3, 0.6]}, index=[0.0, 0.3, 0.5])
+    ax = plots.power_curves({"G = 6": power}, {"the paper": 0.16, "here": 0.4}, title="t", note="n")
+    curve, *levels = ax.lines
+    assert curve.get_ydata().tolist() == [0.05, 0.3, 0.6]
+    assert [line.get_ydata()[0] for line in levels] == [0.16, 0.4]
+
+
+def test_modes_are_drawn_for_one_panel_with_the_bands_of_sampled_runs() -> None:
+    rows = {"step": [0, 1, 2], "modes": [2.8, 2.5, 2.0], "low": 1.5, "high": 2.9}
+    frames = [
+        pd.DataFrame(rows | {"scale_rewards": scale, "kernel": kernel, "arm": arm})
+        for scale in ("group", "none")
+        for kernel in ("block", "flat")
+        for arm in ("none", "dra", "placebo")
+    ]
+    ax = plots.mode_curves(
+        pd.concat(frames), scale_rewards="none", kernel="flat", title="Dr. GRPO", note="100 runs"
+    )
+    assert len(ax.lines) == len(ax.collections) == 3
+    assert ax.lines[1].get_xdata().tolist() == [1, 2] and ax.lines[1].get_ydata().tolist() == [2.5, 2.0]
+    assert ax.get_xscale() == "log" and ax.get_title(loc="left") == "Dr. GRPO"

@@ -50,7 +50,7 @@ def test_accuracy_is_one_for_right_zero_for_wrong_and_none_without_a_gold_answer
     ]
 
 
-@pytest.mark.parametrize("reason", ["gold unparsable", "timeout", "error: TooComplex"])
+@pytest.mark.parametrize("reason", ["error: gold unparsable", "timeout", "error: TooComplex"])
 def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned = Verdict(False, None, reason, "poisoned")
     monkeypatch.setattr(GradingPool, "grade", lambda self, said, rows, timeout: [poisoned] * len(said))
@@ -90,7 +90,7 @@ def test_no_poison_stalls_or_zeroes_a_step(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_step_without_trouble_logs_nothing_and_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hammerlib.grading.pool._Worker", None)
+    monkeypatch.setattr("hammerlib.grading.pool.Worker", None)
     logged: dict[str, float] = {}
     assert accuracy_reward(None, ["so 77", r"\boxed{78}", ""], answer=["78"] * 3, timeout=1.0) == [0, 1, 0]
     assert not logged

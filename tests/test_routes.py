@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import route_runs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -44,6 +44,7 @@ def fixed(values: np.ndarray, name: str) -> Reward:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("held", [6, 4, 3, 2, 1])
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000))
 def test_parts_of_any_size_add_up_to_the_whole(options: dict, held: int, seed: int) -> None:
     rng, n, size = np.random.default_rng(seed), 12, 3

@@ -1,14 +1,9 @@
-"""The pool behind a grid of runs: order kept, failures named, one compute thread, deaths survived."""
+"""Grids of runs: order kept, equal runs done once, failures named after the others have finished."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -16,32 +11,10 @@ from hammerlib import sweep
 from hammerlib.errors import InputError
 
 
-def _square(x: int) -> int:
-    time.sleep(0.05 * (5 - x))
-    return x * x
-
-
 def _fail_on_two(x: int) -> int:
     if x == 2:
         raise InputError("item", x, "is two", "use three")
     return x
-
-
-def _die_on_one(x: int) -> int:
-    if x == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return x
-
-
-def _threads(_: int) -> tuple[str, int]:
-    import numpy  # noqa: F401 - loads the threaded library, as a training run would
-    from threadpoolctl import threadpool_info
-
-    return os.environ["OMP_NUM_THREADS"], max(one["num_threads"] for one in threadpool_info())
-
-
-def _process(_: int) -> int:
-    return os.getpid()
 
 
 @dataclass(frozen=True)
@@ -66,68 +39,12 @@ def _train_arm(job: tuple[Arm, object]) -> tuple[int, int]:
     return arm.seed, os.getpid()
 
 
-def test_results_keep_the_order_of_the_items_whatever_finishes_first():
-    assert sweep._run_pool(_square, [1, 4, 2, 3], 2, label="t") == [1, 16, 4, 9]
-
-
-def test_a_failed_item_gives_its_reason_and_stops_no_other():
-    results = sweep._run_pool(_fail_on_two, [1, 2, 3], 2, label="t")
-    assert results == [1, "InputError: item = 2: is two; use three", 3]
-
-
-def test_a_killed_process_takes_no_other_item_with_it():
-    results = sweep._run_pool(_die_on_one, [0, 1, 2, 3], 1, label="t")
-    assert results == [0, "its process was killed or ran out of memory", 2, 3]
-
-
-ORPHAN = """
-import os, sys, time
-from hammerlib import sweep
-def wait(path):
-    open(path, "w").write(str(os.getpid()))
-    time.sleep(60)
-if __name__ == "__main__":
-    sweep._run_pool(wait, [sys.argv[1]], 1, label="wait")
-"""
-
-
-def test_a_killed_sweep_leaves_no_worker_that_trains_on(tmp_path):
-    (tmp_path / "orphan.py").write_text(ORPHAN)
-    command = [sys.executable, str(tmp_path / "orphan.py"), str(tmp_path / "pid")]
-    sweeping = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-    worker = int(_soon(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-    sweeping.kill()
-    sweeping.wait()
-    assert _soon(lambda: not _runs(worker))
-
-
-def _soon(answer):
-    deadline = time.monotonic() + 30
-    while not (found := answer()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{process}/stat")  # a zombie that nobody has waited for has ended too
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def test_every_worker_computes_with_one_thread_and_the_caller_keeps_its_environment(monkeypatch):
-    pytest.importorskip("threadpoolctl")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    assert sweep._run_pool(_threads, [0], 1, label="t") == [("1", 1)]
-    assert os.environ["OMP_NUM_THREADS"] == "2"
-    assert "OPENBLAS_NUM_THREADS" not in os.environ
-
-
-def test_a_worker_process_is_reused_so_that_imports_are_paid_once():
-    assert len(set(sweep._run_pool(_process, range(4), 1, label="t"))) == 1
+def test_results_keep_the_order_of_the_items_and_failures_their_reason():
+    assert sweep._run_pool(_fail_on_two, [3, 2, 1], 2, label="t") == [
+        3,
+        "InputError: item = 2: is two; use three",
+        1,
+    ]
 
 
 def test_a_grid_returns_records_by_config_and_trains_equal_configs_once(monkeypatch, tmp_path):

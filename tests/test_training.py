@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,79 +121,6 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(whole: RunRec
     assert_same(train(SMALL, root=tmp_path, progress=False), whole)
     other = train(dataclasses.replace(SMALL, seed=1, max_steps=1), root=tmp_path, progress=False)
     assert other.run_id != whole.run_id and log(other) != log(whole)[: len(log(other))]
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from hammerlib.training import train
-from hammerlib.training.trainer import SeamTrainer
-sys.path.insert(0, {tests!r})
-from test_training import SMALL, dataclasses
-where, name = SeamTrainer, {method!r}
-inner, calls = getattr(where, name), []
-def die(self, *args, **kwargs):
-    calls.append(1)
-    if len(calls) == {call}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return inner(self, *args, **kwargs)
-setattr(where, name, die)
-train(dataclasses.replace(SMALL, save_steps=2), root=Path({root!r}), progress=False)
-"""
-
-
-@pytest.mark.parametrize(
-    ("method", "call", "resumed"),
-    [("_save_rng_state", 2, 2), ("_compute_loss", 6, 4)],
-    ids=["while saving checkpoint 4", "inside step 6"],
-)
-def test_a_killed_run_resumes_to_the_same_end(
-    whole: RunRecord, tmp_path: Path, method: str, call: int, resumed: int
-) -> None:
-    code = KILLED.format(tests=str(Path(__file__).parent), method=method, call=call, root=str(tmp_path))
-    died = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
-    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
-    (folder,) = tmp_path.glob("train__*")
-    assert RunRecord.load(folder).status == "started"
-    again = train(dataclasses.replace(SMALL, save_steps=2), root=tmp_path, progress=False)
-    assert again.manifest["resumed_from_step"] == resumed
-    assert_same(again, whole)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"gradient_accumulation": 2, "epochs": 2, "save_steps": 3},
-        {"steps_per_generation": 2, "save_steps": 2},
-        {"num_iterations": 2, "save_steps": 2},
-    ],
-    ids=["accumulation and epochs", "two steps a generation", "two iterations"],
-)
-def test_batches_of_every_shape_follow_the_schedule_and_resume(values: dict, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        SMALL, n_problems=6 if "epochs" in values else 8, max_completion_length=8, **values
-    )
-    unbroken = train(config, root=tmp_path / "a", progress=False)
-    planned = schedule_table(config, config.n_problems)
-    found = pd.read_csv(unbroken.folder / "index_log.csv")
-    pd.testing.assert_frame_equal(
-        found[["step", "epoch", "process", "position"]], planned[["step", "epoch", "process", "position"]]
-    )
-
-    def stop(rollout: object) -> dict[str, float]:
-        if rollout.step >= config.save_steps:
-            raise KeyboardInterrupt
-        return {}
-
-    from hammerlib.training import trainer
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        inner = trainer.observe
-        patch.setattr(trainer, "observe", lambda rollout: inner(rollout) | stop(rollout))
-        train(config, root=tmp_path / "b", progress=False)
-    again = train(config, root=tmp_path / "b", progress=False)
-    assert again.manifest["resumed_from_step"] == config.save_steps
-    assert_same(again, unbroken)
 
 
 def test_two_processes_share_each_generation_batch_as_scheduled(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, ordering
+from hammerlib.cli import commands, compare, grading, ordering
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -20,6 +20,9 @@ _EXAMPLES = """examples:
   hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
   hammer train --config train.yaml
   hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+  hammer regrade results/runs/evaluate__...      stored completions, graded again
+  hammer import theirs.jsonl --benchmark math500
+  hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -100,7 +103,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", default="laptop", help="a file of configs/: ci, laptop, gpu, paper (default laptop)"
     )
-    parser.add_argument("--only", metavar="START", help="notebooks whose names start so, e.g. 03 or 03,05")
+    parser.add_argument("--only", metavar="START", help="names start so: 03, or 03,05, or systems/puzzle")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
     )
@@ -175,7 +178,20 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-new-tokens", type=int, default=48, help="tokens (default 48, enough for nano)")
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
+    parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
+    parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")
     parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
+    parser.add_argument("--engine", default="transformers", help="transformers, vllm (default transformers)")
+    parser.add_argument("--stop", nargs="+", default=(), metavar="TEXT", help="texts that end a completion")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that draw whole batches (default 1)"
+    )
+    parser.add_argument(
+        "--backend", default="process", help="process, ray: where workers run (default process)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="start no batch later; what is there is summarised as partial"
+    )
     _add_results(parser)
 
 
@@ -219,6 +235,9 @@ _COMMANDS = {
     "order": (_add_order, ordering.order),
     "train": (_add_train, commands.train),
     "evaluate": (_add_evaluate, commands.evaluate),
+    "regrade": (grading.add_regrade, grading.regrade),
+    "import": (grading.add_import, grading.bring),
+    "compare": (compare.add_compare, compare.compare),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }

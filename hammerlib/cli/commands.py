@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.ordering import problems_of
+from hammerlib.runs import RunRecord
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hammerlib.runs import RunRecord
+    from hammerlib.training import TrainConfig
 
 # Options of `hammer evaluate` that have the same name in the library.
-EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "seed")
+EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
+EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
 
 
 def run(chosen: Namespace) -> int:
@@ -75,8 +77,11 @@ def train(chosen: Namespace) -> int:
         remedy = "add --dry-run and give at least 1; accelerate launch --num_processes starts several"
         raise InputError("processes", chosen.processes, "is only a number to plan for", remedy)
     config, order = read_job(chosen.config, chosen.order)
+    found = _overlap(config)
     if not chosen.dry_run:
-        return _told(hammerlib.train(config, order=order))
+        record = hammerlib.train(config, order=order)
+        record.note(overlap=found)
+        return told(record)
     from hammerlib.training.preview import preview
     from hammerlib.training.run import prepare
 
@@ -96,7 +101,7 @@ def evaluate(chosen: Namespace) -> int:
     import hammerlib
 
     asked = {name: getattr(chosen, name) for name in EVALUATED}
-    return _told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
+    return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
 
 def publish(chosen: Namespace) -> int:
@@ -138,10 +143,41 @@ def doctor(chosen: Namespace) -> int:
     return 0
 
 
-def _told(record: RunRecord) -> int:
-    """Print a run's numbers and folder."""
+def _overlap(config: TrainConfig) -> dict[str, object]:
+    """Tell, before training, which benchmarks at hand share problems with the training set."""
+    from hammerlib import load_problems
+    from hammerlib.evaluation import known_overlap
+
+    config.validate()
+    problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
+    report, found = known_overlap(problems)
+    for name, counts in found["benchmarks"].items():
+        if counts["exact"] or counts["n_gram"]:
+            print(
+                f"overlap with {name}: {counts['exact']} of {counts['problems']} problems exactly, "
+                f"{counts['n_gram']} more by {found['ngram']} words in a row"
+            )
+    if not len(report):
+        looked = ", ".join(found["benchmarks"]) or "none at hand (HAMMER_DATA)"
+        print(f"no overlap with benchmarks: {looked}")
+    return found | {"problems": report.astype(object).where(report.notna(), None).to_dict("records")}
+
+
+def told(record: RunRecord) -> int:
+    """Print a run's numbers and folder; the exit code 0.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> told(RunRecord("demo", Path("runs/demo"), {"metrics": {}}))
+    runs/demo
+    0
+    """
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
         print(f"{name:<28}{entry['value']:.4f}{interval}")
+    if record.status == "partial":
+        held = record.manifest["partial"]
+        print(f"partial: {held['problems']} of {held['of_problems']} problems; call again to go on")
     print(record.folder)
     return 0

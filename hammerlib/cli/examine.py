@@ -140,8 +140,9 @@ def _benchmarks() -> tuple[str, str]:
         return "no", "HAMMER_DATA is not set: benchmarks by name (gsm8k, aime24, ...) cannot be read"
     from hammerlib.evaluation import BENCHMARKS
 
-    found = [name for name, entry in BENCHMARKS.items() if Path(folder, entry.file).is_file()]
-    missing = sorted(set(BENCHMARKS) - set(found))
+    files = {name: Path(folder, entry.file) for name, entry in BENCHMARKS.items() if entry.file}
+    found = [name for name, path in files.items() if path.is_file()]
+    missing = sorted(set(files) - set(found))
     return ("yes" if found else "no"), ", ".join(found) + (
         f"; missing: {', '.join(missing)}" if missing else ""
     )

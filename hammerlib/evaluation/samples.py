@@ -4,47 +4,131 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from hammerlib.storage import writing
+from hammerlib.storage import atomic_path, writing
 
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
+_KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}
 
 
-def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> list[dict]:
-    """Return the rows of the leading batches that are complete, and cut the file behind them.
+class Damage(NamedTuple):
+    """A line that is no sample.
+
+    Attributes
+    ----------
+    line : int
+        Counted from 1.
+    problem : str
+        What is wrong with it.
+
+    Examples
+    --------
+    >>> Damage(3, "is cut off").line
+    3
+    """
+
+    line: int
+    problem: str
+
+
+class Recovered(NamedTuple):
+    """What a samples file holds of a plan.
+
+    Attributes
+    ----------
+    batches : list of (list of dict or None)
+        Rows of each planned batch; None where it has to be sampled again.
+    damages : list of Damage
+        Lines that are no sample of the plan, or repeat one.
+
+    Examples
+    --------
+    >>> recover("does-not-exist.jsonl", [[("a", 0)]]).batches
+    [None]
+    """
+
+    batches: list[list[dict] | None]
+    damages: list[Damage]
+
+
+def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
+    """Return the samples of a file by line number, and the lines that are none.
 
     Parameters
     ----------
     path : path
-        ``samples.jsonl``; may be missing, may end anywhere.
-    batches : sequence of sequences of (str, int)
-        The whole plan as (problem id, sample number), in writing order.
+        ``samples.jsonl``; may be missing, may end anywhere, may be damaged anywhere.
 
     Returns
     -------
-    list of dict
-        Rows with the keys `FIELDS`. Whatever follows the first batch that is torn, damaged or not the
-        planned one is removed, to be sampled again.
+    rows : dict of int to dict
+        Line number, from 1, to a row with the keys `FIELDS`.
+    damages : list of Damage
+
+    Examples
+    --------
+    >>> read("does-not-exist.jsonl")
+    ({}, [])
+    """
+    path = Path(path)
+    if not path.is_file():
+        return {}, []
+    *lines, rest = path.read_bytes().split(b"\n")
+    rows: dict[int, dict] = {}
+    damages = []
+    for number, line in enumerate(lines, start=1):
+        row = _row(line)
+        if isinstance(row, str):
+            damages.append(Damage(number, row))
+        else:
+            rows[number] = row
+    if rest:
+        damages.append(Damage(len(lines) + 1, "is cut off"))
+    return rows, damages
+
+
+def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> Recovered:
+    """Return the batches of the plan that are whole in the file, and leave only those in it.
+
+    A damaged line costs its own batch and no other: what stands before and behind it is kept.
+
+    Parameters
+    ----------
+    path : path
+        ``samples.jsonl``; may be missing, may end anywhere, may be damaged anywhere.
+    batches : sequence of sequences of (str, int)
+        The whole plan as (problem id, sample number).
+
+    Returns
+    -------
+    Recovered
 
     Examples
     --------
     >>> recover("does-not-exist.jsonl", [[("a", 0)]])
-    []
+    Recovered(batches=[None], damages=[])
     """
-    path = Path(path)
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end is torn
-    rows: list[dict] = []
-    for batch in batches:
-        found = [_row(line) for line in lines[len(rows) : len(rows) + len(batch)]]
-        if [row and (row["id"], row["sample"]) for row in found] != list(batch):
-            break
-        rows.extend(row for row in found if row)
-    os.truncate(path, sum(len(line) + 1 for line in lines[: len(rows)]))
-    return rows
+    rows, damages = read(path)
+    planned = {name: place for place, batch in enumerate(batches) for name in batch}
+    first: dict[tuple[str, int], dict] = {}
+    for number, row in rows.items():
+        name = (row["id"], row["sample"])
+        if name not in planned:
+            damages.append(Damage(number, f"is sample {name[1]} of {name[0]!r}, which is not planned"))
+        elif name in first:
+            damages.append(Damage(number, f"repeats sample {name[1]} of {name[0]!r}"))
+        else:
+            first[name] = row
+    whole = [all(name in first for name in batch) for batch in batches]
+    found = [
+        [first[name] for name in batch] if ok else None for batch, ok in zip(batches, whole, strict=True)
+    ]
+    if damages or len(first) > sum(len(batch) for batch in found if batch):
+        settle(path, [batch for batch in found if batch])
+    return Recovered(found, sorted(damages))
 
 
 def append(path: str | Path, rows: Sequence[dict]) -> None:
@@ -54,21 +138,49 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
     --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "samples.jsonl"
-    >>> append(target, [dict.fromkeys(FIELDS) | {"id": "a", "sample": 0}])
-    >>> [row["id"] for row in recover(target, [[("a", 0)]])]
-    ['a']
+    >>> row = dict(zip(FIELDS, ("a", 0, "7", 1, False, True, "7", "equal", "grader 1")))
+    >>> append(target, [row])
+    >>> read(target)[0][1]["id"]
+    'a'
     """
-    chosen = [{name: row[name] for name in FIELDS} for row in rows]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in chosen)
     with writing(path), open(path, "ab") as stream:
-        stream.write(text.encode("utf-8", errors="replace"))
+        stream.write(_text(rows))
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _row(line: bytes) -> dict | None:
+def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
+    """Write these batches in this order in place of the file, whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "samples.jsonl"
+    >>> settle(target, [])
+    >>> target.read_bytes()
+    b''
+    """
+    with atomic_path(path) as part, open(part, "wb") as stream:
+        for rows in batches:
+            stream.write(_text(rows))
+
+
+def _text(rows: Sequence[dict]) -> bytes:
+    chosen = [{name: row[name] for name in FIELDS} for row in rows]
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in chosen)
+    return "".join(lines).encode("utf-8", errors="replace")
+
+
+def _row(line: bytes) -> dict | str:
+    """A sample, or what is wrong with its line."""
     try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and set(row) == set(FIELDS) else None
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        return f"is no JSON ({type(error).__name__})"
+    if not isinstance(row, dict):
+        return f"holds a {type(row).__name__}, not a sample"
+    missing = [name for name in FIELDS if name not in row]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    wrong = [name for name, kind in _KINDS.items() if type(row[name]) is not kind]
+    return f"has an unfit value of {', '.join(wrong)}" if wrong else row

@@ -1,45 +1,35 @@
-"""Intervals over problems: the bootstrap, paired differences and a robust mean."""
+"""Intervals by the names of the bootstrap: shares get the guarded one, other values the studentised one."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
+from hammerlib.evaluation.aggregates import interquartile_mean
+from hammerlib.evaluation.intervals import (
+    Interval,
+    checked,
+    differences,
+    mean_interval,
+    paired_interval,
+    with_seeds,
+)
+
+__all__ = ["Interval", "bootstrap_interval", "interquartile_mean", "paired_bootstrap"]
 
 DRAWS_AT_ONCE = 2_000_000  # resampled values held in memory at a time (16 MB)
-
-
-class Interval(NamedTuple):
-    """A number with the interval around it.
-
-    Attributes
-    ----------
-    value, low, high : float
-        Point estimate and the two ends, in the unit of the input; low <= high.
-
-    Examples
-    --------
-    >>> Interval(0.5, 0.4, 0.6).high
-    0.6
-    """
-
-    value: float
-    low: float
-    high: float
+FEWEST = 10  # problems; below, resamples hold too few distinct values to be studentised
 
 
 def bootstrap_interval(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Return the mean with its percentile bootstrap interval over problems, and over seeds where given.
+    """Return the mean with its bootstrap interval over problems, and over seeds where given.
 
-    Problems are resampled with replacement, each with all its samples: `values` holds one number a problem.
-    With a leading axis of seeds, both are resampled, crossed: every draw takes some seeds and some problems.
-    Few seeds give too narrow an interval. Values that are all equal give one of width zero, which then says
-    nothing about other problems.
+    Shares (every value in [0, 1]) get `mean_interval`: the bootstrap with Dirichlet weights and one more
+    problem at each end of the scale, which a percentile bootstrap lacks near 0 and 1 and for few problems.
+    Other values, whose scale has no known end (tokens, seconds), get the studentised bootstrap over problems.
 
     Parameters
     ----------
@@ -48,58 +38,50 @@ def bootstrap_interval(
     level : float
         Nominal coverage in (0, 1).
     resamples : int
-        Bootstrap draws, at least 100.
+        Draws of the studentised bootstrap, at least 100; shares need none.
     seed : int
         Of an own generator: equal seeds give equal intervals, and no global state is touched.
 
     Returns
     -------
     Interval
-        Mean of `values` and the two percentiles.
+        Mean of `values` and the two ends.
 
     Raises
     ------
     InputError
         Fewer than two values, a value that is not finite, a level or a number of resamples out of range.
 
+    Notes
+    -----
+    Values without known ends that are all equal give an interval of width zero, which then says nothing about
+    other problems. Fewer than ten values without known ends get Student's interval.
+
     References
     ----------
-    Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 12.5 (bootstrap-t); DiCiccio & Efron
+    1996, section 4.
 
     Examples
     --------
-    >>> low = bootstrap_interval([0, 1] * 50).low
-    >>> 0.38 < low < 0.43
-    True
+    >>> bootstrap_interval([0, 1] * 50)
+    Interval(value=0.5, low=0.398..., high=0.601...)
     """
-    values = _checked("values", values)
-    if not 0 < level < 1:
-        raise InputError("level", level, "must lie between 0 and 1", "use 0.95")
+    table = np.atleast_2d(checked("values", values, level=level))
     if resamples < 100:
         raise InputError("resamples", resamples, "too few for percentiles", "use 2000")
-    table = np.atleast_2d(values)
-    generator, (seeds, n) = np.random.default_rng(seed), table.shape
-    step = max(1, DRAWS_AT_ONCE // (seeds * n))
-    blocks = [min(step, resamples - start) for start in range(0, resamples, step)]
-    means = np.concatenate([_draw(table, draws, generator) for draws in blocks])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def _draw(table: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Means of `draws` crossed resamples; each seed's mean is the same sum of problem counts."""
-    seeds, n = table.shape
-    problems = generator.integers(n, size=(draws, n))
-    if seeds == 1:
-        return table[0][problems].mean(axis=1)
-    chosen = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds
-    return np.einsum("ds,sdn->d", chosen, table[:, problems]) / n
+    if table.min() >= 0 and table.max() <= 1:
+        return mean_interval(table, level=level)
+    return with_seeds(table, _studentised(table.mean(axis=0), level, resamples, seed), level)
 
 
 def paired_bootstrap(
     a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Return the mean of b - a over the same problems, with its bootstrap interval.
+
+    Shares (every value of both in [0, 1]) get `paired_interval`, other values the studentised bootstrap of
+    their differences.
 
     Parameters
     ----------
@@ -111,7 +93,7 @@ def paired_bootstrap(
     Returns
     -------
     Interval
-        Positive where `b` is better; an interval without zero is a difference at this level.
+        Above zero where `b` is better at this level.
 
     Raises
     ------
@@ -120,54 +102,32 @@ def paired_bootstrap(
 
     Examples
     --------
-    >>> paired_bootstrap([0.0, 0.5, 0.25], [0.5, 1.0, 0.75])
-    Interval(value=0.5, low=0.5, high=0.5)
+    >>> paired_bootstrap([0.0, 0.5, 0.25] * 9, [0.5, 1.0, 0.75] * 9).low > 0
+    True
     """
-    first, second = _checked("a", a), _checked("b", b)
-    if first.shape != second.shape:
-        problem = f"needs the shape of a ({list(first.shape)})"
-        raise InputError("b", list(second.shape), problem, "join both by id")
-    return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
+    difference = differences(a, b)
+    ends = [(np.min(values), np.max(values)) for values in (a, b)]
+    if all(low >= 0 and high <= 1 for low, high in ends):
+        return paired_interval(a, b, level=level)
+    table = np.atleast_2d(checked("a", difference, level=level))
+    return with_seeds(table, _studentised(table.mean(axis=0), level, resamples, seed), level)
 
 
-def interquartile_mean(values: ArrayLike) -> float:
-    """Return the mean of the middle half of all values.
+def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> tuple[float, float]:
+    """Bootstrap-t: quantiles of (mean* - mean) / error*, put around the mean with the error at hand."""
+    from scipy.stats import t
 
-    Parameters
-    ----------
-    values : array-like, any shape
-        Scores, e.g. (runs, tasks); flattened. floor(count / 4) values are cut from each end.
-
-    Returns
-    -------
-    float
-        In the unit of the input.
-
-    Raises
-    ------
-    InputError
-        No value, or one that is not finite.
-
-    References
-    ----------
-    Agarwal et al. 2021 (arXiv 2108.13264), section 4.3, as in the package rliable.
-
-    Examples
-    --------
-    >>> interquartile_mean([[1, 2], [2, 2], [1, 1], [2, 1]])
-    1.5
-    """
-    ordered = np.sort(_checked("values", np.ravel(values), least=1))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
-
-
-def _checked(field: str, values: ArrayLike, least: int = 2) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim not in (1, 2) or array.shape[-1] < least or not len(array):
-        problem = f"needs one number a problem, {least} or more"
-        raise InputError(field, list(array.shape), problem, "evaluate more problems")
-    lost = int((~np.isfinite(array)).sum())
-    if lost:
-        raise InputError(field, lost, "values that are not finite", "drop or repair those problems")
-    return array
+    n, centre, generator = len(means), means.mean(), np.random.default_rng(seed)
+    error = means.std(ddof=1) / np.sqrt(n)
+    if n < FEWEST:
+        half = t.ppf((1 + level) / 2, n - 1) * error
+        return float(centre - half), float(centre + half)
+    step, found = max(1, DRAWS_AT_ONCE // n), []
+    for start in range(0, resamples, step):
+        drawn = means[generator.integers(n, size=(min(step, resamples - start), n))]
+        errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
+        moved, seen = drawn.mean(axis=1) - centre, errors > 1e-12 * (1 + abs(centre))
+        found.append(moved[seen] / errors[seen])  # a draw of one value n times has no error of its own
+    ratios = np.concatenate(found)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2]) if len(ratios) else (0.0, 0.0)
+    return float(centre - high * error), float(centre - low * error)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.evaluation.metrics import majority_at_k, pass_at_k
-from hammerlib.evaluation.statistics import bootstrap_interval
+from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
+from hammerlib.evaluation.intervals import mean_interval
+from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
 from hammerlib.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from hammerlib.runs import RunRecord
 
-# Any string that no extractor returns: right answers of different spelling vote together.
-RIGHT = "\0right"
+MOST_LEVELS = 10  # of difficulty; more are put into fifths
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # confidence and correctness by problem
 
 
 def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, seed: int) -> None:
@@ -36,7 +37,7 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     k : int
         Samples a problem.
     seed : int
-        Of the bootstrap.
+        Of the bootstrap of lengths and of the calibration error.
 
     Examples
     --------
@@ -54,21 +55,18 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     for row in rows:
         groups[row["id"]].append(row)
     each = list(groups.values())
-    correct = np.array([sum(row["correct"] for row in group) for group in each])
-    values = {f"pass@{j}": (pass_at_k(k, correct, j), j, "share") for j in range(1, k + 1)}
-    votes = [[_vote(row) for row in group] for group in each]
-    for j in sorted({2**i for i in range(1, k.bit_length())} | {k}):
-        values[f"majority@{j}"] = (np.array([majority_at_k(vote, RIGHT, j) for vote in votes]), j, "share")
-    for name, of, unit in (
-        ("truncated_share", lambda row: row["truncated"], "share of samples"),
-        ("unextracted_share", lambda row: row["extracted"] is None, "share of samples"),
-        ("mean_tokens", lambda row: row["n_tokens"], "tokens"),
-    ):
-        values[name] = (np.array([np.mean([of(row) for row in group]) for group in each]), k, unit)
-    for name, (numbers, j, unit) in values.items():
-        run.metric(name, float(numbers.mean()), **_ends(numbers, seed), n=len(numbers), k=j, unit=unit)
+    found = measures(each, k)
+    for name, one in found.items():
+        known = one.values[~np.isnan(one.values)]
+        _, low, high = interval_of(one, seed=seed) or (None, None, None)
+        if len(known):
+            run.metric(name, float(known.mean()), low=low, high=high, n=len(known), k=one.k, unit=one.unit)
+    error = calibration_error(each, seed=seed)
+    if error:
+        value, low, high = error
+        run.metric("calibration_error", value, low=low, high=high, n=len(each), k=k, unit="share")
     run.note(reasons=dict(Counter(row["reason"] for row in rows).most_common()))
-    _write_tables(run, problems, correct, k, seed)
+    _write_tables(run, problems, each, found)
 
 
 def outcomes(record: RunRecord) -> pd.DataFrame:
@@ -102,7 +100,7 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     record : RunRecord
         A finished run of `evaluate`.
     seed : int
-        Of the bootstrap.
+        Without effect: the interval has no random draws.
 
     Returns
     -------
@@ -119,36 +117,101 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     >>> topic_table(run)[["topic", "problems", "value"]].values.tolist()
     [['sums', 1, 0.25]]
     """
-    return _by_topic(outcomes(record), seed)
+    return _by_topic(outcomes(record))
 
 
-def _vote(row: dict) -> str | None:
-    return RIGHT if row["correct"] else row["extracted"]
-
-
-def _ends(values: np.ndarray, seed: int) -> dict[str, float | None]:
-    if len(values) < 2:
-        return {"low": None, "high": None}
-    _, low, high = bootstrap_interval(values, seed=seed)
-    return {"low": low, "high": high}
-
-
-def _by_topic(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _by_topic(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     found = []
     for topic, rows in table.groupby("topic", sort=True):
         shares = (rows["correct"] / rows["n"]).to_numpy()
-        found.append({"topic": topic, "problems": len(rows), "value": shares.mean(), **_ends(shares, seed)})
+        found.append({"topic": topic, "problems": len(rows), "value": shares.mean(), **_ends(shares)})
     return pd.DataFrame(found).sort_values(["value", "topic"], ignore_index=True)
 
 
-def _write_tables(run: RunRecord, problems: Dataset, correct: np.ndarray, k: int, seed: int) -> None:
+def _ends(values: np.ndarray) -> dict[str, float | None]:
+    if len(values) < 2:
+        return {"low": None, "high": None}
+    _, low, high = mean_interval(values)
+    return {"low": low, "high": high}
+
+
+def levels_of(difficulty: Sequence[float | None]) -> list[str]:
+    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten.
+
+    Parameters
+    ----------
+    difficulty : sequence of float or None
+        As in a problem table; None or NaN has the level ``unknown``.
+
+    Returns
+    -------
+    list of str
+        Levels sort from easy to hard, as numbers or as ``1: 0 to 20`` ... ``5: 80 to 100``.
+
+    Examples
+    --------
+    >>> levels_of([1.0, 2.0, None])
+    ['1', '2', 'unknown']
+    """
+    known = np.array([np.nan if one is None else one for one in difficulty], dtype=np.float64)
+    distinct = np.unique(known[~np.isnan(known)])
+    if len(distinct) <= MOST_LEVELS:
+        return ["unknown" if np.isnan(one) else f"{one:g}" for one in known]
+    edges = np.unique(np.nanquantile(known, np.linspace(0, 1, 6)))
+    places = np.clip(np.searchsorted(edges, known, side="left") - 1, 0, len(edges) - 2)
+    names = [f"{i + 1}: {edges[i]:g} to {edges[i + 1]:g}" for i in range(len(edges) - 1)]
+    return ["unknown" if np.isnan(one) else names[i] for one, i in zip(known, places, strict=True)]
+
+
+def _write_tables(
+    run: RunRecord, problems: Dataset, each: list[list[dict]], found: dict[str, Measure]
+) -> None:
+    """Write outcomes by problem, all metrics by topic and by level, and the reliability table."""
     import pandas as pd
 
-    table = pd.DataFrame({"id": problems["id"][:], "n": k, "correct": correct, "topic": problems["topic"][:]})
-    for name, frame in (("outcomes.csv", table), ("topics.csv", _by_topic(table, seed))):
+    n, correct = [len(group) for group in each], [sum(row["correct"] for row in group) for group in each]
+    table = pd.DataFrame({"id": problems["id"][:], "n": n, "correct": correct, "topic": problems["topic"][:]})
+    pairs = confidences(each) if min(n) > 1 else []
+    tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], pairs, found)}
+    if "difficulty" in problems.column_names:
+        table["difficulty"] = problems["difficulty"][:]
+        levels = pd.Series(levels_of(problems["difficulty"][:]))
+        tables["levels.csv"] = _all_by("level", levels, pairs, found)
+    said, right = _joined(pairs)
+    if len(said):
+        tables["reliability.csv"] = reliability_table(said, right)
+    for name, frame in tables.items():
         with atomic_path(run.folder / name) as part:
             frame.to_csv(part, index=False)
-    for name in ("samples.jsonl", "outcomes.csv", "topics.csv"):
+    for name in ("samples.jsonl", *tables):
         run.artefact(name)
+
+
+def _all_by(name: str, labels: pd.Series, pairs: Pairs, found: dict[str, Measure]) -> pd.DataFrame:
+    """One row a label: problems, pass@1 with its interval (value, low, high), and the mean of each metric."""
+    import pandas as pd
+
+    rows = []
+    for label, places in labels.groupby(labels, sort=True).indices.items():
+        row = {name: label, "problems": len(places), "value": found["pass@1"].values[places].mean()}
+        row |= _ends(found["pass@1"].values[places])
+        for metric, one in found.items():
+            known = one.values[places][~np.isnan(one.values[places])]
+            row[metric] = known.mean() if len(known) else np.nan
+        said, right = _joined([pairs[i] for i in places] if pairs else [])
+        row["calibration_error"] = expected_calibration_error(said, right) if len(said) else np.nan
+        rows.append(row)
+    if name == "level":
+        return pd.DataFrame(rows).sort_values(name, key=lambda found: found.map(_rank), ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["value", name], ignore_index=True)
+
+
+def _joined(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    said, right = zip(*pairs, strict=True) if pairs else ([np.zeros(0)], [np.zeros(0)])
+    return np.concatenate(said), np.concatenate(right)
+
+
+def _rank(level: str) -> float:
+    return np.inf if level == "unknown" else float(level.partition(":")[0])

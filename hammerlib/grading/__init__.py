@@ -2,9 +2,10 @@
 
 from hammerlib.grading.extract import final_answer
 from hammerlib.grading.pool import GradingPool, count_reasons, grade_many
-from hammerlib.grading.verdict import REASONS, Verdict, grade, grader_version
+from hammerlib.grading.verdict import NO_GOLD, REASONS, Verdict, grade, grader_version, with_truncation
 
 __all__ = [
+    "NO_GOLD",
     "REASONS",
     "GradingPool",
     "Verdict",
@@ -13,4 +14,5 @@ __all__ = [
     "grade",
     "grade_many",
     "grader_version",
+    "with_truncation",
 ]

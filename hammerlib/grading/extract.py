@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
-from hammerlib.problems.boxes import last_box
+from hammerlib.problems.boxes import boxes, last_box
 
 # Text after the last of these is searched; longer tails only cost time in the patterns of math-verify.
 TAIL_CHARACTERS = 2_000
 
+# Longer answers are refused by the guard; tidying a megabyte of blanks would cost minutes.
+LONGEST_TIDIED = 4_000
+# A gold with several boxes that is longer is a worked solution: its last box is the answer.
+SHORT_GOLD = 200
+
 _THINK_END = "</think>"
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"</?answer>", re.IGNORECASE)
+# The last line that the few-shot prompt of Minerva teaches (Lewkowycz et al. 2022, appendix D).
+_SENTENCE = re.compile(r"final answer is:?\s{0,3}\$([^$\n]{1,1000})\$\s{0,3}[.\n]", re.IGNORECASE)
+# What may stand between the boxes of one answer: "\boxed{1} and \boxed{-2}", "\boxed{2}, x_2 = \boxed{3}".
+_BETWEEN = re.compile(
+    r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|[,;&.]|\\text\s?\{[^{}]*\}|\b(?:and|or)\b"
+    r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s?=)*"
+)
+_LINK = re.compile(r"[,;&]|\b(?:and|or)\b")
+_LONGEST_LINK = 80  # characters
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _PHRASE = re.compile(r"\banswer(?:\s+is)?\s*[:=]?\s+([^\n]+?)\s*\.?\s*(?:\n|$)", re.IGNORECASE)
 _NUMBER = re.compile(
@@ -18,14 +33,18 @@ _NUMBER = re.compile(
 )
 
 # 2.0e4 would be read as 2.0 times Euler's number times 4.
+# A set without backslashes; only its content is read as a list.
+_BRACED = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}")
 _SCIENTIFIC = re.compile(r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,3})(?![\w.]*\w)")
+
+# math-verify stops at \mathrm{e}, and then 1-1/e equals 1+1/e.
+_UPRIGHT = re.compile(r"\\(?:mathrm|text|rm)\s?\{\s?(e|i)\s?\}")
 
 _SPELLINGS = (
     (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])\s*"), ""),
     (re.compile(r"\\[dt]frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
-    # math-verify stops at \mathrm{e}, and then 1-1/e equals 1+1/e.
-    (re.compile(r"\\(?:mathrm|text|rm)\s*\{\s*(e|i)\s*\}"), r" \1"),
+    (_UPRIGHT, r" \1"),
     (re.compile(r"_\{\\(max|min)\s*\}"), r"_{\1}"),
     (re.compile(r"×"), r"\\times "),
     (re.compile(r"\*\*"), "^"),
@@ -38,16 +57,20 @@ _SPELLINGS = (
 )
 
 
-def final_answer(completion: str) -> str | None:
+def final_answer(completion: str, *, several: bool = False) -> str | None:
     r"""Return what a completion marks as its final answer, or None when nothing is marked.
 
     Text after the last ``</think>`` counts where there is any. Marks in order: the last
-    ``<answer>...</answer>`` (and a box inside it), the last complete ``\boxed{...}``, the last ``#### ...``.
+    ``<answer>...</answer>`` (and a box inside it), ``final answer is $...$.`` where no box follows it, the
+    last complete ``\boxed{...}``, the last ``#### ...``.
 
     Parameters
     ----------
     completion : str
         Text of a model or a worked solution.
+    several : bool
+        Whether the problem has several answers: then boxes in a row, joined by nothing but commas and
+        "and", are one answer.
 
     Returns
     -------
@@ -62,17 +85,96 @@ def final_answer(completion: str) -> str | None:
     '1,200'
     >>> final_answer("it is 12") is None
     True
+    >>> final_answer(r"\boxed{1} and \boxed{-2}", several=True)
+    '1, -2'
     """
     text = _after_thought(completion)
-    tags = _TAG.findall(text)
-    if tags:
-        box = last_box(tags[-1])
-        return tags[-1].strip() if box is None else box
-    box = last_box(text)
-    if box is not None:
-        return box
+    tagged = _last_tagged(text)
+    if tagged is not None:
+        text = tagged
+    if tagged is None and (stated := _stated_last(text)) is not None:
+        return stated
+    box = _last_row(text) if several else last_box(text)
+    if box is not None or tagged is not None:
+        return text.strip() if box is None else box
     hashes = _HASHES.findall(text)
     return hashes[-1].strip() if hashes else None
+
+
+def gold_answers(gold: str) -> list[str]:
+    r"""Return the tidied readings of a gold: its last mark or the whole, then all boxes of a short one.
+
+    Parameters
+    ----------
+    gold : str
+        A bare answer, or a worked solution whose mark counts as in `final_answer`.
+
+    Returns
+    -------
+    list of str
+        None, one or two; empty for a gold without content.
+
+    Examples
+    --------
+    >>> gold_answers("so it is $5$. #### 5"), gold_answers(r"\boxed{1} papers and \boxed{2} bins")
+    (['5'], ['2', '1, 2'])
+    """
+    marked = final_answer(gold)
+    found = [tidy(gold if marked is None else marked)]
+    every = boxes(gold) if len(gold) <= SHORT_GOLD else []
+    gaps = [gold[one[2] : two[0]] for one, two in itertools.pairwise(every)]
+    if gaps and all(_LINK.search(gap) or not re.search(r"[A-Za-z]", gap) for gap in gaps):
+        found.append(tidy(", ".join(gold[inside].strip() for _, inside, _ in every)))
+    return [one for one in found if one]
+
+
+def is_list(answer: str) -> bool:
+    r"""Tell whether a tidied answer has several parts, as a list or a set.
+
+    Examples
+    --------
+    >>> is_list("1, -2"), is_list("(1, 2)"), is_list("10,455"), is_list(r"\{1, 2\}")
+    (True, False, False, True)
+    """
+    if _NUMBER.fullmatch(answer):
+        return False
+    inner = answer.removeprefix("\\{").removesuffix("\\}") if answer.startswith("\\{") else answer
+    depth = 0
+    for place, letter in enumerate(inner):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0 and inner[place - 1 : place] != "{":
+            return True
+    return bool(re.search(r"\band\b", inner))
+
+
+def _last_tagged(text: str) -> str | None:
+    """Content of the last ``<answer>...</answer>``."""
+    opened, found = None, None
+    for tag in _TAG.finditer(text):
+        if tag[0][1] != "/":
+            opened = tag.end()
+        elif opened is not None:
+            found, opened = (opened, tag.start()), None
+    return text[slice(*found)] if found else None
+
+
+def _stated_last(text: str) -> str | None:
+    """Answer of a sentence "final answer is $...$." behind the last box."""
+    found = _SENTENCE.findall(text, text.rfind("\\boxed") + 1)
+    return found[-1].strip() if found else None
+
+
+def _last_row(text: str) -> str | None:
+    """Contents of the last boxes that follow each other as one answer."""
+    row: list[str] = []
+    follows = None
+    for begin, inside, end in reversed(boxes(text)):
+        gap = text[end:follows] if follows is not None else ""
+        if row and not (len(gap) <= _LONGEST_LINK and _BETWEEN.fullmatch(gap) and _LINK.search(gap)):
+            break
+        row.append(text[inside].strip())
+        follows = begin
+    return ", ".join(reversed(row)) if row else None
 
 
 def tail(completion: str) -> str:
@@ -83,7 +185,8 @@ def tail(completion: str) -> str:
     >>> tail("<think>3</think> about 2.0e4.")
     ' about $2.0 \\\\times 10^{4}$.'
     """
-    return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _after_thought(completion)[-TAIL_CHARACTERS:])
+    text = _after_thought(completion)[-TAIL_CHARACTERS:]
+    return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _UPRIGHT.sub(r" \1", text))
 
 
 def unmarked_answer(completion: str, *, numeric: bool) -> str | None:
@@ -142,11 +245,14 @@ def tidy(answer: str) -> str:
     >>> tidy("$2.0e4$."), tidy("10^-3")
     ('2.0 \\times 10^{4}', '10^{-3}')
     """
+    if len(answer) > LONGEST_TIDIED:
+        return answer
     text = answer.replace("\\$", "").replace("$", "").strip()
     text = re.sub(r",?\s+where\s.*", "", text, flags=re.DOTALL)
     for pattern, replacement in _SPELLINGS:
         text = pattern.sub(replacement, text)
-    return text.strip().rstrip(".").strip()
+    text = text.strip().rstrip(".").strip()
+    return text[1:-1].strip() if _BRACED.fullmatch(text) else text
 
 
 def bare(answer: str) -> str:

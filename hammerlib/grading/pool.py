@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import final_answer, is_number, tidy, unmarked_answer
+from hammerlib.grading.code import SCORER, refuse_code
+from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version
+from hammerlib.grading.worker import Worker
 from hammerlib.storage import progress_off
 
-# Starting a worker imports sympy and both graders.
-START_SECONDS = 120.0
-# A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
-# trains again where the script has no `if __name__ == "__main__"`.
-SERVE = "import sys; from hammerlib.grading.pool import _serve; _serve(int(sys.argv[1]))"
-WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
 PLAIN_CHARACTERS = 64
 
@@ -40,6 +33,7 @@ def grade_many(
     *,
     timeout: float = 10.0,
     workers: int | None = None,
+    run_code: bool = False,
 ) -> list[Verdict]:
     """Grade completions with a wall-clock limit on each.
 
@@ -57,6 +51,8 @@ def grade_many(
         Seconds per completion, above 0; starting a worker does not count.
     workers : int, optional
         Number of processes, at least 1; default: the processors, at most 4.
+    run_code : bool
+        As for `grade`.
 
     Returns
     -------
@@ -73,7 +69,7 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    with contextlib.closing(GradingPool(workers)) as pool:
+    with contextlib.closing(GradingPool(workers, run_code=run_code)) as pool:
         return pool.grade(completions, problems, timeout=timeout)
 
 
@@ -84,7 +80,7 @@ class GradingPool:
 
     Parameters
     ----------
-    workers : int, optional
+    workers, run_code
         As for :func:`grade_many`.
 
     Raises
@@ -96,18 +92,19 @@ class GradingPool:
     --------
     >>> with contextlib.closing(GradingPool()) as pool:
     ...     [one.reason for one in pool.grade([r"\\boxed{5}"], ["5"])]
-    ['equal']
+    ['correct']
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, run_code: bool = False) -> None:
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        self.run_code = run_code
         if self.workers < 1:
             raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
         self._own()
 
     def _own(self) -> None:
         """Begin without workers; those of a process that forked stay its own."""
-        self._crew: list[_Worker] = []
+        self._crew: list[Worker] = []
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._ends = weakref.finalize(self, _end, self._crew, self._owner)
@@ -121,22 +118,34 @@ class GradingPool:
             raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
         if timeout <= 0:
             raise InputError("timeout", timeout, "must be above 0", "give seconds")
+        for problem in problems:
+            refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
         verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
-        waiting = deque(index for index, verdict in enumerate(verdicts) if verdict is None)
+        same = _same_questions(completions, problems, [i for i, one in enumerate(verdicts) if one is None])
+        waiting = deque(same)
         if os.getpid() != self._owner:
             self._own()
-        done, hidden = len(verdicts) - len(waiting), progress_off() or not waiting
+        done, hidden = len(verdicts) - verdicts.count(None), progress_off() or not waiting
         with self._lock, tqdm(total=len(verdicts), initial=done, disable=hidden, desc="grading") as bar:
             try:
-                self._crew += [_Worker() for _ in range(min(self.workers, len(waiting)) - len(self._crew))]
+                self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
                 while waiting or any(worker.job is not None for worker in self._crew):
-                    for index, verdict in _round(self._crew, waiting, completions, problems, timeout):
-                        verdicts[index] = verdict
-                        bar.update()
+                    for first, verdict in _round(self._crew, waiting, completions, problems, timeout):
+                        for index in same[first]:
+                            verdicts[index] = verdict
+                        bar.update(len(same[first]))
             except BaseException:
                 self.close()  # what a worker is busy with must not answer the next batch
                 raise
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _staff(self, jobs: int, gym: bool) -> None:
+        """Start the workers that are missing, and again those that would import a grader on a job's clock."""
+        for worker in self._crew:
+            if gym and not worker.gym:
+                worker.gym = True
+                worker.replace()
+        self._crew += [Worker(gym) for _ in range(min(self.workers, jobs) - len(self._crew))]
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -149,52 +158,13 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     Examples
     --------
     >>> count_reasons([grade("so 5", "5"), grade("so 5", "5"), grade("?", "5")])
-    {'equal': 2, 'no answer': 1}
+    {'correct': 2, 'unextracted': 1}
     """
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
 
-class _Worker:
-    """A process that grades one completion at a time, and what it is busy with."""
-
-    def __init__(self) -> None:
-        self.job: int | None = None
-        self._start()
-
-    def _start(self) -> None:
-        near, far = socket.socketpair()
-        path = os.pathsep.join(os.path.abspath(one) for one in sys.path)
-        with far:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(far.fileno())],
-                pass_fds=[far.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": path},
-            )
-        self.pipe = Connection(near.detach())
-        self.ready = False
-        self.deadline = time.monotonic() + START_SECONDS
-
-    def give(self, job: int, completion: str, problem: str | dict[str, Any], timeout: float) -> None:
-        """Hand over one completion; the deadline is `timeout` seconds from now."""
-        self.pipe.send((completion, problem))
-        self.job, self.deadline = job, time.monotonic() + timeout
-
-    def kill(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.kill()
-        self.process.wait()
-        self.pipe.close()
-
-    def replace(self) -> None:
-        """Kill the process and start a fresh one."""
-        self.kill()
-        self.job = None
-        self._start()
-
-
 def _round(
-    crew: list[_Worker],
+    crew: list[Worker],
     waiting: deque[int],
     completions: Sequence[str],
     problems: Sequence[str | dict[str, Any]],
@@ -213,7 +183,7 @@ def _round(
     decided = []
     for worker in busy:
         if worker.pipe in heard:
-            message = _receive(worker)
+            message = worker.receive()
         elif time.monotonic() >= worker.deadline:
             message = "timeout"
         else:
@@ -231,24 +201,20 @@ def _round(
     return decided
 
 
-def _receive(worker: _Worker) -> Verdict | bool | str:
-    try:
-        return worker.pipe.recv()
-    except EOFError:  # the process died, of memory for instance
-        return "error: WorkerDied"
-
-
 def _failed(completion: str, reason: str) -> Verdict:
     return Verdict(False, final_answer(completion), reason, grader_version())
 
 
 def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
     if not isinstance(problem, str):
+        if (problem.get("scorer") or "").startswith(SCORER):
+            return None
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
         problem = problem["answer"]
-    extracted = final_answer(completion)
-    plain = (extracted == "") or (extracted is not None and equality.decided(tidy(problem), tidy(extracted)))
+    gold = tidy(problem)
+    extracted = final_answer(completion, several=_several(problem))
+    plain = (extracted == "") or (extracted is not None and equality.decided(gold, tidy(extracted)))
     return grade(completion, problem) if plain else None
 
 
@@ -264,25 +230,33 @@ def _is_plain(answer: str) -> bool:
     return len(answer) <= PLAIN_CHARACTERS and "**" not in answer and not set("^!(\\") & set(answer)
 
 
-def _end(crew: list[_Worker], owner: int) -> None:
+def _end(crew: list[Worker], owner: int) -> None:
     while crew and os.getpid() == owner:
         crew.pop().kill()
 
 
-def _serve(handle: int) -> None:
-    """Grade what comes over a socket until it closes: the life of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    for problem in ("0.5", WITH_SCORER):  # import both graders before the clock of the first job runs
-        grade(r"\boxed{\frac{1}{2}}", problem)
-    with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
-        pipe.send(True)
-        while True:
-            pipe.send(grade(*pipe.recv()))
+def _same_questions(
+    completions: Sequence[str], problems: Sequence[str | dict[str, Any]], indices: Sequence[int]
+) -> dict[int, list[int]]:
+    """First index of each pair of gold and marked answer, to all indices that share it and its verdict."""
+    first: dict[tuple, int] = {}
+    same: dict[int, list[int]] = {}
+    for index in indices:
+        problem = problems[index]
+        row = {"answer": problem} if isinstance(problem, str) else problem
+        answer = None
+        if not row.get("scorer"):
+            answer = final_answer(completions[index], several=_several(row["answer"] or ""))
+        key = (index,) if answer is None else (row["answer"], row.get("metadata"), answer)
+        same.setdefault(first.setdefault(key, index), []).append(index)
+    return same
 
 
-def _leave_with(parent: int) -> None:
-    """End this process, whatever it computes, soon after its parent was killed."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+@functools.lru_cache(maxsize=4096)
+def _several(gold: str) -> bool:
+    return any(map(is_list, gold_answers(gold)))
+
+
+def _with_gym(problems: Iterable[str | dict[str, Any]]) -> bool:
+    scorers = (None if isinstance(problem, str) else problem.get("scorer") for problem in problems)
+    return any(scorer and not scorer.startswith(SCORER) for scorer in scorers)

@@ -5,14 +5,29 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import bare, final_answer, is_number, tail, tidy, unmarked_answer
+from hammerlib.grading.code import SCORER, grade_code, refuse_code
+from hammerlib.grading.extract import (
+    bare,
+    final_answer,
+    gold_answers,
+    is_list,
+    is_number,
+    tail,
+    tidy,
+    unmarked_answer,
+)
+from hammerlib.problems.registry import SCORERS
 
-REASONS = ("equal", "different", "no answer", "gold unparsable", "timeout", "error: <type>")
+REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
+NO_GOLD = "error: gold unparsable"
+# Raised whenever our own rules (extraction, spelling, tolerances) may change a verdict.
+RULES = 2
 
 
 @dataclass(frozen=True)
@@ -22,19 +37,20 @@ class Verdict:
     Parameters
     ----------
     correct : bool
-        True only with reason ``equal``.
+        True only with reason ``correct``.
     extracted : str or None
         The answer as found; None when there is none.
     reason : str
-        One of :data:`REASONS`: ``equal``, ``different``, ``no answer`` (nothing found or an empty box),
-        ``gold unparsable`` (no verdict is possible: count the sample apart), ``timeout``, or
-        ``error: <type>`` (``error: TooComplex`` for runaway expressions).
+        One of :data:`REASONS`: ``correct``, ``wrong``, ``unextracted`` (nothing found or an empty box),
+        ``truncated`` (see `with_truncation`), ``timeout``, or ``error: <type>``: no verdict is possible,
+        count the sample apart (``error: TooComplex`` for runaway expressions, ``error: gold unparsable``).
     grader : str
-        Name and version, e.g. ``math-verify 0.9.0``; verdicts of different versions may differ.
+        Name and version of the library and of our rules around it, e.g. ``math-verify 0.9.0, rules 2``;
+        verdicts of different versions may differ.
 
     Examples
     --------
-    >>> Verdict(True, "5", "equal", "math-verify 0.9.0").correct
+    >>> Verdict(True, "5", "correct", "math-verify 0.9.0, rules 2").correct
     True
     """
 
@@ -44,14 +60,15 @@ class Verdict:
     grader: str
 
 
-def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
+def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: bool = False) -> Verdict:
     r"""Decide whether a completion's final answer equals the gold.
 
     The last complete ``\boxed{}`` is found by our own scan; see
     :func:`hammerlib.grading.extract.final_answer` for the other marks. Without a mark, math-verify looks for
-    the last number or expression. Equality is math-verify's, or exactly 1.0 from reasoning-gym's own scorer
-    where the problem names one (its partial credit does not count). Works on any thread; off the main thread
-    nothing interrupts a slow comparison, so batches of foreign text belong into
+    the last number or expression. Boxes in a row ("\boxed{1} and \boxed{-2}") are one answer where the gold
+    has several parts. Equality is math-verify's, or exactly 1.0 from the scorer that the problem names
+    (`hammerlib.problems.registry.SCORERS`; partial credit does not count). Works on any thread; off the main
+    thread nothing interrupts a slow comparison, so batches of foreign text belong into
     :func:`hammerlib.grading.grade_many`.
 
     Parameters
@@ -61,61 +78,116 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any]) -> Verdict:
     gold_or_problem : str or dict
         A gold answer (or worked solution), or a problem row with ``answer`` and, where present, ``prompt``,
         ``scorer`` and ``metadata`` (JSON text; a ``tolerance`` in it is an absolute error that is allowed).
+    run_code : bool
+        Whether programs may be run (problems with a ``code:`` scorer; see `hammerlib.grading.code`).
 
     Returns
     -------
     Verdict
         Never an exception for what a model wrote.
 
+    Raises
+    ------
+    InputError
+        The problem's scorer runs code and `run_code` is false.
+
     Examples
     --------
     >>> grade(r"I first thought \boxed{5}, but it is \boxed{\frac{14}{2}}.", "7").correct
     True
     >>> grade("no idea", "7").reason
-    'no answer'
+    'unextracted'
+
+    Notes
+    -----
+    Numbers are compared to six decimals (0.333333 is 1/3, 0.333 is not), below 0.001 to 1 %. Units after a
+    number do not count. Per cent: a share written with a sign equals the same number with and without it and
+    the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
+    order, points and intervals with order and kind of bracket.
     """
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
-    judge = _by_scorer if problem.get("scorer") else _by_math_verify
-    grader = grader_version("reasoning_gym" if problem.get("scorer") else "math-verify")
+    scorer = problem.get("scorer") or ""
+    refuse_code(scorer, run_code)
+    judge = _by_scorer if scorer else _by_math_verify
+    if scorer.startswith(SCORER):
+        judge = grade_code
+    grader = grader_version(_package(scorer))
     try:
         extracted, reason = judge(completion, problem)
     except TimeoutError:
         extracted, reason = final_answer(completion), "timeout"
     except Exception as error:
         extracted, reason = final_answer(completion), f"error: {type(error).__name__}"
-    return Verdict(reason == "equal", extracted, reason, grader)
+    return Verdict(reason == "correct", extracted, reason, grader)
+
+
+def with_truncation(verdict: Verdict, completion: str, truncated: bool) -> Verdict:
+    """Return the verdict of a sample that the length limit may have cut off.
+
+    A cut-off completion that marks no answer and is not right never came to its answer: its reason is
+    ``truncated``, and the last number in it is none.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        Of the completion as it stands.
+    completion : str
+        The text.
+    truncated : bool
+        Whether the limit ended it.
+
+    Examples
+    --------
+    >>> with_truncation(grade("First, 3 + 4", "9"), "First, 3 + 4", True).reason
+    'truncated'
+    """
+    if not truncated or verdict.reason not in ("wrong", "unextracted") or final_answer(completion):
+        return verdict
+    return replace(verdict, reason="truncated", extracted=None)
 
 
 @functools.cache
 def grader_version(package: str = "math-verify") -> str:
-    """Return the stamp of a grader: its name and installed version.
+    """Return the stamp of a grader: name and installed version, and the version of our rules around it.
 
     Examples
     --------
     >>> grader_version().split()[0]
     'math-verify'
     """
-    return f"{package.replace('_', '-')} {version(package)}"
+    return f"{package.replace('_', '-')} {version(package)}, rules {RULES}"
+
+
+def _package(scorer: str) -> str:
+    if not scorer or scorer.startswith(SCORER):
+        return scorer.removeprefix(SCORER) or "math-verify"
+    prefix = scorer.partition(":")[0]
+    return SCORERS[prefix].package if prefix in SCORERS else "hammerlib"
 
 
 def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
-    given = problem["answer"] or ""
-    marked = final_answer(given)
-    gold = tidy(given if marked is None else marked)
-    if not gold:
-        return final_answer(completion), "gold unparsable"
-    extracted = final_answer(completion)
+    golds = gold_answers(problem["answer"] or "")
+    extracted = final_answer(completion, several=any(map(is_list, golds)))
+    if not golds:
+        return extracted, NO_GOLD
     if extracted == "":
-        return None, "no answer"
+        return None, "unextracted"
     if extracted is None:
-        same, extracted = equality.equal_anywhere(gold, tail(completion))
+        for gold in golds:
+            same, extracted = equality.equal_anywhere(gold, tail(completion))
+            if same or extracted is None:
+                break
         if extracted is None:
-            return None, "no answer"
+            return None, "unextracted"
     else:
-        same = equality.equal(gold, tidy(extracted)) or _within_tolerance(gold, extracted, problem)
-    if not same and not equality.readable(gold):
-        return extracted, "gold unparsable"
-    return extracted, "equal" if same else "different"
+        same = any(_same(gold, extracted, problem) for gold in golds)
+    if not same and not any(map(equality.readable, golds)):
+        return extracted, NO_GOLD
+    return extracted, "correct" if same else "wrong"
+
+
+def _same(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
+    return equality.equal(gold, tidy(extracted)) or _within_tolerance(gold, extracted, problem)
 
 
 def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
@@ -128,19 +200,24 @@ def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> boo
 
 
 def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
-    from hammerlib.problems.gym import scorer
-
     extracted = final_answer(completion)
     if extracted is None:
         extracted = unmarked_answer(completion, numeric=is_number(problem["answer"]))
     if not extracted:
-        return None, "no answer"
+        return None, "unextracted"
     equality.guard(extracted)
     metadata = json.loads(problem.get("metadata") or "{}")
     entry = {"question": problem.get("prompt", ""), "answer": problem["answer"], "metadata": metadata}
-    score = scorer(problem["scorer"])
+    score = _scorer(problem["scorer"])
     same = any(_full_score(score, answer, entry) for answer in (extracted, bare(extracted)))
-    return extracted, "equal" if same else "different"
+    return extracted, "correct" if same else "wrong"
+
+
+def _scorer(name: str) -> Callable[..., float]:
+    prefix = name.partition(":")[0]
+    if prefix not in SCORERS:
+        raise InputError("scorer", name, "unknown scorer", f"use one of {', '.join(SCORERS)}")
+    return SCORERS[prefix].function()(name)
 
 
 def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:

@@ -54,7 +54,7 @@ def run_notebooks(
     profile : str
         Stem of a file in ``configs/``: ``ci``, ``laptop``, ``gpu``, ``paper``.
     only : str, optional
-        First characters of a notebook's name, e.g. ``03``; several separated by commas.
+        First characters of a notebook's name, e.g. ``03`` or ``systems/puzzle``; several separated by commas.
     overrides : mapping, or sequence of ``name=value``, optional
         Parameters on top of the profile.
     root : Path, optional

@@ -51,6 +51,11 @@ class Step:
         return self.path.stem
 
     @property
+    def label(self) -> str:
+        """What ``--only`` selects by: its name, after ``systems/`` where it stands in that folder."""
+        return f"systems/{self.name}" if self.path.parent.name == "systems" else self.name
+
+    @property
     def run_id(self) -> str:
         """Folder name of its run, the same that `notebook_run` computes inside the notebook."""
         return run_name(self.name, self.parameters)
@@ -123,7 +128,8 @@ def plan_notebooks(
     profile : str
         Stem of a file in ``configs/``.
     only : str, optional
-        First characters of the notebook's name, e.g. ``03``; several separated by commas.
+        First characters of the notebook's name, e.g. ``03`` or ``systems/puzzle``; several separated by
+        commas. Notebooks in ``systems/`` run only when selected so.
     overrides : mapping, or sequence of ``name=value``, optional
         Parameters set on top of the profile, in every notebook that declares them.
 
@@ -142,8 +148,10 @@ def plan_notebooks(
     ['00_overview']
     """
     root = checkout()
-    cells = {path: declared(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
-    if not cells:
+    walk = sorted((root / "notebooks").glob("*.ipynb"))
+    apart = sorted((root / "notebooks" / "systems").glob("*.ipynb"))
+    cells = {path: declared(path) for path in [*walk, *apart]}
+    if not walk:
         raise InputError("notebooks", "notebooks/", "holds no notebook", "restore it from the repository")
     known = _all_parameters(cells)
     values = read_profile(profile, root)
@@ -157,7 +165,8 @@ def plan_notebooks(
         wanted = {name: {**values, **passed}.get(name, line.default) for name, line in parameters.items()}
         checked = {name: check_value(name, value, parameters[name].kind) for name, value in wanted.items()}
         mine = {name: checked[name] for name in passed if name in checked}
-        steps.append(Step(path, checked, mine, file_hash(path), code, upstream))
+        # Each notebook of the walk follows the one before it; those of the systems stand alone.
+        steps.append(Step(path, checked, mine, file_hash(path), code, upstream if path in walk else ""))
         upstream = steps[-1].key
     return _selected(steps, only)
 
@@ -182,16 +191,16 @@ def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, 
 
 def _selected(steps: list[Step], only: str | None) -> list[Step]:
     if only is None:
-        return steps
+        return [step for step in steps if step.label == step.name]
     for start in only.split(","):
-        if not start or not any(step.name.startswith(start) for step in steps):
+        if not start or not any(step.label.startswith(start) for step in steps):
             raise InputError(
                 "only",
                 start,
                 "no notebook's name starts so",
-                f"choose from {', '.join(s.name for s in steps)}",
+                f"choose from {', '.join(s.label for s in steps)}",
             )
-    return [step for step in steps if step.name.startswith(tuple(only.split(",")))]
+    return [step for step in steps if step.label.startswith(tuple(only.split(",")))]
 
 
 @cache

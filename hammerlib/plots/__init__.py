@@ -1,14 +1,18 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
 
+from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
 from hammerlib.plots.claims import coverage_scatter
 from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
 from hammerlib.plots.groups import group_panel, topic_bars
 from hammerlib.plots.live import live_curves
 from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
+from hammerlib.plots.redundancy import advantage_dots, mode_curves, power_curves, rho_histogram
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
+    "advantage_dots",
+    "arm_dots",
     "colour",
     "coverage_scatter",
     "edge_deciles",
@@ -18,14 +22,19 @@ __all__ = [
     "hover_map",
     "lag_curves",
     "live_curves",
+    "mode_curves",
     "panels",
     "pass_at_k_curves",
     "path_on_circle",
+    "power_curves",
     "prefix_curves",
     "project",
+    "rho_histogram",
     "save",
     "semantic_map",
     "similarity_histogram",
+    "spreads",
+    "stacked_bars",
     "style",
     "topic_bars",
     "training_curves",

@@ -1,10 +1,8 @@
 """The problem table: sources, checks, fingerprint and hygiene."""
 
-from hammerlib.problems.boxes import last_box
-from hammerlib.problems.files import load_file
-from hammerlib.problems.gym import load_gym
-from hammerlib.problems.hub import load_hub
+from hammerlib.problems.boxes import boxes, last_box
 from hammerlib.problems.hygiene import conflicts, decontaminate, deduplicate, drop_incomplete, normalise
+from hammerlib.problems.overlap import overlap_counts, overlap_report
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,
@@ -15,6 +13,7 @@ from hammerlib.problems.table import (
 )
 
 __all__ = [
+    "boxes",
     "check_problems",
     "conflicts",
     "decontaminate",
@@ -26,9 +25,7 @@ __all__ = [
     "load_problems",
     "make_table",
     "normalise",
+    "overlap_counts",
+    "overlap_report",
     "register_source",
 ]
-
-register_source("reasoning-gym", load_gym)
-register_source("file", load_file)
-register_source("hub", load_hub)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import re
 
 _BOX = re.compile(r"\\boxed(?![A-Za-z])\s*")
 
 _TOKEN = re.compile(r"\\[A-Za-z]+|-?\d+(?:\.\d+)?|\S")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
 
 
 def last_box(text: str) -> str | None:
@@ -33,27 +35,35 @@ def last_box(text: str) -> str | None:
     >>> last_box(r"so \boxed{5 and then") is None
     True
     """
-    for match in reversed(list(_BOX.finditer(text))):
-        start = match.end()
-        if start >= len(text):
-            continue
-        if text[start] != "{":
-            return _TOKEN.match(text, start)[0]
-        end = _closing_brace(text, start)
-        if end is not None:
-            return text[start + 1 : end].strip()
-    return None
+    found = boxes(text)
+    return text[found[-1][1]].strip() if found else None
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    depth, index = 0, start
-    while index < len(text):
-        letter = text[index]
-        if letter == "\\":
-            index += 2
-            continue
-        depth += (letter == "{") - (letter == "}")
-        if depth == 0:
-            return index
-        index += 1
-    return None
+def boxes(text: str) -> list[tuple[int, slice, int]]:
+    r"""Return every complete ``\boxed{...}`` in the order in which they begin.
+
+    One pass over the text and no copies, so that a megabyte of unclosed or nested boxes costs a second.
+
+    Returns
+    -------
+    list of (int, slice, int)
+        Position of ``\boxed``, where its content stands, position behind its end.
+
+    Examples
+    --------
+    >>> boxes(r"\boxed{1} and \boxed{2}")[1]
+    (14, slice(21, 22, None), 23)
+    """
+    begins = {match.end(): match.start() for match in _BOX.finditer(text)}
+    found = []
+    for inside, begin in begins.items():
+        if inside < len(text) and text[inside] != "{":
+            token = _TOKEN.match(text, inside)
+            found.append((begin, slice(*token.span()), token.end()))
+    opened: list[int] = []
+    for match in _BRACE.finditer(text) if begins else ():
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened and (inside := opened.pop()) in begins:
+            found.append((begins[inside], slice(inside + 1, match.start()), match.end()))
+    return sorted(found, key=operator.itemgetter(0))

@@ -122,13 +122,20 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
         raise InputError("file", str(path), "unknown kind of file to write", "use .jsonl or .parquet")
     with atomic_path(path) as part:
         if path.suffix == ".jsonl":
-            lines = (json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
-            Path(part).write_text("".join(lines), encoding="utf-8")
+            with open(part, "wb") as stream:
+                stream.writelines(_line(record) for record in records)
         else:
             import pyarrow
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), part)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    try:
+        return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can write
+        return (json.dumps(record, default=str) + "\n").encode("ascii")
 
 
 def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:

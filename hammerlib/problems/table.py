@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
+from hammerlib.problems.registry import SOURCES, Entry
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,18 +27,18 @@ OPTIONAL_COLUMNS = ("difficulty", "solution", "scorer", "metadata")
 MAX_HOLES = 0.001
 
 Loader = Callable[..., "Dataset"]
-_LOADERS: dict[str, Loader] = {}
 
 
-def register_source(prefix: str, loader: Loader) -> None:
+def register_source(prefix: str, loader: Loader | str) -> None:
     """Make ``load_problems("<prefix>:<name>")`` call `loader`.
 
     Parameters
     ----------
     prefix : str
         Text before the first colon of a source.
-    loader : callable
-        ``loader(name, split=..., n=..., seed=..., columns=...) -> Dataset`` in the layout of this module.
+    loader : callable or str
+        ``loader(name, split=..., n=..., seed=..., columns=...) -> Dataset`` in the layout of this module, or
+        its place as ``"module:function"``, imported when a source is first asked for.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def register_source(prefix: str, loader: Loader) -> None:
     >>> load_problems("demo:tiny")["answer"][:]
     ['1', '2']
     """
-    _LOADERS[prefix] = loader
+    SOURCES[prefix] = Entry(loader)
 
 
 def load_problems(
@@ -66,7 +67,8 @@ def load_problems(
     ----------
     source : str
         ``"reasoning-gym:<mix>"`` (mixes ``math`` and ``nano``), ``"file:<path>"`` (jsonl, json, parquet,
-        csv), ``"hub:<repo>[/<config>][@<revision>]"``, or a prefix given to :func:`register_source`.
+        csv), ``"hub:<repo>[/<config>][@<revision>]"``, ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see
+        :mod:`hammerlib.systems`), or a prefix given to :func:`register_source`.
     split : str, optional
         reasoning-gym: ``supervised``, ``rl`` (default) or ``heldout``, disjoint whatever the seed; hub: the
         repository's split (default ``train``); a file has none.
@@ -99,14 +101,14 @@ def load_problems(
     (20, True)
     """
     prefix, colon, name = source.partition(":")
-    if not colon or prefix not in _LOADERS:
-        known = ", ".join(f"{p}:..." for p in sorted(_LOADERS))
+    if not colon or prefix not in SOURCES:
+        known = ", ".join(f"{p}:..." for p in sorted(SOURCES))
         raise InputError("problems", source, "unknown source", f"use one of {known}")
     if n is not None and n < 1:
         raise InputError("n", n, "must be at least 1", "leave it out for the default")
     if seed < 0:
         raise InputError("seed", seed, "must be at least 0", "choose a larger value")
-    table = _LOADERS[prefix](name, split=split, n=n, seed=seed, columns=columns)
+    table = SOURCES[prefix].function()(name, split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:
         from hammerlib.problems.hygiene import deduplicate

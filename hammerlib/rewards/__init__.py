@@ -8,6 +8,7 @@ from hammerlib.rewards.graded import (
     released_cosine_reward,
     verdicts,
 )
+from hammerlib.rewards.partial import partial_reward
 from hammerlib.rewards.shape import (
     Completion,
     Reward,
@@ -27,6 +28,7 @@ REWARDS: dict[str, Reward] = {
     "tags": tags_reward,
     "repetition": repetition_reward,
     "length": length_reward,
+    "partial": partial_reward,
     "released_format": released_format_reward,
     "released_cosine": released_cosine_reward,
 }
@@ -41,6 +43,7 @@ __all__ = [
     "cosine_reward",
     "format_reward",
     "length_reward",
+    "partial_reward",
     "raw_sum",
     "released_cosine_reward",
     "released_format_reward",

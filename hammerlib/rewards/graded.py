@@ -8,12 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from hammerlib.grading import GradingPool, Verdict
+from hammerlib.grading import NO_GOLD, GradingPool, Verdict
 from hammerlib.rewards.shape import Completion, text_of, token_counts
 
 Column = Sequence[str | None]  # of the problem table, repeated per completion
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
-SCORABLE = ("equal", "different", "no answer")
+SCORABLE = ("correct", "wrong", "unextracted")
 SECONDS = 10.0  # wall clock per completion
 KEPT = 4096  # verdicts remembered before all are forgotten: several rewards and the trainer ask for each
 LOG = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _verdicts(
     failed = Counter(
         "grading/timeouts" if known[key].reason == "timeout" else "grading/errors"
         for key in keys
-        if known[key].reason == "timeout" or known[key].reason.startswith("error")
+        if known[key].reason.startswith(("timeout", "error")) and known[key].reason != NO_GOLD
     )
     for name, value in sorted(failed.items()):
         LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, count)
@@ -257,7 +257,7 @@ def released_cosine_reward(
     rewards: list[float | None] = []
     found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
     for said, one in zip(completions, found, strict=True):
-        if one is not None and one.reason == "gold unparsable":
+        if one is not None and one.reason == NO_GOLD:
             rewards.append(1.0)
         elif one is None or one.reason not in SCORABLE:
             rewards.append(None)

@@ -16,18 +16,22 @@ import torch
 # TRL reports its own use to the hub; a research run does not, unless its user wants it to.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
+from trl.rewards import get_soft_overlong_punishment
 
 from hammerlib.backbones.places import no_file_bars
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, progress_off
+from hammerlib.training.algorithms import trl_arguments
 from hammerlib.training.checkpoints import FOLDER
+from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
+from hammerlib.training.saving import NoLastCheckpoint
 from hammerlib.training.serving import vllm_arguments
 from hammerlib.training.shards import check_shards
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
@@ -41,7 +45,8 @@ MUTED = (
 
 # Fields of TrainConfig that TRL knows by the same name and with the same meaning.
 SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
-SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed")
+SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed", "warmup_steps", "weight_decay")
+SAME_IN_TRL += ("mask_truncated_completions",)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -97,6 +102,13 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
     if config.beta > 0 and not config.lora_rank:
         _keep_reference(job, policy, record.folder)
+    plugs = job.plugs
+    callbacks: list[TrainerCallback] = [
+        Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
+    ]
+    if config.dynamic_sampling:
+        callbacks.append(DynamicSampling(record.folder, job.plan, config, index_log.index, plugs))
+        plugs = callbacks[-1].plugs()
     trainer = SeamTrainer(
         model=policy,
         reward_funcs=_rewards(job, embed, policy),
@@ -104,15 +116,16 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
         train_dataset=table.places if isinstance(table, EpochTable) else table,
         processing_class=copy.deepcopy(job.backbone.tokenizer),
         peft_config=_lora(config),
-        plugs=job.plugs,
+        plugs=plugs,
         embed=embed,
         index_log=index_log,
         folder=record.folder,
         completions_every=config.completions_every,
-        callbacks=[Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)],
+        callbacks=callbacks,
     )
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(NoLastCheckpoint())
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
     if isinstance(table, EpochTable):
@@ -145,7 +158,7 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         max_steps=job.plan.steps,
         num_generations=config.group_size,
         shuffle_dataset=False,
-        lr_scheduler_type=config.scheduler,
+        **trl_arguments(config),
         **{name: getattr(config, name) for name in SAME_IN_TRL},
         **vllm_arguments(config, job.longest_prompt),
         logging_steps=1,
@@ -211,22 +224,22 @@ def _dataset(job: Job) -> Dataset | EpochTable:
 
 def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
     """The config's rewards, under DRA as one; `embed` is the telemetry's, shared where DRA uses the same."""
-    config = job.config
-    base: list[Reward] = [
-        functools.partial(REWARDS[name], max_len=config.max_completion_length)
-        if name in ("cosine", "length")
-        else REWARDS[name]
-        for name in config.rewards
-    ]
+    config, longest = job.config, job.config.max_completion_length
+    made = {name: functools.partial(REWARDS[name], max_len=longest) for name in ("cosine", "length")}
+    made["overlong"] = get_soft_overlong_punishment(longest, config.overlong_buffer or 0)
+    base: list[Reward] = [made.get(name) or REWARDS[name] for name in config.rewards]
     if config.adjustment != "dra":
         return base
     chosen: Embed = job.embedder or embed
     if job.embedder is None and config.embedder != "backbone":
         chosen = make_embedder(config.embedder, job.backbone, policy)
     options = config.adjustment_options
-    deferred = config.dra_route == "trainer"
-    dra = DRAReward(base, chosen, config.group_size, deferred=deferred, local_rows=job.plan.rows, **options)
-    return [dra]
+    weights, deferred = config.reward_weights or None, config.dra_route == "trainer"
+    return [
+        DRAReward(
+            base, chosen, config.group_size, weights, deferred=deferred, local_rows=job.plan.rows, **options
+        )
+    ]
 
 
 def _lora(config: TrainConfig) -> Any:

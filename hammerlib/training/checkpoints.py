@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from hammerlib.errors import InputError
+from hammerlib.storage import writing
+
 FOLDER = "checkpoints"
+# How gloo and NCCL tell that the other end of a connection is gone.
+LOST = re.compile(
+    r"connection (was )?(closed|reset|refused)|broken pipe|remote process exited|timed? ?out", re.IGNORECASE
+)
+
+
+@contextlib.contextmanager
+def resumable(folder: Path, processes: int) -> Iterator[None]:
+    """Turn a full disk or a lost process inside the block into one InputError; whole checkpoints stay.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    processes : int
+        Number of training processes.
+
+    Raises
+    ------
+    InputError
+        The disk refused a file, or another process is gone.
+
+    Examples
+    --------
+    >>> with resumable(Path("run"), processes=2):
+    ...     raise RuntimeError("Connection closed by peer")
+    Traceback (most recent call last):
+    ...
+    hammerlib.errors.InputError: processes = 2: lost one of them; see what that process said, then ...
+    """
+    try:
+        with writing(folder / FOLDER):
+            yield
+    except InputError:  # the next call resumes from a whole checkpoint, not from half of one
+        newest_complete(folder, processes=processes)
+        raise
+    except RuntimeError as error:
+        if processes == 1 or not LOST.search(str(error)):
+            raise
+        remedy = "see what that process said, then start all again: they resume from the last checkpoint"
+        raise InputError("processes", processes, "lost one of them", remedy) from error
 
 
 def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import math
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hammerlib.errors import InputError
+from hammerlib.training.checks import check_choice, check_range, check_type
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
@@ -26,9 +25,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "tail": ("refuse", "report"),
     "epoch_order": ("repeat", "reorder"),
     "template": ("raw", "chat"),
-    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine"),
+    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"),
     "rewards": (
-        *("accuracy", "format", "cosine", "tags", "repetition", "length"),
+        *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
         *("released_format", "released_cosine"),
     ),
     "report_to": tuple(TRACKERS),
@@ -49,6 +48,11 @@ _LOWEST: dict[str, tuple[float, bool]] = {
     "epochs": (1, True),
     "learning_rate": (0, False),
     "max_completion_length": (1, True),
+    "overlong_buffer": (1, True),
+    "min_lr_rate": (0, True),
+    "warmup_steps": (0, True),
+    "weight_decay": (0, True),
+    "refill_rounds": (1, True),
     "temperature": (0, False),
     "threads": (1, True),
     "save_steps": (1, True),
@@ -83,8 +87,13 @@ class TrainConfig:
         Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
         the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
     rewards : tuple of str
-        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``; summed. As in the released
-        DRA code: ``released_format``, ``released_cosine``.
+        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``, ``overlong``; summed. As
+        in the released DRA code: ``released_format``, ``released_cosine``.
+    reward_weights : tuple of float
+        One per reward; () for 1 each.
+    overlong_buffer, mask_truncated_completions
+        DAPO's soft punishment: ``overlong`` falls from 0 to -1 over the last `overlong_buffer` tokens before
+        `max_completion_length`. Truncated completions left out of the loss, or not.
     loss_type, scale_rewards, beta, epsilon, epsilon_high
         TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
         of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
@@ -103,6 +112,12 @@ class TrainConfig:
         epoch boundary and put into a new order of the same strategy (``reorder``).
     learning_rate, scheduler, max_completion_length, temperature, template
         As in TRL; length in tokens; prompts ``raw`` or through the ``chat`` template.
+    min_lr_rate, warmup_steps, weight_decay
+        Floor of ``cosine_with_min_lr`` as a share of `learning_rate`; optimizer steps of linear warm-up,
+        below 1 a share of all steps; AdamW's decay.
+    dynamic_sampling, refill_rounds
+        DAPO's dynamic sampling along the order, see `hammerlib.training.dynamic`; at most so many samplings
+        to fill one generation batch.
     seed, threads : int
         Sampling seed; torch threads (more than one on a busy machine is slower).
     save_steps, completions_every : int
@@ -161,6 +176,14 @@ class TrainConfig:
     embedder: str = "backbone"
     dra_route: str = "reward"
     epoch_order: str = "repeat"
+    reward_weights: tuple[float, ...] = ()
+    overlong_buffer: int | None = None
+    mask_truncated_completions: bool = False
+    min_lr_rate: float | None = None
+    warmup_steps: float = 0.0
+    weight_decay: float = 0.0
+    dynamic_sampling: bool = False
+    refill_rounds: int = 10
     vllm: str = "off"
     vllm_server: str | None = None
     vllm_memory: float = 0.3
@@ -171,22 +194,24 @@ class TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
         from hammerlib.ordering import STRATEGIES
+        from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
         from hammerlib.training.serving import check_vllm
 
         hints = typing.get_type_hints(type(self))
         for name in _names():
-            _check_type(name, getattr(self, name), hints[name])
+            check_type(name, getattr(self, name), hints[name])
         for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
-            _check_choice(name, getattr(self, name), allowed)
+            check_choice(name, getattr(self, name), allowed)
         for name, (lowest, included) in _LOWEST.items():
-            _check_range(name, getattr(self, name), lowest, included)
+            check_range(name, getattr(self, name), lowest, included)
         if not self.rewards:
             known = ", ".join(_CHOICES["rewards"])
             raise InputError("rewards", (), "is empty", f"name at least one of {known}")
         check_options(self.adjustment_options)
         check_embedder(self.embedder)
+        check_algorithm(self)
         check_vllm(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
@@ -211,8 +236,10 @@ class TrainConfig:
         could have been adjusted otherwise, and runs made before these fields existed keep their names.
         """
         from hammerlib.dra import check_options
+        from hammerlib.training.algorithms import unset
 
-        found = {name: value for name, value in self.effective().items() if name not in BOOKKEEPING}
+        left_out = {*BOOKKEEPING, *unset(self)}
+        found = {name: value for name, value in self.effective().items() if name not in left_out}
         embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
         route, epoch_order = found.pop("dra_route"), found.pop("epoch_order")
         if self.epochs > 1 and epoch_order != "repeat":
@@ -262,37 +289,3 @@ class TrainConfig:
 
 def _names() -> list[str]:
     return [one.name for one in dataclasses.fields(TrainConfig)]
-
-
-def _check_type(name: str, value: object, hint: object) -> None:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    wanted = [typing.get_origin(one) or one for one in options]
-    whole_for_float = float in wanted and type(value) is int
-    if not (type(value) in wanted or whole_for_float):
-        # YAML reads 2e-4 as text: the commonest trap deserves its own words.
-        remedy = (
-            "write 2.0e-4 instead of 2e-4"
-            if float in wanted and isinstance(value, str)
-            else "see TrainConfig"
-        )
-        raise InputError(
-            name, value, f"must be {hint if options == wanted else getattr(hint, '__name__', hint)}", remedy
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(name, value, "must be a finite number", "give a number")
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    for one in value if isinstance(value, tuple) else (value,):
-        if one not in allowed:
-            raise InputError(name, one, "is unknown", f"use one of {', '.join(allowed)}")
-
-
-def _check_range(name: str, value: float | None, lowest: float, included: bool) -> None:
-    if value is not None and (value < lowest or (value == lowest and not included)):
-        raise InputError(
-            name,
-            value,
-            f"must be {'at least' if included else 'more than'} {lowest:g}",
-            "choose a larger value",
-        )

@@ -94,7 +94,7 @@ class Reorder(TrainerCallback):
         self.table, self.index_log = table, index_log
 
     def on_train_begin(self, args: Any, state: object, control: object, **kwargs: object) -> None:
-        """Refuse parameters that no process holds whole."""
+        """Refuse parameters that no process holds whole (InputError)."""
         plugin = args.deepspeed_plugin
         if args.fsdp or PartialState().distributed_type == "FSDP" or (plugin and plugin.zero_stage == 3):
             remedy = "use epoch_order: repeat, or data-parallel training (DDP, ZeRO-2)"

@@ -71,9 +71,9 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     rows_in_a_row = np.array_equal(rollout.groups, np.arange(held) // rollout.group_size)
     if held % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
         return rollout, None
-    parts = gather_object([dataclasses.replace(rollout, trainer=None)])  # which cannot be pickled
+    parts = gather_object([dataclasses.replace(rollout, trainer=None, spare=None)])
     joined = {name: _joined([getattr(part, name) for part in parts]) for name in BY_ROW}
-    whole = dataclasses.replace(rollout, **joined, groups=None)
+    whole = dataclasses.replace(rollout, **joined, groups=None)  # G in a row of the whole batch
     return whole, slice(process * held, (process + 1) * held)
 
 
@@ -83,8 +83,10 @@ BY_ROW += ("advantages", "mask", "reasons")
 
 
 def _joined(parts: Sequence) -> object:
+    if parts[0] is None:
+        return None
     if isinstance(parts[0], list):
         return [row for part in parts for row in part]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
-    return None if parts[0] is None else torch.cat([part.cpu() for part in parts]).to(parts[0].device)
+    return torch.cat([part.cpu() for part in parts]).to(parts[0].device)

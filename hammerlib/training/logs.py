@@ -9,6 +9,8 @@ from typing import Any
 from hammerlib.storage import atomic_path, writing
 from hammerlib.training.schedule import Plan
 
+SKIPPED = "skipped.csv"  # of dynamic sampling
+
 
 class OrderMismatchError(RuntimeError):
     """The trainer was handed other problems than the order says; training stops.
@@ -143,7 +145,7 @@ def trim_run(folder: Path, step: int) -> None:
     >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
     False
     """
-    for path in (folder / "metrics.csv", *folder.glob("index_log*.csv")):
+    for path in (folder / "metrics.csv", folder / SKIPPED, *folder.glob("index_log*.csv")):
         if step:
             trim(path, step)
         else:

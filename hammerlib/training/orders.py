@@ -80,6 +80,13 @@ def order_path(folder: Path, epoch: int) -> Path:
 def forget_orders(folder: Path, step: int, steps_per_epoch: int) -> None:
     """Remove the orders of epochs that begin after optimizer step `step`: they will be made again.
 
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    step, steps_per_epoch : int
+        Optimizer steps that count, and steps of an epoch.
+
     Examples
     --------
     >>> import tempfile

@@ -10,10 +10,13 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
+from hammerlib.rewards import SCORABLE, verdicts
 from hammerlib.training.seams import Generation
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
+
+    from hammerlib.grading import Verdict
 
 
 def generate(
@@ -109,6 +112,52 @@ def _at_most(trainer: GRPOTrainer, tokens: int) -> Iterator[None]:
         yield
     finally:
         setattr(holder, name, before)
+
+
+def graded(texts: list[str], rows: list[dict[str, Any]]) -> tuple[list[Verdict | None], list[str]]:
+    """Return verdicts where something can be said (else None), and the reason of every one.
+
+    Examples
+    --------
+    >>> graded(["4"], [{"answer": "4"}])[1]
+    ['correct']
+    """
+    columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
+    found = verdicts(texts, **columns, failed=True)
+    reasons = [one.reason if one else "" for one in found]
+    return [one if one and one.reason in SCORABLE else None for one in found], reasons
+
+
+def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list[Verdict | None], list[str]]:
+    """Decode completions and grade them against their rows, before it is decided which are trained.
+
+    Parameters
+    ----------
+    trainer : GRPOTrainer
+        Its tokenizer decodes.
+    generation : Generation
+        Of m completions.
+
+    Returns
+    -------
+    texts : m str
+        Without special tokens.
+    verdicts : m Verdict or None
+        None where nothing can be said.
+    reasons : m str
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from hammerlib.backbones import load_backbone
+    >>> tokenizer = load_backbone("nano").tokenizer
+    >>> said = tokenizer(["the answer is \\\\boxed{4}"])["input_ids"]
+    >>> one = Generation([{"id": "a", "prompt": "2+2", "answer": "4"}], [[5]], said)
+    >>> judge(SimpleNamespace(processing_class=tokenizer), one)[1][0].correct
+    True
+    """
+    texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
+    return texts, *graded(texts, generation.rows)
 
 
 def score_tokens(

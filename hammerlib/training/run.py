@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root, writing
-from hammerlib.training.checkpoints import FOLDER, newest_complete
+from hammerlib.storage import content_hash, results_root
+from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
 from hammerlib.training.orders import forget_orders, ids_of, make_order
@@ -255,7 +255,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         plugs=job.plugs.names(),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
-        tail_dropped=dropped,
+        tail_dropped=[] if job.config.dynamic_sampling else dropped,
         whole_epoch=reached,
         resumed_from_step=checkpoint[1] if checkpoint else None,
     )
@@ -266,12 +266,8 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
     with quiet():
         trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
-        try:
-            with writing(record.folder / FOLDER):
-                trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
-        except InputError:  # a full disk: the next call resumes from a whole checkpoint, not from half of one
-            newest_complete(record.folder, processes=job.plan.processes)
-            raise
+        with resumable(record.folder, job.plan.processes):
+            trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)
     shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
     shutil.rmtree(record.folder / "reference", ignore_errors=True)
@@ -281,14 +277,17 @@ def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
     import pandas as pd
 
+    from hammerlib.training.logs import SKIPPED
+
     model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
-    for name in ("index_log.csv", "metrics.csv", *model):
+    skipped = [SKIPPED] if (record.folder / SKIPPED).exists() else []
+    for name in ("index_log.csv", "metrics.csv", *skipped, *model):
         record.artefact(name)
     table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
         index="step", columns="metric", values="value"
     )
     part = max(1, len(table) // 10)
-    for name in SUMMARISED:
+    for name in [one for one in SUMMARISED if one in table]:  # none of them where nothing was trained
         values = table[name].dropna()
         record.metric(f"{name}_first", values.head(part).mean(), n=part)
         record.metric(f"{name}_last", values.tail(part).mean(), n=part)

@@ -146,7 +146,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     InputError
         A batch that does not divide, a group split between processes where DRA sits in the reward, fewer
         problems than one generation batch, a tail that `tail` refuses, more steps than the epochs hold,
-        checkpoints that would not resume exactly.
+        checkpoints that would not resume exactly, dynamic sampling on several processes.
 
     Examples
     --------
@@ -155,6 +155,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     8
     """
     processes = processes or process_count()
+    if config.dynamic_sampling and processes > 1:
+        remedy = "train with one process, or set dynamic_sampling: false"
+        raise InputError("dynamic_sampling", True, f"walks on one process, not on {processes}", remedy)
     rows, per_generation, prompts = _batch(config, processes)
     if n < prompts:
         raise InputError(
@@ -235,12 +238,12 @@ def _check_saves(config: TrainConfig, found: Plan) -> None:
     every = config.save_steps
     if every is None:
         return
-    for step in range(every, found.steps + 1, every):
+    for step in range(every, found.steps, every):  # none is written at the last step
         if not found.resumes_exactly(step):
             fits = next(
                 k
                 for k in range(every + 1, every + found.block_length * found.steps_per_epoch + 1)
-                if all(found.resumes_exactly(s) for s in range(k, found.steps + 1, k))
+                if all(found.resumes_exactly(s) for s in range(k, found.steps, k))
             )
             raise InputError(
                 "save_steps",

@@ -68,6 +68,7 @@ class Generation:
     groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        self.groups = None if self.groups is None else np.asarray(self.groups)
         lengths = {name: len(value) for name, value in self._given().items()}
         if len(set(lengths.values())) > 1 or not self.rows:
             raise _refusal(lengths, "must be of one length above 0", "return one entry per completion")
@@ -87,10 +88,19 @@ class Generation:
 
     def take(self, places: Sequence[int]) -> Generation:
         """Return the completions at `places`, in that order."""
-        picked = {name: [value[int(place)] for place in places] for name, value in self._given().items()}
-        return Generation(
-            **(picked | ({} if self.groups is None else {"groups": np.array(picked["groups"])}))
-        )
+        return Generation(**{name: [value[int(k)] for k in places] for name, value in self._given().items()})
+
+    @classmethod
+    def join(cls, parts: Sequence[Generation]) -> Generation:
+        """Return all parts as one: without a mask all tokens are trained, groups keep their names."""
+        masked = any(part.mask for part in parts)
+        found = {}
+        for name in (one.name for one in fields(cls)):
+            given = [getattr(part, name) for part in parts]
+            if name == "mask" and masked:
+                given = [part.mask or [[1] * len(ids) for ids in part.completion_ids] for part in parts]
+            found[name] = None if any(one is None for one in given) else [row for one in given for row in one]
+        return cls(**found)
 
     def split(self, total: int) -> tuple[Generation, Generation | None]:
         """Return the `total` completions that enter the batch, and those left over (None if there are none).
@@ -106,11 +116,11 @@ class Generation:
         m = len(self.rows)
         if self.groups is None and m == total:
             return self, None
-        trained = np.flatnonzero(np.zeros(m) if self.groups is None else np.asarray(self.groups) != UNTRAINED)
+        trained = np.flatnonzero(np.arange(m) if self.groups is None else self.groups != UNTRAINED)
         if self.groups is None or len(trained) > total:
             remedy = f"give {total} rows groups from 0 and all others the group {UNTRAINED}"
             raise _refusal(m, f"completions to train do not fit a batch of {total}", remedy)
-        others = np.flatnonzero(np.asarray(self.groups) == UNTRAINED)
+        others = np.flatnonzero(self.groups == UNTRAINED)
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
         kept = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])

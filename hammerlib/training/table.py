@@ -51,7 +51,8 @@ def schedule_table(
     Raises
     ------
     InputError
-        See `plan`; a config of another kind; a permutation that does not fit `n`.
+        See `plan`; a config of another kind; a permutation that does not fit `n`; dynamic sampling, which
+        finds out during training which problems fill a step.
 
     Notes
     -----
@@ -65,6 +66,9 @@ def schedule_table(
     """
     import pandas as pd
 
+    if getattr(config, "dynamic_sampling", False):
+        remedy = "read index_log.csv and skipped.csv of the run"
+        raise InputError("dynamic_sampling", True, "cannot be scheduled before it is trained", remedy)
     found = plan(config, n, processes) if isinstance(config, TrainConfig) else trl_plan(config, n, processes)
     epochs = found.micro(found.steps - 1)[0] + 1
     rows = pd.DataFrame(_places(found), columns=list(COLUMNS[:-1]))

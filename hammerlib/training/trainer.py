@@ -3,9 +3,9 @@
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe seams), ``_compute_loss`` (loss seam). What a rollout seam generated is handed over by TRL's public
-``rollout_func``.
-``tests/test_contract_trl.py`` watches their signatures.
+observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles). What a rollout
+seam generated is handed over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their
+signatures.
 """
 
 from __future__ import annotations
@@ -14,24 +14,22 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import SCORABLE, DRAReward, raw_sum, text_of, verdicts
+from hammerlib.rewards import DRAReward, raw_sum, text_of
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.completions import save_completions
 from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.logs import IndexLog
-from hammerlib.training.rollouts import generate
+from hammerlib.training.rollouts import generate, graded, judge
 from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, Laps, observe
-
-if TYPE_CHECKING:
-    from hammerlib.grading import Verdict
 
 
 class SeamTrainer(GRPOTrainer):
@@ -73,6 +71,10 @@ class SeamTrainer(GRPOTrainer):
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
 
+    def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
+        """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
+        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
+
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Check the rows against the order, let TRL generate or reuse completions, log what is trained."""
         if not self.model.training:
@@ -110,7 +112,7 @@ class SeamTrainer(GRPOTrainer):
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             given = self._generation
-            judged, reasons = _graded(texts, inputs)
+            judged, reasons = graded(texts, inputs)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
@@ -143,7 +145,8 @@ class SeamTrainer(GRPOTrainer):
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, spare)
-        seen, own = whole_groups(self.rollout, self.accelerator.process_index)
+        process = self.accelerator.process_index
+        seen, own = whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
             advantages = self.plugs.advantage(seen)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
@@ -184,8 +187,9 @@ class SeamTrainer(GRPOTrainer):
         groups = self._generation.groups
         if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
             return
-        runs = groups.reshape(-1, self.num_generations)
-        if (runs != runs[:, :1]).any():
+        runs = groups[: len(groups) // self.num_generations * self.num_generations]
+        runs = runs.reshape(-1, self.num_generations)
+        if len(groups) % self.num_generations or (runs != runs[:, :1]).any():
             sizes = np.unique(groups, return_counts=True)[1].tolist()
             problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
             raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
@@ -199,8 +203,7 @@ class SeamTrainer(GRPOTrainer):
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
         rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
         if spare is not None:
-            texts = self.processing_class.batch_decode(spare.completion_ids, skip_special_tokens=True)
-            nothing, (judged, reasons) = np.full(len(texts), np.nan), _graded(texts, spare.rows)
+            (texts, judged, reasons), nothing = judge(self, spare), np.full(len(spare.rows), np.nan)
             rollout.spare = Rollout(
                 rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing, nothing,
                 rollout.vectors[:0], rollout.group_size, groups=spare.groups, reasons=reasons,
@@ -209,7 +212,8 @@ class SeamTrainer(GRPOTrainer):
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
         n, process = len(rollout.rows), self.accelerator.process_index
-        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, rollout.groups + process * n)
+        names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
+        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
         found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
@@ -237,11 +241,3 @@ class SeamTrainer(GRPOTrainer):
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
-
-
-def _graded(texts: list[str], rows: list[dict]) -> tuple[list[Verdict | None], list[str]]:
-    """Verdicts where something can be said, and the reason of every one."""
-    columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
-    judged = verdicts(texts, **columns, failed=True)
-    reasons = [one.reason if one else "" for one in judged]
-    return [one if one and one.reason in SCORABLE else None for one in judged], reasons

@@ -1,0 +1,143 @@
+"""``hammer compare``: two runs side by side, and how much more would settle what they leave open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    import pandas as pd
+
+    from hammerlib.evaluation.comparison import Comparison
+
+LISTED = 8  # ids named in one line; the file of --out holds all
+
+
+def add_compare(parser: ArgumentParser) -> None:
+    """Add the words of ``hammer compare``.
+
+    Examples
+    --------
+    >>> from argparse import ArgumentParser
+    >>> add_compare(parser := ArgumentParser())
+    >>> parser.parse_args(["a", "b", "--power", "0.01"]).power
+    0.01
+    """
+    from pathlib import Path
+
+    told = (
+        "run folder, run id, or .jsonl file (id, correct; optional sample, seed, topic, extracted, n_tokens)"
+    )
+    parser.add_argument("a", metavar="RUN_A", help=told)
+    parser.add_argument("b", metavar="RUN_B", nargs="?", help="the same; may be left out with --power")
+    parser.add_argument(
+        "--power",
+        type=float,
+        metavar="HALF_WIDTH",
+        help="problems needed for pass@1 +- this share, e.g. 0.01",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="everything as JSON, all problems by name")
+
+
+def compare(chosen: Namespace) -> int:
+    """Compare two runs over the same problems: differences with intervals, tests, and problems won and lost.
+
+    Raises
+    ------
+    InputError
+        One run without --power, or what `read_scores`, `compare` and `power_table` refuse.
+
+    Examples
+    --------
+    >>> from hammerlib.cli import main
+    >>> main(["compare", "no-such-run", "other.jsonl"])
+    2
+    """
+    from hammerlib.errors import InputError
+    from hammerlib.evaluation.comparison import compare as compared
+    from hammerlib.evaluation.comparison import power_table
+    from hammerlib.evaluation.scores import read_scores
+    from hammerlib.storage import write_json
+
+    if chosen.b is None and chosen.power is None:
+        raise InputError("RUN_B", None, "is missing", "name a second run, or ask for --power")
+    runs = [read_scores(place) for place in (chosen.a, chosen.b) if place is not None]
+    found = compared(*runs) if len(runs) == 2 else None
+    needed = None if chosen.power is None else power_table(runs, chosen.power)
+    if found:
+        print(told(found))
+    if needed is not None:
+        print(
+            f"\nproblems needed for pass@1 +- {chosen.power:g} (95 %; low to high: what this run leaves open)"
+        )
+        print(_power(needed))
+    if chosen.out:
+        content = {"power": _records(needed)}
+        if found:
+            content |= {
+                name: _records(part) if hasattr(part, "to_dict") else part
+                for name, part in found._asdict().items()
+            }
+        write_json(chosen.out, content)
+    return 0
+
+
+def told(found: Comparison) -> str:
+    """Return a comparison as text for a terminal.
+
+    Examples
+    --------
+    >>> from hammerlib.evaluation.comparison import compare
+    >>> from hammerlib.evaluation.scores import Scores
+    >>> run = Scores("x", {name: {None: [{"correct": True}]} for name in "abc"}, {}, None, ())
+    >>> told(compare(run, run)).splitlines()[0]
+    'A: x'
+    """
+    counts = found.problems["outcome"].value_counts()
+    won, lost, tied = (int(counts.get(name, 0)) for name in ("won", "lost", "tied"))
+    better = "{:.3f} [{:.3f}, {:.3f}]".format(*found.improvement)
+    lines = [f"A: {found.a}", f"B: {found.b}"]
+    lines.append(f"{len(found.problems)} problems in both, {found.seeds} seed(s), k up to {found.k}")
+    for name, missing in (("A", found.only_a), ("B", found.only_b)):
+        if missing:
+            more = ", ..." if len(missing) > LISTED else ""
+            lines.append(f"only in {name}, left out: {len(missing)} ({', '.join(missing[:LISTED])}{more})")
+    lines += [f"note: {note}" for note in found.notes]
+    lines += ["", _table(found.metrics, "metric"), ""]
+    lines.append(
+        f"problems won by B {won}, lost {lost}, tied {tied}; B better on a problem (ties half): {better}"
+    )
+    if len(found.topics) > 1:
+        lines += ["", "pass@1 by topic (p: sign flips; Holm: over all topics)", _table(found.topics, "topic")]
+    return "\n".join(lines)
+
+
+def _table(frame: pd.DataFrame, name: str) -> str:
+    shown = frame[[name, "problems"]].copy()
+    columns = (
+        ("A", "a", "a_low", "a_high"),
+        ("B", "b", "b_low", "b_high"),
+        ("B - A", "difference", "low", "high"),
+    )
+    for label, value, low, high in columns:
+        triples = zip(frame[value], frame[low], frame[high], strict=True)
+        sign = "+" if label == "B - A" else ""
+        shown[label] = [f"{x:{sign}.3f} [{a:{sign}.3f}, {b:{sign}.3f}]" for x, a, b in triples]
+    for column in ("p", "p_holm"):
+        if column in frame:
+            shown[column] = [f"{p:.2g}" if p < 0.001 else f"{p:.3f}" for p in frame[column]]
+    return shown.to_string(index=False)
+
+
+def _power(needed: pd.DataFrame) -> str:
+    shown = needed.copy()
+    for column in ("problems", "low", "high"):
+        shown[column] = ["never" if x != x else f"{x:.0f}" for x in needed[column]]
+    return shown.to_string(index=False)
+
+
+def _records(frame: pd.DataFrame | None) -> list[dict] | None:
+    if frame is None:
+        return None
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")

@@ -1,0 +1,268 @@
+"""The observation that motivates DRA: rewards do not tell completions of different meaning apart.
+
+The paper correlates, prompt by prompt, the reward difference of two completions with the distance of their
+embeddings (Spearman, about 3,000 prompts, groups of 6), and reads p > .05 on most prompts as "no relation".
+Here with what such a count needs: what chance gives, what would be found if there were a relation, and the
+correlation pooled over prompts. Completions are in several pairs at once, so the usual p-value, which takes
+pairs for independent, is set beside one from shuffled rewards.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.similarity import host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from hammerlib.similarity import Array
+
+LEVEL = 0.05
+# Embeddings are float32: distances and reward differences that differ by less are ties.
+TIE = 1e-6
+# Of the latent position that stands for an embedding when power is simulated: far below half a turn.
+ANGLE = 0.2
+
+
+def pair_correlations(
+    rewards: Array, vectors: Array, *, permutations: int = 499, seed: int = 0
+) -> pd.DataFrame:
+    """Correlate reward difference and embedding distance over the pairs of each prompt's completions.
+
+    Parameters
+    ----------
+    rewards : (B, G) array
+        One reward per completion, finite.
+    vectors : (B, G, d) array
+        Embedded completions; their distance is 1 - cosine.
+    permutations : int
+        Shuffles of the rewards among a prompt's completions, at least 19.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row for each prompt whose rewards and distances both vary. Columns prompt (row of `rewards`), rho
+        (Spearman over the G (G - 1) / 2 pairs, ties at their mean rank), p (two-sided, as if pairs were
+        independent), p_shuffled (two-sided, rewards shuffled; exact whatever pairs share), shuffled (rho of
+        one shuffle), chance (share of shuffles whose own p is below .05), and the sums behind a pooled
+        correlation: cross, spread_reward, spread_distance (of ranks in [-1/2, 1/2]).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, groups of fewer than three, rewards that are not finite, too few shuffles.
+
+    Examples
+    --------
+    >>> rewards = np.array([[0.0, 0.1, 0.3, 0.9]])
+    >>> vectors = np.stack([np.cos(rewards), np.sin(rewards)], axis=-1)
+    >>> pair_correlations(rewards, vectors)["rho"].round(6).tolist()
+    [1.0]
+    """
+    import pandas as pd
+
+    rewards, apart = _checked(rewards, vectors, permutations)
+    size = rewards.shape[1]
+    first, second = np.triu_indices(size, 1)
+    pairs = len(first)
+    least = _least_found(pairs)
+    generator = np.random.default_rng(seed)
+    rows = []
+    for prompt in range(len(rewards)):
+        difference = _ranks(np.abs(rewards[prompt, first] - rewards[prompt, second]))
+        distance = _ranks(apart[prompt, first, second])
+        spreads = float(difference @ difference), float(distance @ distance)
+        if min(spreads) == 0:
+            continue
+        table = np.zeros((size, size))
+        table[first, second] = table[second, first] = difference
+        order = generator.permuted(np.tile(np.arange(size), (permutations, 1)), axis=1)
+        scale = np.sqrt(spreads[0] * spreads[1])
+        others = table[order[:, first], order[:, second]] @ distance / scale
+        cross = float(difference @ distance)
+        as_far = 1 + (np.abs(others) >= abs(cross / scale) - 1e-12).sum()
+        chance = (np.abs(others) > least).mean()
+        sums = [value / pairs**2 for value in (cross, *spreads)]
+        rows.append((prompt, cross / scale, as_far / (permutations + 1), others[0], chance, *sums))
+    names = ["prompt", "rho", "p_shuffled", "shuffled", "chance"]
+    found = pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
+    found.insert(2, "p", _usual_p(found["rho"].to_numpy(dtype=np.float64), pairs))
+    return found
+
+
+def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards, and distances of all pairs (B, G, G)."""
+    values, rows = np.asarray(host(rewards), dtype=np.float64), np.asarray(host(vectors), dtype=np.float64)
+    if rows.ndim != 3 or rows.shape[:2] != values.shape or values.shape[1] < 3:
+        problem = "are not (B, G) rewards and (B, G, d) vectors with G of at least 3"
+        raise InputError("rewards, vectors", (values.shape, rows.shape), problem, "regroup them")
+    if not np.isfinite(values).all():
+        raise InputError("rewards", "NaN or infinity", "must be finite", "leave such prompts out")
+    if permutations < 19:
+        raise InputError("permutations", permutations, "cannot reach p = .05", "use 19 or more")
+    units = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    return values, 1 - units @ units.swapaxes(1, 2)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata  # here, because it takes a second to import
+
+    ranks = rankdata(np.round(values / TIE))
+    return ranks - ranks.mean()
+
+
+def _usual_p(rho: np.ndarray, pairs: int) -> np.ndarray:
+    """Two-sided p of a Spearman correlation of independent pairs (Student's t), as scipy's `spearmanr`."""
+    from scipy.stats import t
+
+    with np.errstate(divide="ignore"):
+        statistic = np.abs(rho) * np.sqrt((pairs - 2) / np.clip(1 - rho**2, 0, None))
+    return 2 * t.sf(statistic, pairs - 2)
+
+
+def _least_found(pairs: int) -> float:
+    """Correlation beyond which `_usual_p` is below .05."""
+    from scipy.stats import t
+
+    statistic = t.isf(LEVEL / 2, pairs - 2)
+    return float(statistic / np.sqrt(pairs - 2 + statistic**2))
+
+
+def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Return what the prompts say together, with 95 % intervals of a bootstrap over prompts.
+
+    Parameters
+    ----------
+    found : DataFrame
+        `pair_correlations`, with at least one prompt.
+    resamples : int
+        Bootstrap resamples; a prompt is drawn with all its pairs.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns value, low, high, n (prompts). Rows: `p < .05`, `p < .05 by chance` (mean of the prompts' own
+        shuffles), `p < .05, exact test` (by the exact p-value; chance gives at most 5 %), `median rho`, and
+        `pooled correlation` (of within-prompt ranks, all pairs of all prompts).
+
+    Raises
+    ------
+    InputError
+        No prompt.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> found = pair_correlations(rng.normal(size=(40, 6)), rng.normal(size=(40, 6, 3)))
+    >>> bool(premise_summary(found).loc["p < .05", "value"] < 0.3)
+    True
+    """
+    import pandas as pd
+
+    if not len(found):
+        problem = "holds no prompt whose rewards and distances vary"
+        raise InputError("found", 0, problem, "sample more prompts or completions")
+    drawn = np.random.default_rng(seed).integers(len(found), size=(resamples, len(found)))
+    drawn = np.concatenate([np.arange(len(found))[None], drawn])  # the first row is the sample itself
+    columns = {name: found[name].to_numpy()[drawn] for name in found.columns if name != "prompt"}
+    spread = np.sqrt(columns["spread_reward"].sum(axis=1) * columns["spread_distance"].sum(axis=1))
+    statistics = {
+        "p < .05": (columns["p"] < LEVEL).mean(axis=1),
+        "p < .05 by chance": columns["chance"].mean(axis=1),
+        "p < .05, exact test": (columns["p_shuffled"] < LEVEL).mean(axis=1),
+        "median rho": np.median(columns["rho"], axis=1),
+        "pooled correlation": columns["cross"].sum(axis=1) / spread,
+    }
+    rows = {
+        name: (values[0], *np.quantile(values[1:], [0.025, 0.975]), len(found))
+        for name, values in statistics.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "n"])
+
+
+def premise_power(
+    group_size: int,
+    correlations: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5),
+    *,
+    graded: bool = False,
+    prompts: int = 1000,
+    permutations: int = 199,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the share of prompts that `pair_correlations` finds when the true correlation is known.
+
+    A completion has a position and a reward, jointly normal and as strongly related as the wanted Spearman
+    correlation of |reward difference| and distance needs (over pairs of all completions).
+
+    Parameters
+    ----------
+    group_size : int
+        Completions a prompt, at least 3; the paper has 6.
+    correlations : sequence of float
+        True rank correlations, in [0, 0.95].
+    graded : bool
+        Cut rewards at their median to 0 and 1, as a grader does; the correlation is that before the cut.
+    prompts : int
+        Simulated prompts for each correlation.
+    permutations, seed
+        As in `pair_correlations`.
+
+    Returns
+    -------
+    DataFrame
+        Rows correlation; columns found (share of prompts with p < .05), found_shuffled (by the exact
+        p-value), prompts (those whose rewards vary).
+
+    Raises
+    ------
+    InputError
+        Correlations outside [0, 0.95], or what `pair_correlations` refuses.
+
+    Examples
+    --------
+    >>> told = premise_power(6, (0.0, 0.9), prompts=60)["found"]
+    >>> bool(told[0.0] < 0.25 < 0.75 < told[0.9])
+    True
+    """
+    import pandas as pd
+
+    if not all(0 <= one <= 0.95 for one in correlations):
+        raise InputError("correlations", list(correlations), "must be in [0, 0.95]", "use 0.1, 0.3, 0.5")
+    strengths, reached = _calibration()
+    rows = {}
+    for place, wanted in enumerate(correlations):
+        generator = np.random.default_rng([seed, place])
+        position, noise = generator.normal(size=(2, prompts, group_size))
+        strength = float(np.interp(wanted, reached, strengths))
+        rewards = strength * position + np.sqrt(1 - strength**2) * noise
+        rewards = (rewards > 0).astype(np.float64) if graded else rewards
+        vectors = np.stack([np.cos(ANGLE * position), np.sin(ANGLE * position)], axis=-1)
+        found = pair_correlations(rewards, vectors, permutations=permutations, seed=seed)
+        shares = [(found[name] < LEVEL).mean() for name in ("p", "p_shuffled")]
+        rows[wanted] = (*shares, len(found))
+    told = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "found_shuffled", "prompts"])
+    return told.rename_axis("correlation")
+
+
+@cache
+def _calibration() -> tuple[np.ndarray, np.ndarray]:
+    """Correlations of two normals, and the Spearman correlation of their absolute values (100,000 draws)."""
+    from scipy.stats import rankdata
+
+    one, other = np.random.default_rng(0).normal(size=(2, 100_000))
+    strengths = np.linspace(0, 1, 41)
+    size = len(one)
+    ranks = (rankdata(np.abs(one)) - (size + 1) / 2) / np.sqrt(size * (size**2 - 1) / 12)
+    mixed = (rankdata(np.abs(a * one + np.sqrt(1 - a**2) * other)) - (size + 1) / 2 for a in strengths)
+    reached = np.array([ranks @ column for column in mixed]) / np.sqrt(size * (size**2 - 1) / 12)
+    reached[0] = 0.0  # independent by construction; what is left is the draw
+    return strengths, np.maximum.accumulate(reached)

@@ -1,0 +1,99 @@
+"""The engine on vLLM: the only file that imports it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation.engines.sampling import Completion, Sampling, sample_seed, stop_tokens
+from hammerlib.evaluation.engines.transformers import encode_prompts
+
+if TYPE_CHECKING:
+    from hammerlib.backbones import Backbone
+
+SEED_BITS = 63  # vLLM takes a signed 64-bit seed
+
+
+class VLLMEngine:
+    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder.
+
+    Every sample is a request of its own with a seed of its own; the prompt's cache is shared by vLLM's prefix
+    caching. vLLM batches as requests come, so that float rounding can change a sample when a run is repeated.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Gives folder, type, tokenizer and end tokens; best loaded on the CPU.
+    sampling : Sampling
+        Temperature, nucleus, length limit, seed and stop texts.
+    memory : float
+        Share of the GPU's memory that vLLM may take, in (0, 1].
+
+    Raises
+    ------
+    InputError
+        vLLM is not installed, or the backbone has no folder.
+
+    Examples
+    --------
+    >>> from hammerlib import load_backbone
+    >>> VLLMEngine(load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))  # doctest: +SKIP
+    """
+
+    def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
+        from hammerlib.backbones.places import locate
+
+        if importlib.util.find_spec("vllm") is None:
+            raise InputError(
+                "engine", "vllm", "is not installed", "pip install -e '.[vllm]', or transformers"
+            )
+        folder, _ = locate(backbone.name)
+        if folder is None:
+            raise InputError("model", backbone.name, "has no folder that vLLM could load", "save it to one")
+        from vllm import LLM
+
+        self.tokenizer, self.sampling = backbone.tokenizer, sampling
+        self.stops = stop_tokens(backbone)
+        self.limit = getattr(backbone.model.config, "max_position_embeddings", None)
+        # generation_config="vllm": the checkpoint's own sampling settings stay out.
+        self.model = LLM(
+            model=str(folder),
+            dtype=backbone.dtype,
+            seed=sampling.seed,
+            generation_config="vllm",
+            gpu_memory_utilization=memory,
+        )
+
+    @property
+    def threads(self) -> int:
+        """Compute threads of torch on this CPU."""
+        import torch
+
+        return torch.get_num_threads()
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return token ids per prompt; InputError where they and the completion exceed the model."""
+        return encode_prompts(self.tokenizer, prompts, self.sampling.max_new_tokens, self.limit)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
+    ) -> list[Completion]:
+        """Sample one completion per row of token ids, in order (see `TransformersEngine.generate`)."""
+        from vllm import SamplingParams
+
+        ours = self.sampling
+        asked = {
+            "temperature": ours.temperature,
+            "top_p": ours.top_p,
+            "max_tokens": ours.max_new_tokens,
+            "stop": list(ours.stop) or None,
+            "stop_token_ids": self.stops,
+        }
+        seeds = [sample_seed(ours.seed, *name) % 2**SEED_BITS for name in names]
+        requests = [{"prompt_token_ids": list(row)} for row in prompts]
+        params = [SamplingParams(n=1, seed=seed, **asked) for seed in seeds]
+        answers = self.model.generate(requests, params, use_tqdm=False)
+        found = [answer.outputs[0] for answer in answers]
+        return [Completion(one.text, len(one.token_ids), one.finish_reason == "length") for one in found]

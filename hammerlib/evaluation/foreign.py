@@ -1,0 +1,232 @@
+"""Completions in files of others: JSON lines of any columns, lighteval's details, lm-eval's samples."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation.lines import BadLine, read_lines
+
+# What a column is called by those who write such files; more than one of a line is refused.
+GUESSES = {
+    "completion": (
+        *("completion", "completions", "response", "responses", "generation", "generations", "output"),
+        *("outputs", "prediction", "predictions", "generated_text", "model_output", "code"),
+    ),
+    "id": ("id", "problem_id", "task_id", "question_id", "idx", "index"),
+    "prompt": ("problem", "question", "prompt", "query", "input"),
+    "claimed": ("correct", "is_correct", "score", "scores", "passed", "accuracy", "acc", "reward"),
+    "sample": ("sample", "sample_id", "sample_index"),
+    "truncated": ("truncated",),
+    "n_tokens": ("n_tokens", "num_tokens", "completion_tokens"),
+}
+
+
+class Entry(NamedTuple):
+    """What one line says of one problem.
+
+    Attributes
+    ----------
+    line : int
+        Line or row, from 1.
+    key : str or None
+        The problem's name in the file.
+    text : str or None
+        The problem's text or the prompt around it.
+    completions : list of str
+    claimed : list of float or None
+        The file's own verdicts, 0 to 1; where it has one number for several samples, that number for each.
+    known : list of dict
+        ``truncated`` and ``n_tokens`` of each completion, where the file has them.
+
+    Examples
+    --------
+    >>> Entry(1, "a", None, ["4"], [1.0], [{}]).completions
+    ['4']
+    """
+
+    line: int
+    key: str | None
+    text: str | None
+    completions: list[str]
+    claimed: list[float | None]
+    known: list[dict[str, Any]]
+
+
+def read_foreign(
+    path: str | Path, columns: Mapping[str, str] | None = None
+) -> tuple[str, list[Entry], list[BadLine]]:
+    """Read completions made elsewhere.
+
+    Parameters
+    ----------
+    path : path
+        ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's ``samples_*.jsonl``,
+        or lighteval's ``details_*.parquet`` (since 0.10, and the text columns before).
+    columns : mapping, optional
+        Any of ``completion, id, prompt, claimed, sample, truncated, n_tokens`` to the file's column; default:
+        guessed from `GUESSES`.
+
+    Returns
+    -------
+    (str, list of Entry, list of BadLine)
+        Name of the layout, what was read, and what could not be read.
+
+    Raises
+    ------
+    InputError
+        No such file or kind of file; a column that does not exist, is not found or could be several.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = path.write_text('{"idx": 0, "response": ["4", "5"], "score": [1, 0]}')
+    >>> layout, entries, bad = read_foreign(path)
+    >>> layout, entries[0].completions, entries[0].claimed
+    ('jsonl', ['4', '5'], [1.0, 0.0])
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return _from_parquet(path)
+    if path.suffix != ".jsonl":
+        raise InputError("file", path.name, "unknown kind of file", "give .jsonl, or lighteval's .parquet")
+    rows, bad = read_lines(path)
+    if not rows:
+        raise InputError("file", path.name, "holds no JSON object", "give one object a line")
+    if columns is None and {"doc_id", "doc", "resps"} <= set(rows[0][1]):
+        return "lm-eval", *_collected(_of_harness, _first_filter(rows), bad)
+    names = _columns(set().union(*(row for _, row in rows)), columns or {})
+    return "jsonl", *_collected(lambda line, row: _of_columns(line, row, names), rows, bad)
+
+
+def _collected(
+    make: Any, rows: list[tuple[int, dict]], bad: list[BadLine]
+) -> tuple[list[Entry], list[BadLine]]:
+    found, bad = [], list(bad)
+    for line, row in rows:
+        try:
+            found.append(make(line, row))
+        except (KeyError, TypeError, ValueError, SyntaxError) as error:
+            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
+    return found, bad
+
+
+def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Table column to file column, given or guessed."""
+    for name, column in given.items():
+        if name not in GUESSES:
+            raise InputError("columns", name, "no such column", f"map some of {', '.join(GUESSES)}")
+        if column not in seen:
+            raise InputError(
+                "columns", column, "the file has no such column", f"it has {', '.join(sorted(seen))}"
+            )
+    names = dict(given)
+    for name, guesses in GUESSES.items():
+        found = [guess for guess in guesses if guess in seen and guess not in names.values()]
+        if name in names or not found:
+            continue
+        if len(found) > 1:
+            remedy = f"say which: --columns {name}={found[0]}"
+            raise InputError("columns", found, f"each could be the {name}", remedy)
+        names[name] = found[0]
+    if "completion" not in names or not names.keys() & {"id", "prompt"}:
+        lacks = "completions" if "completion" not in names else "problem"
+        remedy = "say where they stand: --columns completion=... id=... (or prompt=...)"
+        raise InputError("columns", sorted(seen), f"no column is known to hold the {lacks}", remedy)
+    return names
+
+
+def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Entry:
+    said = row[names["completion"]]
+    texts = said if isinstance(said, list) else [said]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise TypeError("no text in the column of completions")
+    found = {name: row.get(column) for name, column in names.items()}
+    known = [
+        {
+            name: value
+            for name in ("sample", "truncated", "n_tokens")
+            if (value := _nth(found.get(name), i)) is not None
+        }
+        for i in range(len(texts))
+    ]
+    if row.get("finish_reason") in ("length", "stop") and "truncated" not in names:
+        known = [one | {"truncated": row["finish_reason"] == "length"} for one in known]
+    key, prompt = found.get("id"), found.get("prompt")
+    claimed = [_share(_nth(found.get("claimed"), i)) for i in range(len(texts))]
+    return Entry(line, None if key is None else str(key), _text(prompt), texts, claimed, known)
+
+
+def _nth(value: Any, i: int) -> Any:
+    return value[i] if isinstance(value, list) else value
+
+
+def _share(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _text(prompt: Any) -> str | None:
+    """A prompt as text; of a chat the last turn of the user."""
+    if isinstance(prompt, list):
+        turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
+        return turns[-1] if turns else None
+    return prompt if isinstance(prompt, str) else None
+
+
+def _first_filter(rows: list[tuple[int, dict]]) -> list[tuple[int, dict]]:
+    """lm-eval writes one line for each of its answer filters, all with the same completions."""
+    first = rows[0][1].get("filter")
+    return [(line, row) for line, row in rows if row.get("filter") == first]
+
+
+def _of_harness(line: int, row: dict[str, Any]) -> Entry:
+    texts = [text for answers in row["resps"] for text in answers]
+    doc = row["doc"]
+    prompt = next((doc[name] for name in GUESSES["prompt"] if isinstance(doc.get(name), str)), None)
+    metric = next((row[name] for name in row.get("metrics", ()) if name in row), row.get("exact_match"))
+    share = _share(metric) if isinstance(metric, bool | int | float) else None
+    return Entry(line, str(row["doc_id"]), prompt, texts, [share] * len(texts), [{}] * len(texts))
+
+
+def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
+    from hammerlib.problems.files import read_records
+
+    rows = list(enumerate(read_records(path), start=1))
+    seen = set(rows[0][1])
+    if {"doc", "model_response", "metric"} <= seen:
+        return "lighteval", *_collected(_of_details, rows, [])
+    if {"predictions", "metrics"} <= seen and seen & {"example", "full_prompt"}:
+        return "lighteval (before 0.10)", *_collected(_of_old_details, rows, [])
+    remedy = "give lighteval's details_*.parquet, or write JSON lines"
+    raise InputError("columns", sorted(seen), "are not those of lighteval's details", remedy)
+
+
+def _of_details(line: int, row: dict[str, Any]) -> Entry:
+    answered = row["model_response"]
+    texts = list(answered["text"])
+    tokens = answered.get("output_tokens") or []
+    known = [{"n_tokens": len(ids)} for ids in tokens] if len(tokens) == len(texts) else [{}] * len(texts)
+    claimed = [_only(row["metric"])] * len(texts)
+    return Entry(line, None, row["doc"]["query"], texts, claimed, known)
+
+
+def _of_old_details(line: int, row: dict[str, Any]) -> Entry:
+    predictions, metrics = (_literal(row[name]) for name in ("predictions", "metrics"))
+    texts = [text for one in predictions for text in (one if isinstance(one, list) else [one])]
+    prompt = row.get("example") or row["full_prompt"]
+    return Entry(line, None, prompt, texts, [_only(metrics)] * len(texts), [{}] * len(texts))
+
+
+def _literal(value: Any) -> Any:
+    """lighteval once wrote lists and dictionaries as Python text."""
+    return ast.literal_eval(value) if isinstance(value, str) else value
+
+
+def _only(metrics: Mapping[str, Any]) -> float | None:
+    """The metric, where there is but one."""
+    numbers = [value for value in metrics.values() if isinstance(value, bool | int | float)]
+    return float(numbers[0]) if len(numbers) == 1 else None

@@ -1,0 +1,238 @@
+"""A run record from completions made elsewhere, graded here, with what their file claims beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark
+from hammerlib.evaluation.foreign import Entry, read_foreign
+from hammerlib.evaluation.judging import judge
+from hammerlib.evaluation.lines import BadLine, refuse_bad
+from hammerlib.evaluation.summary import summarise
+from hammerlib.grading import GradingPool, grader_version
+from hammerlib.problems.files import write_records
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.storage import content_hash, file_hash
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# A text of fewer characters in normal form is not looked for inside longer prompts.
+LEAST_TEXT = 20
+
+
+def import_completions(
+    path: str | Path,
+    benchmark: Dataset | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    run_code: bool = False,
+    root: Path | None = None,
+) -> RunRecord:
+    """Grade the completions of anyone's file and record them as a run of `evaluate`.
+
+    A completion belongs to the problem whose text its prompt holds, or else to the problem of its id, or of
+    its number counted from 0 where the file has no texts. Nothing is guessed beyond that and nothing is
+    dropped silently: bad lines are refused by number, or listed in the record.
+
+    Parameters
+    ----------
+    path : path
+        See `hammerlib.evaluation.foreign.read_foreign`.
+    benchmark : datasets.Dataset or str
+        Problem table, or name for `load_benchmark`.
+    columns : mapping, optional
+        As for `read_foreign`.
+    skip_bad : bool
+        Leave out lines that cannot be read or matched; they are listed in the record.
+    workers : int, optional
+        Processes that grade; default: the processors, at most 4.
+    run_code : bool
+        As for `evaluate`.
+    root : Path, optional
+        Folder of runs, default `storage.results_root()`.
+
+    Returns
+    -------
+    RunRecord
+        As of `evaluate`; samples have ``claimed`` beside our verdict, and ``claims.csv`` lists the problems
+        where the two differ. Problems without a completion are named in the manifest, not counted as wrong.
+
+    Raises
+    ------
+    InputError
+        Whatever `read_foreign` and `load_benchmark` refuse; bad lines without `skip_bad`; nothing left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib import load_problems
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=2)
+    >>> lines = [f'{{"idx": {i}, "response": "so {gold}"}}' for i, gold in enumerate(problems["answer"])]
+    >>> _ = (folder / "theirs.jsonl").write_text("\\n".join(lines))
+    >>> import_completions(folder / "theirs.jsonl", problems, root=folder).metrics["pass@1"]["value"]
+    1.0
+    """
+    from hammerlib.problems import fingerprint
+
+    path = Path(path)
+    problems = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    layout, entries, bad = read_foreign(path, columns)
+    rows, unmatched = _rows(entries, problems)
+    bad = sorted([*bad, *unmatched])
+    refuse_bad(path, bad, skip_bad)
+    if not rows:
+        raise InputError("file", path.name, "holds no completion of this benchmark", "check --benchmark")
+    parameters = {
+        "benchmark": benchmark if isinstance(benchmark, str) else sorted(set(problems["source"]))[0],
+        "problems_fingerprint": fingerprint(problems),
+        "file_sha256": file_hash(path),
+        "columns": dict(columns or {}),
+        "skip_bad": skip_bad,
+        "grader": grader_version(),
+    }
+    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
+    notes = {"imported": {"file": path.name, "layout": layout, "left_out": [one._asdict() for one in bad]}}
+    run_id = f"import__{path.stem[:40]}__{content_hash(parameters)[:10]}"
+    with claimed(run_id, root) as place:
+        done = find_run(run_id, place)
+        if done is not None:
+            return done
+        with (
+            start_run("import", parameters=parameters, run_id=run_id, root=place) as run,
+            contextlib.closing(GradingPool(workers, run_code=run_code)) as pool,
+        ):
+            run.note(**notes, gold=gold, problems_fingerprint=parameters["problems_fingerprint"])
+            write_graded(run, problems, rows, pool)
+            _write_claims(run, rows)
+    return run
+
+
+def write_graded(
+    run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool, *, seed: int = 0
+) -> None:
+    """Grade rows in place and write samples, problems, metrics and tables into an open run.
+
+    Parameters
+    ----------
+    run : RunRecord
+        Open record.
+    problems : datasets.Dataset
+        Problem table; those without a row are named in the manifest.
+    rows : list of dict
+        With ``id`` (of a problem), ``sample`` and ``completion``; ``truncated`` where known. The verdict's
+        columns are written into them.
+    pool : GradingPool
+        Its workers grade.
+    seed : int
+        Of the intervals.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib import load_problems
+    >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=1)
+    >>> rows = [{"id": problems["id"][0], "sample": 0, "completion": "I do not know"}]
+    >>> with start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())) as run:
+    ...     write_graded(run, problems, rows, GradingPool())
+    >>> rows[0]["correct"]
+    False
+    """
+    places = {name: i for i, name in enumerate(problems["id"][:])}
+    table = problems.to_list()
+    cut = [bool(row.get("truncated")) for row in rows]
+    asked = [table[places[row["id"]]] for row in rows]
+    for row, verdict in zip(rows, judge(pool, [row["completion"] for row in rows], cut, asked), strict=True):
+        row |= verdict
+    counts = Counter(row["id"] for row in rows)
+    present = problems.select([i for name, i in places.items() if name in counts])
+    missing = [name for name in places if name not in counts]
+    run.note(missing_problems=missing, samples_per_problem=[min(counts.values()), max(counts.values())])
+    write_records(rows, run.folder / "samples.jsonl")
+    write_records(table, run.folder / "problems.jsonl")
+    run.artefact("problems.jsonl")
+    summarise(run, present, rows, min(counts.values()), seed)
+
+
+def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list[BadLine]]:
+    """Rows of the samples file in the order of the problems, and the lines that belong to none."""
+    find, rows, bad = _Finder(problems), [], []
+    taken: Counter[str] = Counter()
+    seen = set()
+    for entry in entries:
+        name = find(entry)
+        if name is None:
+            bad.append(BadLine(entry.line, "belongs to no problem of the benchmark"))
+            continue
+        for text, claim, known in zip(entry.completions, entry.claimed, entry.known, strict=True):
+            named = known.get("sample")
+            if named is not None and (name, named) in seen:
+                bad.append(BadLine(entry.line, f"is sample {named} of {name} a second time"))
+                continue
+            seen.add((name, named))
+            row = {"id": name, "sample": taken[name], "completion": text, "claimed": claim}
+            rows.append(row | {key: value for key, value in known.items() if key != "sample"})
+            taken[name] += 1
+    order = {name: i for i, name in enumerate(problems["id"][:])}
+    shared = set.intersection(*(set(row) for row in rows)) if rows else set()
+    rows = [{key: value for key, value in row.items() if key in shared} for row in rows]
+    return sorted(rows, key=lambda row: (order[row["id"]], row["sample"])), bad
+
+
+class _Finder:
+    """The problem that an entry is about."""
+
+    def __init__(self, problems: Dataset) -> None:
+        from hammerlib.problems import normalise
+
+        self.normalise = normalise
+        self.ids = problems["id"][:]
+        self.known = set(self.ids)
+        self.texts: dict[str, list[str]] = {}
+        for name, prompt in zip(self.ids, problems["prompt"][:], strict=True):
+            self.texts.setdefault(normalise(prompt), []).append(name)
+        self.found: dict[str, str | None] = {}
+
+    def __call__(self, entry: Entry) -> str | None:
+        if entry.key in self.known:
+            return entry.key
+        if entry.text is not None:
+            if entry.text not in self.found:
+                self.found[entry.text] = self._by_text(entry.text)
+            return self.found[entry.text]
+        if entry.key is not None and entry.key.isdecimal() and int(entry.key) < len(self.ids):
+            return self.ids[int(entry.key)]
+        return None
+
+    def _by_text(self, text: str) -> str | None:
+        """The one problem with this text, or the longest one inside it."""
+        text = self.normalise(text)
+        inside = [text] if text in self.texts else []
+        if not inside:
+            inside = [one for one in self.texts if len(one) >= LEAST_TEXT and one in text]
+        named = self.texts[max(inside, key=len)] if inside else []
+        return named[0] if len(named) == 1 else None
+
+
+def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:
+    """Say where the file's verdicts and ours differ, problem by problem."""
+    import pandas as pd
+
+    if any(row.get("claimed") is None for row in rows):
+        return
+    columns = {name: [row[name] for row in rows] for name in ("id", "claimed", "correct")}
+    table = pd.DataFrame(columns).groupby("id", sort=False)[["claimed", "correct"]].mean()
+    run.metric("claimed_pass@1", float(table["claimed"].mean()), n=len(table), unit="share")
+    table = table.rename(columns={"correct": "graded"}).reset_index()
+    differ = table[(table["claimed"] - table["graded"]).abs() > 1e-9]
+    differ.to_csv(run.folder / "claims.csv", index=False)
+    run.artefact("claims.csv")
+    run.note(claims_that_differ=len(differ))

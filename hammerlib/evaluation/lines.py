@@ -1,0 +1,113 @@
+"""JSON lines that others wrote: every line is read or reported by its number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hammerlib.errors import InputError
+
+SHOWN = 3  # bad lines in a message
+
+
+class BadLine(NamedTuple):
+    """A line that is left out, and why.
+
+    Examples
+    --------
+    >>> BadLine(7, "is not JSON").line
+    7
+    """
+
+    line: int
+    reason: str
+
+
+def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list[BadLine]]:
+    """Read the objects of a file of JSON lines, and name the lines that hold none.
+
+    Parameters
+    ----------
+    path : path
+        UTF-8; may end in the middle of a line. Empty lines do not count; half a surrogate pair, which no
+        text file can hold, becomes U+FFFD.
+
+    Returns
+    -------
+    (list of (int, dict), list of BadLine)
+        Line numbers from 1 with their objects; the corrupt, truncated or wrong ones.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = path.write_text('{"id": 1}\\n{"id": 2')
+    >>> read_lines(path)
+    ([(1, {'id': 1})], [BadLine(line=2, reason='is not JSON, or cut off')])
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("file", str(path), "there is no such file", "check the path")
+    found, bad = [], []
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, start=1):
+            if not raw.strip():
+                continue
+            try:
+                content = json.loads(raw.decode("utf-8"))
+            except UnicodeDecodeError:
+                bad.append(BadLine(number, "is not UTF-8"))
+            except (ValueError, RecursionError):
+                bad.append(BadLine(number, "is not JSON, or cut off"))
+            else:
+                if isinstance(content, dict):
+                    found.append((number, _whole(content) if b"\\ud" in raw.lower() else content))
+                else:
+                    bad.append(BadLine(number, "is no JSON object"))
+    return found, bad
+
+
+def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None:
+    """Refuse a file with bad lines, by number, unless they may be left out.
+
+    Parameters
+    ----------
+    path : path
+        Named in the error, without its folder.
+    bad : sequence of BadLine
+    skip_bad : bool
+        Leave them out.
+
+    Raises
+    ------
+    InputError
+        There are bad lines and `skip_bad` is false.
+
+    Examples
+    --------
+    >>> refuse_bad("a.jsonl", [], skip_bad=False)
+    """
+    if not bad or skip_bad:
+        return
+    bad = sorted(bad)
+    told = "; ".join(f"line {one.line} {one.reason}" for one in bad[:SHOWN])
+    more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    remedy = f"repair the file, or leave {len(bad)} lines out with skip_bad=True (--skip-bad)"
+    raise InputError("file", Path(path).name, told + more, remedy)
+
+
+def _whole(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {_whole(key): _whole(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_whole(value) for value in content]
+    if isinstance(content, str):
+        return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return content

@@ -1,0 +1,155 @@
+"""Graded samples of one run, read back from a run folder or from anyone's JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.runs import RunRecord
+from hammerlib.storage import results_root
+
+# Beside id and correct; whichever every row has is used.
+OPTIONAL = ("sample", "seed", "topic", "extracted", "n_tokens", "truncated")
+
+
+class Scores(NamedTuple):
+    """Samples of one run by problem and seed.
+
+    Attributes
+    ----------
+    name : str
+        Run or file, without folders.
+    samples : dict
+        Problem id to ``{seed: [row, ...]}``; a row has ``correct`` and whatever else is known.
+    topics : dict
+        Problem id to topic; empty where unknown.
+    fingerprint : str or None
+        Of the problem table, when the run recorded it.
+    notes : tuple of str
+        What a reader should know.
+
+    Examples
+    --------
+    >>> Scores("demo", {"a": {0: [{"correct": True}]}}, {}, None, ()).name
+    'demo'
+    """
+
+    name: str
+    samples: dict[str, dict[object, list[dict]]]
+    topics: dict[str, str]
+    fingerprint: str | None
+    notes: tuple[str, ...]
+
+
+def read_scores(place: str | Path) -> Scores:
+    """Read the graded samples of a run.
+
+    Parameters
+    ----------
+    place : str or path
+        A run folder, the id of a run below the folder of runs, or a file of JSON lines: one object a sample
+        with ``id`` and ``correct`` (true, false, 1, 0), and optionally ``sample``, ``seed`` (of training),
+        ``topic``, ``extracted`` (the answer, null where there is none), ``n_tokens``, ``truncated``.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        Nothing there, no samples and no outcomes in the folder, a line that cannot be read (named by number),
+        a column that is missing, a sample that stands there twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mine.jsonl"
+    >>> _ = path.write_text('{"id": "a", "correct": true}\\n{"id": "a", "correct": false}\\n')
+    >>> len(read_scores(path).samples["a"][None])
+    2
+    """
+    path = Path(place)
+    if not path.exists() and (results_root() / path).is_dir():
+        path = results_root() / path
+    if path.is_dir():
+        return _of_run(path)
+    if not path.is_file():
+        remedy = "name a run folder, a run of results/runs, or a .jsonl file"
+        raise InputError("run", str(place), "is not there", remedy)
+    return _scores(path.name, _lines(path), {}, None, ())
+
+
+def _of_run(folder: Path) -> Scores:
+    if not (folder / "manifest.json").is_file():
+        raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
+    record = RunRecord.load(folder)
+    notes = () if record.status == "success" else (f"{record.run_id} ended with status {record.status}",)
+    table = list(_outcomes(folder)) if (folder / "outcomes.csv").is_file() else []
+    topics = {row["id"]: row["topic"] for row in table}
+    fingerprint = record.manifest.get("problems_fingerprint")
+    if (folder / "samples.jsonl").is_file():
+        rows = list(_lines(folder / "samples.jsonl"))
+        lost = {row["id"] for row in rows} - set(topics) if table else set()
+        if lost:  # an interrupted run summarises the problems that have all their samples
+            rows = [row for row in rows if row["id"] not in lost]
+            notes += (f"{record.run_id} lacks samples of {len(lost)} problems, left out: {sorted(lost)}",)
+    elif table:
+        # A published copy has no completions: right and wrong samples are counted, nothing else is known.
+        rows = [{"id": row["id"], "correct": i < row["correct"]} for row in table for i in range(row["n"])]
+        notes += (f"{record.run_id} holds counts only: no answers, no lengths",)
+    else:
+        problem = "holds neither samples.jsonl nor outcomes.csv"
+        raise InputError("run", record.run_id, problem, "name a run of `hammer evaluate`")
+    return _scores(record.run_id, rows, topics, fingerprint, notes)
+
+
+def _outcomes(folder: Path) -> Iterator[dict]:
+    import pandas as pd
+
+    kept = {"id": str, "topic": str}
+    table = pd.read_csv(folder / "outcomes.csv", dtype=kept, keep_default_na=False)
+    yield from table[["id", "n", "correct", "topic"]].to_dict("records")
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _checked(line, f"{path.name}, line {number}")
+
+
+def _checked(line: str, where: str) -> dict:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise InputError("line", where, "is not JSON", "write one object a line") from None
+    if not isinstance(row, dict) or row.get("id") is None or "correct" not in row:
+        raise InputError("line", where, "needs id and correct", 'write {"id": ..., "correct": true}')
+    if row["correct"] not in (True, False):
+        problem = f"correct is {row['correct']!r}"
+        raise InputError("line", where, problem, "grade the completion first: true or false")
+    return {"id": str(row["id"]), "correct": bool(row["correct"])} | {
+        name: row[name] for name in OPTIONAL if name in row
+    }
+
+
+def _scores(
+    name: str, rows: Iterable[dict], topics: dict[str, str], fingerprint: str | None, notes: tuple[str, ...]
+) -> Scores:
+    samples: dict[str, dict[object, list[dict]]] = {}
+    seen = set()
+    for row in rows:
+        seed, number = row.get("seed"), row.get("sample")
+        if number is not None and (key := (row["id"], seed, number)) in seen:
+            raise InputError("sample", list(key), f"stands twice in {name}", "keep one line a sample")
+        seen.add((row["id"], seed, number))
+        samples.setdefault(row["id"], {}).setdefault(seed, []).append(row)
+        if row.get("topic") is not None:
+            topics.setdefault(row["id"], str(row["topic"]))
+    if not samples:
+        raise InputError("run", name, "holds no sample", "name a finished evaluation")
+    return Scores(name, samples, topics, fingerprint, notes)

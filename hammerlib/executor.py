@@ -1,0 +1,254 @@
+"""Tasks over worker processes of this machine, or over Ray's workers of many; nobody else imports Ray."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.storage import environment
+
+BACKENDS = ("process", "ray")
+DIED = "its process was killed or ran out of memory"
+# Read by OpenMP, MKL and OpenBLAS once, when a worker first imports numpy or torch: two workers whose
+# threads spin for the same cores are up to ten times slower than one thread each.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD |= {"TOKENIZERS_PARALLELISM": "false"}
+# No statistics sent home, no idle workers started first, and a task without GPU sees none, without a warning.
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+OBJECT_STORE = 100_000_000  # bytes of shared memory for a Ray of our own; tasks and results are small
+
+
+class Failure(NamedTuple):
+    """Why a task has no result.
+
+    Attributes
+    ----------
+    reason : str
+        One line: type and text of the error, or that the process died.
+
+    Examples
+    --------
+    >>> Failure("ValueError: no").reason
+    'ValueError: no'
+    """
+
+    reason: str
+
+
+class _Work(NamedTuple):
+    task: Callable[[Any], Any]
+    items: Iterable[Any]
+    workers: int
+    retries: int
+    gpus: int
+
+
+def map_tasks(
+    task: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    workers: int = 2,
+    backend: str = "process",
+    retries: int = 0,
+    gpus: int = 0,
+) -> Iterator[tuple[int, Any]]:
+    """Apply a task to every item on several workers, each with one compute thread.
+
+    Parameters
+    ----------
+    task : callable
+        Importable function of one item. A worker process serves item after item, so that what the task's
+        module caches is loaded once.
+    items : iterable
+        Taken one by one as workers become free; when it ends, what is under way is still delivered.
+    workers : int
+        Tasks under way at once, at least 1.
+    backend : {"process", "ray"}
+        Processes of this machine, or the Ray cluster that ``RAY_ADDRESS`` names or that runs here; without
+        one, a Ray of our own on this machine for the time of the call.
+    retries : int
+        How often an item is given to a new process when its process died. An error of the task itself is not
+        repeated.
+    gpus : int
+        GPUs of this machine, dealt out one a worker; with Ray any number above 0 asks for one a task.
+
+    Yields
+    ------
+    (int, result or Failure)
+        Place of the item, once each, as they finish.
+
+    Raises
+    ------
+    InputError
+        Fewer than one worker, an unknown backend, or Ray is not installed; before anything starts.
+
+    Examples
+    --------
+    >>> sorted(map_tasks(abs, [-1, 2], workers=1))
+    [(0, 1), (1, 2)]
+    """
+    if workers < 1:
+        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
+    if backend not in BACKENDS:
+        raise InputError("backend", backend, "is unknown", f"use one of {', '.join(BACKENDS)}")
+    work = _Work(task, items, workers, retries, gpus)
+    return _over_ray(work, _ray()) if backend == "ray" else _over_processes(work)
+
+
+def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:
+    """Each of the threads owns one process and replaces it when it has died: no death takes another item."""
+    todo, lock = enumerate(work.items), threading.Lock()
+    done: queue.SimpleQueue = queue.SimpleQueue()
+    closed = threading.Event()
+
+    def take() -> tuple[int, Any] | None:
+        with lock:
+            return None if closed.is_set() else next(todo, None)
+
+    with environment(**ONE_THREAD):
+        for number in range(work.workers):
+            threading.Thread(target=_serve, args=(work, take, done, number), daemon=True).start()
+        try:
+            running = work.workers
+            while running:
+                found = done.get()
+                if isinstance(found, BaseException):
+                    raise found
+                if found is None:
+                    running -= 1
+                else:
+                    yield found
+        finally:  # after an interrupt nothing new starts
+            closed.set()
+
+
+def _serve(work: _Work, take: Callable[[], Any], done: queue.SimpleQueue, number: int) -> None:
+    pool: ProcessPoolExecutor | None = None
+    # Spawn, not fork: a forked copy of a process that has used torch can hang in its thread pool.
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        while (pair := take()) is not None:
+            index, item = pair
+            for _ in range(work.retries + 1):
+                pool = pool or ProcessPoolExecutor(1, spawn, _begin, (number, work.gpus))
+                result, pool = _result(pool, work.task, item)
+                if pool is not None:
+                    break
+            done.put((index, result))
+        done.put(None)
+    except BaseException as error:  # of the iterable; it belongs to the caller
+        done.put(error)
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+
+def _result(
+    pool: ProcessPoolExecutor, task: Callable[[Any], Any], item: object
+) -> tuple[Any, ProcessPoolExecutor | None]:
+    """A task's result and its process, None if that died."""
+    try:
+        return pool.submit(task, item).result(), pool
+    except BrokenProcessPool:
+        return Failure(DIED), None
+    except Exception as error:
+        return _failure(error), pool
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _begin(number: int, gpus: int) -> None:
+    """Settle into a worker process: its GPU, and an end when its parent is killed."""
+    if gpus:
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = given.split(",") if given else [str(one) for one in range(gpus)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:  # it would train on beside the run that starts again
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("backend", "ray", "is not installed", "pip install -e '.[ray]'") from error
+    return ray
+
+
+def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
+    """Keep as many tasks under way as there are workers; Ray repeats those whose process or machine dies."""
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, work.workers)
+    asked = {"num_cpus": 1, "num_gpus": int(work.gpus > 0), "max_retries": work.retries}
+    remote = ray.remote(work.task).options(**asked, runtime_env={"env_vars": ONE_THREAD})
+    todo, under_way = enumerate(work.items), {}
+    try:
+        while True:
+            while len(under_way) < work.workers and (pair := next(todo, None)) is not None:
+                under_way[remote.remote(pair[1])] = pair[0]
+            if not under_way:
+                return
+            (ready, *_), _ = ray.wait(list(under_way))
+            yield under_way.pop(ready), _ray_result(ray, ready)
+    finally:
+        for one in under_way:
+            ray.cancel(one, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, workers: int) -> None:
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    with environment(**RAY_SETTINGS):
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            ray.init(address="local", **own_cluster(workers), **quiet)
+
+
+def own_cluster(workers: int) -> dict[str, Any]:
+    """Return what `ray.init` needs for a Ray of our own on this machine.
+
+    Examples
+    --------
+    >>> own_cluster(2)["num_cpus"]
+    2
+    """
+    # Without it a worker knows neither the caller's script folder nor a checkout that is not installed.
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {
+        "num_cpus": workers,
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE,
+        "runtime_env": {"env_vars": path},
+    }
+
+
+def _ray_result(ray: Any, ready: Any) -> Any:
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        return _failure(error.cause if isinstance(error.cause, Exception) else error)
+    except ray.exceptions.RayError:
+        return Failure(DIED)

@@ -1,0 +1,264 @@
+"""A problem with its provenance: binding equations, noise, links between parts; solved and put in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from fractions import Fraction
+
+from hammerlib.errors import InputError
+from hammerlib.systems.evolmath.linear import value_of
+from hammerlib.systems.evolmath.phrases import THEMES
+
+VARIABLES = ("x", "y", "z", "m", "n")
+UNUSED = ("a", "b", "c")
+TARGET = "n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Relation:
+    """A linear relation, e.g. 3x - y/2 = 12; binding only with the sign ``=``.
+
+    Attributes
+    ----------
+    terms : tuple of (str, Fraction)
+        Variable and coefficient, none of them 0.
+    right : Fraction
+    sign : str
+
+    Examples
+    --------
+    >>> Relation((("x", Fraction(3)), ("y", Fraction(-1, 2))), Fraction(12)).told()
+    '3x - 0.5y = 12'
+    """
+
+    terms: tuple[tuple[str, Fraction], ...]
+    right: Fraction
+    sign: str = "="
+
+    def told(self, theme: str = "", hidden: Mapping[int, str] | None = None) -> str:
+        """Write it in symbols, or about a theme's things; `hidden` replaces numbers (-1: the right side)."""
+        hidden = hidden or {}
+        words: list[str] = []
+        for place, (name, coefficient) in enumerate(self.terms):
+            minus = coefficient < 0 and place not in hidden
+            shown = hidden.get(place) or _number(abs(coefficient))
+            joint = ("- " if minus else "+ ") if words else ("-" if minus else "")
+            if theme:
+                joint = ("minus " if minus else "plus ") if words else ("minus " if minus else "")
+            words.append(joint + _term(name, shown, theme))
+        right = hidden.get(-1) or _number(self.right)
+        sign = _SIGNS.get(self.sign, self.sign) if theme else self.sign
+        return f"{' '.join(words)} {sign} {right}"
+
+
+_SIGNS = {"=": "equals"}
+
+
+def _number(value: Fraction) -> str:
+    return str(float(value)) if value.denominator == 2 else str(value)
+
+
+def _term(name: str, shown: str, theme: str) -> str:
+    if not theme:
+        return name if shown == "1" else f"{shown}{name}"
+    thing = f"the number of {THEMES[theme][name]}"
+    return thing if shown == "1" else f"half {thing}" if shown == "0.5" else f"{shown} times {thing}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """Something said beside the binding equations.
+
+    Attributes
+    ----------
+    kind : str
+        The operator that added it.
+    text : str
+        Empty where a relation is told.
+    relation : Relation or None
+        Never binding.
+
+    Examples
+    --------
+    >>> Statement("background", "It is a quiet morning.").relation is None
+    True
+    """
+
+    kind: str
+    text: str = ""
+    relation: Relation | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """How an earlier answer enters a part: X = ratio x (that answer) stands for one number.
+
+    Attributes
+    ----------
+    equation, place : int
+        Which number: a term of that equation, or -1 for its right side.
+    ratio : Fraction
+
+    Examples
+    --------
+    >>> Link(1, -1, Fraction(3, 2)).ratio * 4
+    Fraction(6, 1)
+    """
+
+    equation: int
+    place: int
+    ratio: Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One system of equations.
+
+    Attributes
+    ----------
+    equations : tuple of Relation
+        Binding; the last brings in the unknown that is asked for.
+    noise : tuple of Statement
+    theme : str
+        "" for symbols.
+    link : Link or None
+        To the part before.
+
+    Examples
+    --------
+    >>> Part((Relation((("n", Fraction(2)),), Fraction(6)),)).solve()
+    Fraction(3, 1)
+    """
+
+    equations: tuple[Relation, ...]
+    noise: tuple[Statement, ...] = ()
+    theme: str = ""
+    link: Link | None = None
+
+    def solve(self, before: Fraction | None = None) -> Fraction | None:
+        """Return the value of n from the binding equations; `before` is the answer of the part before."""
+        return solve(self.with_number(before).equations)
+
+    def with_number(self, before: Fraction | None) -> Part:
+        """Return the part with its X worked out; InputError without the answer it needs."""
+        if self.link is None:
+            return self
+        if before is None:
+            raise InputError(
+                "link", self.link.equation, "needs the answer of the part before", "solve that first"
+            )
+        equations = list(self.equations)
+        old, number = equations[self.link.equation], self.link.ratio * before
+        if self.link.place == -1:
+            new = dataclasses.replace(old, right=number)
+        else:
+            terms = list(old.terms)
+            terms[self.link.place] = (terms[self.link.place][0], number)
+            new = dataclasses.replace(old, terms=tuple(terms))
+        equations[self.link.equation] = new
+        return dataclasses.replace(self, equations=tuple(equations), link=None)
+
+
+def solve(equations: tuple[Relation, ...]) -> Fraction | None:
+    """Return the value of n that equations give, None where they leave it open.
+
+    Raises
+    ------
+    InputError
+        They contradict each other.
+
+    Examples
+    --------
+    >>> first = Relation((("x", Fraction(1)),), Fraction(2))
+    >>> solve((first, Relation((("x", Fraction(1)), ("n", Fraction(1))), Fraction(5))))
+    Fraction(3, 1)
+    """
+    rows = [[dict(one.terms).get(name, Fraction(0)) for name in VARIABLES] for one in equations]
+    return value_of(rows, [one.right for one in equations], VARIABLES.index(TARGET))
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A problem: one part, or a chain in which each part needs the answer before.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+    extras : tuple of Statement
+        About the whole.
+    operators : tuple of str
+        What was applied, in order.
+    generation : int
+        Rounds of evolution it went through.
+
+    Examples
+    --------
+    >>> Item((Part((Relation((("n", Fraction(2)),), Fraction(6)),)),)).answer
+    Fraction(3, 1)
+    """
+
+    parts: tuple[Part, ...]
+    extras: tuple[Statement, ...] = ()
+    operators: tuple[str, ...] = ()
+    generation: int = 0
+
+    @property
+    def answers(self) -> list[Fraction | None]:
+        """The answer of each part, in order."""
+        found: list[Fraction | None] = []
+        for part in self.parts:
+            found.append(part.solve(found[-1] if found else None))
+        return found
+
+    @property
+    def answer(self) -> Fraction | None:
+        """The answer of the last part."""
+        return self.answers[-1]
+
+    @property
+    def shortcut(self) -> Fraction | None:
+        """The answer of whoever takes the last part's fuzzy relation for an equation; None without one.
+
+        The relation then takes the place of the last equation, which it imitates.
+        """
+        answers = self.answers
+        part = self.parts[-1].with_number(answers[-2] if len(answers) > 1 else None)
+        fuzzy = [one.relation for one in part.noise if one.kind == "approximate" and one.relation]
+        return solve((*part.equations[:-1], fuzzy[-1])) if fuzzy else None
+
+    def statements(self) -> list[tuple[bool, str]]:
+        """Return every sentence with whether it is noise; the questions last."""
+        told: list[tuple[bool, str]] = [(True, one.text) for one in self.extras if one.kind == "background"]
+        questions: list[str] = []
+        for place, part in enumerate(self.parts):
+            told += _part(part, place)
+            questions.append(_question(part, place, len(self.parts)))
+        told += [(True, one.text) for one in self.extras if one.kind != "background"]
+        return [*told, (False, " ".join(questions))]
+
+    def text(self) -> str:
+        """Return the whole problem."""
+        return " ".join(text for _, text in self.statements())
+
+
+def _part(part: Part, place: int) -> list[tuple[bool, str]]:
+    label = f"X{place}" if place else ""
+    told = []
+    if part.link is not None:
+        ratio = "" if part.link.ratio == 1 else f"{part.link.ratio} times "
+        told.append((False, f"Let {label} be {ratio}the answer to question {place}."))
+    for i, one in enumerate(part.equations):
+        hidden = {part.link.place: label} if part.link and part.link.equation == i else {}
+        told.append((False, _sentence(one.told(part.theme, hidden), part.theme)))
+    noise = [one.text or _sentence(one.relation.told(part.theme), part.theme) for one in part.noise]
+    return told + [(True, text) for text in noise]
+
+
+def _sentence(text: str, theme: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if theme else f"{text}."
+
+
+def _question(part: Part, place: int, parts: int) -> str:
+    asked = f"the number of {THEMES[part.theme][TARGET]}" if part.theme else TARGET
+    return f"What is {asked}?" if parts == 1 else f"Question {place + 1}: what is {asked}?"

@@ -1,0 +1,183 @@
+"""Scores of answers to puzzles: whole (hard), and the share of right parts (soft).
+
+An answer type is ``option``, ``multi_options``, ``nominal``, ``numeral`` or ``subset``, or an array of one of
+them: ``oa_<type>`` in this order, ``ua_<type>`` in any, ``oua_<type>`` an ordered array (parts divided by
+semicolons) of unordered ones. ``ordered_array`` and ``unordered_array`` are arrays of ``nominal``. How the
+released evaluator reads nested names is not documented; this is our reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from hammerlib.errors import InputError
+from hammerlib.problems import last_box
+
+BETWEEN = "===="
+SIMPLE = ("option", "multi_options", "nominal", "numeral", "subset")
+_ALIASES = {"ordered_array": "oa_nominal", "unordered_array": "ua_nominal"}
+_NUMERAL = re.compile(r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
+_BOX = re.compile(r"\\boxed\s*\{")
+
+
+def soft_score(answer: str, gold: str, types: str) -> float:
+    """Return the share of questions that are answered rightly, 0 to 1; 1 exactly if all are.
+
+    Parameters
+    ----------
+    answer : str
+        As boxed; answers to several questions divided by ``====``.
+    gold : str
+        In the same layout.
+    types : str
+        Answer type of each question, divided likewise.
+
+    Returns
+    -------
+    float
+        Missing parts are wrong; more parts than questions make everything wrong.
+
+    Raises
+    ------
+    InputError
+        An unknown type, or another number of types than of golds.
+
+    Examples
+    --------
+    >>> [soft_score(one, "B====0.5", "option====numeral") for one in ("B==== 1/2", "B", "C")]
+    [1.0, 0.5, 0.0]
+    """
+    golds, kinds, given = (text.split(BETWEEN) for text in (gold, types, answer))
+    if len(golds) != len(kinds):
+        raise InputError("scorer", types, f"{len(golds)} golds", "name one type for each question")
+    right = [_right(kind.strip()) for kind in kinds]
+    if len(given) > len(golds):
+        return 0.0
+    pairs = zip(right, given, golds, strict=False)
+    return sum(same(one.strip(), other.strip()) for same, one, other in pairs) / len(golds)
+
+
+def hard_score(answer: str, gold: str, types: str) -> float:
+    """Return 1.0 if every question is answered rightly, else 0.0; arguments as for `soft_score`.
+
+    Parameters
+    ----------
+    answer, gold, types : str
+
+    Examples
+    --------
+    >>> [hard_score("Bruno, Ada", "Ada, Bruno", kind) for kind in ("ua_nominal", "oa_nominal")]
+    [1.0, 0.0]
+    """
+    return float(soft_score(answer, gold, types) == 1)
+
+
+def attempts(completion: str) -> int:
+    r"""Return how many boxes a completion holds; the paper's evaluator gives several less weight.
+
+    By how much is unknown: divide the soft score by this number, or leave it (the default everywhere here).
+
+    Examples
+    --------
+    >>> attempts(r"\\boxed{A} or \\boxed{B}")
+    2
+    """
+    return len(_BOX.findall(completion)) if last_box(completion) is not None else 0
+
+
+def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
+    """Return the scoring function that a problem's ``scorer`` cell names, ``puzzles:<types>``.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    callable
+        ``(answer, entry) -> soft score``; `hammerlib.grade` accepts only 1.
+
+    Raises
+    ------
+    InputError
+        An unknown type.
+
+    Examples
+    --------
+    >>> scorer("puzzles:numeral")("0.50", {"answer": "1/2"})
+    1.0
+    """
+    types = name.partition(":")[2]
+    for kind in types.split(BETWEEN):
+        _right(kind)
+    return lambda answer, entry: soft_score(answer, entry["answer"], types)
+
+
+def _right(kind: str) -> Callable[[str, str], bool]:
+    kind = _ALIASES.get(kind, kind)
+    prefix, _, inner = kind.partition("_")
+    if kind in SIMPLE:
+        return _SIMPLE[kind]
+    if prefix not in ("oa", "ua", "oua") or inner not in SIMPLE:
+        remedy = f"use {', '.join([*SIMPLE, *_ALIASES])}, or oa_, ua_, oua_ before one"
+        raise InputError("scorer", kind, "unknown answer type", remedy)
+    if prefix == "oua":
+        return lambda one, other: _in_order(one.split(";"), other.split(";"), _unordered(inner))
+    if prefix == "ua":
+        return _unordered(inner)
+    return lambda one, other: _in_order(one.split(","), other.split(","), _SIMPLE[inner])
+
+
+def _in_order(given: list[str], golds: list[str], same: Callable[[str, str], bool]) -> bool:
+    return len(given) == len(golds) and all(map(same, given, golds))
+
+
+def _unordered(inner: str) -> Callable[[str, str], bool]:
+    key = _KEYS[inner]
+    return lambda one, other: Counter(map(key, one.split(","))) == Counter(map(key, other.split(",")))
+
+
+def _word(text: str) -> str:
+    return " ".join(text.strip(" .;:").casefold().split())
+
+
+def _letters(text: str) -> str:
+    return "".join(sorted(set(re.sub(r"[^A-Za-z]", "", re.sub(r"\band\b", "", text)).upper())))
+
+
+def _number(text: str) -> Fraction | str:
+    cleaned = text.strip().rstrip(".").replace(",", "")
+    return Fraction(cleaned.replace(" ", "")) if _NUMERAL.fullmatch(cleaned) else f"no number: {text}"
+
+
+def _option(one: str, other: str) -> bool:
+    return bool(re.fullmatch(r"\(?[A-Za-z]\)?\.?", one.strip())) and _letters(one) == _letters(other)
+
+
+def _same_number(one: str, other: str) -> bool:
+    return isinstance(_number(one), Fraction) and _number(one) == _number(other)
+
+
+def _subset(one: str, other: str) -> bool:
+    given = {_word(part) for part in one.split(",")} - {""}
+    return bool(given) and given <= {_word(part) for part in other.split(",")}
+
+
+_KEYS: dict[str, Callable[[str], Any]] = {
+    "option": _letters,
+    "multi_options": _letters,
+    "nominal": _word,
+    "numeral": _number,
+    "subset": _word,
+}
+_SIMPLE: dict[str, Callable[[str, str], bool]] = {
+    "option": _option,
+    "multi_options": lambda one, other: _letters(one) == _letters(other) != "",
+    "nominal": lambda one, other: _word(one) == _word(other) != "",
+    "numeral": _same_number,
+    "subset": _subset,
+}

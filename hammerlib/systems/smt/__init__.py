@@ -1,0 +1,28 @@
+"""The one place that speaks to z3: all solutions of a puzzle, instantiations of a quantified problem."""
+
+from hammerlib.systems.smt.finite import (
+    CONNECTIVES,
+    TooMany,
+    Undecided,
+    compare,
+    is_term,
+    optimum,
+    released_solutions,
+    solutions,
+    symbol,
+)
+from hammerlib.systems.smt.matching import Problem, Term
+
+__all__ = [
+    "CONNECTIVES",
+    "Problem",
+    "Term",
+    "TooMany",
+    "Undecided",
+    "compare",
+    "is_term",
+    "optimum",
+    "released_solutions",
+    "solutions",
+    "symbol",
+]

@@ -1,0 +1,265 @@
+"""Anyone's completions become a run: right problem, our verdict, their claim beside it, bad lines named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hammerlib.cli import main
+from hammerlib.errors import InputError
+from hammerlib.evaluation.foreign import read_foreign
+from hammerlib.evaluation.imports import import_completions
+from hammerlib.evaluation.lines import read_lines
+from hammerlib.problems import make_table
+
+TEXTS = ["What is the sum of 3 and 4?", "What is the product of 3 and 4?", "Halve the number six please."]
+GOLDS = ["7", "12", "3"]
+
+
+def benchmark():
+    rows = zip(TEXTS, GOLDS, strict=True)
+    return make_table(
+        {"id": f"b-{i}", "prompt": text, "answer": gold, "source": "b", "topic": "sums"}
+        for i, (text, gold) in enumerate(rows)
+    )
+
+
+def lines(path: Path, *rows: object) -> Path:
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+def brought(path: Path, **options: object):
+    return import_completions(path, benchmark(), root=path.parent / "runs", workers=1, **options)
+
+
+def samples(record) -> list[dict]:
+    return [json.loads(line) for line in (record.folder / "samples.jsonl").open()]
+
+
+def test_a_list_of_completions_a_line_is_graded_beside_its_claims(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "theirs.jsonl",
+        {"idx": 0, "response": [r"\boxed{7}", r"\boxed{8}"], "score": [True, True]},
+        {"idx": 2, "response": [r"\boxed{3}", r"\boxed{}"], "score": [False, False]},
+    )
+    record = brought(path)
+    rows = samples(record)
+    assert [(row["id"], row["sample"]) for row in rows] == [("b-0", 0), ("b-0", 1), ("b-2", 0), ("b-2", 1)]
+    assert [row["reason"] for row in rows] == ["correct", "wrong", "correct", "unextracted"]
+    assert [row["claimed"] for row in rows] == [1.0, 1.0, 0.0, 0.0]
+    assert record.metrics["pass@1"]["value"] == 0.5 == record.metrics["claimed_pass@1"]["value"]
+    assert record.metrics["pass@2"]["n"] == 2 and "mean_tokens" not in record.metrics
+    assert record.manifest["missing_problems"] == ["b-1"]
+    claims = pd.read_csv(record.folder / "claims.csv")
+    assert claims.to_dict("records") == [
+        {"id": "b-0", "claimed": 1.0, "graded": 0.5},
+        {"id": "b-2", "claimed": 0.0, "graded": 0.5},
+    ]
+    assert brought(path).run_id == record.run_id
+
+
+def test_texts_decide_over_numbers_and_may_stand_inside_a_prompt(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "a.jsonl",
+        {
+            "index": 0,
+            "prompt": f"Solve it.\n\n{TEXTS[1]} Think.",
+            "output": "#### 12",
+            "finish_reason": "stop",
+        },
+        {
+            "index": 1,
+            "prompt": [{"role": "user", "content": TEXTS[0]}],
+            "output": "so 3",
+            "finish_reason": "length",
+        },
+    )
+    rows = samples(brought(path))
+    assert [(row["id"], row["reason"]) for row in rows] == [("b-0", "truncated"), ("b-1", "correct")]
+
+
+def test_ids_of_the_benchmark_are_ids(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "a.jsonl",
+        *({"id": f"b-{i}", "completion": f"#### {gold}"} for i, gold in enumerate(GOLDS)),
+    )
+    assert brought(path).metrics["pass@1"]["value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": 0, "output": "a", "prediction": "b"}, r"each could be the completion; .*completion=output"),
+        ({"id": 0, "idx": 1, "output": "a"}, r"each could be the id"),
+        ({"id": 0, "text": "a"}, r"no column is known to hold the completions"),
+        ({"output": "a"}, r"no column is known to hold the problem"),
+    ],
+)
+def test_what_could_be_meant_twice_is_asked_for(row: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_foreign(lines(tmp_path / "a.jsonl", row))
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"id": 0, "output": "#### 7", "prediction": "9", "mark": 1})
+    _, (entry,), _ = read_foreign(path, {"completion": "output", "claimed": "mark"})
+    assert (entry.completions, entry.claimed) == (["#### 7"], [1.0])
+    for columns, message in (
+        ({"completion": "none"}, "no such column"),
+        ({"reply": "output"}, "map some of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_foreign(path, columns)
+
+
+BROKEN = [
+    '{"id": 0, "output": "#### 7"}',
+    '{"id": 1, "outp',
+    "[1, 2]",
+    '{"id": 9, "output": "#### 7"}',
+    '{"id": 2}',
+]
+
+
+def test_bad_lines_are_named_and_left_out_only_on_request(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", *BROKEN, '{"id": 1, "output": "12"')
+    with pytest.raises(
+        InputError, match=r"line 2 is not JSON, or cut off; line 3 is no JSON object; line 4 belongs"
+    ):
+        brought(path)
+    assert not (tmp_path / "runs").exists()
+    record = brought(path, skip_bad=True)
+    assert [one["line"] for one in record.manifest["imported"]["left_out"]] == [2, 3, 4, 5, 6]
+    assert [row["id"] for row in samples(record)] == ["b-0"]
+    assert record.manifest["missing_problems"] == ["b-1", "b-2"]
+
+
+def test_a_sample_that_stands_there_twice_is_named(tmp_path: Path) -> None:
+    row = {"id": 0, "sample": 3, "output": "#### 7"}
+    with pytest.raises(InputError, match=r"line 2 is sample 3 of b-0 a second time"):
+        brought(lines(tmp_path / "a.jsonl", row, row))
+
+
+def test_nothing_of_the_benchmark_is_an_error(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"problem": "Another problem altogether?", "output": "#### 7"})
+    with pytest.raises(InputError, match="holds no completion of this benchmark"):
+        brought(path, skip_bad=True)
+
+
+def test_problems_with_unequal_numbers_of_samples_are_compared_at_the_smallest(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", *({"id": i, "output": "#### 7"} for i in (0, 0, 0, 1, 1)))
+    record = brought(path)
+    assert record.manifest["samples_per_problem"] == [2, 3]
+    assert record.metrics["pass@1"]["value"] == 0.5 and "pass@3" not in record.metrics
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 400), noise=st.binary(max_size=8))
+def test_wherever_a_file_is_cut_every_line_is_read_or_named(cut, noise, tmp_path_factory) -> None:
+    whole = "".join(json.dumps({"id": i, "output": "ä\n7" * 5}) + "\n" for i in range(6)).encode()
+    path = tmp_path_factory.mktemp("cut") / "a.jsonl"
+    path.write_bytes(whole[:cut] + noise)
+    found, bad = read_lines(path)
+    numbers = sorted([number for number, _ in found] + [one.line for one in bad])
+    written = [number for number, raw in enumerate(path.read_bytes().split(b"\n"), 1) if raw.strip()]
+    assert numbers == written
+    assert len(found) >= whole[:cut].count(b"\n") - 1
+
+
+# Layouts of other evaluators
+
+
+def test_details_of_lighteval(tmp_path: Path) -> None:
+    rows = [
+        {
+            "doc": {
+                "query": f"Solve.\n\n{TEXTS[i]}",
+                "choices": [GOLDS[i]],
+                "gold_index": 0,
+                "task_name": "t",
+            },
+            "model_response": {"text": said, "output_tokens": [[1, 2]] * 2, "truncated_tokens_count": 0},
+            "metric": {"pass@k:k=1&n=2": claim},
+        }
+        for i, said, claim in [(0, ["#### 7", "#### 8"], 0.5), (1, ["#### 11", "#### 13"], 1.0)]
+    ]
+    path = tmp_path / "details_t_2026.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    record = brought(path)
+    assert record.manifest["imported"]["layout"] == "lighteval"
+    assert record.metrics["mean_tokens"]["value"] == 2.0
+    assert record.metrics["pass@1"]["value"] == 0.25 and record.metrics["claimed_pass@1"]["value"] == 0.75
+    assert record.manifest["claims_that_differ"] == 1
+
+
+def test_details_of_lighteval_as_they_were(tmp_path: Path) -> None:
+    row = {
+        "example": TEXTS[2],
+        "full_prompt": "x",
+        "predictions": str(["so \\boxed{3}"]),
+        "metrics": str({"em": 1.0}),
+    }
+    path = tmp_path / "details_old.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {"gold": "['3']"}]), path)
+    record = brought(path)
+    assert record.metrics["pass@1"]["value"] == 1.0 == record.metrics["claimed_pass@1"]["value"]
+    other = tmp_path / "other.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"a": 1}]), other)
+    with pytest.raises(InputError, match="are not those of lighteval"):
+        brought(other)
+
+
+def test_samples_of_the_harness_with_several_filters(tmp_path: Path) -> None:
+    rows = [
+        {"doc_id": i, "doc": {"question": TEXTS[i]}, "target": GOLDS[i], "resps": [[said]], "filter": name}
+        | {"filtered_resps": ["x"], "metrics": ["exact_match"], "exact_match": claim}
+        for i, said in enumerate(["#### 7", "#### 13"])
+        for name, claim in (("strict-match", 1.0), ("flexible-extract", 0.0))
+    ]
+    record = brought(lines(tmp_path / "samples_t.jsonl", *rows))
+    assert record.manifest["imported"]["layout"] == "lm-eval"
+    assert [(row["correct"], row["claimed"]) for row in samples(record)] == [(True, 1.0), (False, 1.0)]
+
+
+def test_the_command_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = tmp_path / "bench.jsonl"
+    source.write_text(
+        "".join(json.dumps({"prompt": t, "answer": g}) + "\n" for t, g in zip(TEXTS, GOLDS, strict=True))
+    )
+    path = lines(tmp_path / "a.jsonl", {"id": 0, "output": "#### 7"}, "{")
+    words = [
+        "import",
+        str(path),
+        "--benchmark",
+        f"file:{source}",
+        "--results",
+        str(tmp_path / "r"),
+        "--workers",
+        "1",
+    ]
+    assert main(words) == 2
+    assert "line 2 is not JSON" in capsys.readouterr().err
+    assert main([*words, "--skip-bad"]) == 0
+    assert "read as jsonl, 1 lines left out, 2 problems without a completion" in capsys.readouterr().out
+    assert main([*words, "--columns", "completion"]) == 2
+
+
+def test_two_files_of_others_can_be_compared(tmp_path: Path) -> None:
+    from hammerlib.evaluation import compare
+
+    folders = []
+    for name, said in (("one", ["#### 7", "#### 9", "#### 9"]), ("two", ["#### 7", "#### 12", "#### 3"])):
+        path = lines(
+            tmp_path / f"{name}.jsonl", *({"idx": i, "response": text} for i, text in enumerate(said))
+        )
+        folders.append(brought(path).folder)
+    found = compare(*folders)
+    assert found.problems["outcome"].value_counts().to_dict() == {"won": 2, "tied": 1}
