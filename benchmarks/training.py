@@ -134,11 +134,13 @@ def measure(config: TrainConfig, rounds: int) -> dict[str, np.ndarray]:
 def table(found: dict[str, object]) -> str:
     """The results in Markdown."""
     shape = found["config"]
+    steps = shape["n_problems"] // shape["prompts_per_step"]
     lines = [
         "# Seconds per training step",
         "",
-        f"`python benchmarks/training.py`, {found['backbone']}, {shape['prompts_per_step']} prompts x "
-        f"{shape['group_size']} completions of up to {shape['max_completion_length']} tokens, "
+        f"`python benchmarks/training.py --backbone {found['backbone']} --steps {steps} --rounds "
+        f"{found['rounds']} --length {shape['max_completion_length']}`: {shape['prompts_per_step']} prompts "
+        f"x {shape['group_size']} completions of up to {shape['max_completion_length']} tokens, "
         f"{found['threads']} thread(s), {found['device']}; medians over {found['rounds']} rounds in turn, "
         "with quartiles. The second encoder has the size of all-MiniLM-L6 and random weights.",
         "",

@@ -53,9 +53,9 @@ CONFIGS = {
     "dra": {"adjustment": "dra", "dra_route": "trainer", "embedder": "policy", "loss_type": "dr_grpo",
             "scale_rewards": "none", "beta": 0.05, "max_steps": 5, "save_steps": 3,
             "scheduler": "constant"},
-    # On two processes, of which the second is killed.
-    "pair": {"adjustment": "dra", "dra_route": "trainer", "group_size": 6, "epochs": 1,
-             "prompts_per_step": 3, "max_steps": 4, "n_problems": 12, "save_steps": 2},
+    # On two processes, of which the second is killed; groups on both, a new order at the second epoch.
+    "pair": {"adjustment": "dra", "dra_route": "trainer", "group_size": 6, "prompts_per_step": 3,
+             "order": "random", "epoch_order": "reorder", "save_steps": 2},
     "lora": {"lora_rank": 2, "num_iterations": 2, "save_steps": 2, "n_problems": 4},
 }  # fmt: skip
 PLACES = {

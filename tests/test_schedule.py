@@ -46,7 +46,7 @@ def trained_by_trl(config: TrainConfig, n: int, processes: int) -> list[tuple[in
     st.one_of(st.none(), st.integers(1, 4)),
     st.integers(1, 3),
     st.integers(1, 3),
-    st.integers(1, 2),
+    st.integers(1, 4),
     st.integers(1, 40),
 )
 def test_the_table_is_what_trls_sampler_hands_out(

@@ -128,9 +128,9 @@ def test_two_processes_share_each_generation_batch_as_scheduled(tmp_path: Path) 
     path.write_text("{order: random, n_problems: 8, prompts_per_step: 4, group_size: 2, adjustment: dra,"
                     " max_completion_length: 8}")  # fmt: skip
     ddp = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"  # the file that users launch with
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ddp), "--cpu",
-               "--num_processes", "2", "--main_process_port", "0", "-m", "hammerlib.training.launch",
-               "--config", str(path)]  # fmt: skip
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ddp),
+               "--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0", "-m",
+               "hammerlib.training.launch", "--config", str(path)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-2000:]
     record = RunRecord.load(done.stdout.split()[-1])

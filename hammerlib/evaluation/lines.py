@@ -80,10 +80,11 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
     Parameters
     ----------
     path : path
-        Named in the error, without its folder.
+        Of the file, for the message.
     bad : sequence of BadLine
+        What `read_lines` and its caller found.
     skip_bad : bool
-        Leave them out.
+        Whether the caller leaves them out.
 
     Raises
     ------

@@ -125,7 +125,7 @@ def encode_prompts(
     --------
     >>> from hammerlib import load_backbone
     >>> len(encode_prompts(load_backbone("nano").tokenizer, ["2 + 3 ="], room=4, limit=256)[0])
-    4
+    7
     """
     start = tokenizer.bos_token
     ready = bool(start) and all(prompt.startswith(start) for prompt in prompts)
