@@ -33,8 +33,8 @@ test-systems: $(READY)
 
 # vLLM's CPU build in an environment of its own: minutes to install, minutes to start, seconds to generate.
 test-vllm: .venv-vllm/.ready
-	VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
-	.venv-vllm/bin/python -m pytest tests/vllm_*.py $(PYTEST_FLAGS)
+	export VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1; \
+	for file in tests/vllm_*.py; do .venv-vllm/bin/python -m pytest $$file $(PYTEST_FLAGS) || exit 1; done
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .

@@ -31,6 +31,11 @@ COLOURS = {
     "start": "#999999",
     "before": "#999999",
     "after": "#D55E00",
+    "e-matching": "#000000",
+    "mimic": "#0072B2",
+    "revolt-reciprocal": "#D55E00",
+    "revolt-complement": "#E69F00",
+    "uniform": "#999999",
 }
 CYCLE = (
     "#0072B2",

@@ -43,6 +43,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "dra/mean_weight": ("mean of DRA's weights", "[0, 1] unless normalised"),
     "generated": ("completions generated, all processes; some rollouts train fewer", "completions"),
     "trained": ("completions that were trained, all processes", "completions"),
+    "skipped": ("groups that dynamic sampling left out", "groups"),
+    "refill_rounds": ("samplings that dynamic sampling took to fill the batch", "samplings"),
     "loss": ("what the optimizer minimised", "–"),
     "kl": ("mean estimate of the KL divergence to the start model, k3; only where beta > 0", "nats a token"),
     "entropy": ("mean entropy of the policy's next-token distribution", "nats a token"),

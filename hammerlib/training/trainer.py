@@ -220,7 +220,7 @@ class SeamTrainer(GRPOTrainer):
         return torch.tensor(found[process * n : (process + 1) * n])
 
     def _checked(self, advantages: torch.Tensor, output: dict[str, Any]) -> torch.Tensor:
-        """The advantage seam's tensor, padded to the batch's tokens, zero where nothing is trained."""
+        """The advantage seam's tensor, padded to the batch's tokens."""
         rows, tokens = output["completion_mask"].shape
         longest = int(output["completion_mask"].sum(1).max())
         fits = advantages.dim() == 1 or (advantages.dim() == 2 and longest <= advantages.shape[1] <= tokens)
