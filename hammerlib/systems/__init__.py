@@ -4,15 +4,18 @@ Each subpackage is one system. What its paper leaves open is a switch that says 
 code are not copied. Import from the subpackage (``from hammerlib.systems.puzzles import generate``); nothing
 is imported here, so that a system costs only those who use it.
 
-=============== ==================================== ================================ ====================
-subpackage      system                               source                           plugs in as
-=============== ==================================== ================================ ====================
-``evolmath``    EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
-``puzzles``     PuzzleClone                          arXiv 2508.15180 and its code    problems ``puzzles:``
-                                                                                      and their scorer
-``quantifiers`` Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
-                or To Revolt?
-=============== ==================================== ================================ ====================
+================ ==================================== ================================ ====================
+subpackage       system                               source                           plugs in as
+================ ==================================== ================================ ====================
+``evolmath``     EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
+``puzzles``      PuzzleClone                          arXiv 2508.15180 and its code    problems ``puzzles:``
+                                                                                       and their scorer
+``quantifiers``  Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
+                 or To Revolt?
+``uncalibrated`` Uncalibrated GRPO                    arXiv 2508.11800 and its code    rewards ``log_score``,
+                                                                                       ``quadratic_score``,
+                                                                                       advantage seam
+================ ==================================== ================================ ====================
 
 Notebooks: ``notebooks/systems``. ``make test-systems`` executes them; the tests of the pure parts belong to
 ``make test``. Puzzles and quantifiers need z3: ``pip install -c constraints.txt -e ".[systems]"``.
