@@ -93,15 +93,13 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
     return pd.read_csv(record.folder / "outcomes.csv", dtype={"id": str, "topic": str}, keep_default_na=False)
 
 
-def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
+def topic_table(record: RunRecord) -> pd.DataFrame:
     """Return pass@1 by topic, hardest first, with intervals over the topic's problems.
 
     Parameters
     ----------
     record : RunRecord
         A finished run of `evaluate`.
-    seed : int
-        Without effect: the interval has no random draws.
 
     Returns
     -------
