@@ -7,6 +7,7 @@ is imported here, so that a system costs only those who use it.
 =============== ==================================== ================================ ====================
 subpackage      system                               source                           plugs in as
 =============== ==================================== ================================ ====================
+``chord``       CHORD                                arXiv 2508.11408 and its code    loss seam
 ``evolmath``    EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
 ``puzzles``     PuzzleClone                          arXiv 2508.15180 and its code    problems ``puzzles:``
                                                                                       and their scorer
