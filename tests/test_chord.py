@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -27,6 +28,7 @@ from hammerlib.systems.chord import (
     Chord,
     Experts,
     adaptive_mu,
+    expert_flow,
     expert_loss,
     load_experts,
     mixed_loss,
@@ -300,3 +302,30 @@ def test_bad_values_are_refused_in_one_line() -> None:
     for words, call in refused.items():
         with pytest.raises(InputError, match=words):
             call()
+
+
+# The exact picture
+
+
+def test_one_supervised_step_on_two_tokens_by_hand() -> None:
+    # p = (0.8, 0.2), q = (0, 1). none: logits move by (-0.8, 0.8); is: w = 0.2, by (-0.16, 0.16); phi:
+    # w = 0.16, by (-0.128, 0.128). The odds of the second token, 1/4, grow by e^1.6, e^0.32, e^0.256.
+    for weighting, moved in (("none", 1.6), ("is", 0.32), ("phi", 0.256)):
+        odds = math.exp(moved) / 4
+        found = expert_flow([0.8, 0.2], [0.0, 1.0], weighting=weighting, rate=1.0, steps=1)[1, 1]
+        assert found == pytest.approx(odds / (1 + odds))
+
+
+def test_where_each_weighting_ends() -> None:
+    # Fixed points of q_j w_j = p_j sum_y q_y w_y. none: p = q. is: w = p, so q_j is one number wherever p_j
+    # is not 0; the stable one is the expert's likeliest token alone. phi: q_j (1 - p_j) = c; with
+    # q = (0.2, 0.6, 0.2) the 1 - p_j add up to 2 = c (5 + 5/3 + 5), c = 6/35, p = (1/7, 5/7, 1/7).
+    policy, expert = [0.9, 0.08, 0.02], [0.2, 0.6, 0.2]
+    known = {"none": expert, "is": [0, 1, 0], "phi": [1 / 7, 5 / 7, 1 / 7]}
+    paths = {name: expert_flow(policy, expert, weighting=name, steps=2000) for name in known}
+    for name, end in known.items():
+        assert paths[name][-1] == pytest.approx(end, abs=5e-3), name
+    entropies = {name: -(path[-1] * np.log(path[-1])).sum() for name, path in paths.items()}
+    assert entropies["none"] > entropies["phi"] > entropies["is"]
+    with pytest.raises(InputError, match="no distributions"):
+        expert_flow([0.5, 0.6], [0.5, 0.5])

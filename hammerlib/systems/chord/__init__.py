@@ -5,6 +5,7 @@ token: phi = p (1 - p), detached, leaves alone what the policy already does and 
 """
 
 from hammerlib.systems.chord.experts import Experts, load_experts, nano_experts
+from hammerlib.systems.chord.flow import expert_flow
 from hammerlib.systems.chord.loss import WEIGHTINGS, expert_loss, mixed_loss, token_weights
 from hammerlib.systems.chord.plug import Chord
 from hammerlib.systems.chord.schedule import PRESETS, adaptive_mu, mu_at
@@ -15,6 +16,7 @@ __all__ = [
     "Chord",
     "Experts",
     "adaptive_mu",
+    "expert_flow",
     "expert_loss",
     "load_experts",
     "mixed_loss",
