@@ -322,7 +322,7 @@ def test_where_each_weighting_ends() -> None:
     # q = (0.2, 0.6, 0.2) the 1 - p_j add up to 2 = c (5 + 5/3 + 5), c = 6/35, p = (1/7, 5/7, 1/7).
     policy, expert = [0.9, 0.08, 0.02], [0.2, 0.6, 0.2]
     known = {"none": expert, "is": [0, 1, 0], "phi": [1 / 7, 5 / 7, 1 / 7]}
-    paths = {name: expert_flow(policy, expert, weighting=name, steps=2000) for name in known}
+    paths = {name: expert_flow(policy, expert, weighting=name, rate=1.0, steps=4000) for name in known}
     for name, end in known.items():
         assert paths[name][-1] == pytest.approx(end, abs=5e-3), name
     entropies = {name: -(path[-1] * np.log(path[-1])).sum() for name, path in paths.items()}

@@ -38,7 +38,7 @@ class Experts:
     Examples
     --------
     >>> experts = Experts(("a", "b", "c"), ((5,), (6,), (7,)), ((8, 1), (9, 1), (8, 9, 1)))
-    >>> sorted(experts.places(0, 2) + experts.places(1, 1))
+    >>> sorted(experts.places(0, 3))
     [0, 1, 2]
     """
 

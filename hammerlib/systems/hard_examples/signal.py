@@ -84,7 +84,7 @@ def expected_path(rate: float, *, group: int = 8, pace: float = 0.2, steps: int 
 
     Examples
     --------
-    >>> expected_path(0.1, steps=100)[-1] > 0.9, float(expected_path(0.0)[-1])
+    >>> bool(expected_path(0.1, steps=100)[-1] > 0.9), float(expected_path(0.0)[-1])
     (True, 0.0)
     """
     mixed_probability(rate, group)
