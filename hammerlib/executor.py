@@ -201,12 +201,12 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
     if ours:
         _connect(ray, work.workers)
     asked = {"num_cpus": 1, "num_gpus": int(work.gpus > 0), "max_retries": work.retries}
-    remote = ray.remote(work.task).options(**asked, runtime_env={"env_vars": ONE_THREAD})
+    remote = ray.remote(_call).options(**asked, runtime_env={"env_vars": ONE_THREAD})
     todo, under_way = enumerate(work.items), {}
     try:
         while True:
             while len(under_way) < work.workers and (pair := next(todo, None)) is not None:
-                under_way[remote.remote(pair[1])] = pair[0]
+                under_way[remote.remote(work.task, pair[1])] = pair[0]
             if not under_way:
                 return
             (ready, *_), _ = ray.wait(list(under_way))
@@ -216,6 +216,10 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
             ray.cancel(one, force=True)
         if ours:
             ray.shutdown()
+
+
+def _call(task: Callable[[Any], Any], item: object) -> Any:
+    return task(item)
 
 
 def _connect(ray: Any, workers: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.calibration import (
@@ -26,6 +27,38 @@ def test_bins_hold_their_upper_edge_and_the_first_holds_zero():
     assert table["accuracy"][[0, 2, 3, 9]].tolist() == [0.5, 1.0, 0.0, 1.0]
     assert table["confidence"][0] == pytest.approx(0.05)
     assert table["accuracy"].isna().sum() == 6
+
+
+def test_a_bin_of_single_answers_has_the_exact_interval():
+    table = reliability_table([0.05] * 12 + [0.95] * 5, [1] * 3 + [0] * 9 + [1] * 5)
+    for place, (hits, n) in ((0, (3, 12)), (9, (5, 5))):
+        low, high = binomtest(hits, n).proportion_ci(0.95, method="exact")
+        assert table.loc[place, ["accuracy_low", "accuracy_high"]].tolist() == pytest.approx([low, high])
+    assert table["accuracy_low"].isna().sum() == 8 and table["problems"].tolist() == [12, *[0] * 8, 5]
+
+
+def test_answers_of_one_problem_are_no_new_evidence():
+    once = reliability_table([0.5] * 8, [1, 0] * 4, bins=1)
+    twice = reliability_table([0.5] * 16, [1, 0] * 8, problems=np.arange(16) % 8, bins=1)
+    ends = ["problems", "accuracy", "accuracy_low", "accuracy_high"]
+    assert twice.loc[0, ends].tolist() == pytest.approx(once.loc[0, ends].tolist())
+    uneven = reliability_table([0.5] * 16, [1, 0] * 8, problems=[0] * 9 + list(range(1, 8)), bins=1)
+    assert uneven.loc[0, "accuracy_high"] > twice.loc[0, "accuracy_high"]
+
+
+@pytest.mark.parametrize("centre", [0.03, 0.5, 0.97])
+def test_intervals_of_bins_cover_thirty_problems_with_answers_of_their_own(centre):
+    generator = np.random.default_rng(7)
+    covered = 0
+    for _ in range(400):
+        rates = generator.beta(2 * centre, 2 * (1 - centre), 30)
+        counts = generator.integers(1, 5, 30)
+        of = np.repeat(np.arange(30), counts)
+        row = reliability_table(
+            np.full(len(of), 0.5), generator.random(len(of)) < rates[of], problems=of, bins=1
+        )
+        covered += row["accuracy_low"][0] <= centre <= row["accuracy_high"][0]
+    assert covered / 400 >= 0.93
 
 
 def test_error_and_score_by_hand():

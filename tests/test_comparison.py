@@ -18,9 +18,9 @@ from hammerlib.evaluation.comparison import compare, power_table
 from hammerlib.evaluation.intervals import mean_interval, paired_interval
 from hammerlib.evaluation.metrics import pass_at_k
 from hammerlib.evaluation.scores import Scores, read_scores
-from hammerlib.evaluation.summary import levels_of, summarise
+from hammerlib.evaluation.summary import levels_of, reliability, summarise
 from hammerlib.problems import make_table
-from hammerlib.runs import start_run
+from hammerlib.runs import RunRecord, start_run
 
 
 def scores(name: str, right: dict[str, list[int]], topics: dict | None = None, **known) -> Scores:
@@ -312,6 +312,15 @@ def test_all_metrics_stand_by_topic_and_by_level(tmp_path):
     assert wanted | {"topic", "problems", "value", "low", "high"} <= set(by_topic.columns)
     bins = pd.read_csv(folder / "reliability.csv")
     assert bins["n"].sum() == 48 and len(bins) == 10
+    assert bins["problems"].max() <= 12 and (bins["accuracy_low"].dropna() <= bins["accuracy"].dropna()).all()
+    record = RunRecord.load(folder)
+    pd.testing.assert_frame_equal(reliability(record), bins)
+    bins.drop(columns="accuracy_low").to_csv(folder / "reliability.csv")
+    with pytest.raises(InputError, match="hammer regrade"):
+        reliability(record)
+    (folder / "reliability.csv").unlink()
+    with pytest.raises(InputError, match="k of 2 or more"):
+        reliability(record)
 
 
 def test_ten_levels_stand_in_the_sequence_of_their_numbers(tmp_path):

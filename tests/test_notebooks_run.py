@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -13,6 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from hammerlib.cli import main
 from hammerlib.pipeline import run_notebooks
 from hammerlib.runs import RunRecord
 
@@ -209,6 +211,39 @@ def test_the_premise_is_told_with_its_chance_and_its_power(walk: Walk) -> None:
         for name in ("0", "0.1", "0.3", "0.5")
     }
     assert power["0"] < 0.09 and power["0.1"] < 0.16 < power["0.3"] < 0.4 < power["0.5"] < 0.65
+
+
+def test_the_notebooks_tell_the_numbers_of_hammer_compare(walk: Walk, tmp_path: Path) -> None:
+    evaluated = [RunRecord.load(path.parent) for path in walk.root.glob("evaluate__*/manifest.json")]
+    asked = {"problems": 32, "k": 4, "temperature": 1.0}
+    same = [one for one in evaluated if asked.items() <= one.manifest["parameters"].items()]
+    runs = {one.manifest["backbone"]: one for one in same}
+    assert len(runs) == len(same) == 5  # before, and two orders with and without DRA
+    before, gains, pairs = runs.pop("nano"), set(), set()
+    for one in runs.values():
+        out = tmp_path / "found.json"
+        assert main(["compare", str(before.folder), str(one.folder), "--out", str(out)]) == 0
+        (row,) = [row for row in json.loads(out.read_text())["metrics"] if row["metric"] == "pass@1"]
+        gains.add(tuple(round(row[name], 9) for name in ("difference", "low", "high")))
+    for notebook, start, end in (
+        ("05_evaluation", "", "/pass@1_gain"),
+        ("06_study", "difference/", " - before"),
+    ):
+        told = {
+            n: e for n, e in walk.run(notebook).metrics.items() if n.startswith(start) and n.endswith(end)
+        }
+        pairs |= {tuple(round(e[name], 9) for name in ("value", "low", "high")) for e in told.values()}
+        assert len(told) == (2 if notebook.startswith("05") else 4)
+    assert pairs == gains
+
+
+def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> None:
+    run = walk.run("05_evaluation")
+    page = (run.folder / "notebook.html").read_text(encoding="utf-8")
+    alone = (run.folder / "won_and_lost.html").read_text(encoding="utf-8")
+    assert page.count("<tr data-outcome") == alone.count("<tr data-outcome") > 0
+    assert "won_and_lost.html" in {one["path"] for one in run.manifest["artefacts"]}
+    assert "trained on reasoning-gym:nano: of 32 problems 0 word for word" in page
 
 
 def test_every_arm_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:

@@ -11,7 +11,7 @@ from public_sets import public_set
 from hammerlib import TrainConfig, evaluate, load_problems, train
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.evaluation import training_overlap
+from hammerlib.evaluation import overlap_line, training_overlap
 from hammerlib.problems import make_table, overlap_counts, overlap_report
 
 STORY = "A farmer has 12 rows with 7 apple trees each and sells every third tree before winter comes"
@@ -74,8 +74,11 @@ def test_an_evaluation_says_what_its_model_was_trained_on(tmp_path: Path) -> Non
     assert counts == {"problems": 8, "exact": 8, "n_gram": 0} and seen["exact_ids"] == problems["id"][:]
     unseen = evaluate(trained, "reasoning-gym:nano", n=4, **options).manifest["overlap"]
     assert unseen["benchmarks"]["reasoning-gym:nano"]["exact"] == 0 and unseen["ngram"] == 13
+    assert overlap_line(unseen).startswith("trained on reasoning-gym:nano: of 4 problems 0 word for word")
     trained.manifest["problems_fingerprint"] = "of another table"
-    assert training_overlap(trained, problems, "x")["reason"] == "its problems cannot be loaded again"
+    lost = training_overlap(trained, problems, "x")
+    assert lost["reason"] == "its problems cannot be loaded again"
+    assert overlap_line(lost) == f"trained on {lost['trained_on']}: not compared, {lost['reason']}"
 
 
 def test_training_reports_overlap_by_name_before_it_begins(

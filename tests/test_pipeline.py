@@ -335,3 +335,18 @@ def test_notebook_run_refuses_what_papermill_would_only_warn_about(values: dict,
 def test_values_of_the_declared_type_pass(value: object, kind: str, result: object) -> None:
     checked = check_value("x", value, kind)
     assert checked == result and type(checked) is type(result)
+
+
+def test_systems_run_only_when_named_and_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    walk = plan_notebooks("ci")
+    assert all(step.label == step.name and step.path.parent.name == "notebooks" for step in walk)
+    everything = plan_notebooks("ci", only="systems")
+    assert len(everything) >= 3 and all(step.label == f"systems/{step.name}" for step in everything)
+    assert {step.upstream for step in everything} == {""}  # a change of the walk leaves them as they are
+    (one,) = plan_notebooks("ci", only="systems/puzzleclone", overrides={"puzzles_per_spec": 3})
+    assert one.run_id.startswith("puzzleclone__ci__") and one.parameters["puzzles_per_spec"] == 3
+    assert [step.name for step in plan_notebooks("ci", only="03,systems/quant")] == [
+        "03_ordering",
+        "quantifiers",
+    ]

@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 
 from hammerlib import plots
-from hammerlib.evaluation import Interval
+from hammerlib.evaluation import Interval, reliability_table
 from hammerlib.plots.curves import curve_table
 from hammerlib.plots.space import sampled_cosines
 from hammerlib.runs import start_run
@@ -94,6 +94,24 @@ def test_pass_at_k_is_drawn_for_every_k_with_its_band() -> None:
     ax = plots.pass_at_k_curves({"before": curve}, title="t", note="n")
     assert ax.lines[0].get_xdata().tolist() == [1, 2, 4] and len(ax.collections) == 1
     assert curve_table({"before": curve}, [1, 8]).columns.tolist() == ["pass@1"]
+
+
+def test_reliability_shows_each_bin_with_answers_and_its_interval() -> None:
+    tables = {
+        "before": reliability_table([0.05, 0.35, 0.35, 0.95], [0, 1, 0, 1]),
+        "hammer": reliability_table([0.95] * 4, [1, 1, 1, 0]),
+    }
+    ax = plots.reliability_curves(tables, title="t", note="n")
+    diagonal, *curves = ax.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert [curve.get_ydata().tolist() for curve in curves] == [[0, 0.5, 1], [0.75]]
+    np.testing.assert_allclose(curves[0].get_xdata(), [0.05, 0.35, 0.95], atol=0.01)
+    bars, dots = ax.collections[:2]
+    seen = tables["before"].dropna()
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == seen[["accuracy_low", "accuracy_high"]].values.tolist()
+    assert dots.get_sizes()[1] > dots.get_sizes()[0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["before", "hammer"]
 
 
 def test_orders_keep_their_colour() -> None:

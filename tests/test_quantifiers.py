@@ -161,7 +161,8 @@ def satisfiable(draw: st.DrawFn) -> str:
 @settings(max_examples=25)
 @given(satisfiable(), st.sampled_from(STRATEGIES), st.integers(0, 100))
 def test_no_sampled_instance_refutes_a_satisfiable_problem(text: str, strategy: str, seed: int) -> None:
-    outcome = instantiate(text, strategy, rounds=3, alpha=0.5, seed=seed)
+    # The first rule feeds its own trigger without end: the time limit stops it.
+    outcome = instantiate(text, strategy, rounds=3, alpha=0.5, seconds=0.2, seed=seed)
     assert outcome.verdict in ("sat", "unknown")
 
 

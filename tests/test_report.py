@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.report import BEGIN, END, publish, published_runs, results_section, runs_section, write_section
+from hammerlib.report import (
+    BEGIN,
+    END,
+    provenance_line,
+    publish,
+    published_runs,
+    results_section,
+    runs_section,
+    study_table,
+    write_section,
+)
 from hammerlib.runs import RunRecord, start_run
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +96,20 @@ def test_every_row_shows_interval_twin_command_commit_seeds_n_and_k(tmp_path: Pa
         "95 % bootstrap",
     ):
         assert part in text
+
+
+def test_the_line_names_the_intervals_that_the_study_was_made_with(tmp_path: Path) -> None:
+    run = study(tmp_path / "runs")
+    run.note(intervals="95 % over problems, widened by the seeds")
+    assert provenance_line(run).endswith("intervals: 95 % over problems, widened by the seeds.")
+
+
+def test_every_column_shows_the_interval_of_its_record(tmp_path: Path) -> None:
+    run = study(tmp_path / "runs")
+    run.metric("hammer/greedy", 0.6, low=0.4, high=0.8, n=32, k=1)
+    run.metric("hammer/pass@4", 0.9, low=0.75, high=0.95, n=32, k=4)
+    row = next(line for line in study_table(run).splitlines() if line.startswith("| hammer"))
+    assert "| 52.0 [47.0, 57.0] | 60.0 [40.0, 80.0] | 90.0 [75.0, 95.0] |" in row
 
 
 def test_a_section_needs_its_marks(tmp_path: Path) -> None:

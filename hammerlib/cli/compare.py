@@ -38,6 +38,8 @@ def add_compare(parser: ArgumentParser) -> None:
         help="problems needed for pass@1 +- this share, e.g. 0.01",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="everything as JSON, all problems by name")
+    told = "HTML table of the problems won and lost with both runs' completions, to search without a network"
+    parser.add_argument("--page", type=Path, metavar="FILE", help=told)
 
 
 def compare(chosen: Namespace) -> int:
@@ -46,7 +48,8 @@ def compare(chosen: Namespace) -> int:
     Raises
     ------
     InputError
-        One run without --power, or what `read_scores`, `compare` and `power_table` refuse.
+        One run without --power or with --page, or what `read_scores`, `compare`, `power_table` and
+        `transcripts` refuse.
 
     Examples
     --------
@@ -60,8 +63,8 @@ def compare(chosen: Namespace) -> int:
     from hammerlib.evaluation.scores import read_scores
     from hammerlib.storage import write_json
 
-    if chosen.b is None and chosen.power is None:
-        raise InputError("RUN_B", None, "is missing", "name a second run, or ask for --power")
+    if chosen.b is None and (chosen.power is None or chosen.page):
+        raise InputError("RUN_B", None, "is missing", "name a second run, or ask for --power only")
     runs = [read_scores(place) for place in (chosen.a, chosen.b) if place is not None]
     found = compared(*runs) if len(runs) == 2 else None
     needed = None if chosen.power is None else power_table(runs, chosen.power)
@@ -80,7 +83,18 @@ def compare(chosen: Namespace) -> int:
                 for name, part in found._asdict().items()
             }
         write_json(chosen.out, content)
+    if chosen.page:
+        _page(found, chosen)
     return 0
+
+
+def _page(found: Comparison, chosen: Namespace) -> None:
+    from hammerlib.evaluation.transcripts import transcripts
+    from hammerlib.plots.sides import side_by_side
+
+    rows = transcripts(found, chosen.a, chosen.b)
+    side_by_side(rows, found.a, found.b, most=len(rows)).write(chosen.page, f"{found.a} and {found.b}")
+    print(f"{len(rows)} problems won and lost: {chosen.page}")
 
 
 def told(found: Comparison) -> str:

@@ -12,7 +12,7 @@ from hammerlib.evaluation.imports import import_completions
 from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval
 from hammerlib.evaluation.ledger import order_ledger
 from hammerlib.evaluation.metrics import cons_at_k, majority_at_k, pass_at_k, pass_hat_k
-from hammerlib.evaluation.overlap import known_overlap, training_overlap
+from hammerlib.evaluation.overlap import known_overlap, overlap_line, training_overlap
 from hammerlib.evaluation.power import required_problems, variance_components
 from hammerlib.evaluation.prompts import RECIPES, format_prompts
 from hammerlib.evaluation.regrade import regrade
@@ -20,7 +20,8 @@ from hammerlib.evaluation.run import evaluate
 from hammerlib.evaluation.scores import read_scores
 from hammerlib.evaluation.significance import benjamini_hochberg, equivalence_test, holm, permutation_test
 from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
-from hammerlib.evaluation.summary import outcomes, topic_table
+from hammerlib.evaluation.summary import outcomes, reliability, topic_table
+from hammerlib.evaluation.transcripts import transcripts
 
 __all__ = [
     "RECIPES",
@@ -48,6 +49,7 @@ __all__ = [
     "mean_interval",
     "order_ledger",
     "outcomes",
+    "overlap_line",
     "paired_bootstrap",
     "paired_interval",
     "pass_at_k",
@@ -56,8 +58,10 @@ __all__ = [
     "power_table",
     "probability_of_improvement",
     "read_scores",
+    "reliability",
     "reliability_table",
     "required_problems",
     "topic_table",
+    "transcripts",
     "variance_components",
 ]

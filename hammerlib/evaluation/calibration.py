@@ -85,25 +85,40 @@ def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     return float(((stated - right) ** 2).mean())
 
 
-def reliability_table(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> pd.DataFrame:
-    """Return accuracy beside confidence, in bins of equal width.
+def reliability_table(
+    confidence: ArrayLike, correct: ArrayLike, *, problems: ArrayLike | None = None, bins: int = BINS
+) -> pd.DataFrame:
+    """Return accuracy beside confidence, in bins of equal width, with intervals over problems.
 
     Parameters
     ----------
     confidence, correct : array-like, (n,)
         As in `brier_score`.
+    problems : array-like, (n,), optional
+        Which problem each answer belongs to; default one problem an answer.
     bins : int
         Number of bins; bin i is (i / bins, (i + 1) / bins], the first takes 0 too.
 
     Returns
     -------
     DataFrame
-        One row a bin: ``low, high, n, confidence, accuracy`` (means; NaN where n is 0).
+        One row a bin: ``low, high, n, problems, confidence, accuracy, accuracy_low, accuracy_high`` (answers,
+        problems with an answer there, means, 95 % interval of the accuracy; NaN where n is 0).
 
     Raises
     ------
     InputError
-        As in `brier_score`, or bins < 1.
+        As in `brier_score`, bins < 1, or problems of another length.
+
+    Notes
+    -----
+    Answers of one problem go together, so that the interval is Clopper's and Pearson's with the number of
+    problems, weighted by their answers: (sum w)^2 / sum w^2. It runs wide where answers of a problem differ.
+
+    References
+    ----------
+    Korn & Graubard 1998, Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data; Kish 1965, Survey Sampling, section 11.7 (effective number).
 
     Examples
     --------
@@ -113,11 +128,31 @@ def reliability_table(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 
     import pandas as pd
 
     stated, right = _pairs(confidence, correct)
+    of = np.arange(len(stated)) if problems is None else np.unique(problems, return_inverse=True)[1]
+    if of.shape != stated.shape:
+        raise InputError("problems", list(of.shape), "one for each answer", "join them by sample")
     n, sums, hits = _binned(stated, right, bins)
     edges = np.arange(bins + 1) / bins
     with np.errstate(invalid="ignore"):
         means = {"confidence": sums / n, "accuracy": hits / n}
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n.astype(int), **means})
+    weights = np.zeros((bins, of.max() + 1))
+    np.add.at(weights, (_places(stated, bins), of), 1)
+    low, high = _cluster_ends(weights, means["accuracy"])
+    ends = {"accuracy_low": low, "accuracy_high": high}
+    counts = {"n": n.astype(int), "problems": (weights > 0).sum(axis=1)}
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts, **means, **ends})
+
+
+def _cluster_ends(weights: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends at 95 % of each row's share, from the answers of its problems (bins, problems)."""
+    from scipy.stats import beta
+
+    with np.errstate(invalid="ignore"):
+        number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+    hits = share * number
+    low = np.where(hits > 0, beta.ppf(0.025, hits, number - hits + 1), 0 * number)
+    high = np.where(number - hits > 0, beta.ppf(0.975, hits + 1, number - hits), 1 + 0 * number)
+    return np.minimum(low, share), np.maximum(high, share)
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> float:
@@ -214,10 +249,14 @@ def _binned(stated: np.ndarray, right: np.ndarray, bins: int) -> tuple[np.ndarra
     """Answers, summed confidence and right answers of each bin."""
     if bins < 1:
         raise InputError("bins", bins, "must be at least 1", "use 10")
-    # 0.3 * 10 is 3.0000000000000004: rounded, so that an upper edge stays in its bin.
-    places = np.clip(np.ceil(np.round(stated * bins, 9)).astype(int) - 1, 0, bins - 1)
+    places = _places(stated, bins)
     n, sums, hits = (np.bincount(places, weights, bins) for weights in (None, stated, right))
     return n.astype(np.float64), sums, hits
+
+
+def _places(stated: np.ndarray, bins: int) -> np.ndarray:
+    # 0.3 * 10 is 3.0000000000000004: rounded, so that an upper edge stays in its bin.
+    return np.clip(np.ceil(np.round(stated * bins, 9)).astype(int) - 1, 0, bins - 1)
 
 
 def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

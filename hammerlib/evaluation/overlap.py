@@ -98,6 +98,31 @@ def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, 
     return {"trained_on": source, **found, "exact_ids": exact}
 
 
+def overlap_line(overlap: dict) -> str:
+    """Say in one line what a record knows of a model's training on the problems it answered.
+
+    Parameters
+    ----------
+    overlap : dict
+        Of a run's manifest, as `training_overlap` makes it.
+
+    Examples
+    --------
+    >>> counts = {"demo": {"problems": 20, "exact": 0, "n_gram": 3}}
+    >>> overlap_line({"trained_on": "file:mine.jsonl", "ngram": 13, "benchmarks": counts})
+    'trained on file:mine.jsonl: of 20 problems 0 word for word and 3 by 13 words in a row'
+    >>> overlap_line({"trained_on": None})
+    'what it was trained on is not known here'
+    """
+    if overlap["trained_on"] is None:
+        return "what it was trained on is not known here"
+    if overlap["benchmarks"] is None:
+        return f"trained on {overlap['trained_on']}: not compared, {overlap['reason']}"
+    (found,) = overlap["benchmarks"].values()
+    told = f"{found['exact']} word for word and {found['n_gram']} by {overlap['ngram']} words in a row"
+    return f"trained on {overlap['trained_on']}: of {found['problems']} problems {told}"
+
+
 def _training_run(model: object) -> RunRecord | None:
     if isinstance(model, str | Path) and (Path(model) / "manifest.json").is_file():
         model = RunRecord.load(model)

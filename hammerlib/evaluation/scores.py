@@ -72,15 +72,30 @@ def read_scores(place: str | Path) -> Scores:
     >>> len(read_scores(path).samples["a"][None])
     2
     """
+    path = run_path(place)
+    return _of_run(path) if path.is_dir() else _scores(path.name, _lines(path), {}, None, ())
+
+
+def run_path(place: str | Path) -> Path:
+    """Return the run folder or file that `place` names, also by the id of a run.
+
+    Raises
+    ------
+    InputError
+        Nothing there.
+
+    Examples
+    --------
+    >>> run_path(".").is_dir()
+    True
+    """
     path = Path(place)
     if not path.exists() and (results_root() / path).is_dir():
         path = results_root() / path
-    if path.is_dir():
-        return _of_run(path)
-    if not path.is_file():
+    if not path.exists():
         remedy = "name a run folder, a run of results/runs, or a .jsonl file"
         raise InputError("run", str(place), "is not there", remedy)
-    return _scores(path.name, _lines(path), {}, None, ())
+    return path
 
 
 def _of_run(folder: Path) -> Scores:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hammerlib.errors import InputError
 from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
 from hammerlib.evaluation.intervals import mean_interval
 from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
@@ -92,15 +93,13 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
     return pd.read_csv(record.folder / "outcomes.csv", dtype={"id": str, "topic": str}, keep_default_na=False)
 
 
-def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
+def topic_table(record: RunRecord) -> pd.DataFrame:
     """Return pass@1 by topic, hardest first, with intervals over the topic's problems.
 
     Parameters
     ----------
     record : RunRecord
         A finished run of `evaluate`.
-    seed : int
-        Without effect: the interval has no random draws.
 
     Returns
     -------
@@ -118,6 +117,42 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     [['sums', 1, 0.25]]
     """
     return _by_topic(outcomes(record))
+
+
+def reliability(record: RunRecord) -> pd.DataFrame:
+    """Return accuracy by confidence of a finished evaluation.
+
+    Returns
+    -------
+    DataFrame
+        As `reliability_table`, of the answers' votes (`vote_confidence`).
+
+    Raises
+    ------
+    InputError
+        The run has one sample a problem, or no answer, or was summarised before bins had intervals.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hammerlib.runs import start_run
+    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
+    >>> _ = (run.folder / "reliability.csv").write_text("n,accuracy,accuracy_low\\n4,0.5,0.1\\n")
+    >>> reliability(run)["n"].tolist()
+    [4]
+    """
+    import pandas as pd
+
+    path = record.folder / "reliability.csv"
+    if not path.is_file():
+        remedy = "evaluate with k of 2 or more"
+        raise InputError("run", record.run_id, "has no confidences: no second sample, or no answer", remedy)
+    table = pd.read_csv(path)
+    if "accuracy_low" not in table:
+        remedy = f"run `hammer regrade {record.run_id}`"
+        raise InputError("run", record.run_id, "has bins without intervals: an older summary", remedy)
+    return table
 
 
 def _by_topic(table: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +216,8 @@ def _write_tables(
         tables["levels.csv"] = _all_by("level", levels, pairs, found)
     said, right = _joined(pairs)
     if len(said):
-        tables["reliability.csv"] = reliability_table(said, right)
+        of = np.repeat(np.arange(len(pairs)), [len(one) for one, _ in pairs])
+        tables["reliability.csv"] = reliability_table(said, right, problems=of)
     for name, frame in tables.items():
         with atomic_path(run.folder / name) as part:
             frame.to_csv(part, index=False)

@@ -211,21 +211,55 @@ def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCaus
     >>> len(losses)
     2
     """
-    import torch
-    from tqdm.auto import tqdm
-
     if recipe.problems < recipe.batch_size:
         raise InputError(
             "problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}"
         )
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
+    model = untrained(recipe)
+    losses = supervise(model, batches(recipe, table), recipe, stop=stop)
+    return model, losses
+
+
+def supervise(
+    model: LlamaForCausalLM,
+    stream: Iterator[Sequence[tuple[str, str]]],
+    recipe: Recipe,
+    *,
+    stop: int | None = None,
+) -> list[float]:
+    """Train a model of the nano type, in place, on batches of prompts with solutions; return its losses.
+
+    Parameters
+    ----------
+    model : LlamaForCausalLM
+        On the CPU, with nano's vocabulary; left in evaluation mode.
+    stream : iterator of batches of (prompt, solution)
+    recipe : Recipe
+        Steps, learning rate, decay and warm-up; nothing else of it is read.
+    stop : int or None
+        End after this many steps.
+
+    Returns
+    -------
+    list of float
+        Mean cross-entropy of the solution tokens in nats, one per step.
+
+    Examples
+    --------
+    >>> model = untrained(Recipe(width=16, heads=2, inner=16))
+    >>> len(supervise(model, iter([[("3 + 4 =", "7")]] * 2), Recipe(steps=2)))
+    2
+    """
+    import torch
+    from tqdm.auto import tqdm
+
     tokenizer = build_tokenizer()
-    model = untrained(recipe).train()
+    model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / recipe.warmup))
-    stream = batches(recipe, table)
     losses: list[float] = []
     progress = tqdm(range(recipe.steps)[:stop], desc="nano", disable=progress_off())
     for _ in progress:
@@ -240,7 +274,8 @@ def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCaus
         schedule.step()
         losses.append(round(loss.item(), 6))
         progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    return model.eval(), losses
+    model.eval()
+    return losses
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from hammerlib.plots.groups import group_panel, topic_bars
 from hammerlib.plots.live import live_curves
 from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
 from hammerlib.plots.redundancy import advantage_dots, mode_curves, power_curves, rho_histogram
+from hammerlib.plots.reliability import reliability_curves
+from hammerlib.plots.sides import side_by_side
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
 from hammerlib.plots.style import colour, panels, save, style
 
@@ -29,9 +31,11 @@ __all__ = [
     "power_curves",
     "prefix_curves",
     "project",
+    "reliability_curves",
     "rho_histogram",
     "save",
     "semantic_map",
+    "side_by_side",
     "similarity_histogram",
     "spreads",
     "stacked_bars",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -31,6 +32,11 @@ COLOURS = {
     "start": "#999999",
     "before": "#999999",
     "after": "#D55E00",
+    "e-matching": "#000000",
+    "mimic": "#0072B2",
+    "revolt-reciprocal": "#D55E00",
+    "revolt-complement": "#E69F00",
+    "uniform": "#999999",
 }
 CYCLE = (
     "#0072B2",
@@ -49,14 +55,15 @@ CYCLE = (
 def colour(name: str, position: int = 0) -> str:
     """Return the fixed colour of a method, or one from the cycle for other names.
 
-    An arm such as ``hammer + dra`` takes the colour of its order.
+    An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``)
+    take the colour of the order.
 
     Examples
     --------
-    >>> colour("hammer + dra") == colour("hammer")
+    >>> colour("hammer + dra") == colour("hammer: pass@1") == colour("hammer - random") == colour("hammer")
     True
     """
-    return COLOURS.get(name.split(" + ")[0], CYCLE[position % len(CYCLE)])
+    return COLOURS.get(re.split(r" [+-] |: ", name)[0], CYCLE[position % len(CYCLE)])
 
 
 def style() -> None:

@@ -19,6 +19,7 @@ from hammerlib.rewards.shape import (
     tags_reward,
     text_of,
 )
+from hammerlib.rewards.stated import log_score_reward, quadratic_score_reward
 
 # Names for configs; `released_*` repeat the released DRA code, for comparison.
 REWARDS: dict[str, Reward] = {
@@ -29,6 +30,8 @@ REWARDS: dict[str, Reward] = {
     "repetition": repetition_reward,
     "length": length_reward,
     "partial": partial_reward,
+    "log_score": log_score_reward,
+    "quadratic_score": quadratic_score_reward,
     "released_format": released_format_reward,
     "released_cosine": released_cosine_reward,
 }
@@ -43,7 +46,9 @@ __all__ = [
     "cosine_reward",
     "format_reward",
     "length_reward",
+    "log_score_reward",
     "partial_reward",
+    "quadratic_score_reward",
     "raw_sum",
     "released_cosine_reward",
     "released_format_reward",

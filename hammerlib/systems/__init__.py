@@ -14,6 +14,9 @@ subpackage        system                               source                   
                                                                                         and their scorer
 ``quantifiers``   Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
                   or To Revolt?
+``uncalibrated``  Uncalibrated GRPO                    arXiv 2508.11800 and its code    rewards ``log_score``,
+                                                                                        ``quadratic_score``,
+                                                                                        advantage seam
 ================= ==================================== ================================ ====================
 
 Notebooks: ``notebooks/systems``. ``make test-systems`` executes them; the tests of the pure parts belong to

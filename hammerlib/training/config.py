@@ -28,7 +28,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"),
     "rewards": (
         *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
-        *("released_format", "released_cosine"),
+        *("released_format", "released_cosine", "log_score", "quadratic_score"),
     ),
     "report_to": tuple(TRACKERS),
     "vllm": ("off", "colocate", "server"),
@@ -88,7 +88,8 @@ class TrainConfig:
         the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
     rewards : tuple of str
         ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``, ``overlong``; summed. As
-        in the released DRA code: ``released_format``, ``released_cosine``.
+        in the released DRA code: ``released_format``, ``released_cosine``. Of stated percentages:
+        ``log_score``, ``quadratic_score``.
     reward_weights : tuple of float
         One per reward; () for 1 each.
     overlong_buffer, mask_truncated_completions

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import SCORABLE, verdicts
-from hammerlib.training.seams import Generation
+from hammerlib.training.seams import Generation, Rollout
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -215,3 +216,43 @@ def score_tokens(
 
 def _padded(lists: Sequence[Sequence[int]], side: str) -> torch.Tensor:
     return pad_sequence([torch.tensor(list(one)) for one in lists], batch_first=True, padding_side=side)
+
+
+def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
+    """Return the mean entropy of every completion's trained tokens under the policy as it generated.
+
+    Parameters
+    ----------
+    rollout : Rollout
+        With its trainer, whose sampling temperature divides the logits.
+    rows : int
+        Completions in one forward pass.
+
+    Returns
+    -------
+    (n,) float64 array
+        In nats, at least 0; 0 where no token is trained.
+
+    Notes
+    -----
+    Source: ours; the response entropy of ETTRL (arXiv 2508.11356).
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from hammerlib.backbones import load_backbone
+    >>> told = {"prompt_ids": [[5]], "completion_ids": [[7, 8]], "mask": None}
+    >>> trainer = SimpleNamespace(model=load_backbone("nano").model, temperature=1.0)
+    >>> completion_entropies(SimpleNamespace(**told, trainer=trainer)).shape
+    (1,)
+    """
+    trainer, found = rollout.trainer, []
+    for first in range(0, len(rollout.completion_ids), rows):
+        part = slice(first, first + rows)
+        prompts, said = rollout.prompt_ids[part], rollout.completion_ids[part]
+        with torch.no_grad():
+            _, entropies, mask = score_tokens(trainer.model, prompts, said, temperature=trainer.temperature)
+        if rollout.mask is not None:
+            mask = mask * _padded(rollout.mask[part], "right").to(mask.device)
+        found.append(((entropies * mask).sum(1) / mask.sum(1).clamp(min=1)).double().cpu().numpy())
+    return np.concatenate(found)

@@ -1,0 +1,157 @@
+"""Rewards for a stated probability: proper scores of what then happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hammerlib.errors import InputError
+from hammerlib.grading import final_answer
+from hammerlib.rewards.graded import Column
+from hammerlib.rewards.shape import Completion, text_of
+
+SCORES = ("log", "quadratic")
+LOWEST = 0.01  # what a completion without a readable percentage is taken to say about what happened
+
+
+def proper_score(probability: ArrayLike, outcome: ArrayLike, score: str = "log") -> np.ndarray:
+    """Return the reward of a stated probability for a binary outcome; only the true one maximises its mean.
+
+    Parameters
+    ----------
+    probability : array-like
+        In (0, 1) for ``log``, in [0, 1] for ``quadratic``; shapes broadcast.
+    outcome : array-like
+        0 or 1.
+    score : str
+        ``log``: a log p + (1 - a) log(1 - p), in nats, at most 0. ``quadratic`` (Brier): -(a - p)^2.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    InputError
+        Another score, a probability outside the range, an outcome that is neither 0 nor 1.
+
+    Notes
+    -----
+    Source: arXiv 2508.11800; Brier 1950; Gneiting & Raftery 2007.
+
+    Examples
+    --------
+    >>> proper_score([0.7, 0.9], 1).round(4).tolist(), proper_score(0.7, 0, "quadratic").round(2).item()
+    ([-0.3567, -0.1054], -0.49)
+    """
+    stated, happened = np.asarray(probability, float), np.asarray(outcome, float)
+    if score not in SCORES:
+        raise InputError("score", score, "is unknown", f"use one of {', '.join(SCORES)}")
+    inside = (stated > 0) & (stated < 1) if score == "log" else (stated >= 0) & (stated <= 1)
+    if not inside.all():
+        raise InputError("probability", stated[~inside].ravel()[0], "is not inside (0, 1)", "clip it before")
+    if not np.isin(happened, (0.0, 1.0)).all():
+        raise InputError("outcome", np.unique(happened)[:5].tolist(), "must be 0 or 1", "give what happened")
+    if score == "log":
+        return np.where(happened == 1, np.log(stated), np.log1p(-stated))
+    return -((happened - stated) ** 2)
+
+
+def stated_probability(text: str) -> float | None:
+    """Return the whole percentage from 1 to 99 that a completion marks as its answer, as a share, or None.
+
+    Examples
+    --------
+    >>> stated_probability(r"so \\boxed{70}"), stated_probability(r"\\boxed{0.7}"), stated_probability("70")
+    (0.7, None, None)
+    """
+    marked = final_answer(text) if "\\boxed{" in text else None
+    if marked is None or not (marked.isascii() and marked.isdigit()) or not 1 <= int(marked) <= 99:
+        return None
+    return int(marked) / 100
+
+
+def log_score_reward(
+    *, completions: Sequence[Completion], answer: Column, **columns: object
+) -> list[float | None]:
+    """Return the log score of every stated percentage; the ``answer`` column holds the outcome, "0" or "1".
+
+    Parameters
+    ----------
+    completions, answer : sequences of length n
+        Text with ``\\boxed{70}`` for 70 per cent, and what happened.
+    **columns
+        What else TRL passes, not used.
+
+    Returns
+    -------
+    list of float or None
+        In [log 0.01, log 0.99]; log 0.01 without a readable percentage from 1 to 99, as in the paper.
+        None where there is no outcome.
+
+    Raises
+    ------
+    InputError
+        An answer that is neither 0 nor 1.
+
+    Notes
+    -----
+    Source: arXiv 2508.11800 (perturb-seq task; the answer tags there are ``\\boxed`` here).
+
+    Examples
+    --------
+    >>> said = [r"\\boxed{70}", r"\\boxed{70}", "perhaps"]
+    >>> [round(one, 4) for one in log_score_reward(completions=said, answer=["1", "0", "1"])]
+    [-0.3567, -1.204, -4.6052]
+    """
+    return _scored(completions, answer, "log", math.log(LOWEST))
+
+
+def quadratic_score_reward(
+    *, completions: Sequence[Completion], answer: Column, **columns: object
+) -> list[float | None]:
+    """Return minus the squared distance of every stated percentage to the outcome in the ``answer`` column.
+
+    Parameters
+    ----------
+    completions, answer, **columns
+        See `log_score_reward`.
+
+    Returns
+    -------
+    list of float or None
+        In [-1, 0]; -1 without a readable percentage (ours).
+
+    Raises
+    ------
+    InputError
+        An answer that is neither 0 nor 1.
+
+    Examples
+    --------
+    >>> quadratic_score_reward(completions=[r"\\boxed{50}", "?"], answer=["1", "1"])
+    [-0.25, -1.0]
+    """
+    return _scored(completions, answer, "quadratic", -1.0)
+
+
+def _scored(
+    completions: Sequence[Completion], answer: Column, score: str, lowest: float
+) -> list[float | None]:
+    rewards: list[float | None] = []
+    for said, happened in zip(completions, answer, strict=True):
+        if happened not in (None, "", "0", "1"):
+            raise InputError(
+                "answer", happened, "is not an outcome, 0 or 1", "train this reward on forecasts"
+            )
+        stated = stated_probability(text_of(said))
+        if not happened:
+            rewards.append(None)
+        elif stated is None:
+            rewards.append(lowest)
+        else:
+            rewards.append(float(proper_score(stated, int(happened), score)))
+    return rewards

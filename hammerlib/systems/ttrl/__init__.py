@@ -1,0 +1,23 @@
+"""TTRL (arXiv 2504.16084) and the advantage side of ETTRL (arXiv 2508.11356): learning without labels.
+
+The majority of a problem's own completions is its answer; metrics alone see the truth. ETTRL reshapes the
+advantages by the entropy of the responses; no code of it is public, so that its formulas are second-hand.
+"""
+
+from hammerlib.systems.ttrl.plugs import EntropyReshape, VoteThenSample, relabelled, watch_votes
+from hammerlib.systems.ttrl.reshaping import clip_advantages, entropy_scale
+from hammerlib.systems.ttrl.votes import Vote, agrees, majority_vote, pseudo_rewards, vote_metrics
+
+__all__ = [
+    "EntropyReshape",
+    "Vote",
+    "VoteThenSample",
+    "agrees",
+    "clip_advantages",
+    "entropy_scale",
+    "majority_vote",
+    "pseudo_rewards",
+    "relabelled",
+    "vote_metrics",
+    "watch_votes",
+]

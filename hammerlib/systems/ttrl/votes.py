@@ -1,0 +1,159 @@
+"""The majority as a label, and what it is worth against the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.grading import grade
+
+
+class Vote(NamedTuple):
+    """The outcome of a vote.
+
+    Attributes
+    ----------
+    label : str or None
+        The most frequent answer; None when nobody gave one.
+    ratio : float
+        Its share of *all* votes, those without an answer included, in [0, 1].
+
+    Examples
+    --------
+    >>> Vote("4", 0.5).label
+    '4'
+    """
+
+    label: str | None
+    ratio: float
+
+
+def majority_vote(answers: Sequence[str | None]) -> Vote:
+    """Return the most frequent answer; equal strings agree, of a tie the answer seen first wins.
+
+    Parameters
+    ----------
+    answers : sequence of N str or None
+        One entry a completion, None where no answer could be read: it does not vote.
+
+    Returns
+    -------
+    Vote
+
+    Raises
+    ------
+    InputError
+        No completion at all.
+
+    Notes
+    -----
+    Source: arXiv 2504.16084, equation 2; tie and None as in its code.
+
+    Examples
+    --------
+    >>> majority_vote(["4", "4", "5", "3", None, "4", "5", "5"])
+    Vote(label='4', ratio=0.375)
+    """
+    if not answers:
+        raise InputError("answers", [], "hold no vote", "sample one or more completions")
+    counts = Counter(one for one in answers if one is not None)
+    if not counts:
+        return Vote(None, 0.0)
+    label, count = counts.most_common(1)[0]
+    return Vote(label, count / len(answers))
+
+
+def agrees(answer: str | None, label: str | None) -> bool:
+    """Say whether an answer is mathematically the label; never where one of them is missing.
+
+    Examples
+    --------
+    >>> agrees("0.5", "1/2"), agrees(None, "4"), agrees("4", None)
+    (True, False, False)
+    """
+    if answer is None or label is None:
+        return False
+    return answer == label or grade(f"\\boxed{{{answer}}}", label).correct
+
+
+def pseudo_rewards(answers: Sequence[str | None], label: str | None) -> list[float]:
+    """Return 1 for every answer that equals the label mathematically, else 0.
+
+    Parameters
+    ----------
+    answers : sequence of str or None
+    label : str or None
+        Of `majority_vote`; None rewards nobody.
+
+    Returns
+    -------
+    list of float
+        In {0, 1}.
+
+    Notes
+    -----
+    Source: arXiv 2504.16084, equation 3; the vote is by string, the reward by equivalence, as in its code.
+
+    Examples
+    --------
+    >>> pseudo_rewards(["1/2", "0.5", "3", None], "1/2")
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    return [float(agrees(answer, label)) for answer in answers]
+
+
+def vote_metrics(
+    answers: Sequence[str | None], right: Sequence[bool], *, label_right: bool, kept: int | None = None
+) -> dict[str, float]:
+    """Return what a vote is worth; for watching only, since it needs the truth.
+
+    Parameters
+    ----------
+    answers : sequence of N str or None
+        All votes of one problem.
+    right : sequence of N bool
+        Whether each answer is truly right.
+    label_right : bool
+        Whether the majority's answer is.
+    kept : int, optional
+        The first so many are trained; their metrics come with ``post_``. The label stays that of all votes.
+
+    Returns
+    -------
+    dict of str to float
+        ``label_accuracy``; ``reward_accuracy`` (share of votes whose pseudo-reward is the true one; high for
+        scattered answers even when the label is wrong); ``majority_ratio``; ``ground_truth_ratio`` (share of
+        right votes); ``pass`` (one vote is right).
+
+    Raises
+    ------
+    InputError
+        Another number of judgements than answers, or more kept than there are.
+
+    Notes
+    -----
+    Source: ``ttt_metrics.py`` of arXiv 2504.16084's code.
+
+    Examples
+    --------
+    >>> vote_metrics(["4", "4", "7"], [False, False, True], label_right=False)["reward_accuracy"]
+    0.0
+    """
+    if len(right) != len(answers):
+        raise InputError("right", len(right), f"judgements for {len(answers)} answers", "judge every answer")
+    if kept is not None and not 1 <= kept <= len(answers):
+        raise InputError("kept", kept, f"of {len(answers)} votes", "keep from 1 to all of them")
+    label = majority_vote(answers).label
+    rewards = pseudo_rewards(answers, label)
+    found = {"label_accuracy": float(label_right)}
+    for prefix, n in (("", len(answers)), ("post_", kept)):
+        if n is None:
+            continue
+        pairs = list(zip(rewards[:n], right[:n], strict=True))
+        found[f"{prefix}reward_accuracy"] = sum(reward == float(true) for reward, true in pairs) / n
+        found[f"{prefix}majority_ratio"] = sum(answer == label is not None for answer in answers[:n]) / n
+        found[f"{prefix}ground_truth_ratio"] = sum(map(bool, right[:n])) / n
+        found[f"{prefix}pass"] = float(any(right[:n]))
+    return found

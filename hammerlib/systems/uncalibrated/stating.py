@@ -1,0 +1,201 @@
+"""The same with a language model: forecasts as problems, statements as completions, RLOO as a plug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from datasets import Dataset
+
+from hammerlib.errors import InputError
+from hammerlib.nano.recipe import Recipe, supervise, untrained
+from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.storage import atomic_path
+from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
+from hammerlib.training.advantages import group_advantages
+from hammerlib.training.rollouts import score_tokens
+from hammerlib.training.seams import Rollout
+
+if TYPE_CHECKING:
+    import torch
+
+    from hammerlib.backbones import Backbone
+
+BOX = "\\boxed{"
+QUESTION = "{name}?"  # any text that tells the categories apart
+SHAPE = {"width": 64, "layers": 2, "heads": 2, "inner": 128}  # some 90,000 weights
+
+
+def forecast_problems(data: Outcomes, *, question: str = QUESTION) -> Dataset:
+    """Return questions with outcomes as a problem table for ``rewards: [log_score]``.
+
+    Parameters
+    ----------
+    data : Outcomes
+        At most 26 categories.
+    question : str
+        With ``{name}``, a letter for the category; all questions of a category read the same.
+
+    Returns
+    -------
+    Dataset
+        ``id, prompt, answer, source, topic``; the answer is the outcome, "0" or "1".
+
+    Raises
+    ------
+    InputError
+        More categories than letters, or a question without a name.
+
+    Examples
+    --------
+    >>> forecast_problems(Outcomes(np.array([0.5]), np.array([0]), np.array([1])))[0]["answer"]
+    '1'
+    """
+    if len(data.chances) > 26:
+        raise InputError("categories", len(data.chances), "are more than letters", "draw 26 or fewer")
+    if "{name}" not in question:
+        raise InputError("question", question, "does not tell categories apart", "put {name} into it")
+    names = [chr(ord("a") + int(kind)) for kind in data.categories]
+    rows = [
+        {
+            "id": f"forecast-{place}",
+            "prompt": question.format(name=name),
+            "answer": str(int(outcome)),
+            "source": "forecasts",
+            "topic": name,
+        }
+        for place, (name, outcome) in enumerate(zip(names, data.outcomes, strict=True))
+    ]
+    return Dataset.from_list(rows)
+
+
+def save_stating_model(
+    folder: Path, prompts: Sequence[str], *, seed: int = 0, steps: int = 150
+) -> tuple[Path, list[float]]:
+    """Make a tiny model that states any percentage from 1 to 99 for each prompt, and write it to a folder.
+
+    It learns the form only: statements are drawn uniformly, so that it starts spread out and knows nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        New; written whole or not at all, for `load_backbone`.
+    prompts : sequence of str
+    seed : int
+        Weights and statements.
+    steps : int
+        Of supervised training, 64 statements each.
+
+    Returns
+    -------
+    folder : Path
+    losses : list of float
+        In nats a token.
+
+    Raises
+    ------
+    InputError
+        No prompt.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder, losses = save_stating_model(Path(tempfile.mkdtemp()) / "speaker", ["a?"], steps=2)
+    >>> (folder / "config.json").is_file(), len(losses)
+    (True, 2)
+    """
+    if not prompts:
+        raise InputError("prompts", [], "are none", "give the questions that are trained")
+    recipe = Recipe(seed=seed, steps=steps, batch_size=64, learning_rate=3e-3, warmup=10, **SHAPE)
+    model = untrained(recipe)
+    losses = supervise(model, _statements(prompts, recipe), recipe)
+    with atomic_path(Path(folder)) as part:
+        model.save_pretrained(part)
+        build_tokenizer().save_pretrained(part)
+    return Path(folder), losses
+
+
+def _statements(prompts: Sequence[str], recipe: Recipe) -> Iterator[list[tuple[str, str]]]:
+    rng = np.random.default_rng(recipe.seed)
+    while True:
+        numbers = rng.integers(1, 100, recipe.batch_size)
+        yield [(prompts[place % len(prompts)], f"{BOX}{number}}}") for place, number in enumerate(numbers)]
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Advantage plug: each reward minus the mean of the others of its group (RLOO); needs no setting.
+
+    Raises
+    ------
+    InputError
+        When called under ``scale_rewards`` other than ``none``, which it would silently ignore.
+
+    Notes
+    -----
+    Source: Ahmadian et al. 2024 (arXiv 2402.14740); one of the arms of arXiv 2508.11800.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from types import SimpleNamespace
+    >>> said = Rollout(0, [{}] * 3, ["4"] * 3, [[7]] * 3, [None] * 3, None, np.array([0.0, 1, 2]), None, 3,
+    ...                torch.zeros(3), trainer=SimpleNamespace(scale_rewards="none"))
+    >>> LeaveOneOut()(said).tolist()
+    [-1.5, 0.0, 1.5]
+    """
+
+    def __call__(self, rollout: Rollout) -> torch.Tensor:
+        """Return one advantage for each completion, 0 where none can be compared."""
+        scale = rollout.trainer.scale_rewards
+        if scale != "none":
+            raise InputError("scale_rewards", scale, "does nothing under leave-one-out", "set it to none")
+        found = group_advantages(rollout.rewards, rollout.groups, scale="none")
+        for rows in rollout.by_size():
+            counted = (~np.isnan(rollout.rewards[rows])).sum(1, keepdims=True)
+            found[rows] *= counted / np.maximum(counted - 1, 1)
+        return rollout.advantages.new_tensor(found)
+
+
+def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return how probable each percentage from 1 to 99 is of a prompt, exactly, without sampling.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    prompts : sequence of n str
+        As trained.
+
+    Returns
+    -------
+    policy : (n, 99) float64 array
+        Normalised over the readable statements.
+    readable : (n,) float64 array
+        Probability of a readable statement at all, in [0, 1].
+
+    Notes
+    -----
+    Statements are ``\\boxed{70}`` and the end, in the tokenizer's own reading; other token sequences of the
+    same text are not, so that `readable` is a lower bound.
+
+    Examples
+    --------
+    >>> from hammerlib.backbones import load_backbone
+    >>> policy, readable = statement_policy(load_backbone("nano"), ["What is a?"])
+    >>> policy.shape, bool(0 <= readable[0] <= 1)
+    ((1, 99), True)
+    """
+    tokenizer = backbone.tokenizer
+    texts = [f"{BOX}{round(100 * stated)}}}" for stated in STATED]
+    said = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    rows = []
+    for prompt in prompts:
+        asked = tokenizer(prompt)["input_ids"]
+        logps, _, _ = score_tokens(backbone.model, [asked] * len(said), said)
+        rows.append(np.exp(logps.sum(1).detach().cpu().numpy().astype(float)))
+    chances = np.stack(rows)
+    readable = chances.sum(1)
+    return chances / readable[:, None], readable
