@@ -23,6 +23,7 @@ from hammerlib.systems.ttrl import (
     agrees,
     clip_advantages,
     entropy_scale,
+    expected_push,
     majority_vote,
     pseudo_rewards,
     relabelled,
@@ -76,6 +77,32 @@ def test_the_label_has_the_most_votes_and_the_reward_sum_is_the_ratio(answers: l
     vote = majority_vote(answers)
     assert all(answers.count(vote.label) >= answers.count(one) for one in set(answers) - {None})
     assert sum(pseudo_rewards(answers, vote.label)) == pytest.approx(vote.ratio * len(answers))
+
+
+# The lock-in
+
+
+@given(st.floats(0.01, 0.99))
+def test_three_votes_push_by_the_closed_form(p: float) -> None:
+    # X = 1 (chance 3 p (1-p)^2) rewards the wrong two: -1 (3 - 1) / 9; X = 2 (3 p^2 (1-p)): +2/9. The sum is
+    # 2/3 p (1-p) (2p - 1); with true labels both count +: 2/3 p (1-p).
+    majority, truth = expected_push(p, 3)
+    assert majority == pytest.approx(2 / 3 * p * (1 - p) * (2 * p - 1)) and truth == pytest.approx(
+        2 / 3 * p * (1 - p)
+    )
+
+
+@given(st.floats(0.01, 0.49), st.integers(3, 64))
+def test_a_wrong_majority_is_locked_in_and_a_right_one_mirrors_it(p: float, votes: int) -> None:
+    majority, truth = expected_push(p, votes)
+    assert majority < 0 < truth
+    assert expected_push(1 - p, votes) == pytest.approx((-majority, truth))
+
+
+def test_a_push_refuses_nonsense() -> None:
+    for arguments in ((1.2, 3), (0.5, 0)):
+        with pytest.raises(InputError):
+            expected_push(*arguments)
 
 
 # Its metrics

@@ -14,6 +14,8 @@ subpackage        system                               source                   
                                                                                         and their scorer
 ``quantifiers``   Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
                   or To Revolt?
+``ttrl``          TTRL; ETTRL's advantages             arXiv 2504.16084 and its code;   rollout, advantage
+                                                       arXiv 2508.11356, second-hand    and observe seams
 ``uncalibrated``  Uncalibrated GRPO                    arXiv 2508.11800 and its code    rewards ``log_score``,
                                                                                         ``quadratic_score``,
                                                                                         advantage seam

@@ -6,7 +6,14 @@ advantages by the entropy of the responses; no code of it is public, so that its
 
 from hammerlib.systems.ttrl.plugs import EntropyReshape, VoteThenSample, relabelled, watch_votes
 from hammerlib.systems.ttrl.reshaping import clip_advantages, entropy_scale
-from hammerlib.systems.ttrl.votes import Vote, agrees, majority_vote, pseudo_rewards, vote_metrics
+from hammerlib.systems.ttrl.votes import (
+    Vote,
+    agrees,
+    expected_push,
+    majority_vote,
+    pseudo_rewards,
+    vote_metrics,
+)
 
 __all__ = [
     "EntropyReshape",
@@ -15,6 +22,7 @@ __all__ = [
     "agrees",
     "clip_advantages",
     "entropy_scale",
+    "expected_push",
     "majority_vote",
     "pseudo_rewards",
     "relabelled",

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from scipy.stats import binom
+
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 
@@ -157,3 +160,46 @@ def vote_metrics(
         found[f"{prefix}ground_truth_ratio"] = sum(map(bool, right[:n])) / n
         found[f"{prefix}pass"] = float(any(right[:n]))
     return found
+
+
+def expected_push(right: float, votes: int) -> tuple[float, float]:
+    """Return how far one group moves the logit of the right one of two answers, in the mean.
+
+    With X of N completions right and rewards for one of the answers, ``(1/N) sum (r_i - mean r)(x_i - p)``
+    is X (N - X) / N^2 when the right answer is rewarded, and minus that when the other is. A tie is rewarded
+    either way.
+
+    Parameters
+    ----------
+    right : float
+        p, probability that a completion is right, in [0, 1].
+    votes : int
+        N, all of which vote and are trained, at least 1.
+
+    Returns
+    -------
+    majority, truth : float
+        Under majority labels: below 0 where p < 1/2 (N above 2), which locks the wrong answer in. Under true
+        labels: never below 0. Advantages are not divided by the deviation.
+
+    Raises
+    ------
+    InputError
+        A probability outside [0, 1], no vote.
+
+    Notes
+    -----
+    Source: ours, exact. For N = 3: 2/3 p (1 - p) (2 p - 1) and 2/3 p (1 - p).
+
+    Examples
+    --------
+    >>> [round(one, 6) for one in expected_push(0.4, 3)]
+    [-0.032, 0.16]
+    """
+    if not 0 <= right <= 1:
+        raise InputError("right", right, "is outside [0, 1]", "give a probability")
+    if votes < 1:
+        raise InputError("votes", votes, "must be at least 1", "use 64")
+    seen = np.arange(votes + 1)
+    size = binom.pmf(seen, votes, right) * seen * (votes - seen) / votes**2
+    return float(size @ np.sign(2 * seen - votes)), float(size.sum())

@@ -178,8 +178,8 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
 
     Notes
     -----
-    Statements are ``\\boxed{70}`` and the end, in the tokenizer's own reading; other token sequences of the
-    same text are not, so that `readable` is a lower bound.
+    A statement is a completion that starts with ``\\boxed{70}`` in the tokenizer's own reading; other token
+    sequences, or words before it, are not counted, so that `readable` is a lower bound.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     """
     tokenizer = backbone.tokenizer
     texts = [f"{BOX}{round(100 * stated)}}}" for stated in STATED]
-    said = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    said = tokenizer(texts, add_special_tokens=False)["input_ids"]
     rows = []
     for prompt in prompts:
         asked = tokenizer(prompt)["input_ids"]
