@@ -115,7 +115,7 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     a, b : str
         Names of the runs for the head.
     most : int
-        Problems; the first ones, and the line above says of how many.
+        Problems; the first ones won and the first ones lost, and the line above says of how many.
 
     Examples
     --------
@@ -127,11 +127,12 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     >>> table.rows, "&lt;b&gt;3" in table.html, "<b>3" in table.html
     (1, True, False)
     """
-    kept = rows.head(most)
+    place = rows.groupby("outcome").cumcount()  # so that the rarer outcome is not cut off
+    kept = rows.loc[place.sort_values(kind="stable").index[:most].sort_values()]
     counts = rows["outcome"].value_counts()
     told = f"{counts.get('won', 0)} problems won by {_shown(b)}, {counts.get('lost', 0)} lost"
     if len(kept) < len(rows):
-        told += f"; the {len(kept)} with the largest difference are shown"
+        told += f"; the {len(kept)} with the largest differences of either kind are shown"
     body = "".join(_row(one) for one in kept.to_dict("records"))
     heads = "".join(f"<th>{name}</th>" for name in ("problem", _shown(a), _shown(b)))
     key = "sides-" + content_hash([heads, body])[:10]
