@@ -212,7 +212,7 @@ def same(one: Path, other: Path) -> list[str]:
         if (first / name).exists() and (first / name).read_bytes() != (second / name).read_bytes():
             names.add(name)
     rows = [
-        [line for line in (folder / "metrics.csv").read_text().splitlines() if ",seconds," not in line]
+        [line for line in (folder / "metrics.csv").read_text().splitlines() if ",seconds" not in line]
         for folder in (first, second)
     ]
     return sorted(names | ({"metrics.csv"} if rows[0] != rows[1] else set()))

@@ -216,12 +216,9 @@ def test_the_premise_is_told_with_its_chance_and_its_power(walk: Walk) -> None:
 def test_the_notebooks_tell_the_numbers_of_hammer_compare(walk: Walk, tmp_path: Path) -> None:
     evaluated = [RunRecord.load(path.parent) for path in walk.root.glob("evaluate__*/manifest.json")]
     asked = {"problems": 32, "k": 4, "temperature": 1.0}
-    runs = {
-        one.manifest["backbone"]: one
-        for one in evaluated
-        if asked.items() <= one.manifest["parameters"].items() and one.manifest["template"] == "raw"
-    }
-    assert len(runs) >= 5  # before, and two orders with and without DRA
+    same = [one for one in evaluated if asked.items() <= one.manifest["parameters"].items()]
+    runs = {one.manifest["backbone"]: one for one in same}
+    assert len(runs) == len(same) == 5  # before, and two orders with and without DRA
     before, gains, pairs = runs.pop("nano"), set(), set()
     for one in runs.values():
         out = tmp_path / "found.json"

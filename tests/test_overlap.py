@@ -95,9 +95,9 @@ def test_training_reports_overlap_by_name_before_it_begins(
     )
     began = []
 
-    def begin(config: TrainConfig):
+    def begin(config: TrainConfig, **options):
         began.append(capsys.readouterr().out)
-        return train(config, root=tmp_path / "runs", progress=False)
+        return train(config, root=tmp_path / "runs", progress=False, **options)
 
     monkeypatch.setattr("hammerlib.train", begin)
     assert main(["train", "--config", str(config)]) == 0

@@ -136,9 +136,12 @@ def test_text_reads_as_it_was_written_and_says_what_is_left_out():
 
 def test_rows_beyond_the_most_are_told():
     rows = pd.concat([rows_of([Answer("3", False, "wrong", 1)])] * 5, ignore_index=True)
+    rows["outcome"] = ["won"] * 4 + ["lost"]
     page = side_by_side(rows, "before", "after", most=2)
-    assert page.rows == 2 and page.html.count("<tr data-outcome") == 2
-    assert "5 problems won by after, 0 lost; the 2 with the largest difference are shown" in page.html
+    assert page.rows == 2
+    assert [page.html.count(f'<tr data-outcome="{one}"') for one in ("won", "lost")] == [1, 1]
+    told = "4 problems won by after, 1 lost; the 2 with the largest differences of either kind are shown"
+    assert told in page.html
     assert repr(page) == "Sides(rows=2)" and page._repr_html_() == page.html
 
 

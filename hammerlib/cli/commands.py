@@ -169,7 +169,7 @@ def told(record: RunRecord) -> int:
     Examples
     --------
     >>> from pathlib import Path
-    >>> told(RunRecord("demo", Path("runs/demo"), {"metrics": {}}))
+    >>> told(RunRecord("demo", Path("runs/demo"), {"status": "success", "metrics": {}}))
     runs/demo
     0
     """

@@ -20,7 +20,7 @@ from hammerlib.evaluation.run import evaluate
 from hammerlib.evaluation.scores import read_scores
 from hammerlib.evaluation.significance import benjamini_hochberg, equivalence_test, holm, permutation_test
 from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
-from hammerlib.evaluation.summary import outcomes, reliability, topic_table
+from hammerlib.evaluation.summary import outcomes, reason_counts, reliability, topic_table
 from hammerlib.evaluation.transcripts import transcripts
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "power_table",
     "probability_of_improvement",
     "read_scores",
+    "reason_counts",
     "reliability",
     "reliability_table",
     "required_problems",

@@ -12,6 +12,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
 from hammerlib.evaluation.intervals import mean_interval
 from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
+from hammerlib.grading import REASONS
 from hammerlib.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -93,15 +94,13 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
     return pd.read_csv(record.folder / "outcomes.csv", dtype={"id": str, "topic": str}, keep_default_na=False)
 
 
-def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
+def topic_table(record: RunRecord) -> pd.DataFrame:
     """Return pass@1 by topic, hardest first, with intervals over the topic's problems.
 
     Parameters
     ----------
     record : RunRecord
         A finished run of `evaluate`.
-    seed : int
-        Without effect: the interval has no random draws.
 
     Returns
     -------
@@ -119,6 +118,31 @@ def topic_table(record: RunRecord, *, seed: int = 0) -> pd.DataFrame:
     [['sums', 1, 0.25]]
     """
     return _by_topic(outcomes(record))
+
+
+def reason_counts(record: RunRecord) -> dict[str, int]:
+    """Return how many samples of a finished evaluation got each kind of verdict.
+
+    Returns
+    -------
+    dict
+        Every kind of `hammerlib.grading.REASONS` in that sequence, zeros too; all errors are ``error``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hammerlib.runs import start_run
+    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
+    >>> run.note(reasons={"wrong": 3, "error: TypeError": 1, "error: KeyError": 1})
+    >>> counts = reason_counts(run)
+    >>> counts["correct"], counts["wrong"], counts["error"]
+    (0, 3, 2)
+    """
+    counts = {reason.partition(":")[0]: 0 for reason in REASONS}
+    for reason, count in record.manifest["reasons"].items():
+        counts[reason.partition(":")[0]] += count
+    return counts
 
 
 def reliability(record: RunRecord) -> pd.DataFrame:

@@ -96,6 +96,7 @@ def pass_at_k_curves(
             ks, [curve[k].low for k in ks], [curve[k].high for k in ks], color=shade, alpha=0.15, linewidth=0
         )
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="k (samples a problem)", ylabel="pass@k (share of problems)", ylim=(None, 1.0))
     ax.legend(loc="lower right")
     caption(ax, title, note)

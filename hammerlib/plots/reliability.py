@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from hammerlib.plots.style import axes_or_new, caption, colour
@@ -13,7 +12,7 @@ from hammerlib.plots.style import axes_or_new, caption, colour
 if TYPE_CHECKING:
     import pandas as pd
 
-SHIFT = 0.006  # between models, so that their intervals do not hide one another
+SHIFT = 0.012  # between models, so that their intervals do not hide one another
 
 
 def reliability_curves(
@@ -24,7 +23,7 @@ def reliability_curves(
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        Model to a `reliability_table`; bins without answers are left out, areas grow with answers.
+        Model to a `reliability_table`; bins without answers are left out, larger dots: more answers.
     title, note : str
         Finding, and what it rests on.
     ax : Axes, optional
@@ -37,7 +36,7 @@ def reliability_curves(
     2
     """
     ax = axes_or_new(ax)
-    ax.plot([0, 1], [0, 1], color="#999999", linewidth=1, zorder=1)
+    ax.plot([0, 1], [0, 1], ":", color="#000000", linewidth=1, zorder=1)
     most = max(table["n"].max() for table in tables.values())
     for place, (name, table) in enumerate(tables.items()):
         seen, shade = table[table["n"] > 0], colour(name, place)
@@ -45,7 +44,7 @@ def reliability_curves(
         dashed = "--" if "+ dra" in name else "-"
         ax.plot(across, seen["accuracy"], dashed, color=shade, linewidth=1, alpha=0.7, label=name)
         ax.vlines(across, seen["accuracy_low"], seen["accuracy_high"], color=shade, linewidth=1.2, alpha=0.6)
-        ax.scatter(across, seen["accuracy"], s=4 + 60 * np.sqrt(seen["n"] / most), color=shade, linewidths=0)
+        ax.scatter(across, seen["accuracy"], s=10 + 60 * seen["n"] / most, color=shade, linewidths=0)
     label = "confidence: share of the other samples with the same answer"
     ax.set(xlabel=label, ylabel="accuracy (share of answers)", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.legend(loc="upper left")

@@ -24,6 +24,7 @@ _STYLE = """
 #ID input {width: 24em; max-width: 60%; padding: .3em}
 #ID .frame {max-height: 34em; overflow: auto; border: 1px solid #ccc}
 #ID table {border-collapse: collapse; width: 100%; table-layout: fixed; margin: 0}
+#ID th, #ID td {overflow-wrap: anywhere}
 #ID th {position: sticky; top: 0; background: #f3f3f3; text-align: left; padding: .4em}
 #ID td {vertical-align: top; text-align: left; padding: .4em; border-top: 1px solid #ddd; overflow: hidden}
 #ID tr {background: #fff}
@@ -94,8 +95,9 @@ class Sides:
             `file` cannot be written.
         """
         head = f'<!doctype html><meta charset="utf-8"><title>{_shown(title)}</title>'
+        top = f'<h1 style="font: 1.2em sans-serif">{_shown(title)}</h1>'
         with atomic_path(file) as part:
-            part.write_text(f"{head}<h1>{_shown(title)}</h1>{self.html}\n", encoding="utf-8")
+            part.write_text(f"{head}{top}{self.html}\n", encoding="utf-8")
         return Path(file)
 
 
@@ -113,7 +115,7 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     a, b : str
         Names of the runs for the head.
     most : int
-        Problems; the first ones, and the line above says of how many.
+        Problems; the first ones won and the first ones lost, and the line above says of how many.
 
     Examples
     --------
@@ -125,11 +127,12 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     >>> table.rows, "&lt;b&gt;3" in table.html, "<b>3" in table.html
     (1, True, False)
     """
-    kept = rows.head(most)
+    place = rows.groupby("outcome").cumcount()  # so that the rarer outcome is not cut off
+    kept = rows.loc[place.sort_values(kind="stable").index[:most].sort_values()]
     counts = rows["outcome"].value_counts()
     told = f"{counts.get('won', 0)} problems won by {_shown(b)}, {counts.get('lost', 0)} lost"
     if len(kept) < len(rows):
-        told += f"; the {len(kept)} with the largest difference are shown"
+        told += f"; the {len(kept)} with the largest differences of either kind are shown"
     body = "".join(_row(one) for one in kept.to_dict("records"))
     heads = "".join(f"<th>{name}</th>" for name in ("problem", _shown(a), _shown(b)))
     key = "sides-" + content_hash([heads, body])[:10]

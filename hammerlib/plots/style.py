@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -54,14 +55,15 @@ CYCLE = (
 def colour(name: str, position: int = 0) -> str:
     """Return the fixed colour of a method, or one from the cycle for other names.
 
-    An arm such as ``hammer + dra`` takes the colour of its order.
+    An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``)
+    take the colour of the order.
 
     Examples
     --------
-    >>> colour("hammer + dra") == colour("hammer")
+    >>> colour("hammer + dra") == colour("hammer: pass@1") == colour("hammer - random") == colour("hammer")
     True
     """
-    return COLOURS.get(name.split(" + ")[0], CYCLE[position % len(CYCLE)])
+    return COLOURS.get(re.split(r" [+-] |: ", name)[0], CYCLE[position % len(CYCLE)])
 
 
 def style() -> None:

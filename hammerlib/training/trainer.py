@@ -157,7 +157,7 @@ class SeamTrainer(GRPOTrainer):
         values |= observe(seen)
         if self.plugs.observe is not None:
             values |= self.plugs.observe(seen)
-        self._record(values | self.laps.taken())
+        self.record(values | self.laps.taken())
         self._keep(self.rollout)
         return output
 
@@ -232,8 +232,8 @@ class SeamTrainer(GRPOTrainer):
             advantages = torch.nn.functional.pad(advantages, (0, tokens - advantages.shape[1]))
         return advantages.to(output["advantages"])
 
-    def _record(self, values: dict[str, float]) -> None:
-        """Average a generation batch's telemetry over processes and hand it to TRL's log."""
+    def record(self, values: dict[str, float]) -> None:
+        """Average telemetry over processes and hand it to TRL's log; every process gives the same names."""
         names: Sequence[str] = sorted(values)
         local = torch.tensor(
             [[values[name] for name in names]], dtype=torch.float64 if self.args.use_cpu else torch.float32

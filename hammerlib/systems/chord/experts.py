@@ -1,0 +1,158 @@
+"""The expert's solutions as token ids, dealt out in batches that depend on the step alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.nano.solutions import STRATEGIES, solve
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hammerlib.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Tokenised solutions of an expert.
+
+    Parameters
+    ----------
+    ids : tuple of n str
+        Of the problems.
+    prompt_ids, completion_ids : tuples of n non-empty token id tuples
+        Prompt as the policy reads it; solution with the end token.
+    seed : int
+        Of the shuffles.
+
+    Raises
+    ------
+    InputError
+        No solution, or tuples of different lengths.
+
+    Examples
+    --------
+    >>> experts = Experts(("a", "b", "c"), ((5,), (6,), (7,)), ((8, 1), (9, 1), (8, 9, 1)))
+    >>> sorted(experts.places(0, 3))
+    [0, 1, 2]
+    """
+
+    ids: tuple[str, ...]
+    prompt_ids: tuple[tuple[int, ...], ...]
+    completion_ids: tuple[tuple[int, ...], ...]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.ids), len(self.prompt_ids), len(self.completion_ids)]
+        if len(set(lengths)) > 1 or not self.ids or not all(map(len, self.completion_ids)):
+            raise InputError("experts", lengths, "are no solutions of one number", "see load_experts")
+
+    def places(self, step: int, size: int) -> list[int]:
+        """Return the `size` solutions of an optimizer step.
+
+        Every solution comes once before one comes again, each round in an order of its own; nothing is kept
+        between calls, so that a resumed run sees the batches of an unbroken one.
+        """
+        first, n = step * size, len(self.ids)
+        rounds = {k: np.random.default_rng([self.seed, k]).permutation(n)
+                  for k in range(first // n, (first + size - 1) // n + 1)}  # fmt: skip
+        return [int(rounds[place // n][place % n]) for place in range(first, first + size)]
+
+
+def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw", seed: int = 0) -> Experts:
+    """Tokenise the column ``solution`` of a problem table for `backbone`.
+
+    Parameters
+    ----------
+    problems : Dataset
+        Problem table with ``solution``: an expert's whole answer, text.
+    backbone : Backbone
+        The policy's.
+    template : str
+        ``raw`` or ``chat``, as the policy is trained.
+    seed : int
+        Of the order in which solutions are dealt out.
+
+    Returns
+    -------
+    Experts
+
+    Raises
+    ------
+    InputError
+        No such column, an empty solution, or one too long for the model's positions.
+
+    Notes
+    -----
+    The paper's expert data and RL problems are disjoint (5,000 and 20,000 of OpenR1-Math-220k).
+
+    Examples
+    --------
+    >>> from hammerlib import load_backbone, load_problems
+    >>> table = nano_experts(load_problems("reasoning-gym:nano", split="supervised", n=2))
+    >>> experts, nano = load_experts(table, load_backbone("nano")), load_backbone("nano")
+    >>> nano.tokenizer.decode(experts.completion_ids[0]).startswith(" check:")
+    True
+    """
+    if "solution" not in problems.column_names:
+        remedy = "add it: the expert's whole answer as text (nano_experts for the nano families)"
+        raise InputError("problems", problems.column_names, "have no column solution", remedy)
+    tokenizer, positions = backbone.tokenizer, backbone.model.config.max_position_embeddings
+    texts = backbone.render(problems["prompt"][:], template=template)
+    prompts = tokenizer(texts, add_special_tokens=template == "raw")["input_ids"]
+    solutions = []
+    for name, prompt, text in zip(problems["id"], prompts, problems["solution"], strict=True):
+        said = tokenizer(text or "", add_special_tokens=False)["input_ids"]
+        if not said:
+            raise InputError("solution", name, "is empty", "leave this problem out")
+        if len(prompt) + len(said) + 1 > positions:
+            problem = f"has {len(said)} tokens and does not fit {positions} positions"
+            raise InputError("solution", name, problem, "leave this problem out")
+        solutions.append((*said, tokenizer.eos_token_id))
+    return Experts(tuple(problems["id"]), tuple(map(tuple, prompts)), tuple(solutions), seed)
+
+
+def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -> Dataset:
+    """Return problems of the nano families with a correct worked solution each, in one way of writing.
+
+    Parameters
+    ----------
+    problems : Dataset
+        Of ``reasoning-gym:nano``.
+    strategy : str
+        ``columns``, ``tens`` or ``check``; the nano model was taught them as 70, 25 and 5 per cent of its
+        solutions, so ``check`` is the expert whose style is furthest from the policy's.
+    seed : int
+        Of ties in the writing.
+
+    Returns
+    -------
+    Dataset
+        With the column ``solution``.
+
+    Raises
+    ------
+    InputError
+        An unknown strategy, problems of other families.
+
+    Examples
+    --------
+    >>> from hammerlib import load_problems
+    >>> nano_experts(load_problems("reasoning-gym:nano", split="supervised", n=1))["solution"][0][:7]
+    ' check:'
+    """
+    if strategy not in STRATEGIES:
+        raise InputError("strategy", strategy, "is unknown", f"use one of {', '.join(STRATEGIES)}")
+    rng = random.Random(seed)
+    try:
+        told = [solve(row, strategy, rng) for row in problems.to_list()]
+    except (KeyError, TypeError, ValueError) as error:
+        remedy = "use reasoning-gym:nano, or bring a column solution of your own"
+        raise InputError("problems", str(error), "is not of the nano families", remedy) from error
+    table = problems.remove_columns("solution") if "solution" in problems.column_names else problems
+    return table.add_column("solution", told)

@@ -1,0 +1,60 @@
+"""What each weighting does to one token's distribution, exactly: supervised steps on a softmax policy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hammerlib.errors import InputError
+from hammerlib.systems.chord.loss import check_weighting
+
+
+def expert_flow(
+    policy: ArrayLike, expert: ArrayLike, *, weighting: str = "phi", rate: float = 0.5, steps: int = 200
+) -> np.ndarray:
+    """Return the policy after every step of gradient descent on the expected expert loss.
+
+    Parameters
+    ----------
+    policy, expert : (V,) array-like
+        Distributions over the next token, all above 0 for the policy.
+    weighting : str
+        ``none``, ``is`` or ``phi``.
+    rate : float
+        Learning rate on the logits.
+    steps : int
+
+    Returns
+    -------
+    (steps + 1, V) float64 array
+        Row 0 is `policy`.
+
+    Raises
+    ------
+    InputError
+        An unknown weighting, arrays that are no distributions over the same tokens.
+
+    Notes
+    -----
+    Source: ours, from arXiv 2508.11408 eqs. 1, 4 and 5: minus the gradient by logit j is
+    q_j w_j - p_j sum_y q_y w_y, with expert q and weight w(p) held fixed.
+
+    Examples
+    --------
+    >>> expert_flow([0.5, 0.5], [1.0, 0.0], weighting="none", rate=1.0, steps=1)[1].round(4).tolist()
+    [0.7311, 0.2689]
+    """
+    check_weighting(weighting)
+    start, target = np.asarray(policy, dtype=float), np.asarray(expert, dtype=float)
+    sound = start.ndim == 1 and start.shape == target.shape and (start > 0).all() and (target >= 0).all()
+    if not (sound and np.isclose(start.sum(), 1) and np.isclose(target.sum(), 1)):
+        problem, remedy = "are no distributions over the same tokens", "give two arrays that sum to 1"
+        raise InputError("policy, expert", [start.tolist(), target.tolist()], problem, remedy)
+    logits, found = np.log(start), [start]
+    for _ in range(steps):
+        now = found[-1]
+        weight = {"none": np.ones_like(now), "is": now, "phi": now * (1 - now)}[weighting]
+        logits = logits + rate * (target * weight - now * (target * weight).sum())
+        power = np.exp(logits - logits.max())
+        found.append(power / power.sum())
+    return np.stack(found)

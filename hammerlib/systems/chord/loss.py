@@ -1,0 +1,147 @@
+"""The supervised term of CHORD and how it is mixed with GRPO: tensors in, a scalar out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTINGS = ("none", "is", "phi")
+
+
+def check_weighting(weighting: str) -> None:
+    """Raise InputError unless `weighting` is one of `WEIGHTINGS`.
+
+    Examples
+    --------
+    >>> check_weighting("phi")
+    """
+    if weighting not in WEIGHTINGS:
+        raise InputError("weighting", weighting, "is unknown", f"use one of {', '.join(WEIGHTINGS)}")
+
+
+def token_weights(logps: torch.Tensor, weighting: str = "phi") -> torch.Tensor:
+    """Return the weight of every expert token, without gradient.
+
+    Parameters
+    ----------
+    logps : (m, T) float tensor
+        Log-probabilities of the expert's tokens under the policy, in nats.
+    weighting : str
+        ``none``: 1, supervised learning (eq. 1). ``is``: p, importance sampling with the expert's density
+        taken as 1 (eq. 4). ``phi``: p (1 - p) (eq. 5).
+
+    Returns
+    -------
+    (m, T) float tensor
+        Detached. With a gradient through phi, a token at p = 0.1 would be pushed *down*.
+
+    Raises
+    ------
+    InputError
+        Another weighting.
+
+    Notes
+    -----
+    Source: arXiv 2508.11408 eqs. 1, 4, 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> [round(value, 2) for value in token_weights(torch.tensor([0.9, 0.5, 0.1]).log()).tolist()]
+    [0.09, 0.25, 0.09]
+    """
+    check_weighting(weighting)
+    chances = logps.detach().exp()
+    return {"none": chances.new_ones(chances.shape), "is": chances, "phi": chances * (1 - chances)}[weighting]
+
+
+def expert_loss(
+    logps: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    weighting: str = "phi",
+    cutoff: float = 1.0,
+    tokens: int | None = None,
+) -> torch.Tensor:
+    """Return the mean over expert tokens of -w log p.
+
+    Parameters
+    ----------
+    logps : (m, T) float tensor
+        With gradient.
+    mask : (m, T) tensor
+        1 at the expert's tokens, 0 at padding.
+    weighting : str
+        See `token_weights`.
+    cutoff : float
+        In (0, 1]; tokens with p above it give no gradient (``cutoff_prob`` of the authors' code, 1: off).
+        The weight stays that of the uncut probability.
+    tokens : int, optional
+        Divisor; default the tokens of `mask`. For a part of a batch: the tokens of the whole batch.
+
+    Returns
+    -------
+    scalar tensor
+        In nats a token.
+
+    Raises
+    ------
+    InputError
+        An unknown weighting, a cutoff outside (0, 1], no token.
+
+    Notes
+    -----
+    Source: arXiv 2508.11408 eq. 6, which writes a sum; the authors' code takes the mean, as here.
+
+    Examples
+    --------
+    >>> import torch
+    >>> logps = torch.tensor([[0.9, 0.5, 0.1]]).log()
+    >>> [round(expert_loss(logps, torch.ones(1, 3), weighting=one).item(), 5) for one in WEIGHTINGS]
+    [1.0337, 0.22389, 0.13]
+    """
+    if not 0 < cutoff <= 1:
+        raise InputError("cutoff", cutoff, "is outside (0, 1]", "use 1 for no cutoff")
+    count = int(mask.sum()) if tokens is None else tokens
+    if count < 1:
+        raise InputError("mask", count, "marks no token", "give at least one expert token")
+    weights = token_weights(logps, weighting)
+    kept = logps.clamp(max=math.log(cutoff)) if cutoff < 1 else logps
+    return -(weights * kept * mask).sum() / count
+
+
+def mixed_loss(grpo: torch.Tensor, expert: torch.Tensor, mu: float) -> torch.Tensor:
+    """Return (1 - mu) grpo + mu expert, the convex mixture.
+
+    Parameters
+    ----------
+    grpo, expert : scalar tensors
+    mu : float
+        In [0, 1].
+
+    Returns
+    -------
+    scalar tensor
+
+    Raises
+    ------
+    InputError
+        A mu outside [0, 1].
+
+    Notes
+    -----
+    Source: arXiv 2508.11408, the objective of CHORD (L = (1 - mu) L_GRPO + mu L_SFT).
+
+    Examples
+    --------
+    >>> mixed_loss(2.0, 1.0, 0.25)
+    1.75
+    """
+    if not 0 <= mu <= 1:
+        raise InputError("mu", mu, "is outside [0, 1]", "give the share of the supervised term")
+    return (1 - mu) * grpo + mu * expert

@@ -1,0 +1,158 @@
+"""CHORD in the loss seam of the one trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.systems.chord.experts import Experts
+from hammerlib.systems.chord.loss import check_weighting, expert_loss, mixed_loss
+from hammerlib.systems.chord.schedule import adaptive_mu, mu_at
+from hammerlib.training.rollouts import score_tokens
+from hammerlib.training.seams import UNTRAINED, Plugs
+
+if TYPE_CHECKING:
+    import torch
+
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.trainer import SeamTrainer
+
+
+@dataclass
+class Chord:
+    """The mixed loss of CHORD; its settings name the run.
+
+    Parameters
+    ----------
+    experts : Experts
+        Solutions to learn from; their problems should not be among those trained by reinforcement.
+    batch_size : int
+        Expert solutions an optimizer step, over all processes and micro-batches. The paper takes two for
+        each prompt of a step (64 and 32).
+    peak, valley, warmup, decay
+        Schedule of mu by optimizer step, see `mu_at`. The default is constant 0.1 (CHORD-phi); ``PRESETS``
+        holds the paper's variants.
+    tau : float, optional
+        Adaptive mu from each generation batch's mean reward in place of the schedule, see `adaptive_mu`.
+    weighting, cutoff
+        Of expert tokens, see `expert_loss`.
+
+    Raises
+    ------
+    InputError
+        A batch size below 1, a weighting, weight or cutoff out of range.
+
+    Notes
+    -----
+    Source: arXiv 2508.11408, (1 - mu) L_GRPO + mu L_SFT-phi. The supervised term is a mean over all expert
+    tokens of the optimizer step whatever the number of micro-batches and processes, at temperature 1, and
+    only while training. It logs `mu`, `expert_loss` and `expert_probability`.
+
+    Examples
+    --------
+    >>> experts = Experts(("a",), ((5, 6),), ((7, 8),))
+    >>> from hammerlib.training import TrainConfig
+    >>> Chord(experts, batch_size=1).plugs(TrainConfig(loss_type="dapo")).loss.mu(0)
+    0.1
+    """
+
+    experts: Experts
+    batch_size: int = 16
+    peak: float = 0.1
+    valley: float = 0.1
+    warmup: int = 0
+    decay: int = 0
+    tau: float | None = None
+    weighting: str = "phi"
+    cutoff: float = 1.0
+    _last: tuple[int, int] = field(default=(-1, 0), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError("batch_size", self.batch_size, "is below 1", "give expert solutions a step")
+        if not 0 < self.cutoff <= 1:
+            raise InputError("cutoff", self.cutoff, "is outside (0, 1]", "use 1 for no cutoff")
+        check_weighting(self.weighting)
+        self.mu(0)
+
+    def mu(self, step: int, mean_reward: float = 0.0) -> float:
+        """Return mu of an optimizer step."""
+        if self.tau is not None:
+            return adaptive_mu(mean_reward, tau=self.tau)
+        return mu_at(step, peak=self.peak, valley=self.valley, warmup=self.warmup, decay=self.decay)
+
+    def plugs(self, config: TrainConfig) -> Plugs:
+        """Return this loss as plugs for `config`; orders, DRA and other seams stay free.
+
+        Raises
+        ------
+        InputError
+            A loss other than ``dapo`` (eq. 2 is a token mean over all rollouts), a KL term, or completions
+            that are trained more than once or late: the paper is strictly on-policy.
+        """
+        if config.loss_type != "dapo":
+            problem = "is not a token mean over all rollouts, as CHORD's eq. 2"
+            raise InputError("loss_type", config.loss_type, problem, "set loss_type: dapo")
+        if config.beta:
+            raise InputError("beta", config.beta, "adds a KL term, which CHORD has not", "set beta: 0")
+        if config.num_iterations > 1:
+            problem = "trains completions again, off-policy"
+            raise InputError("num_iterations", config.num_iterations, problem, "set num_iterations: 1")
+        held = config.steps_per_generation or config.gradient_accumulation
+        if held > config.gradient_accumulation:
+            problem, remedy = "trains completions of an older policy", "leave it out"
+            raise InputError("steps_per_generation", held, problem, remedy)
+        return Plugs(loss=self)
+
+    def __call__(
+        self,
+        trainer: SeamTrainer,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        default: Callable[[], torch.Tensor],
+    ) -> torch.Tensor:
+        """Return the loss of one micro-batch."""
+        if not model.training:
+            return default()
+        mu, grpo = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs)), default()
+        places, tokens = self._share(trainer)
+        if mu == 0:
+            trainer.record({"mu": 0.0})
+            return grpo
+        expert, chance = grpo.new_zeros(()), 0.0
+        if places:
+            asked = [self.experts.prompt_ids[k] for k in places]
+            logps, _, mask = score_tokens(model, asked, [self.experts.completion_ids[k] for k in places])
+            expert = expert_loss(
+                logps, mask, weighting=self.weighting, cutoff=self.cutoff, tokens=tokens
+            )  # this micro-batch's summands only: they add up over micro-batches
+            chance = float((logps.detach().exp() * mask).sum()) / tokens
+        processes, micro = trainer.accelerator.num_processes, trainer.current_gradient_accumulation_steps
+        parts = {"expert_loss": float(expert.detach()), "expert_probability": chance}
+        # Logs and gradients of processes are averaged, logs of micro-batches too.
+        trainer.record({"mu": mu} | {name: processes * micro * value for name, value in parts.items()})
+        return mixed_loss(grpo, processes * expert, mu)
+
+    def _share(self, trainer: SeamTrainer) -> tuple[list[int], int]:
+        """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""
+        micro, step = trainer.current_gradient_accumulation_steps, trainer.state.global_step
+        place = (self._last[1] + 1) % micro if self._last[0] == step else 0
+        self._last = (step, place)
+        whole = self.experts.places(step, self.batch_size)
+        processes, process = trainer.accelerator.num_processes, trainer.accelerator.process_index
+        tokens = sum(len(self.experts.completion_ids[k]) for k in whole)
+        return whole[place * processes + process :: micro * processes], tokens
+
+    def _mean_reward(self, trainer: SeamTrainer, inputs: dict[str, Any]) -> float:
+        """Mean reward as graded of the trained completions, over all processes; only adaptive mu needs it."""
+        if self.tau is None:
+            return 0.0
+        rollout = trainer.rollout
+        scored = rollout.raw[(rollout.groups != UNTRAINED) & ~np.isnan(rollout.raw)]
+        local = inputs["advantages"].new_tensor([[scored.sum(), len(scored)]])
+        total, count = trainer.accelerator.gather(local).sum(0).tolist()
+        return total / count if count else 0.0

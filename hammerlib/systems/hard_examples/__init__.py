@@ -1,0 +1,30 @@
+"""Hard Examples Are All You Need (arXiv 2508.14094): which problems are worth a label under a fixed budget.
+
+The model is probed on the whole pool, a share of it is chosen by measured pass rate, and equal numbers of
+GRPO steps on each choice are compared with a random choice of the same size.
+"""
+
+from hammerlib.systems.hard_examples.budget import same_budget, subset_config
+from hammerlib.systems.hard_examples.probe import pass_rates, probe
+from hammerlib.systems.hard_examples.selection import SUBSETS, select
+from hammerlib.systems.hard_examples.signal import (
+    Learnable,
+    expected_path,
+    learnable,
+    learnable_share,
+    mixed_probability,
+)
+
+__all__ = [
+    "SUBSETS",
+    "Learnable",
+    "expected_path",
+    "learnable",
+    "learnable_share",
+    "mixed_probability",
+    "pass_rates",
+    "probe",
+    "same_budget",
+    "select",
+    "subset_config",
+]
