@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from datasets import Dataset
 
+from hammerlib.backbones.places import no_file_bars
 from hammerlib.errors import InputError
 from hammerlib.nano.recipe import Recipe, supervise, untrained
 from hammerlib.nano.tokenizer import build_tokenizer
@@ -112,7 +113,7 @@ def save_stating_model(
     recipe = Recipe(seed=seed, steps=steps, batch_size=64, learning_rate=3e-3, warmup=10, **SHAPE)
     model = untrained(recipe)
     losses = supervise(model, _statements(prompts, recipe), recipe)
-    with atomic_path(Path(folder)) as part:
+    with no_file_bars(), atomic_path(Path(folder)) as part:
         model.save_pretrained(part)
         build_tokenizer().save_pretrained(part)
     return Path(folder), losses
