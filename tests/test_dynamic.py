@@ -180,6 +180,23 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
     assert len(last) == 6 and not last.trained.any()  # the group left out, and copies to fill the batch
 
 
+def test_the_order_may_end_in_the_first_of_several_batches_of_a_step(tmp_path: Path) -> None:
+    shape = {"gradient_accumulation": 2, "steps_per_generation": 1, "group_size": 4, "n_problems": 4}
+    config = dataclasses.replace(WALK, **shape, save_steps=None)
+    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((0,) * 4)), progress=False)
+    assert len(table(record, "skipped")) == 4 and len(table(record, "index_log")) == 0
+    assert values(record, "generated") == [16 / 2]  # mean of the step's two batches, the second empty
+    assert record.manifest["tail_dropped"] == []
+
+
+def test_problems_that_the_walk_does_not_come_to_are_named(tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, n_problems=5, tail="report", save_steps=None)
+    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1,) * 5)), progress=False)
+    seen = {*table(record, "index_log").id, *table(record, "skipped").id}
+    every = load_problems(config.problems, split=config.split, n=5, seed=0)["id"][:]
+    assert record.manifest["tail_dropped"] == [one for one in every if one not in seen] and len(seen) == 4
+
+
 def test_dra_adjusts_what_was_chosen_by_its_answers(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, adjustment="dra", save_steps=None)
     record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1, 3, 2, 0))), progress=False)

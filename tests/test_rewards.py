@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import math
 import pickle
@@ -15,14 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
-from hammerlib.grading import GradingPool, Verdict
+from hammerlib.grading import GradingPool, Verdict, grade
 from hammerlib.rewards import (
     REWARDS,
     DRAReward,
     accuracy_reward,
     cosine_reward,
     format_reward,
+    graded,
     length_reward,
+    partial_reward,
     raw_sum,
     released_cosine_reward,
     released_format_reward,
@@ -404,3 +407,18 @@ def test_an_embedder_of_another_shape_is_refused(shape: tuple) -> None:
 def test_a_wrapper_that_cannot_work_is_refused_when_made(make: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make()
+
+
+@pytest.mark.parametrize("gold", [None, "", " "])
+def test_a_puzzle_without_gold_cannot_be_scored(gold: str | None) -> None:
+    said, scorer = [r"\boxed{B====3}", "B"], ["puzzles:option====numeral"] * 2
+    assert partial_reward(completions=said, answer=[gold] * 2, scorer=scorer) == [None, None]
+
+
+def test_failures_of_the_grader_are_counted_under_partial_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: dict[str, float] = {}
+    lost = [dataclasses.replace(grade("4", "4"), correct=False, reason="timeout")]
+    monkeypatch.setattr("hammerlib.rewards.graded.GradingPool.grade", lambda *args, **options: lost)
+    told = {"completions": [r"\boxed{9041}"], "answer": ["9042"], "log_metric": counted.__setitem__}
+    assert partial_reward(**told) == [None] and counted == {"grading/timeouts": 1.0}
+    graded._MEMORY.verdicts.clear()

@@ -29,6 +29,7 @@ from hammerlib.problems import load_problems
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.cautions import cautions
 from hammerlib.training.estimate import FACTOR, adapter_parameters, estimate_memory, peak, sharded
+from hammerlib.training.preview import preview
 from hammerlib.training.run import prepare
 from hammerlib.training.serving import check_vllm, vllm_arguments
 from hammerlib.training.shards import check_shards
@@ -340,3 +341,24 @@ def test_the_memory_of_each_part_follows_its_formula() -> None:
     assert gpu["generation"] * 2 == plain["generation"] and gpu["training"] < plain["training"]
     each = sharded(plain, 8)
     assert each["ddp"] == peak(plain) > each["zero2"] > each["zero3"] == each["fsdp"]
+
+
+def test_the_preview_shows_no_schedule_that_is_not_known() -> None:
+    base = {"n_problems": 8, "order": "random", "prompts_per_step": 4, "group_size": 2}
+    walk = preview(prepare(TrainConfig(**base, dynamic_sampling=True)))
+    assert "found out while training" in walk and "step 1, epoch" not in walk
+    again = preview(prepare(TrainConfig(**base, epochs=2, epoch_order="reorder", save_steps=2)))
+    assert "step 3, epoch 1: in an order made anew" in again and "step 2, epoch 0: in an" not in again
+    assert "every 2 steps (1 in all" in again, "none is written at the last step"
+
+
+@pytest.mark.parametrize("reward", ["overlong", "log_score", "quadratic_score"])
+def test_every_reward_that_may_be_negative_is_told_of_under_dra(reward: str) -> None:
+    config = TrainConfig(
+        n_problems=8, order="random", adjustment="dra", rewards=("accuracy", reward),
+        overlong_buffer=4 if reward == "overlong" else None,
+    )  # fmt: skip
+    told = cautions(prepare(config))
+    assert any("sign paper" in one for one in told)
+    only = dataclasses.replace(config, adjustment_options={"positives_only": True})
+    assert not any("sign paper" in one for one in cautions(prepare(only)))

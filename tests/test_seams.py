@@ -420,3 +420,49 @@ def test_settings_and_inner_functions_name_a_plug() -> None:
         return [lambda one: one + 1]
 
     assert "0x" not in str(name_of(outer)) and name_of(outer) == name_of(outer)
+
+
+class Shifted:
+    def __init__(self, by: float) -> None:
+        self.by, self.seen = by, []
+
+    def __call__(self, rollout: object) -> dict:
+        self.seen.append(rollout)
+        return {"by": self.by}
+
+    def told(self, rollout: object) -> dict:
+        return {"by": self.by}
+
+
+def test_enclosed_variables_defaults_and_attributes_name_a_plug() -> None:
+    def closed(by: float) -> Callable:
+        return lambda rollout: {"by": by}
+
+    def wrapped(inner: Callable) -> Callable:
+        return lambda rollout: inner(rollout)
+
+    two, three = (lambda rollout, by=by: {"by": by} for by in (2, 3))
+    assert name_of(closed(2)) == name_of(closed(2)) != name_of(closed(3)) and name_of(two) != name_of(three)
+    assert name_of(wrapped(lambda one: one)) != name_of(wrapped(lambda one: None))
+    assert name_of(Shifted(2).told) == name_of(Shifted(2).told) != name_of(Shifted(3).told)
+    used = Shifted(2)
+    used(None)  # what it collects is no setting
+    assert name_of(used) == name_of(Shifted(2)) != name_of(Shifted(3)) and "0x" not in str(name_of(used))
+
+
+def test_groups_of_a_rollout_are_never_gathered_whatever_they_look_like(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On two processes one might see runs of G and gather, the other not, and both would wait for ever."""
+
+    def own(rows: list[dict], trainer: SeamTrainer) -> Generation:
+        found = generate(trainer, rows)
+        return dataclasses.replace(found, groups=np.arange(len(rows)) // trainer.num_generations)
+
+    def gathered(*args: object) -> None:
+        raise AssertionError("asked other processes")
+
+    monkeypatch.setattr("hammerlib.training.trainer.whole_groups", gathered)
+    assert one_run(tmp_path, rollout=own).status == "success"
+    with pytest.raises(AssertionError, match="asked other"):
+        one_run(tmp_path)

@@ -14,10 +14,10 @@ from test_training import SMALL
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs, read_completions, schedule_table, train
+from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
 from hammerlib.training.completions import COLUMNS
 from hammerlib.training.glossary import METRICS, explained, glossary_table
-from hammerlib.training.telemetry import Laps, effective_advantages
+from hammerlib.training.telemetry import Laps, effective_advantages, observe
 
 ROOT = Path(__file__).resolve().parents[1]
 # What must be there in every step of every run; all else depends on the algorithm.
@@ -142,3 +142,14 @@ def test_a_tracker_that_is_not_installed_is_one_clear_error(monkeypatch: pytest.
     with pytest.raises(InputError, match=r"report_to = 'trackio': is not installed") as caught:
         dataclasses.replace(SMALL, report_to=("trackio",)).validate()
     assert "pip install trackio" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_process_that_trains_nothing_reports_the_same_names() -> None:
+    """Processes gather a row of numbers each: rows of different width would stall or mix them."""
+    rows, one, vectors = [{"id": "a"}] * 4, np.array([1.0, 0.0, 1.0, 1.0]), np.eye(4)
+    told = {"completions": ["4"] * 4, "completion_ids": [[7]] * 4, "verdicts": [None] * 4, "group_size": 2}
+    told |= {"raw": one, "rewards": one / 2, "vectors": vectors, "rows": rows, "step": 0}
+    some = observe(Rollout(**told, groups=np.array([0, 0, -1, -1])))
+    none = observe(Rollout(**told, groups=np.full(4, -1)))
+    assert some.keys() == none.keys() and all(map(math.isnan, none.values()))
+    assert (some["reward_raw"], some["reward"]) == (0.5, 0.25), "of trained completions only"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hammerlib.grading import final_answer
 from hammerlib.problems.registry import SCORERS
@@ -18,6 +18,7 @@ def partial_reward(
     answer: Column,
     scorer: Column | None = None,
     metadata: Column | None = None,
+    log_metric: Callable[[str, float], None] | None = None,
     **columns: object,
 ) -> list[float | None]:
     """Return the share of a puzzle's questions that a completion answers rightly (PuzzleClone's soft score).
@@ -28,13 +29,15 @@ def partial_reward(
     ----------
     completions, answer, scorer, metadata : sequences of length n
         Completions and columns of the problem table.
+    log_metric : callable (name, value), optional
+        See `hammerlib.rewards.verdicts`.
     **columns
         What else TRL passes, not used.
 
     Returns
     -------
     list of float or None
-        0 to 1; 0 for a puzzle's completion that marks no answer.
+        0 to 1; 0 for a puzzle's completion that marks no answer; None where there is no gold answer.
 
     Examples
     --------
@@ -48,10 +51,13 @@ def partial_reward(
     if whole:
         rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
         chosen = {column: [values[place] for place in whole] for column, values in rest.items()}
-        graded = accuracy_reward(completions=[completions[place] for place in whole], **chosen)
+        said = [completions[place] for place in whole]
+        graded = accuracy_reward(completions=said, log_metric=log_metric, **chosen)
         for place, reward in zip(whole, graded, strict=True):
             rewards[place] = reward
     for place in sorted(set(range(len(names))) - set(whole)):
+        if answer[place] is None or not str(answer[place]).strip():
+            continue
         marked = final_answer(text_of(completions[place]))
         score = SCORERS["puzzles"].function()(names[place])
         rewards[place] = score(marked, {"answer": answer[place]}) if marked else 0.0

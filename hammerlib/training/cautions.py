@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Parameters from which full training wants a smaller rate than nano's default, and a CPU takes long.
 LARGE = 20e6
-SIGNED = ("cosine", "released_cosine", "repetition", "length")
+SIGNED = ("cosine", "released_cosine", "repetition", "length", "overlong", "log_score", "quadratic_score")
 
 
 def cautions(job: Job, *, device: str = "cpu") -> list[str]:
@@ -49,7 +49,8 @@ def _of_objective(job: Job) -> list[str]:
             "strength; none or batch keeps the size"
         )
     signed = [name for name in config.rewards if name in SIGNED]
-    if dra and signed and config.adjustment_options.get("sign", "paper") == "paper":
+    options = config.adjustment_options
+    if dra and signed and options.get("sign", "paper") == "paper" and not options.get("positives_only"):
         said.append(
             f"adjustment_options: sign paper with rewards that may be negative ({', '.join(signed)}): "
             "the most redundant wrong answer loses least; sign: safe turns that around"

@@ -87,9 +87,9 @@ class TrainConfig:
         Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
         the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
     rewards : tuple of str
-        ``accuracy``, ``format``, ``cosine``, ``tags``, ``repetition``, ``length``, ``overlong``; summed. As
-        in the released DRA code: ``released_format``, ``released_cosine``. Of stated percentages:
-        ``log_score``, ``quadratic_score``.
+        ``accuracy``, ``partial`` (right parts of a puzzle), ``format``, ``cosine``, ``tags``,
+        ``repetition``, ``length``, ``overlong``; summed. As in the released DRA code: ``released_format``,
+        ``released_cosine``. Of stated percentages: ``log_score``, ``quadratic_score``.
     reward_weights : tuple of float
         One per reward; () for 1 each.
     overlong_buffer, mask_truncated_completions

@@ -20,12 +20,14 @@ from transformers import TrainerCallback
 from hammerlib.errors import InputError
 from hammerlib.storage import writing
 from hammerlib.training.logs import SKIPPED
+from hammerlib.training.orders import ids_of
 from hammerlib.training.rollouts import generate, judge
 from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.grading import Verdict
     from hammerlib.training.config import TrainConfig
+    from hammerlib.training.run import Job
     from hammerlib.training.schedule import Plan
     from hammerlib.training.trainer import SeamTrainer
 
@@ -65,7 +67,8 @@ class DynamicSampling(TrainerCallback):
 
     Generation itself is the rollout plug's where there is one, so forced prefixes go together with it; it
     must return the rows it was given. What was left out is written to ``skipped.csv``. If the rounds or the
-    problems run out first, the batch is filled up with left-out groups, all of whose tokens are masked: they
+    problems run out first, the batch is filled up with left-out groups (or, where a step takes several
+    batches, after the end with copies of one completion), all of whose tokens are masked: they
     count in the mean over rows of the losses ``grpo`` and ``dr_grpo``, not in the token mean of ``dapo``.
     Training stops after the batch that reaches the end of the last epoch; the learning rate's schedule
     still spans the steps that were planned.
@@ -113,7 +116,7 @@ class DynamicSampling(TrainerCallback):
     ) -> None:
         self.path, self.plan, self.index, self.inner = folder / SKIPPED, plan, index, plugs
         self.limit, self.end = config.refill_rounds, len(index) * config.epochs
-        self.cursor = self._walked(folder)
+        self.cursor = walked(folder, len(index))
         self.rounds = self.skipped = 0
         if not self.path.exists():
             self._write([self.HEAD])
@@ -126,6 +129,8 @@ class DynamicSampling(TrainerCallback):
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""
         wanted, kept, parts = len(rows) // self.plan.group, 0, []
         self.rounds = self.skipped = 0
+        if self.cursor >= self.end:  # a further batch of the step in which the order ended
+            return dataclasses.replace(self._last.take([0]), groups=np.array([UNTRAINED]))
         while kept < wanted and self.rounds < self.limit and self.cursor < self.end:
             places = range(self.cursor, min(self.cursor + wanted - kept, self.end))
             found, reasons = self._sampled(places, trainer)
@@ -135,7 +140,8 @@ class DynamicSampling(TrainerCallback):
             parts.append(found)
             self._log(trainer.state.global_step + 1, places, found, reasons)
             kept, self.rounds, self.cursor = int(named[-1]) + 1, self.rounds + 1, places.stop
-        return Generation.join(parts)
+        self._last = Generation.join(parts)
+        return self._last
 
     def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
         """End training when the order has ended and what it gave is trained.
@@ -170,16 +176,61 @@ class DynamicSampling(TrainerCallback):
         with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
 
-    def _walked(self, folder: Path) -> int:
-        """Problems behind the cursor, from the logs: all of them were either trained or left out."""
-        furthest = -1
-        for path in (folder / "index_log.csv", folder / SKIPPED):
-            if path.exists():
-                with open(path, newline="", encoding="utf-8") as stream:
-                    for row in csv.DictReader(stream):
-                        furthest = max(furthest, int(row["epoch"]) * len(self.index) + int(row["position"]))
-        return furthest + 1
-
     def _observe(self, rollout: Rollout) -> dict[str, float]:
         told = self.inner.observe(rollout) if self.inner.observe else {}
+        told |= {} if self.rounds else {"generated": 0.0}
         return told | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}
+
+
+def walked(folder: Path, n: int) -> int:
+    """Return how many problems of all epochs lie behind the cursor: they were either trained or left out.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run, with its logs.
+    n : int
+        Number of problems.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> walked(Path(tempfile.mkdtemp()), 8)
+    0
+    """
+    furthest = -1
+    for path in (folder / "index_log.csv", folder / SKIPPED):
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as stream:
+                for row in csv.DictReader(stream):
+                    furthest = max(furthest, int(row["epoch"]) * n + int(row["position"]))
+    return furthest + 1
+
+
+def tail_of(job: Job, folder: Path) -> list[str]:
+    """Return the ids of the problems that a walk through all its epochs did not come to.
+
+    Parameters
+    ----------
+    job : Job
+    folder : Path
+        Of the run, with its logs.
+
+    Returns
+    -------
+    list of str
+        None of them where ``max_steps`` ended the run before.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib.training.config import TrainConfig
+    >>> from hammerlib.training.run import prepare
+    >>> job = prepare(TrainConfig(n_problems=8, order="random", dynamic_sampling=True))
+    >>> len(tail_of(job, Path(tempfile.mkdtemp())))
+    8
+    """
+    n, epochs, ids = len(job.problems), job.config.epochs, ids_of(job.problems, job.order)
+    if job.plan.steps < job.plan.steps_per_epoch * epochs:
+        return []
+    return [ids[place % n] for place in range(walked(folder, n), n * epochs)]

@@ -7,8 +7,11 @@ import re
 # Name -> (meaning, unit or range). Means are over the groups or completions of a generation batch.
 METRICS: dict[str, tuple[str, str]] = {
     "reward_raw": ("mean reward as graded: the weighted sum, before any adjustment", "reward"),
-    "reward": ("mean reward as trained, after the adjustment", "reward"),
-    "raw/NAME": ("mean of one reward function before weighting", "reward"),
+    "reward": ("mean reward of trained completions, after the adjustment", "reward"),
+    "raw/NAME": (
+        "mean of one reward function before weighting, also of untrained completions in the batch",
+        "reward",
+    ),
     "unscorable_share": ("completions that no reward could score; they carry no gradient", "[0, 1]"),
     "timeout_share": ("completions whose grading passed its wall-clock limit", "[0, 1]"),
     "grading_error_share": ("completions on which the grader failed", "[0, 1]"),

@@ -84,12 +84,18 @@ def _batches(plan: Plan) -> Iterator[str]:
 
 def _schedule(job: Job) -> Iterator[str]:
     plan, ids = job.plan, job.problems["id"][:]
+    if job.config.dynamic_sampling:
+        yield "found out while training: dynamic sampling fills each batch along the order; see index_log.csv"
+        return
     head = range(min(SHOWN_STEPS, plan.steps))
     tail = range(max(len(head), plan.steps - SHOWN_STEPS), plan.steps)
     for step in (*head, *tail):
         if step == tail.start and tail.start > len(head):
             yield "..."
         epoch, micro = plan.micro(step)
+        if epoch and job.config.epoch_order == "reorder":
+            yield f"step {step + 1}, epoch {epoch}: in an order made anew when this epoch begins"
+            continue
         blocks = sorted({one // plan.block_length for one in micro})
         places = sorted(
             {place for one in blocks for p in range(plan.processes) for place in plan.positions(one, p)}
@@ -115,7 +121,7 @@ def _checkpoints(job: Job) -> Iterator[str]:
         yield "none"
         return
     yield (
-        f"every {every} steps ({job.plan.steps // every} in all, two kept), "
+        f"every {every} steps ({(job.plan.steps - 1) // every} in all, two kept), "
         f"{gigabytes(checkpoint_bytes(job))} each; all between generation batches; "
         "removed when the run ends"
     )

@@ -151,6 +151,10 @@ def _train(job: Job, root: Path) -> RunRecord:
     with record:
         _describe(job, record, checkpoint)
         _fit(job, record, checkpoint)
+        if job.config.dynamic_sampling:
+            from hammerlib.training.dynamic import tail_of
+
+            record.note(tail_dropped=tail_of(job, record.folder))
         _summarise(record)
     return record
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.storage import content_hash
+from hammerlib.training.names import name_of
 
 if TYPE_CHECKING:
     import torch
@@ -252,36 +249,6 @@ class Plugs:
         A callable is named by module, name, bytecode and settings, so that changing these changes the run.
         """
         return {one.name: name_of(getattr(self, one.name)) for one in fields(self)}
-
-
-def name_of(plug: Callable | None) -> str | None:
-    """Return module, name and a hash of bytecode and settings of a callable, None for None.
-
-    Settings are the arguments of a ``functools.partial`` and the fields of a dataclass (without those marked
-    ``repr=False``).
-
-    Examples
-    --------
-    >>> name_of(len)
-    'builtins.len'
-    """
-    if plug is None:
-        return None
-    if isinstance(plug, functools.partial):
-        settings = content_hash(repr(plug.args), repr(sorted(plug.keywords.items())))
-        return f"{name_of(plug.func)}({settings[:8]})"
-    named = f"{getattr(plug, '__module__', '')}.{getattr(plug, '__qualname__', type(plug).__name__)}"
-    if dataclasses.is_dataclass(plug):
-        return f"{named}#{content_hash(repr(plug), *_code(type(plug).__call__.__code__))[:8]}"
-    code = getattr(plug, "__code__", None)
-    return named if code is None else f"{named}#{content_hash(*_code(code))[:8]}"
-
-
-def _code(code: types.CodeType) -> list[str]:
-    """Bytecode and constants; the code of inner functions in place of their addresses."""
-    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    plain = tuple(one for one in code.co_consts if not isinstance(one, types.CodeType))
-    return [code.co_code.hex(), str(plain), *(part for one in inner for part in _code(one))]
 
 
 def _refusal(value: object, problem: str, remedy: str) -> InputError:

@@ -24,7 +24,6 @@ NAMES = {
     "loss": "loss",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
-    "reward": "reward",
     "entropy": "entropy",
     "kl": "kl",
     "clip_ratio/low_mean": "clip_share_low",
@@ -42,6 +41,9 @@ PREFIX = "hammer/"
 KEPT = ("raw/", "dra/", "grading/", "sampling/")
 # TRL's mean of each reward function; under DRA there is one, whose parts DRAReward logs as raw/NAME itself.
 REWARD_MEAN = re.compile(r"rewards/(?!dra/)(.+)/mean")
+# What `observe` measures of groups.
+OF_GROUPS = ("mean_cosine", "vendi", "distinct_answers", "distinct_wrong", "effective_group_size")
+OF_GROUPS += ("zero_variance_share", "zero_variance_share_adjusted", "effective_advantages")
 # Rewards are float32 sums: smaller spreads than this are rounding.
 SAME_REWARD = 1e-7
 
@@ -60,7 +62,8 @@ def observe(rollout: Rollout) -> dict[str, float]:
         that no reward could score, that timed out in grading and on which the grader failed, the share of
         groups whose rewards do not vary before and after adjustment (only groups with variance move the
         policy), and `effective_advantages`; see `hammerlib.training.glossary`. Of trained completions only;
-        groups of any size count alike.
+        groups of any size count alike. The same names for every rollout, NaN where there is nothing to say:
+        processes average them together.
 
     Examples
     --------
@@ -86,8 +89,10 @@ def observe(rollout: Rollout) -> dict[str, float]:
     chosen = rollout.groups != UNTRAINED
     trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
     raw = trained[~np.isnan(trained)]
+    rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]
     return _mean(parts, [len(rows) for rows in sizes]) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
+        "reward": float(rewards.mean()) if rewards.size else math.nan,
         "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
         "timeout_share": float((reasons == "timeout").mean()) if trained.size else math.nan,
         "grading_error_share": float(np.char.startswith(reasons, "error").mean())
@@ -97,9 +102,9 @@ def observe(rollout: Rollout) -> dict[str, float]:
 
 
 def _mean(parts: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
-    """Mean over the groups of all sizes; nothing where nothing is trained."""
+    """Mean over the groups of all sizes; NaN where nothing is trained."""
     if len(parts) < 2:
-        return parts[0] if parts else {}
+        return parts[0] if parts else dict.fromkeys(OF_GROUPS, math.nan)
     return {name: float(np.average([part[name] for part in parts], weights=groups)) for name in parts[0]}
 
 

@@ -146,7 +146,8 @@ class SeamTrainer(GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, spare)
         process = self.accelerator.process_index
-        seen, own = whole_groups(self.rollout, process)
+        given = self._generation is not None and self._generation.groups is not None
+        seen, own = (self.rollout, None) if given else whole_groups(self.rollout, process)
         if self.plugs.advantage is not None:
             advantages = self.plugs.advantage(seen)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
