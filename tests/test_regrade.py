@@ -191,3 +191,9 @@ def test_other_golds_for_more_problems_compare_with_the_run(tmp_path: Path) -> N
     old = evaluate("nano", "reasoning-gym:nano", n=3, k=1, max_new_tokens=4, root=tmp_path)
     new = regrade(old, benchmark="reasoning-gym:nano", root=tmp_path, workers=1)
     assert len(compare(old.folder, new.folder).problems) == 3
+
+
+def test_the_command_names_the_graders_that_graded(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    old = evaluate("nano", "reasoning-gym:nano", n=1, k=1, max_new_tokens=4, root=tmp_path)
+    assert main(["regrade", str(old.folder), "--results", str(tmp_path)]) == 0
+    assert "math-verify" not in capsys.readouterr().out
