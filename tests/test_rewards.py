@@ -238,7 +238,7 @@ def test_rewards_may_be_called_from_several_threads_at_once() -> None:
 def test_every_reward_takes_trls_arguments_and_gives_one_value_per_completion() -> None:
     arguments = {
         "prompts": ["p"] * 3, "completions": [RIGHT, WRONG, ""], "completion_ids": [[1], [1, 2], []],
-        "answer": ["4"] * 3, "id": ["a"] * 3, "trainer_state": None, "log_extra": None, "log_metric": None,
+        "answer": ["1"] * 3, "id": ["a"] * 3, "trainer_state": None, "log_extra": None, "log_metric": None,
     }  # fmt: skip
     for name, reward in REWARDS.items():
         found = reward(**arguments)
