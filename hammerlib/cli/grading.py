@@ -75,7 +75,7 @@ def regrade(chosen: Namespace) -> int:
     print(
         f"\n{known['changed']} samples changed: {known['now_correct']} are now correct, "
         f"{known['no_longer_correct']} no longer ({', '.join(known['graders_before'])} -> "
-        f"{record.manifest['parameters']['grader']})"
+        f"{', '.join(record.manifest['parameters']['graders'])})"
     )
     if len(tables[1]):
         shown = tables[1].head(SHOWN).map(lambda text: ascii(text)[1:-1][:60])

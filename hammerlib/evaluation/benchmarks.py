@@ -190,6 +190,19 @@ def source_split(source: str) -> str | None:
     return parts.get(source.partition(":")[0])
 
 
+def source_label(table: Dataset) -> str:
+    """Return where a table's problems come from, or ``mixed``, or ``unnamed`` where no row says it.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import load_problems
+    >>> source_label(load_problems("reasoning-gym:nano", n=2))
+    'reasoning-gym:nano'
+    """
+    found = sorted({one for one in table["source"] if one})
+    return found[0] if len(found) == 1 else "mixed" if found else "unnamed"
+
+
 def _place(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:
     """The entry, and its local file, the hub's commit or the package's version."""
     base, at, wanted = name.partition("@")

@@ -11,7 +11,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import BEYOND, Interval, mean_interval, paired_interval
 from hammerlib.evaluation.measures import Measure, doubling, measures
 from hammerlib.evaluation.power import required_problems, sampling_variance
-from hammerlib.evaluation.scores import Scores, read_scores
+from hammerlib.evaluation.scores import Scores, check_shared, other_settings, read_scores
 from hammerlib.evaluation.significance import holm, permutation_test
 from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
 
@@ -105,7 +105,7 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     """
     first, second = (one if isinstance(one, Scores) else read_scores(one) for one in (a, b))
     shared = [name for name in first.samples if name in second.samples]
-    _check_problems(first, second, shared)
+    check_shared(first, second, shared)
     seeds = _seeds(first, second, shared)
     sizes = [[len(one.samples[i][s]) for i in shared for s in seeds] for one in (first, second)]
     k = min(map(min, sizes))
@@ -113,6 +113,7 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     if max(map(max, sizes)) > k:
         told = " and ".join(_span(each) for each in sizes)
         notes.append(f"samples a problem: {told}; pass@1 uses all, every other metric k = {k} at most")
+    notes += other_settings(first, second)
     if len(seeds) > 1:
         notes.append(f"p-values over {len(seeds)} seeds are at least {2 / 2 ** len(seeds):g}")
     sides = [_tables(one, shared, seeds, k) for one in (first, second)]
@@ -163,7 +164,7 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
         found.append((one.name, *_pilot(one, list(one.samples), _seeds(one, one, list(one.samples)))))
     if len(runs) == 2:
         shared = [name for name in runs[0].samples if name in runs[1].samples]
-        _check_problems(*runs, shared)
+        check_shared(*runs, shared)
         seeds = _seeds(*runs, shared)
         (a, noise_a, each_a), (b, noise_b, each_b) = (_pilot(one, shared, seeds) for one in runs)
         noise = None if noise_a is None or noise_b is None else noise_a + noise_b
@@ -185,17 +186,6 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
 
 def _both(first: Scores, second: Scores) -> tuple[tuple[Scores, Scores], tuple[Scores, Scores]]:
     return (first, second), (second, first)
-
-
-def _check_problems(first: Scores, second: Scores, shared: list[str]) -> None:
-    if len(shared) < 2:
-        problem = f"shares {len(shared)} problems with {first.name}"
-        raise InputError("run", second.name, problem, "compare runs over the same problems, by id")
-    prints = (first.fingerprint, second.fingerprint)
-    same = len(shared) == len(first.samples) == len(second.samples)
-    if same and all(prints) and prints[0] != prints[1]:
-        problem = f"has the ids of {first.name}, but other problems behind them (fingerprints differ)"
-        raise InputError("run", second.name, problem, "evaluate both on one table")
 
 
 def _seeds(first: Scores, second: Scores, shared: list[str]) -> list:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.benchmarks import gold_version, load_benchmark
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_label
 from hammerlib.evaluation.foreign import Entry, read_foreign
-from hammerlib.evaluation.judging import judge
+from hammerlib.evaluation.judging import grading_identity, judge
 from hammerlib.evaluation.lines import BadLine, refuse_bad
 from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version
@@ -92,12 +92,13 @@ def import_completions(
     if not rows:
         raise InputError("file", path.name, "holds no completion of this benchmark", "check --benchmark")
     parameters = {
-        "benchmark": benchmark if isinstance(benchmark, str) else sorted(set(problems["source"]))[0],
+        "benchmark": benchmark if isinstance(benchmark, str) else source_label(problems),
         "problems_fingerprint": fingerprint(problems),
         "file_sha256": file_hash(path),
         "columns": dict(columns or {}),
         "skip_bad": skip_bad,
         "grader": grader_version(),
+        **grading_identity(problems, run_code),
     }
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
     notes = {"imported": {"file": path.name, "layout": layout, "left_out": [one._asdict() for one in bad]}}
@@ -202,12 +203,15 @@ class _Finder:
         self.found: dict[str, str | None] = {}
 
     def __call__(self, entry: Entry) -> str | None:
-        if entry.key in self.known:
-            return entry.key
         if entry.text is not None:
             if entry.text not in self.found:
                 self.found[entry.text] = self._by_text(entry.text)
-            return self.found[entry.text]
+            if self.found[entry.text] is not None:
+                return self.found[entry.text]
+        if entry.key in self.known:
+            return entry.key
+        if entry.text is not None:
+            return None
         if entry.key is not None and entry.key.isdecimal() and int(entry.key) < len(self.ids):
             return self.ids[int(entry.key)]
         return None

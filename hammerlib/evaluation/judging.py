@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hammerlib.grading import GradingPool, with_truncation
+from hammerlib.grading.code import refuse_code
+from hammerlib.grading.verdict import stamp_of
+from hammerlib.storage import content_hash
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Columns beside those of the fingerprint that verdicts and tables depend on.
+RULING = ("scorer", "metadata", "topic", "difficulty")
 
 
 def judge(
@@ -49,3 +58,38 @@ def judge(
         asdict(with_truncation(verdict, text, cut))
         for verdict, text, cut in zip(found, completions, truncated, strict=True)
     ]
+
+
+def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
+    """Return what verdicts depend on beside prompts and golds, for the name of a run.
+
+    Parameters
+    ----------
+    problems : datasets.Dataset
+        Problem table.
+    run_code : bool
+        Whether programs may be run.
+
+    Returns
+    -------
+    dict
+        ``graders`` (the stamp of every grader in use) and ``ruling`` (sha256 of scorers, their metadata,
+        topics and difficulties).
+
+    Raises
+    ------
+    InputError
+        A scorer runs code and `run_code` is false.
+
+    Examples
+    --------
+    >>> from hammerlib import load_problems
+    >>> found = grading_identity(load_problems("reasoning-gym:nano", n=2), run_code=False)
+    >>> found["graders"][0].split()[0], len(found["ruling"])
+    ('reasoning-gym', 64)
+    """
+    columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
+    scorers = set(columns.get("scorer", [None]))
+    for scorer in scorers:
+        refuse_code(scorer, run_code)
+    return {"graders": sorted({stamp_of(one or "") for one in scorers}), "ruling": content_hash(columns)}

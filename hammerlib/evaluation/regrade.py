@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.errors import InputError
 from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_benchmark
 from hammerlib.evaluation.imports import write_graded
+from hammerlib.evaluation.judging import grading_identity
 from hammerlib.evaluation.lines import BadLine, read_lines, refuse_bad
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 NEEDED = {"id", "sample", "completion"}
 BEFORE = ("correct", "extracted", "reason", "grader")
 # What of the old record still holds for the new one.
-KEPT = ("backbone", "revision", "weights_hash", "device", "dtype", "prompt", "imported")
+KEPT = ("backbone", "revision", "weights_hash", "device", "dtype", "prompt", "overlap", "partial", "imported")
 
 
 def regrade(
@@ -55,12 +56,14 @@ def regrade(
     RunRecord
         With new ``samples.jsonl`` and metrics, ``transitions.csv`` (reason before, reason after, samples) and
         ``changes.csv`` (every sample whose verdict or extracted answer changed). The same run, golds and
-        grader give the same record, returned at once.
+        grader give the same record, returned at once. Of a partial run the problems that have all their
+        samples, again with status ``partial``.
 
     Raises
     ------
     InputError
-        No such run; no completions, bad lines or problems missing in it; golds without one of its problems.
+        No such run; one that was killed or ended with an error; no completions, bad lines or problems missing
+        in it; golds without one of its problems; code to run without `run_code`.
 
     Examples
     --------
@@ -78,6 +81,7 @@ def regrade(
     path = old.folder / "samples.jsonl"
     rows, bad = _samples(path)
     refuse_bad(path, bad, skip_bad)
+    rows = _finished(old, rows)
     problems = _problems(old, benchmark)
     known = set(problems["id"])
     lost = sorted({row["id"] for row in rows} - known)
@@ -91,6 +95,7 @@ def regrade(
         "problems_fingerprint": fingerprint(problems),
         "skip_bad": skip_bad,
         "grader": grader_version(),
+        **grading_identity(problems, run_code),
     }
     run_id = f"regrade__{old.run_id.partition('__')[2][:50]}__{content_hash(parameters)[:10]}"
     with claimed(run_id, root) as place:
@@ -109,18 +114,39 @@ def regrade(
             new.note(gold=gold, problems_fingerprint=parameters["problems_fingerprint"])
             write_graded(new, problems, rows, pool)
             _write_changes(new, old, rows, before, bad)
+            if old.status == "partial":
+                new.finish(partial=True)
     return new
 
 
 def _run_of(run: RunRecord | str | Path, root: Path | None) -> RunRecord:
     if isinstance(run, RunRecord):
-        return run
+        return _settled(run)
     for folder in (Path(run), Path(root or results_root()) / run):
         if (folder / "manifest.json").is_file():
-            return RunRecord.load(folder)
+            return _settled(RunRecord.load(folder))
     raise InputError(
         "run", str(run), "holds no manifest.json", "name a run folder, e.g. results/runs/evaluate__..."
     )
+
+
+def _settled(run: RunRecord) -> RunRecord:
+    if run.status not in ("success", "partial"):
+        remedy = "finish it first: the same command goes on (--seconds 0 only summarises what is there)"
+        raise InputError("run", run.run_id, f"has status {run.status}", remedy)
+    return run
+
+
+def _finished(old: RunRecord, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the problems that have all their samples, where the run was interrupted."""
+    k = old.manifest["parameters"].get("k")
+    if old.status != "partial" or k is None:
+        return rows
+    counts = Counter(row["id"] for row in rows)
+    rows = [row for row in rows if counts[row["id"]] == k]
+    if not rows:
+        raise InputError("run", old.run_id, f"has no problem with all {k} samples", "finish it first")
+    return rows
 
 
 def _samples(path: Path) -> tuple[list[dict[str, Any]], list[BadLine]]:

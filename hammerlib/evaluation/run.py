@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation import engines, shards
-from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_split
+from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_label, source_split
 from hammerlib.evaluation.collection import Job, Means, complete
+from hammerlib.evaluation.judging import grading_identity
 from hammerlib.evaluation.overlap import training_overlap
 from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.grading import grader_version
-from hammerlib.grading.code import refuse_code
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, results_root
@@ -129,8 +129,7 @@ def evaluate(
     means = Means(engine, workers, backend, seconds).check()
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label = _problems(benchmark, n, seed)
-    for scorer in set(problems["scorer"]) if "scorer" in problems.column_names else ():
-        refuse_code(scorer, run_code)
+    judged = grading_identity(problems, run_code)
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
     opened = engines.open_engine(engine, backbone, sampling)
@@ -138,7 +137,7 @@ def evaluate(
     job = _job(opened, backbone, problems, texts, k, budget)
     parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
-    parameters |= {"prompt": prompt}
+    parameters |= {"prompt": prompt, **judged}
     run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
@@ -182,12 +181,7 @@ def _problems(benchmark: Dataset | str, n: int | None, seed: int) -> tuple[Datas
         return table, _short(benchmark)
     table = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     check_problems(table)
-    return subset(table, n, seed), benchmark if isinstance(benchmark, str) else _source(table)
-
-
-def _source(table: Dataset) -> str:
-    found = sorted(set(table["source"]))
-    return found[0] if len(found) == 1 else "mixed"
+    return subset(table, n, seed), benchmark if isinstance(benchmark, str) else source_label(table)
 
 
 def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone:
@@ -216,17 +210,21 @@ def _job(
 
 def _identity(job: Job, engine: str) -> dict:
     """Everything that the samples and verdicts depend on."""
+    from hammerlib.backbones import weights_hash
     from hammerlib.problems import fingerprint
 
+    backbone = job.backbone
+    # As they are now: a model may have been trained since it was loaded. vLLM takes those of the folder.
+    weights = backbone.weights_hash if engine == "vllm" else weights_hash(backbone.model)
     return {
         "problems": len(job.problems),
         "problems_fingerprint": fingerprint(job.problems),
         "prompt_tokens": content_hash([draft.prompts for draft in job.drafts]),
         "k": job.k,
         **job.engine.sampling._asdict(),
-        "weights_hash": job.backbone.weights_hash,
-        "device": str(job.backbone.device),
-        "dtype": str(job.backbone.dtype),
+        "weights_hash": weights,
+        "device": str(backbone.device),
+        "dtype": str(backbone.dtype),
         "grader": grader_version(),
         "versions": _versions(engine),
     }

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hammerlib.errors import InputError
+from hammerlib.problems.files import read_records
 from hammerlib.runs import RunRecord
-from hammerlib.storage import results_root
+from hammerlib.storage import content_hash, results_root
 
 # Beside id and correct; whichever every row has is used.
+SETTINGS = ("template", "prompt", "temperature", "top_p", "max_new_tokens", "stop", "grader")
 OPTIONAL = ("sample", "seed", "topic", "extracted", "n_tokens", "truncated")
 
 
@@ -30,6 +32,10 @@ class Scores(NamedTuple):
         Of the problem table, when the run recorded it.
     notes : tuple of str
         What a reader should know.
+    hashes : dict or None
+        Problem id to a hash of prompt and gold; empty or None where the run stored no problems.
+    settings : dict or None
+        Of `SETTINGS`, those that the run recorded.
 
     Examples
     --------
@@ -42,6 +48,8 @@ class Scores(NamedTuple):
     topics: dict[str, str]
     fingerprint: str | None
     notes: tuple[str, ...]
+    hashes: dict[str, str] | None = None
+    settings: dict[str, object] | None = None
 
 
 def read_scores(place: str | Path) -> Scores:
@@ -98,6 +106,66 @@ def run_path(place: str | Path) -> Path:
     return path
 
 
+def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
+    """Refuse two runs whose equal ids do not mean equal problems.
+
+    Parameters
+    ----------
+    first, second : Scores
+    shared : list of str
+        Ids in both.
+
+    Raises
+    ------
+    InputError
+        Fewer than two ids; another prompt or gold behind one, where both runs stored their problems; else
+        the same ids and another fingerprint.
+
+    Examples
+    --------
+    >>> runs = [Scores(name, {}, {}, None, ()) for name in "xy"]
+    >>> check_shared(*runs, ["a", "b"])
+    """
+    if len(shared) < 2:
+        problem = f"shares {len(shared)} problems with {first.name}"
+        raise InputError("run", second.name, problem, "compare runs over the same problems, by id")
+    if first.hashes and second.hashes:
+        other = [name for name in shared if first.hashes.get(name) != second.hashes.get(name)]
+        if other:
+            problem = f"asks other problems, or has other golds, under {len(other)} ids of {first.name}"
+            raise InputError("run", second.name, f"{problem}: {other[:3]}", "evaluate both on one table")
+        return
+    prints = (first.fingerprint, second.fingerprint)
+    same = len(shared) == len(first.samples) == len(second.samples)
+    if same and all(prints) and prints[0] != prints[1]:
+        problem = f"has the ids of {first.name}, but other problems behind them (fingerprints differ)"
+        raise InputError("run", second.name, problem, "evaluate both on one table")
+
+
+def other_settings(first: Scores, second: Scores) -> list[str]:
+    """Return a note on what two runs were made with differently, where both recorded it.
+
+    Parameters
+    ----------
+    first, second : Scores
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+
+    Examples
+    --------
+    >>> runs = [Scores("x", {}, {}, None, (), {}, {"temperature": heat}) for heat in (0.6, 1.0)]
+    >>> other_settings(*runs)
+    ['made differently: temperature 0.6 and 1.0']
+    """
+    a, b = first.settings or {}, second.settings or {}
+    differ = [name for name in SETTINGS if name in a and name in b and a[name] != b[name]]
+    told = [f"{name} {a[name]} and {b[name]}" for name in differ]
+    return [f"made differently: {'; '.join(told)}"] if told else []
+
+
 def _of_run(folder: Path) -> Scores:
     if not (folder / "manifest.json").is_file():
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
@@ -119,7 +187,18 @@ def _of_run(folder: Path) -> Scores:
     else:
         problem = "holds neither samples.jsonl nor outcomes.csv"
         raise InputError("run", record.run_id, problem, "name a run of `hammer evaluate`")
-    return _scores(record.run_id, rows, topics, fingerprint, notes)
+    asked = record.manifest["parameters"]
+    asked = asked.get("original", {}) | asked
+    settings = {name: asked[name] for name in SETTINGS if name in asked}
+    found = _scores(record.run_id, rows, topics, fingerprint, notes)
+    return found._replace(hashes=_hashes(folder / "problems.jsonl"), settings=settings)
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    rows = read_records(path)
+    return {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in rows}
 
 
 def _outcomes(folder: Path) -> Iterator[dict]:
@@ -140,7 +219,7 @@ def _lines(path: Path) -> Iterator[dict]:
 def _checked(line: str, where: str) -> dict:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("line", where, "is not JSON", "write one object a line") from None
     if not isinstance(row, dict) or row.get("id") is None or "correct" not in row:
         raise InputError("line", where, "needs id and correct", 'write {"id": ..., "correct": true}')

@@ -233,7 +233,8 @@ def _write_tables(
     import pandas as pd
 
     n, correct = [len(group) for group in each], [sum(row["correct"] for row in group) for group in each]
-    table = pd.DataFrame({"id": problems["id"][:], "n": n, "correct": correct, "topic": problems["topic"][:]})
+    table = pd.DataFrame({"id": problems["id"][:], "n": n, "correct": correct})
+    table["topic"] = [one or "unknown" for one in problems["topic"][:]]
     pairs = confidences(each) if min(n) > 1 else []
     tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], pairs, found)}
     if "difficulty" in problems.column_names:

@@ -211,9 +211,9 @@ def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
             return None
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
-        problem = problem["answer"]
-    gold = tidy(problem)
-    extracted = final_answer(completion, several=_several(problem))
+    answer = problem if isinstance(problem, str) else problem["answer"] or ""
+    gold = tidy(answer)
+    extracted = final_answer(completion, several=_several(answer))
     plain = (extracted == "") or (extracted is not None and equality.decided(gold, tidy(extracted)))
     return grade(completion, problem) if plain else None
 

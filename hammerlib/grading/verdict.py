@@ -111,7 +111,7 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     judge = _by_scorer if scorer else _by_math_verify
     if scorer.startswith(SCORER):
         judge = grade_code
-    grader = grader_version(_package(scorer))
+    grader = stamp_of(scorer)
     try:
         extracted, reason = judge(completion, problem)
     except TimeoutError:
@@ -156,6 +156,22 @@ def grader_version(package: str = "math-verify") -> str:
     'math-verify'
     """
     return f"{package.replace('_', '-')} {version(package)}, rules {RULES}"
+
+
+def stamp_of(scorer: str) -> str:
+    """Return the stamp of the grader that a problem's scorer names; "" is math-verify.
+
+    Parameters
+    ----------
+    scorer : str
+        As in a problem table.
+
+    Examples
+    --------
+    >>> stamp_of("reasoning-gym:products").split()[0]
+    'reasoning-gym'
+    """
+    return grader_version(_package(scorer))
 
 
 def _package(scorer: str) -> str:
