@@ -266,7 +266,7 @@ def test_a_dry_run_tells_everything_and_makes_nothing(
         "world size 2", "2 processes x 8 rows x 1 accumulated = 16 completions a step = 4 prompts x 4",
         "8 prompts a generation batch, for 2 micro-batches (2 steps)",
         "4 steps; one pass is 4 steps over 16 problems, 2 left over",
-        "zero3.yaml", "every 2 steps (2 in all", "scale_rewards: group", "inside one it is random",
+        "zero3.yaml", "every 2 steps (1 in all", "scale_rewards: group", "inside one it is random",
         "tail: the last 2 problems",
     ):  # fmt: skip
         assert fact in told, fact
