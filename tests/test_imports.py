@@ -86,6 +86,27 @@ def test_texts_decide_over_numbers_and_may_stand_inside_a_prompt(tmp_path: Path)
     assert [(row["id"], row["reason"]) for row in rows] == [("b-0", "truncated"), ("b-1", "correct")]
 
 
+def test_a_column_that_some_lines_lack_is_told_and_claims_are_of_the_lines_that_have_one(
+    tmp_path: Path,
+) -> None:
+    said = [{"id": f"b-{i}", "output": f"#### {gold}", "score": 0} for i, gold in enumerate(GOLDS)]
+    del said[0]["score"]
+    path = lines(tmp_path / "a.jsonl", said[0], said[1] | {"truncated": True}, said[2])
+    with pytest.warns(UserWarning, match=r"a.jsonl: truncated is not used: 2 of 3 completions lack it"):
+        record = brought(path)
+    assert record.manifest["imported"]["columns_lacking"] == {"truncated": 2}
+    assert record.manifest["without_claim"] == 1 and record.metrics["claimed_pass@1"]["n"] == 2
+    assert pd.read_csv(record.folder / "claims.csv")["id"].tolist() == ["b-1", "b-2"]
+
+
+def test_any_other_reason_to_stop_is_no_cut(tmp_path: Path) -> None:
+    reasons = ("length", "eos", "max_tokens")
+    said = [{"id": f"b-{i}", "output": "so 7 +", "finish_reason": why} for i, why in enumerate(reasons)]
+    assert [row["truncated"] for row in samples(brought(lines(tmp_path / "a.jsonl", *said)))] == [
+        True, False, True,
+    ]  # fmt: skip
+
+
 def test_texts_decide_over_ids_that_happen_to_be_those_of_the_benchmark(tmp_path: Path) -> None:
     rows = [{"id": f"b-{1 - i}", "prompt": TEXTS[i], "output": f"#### {GOLDS[i]}"} for i in (0, 1)]
     assert brought(lines(tmp_path / "a.jsonl", *rows)).metrics["pass@1"]["value"] == 1.0

@@ -119,6 +119,22 @@ def test_completions_hold_the_advantage_that_was_trained_and_none_are_kept_where
         read_completions(bare.folder)
 
 
+def test_of_generations_that_feed_several_steps_those_that_hold_an_asked_step_are_kept(
+    tmp_path: Path,
+) -> None:
+    config = dataclasses.replace(
+        SMALL,
+        n_problems=16,
+        max_steps=8,
+        max_completion_length=4,
+        steps_per_generation=2,
+        completions_every=3,
+    )
+    kept = train(config, root=tmp_path, progress=False)
+    # Generations of steps 1-2, 3-4, 5-6 and 7-8; asked for 1, 4 and 7.
+    assert read_completions(kept.folder)["step"].unique().tolist() == [1, 3, 7]
+
+
 # Trackers
 
 

@@ -23,6 +23,8 @@ GUESSES = {
     "truncated": ("truncated",),
     "n_tokens": ("n_tokens", "num_tokens", "completion_tokens"),
 }
+# Reasons to stop that mean the limit on length; every other one ("stop", "eos", "tool_calls") does not.
+CUT_OFF = ("length", "max_tokens")
 
 
 class Entry(NamedTuple):
@@ -154,8 +156,8 @@ def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Ent
         }
         for i in range(len(texts))
     ]
-    if row.get("finish_reason") in ("length", "stop") and "truncated" not in names:
-        known = [one | {"truncated": row["finish_reason"] == "length"} for one in known]
+    if isinstance(row.get("finish_reason"), str) and "truncated" not in names:
+        known = [one | {"truncated": row["finish_reason"] in CUT_OFF} for one in known]
     key, prompt = found.get("id"), found.get("prompt")
     claimed = [_share(_nth(found.get("claimed"), i)) for i in range(len(texts))]
     return Entry(line, None if key is None else str(key), _text(prompt), texts, claimed, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,6 +92,10 @@ def import_completions(
     refuse_bad(path, bad, skip_bad)
     if not rows:
         raise InputError("file", path.name, "holds no completion of this benchmark", "check --benchmark")
+    rows, lacking = _common_columns(rows)
+    for column, count in lacking.items():
+        told = f"{path.name}: {column} is not used: {count} of {len(rows)} completions lack it"
+        warnings.warn(told, stacklevel=2)
     parameters = {
         "benchmark": benchmark if isinstance(benchmark, str) else source_label(problems),
         "problems_fingerprint": fingerprint(problems),
@@ -102,6 +107,7 @@ def import_completions(
     }
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
     notes = {"imported": {"file": path.name, "layout": layout, "left_out": [one._asdict() for one in bad]}}
+    notes["imported"]["columns_lacking"] = lacking
     run_id = f"import__{path.stem[:40]}__{content_hash(parameters)[:10]}"
     with claimed(run_id, root) as place:
         done = find_run(run_id, place)
@@ -183,9 +189,14 @@ def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list
             rows.append(row | {key: value for key, value in known.items() if key != "sample"})
             taken[name] += 1
     order = {name: i for i, name in enumerate(problems["id"][:])}
-    shared = set.intersection(*(set(row) for row in rows)) if rows else set()
-    rows = [{key: value for key, value in row.items() if key in shared} for row in rows]
     return sorted(rows, key=lambda row: (order[row["id"]], row["sample"])), bad
+
+
+def _common_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Rows with the columns that all have, and for each other column the number of rows that lack it."""
+    counts = Counter(key for row in rows for key in row)
+    lacking = {key: len(rows) - count for key, count in counts.items() if count < len(rows)}
+    return [{key: value for key, value in row.items() if key not in lacking} for row in rows], lacking
 
 
 class _Finder:
@@ -227,12 +238,14 @@ class _Finder:
 
 
 def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:
-    """Say where the file's verdicts and ours differ, problem by problem."""
+    """Say where the file's verdicts and ours differ, problem by problem, over the samples it has one for."""
     import pandas as pd
 
-    if any(row.get("claimed") is None for row in rows):
+    claimed = [row for row in rows if row.get("claimed") is not None]
+    run.note(without_claim=len(rows) - len(claimed))
+    if not claimed:
         return
-    columns = {name: [row[name] for row in rows] for name in ("id", "claimed", "correct")}
+    columns = {name: [row[name] for row in claimed] for name in ("id", "claimed", "correct")}
     table = pd.DataFrame(columns).groupby("id", sort=False)[["claimed", "correct"]].mean()
     run.metric("claimed_pass@1", float(table["claimed"].mean()), n=len(table), unit="share")
     table = table.rename(columns={"correct": "graded"}).reset_index()

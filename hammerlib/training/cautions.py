@@ -125,6 +125,8 @@ def _of_record(job: Job) -> list[str]:
         said.append("save_steps: no checkpoints; a killed run starts again from the first step")
     elif 2 * checkpoint_bytes(job) > 10e9:
         said.append(f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each")
-    if config.completions_every and job.plan.steps // config.completions_every > 5000:
-        said.append(f"completions_every: {job.plan.steps // config.completions_every} files of completions")
+    block = -(-job.plan.block_length // job.plan.accumulation)
+    files = job.plan.steps // max(config.completions_every or job.plan.steps, block)
+    if files > 5000:
+        said.append(f"completions_every: {files} files of completions")
     return said

@@ -43,7 +43,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "that have one",
         "[1, G]",
     ),
-    "dra/mean_weight": ("mean of DRA's weights", "[0, 1] unless normalised"),
+    "dra/mean_weight": (
+        "mean of DRA's weights over the whole batch, before `sign` and `positives_only`",
+        "[0, 1] unless normalised",
+    ),
     "generated": ("completions generated, all processes; some rollouts train fewer", "completions"),
     "trained": ("completions that were trained, all processes", "completions"),
     "skipped": ("groups that dynamic sampling left out", "groups"),

@@ -163,8 +163,10 @@ class SeamTrainer(GRPOTrainer):
         return output
 
     def _keep(self, rollout: Rollout) -> None:
-        """Write every so-many-th step's completions."""
-        if self.completions_every is None or rollout.step % self.completions_every:
+        """Write the completions of every so-many-th step, or of the generation that this step trains on."""
+        plan, every = self.index_log.plan, self.completions_every
+        steps = -(-plan.block_length // plan.accumulation)  # that one generation feeds, from rollout.step on
+        if every is None or -rollout.step % every >= steps:
             return
         save_completions(
             self.folder,
