@@ -28,6 +28,17 @@ def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
 
 
+@pytest.fixture(autouse=True)
+def own_sources() -> Iterator[None]:
+    """Forget the sources of problems that a test or an example registers."""
+    from hammerlib.problems.registry import SOURCES  # not above: libraries read the settings when imported
+
+    before = dict(SOURCES)
+    yield
+    SOURCES.clear()
+    SOURCES.update(before)
+
+
 @pytest.fixture
 def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder that is changed into, with six good problems in ``ok.jsonl``."""
