@@ -14,7 +14,8 @@ from hammerlib.errors import InputError
 from hammerlib.ordering import STRATEGIES, Order, edge_costs, order_by
 from hammerlib.problems import item_hashes, load_problems
 from hammerlib.study.controls import matched, random_batches, strata
-from hammerlib.study.orders import ORDERS, OrderSettings, arm_order
+from hammerlib.study.orders import arm_order
+from hammerlib.study.settings import ORDERS, OrderSettings
 from hammerlib.study.vectors import order_vectors, tfidf_vectors
 
 N, K = 240, 8
