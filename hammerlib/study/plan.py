@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
 from hammerlib.storage import content_hash
+from hammerlib.study.bonuses import plugs_of
+from hammerlib.study.settings import OrderSettings, check_interval
 from hammerlib.training.checks import check_range
 
 if TYPE_CHECKING:
-    from hammerlib.study.settings import OrderSettings
     from hammerlib.training import TrainConfig
 
 # What an arm may say beside the fields of TrainConfig.
@@ -100,11 +101,12 @@ class Study:
             raise InputError(f"arms.{name}.twin", twin, "is not an arm", f"use one of {', '.join(self.arms)}")
         self.config(name)
         self.order(name)
+        plugs_of(arm.get("bonus"), 0)
+        if "window" in arm:
+            check_interval(f"arms.{name}.window", arm["window"])
 
     def order(self, arm: str) -> OrderSettings:
         """Return how an arm orders its problems."""
-        from hammerlib.study.settings import OrderSettings
-
         said, window = self.arms[arm], self.config(arm).prompts_per_step
         named = {"order": "order", "order_options": "options", "vectors": "vectors", "direction": "direction"}
         given = {named[key]: value for key, value in said.items() if key in named}
