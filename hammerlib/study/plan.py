@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
 
 # What an arm may say beside the fields of TrainConfig.
-ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin")
+ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin", "replicates")
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "n_problems", "seed", "save_steps", "completions_every")
 
@@ -38,8 +38,8 @@ class Study:
     arms : dict of str to dict
         Fields of TrainConfig that differ from `base`; ``order``, ``order_options``, ``vectors`` and
         ``direction`` as in `hammerlib.study.settings.OrderSettings`; ``bonus`` and ``window``, see
-        `hammerlib.study.bonuses` and `hammerlib.study.window`; and ``twin`` (the arm it is compared with,
-        default ``random``).
+        `hammerlib.study.bonuses` and `hammerlib.study.window`; ``twin`` (the arm it is compared with,
+        default ``random``); and ``replicates`` where an arm gets fewer of them.
     base : dict
         Fields of TrainConfig common to all arms.
     problems : str
@@ -102,6 +102,10 @@ class Study:
         self.config(name)
         self.order(name)
         plugs_of(arm.get("bonus"), 0)
+        most = self.arms[twin].get("replicates", self.replicates)
+        if not 1 <= arm.get("replicates", 1) <= self.replicates or arm.get("replicates", most) > most:
+            remedy = f"use 1 to {most}, as many as its twin has"
+            raise InputError(f"arms.{name}.replicates", arm.get("replicates"), "do not fit", remedy)
         if "window" in arm:
             check_interval(f"arms.{name}.window", arm["window"])
 
