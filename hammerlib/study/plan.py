@@ -186,10 +186,12 @@ def cells(study: Study) -> list[Cell]:
     >>> [cell.name for cell in cells(Study("s", 2, {"backbone": "nano"}, {"random": {}}))]
     ['random__r00', 'random__r01']
     """
+    counts = {arm: said.get("replicates", study.replicates) for arm, said in study.arms.items()}
     return [
-        Cell(study, arm, number)
-        for number in range(study.first, study.first + study.replicates)
+        Cell(study, arm, study.first + number)
+        for number in range(study.replicates)
         for arm in study.arms
+        if number < counts[arm]
     ]
 
 
