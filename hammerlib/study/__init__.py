@@ -1,1 +1,1 @@
-"""The study of orders and DRA: arms, replicates in which everything is fresh, one record a cell, contrasts."""
+"""The study of orders and DRA: arms, replicates in which everything is fresh, a record a cell, contrasts."""

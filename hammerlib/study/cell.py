@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -10,19 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed
 from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.measure import Curve, Examination
+from hammerlib.study.orders import arm_order
 from hammerlib.study.plan import Cell
 from hammerlib.study.replicate import Replicate, replicate
+from hammerlib.study.vectors import order_vectors
+from hammerlib.study.window import learnable_window
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from hammerlib.backbones import Backbone
+    from hammerlib.ordering import Order
     from hammerlib.training import TrainConfig
 
 SCHEMA = 1
+PROBES = 8  # samples of the start for each problem's pass rate
 # Per step, from the training's metrics.
-KEPT = ("reward_raw", "reward", "entropy", "zero_variance_share", "zero_variance_share_adjusted", "mean_cosine")
+KEPT = (
+    "reward_raw",
+    "reward",
+    "entropy",
+    "zero_variance_share",
+    "zero_variance_share_adjusted",
+    "mean_cosine",
+)
 KEPT += ("effective_group_size", "distinct_wrong", "grad_norm", "mean_length", "generated")
 
 
@@ -104,20 +121,20 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 def _run(cell: Cell) -> dict[str, Any]:
     from hammerlib.backbones import load_backbone
-    from hammerlib.problems import fingerprint
-    from hammerlib.training.seams import Plugs
     from hammerlib.training import train
 
     study, shared = cell.study, replicate(cell.study, cell.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
-    config = _config(cell, shared)
-    problems, order, config, probe = _ordered(cell, shared, backbone, config)
+    pass_rates = _pass_rates(cell, shared, backbone)
+    problems, order, config = _lesson(cell, shared, backbone, pass_rates)
     total = _rollouts(config, len(problems))
     marks = [round(total * point / study.points) for point in range(study.points)]
     curve = Curve(_examination(cell, shared, backbone, study.samples), marks)
-    plugs = dataclasses.replace(Plugs(), observe=curve)
+    plugs = dataclasses.replace(plugs_of(cell.setting("bonus"), cell.replicate), observe=curve)
     with tempfile.TemporaryDirectory() as place:
-        run = train(config, problems=problems, order=order, root=Path(place), plugs=plugs, progress=False)
+        run = train(
+            config, problems=shared.problems, order=order, root=Path(place), plugs=plugs, progress=False
+        )
         steps = _training(run.folder)
         made = _provenance(run)
     curve.examine(len(steps["generated"]))
@@ -133,11 +150,20 @@ def _run(cell: Cell) -> dict[str, Any]:
         "error": None,
         **made,
         "settings": cell.settings(),
-        "start": {**shared.origin, "weights": backbone.weights_hash, "parameters": backbone.model.num_parameters()},
+        "start": {
+            **shared.origin,
+            "weights": backbone.weights_hash,
+            "parameters": backbone.model.num_parameters(),
+        },
         "problems": fingerprint(shared.problems),
         "held_out": fingerprint(shared.held_out),
-        "order": {"strategy": order.strategy, "hash": order.hash, "cost": order.cost, "random_cost": order.random_cost},
-        "probe_rollouts": probe,
+        "order": {
+            "strategy": order.strategy,
+            "hash": order.hash,
+            "cost": order.cost,
+            "random_cost": order.random_cost,
+        },
+        "probe_rollouts": 0 if pass_rates is None else PROBES * len(shared.problems),
         "topics": shared.held_out["topic"][:],
         "unseen": study.unseen,
         "curve": _complete(curve, steps, config.group_size),
@@ -152,16 +178,40 @@ def _config(cell: Cell, shared: Replicate) -> TrainConfig:
     return dataclasses.replace(config, **fresh, seed=shared.number, completions_every=None)
 
 
-def _ordered(
-    cell: Cell, shared: Replicate, backbone: Backbone, config: TrainConfig
-) -> tuple[Dataset, Order, TrainConfig, int]:
-    from hammerlib.embeddings import embed
-    from hammerlib.ordering import order_by
+def _lesson(
+    cell: Cell, shared: Replicate, backbone: Backbone, pass_rates: np.ndarray | None
+) -> tuple[Dataset, Order, TrainConfig]:
+    """What is trained: the problems (all, or those of a window), their order, and with which settings."""
+    config, problems = _config(cell, shared), shared.problems
+    if cell.setting("window") is not None:
+        size = config.prompts_per_step
+        how = {"samples": PROBES, "prompts_per_step": size, "seed": shared.number}
+        found = learnable_window(problems, pass_rates, cell.setting("window"), **how)
+        problems, pass_rates = found.problems, pass_rates[found.rows]
+        trained = {"n_problems": len(problems), "epochs": found.epochs, "max_steps": found.max_steps}
+        config = dataclasses.replace(config, **trained)
+    how = {"layer": config.layer, "pooling": config.pooling, "template": config.template}
+    vectors_of = functools.partial(
+        order_vectors, problems=problems, backbone=backbone, seed=shared.number, **how
+    )
+    settings = cell.study.order(cell.arm)
+    order = arm_order(settings, problems, vectors_of, pass_rates=pass_rates, seed=shared.number)
+    return problems, order, config
 
-    vectors = embed(shared.problems, backbone)
-    options = config.order_options
-    order = order_by(config.order, vectors, problems=shared.problems, seed=shared.number, certify=False, **options)
-    return shared.problems, order, config, 0
+
+def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray | None:
+    """The start's pass rate on every RL problem, where the arm needs it; the arms of a replicate share it."""
+    if not cell.study.order(cell.arm).needs_pass_rates and cell.setting("window") is None:
+        return None
+    asked = _examination(cell, shared, backbone, PROBES)
+    asked = dataclasses.replace(asked, problems=shared.problems)
+    named = [backbone.weights_hash, fingerprint(shared.problems), PROBES, shared.number]
+    named += [asked.max_new_tokens, asked.template]
+    name = f"{content_hash(*named)[:16]}.json"
+    with claimed(name, cache_dir("pass-rates")) as folder:
+        if not (folder / name).exists():
+            write_json(folder / name, asked.ask()["correct"])
+        return np.array(json.loads((folder / name).read_text())) / PROBES
 
 
 def _rollouts(config: TrainConfig, n: int) -> int:

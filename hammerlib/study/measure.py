@@ -90,7 +90,8 @@ class Examination:
                 said[place].append(completion)
         model.train(training)
         graded = [[grade(one.text, row) for one in group] for row, group in zip(rows, said, strict=True)]
-        pairs = [pair for texts, marks in zip(said, graded, strict=True) for pair in zip(texts, marks, strict=True)]
+        pairs = [(one, mark) for group, marks in zip(said, graded, strict=True)
+                 for one, mark in zip(group, marks, strict=True)]  # fmt: skip
         ways = Counter(strategy_of(one.text) for one, mark in pairs if mark.correct)
         return {
             "correct": [sum(mark.correct for mark in marks) for marks in graded],

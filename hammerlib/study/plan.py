@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
 from hammerlib.storage import content_hash
+from hammerlib.study.bonuses import plugs_of
+from hammerlib.study.settings import OrderSettings, check_interval
 from hammerlib.training.checks import check_range
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
 
 # What an arm may say beside the fields of TrainConfig.
-ARM_KEYS = ("vectors", "direction", "cooldown", "bonus", "window", "twin")
+ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin", "replicates")
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "n_problems", "seed", "save_steps", "completions_every")
-VECTORS = ("backbone", "untrained", "tfidf")
-DIRECTIONS = ("forward", "either")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Study:
         ``{"seeds": [...], "stops": [...]}`` of the nano recipe, with other of its fields where wished
         (``width``, ``layers``, ...), or ``{"backbone": name}``.
     arms : dict of str to dict
-        Fields of TrainConfig that differ from `base`, and ``vectors`` (the order is made in the embeddings of
-        the ``backbone``, of an ``untrained`` one, or in ``tfidf``), ``direction`` (``either``: drawn by the
-        replicate), ``cooldown``, ``bonus``, ``window`` and ``twin`` (the arm it is compared with, default
-        ``random``).
+        Fields of TrainConfig that differ from `base`; ``order``, ``order_options``, ``vectors`` and
+        ``direction`` as in `hammerlib.study.settings.OrderSettings`; ``bonus`` and ``window``, see
+        `hammerlib.study.bonuses` and `hammerlib.study.window`; ``twin`` (the arm it is compared with,
+        default ``random``); and ``replicates`` where an arm gets fewer of them.
     base : dict
         Fields of TrainConfig common to all arms.
     problems : str
@@ -53,6 +53,9 @@ class Study:
     samples, points, final_samples : int
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts; samples at the last one.
+    first : int
+        Number of the first replicate; replicates of other numbers share nothing, so that a pilot is no part
+        of the study it plans.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class Study:
     samples: int = 4
     points: int = 10
     final_samples: int = 8
+    first: int = 0
 
     def validate(self) -> Study:
         """Return itself; InputError for a value out of range, an arm that cannot run or an unknown twin."""
@@ -92,13 +96,25 @@ class Study:
         taken = sorted(set(FRESH) & {*arm, *self.base})
         if taken:
             raise InputError(f"arms.{name}", taken, "belong to the replicate", "leave them out of the arms")
-        for key, allowed in (("vectors", VECTORS), ("direction", DIRECTIONS)):
-            if arm.get(key, allowed[0]) not in allowed:
-                raise InputError(f"arms.{name}.{key}", arm[key], "is unknown", f"use one of {allowed}")
         twin = arm.get("twin", "random")
         if twin not in self.arms:
             raise InputError(f"arms.{name}.twin", twin, "is not an arm", f"use one of {', '.join(self.arms)}")
         self.config(name)
+        self.order(name)
+        plugs_of(arm.get("bonus"), 0)
+        most = self.arms[twin].get("replicates", self.replicates)
+        if not 1 <= arm.get("replicates", 1) <= self.replicates or arm.get("replicates", most) > most:
+            remedy = f"use 1 to {most}, as many as its twin has"
+            raise InputError(f"arms.{name}.replicates", arm.get("replicates"), "do not fit", remedy)
+        if "window" in arm:
+            check_interval(f"arms.{name}.window", arm["window"])
+
+    def order(self, arm: str) -> OrderSettings:
+        """Return how an arm orders its problems."""
+        said, window = self.arms[arm], self.config(arm).prompts_per_step
+        named = {"order": "order", "order_options": "options", "vectors": "vectors", "direction": "direction"}
+        given = {named[key]: value for key, value in said.items() if key in named}
+        return OrderSettings(window=window, **given)
 
     def config(self, arm: str) -> TrainConfig:
         """Return what an arm trains with, but for what its replicate decides."""
@@ -106,7 +122,9 @@ class Study:
 
         fields = {key: value for key, value in self.arms[arm].items() if key not in ARM_KEYS}
         return TrainConfig.from_dict(
-            {"problems": self.problems, "n_problems": self.n_problems, "tail": "report", **self.base, **fields}
+            {"problems": self.problems, "n_problems": self.n_problems, "tail": "report", "order": "random"}
+            | self.base
+            | fields
         )
 
 
@@ -148,9 +166,11 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the cell's result, as plain JSON values."""
         shared = {name: value for name, value in dataclasses.asdict(self.study).items()
-                  if name not in ("replicates", "arms", "base")}  # fmt: skip
-        arm = {key: self.setting(key) for key in ARM_KEYS if key != "twin" and self.setting(key) is not None}
-        return shared | {"replicate": self.replicate, "train": self.study.config(self.arm).identity(), **arm}
+                  if name not in ("study", "replicates", "first", "arms", "base")}  # fmt: skip
+        order = dataclasses.asdict(self.study.order(self.arm))
+        arm = {key: self.setting(key) for key in ("bonus", "window") if self.setting(key) is not None}
+        train = self.study.config(self.arm).identity()
+        return shared | {"replicate": self.replicate, "train": train, "order": order, **arm}
 
     @property
     def identity(self) -> str:
@@ -166,7 +186,13 @@ def cells(study: Study) -> list[Cell]:
     >>> [cell.name for cell in cells(Study("s", 2, {"backbone": "nano"}, {"random": {}}))]
     ['random__r00', 'random__r01']
     """
-    return [Cell(study, arm, number) for number in range(study.replicates) for arm in study.arms]
+    counts = {arm: said.get("replicates", study.replicates) for arm, said in study.arms.items()}
+    return [
+        Cell(study, arm, study.first + number)
+        for number in range(study.replicates)
+        for arm in study.arms
+        if number < counts[arm]
+    ]
 
 
 def read_study(path: str | Path) -> Study:

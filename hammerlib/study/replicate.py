@@ -70,7 +70,8 @@ def replicate(study: Study, number: int) -> Replicate:
     Examples
     --------
     >>> from hammerlib.study.plan import Study
-    >>> study = Study("s", 1, {"backbone": "nano"}, {"random": {}}, unseen=["sequence"], n_problems=7, n_held_out=8)
+    >>> few = {"unseen": ["sequence"], "n_problems": 7, "n_held_out": 8}
+    >>> study = Study("s", 1, {"backbone": "nano"}, {"random": {}}, **few)
     >>> "sequence" in replicate(study, 0).problems["topic"]
     False
     """
@@ -112,12 +113,16 @@ def _seen(study: Study, seed: int) -> Dataset:
         topics = set(table["topic"])
         unknown = sorted(set(study.unseen) - topics)
         if unknown:
-            raise InputError("unseen", unknown, "are no topics here", f"use some of {', '.join(sorted(topics))}")
+            raise InputError(
+                "unseen", unknown, "are no topics here", f"use some of {', '.join(sorted(topics))}"
+            )
         places = [place for place, topic in enumerate(table["topic"]) if topic not in study.unseen]
         if len(places) >= study.n_problems:
             return table.select(places[: study.n_problems])
         many = int(many * 1.1 * study.n_problems / max(1, len(places))) + 1
-    raise InputError("n_problems", study.n_problems, "are not left without the unseen topics", "ask for fewer")
+    raise InputError(
+        "n_problems", study.n_problems, "are not left without the unseen topics", "ask for fewer"
+    )
 
 
 def nano_start(study: Study, origin: dict[str, Any]) -> Path:
@@ -152,7 +157,9 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     recipe = Recipe(**extra, seed=origin["seed"], steps=stops[-1])
     # The number of steps only ends the recipe; it changes no weight before.
     named = {stop: content_hash(settings(dataclasses.replace(recipe, steps=stop)))[:12] for stop in stops}
-    folders = {stop: cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}" for stop, name in named.items()}
+    folders = {
+        stop: cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}" for stop, name in named.items()
+    }
     with claimed(f"nano-s{recipe.seed}-{named[stops[-1]]}", cache_dir("starts")):
         if not all(folder.is_dir() for folder in folders.values()):
             _train_start(recipe, folders)
