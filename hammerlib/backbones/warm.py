@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = "reasoning-gym:one-digit"
 # Full fine-tuning; the rest of the recipe (width, families) is nano's and not read.
-WARM_UP = Recipe(steps=24, batch_size=8, learning_rate=5e-5, warmup=4, problems=1000)
+WARM_UP = Recipe(steps=8, batch_size=8, learning_rate=5e-5, warmup=4, problems=100)
 WORKED = 0.7  # share of solutions with their calculation; the others state the answer alone
 
 
