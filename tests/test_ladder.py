@@ -14,9 +14,7 @@ from hammerlib.nano.ladder import SIZES, sized
 from hammerlib.nano.recipe import Recipe, untrained
 
 
-@pytest.mark.parametrize(
-    ("size", "parameters"), [("0.3M", 340_160), ("1M", 1_054_656), ("3M", 2_863_680)]
-)
+@pytest.mark.parametrize(("size", "parameters"), [("0.3M", 340_160), ("1M", 1_054_656), ("3M", 2_863_680)])
 def test_a_size_has_as_many_parameters_as_it_says(size: str, parameters: int) -> None:
     assert untrained(sized(size)).num_parameters() == parameters
     assert parameters / 1e6 == pytest.approx(float(size.removesuffix("M")), rel=0.15)
@@ -36,7 +34,7 @@ def test_a_wider_model_stops_earlier() -> None:
 
 
 def test_an_unknown_size_is_named() -> None:
-    with pytest.raises(InputError, match="use one of 0.3M, 1M, 3M"):
+    with pytest.raises(InputError, match=r"use one of 0\.3M, 1M, 3M"):
         sized("7B")
 
 

@@ -1,4 +1,4 @@
-"""The warm-up of SmolLM2: right solutions, one recipe one set of weights, nothing seen of what comes later."""
+"""The warm-up of SmolLM2: right solutions, one recipe one set of weights, nothing seen of later parts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from hammerlib.backbones import load_backbone
 from hammerlib.backbones.warm import PROBLEMS, WARM_UP, WORKED, batches, warm_start, written
 from hammerlib.nano.recipe import Recipe
 from hammerlib.problems import load_problems
-from hammerlib.problems.families import ONE_DIGIT_MIX
-from hammerlib.problems.gym import part_of
+from hammerlib.problems.gym import ONE_DIGIT_MIX, part_of
 
 TINY = Recipe(steps=2, batch_size=2, problems=5)
 

@@ -1,4 +1,4 @@
-"""``python -m hammerlib.nano --out DIR [--size 3M] [--seed 0] [--steps N]``: train the nano checkpoint and measure it."""
+"""``python -m hammerlib.nano --out DIR [--size 3M] [--seed 0] [--steps N]``: train a checkpoint."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-
 WEIGHTS = {
     "three_terms": 2.9,
     "change_story": 2.2,
@@ -96,8 +95,7 @@ def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    recipe = recipe or Recipe()
-    tokenizer = build_tokenizer()
+    recipe, tokenizer = recipe or Recipe(), build_tokenizer()
     # Llama, not Qwen2: AutoTokenizer maps model_type qwen2 to a tokenizer class that drops whole words.
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -1,8 +1,7 @@
-"""The mixes `nano` and `one-digit`: families of short problems that share addition and subtraction.
+"""The `nano` mix: eight families of short problems that share addition and subtraction.
 
 Three families are reasoning-gym's own generators, restricted to two-digit plus and minus; five are templates
-of our own, registered with reasoning-gym so that one loop draws from all of them. `one-digit` holds the stories
-and sums with smaller numbers. Because the families share
+of our own, registered with reasoning-gym so that one loop draws from all of them. Because the families share
 sub-skills, a model of less than a million parameters learns them together within minutes.
 """
 
@@ -296,14 +295,4 @@ NANO_MIX: dict[str, tuple[str, dict[str, Any]]] = {
     "take_story": ("nano_story", {"kind": "take"}),
     "compare_story": ("nano_story", {"kind": "compare"}),
     "change_story": ("nano_story", {"kind": "change"}),
-}
-
-_ONE_DIGIT = {"lowest": 1, "highest": 9}
-# For models of more than a hundred million parameters that learn little from two digits.
-ONE_DIGIT_MIX: dict[str, tuple[str, dict[str, Any]]] = {
-    "sum": ("chain_sum", {"min_terms": 2, "max_terms": 4, "min_digits": 1, "max_digits": 1}),
-    "join_story": ("nano_story", {"kind": "join", **_ONE_DIGIT}),
-    "take_story": ("nano_story", {"kind": "take", **_ONE_DIGIT}),
-    "compare_story": ("nano_story", {"kind": "compare", **_ONE_DIGIT}),
-    "change_story": ("nano_story", {"kind": "change", **_ONE_DIGIT}),
 }
