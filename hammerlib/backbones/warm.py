@@ -1,6 +1,6 @@
 """SmolLM2 after a short supervised warm-up on one-digit problems: a start from which GRPO can learn (ours).
 
-SmolLM2-135M as it comes writes long, and gets 7 to 12 per cent of these problems right under each of four
+SmolLM2-135M as it comes writes long, and gets 7 to 12 per cent of such problems right under each of four
 prompts (48 problems, 2 samples). A few steps on correct solutions of the supervised part teach it to answer
 shortly; they end before it gets most of them right. Short completions also make GRPO affordable on a CPU.
 """
