@@ -1,1 +1,1 @@
-"""The study: does the order matter, does DRA matter, and how sure are we?"""
+"""The study of orders and DRA: arms, replicates in which everything is fresh, a record a cell, contrasts."""
