@@ -91,7 +91,7 @@ def take_turn(turn: Turn) -> Ended:
     if turn.wait:
         seconds = -1.0 if turn.ends is None else max(0.0, turn.ends - time.time())
     try:
-        with claimed(turn.cell.name, turn.folder, seconds=seconds):
+        with claimed(_claim(turn), turn.folder, seconds=seconds):
             return _ended_elsewhere(turn) or _run(turn)
     except TimeoutError:
         return Ended("taken")
@@ -113,10 +113,15 @@ def bury(turn: Turn, reason: str) -> Ended:
     'killed'
     """
     try:
-        with claimed(turn.cell.name, turn.folder, seconds=0):
+        with claimed(_claim(turn), turn.folder, seconds=0):
             return _ended_elsewhere(turn) or _failed(turn, reason, 0.0)
     except TimeoutError:
         return Ended("taken")
+
+
+def _claim(turn: Turn) -> str:
+    """Not the cell's name: the task may claim that itself, against callers that are no sweep."""
+    return f"{turn.cell.name}.sweep"
 
 
 def _ended_elsewhere(turn: Turn) -> Ended | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from hammerlib.cells import Survey
+    from hammerlib.study.plan import Cell
 
 
 def add_sweep(parser: ArgumentParser) -> None:
@@ -56,22 +57,27 @@ def sweep(chosen: Namespace) -> int:
     >>> main(["sweep", "no-such-study.yaml"])
     2
     """
-    from functools import partial
-
     from hammerlib.cells import outlook, select, survey
     from hammerlib.storage import repository_root
-    from hammerlib.study import cell, plan
+    from hammerlib.study import plan
     from hammerlib.sweep import run_cells
 
     study = plan.read_study(chosen.study)
     arms = chosen.only.split(",") if chosen.only else None
     cells = select(plan.cells(study), arms=arms, replicates=_span(chosen.replicates))
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
+    folder = root.resolve() / study.study
     if chosen.dry_run:
-        print(outlook(survey(cells, root / study.name), chosen.workers))
+        print(outlook(survey(cells, folder), chosen.workers))
         return 0
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
-    return told(run_cells(partial(cell.run_cell, root=root), cells, root / study.name, **options))
+    return told(run_cells(_task, cells, folder, **options))
+
+
+def _task(cell: Cell, folder: Path) -> Path:
+    from hammerlib.study.cell import run_cell
+
+    return run_cell(cell, folder.parent)
 
 
 def _span(words: str | None) -> tuple[int, int] | None:

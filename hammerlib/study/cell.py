@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ def _run(cell: Cell) -> dict[str, Any]:
     from hammerlib.training import train
     from hammerlib.training.seams import Plugs
 
+    started = time.perf_counter()
     study, shared = cell.study, replicate(cell.study, cell.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
     config = _config(cell, shared)
@@ -167,6 +169,7 @@ def _run(cell: Cell) -> dict[str, Any]:
         "curve": _complete(curve, steps, config.group_size),
         "final": final,
         "training": {name: steps[name] for name in KEPT if name in steps},
+        "seconds": round(time.perf_counter() - started, 1),
     }
 
 
