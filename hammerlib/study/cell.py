@@ -15,13 +15,17 @@ import numpy as np
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed
 from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.measure import Curve, Examination
 from hammerlib.study.orders import arm_order
 from hammerlib.study.plan import Cell
 from hammerlib.study.replicate import Replicate, replicate
 from hammerlib.study.vectors import order_vectors
+from hammerlib.study.window import learnable_window
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
     from hammerlib.training import TrainConfig
@@ -119,18 +123,16 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 def _run(cell: Cell) -> dict[str, Any]:
     from hammerlib.backbones import load_backbone
     from hammerlib.training import train
-    from hammerlib.training.seams import Plugs
 
     started = time.perf_counter()
     study, shared = cell.study, replicate(cell.study, cell.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
-    config = _config(cell, shared)
     pass_rates = _pass_rates(cell, shared, backbone)
-    order = _order(cell, shared, backbone, pass_rates)
-    total = _rollouts(config, len(shared.problems))
+    problems, order, config = _lesson(cell, shared, backbone, pass_rates)
+    total = _rollouts(config, len(problems))
     marks = [round(total * point / study.points) for point in range(study.points)]
     curve = Curve(_examination(cell, shared, backbone, study.samples), marks)
-    plugs = dataclasses.replace(Plugs(), observe=curve)
+    plugs = dataclasses.replace(plugs_of(cell.setting("bonus"), cell.replicate), observe=curve)
     with tempfile.TemporaryDirectory() as place:
         run = train(
             config, problems=shared.problems, order=order, root=Path(place), plugs=plugs, progress=False
@@ -179,18 +181,30 @@ def _config(cell: Cell, shared: Replicate) -> TrainConfig:
     return dataclasses.replace(config, **fresh, seed=shared.number, completions_every=None)
 
 
-def _order(cell: Cell, shared: Replicate, backbone: Backbone, pass_rates: np.ndarray | None) -> Order:
-    config, settings = cell.study.config(cell.arm), cell.study.order(cell.arm)
+def _lesson(
+    cell: Cell, shared: Replicate, backbone: Backbone, pass_rates: np.ndarray | None
+) -> tuple[Dataset, Order, TrainConfig]:
+    """What is trained: the problems (all, or those of a window), their order, and with which settings."""
+    config, problems = _config(cell, shared), shared.problems
+    if cell.setting("window") is not None:
+        size = config.prompts_per_step
+        how = {"samples": PROBES, "prompts_per_step": size, "seed": shared.number}
+        found = learnable_window(problems, pass_rates, cell.setting("window"), **how)
+        problems, pass_rates = found.problems, pass_rates[found.rows]
+        trained = {"n_problems": len(problems), "epochs": found.epochs, "max_steps": found.max_steps}
+        config = dataclasses.replace(config, **trained)
     how = {"layer": config.layer, "pooling": config.pooling, "template": config.template}
     vectors_of = functools.partial(
-        order_vectors, problems=shared.problems, backbone=backbone, seed=shared.number, **how
+        order_vectors, problems=problems, backbone=backbone, seed=shared.number, **how
     )
-    return arm_order(settings, shared.problems, vectors_of, pass_rates=pass_rates, seed=shared.number)
+    settings = cell.study.order(cell.arm)
+    order = arm_order(settings, problems, vectors_of, pass_rates=pass_rates, seed=shared.number)
+    return problems, order, config
 
 
 def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray | None:
     """The start's pass rate on every RL problem, where the arm needs it; the arms of a replicate share it."""
-    if not cell.study.order(cell.arm).needs_pass_rates:
+    if not cell.study.order(cell.arm).needs_pass_rates and cell.setting("window") is None:
         return None
     asked = _examination(cell, shared, backbone, PROBES)
     asked = dataclasses.replace(asked, problems=shared.problems)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
 from hammerlib.storage import content_hash
+from hammerlib.study.bonuses import plugs_of
+from hammerlib.study.settings import OrderSettings, check_interval
 from hammerlib.training.checks import check_range
 
 if TYPE_CHECKING:
-    from hammerlib.study.settings import OrderSettings
     from hammerlib.training import TrainConfig
 
 # What an arm may say beside the fields of TrainConfig.
-ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin")
+ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin", "replicates")
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "n_problems", "seed", "save_steps", "completions_every")
 
@@ -37,8 +38,8 @@ class Study:
     arms : dict of str to dict
         Fields of TrainConfig that differ from `base`; ``order``, ``order_options``, ``vectors`` and
         ``direction`` as in `hammerlib.study.settings.OrderSettings`; ``bonus`` and ``window``, see
-        `hammerlib.study.bonuses` and `hammerlib.study.window`; and ``twin`` (the arm it is compared with,
-        default ``random``).
+        `hammerlib.study.bonuses` and `hammerlib.study.window`; ``twin`` (the arm it is compared with,
+        default ``random``); and ``replicates`` where an arm gets fewer of them.
     base : dict
         Fields of TrainConfig common to all arms.
     problems : str
@@ -100,11 +101,16 @@ class Study:
             raise InputError(f"arms.{name}.twin", twin, "is not an arm", f"use one of {', '.join(self.arms)}")
         self.config(name)
         self.order(name)
+        plugs_of(arm.get("bonus"), 0)
+        most = self.arms[twin].get("replicates", self.replicates)
+        if not 1 <= arm.get("replicates", 1) <= self.replicates or arm.get("replicates", most) > most:
+            remedy = f"use 1 to {most}, as many as its twin has"
+            raise InputError(f"arms.{name}.replicates", arm.get("replicates"), "do not fit", remedy)
+        if "window" in arm:
+            check_interval(f"arms.{name}.window", arm["window"])
 
     def order(self, arm: str) -> OrderSettings:
         """Return how an arm orders its problems."""
-        from hammerlib.study.settings import OrderSettings
-
         said, window = self.arms[arm], self.config(arm).prompts_per_step
         named = {"order": "order", "order_options": "options", "vectors": "vectors", "direction": "direction"}
         given = {named[key]: value for key, value in said.items() if key in named}
@@ -180,10 +186,12 @@ def cells(study: Study) -> list[Cell]:
     >>> [cell.name for cell in cells(Study("s", 2, {"backbone": "nano"}, {"random": {}}))]
     ['random__r00', 'random__r01']
     """
+    counts = {arm: said.get("replicates", study.replicates) for arm, said in study.arms.items()}
     return [
-        Cell(study, arm, number)
-        for number in range(study.first, study.first + study.replicates)
+        Cell(study, arm, study.first + number)
+        for number in range(study.replicates)
         for arm in study.arms
+        if number < counts[arm]
     ]
 
 
