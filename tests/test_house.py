@@ -22,7 +22,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ROOMS = [
     *("errors", "storage", "executor", "similarity", "runs", "problems", "nano", "backbones", "embeddings"),
     *("ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation", "systems", "plots"),
-    *("report", "sweep", "study", "pipeline", "cli"),
+    *("report", "cells", "sweep", "study", "pipeline", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.
 KEPT_TO = {
