@@ -1,8 +1,8 @@
 """Three sizes of the nano model: one depth, one recipe, other widths (ours).
 
 Only the width, the feed-forward width with it (four times as wide) and the supervised stop differ. A wider
-model learns faster a step, so each stops where it solves about as much of the held-out problems as the
-shipped model does: they begin reinforcement learning alike.
+model learns faster a step, so each is to stop where it solves as much of the held-out problems as the shipped
+model does, to begin reinforcement learning alike. These stops are first guesses that have not been measured.
 """
 
 from __future__ import annotations
