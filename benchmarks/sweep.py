@@ -107,7 +107,7 @@ def table(found: dict[str, object]) -> str:
         "",
         f"`python benchmarks/sweep.py --replicates {asked['replicates']} --rounds {found['rounds']} "
         f"--problems {asked['n_problems']}`: the same {number} cells in three ways, whole commands with "
-        f"their imports, one thread a process, {found['cores']} cores, load {found['load'][0]:.1f} before and "
+        f"their imports, one thread a process, {found['cores']} cores; load {found['load'][0]:.1f} before, "
         f"{found['load'][1]:.1f} after (1 is one busy process); medians over {found['rounds']} round(s) in "
         "turn, ratios within a round. The records of all ways are equal but for their seconds.",
         "",
