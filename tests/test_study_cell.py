@@ -25,6 +25,7 @@ TINY = Study(
         "placebo": {"bonus": {"name": "permuted-weights"}},
         "window": {"window": [0.0, 1.0]},
         "filter": {"dynamic_sampling": True},
+        "adapters": {"lora_rank": 2},
     },
     base={"prompts_per_step": 2, "group_size": 2, "max_completion_length": 6, "learning_rate": 1e-2},
     unseen=["sequence"],
