@@ -88,7 +88,7 @@ def test_a_record_is_kept_and_one_of_other_settings_is_never_taken_for_it(arms, 
 
 
 def test_training_reaches_the_policy_that_is_examined(tmp_path):
-    whole = {**NANO.base, "max_completion_length": 40, "group_size": 4}
+    whole = {**NANO.base, "max_completion_length": 40, "group_size": 4, "learning_rate": 2e-4}
     found = record(dataclasses.replace(NANO, n_held_out=32, samples=4, base=whole), "random", tmp_path)
     first, last = (np.array(found["curve"][place]["correct"]) for place in (0, -1))
     assert (first != last).any() and first.sum() > 0
