@@ -37,6 +37,8 @@ COLOURS = {
     "revolt-reciprocal": "#D55E00",
     "revolt-complement": "#E69F00",
     "uniform": "#999999",
+    "GRPO": "#000000",
+    "phi": "#0072B2",
 }
 CYCLE = (
     "#0072B2",
