@@ -37,7 +37,9 @@ COLOURS = {
     "revolt-reciprocal": "#D55E00",
     "revolt-complement": "#E69F00",
     "uniform": "#999999",
-    "GRPO": "#000000",
+    "GRPO alone": "#000000",
+    "unweighted": "#E69F00",
+    "IS": "#CC79A7",
     "phi": "#0072B2",
 }
 CYCLE = (
