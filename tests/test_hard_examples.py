@@ -23,6 +23,7 @@ from hammerlib.systems.hard_examples import (
     probe,
     same_budget,
     select,
+    select_level,
     subset_config,
 )
 from hammerlib.training import TrainConfig, train
@@ -68,6 +69,17 @@ def test_subsets_have_one_size_and_lie_on_their_side(rates: list[float], share: 
     for subset, sign in (("hard", 1), ("easy", -1)):
         rest = np.delete(values, rows[subset])
         assert not rest.size or (sign * values[rows[subset]]).max() <= (sign * rest).min()
+
+
+def test_levels_are_exact_or_reach_up_to_one() -> None:
+    # Ten samples a problem: 3/10 and 0.1 + 0.2 are one level. Up to 0.3: all but the two above it.
+    rates = [0.0, 3 / 10, 0.1 + 0.2, 0.1, 1.0, 0.4]
+    assert select_level(rates, 0.3).tolist() == [1, 2]
+    assert select_level(rates, 0.3, up_to=True).tolist() == [0, 1, 2, 3]
+    wrong, right = select_level([0, 1, 1, 0], 0), select_level([0, 1, 1, 0], 1)  # one sample a problem
+    assert wrong.tolist() == [0, 3] and right.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"level = 0.7.*choose from 0, 0.1, 0.3, 0.4, 1"):
+        select_level(rates, 0.7)
 
 
 # Signal

@@ -37,6 +37,10 @@ COLOURS = {
     "revolt-reciprocal": "#D55E00",
     "revolt-complement": "#E69F00",
     "uniform": "#999999",
+    "GRPO alone": "#000000",
+    "unweighted": "#E69F00",
+    "IS": "#CC79A7",
+    "phi": "#0072B2",
 }
 CYCLE = (
     "#0072B2",

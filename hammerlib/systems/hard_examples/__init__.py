@@ -6,7 +6,7 @@ GRPO steps on each choice are compared with a random choice of the same size.
 
 from hammerlib.systems.hard_examples.budget import same_budget, subset_config
 from hammerlib.systems.hard_examples.probe import pass_rates, probe
-from hammerlib.systems.hard_examples.selection import SUBSETS, select
+from hammerlib.systems.hard_examples.selection import SUBSETS, select, select_level
 from hammerlib.systems.hard_examples.signal import (
     Learnable,
     expected_path,
@@ -26,5 +26,6 @@ __all__ = [
     "probe",
     "same_budget",
     "select",
+    "select_level",
     "subset_config",
 ]
