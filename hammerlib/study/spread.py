@@ -34,13 +34,17 @@ class Spread(NamedTuple):
     df: int
 
 
-def student_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+def student_interval(
+    values: ArrayLike, *, bounds: tuple[float, float] | None = None, level: float = 0.95
+) -> Interval:
     """Return the mean with Student's interval; its ends are NaN for fewer than two values.
 
     Parameters
     ----------
     values : array-like, (n,)
         One number a replicate.
+    bounds : (float, float), optional
+        Ends of the scale, where the interval is cut.
     level : float
         Nominal coverage in (0, 1).
 
@@ -53,7 +57,7 @@ def student_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     if len(given) < 2:
         return Interval(float(given.mean()) if len(given) else float("nan"), float("nan"), float("nan"))
     mean = float(given.mean())
-    return with_seeds(given[:, None], (mean, mean), level)
+    return with_seeds(given[:, None], (mean, mean), level, bounds or (-np.inf, np.inf))
 
 
 def deviation(values: ArrayLike, groups: Sequence[object] | None = None, *, level: float = 0.95) -> Spread:
