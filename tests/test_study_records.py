@@ -26,7 +26,7 @@ def test_a_folder_of_records_becomes_tables(tmp_path: Path) -> None:
     for record in grid({"random": 0.0, "hammer": 0.0}, replicates=2):
         (tmp_path / f"{record['arm']}__r{record['replicate']:02d}.json").write_text(json.dumps(record))
     found = read_records(tmp_path)
-    assert found.arms == ["hammer", "random"] and found.missing.empty
+    assert found.arms == ["random", "hammer"] and found.missing.empty
     assert found.twins() == {"hammer": "random"}, "random has no twin but itself"
     assert len(found.table) == 4 and set(found.table["rollouts"]) == {500}
     assert len(found.points) == 4 * 6 * 3 and found.points["right"].sum() > 0

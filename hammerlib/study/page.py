@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from hammerlib.errors import InputError
 from hammerlib.storage import atomic_path
 from hammerlib.study.contrasts import MARGIN, contrast_table
@@ -54,6 +52,7 @@ def study_page(records: Records) -> str:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> study_page(Records("demo", (), pd.DataFrame()))
     Traceback (most recent call last):
     ...
@@ -144,6 +143,7 @@ def verdict_lines(records: Records) -> str:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> verdict_lines(Records("demo", (), pd.DataFrame()))
     ''
     """

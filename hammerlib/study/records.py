@@ -17,6 +17,7 @@ SCHEMA = 1
 PAIRED = ("start", "problems", "held_out", "topics", "unseen", "packages")
 # Settings that a replicate draws anew, so that an arm does not keep them.
 DRAWN = ("replicate",)
+FIRST = ("random", "hammer", "min-path", "dra")  # arms of the primary contrasts lead every table
 AXES = ("step", "rollouts", "prompts", "tokens", "seconds")
 
 
@@ -45,7 +46,7 @@ class Records:
 
     @property
     def arms(self) -> list[str]:
-        """Names of the arms, in the sequence of their records."""
+        """Names of the arms: those of the primary contrasts, then by the alphabet."""
         return list(dict.fromkeys(cell["arm"] for cell in self.cells))
 
     def of(self, arm: str) -> dict[int, dict]:
@@ -150,9 +151,12 @@ def collected(found: Sequence[dict], expected: Iterable[tuple[str, int]] | None 
     done = tuple(cell for cell in found if cell["status"] == "success")
     _refuse_mixed_arms(done)
     _refuse_unpaired(done)
-    place = {arm: position for position, arm in enumerate(dict.fromkeys(arm for arm, _ in planned))}
-    ordered = sorted(done, key=lambda cell: (place[cell["arm"]], cell["replicate"]))
+    ordered = sorted(done, key=lambda cell: (*_place(cell["arm"]), cell["replicate"]))
     return Records(found[0]["study"], tuple(ordered), _missing(found, planned))
+
+
+def _place(arm: str) -> tuple[int, str]:
+    return (FIRST.index(arm) if arm in FIRST else len(FIRST)), arm
 
 
 def _read(path: Path) -> dict:
@@ -178,7 +182,7 @@ def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
 def _missing(found: Sequence[dict], planned: Sequence[tuple[str, int]]) -> pd.DataFrame:
     state = {(cell["arm"], cell["replicate"]): cell for cell in found}
     rows = []
-    for key in planned:
+    for key in sorted(planned, key=lambda key: (*_place(key[0]), key[1])):
         if key not in state:
             rows.append((*key, "no record"))
         elif state[key]["status"] != "success":
