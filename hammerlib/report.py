@@ -9,7 +9,7 @@ from pathlib import Path
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path
-from hammerlib.study.page import PAGE, verdict_lines, write_page
+from hammerlib.study.page import PAGE, planned_cells, verdict_lines, write_page
 from hammerlib.study.records import read_records
 
 KEPT = (".json", ".csv", ".svg", ".ipynb")  # pages with scripts inside stay out: megabytes each
@@ -215,7 +215,7 @@ def studies_section(root: Path) -> str:
     """
     parts = []
     for folder in sorted({path.parent for path in root.glob("*/*.json")}):
-        records = read_records(folder)
+        records = read_records(folder, planned_cells(folder))
         lines = verdict_lines(records)
         head = f"Study [`{records.study}`](results/study/{folder.name}/{PAGE}), {len(records.cells)} cells"
         parts.append(f"{head}:\n\n{lines}" if lines else f"{head}.")

@@ -107,14 +107,12 @@ def test_the_curve_is_of_trained_families_and_the_unseen_ones_apart() -> None:
         curve_of(cell(), family="none")
 
 
-def test_a_probe_before_training_is_paid_for_in_rollouts() -> None:
+def test_a_probe_before_training_counts_where_it_is_paid_for() -> None:
     probed = cell(probe_rollouts=100)
-    assert [part.tolist() for part in curve_of(probed)] == [[0, 100, 200, 300], [0.25, 0.25, 0.5, 0.75]]
-    assert curve_of(probed, axis="training").axis.tolist() == [0, 100, 200]
+    paid = curve_of(probed, axis="paid")
+    assert [part.tolist() for part in paid] == [[0, 100, 200, 300], [0.25, 0.25, 0.5, 0.75]]
     found = endpoints_of(probed)
-    assert found["auc"] == pytest.approx((25 + 37.5 + 62.5) / 300)
-    assert found["auc_training"] == pytest.approx(0.5)
-    assert found["rollouts_to_threshold"] == pytest.approx(280) and found["steps_to_threshold"] == 18
+    assert found["auc"] == 0.5 and found["auc_paid"] == pytest.approx((25 + 37.5 + 62.5) / 300)
 
 
 def test_endpoints_are_what_a_hand_computes() -> None:

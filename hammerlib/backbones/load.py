@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,6 +146,38 @@ def load_backbone(
         device=str(torch.device(place)),
         dtype=str(kind).removeprefix("torch."),
     )
+
+
+def untrained_like(backbone: Backbone, seed: int = 0) -> Backbone:
+    """Return a backbone of the same shape, tokenizer, device and dtype with random weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    seed : int
+        Of the weights; the architecture's own initialisation. The global torch random state stays as it was.
+
+    Returns
+    -------
+    Backbone
+        Named ``<name>-untrained``.
+
+    Examples
+    --------
+    >>> nano = load_backbone("nano")
+    >>> untrained_like(nano).weights_hash == load_backbone("nano-untrained").weights_hash
+    True
+    """
+    import copy
+
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = type(backbone.model)(copy.deepcopy(backbone.model.config)).float()
+    model = _moved(model, torch.device(backbone.device), getattr(torch, backbone.dtype))
+    named = {"name": f"{backbone.name}-untrained", "revision": f"seed {seed}"}
+    return dataclasses.replace(backbone, model=model, weights_hash=weights_hash(model), **named)
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +227,7 @@ def supervise(
     recipe: Recipe,
     *,
     stop: int | None = None,
+    after: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train a model of the nano type, in place, on batches of prompts with solutions; return its losses.
 
@@ -239,6 +240,8 @@ def supervise(
         Steps, learning rate, decay and warm-up; nothing else of it is read.
     stop : int or None
         End after this many steps.
+    after : callable (int) -> None, optional
+        Called after each step with the number of steps done, for snapshots.
 
     Returns
     -------
@@ -274,6 +277,8 @@ def supervise(
         schedule.step()
         losses.append(round(loss.item(), 6))
         progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+        if after is not None:
+            after(len(losses))
     model.eval()
     return losses
 

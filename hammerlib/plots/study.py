@@ -17,8 +17,8 @@ from hammerlib.study.spread import student_interval
 from hammerlib.study.thresholds import crossing_times, survival_steps
 
 UNITS = {
-    "rollouts": "completions generated (probes too)",
-    "training": "completions generated in training",
+    "rollouts": "completions generated in training",
+    "paid": "completions generated, probes of the start too",
     "tokens": "tokens generated in training",
     "seconds": "seconds of training",
     "step": "optimizer steps",

@@ -1,1 +1,1 @@
-"""The study: what is fresh in a replicate, one record a cell, and what the records say."""
+"""The study of orders and DRA: arms, replicates in which everything is fresh, a record a cell, contrasts."""

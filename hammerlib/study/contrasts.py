@@ -26,14 +26,22 @@ from hammerlib.study.spread import deviation, student_interval
 # The primary contrasts and the smallest effect of interest of results/PROTOCOL.md.
 PRIMARIES = (("hammer", "random"), ("min-path", "random"), ("dra", "random"))
 MARGIN = 0.01
-CUT = ("rollouts", "training", "tokens")  # axes on which both arms of a pair are cut at the same place
+# Beside each arm and its twin: DRA against its placebo, and what HAMMER's paper compares its order with.
+FURTHER = (
+    ("dra", "dra-placebo"),
+    ("hammer", "similar"),
+    ("hammer", "easy-to-hard"),
+    ("min-path", "hammer"),
+    ("hammer-dra", "hammer"),
+)
+CUT = ("rollouts", "paid", "tokens")  # axes on which both arms of a pair are cut at the same place
 
 
 def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Return every endpoint of an arm and of its twin, replicate by replicate.
 
-    Where one of the two used more, both curves are cut where the other ends (rollouts, probes among them;
-    tokens for ``auc_tokens``): both are judged at the same budget.
+    Where one of the two used more, both curves are cut where the other ends (rollouts; with probes for
+    ``auc_paid``, tokens for ``auc_tokens``): both are judged at the same budget.
 
     Parameters
     ----------
@@ -70,7 +78,7 @@ def _end(cell: dict, axis: str) -> float:
     last = cell["curve"][-1]
     if axis == "tokens":
         return float(last["tokens"])
-    return float(last["rollouts"] + (cell.get("probe_rollouts", 0) if axis == "rollouts" else 0))
+    return float(last["rollouts"] + (cell.get("probe_rollouts", 0) if axis == "paid" else 0))
 
 
 def judged(differences: ArrayLike, starts: Sequence[object], *, margin: float) -> dict[str, float]:
@@ -168,7 +176,7 @@ def contrast_table(
     ----------
     records : Records
     pairs : sequence of (arm, twin), optional
-        Default every arm with the twin that its record names.
+        Default every arm with the twin that its record names, and those of `FURTHER`.
     endpoint : str
         One of `endpoints.ENDPOINTS`.
     primaries : sequence of (arm, twin)
@@ -190,7 +198,8 @@ def contrast_table(
     True
     """
     rows = []
-    for arm, twin in pairs if pairs is not None else records.twins().items():
+    named_twins = [*records.twins().items(), *FURTHER]
+    for arm, twin in dict.fromkeys(named_twins if pairs is None else pairs):
         table = paired_endpoints(records, arm, twin, threshold=threshold)
         table = table[table["endpoint"] == endpoint]
         if len(table):

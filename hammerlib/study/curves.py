@@ -64,8 +64,8 @@ def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, u
     cell : dict
         Its record.
     axis : str
-        ``rollouts`` (with those of a probe before training, during which the model stays as it was),
-        ``training`` (rollouts without them), ``step``, ``prompts``, ``tokens`` or ``seconds``.
+        ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the start
+        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` or ``seconds``.
     family : str, optional
         One family of problems; default all that RL trains on.
     unseen : bool
@@ -80,7 +80,7 @@ def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, u
     --------
     >>> cell = {"topics": ["a", "b"], "unseen": ["b"], "settings": {"samples": 4}, "probe_rollouts": 8,
     ...         "curve": [{"rollouts": 0, "correct": [1, 0]}, {"rollouts": 16, "correct": [3, 4]}]}
-    >>> [part.tolist() for part in curve_of(cell)]
+    >>> [part.tolist() for part in curve_of(cell, axis="paid")]
     [[0.0, 8.0, 24.0], [0.25, 0.25, 0.75]]
     """
     topics = np.array(cell["topics"])
@@ -90,9 +90,9 @@ def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, u
         raise InputError("family", what, "has no held-out problem", "choose another")
     samples = samples_of(cell)
     values = np.array([np.array(point["correct"])[kept].mean() / samples for point in cell["curve"]])
-    column = "rollouts" if axis == "training" else axis
+    column = "rollouts" if axis == "paid" else axis
     places = np.array([point[column] for point in cell["curve"]], dtype=np.float64)
-    probe = cell.get("probe_rollouts", 0) if axis == "rollouts" else 0
+    probe = cell.get("probe_rollouts", 0) if axis == "paid" else 0
     if probe:
         places, values = np.append(0.0, places + probe), np.append(values[0], values)
     return Curve(places, values)

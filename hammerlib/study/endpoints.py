@@ -14,13 +14,13 @@ from hammerlib.study.records import Records, start_name
 
 # Endpoint -> what it is, in words for tables.
 ENDPOINTS = {
-    "auc": "area under held-out pass@1 over rollouts generated (probes too), divided by their number",
+    "auc": "area under held-out pass@1 over rollouts generated in training, divided by their number",
     "final": "mean pass@1 of the last fifth of the rollouts",
     "pass@k": "pass@k of the last checkpoint, k = all samples drawn there",
     "greedy": "greedy accuracy of the last checkpoint",
     "auc_unseen": "as auc, on families that RL does not train on",
     "final_unseen": "as final, on those families",
-    "auc_training": "as auc, without rollouts of probes before training",
+    "auc_paid": "as auc, with the rollouts of a probe of the start before training",
     "auc_tokens": "as auc, over tokens generated in training",
     "entropy": "token entropy in training, nats, mean of the last fifth of the steps",
     "answers": "different answers among the samples of a held-out problem, mean of the last fifth",
@@ -61,7 +61,7 @@ def endpoints_of(
     cell : dict
         Its record.
     ends : mapping of str to float, optional
-        Axis (``rollouts``, ``training``, ``tokens``) to where its curves are cut, for two cells that used
+        Axis (``rollouts``, ``paid``, ``tokens``) to where its curves are cut, for two cells that used
         unequal amounts; default where the cell ended.
     threshold : float
         Pass@1 whose first crossing is timed.
@@ -75,22 +75,21 @@ def endpoints_of(
     Examples
     --------
     >>> sorted(set(ENDPOINTS) - {"auc", "final"})[:2]
-    ['answers', 'auc_tokens']
+    ['answers', 'auc_paid']
     """
     ends = ends or {}
     main = cut(curve_of(cell), ends.get("rollouts"))
-    training = cut(curve_of(cell, axis="training"), ends.get("training"))
+    paid = cut(curve_of(cell, axis="paid"), ends.get("paid"))
     steps = curve_of(cell, axis="step")
     first = crossing(main, threshold)
     # In steps up to the same moment as in rollouts: a curve that is cut counts no step behind the cut.
-    spent = main.axis[-1] - cell.get("probe_rollouts", 0)
-    behind = np.interp(max(spent, 0.0), curve_of(cell, axis="training").axis, steps.axis)
+    behind = np.interp(main.axis[-1], curve_of(cell).axis, steps.axis)
     return {
         "auc": area(main),
         "final": late_mean(*main),
         **_of_last(cell),
         **_of_unseen(cell, ends),
-        "auc_training": area(training),
+        "auc_paid": area(paid),
         "auc_tokens": area(cut(curve_of(cell, axis="tokens"), ends.get("tokens"))),
         **_of_process(cell),
         "rollouts_to_threshold": first.at,
@@ -120,7 +119,9 @@ def _of_last(cell: dict) -> dict[str, float]:
 
 def _of_process(cell: dict) -> dict[str, float]:
     log, points = cell["training"], cell["curve"]
-    entropy, flat = log.get("entropy") or [float("nan")], log.get("zero_variance_share") or [float("nan")]
+    nothing = [float("nan")]
+    entropy = np.array(log.get("entropy") or nothing, dtype=np.float64)
+    flat = np.array(log.get("zero_variance_share") or nothing, dtype=np.float64)
     answers = [point.get("answers") for point in points]
     told = not any(value is None for value in answers)
     return {

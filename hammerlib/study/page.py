@@ -12,7 +12,6 @@ from hammerlib.study.decomposition import decomposition_table
 from hammerlib.study.endpoints import ENDPOINTS, endpoint_table
 from hammerlib.study.records import Records, read_records
 from hammerlib.study.tables import (
-    NONE,
     interval,
     p_value,
     shown_arms,
@@ -27,7 +26,7 @@ from hammerlib.study.tables import (
 
 PAGE = "README.md"
 SHARES = ("auc", "final", "pass@k", "greedy", "auc_unseen")
-COMPARED = ("final", "pass@k", "greedy", "auc_unseen", "auc_tokens", "drawdown")
+COMPARED = ("final", "pass@k", "greedy", "auc_unseen", "auc_tokens", "auc_paid", "drawdown")
 OTHERS = ("entropy", "answers", "strategies", "zero_variance_share", "drawdown")
 
 
@@ -64,12 +63,14 @@ def study_page(records: Records) -> str:
     within = f"{100 * MARGIN:g}"
     sections = {
         "Arms": (
-            "Mean over replicates, per cent, with Student's 95 % interval.",
+            "Mean over replicates, per cent, with Student's 95 % interval. Arms of fewer replicates have other "
+            "starts and problems: compare arms by their contrasts only.",
             shown_arms(endpoints, SHARES),
         ),
         "Contrasts": (
             f"Arm less twin in `auc`, points, paired by replicate. Equivalence: smaller than {within}. Bold: "
-            "primary, corrected by Holm (H); the others by Benjamini and Hochberg (BH).",
+            "primary, corrected by Holm (H), judged at 5 %; the others by Benjamini and Hochberg (BH), at "
+            "10 %, exploratory.",
             shown_contrasts(contrasts),
         ),
         "Other endpoints": (
@@ -98,6 +99,31 @@ def study_page(records: Records) -> str:
     return f"{head}{_provenance(records)}{body}\n\n## Words\n\n{words}\n"
 
 
+def planned_cells(folder: Path) -> list[tuple[str, int]] | None:
+    """Return arm and replicate of every cell that a committed study is to have.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/study/<study>`` of a checkout.
+
+    Returns
+    -------
+    list of (str, int) or None
+        Of ``configs/study/<study>.yaml`` in the same checkout; None where there is no such file.
+
+    Examples
+    --------
+    >>> planned_cells(Path("nowhere")) is None
+    True
+    """
+    from hammerlib.study.plan import cells, read_study
+
+    folder = Path(folder).resolve()
+    path = folder.parents[2] / "configs" / "study" / f"{folder.name}.yaml"
+    return [(cell.arm, cell.replicate) for cell in cells(read_study(path))] if path.is_file() else None
+
+
 def write_page(folder: Path) -> Path:
     """Write the page of a study beside its records.
 
@@ -123,7 +149,7 @@ def write_page(folder: Path) -> Path:
     ...
     hammerlib.errors.InputError: folder = 'nowhere': holds no record of a cell; run the study first...
     """
-    text = study_page(read_records(folder))
+    text = study_page(read_records(folder, planned_cells(folder)))
     with atomic_path(Path(folder) / PAGE) as part:
         part.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE
@@ -163,14 +189,15 @@ def _provenance(records: Records) -> str:
     table = records.table
     commits = sorted({f"`{str(one)[:10]}`" for one in table["commit"]})
     dirty = " (with changes that were not committed)" if table["dirty"].fillna(True).any() else ""
-    commands = sorted({f"`{one}`" for one in table["command"].dropna()})
-    used = table.groupby("arm")["rollouts"].mean()
+    used, probed = (table.groupby("arm")[name].mean() for name in ("rollouts", "probe_rollouts"))
     budget = f"{used.min():,.0f}" + (f" to {used.max():,.0f}" if used.max() > used.min() else "")
+    probes = ", ".join(f"{arm} {count:,.0f}" for arm, count in probed[probed > 0].items())
+    paid = f" Probes of the start beside: {probes}." if probes else ""
     lines = [
         f"* {len(records.cells)} cells: {len(records.arms)} arms, {table['replicate'].nunique()} replicates "
         f"on {table['start'].nunique()} starts; {len(records.missing)} missing or failed.",
-        f"* Completions generated a cell, by arm: {budget}, those of probes and filtered ones among them.",
-        f"* Command {', '.join(commands) or NONE}; commit {', '.join(commits)}{dirty}.",
+        f"* Completions generated a cell, by arm: {budget}, filtered ones among them.{paid}",
+        f"* Command `hammer sweep configs/study/{records.study}.yaml`; commit {', '.join(commits)}{dirty}.",
     ]
     if len(records.missing):
         gone = [

@@ -56,7 +56,7 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
 
 
 def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds of training that one replicate of some arms takes, on one worker.
+    """Return the measured seconds that one replicate of some arms takes, on one worker.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
     Returns
     -------
     float
-        Sum over arms of their mean over replicates; evaluations on the way and starts are not in it.
+        Sum over arms of their mean over replicates; with examinations where the record holds the seconds of
+        the whole cell, else of training alone.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class Records:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a cell: what it is and what it used (rollouts with the probe's, tokens, seconds)."""
+        """One row a cell: what it is, and what it used on the way."""
         return pd.DataFrame([_row(cell) for cell in self.cells])
 
     @cached_property
@@ -88,7 +88,7 @@ def read_records(folder: Path, expected: Iterable[tuple[str, int]] | None = None
     folder : Path
         ``results/study/<study>``.
     expected : iterable of (arm, replicate), optional
-        The cells of the plan. Default: every arm found in every replicate found.
+        The cells of the plan. Default: each arm in every replicate found, up to its own last one.
 
     Returns
     -------
@@ -163,6 +163,7 @@ def _read(path: Path) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         version = record["schema_version"]
+        record.setdefault("study", path.parent.name)  # a cell that died tells only its name and why
         named = record["arm"], record["replicate"], record["status"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -175,8 +176,11 @@ def _read(path: Path) -> dict:
 
 
 def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
-    arms, replicates = dict.fromkeys(arm for arm, _ in keys), sorted({one for _, one in keys})
-    return [(arm, replicate) for arm in arms for replicate in replicates]
+    last: dict[str, int] = {}
+    for arm, replicate in keys:
+        last[arm] = max(replicate, last.get(arm, replicate))
+    replicates = sorted({one for _, one in keys})
+    return [(arm, one) for arm in last for one in replicates if one <= last[arm]]
 
 
 def _missing(found: Sequence[dict], planned: Sequence[tuple[str, int]]) -> pd.DataFrame:
@@ -216,8 +220,7 @@ def _refuse_unpaired(cells: Sequence[dict]) -> None:
 
 def _row(cell: dict) -> dict[str, object]:
     start, last, order = cell["start"], cell["curve"][-1], cell.get("order") or {}
-    probe = cell.get("probe_rollouts", 0)
-    kept = ("arm", "twin", "replicate", "identity", "commit", "dirty", "command", "problems", "held_out")
+    kept = ("arm", "twin", "replicate", "identity", "commit", "dirty", "problems", "held_out")
     return {
         **{name: cell.get(name) for name in kept},
         "start": start_name(cell),
@@ -226,9 +229,8 @@ def _row(cell: dict) -> dict[str, object]:
         "order_hash": order.get("hash"),
         "cost": order.get("cost"),
         "random_cost": order.get("random_cost"),
-        "probe_rollouts": probe,
+        "probe_rollouts": cell.get("probe_rollouts", 0),
         **{axis: last[axis] for axis in AXES},
-        "rollouts": last["rollouts"] + probe,
     }
 
 

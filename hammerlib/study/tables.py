@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from hammerlib.study.thresholds import threshold_table
 
 NONE = "–"
 SHARES = (0.0, 1.0)
+PRIMARY_LEVEL, OTHER_LEVEL = 0.05, 0.10  # of results/PROTOCOL.md
 
 
 class Measured(Protocol):
@@ -33,8 +34,16 @@ class Measured(Protocol):
     high: float
 
 
-def verdict(low: float, high: float, adjusted: float, p_equivalent: float, *, margin: float = MARGIN) -> str:
-    """Return in words what a contrast says at the level of 5 %.
+def verdict(
+    low: float,
+    high: float,
+    adjusted: float,
+    p_equivalent: float,
+    *,
+    margin: float = MARGIN,
+    level: float = PRIMARY_LEVEL,
+) -> str:
+    """Return in words what a contrast says.
 
     Parameters
     ----------
@@ -44,6 +53,8 @@ def verdict(low: float, high: float, adjusted: float, p_equivalent: float, *, ma
         Corrected p of no difference, and p of a difference of at least the margin.
     margin : float
         Largest difference that does not matter.
+    level : float
+        Of the corrected p; equivalence is always judged at 5 %.
 
     Examples
     --------
@@ -51,7 +62,7 @@ def verdict(low: float, high: float, adjusted: float, p_equivalent: float, *, ma
     ('no difference larger than 1 point', 'worse', 'cannot be told from none, nor from one that matters')
     """
     small, size = p_equivalent < 0.05, f"{100 * margin:g} point" + "s" * (margin != 0.01)
-    if adjusted < 0.05:
+    if adjusted < level:
         told = "better" if low + high > 0 else "worse"
         return f"{told}, by less than {size}" if small else told
     if small:
@@ -156,10 +167,15 @@ def shown_contrasts(table: pd.DataFrame) -> str:
                 p_value(one.p_equivalent),
                 NONE if np.isnan(one.starts_low) else starts,
                 NONE if np.isnan(one.wins) else f"{100 * one.wins:.0f} %",
-                verdict(one.low, one.high, one.adjusted, one.p_equivalent) if one.n > 1 else NONE,
+                _told(one),
             ]
         )
     return _markdown(header, rows)
+
+
+def _told(one: Any) -> str:
+    level = PRIMARY_LEVEL if one.primary else OTHER_LEVEL
+    return verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=level) if one.n > 1 else NONE
 
 
 def shown_endpoints(records: Records, names: Sequence[str]) -> str:

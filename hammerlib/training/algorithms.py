@@ -20,6 +20,7 @@ LATER = {
     "min_lr_rate": None,
     "warmup_steps": 0,
     "weight_decay": 0,
+    "entropy_coef": 0,
     "dynamic_sampling": False,
 }
 

@@ -46,7 +46,7 @@ MUTED = (
 # Fields of TrainConfig that TRL knows by the same name and with the same meaning.
 SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
 SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed", "warmup_steps", "weight_decay")
-SAME_IN_TRL += ("mask_truncated_completions",)
+SAME_IN_TRL += ("mask_truncated_completions", "entropy_coef")
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -37,6 +37,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _LOWEST: dict[str, tuple[float, bool]] = {
     "n_problems": (1, True),
     "beta": (0, True),
+    "entropy_coef": (0, True),
     "epsilon": (0, False),
     "epsilon_high": (0, False),
     "group_size": (2, True),
@@ -99,6 +100,8 @@ class TrainConfig:
         TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
         of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
         `epsilon`).
+    entropy_coef : float
+        The loss falls by so much for every nat of mean token entropy, whatever the `loss_type` (TRL's).
     group_size : int
         Completions per prompt, G.
     prompts_per_step : int
@@ -183,6 +186,7 @@ class TrainConfig:
     min_lr_rate: float | None = None
     warmup_steps: float = 0.0
     weight_decay: float = 0.0
+    entropy_coef: float = 0.0
     dynamic_sampling: bool = False
     refill_rounds: int = 10
     vllm: str = "off"

@@ -1,0 +1,185 @@
+"""Rewards beside DRA's in the advantage seam: its placebo, and a bonus for what no other completion says.
+
+The entropy bonus needs no plug: ``TrainConfig(entropy_coef=...)`` is TRL's own term.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.dra import diversity_weights
+from hammerlib.errors import InputError
+from hammerlib.training.advantages import group_advantages
+from hammerlib.training.seams import Plugs, Rollout
+
+if TYPE_CHECKING:
+    import torch
+
+COMPARED = ("answer", "text")
+
+
+def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
+    """Group-relative advantages of other rewards, scaled as the configuration says."""
+    found = group_advantages(rewards, rollout.groups, scale=rollout.trainer.scale_rewards)
+    return rollout.advantages.new_tensor(found)
+
+
+@dataclass(frozen=True)
+class PermutedWeights:
+    """Advantage plug: DRA with its weights dealt at random to the completions of the group (placebo).
+
+    Every group keeps its weights, so that size and spread of the adjusted rewards, equal-reward groups that
+    get a gradient and the shrinking of the step under Dr. GRPO are those of DRA; what a weight says about
+    *its* completion is lost. Whatever DRA gains over it comes from the semantics.
+
+    Parameters
+    ----------
+    seed : int
+        With the optimizer step, of the permutations.
+
+    Notes
+    -----
+    Source: ours; the weights are those of arXiv 2505.09655 Section 3.2 (`diversity_weights` with its
+    defaults) on the embeddings of the frozen start, and multiply the raw reward as there. It reads the raw
+    reward, so that the configuration's ``adjustment`` changes nothing but telemetry; leave it ``none``.
+    ``scale_rewards: batch`` takes the deviation of this process's groups.
+
+    Examples
+    --------
+    >>> rows, said, one = [{"id": "a"}] * 3, ["1", "1", "2"], np.ones(3)
+    >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> rollout = Rollout(0, rows, said, [[7]] * 3, [None] * 3, one, one, vectors, 3)
+    >>> sorted(PermutedWeights(seed=0).weights(rollout).round(4).tolist())
+    [0.5, 0.5, 1.0]
+    """
+
+    seed: int
+
+    def weights(self, rollout: Rollout) -> np.ndarray:
+        """Return the weight (n,) that multiplies each raw reward; 1 where a completion is not trained."""
+        rng = np.random.default_rng([self.seed, rollout.step])
+        vectors, found = rollout.vectors, np.ones(len(rollout.rows))
+        blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in rollout.completions])
+        if blank.any():  # as under DRA: copies of each other, unlike anything else
+            vectors = np.hstack([vectors, blank[:, None]])
+        for rows in rollout.by_size():
+            found[rows] = rng.permuted(diversity_weights(vectors[rows]), axis=1)
+        return found
+
+    def __call__(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,)."""
+        return _advantages(rollout, rollout.raw * self.weights(rollout))
+
+
+@dataclass(frozen=True)
+class DistinctAnswers:
+    """Advantage plug: each completion pays for the others of its group that say the same.
+
+    ``reward - weight * (number of others that say the same) / G``, then the group's advantages; right and
+    wrong completions alike. A group whose raw rewards are all the same gets a gradient where its answers
+    differ, as under DRA.
+
+    Parameters
+    ----------
+    weight : float
+        Above 0. With rewards of 0 and 1 a right answer stays above any wrong one for a weight below
+        G / (G - 1).
+    of : {"answer", "text"}
+        What is compared: the extracted answer (completions without one count as saying the same), or the
+        whole text without surrounding space. Right completions all have the same answer; where it is the ways
+        to it that can differ, as in nano's three, compare the text.
+
+    Raises
+    ------
+    InputError
+        A weight that is not above 0, or another `of`.
+
+    Notes
+    -----
+    Source: nearest published form is the batch exploration of Song, Kempe and Munos (arXiv 2509.06941), a
+    penalty for final answers repeated in the batch, right or wrong. That it enters the reward before the
+    group's mean and deviation, as DRA does, is ours, and so is `of="text"`. ``scale_rewards: batch`` takes
+    the deviation of this process's groups.
+
+    Examples
+    --------
+    >>> rows, said, one = [{"id": "a"}] * 3, ["1", "1", "2"], np.ones(3)
+    >>> rollout = Rollout(0, rows, said, [[7]] * 3, [None] * 3, one, one, np.eye(3), 3)
+    >>> DistinctAnswers(0.3, of="text").penalties(rollout).round(2).tolist()
+    [0.1, 0.1, 0.0]
+    """
+
+    weight: float
+    of: str = "answer"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not self.weight > 0:
+            raise InputError("weight", self.weight, "is not above 0", "use 0.5")
+        if self.of not in COMPARED:
+            raise InputError("of", self.of, "is not compared", f"use one of {', '.join(COMPARED)}")
+
+    def penalties(self, rollout: Rollout) -> np.ndarray:
+        """Return what each completion (n,) pays, at least 0; 0 if it is not trained."""
+        found = np.zeros(len(rollout.rows))
+        said = [text.strip() for text in rollout.completions]
+        if self.of == "answer":
+            said = [one.extracted if one else None for one in rollout.verdicts]
+        for rows in rollout.by_size():
+            for group in rows:
+                counts = Counter(said[row] for row in group)
+                found[group] = [self.weight * (counts[said[row]] - 1) / len(group) for row in group]
+        return found
+
+    def __call__(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,)."""
+        return _advantages(rollout, rollout.rewards - self.penalties(rollout))
+
+
+BONUSES = ("permuted-weights", "distinct-answers")
+
+
+def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
+    """Return the plugs of an arm's ``bonus``.
+
+    Parameters
+    ----------
+    settings : mapping or None
+        ``{"name": "permuted-weights"}`` or ``{"name": "distinct-answers", "weight": 0.5, "of": "text"}``;
+        None for no bonus.
+    seed : int
+        The replicate's.
+
+    Returns
+    -------
+    Plugs
+
+    Raises
+    ------
+    InputError
+        An unknown name or setting; ``entropy``, which is a field of `TrainConfig`.
+
+    Examples
+    --------
+    >>> plugs_of({"name": "permuted-weights"}, seed=3).advantage
+    PermutedWeights(seed=3)
+    >>> plugs_of(None, seed=3) == Plugs()
+    True
+    """
+    if settings is None:
+        return Plugs()
+    given = dict(settings)
+    name = given.pop("name", None)
+    if name == "entropy":
+        raise InputError("bonus", name, "is a term of the loss", "set entropy_coef: 0.01 in the arm instead")
+    if name not in BONUSES:
+        raise InputError("bonus", name, "is not known", f"use one of {', '.join(BONUSES)}")
+    known = {"permuted-weights": (), "distinct-answers": ("weight", "of")}[name]
+    if set(given) - set(known) or (name == "distinct-answers" and "weight" not in given):
+        problem = f"are not the settings of {name!r}"
+        raise InputError("bonus", sorted(given), problem, f"its settings: {', '.join(known) or 'none'}")
+    return Plugs(advantage=PermutedWeights(seed) if name == "permuted-weights" else DistinctAnswers(**given))

@@ -1,0 +1,262 @@
+"""One cell of a study: train an arm in a replicate, examine it on the way, write one record."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hammerlib.problems import fingerprint
+from hammerlib.runs import RunRecord, claimed
+from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+from hammerlib.study.bonuses import plugs_of
+from hammerlib.study.measure import Curve, Examination
+from hammerlib.study.orders import arm_order
+from hammerlib.study.plan import Cell
+from hammerlib.study.replicate import Replicate, replicate
+from hammerlib.study.vectors import order_vectors
+from hammerlib.study.window import learnable_window
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hammerlib.backbones import Backbone
+    from hammerlib.ordering import Order
+    from hammerlib.training import TrainConfig
+
+SCHEMA = 1
+PROBES = 8  # samples of the start for each problem's pass rate
+# Per step, from the training's metrics.
+KEPT = (
+    "reward_raw",
+    "reward",
+    "entropy",
+    "zero_variance_share",
+    "zero_variance_share_adjusted",
+    "mean_cosine",
+)
+KEPT += ("effective_group_size", "distinct_wrong", "grad_norm", "mean_length", "generated")
+
+
+def run_cell(cell: Cell, root: str | Path) -> Path:
+    """Run a cell unless its record is there.
+
+    Parameters
+    ----------
+    cell : Cell
+    root : str or Path
+        Folder of studies; the record is ``<root>/<study>/<cell>.json``.
+
+    Returns
+    -------
+    Path
+        Of the record, whose ``status`` is ``success``.
+
+    Raises
+    ------
+    InputError
+        Settings that cannot be trained.
+
+    Examples
+    --------
+    >>> from hammerlib.study.plan import Study
+    >>> study = Study("s", 1, {"backbone": "nano"}, {"random": {"order": "random"}}, n_problems=8,
+    ...               n_held_out=8, points=1, samples=1, final_samples=1)
+    >>> run_cell(Cell(study, "random", 0), tempfile.mkdtemp()).name
+    'random__r00.json'
+    """
+    folder = Path(root) / cell.study.study
+    path = folder / f"{cell.name}.json"
+    with claimed(cell.name, folder):
+        if not done(cell, root):
+            write_record(path, _run(cell))
+    return path
+
+
+def done(cell: Cell, root: str | Path) -> bool:
+    """Whether a cell's record is there, with success and of these settings.
+
+    Examples
+    --------
+    >>> from hammerlib.study.plan import Study
+    >>> done(Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0), tempfile.mkdtemp())
+    False
+    """
+    try:
+        record = json.loads((Path(root) / cell.study.study / f"{cell.name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    return record["status"] == "success" and record["identity"] == cell.identity
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record, whole or not at all, a line a field.
+
+    Examples
+    --------
+    >>> path = Path(tempfile.mkdtemp(), "a.json")
+    >>> write_record(path, {"status": "success", "curve": [{"step": 0}]})
+    >>> print(path.read_text(), end="")
+    {
+    "status": "success",
+    "curve": [
+    {"step": 0}
+    ]
+    }
+    """
+    lines = []
+    for key, value in record.items():
+        text = json.dumps(value)
+        if key == "curve":
+            text = "[\n" + ",\n".join(json.dumps(point) for point in value) + "\n]"
+        lines.append(f"{json.dumps(key)}: {text}")
+    with atomic_path(path) as part:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _run(cell: Cell) -> dict[str, Any]:
+    from hammerlib.backbones import load_backbone
+    from hammerlib.training import train
+
+    study, shared = cell.study, replicate(cell.study, cell.replicate)
+    backbone = load_backbone(shared.start, dtype="float32")
+    pass_rates = _pass_rates(cell, shared, backbone)
+    problems, order, config = _lesson(cell, shared, backbone, pass_rates)
+    total = _rollouts(config, len(problems))
+    marks = [round(total * point / study.points) for point in range(study.points)]
+    curve = Curve(_examination(cell, shared, backbone, study.samples), marks)
+    plugs = dataclasses.replace(plugs_of(cell.setting("bonus"), cell.replicate), observe=curve)
+    with tempfile.TemporaryDirectory() as place:
+        run = train(
+            config, problems=shared.problems, order=order, root=Path(place), plugs=plugs, progress=False
+        )
+        steps = _training(run.folder)
+        made = _provenance(run)
+    curve.examine(len(steps["generated"]))
+    final = _final(cell, shared, backbone, curve)
+    return {
+        "schema_version": SCHEMA,
+        "study": study.study,
+        "arm": cell.arm,
+        "twin": cell.twin,
+        "replicate": cell.replicate,
+        "identity": cell.identity,
+        "status": "success",
+        "error": None,
+        **made,
+        "settings": cell.settings(),
+        "start": {
+            **shared.origin,
+            "weights": backbone.weights_hash,
+            "parameters": backbone.model.num_parameters(),
+        },
+        "problems": fingerprint(shared.problems),
+        "held_out": fingerprint(shared.held_out),
+        "order": {
+            "strategy": order.strategy,
+            "hash": order.hash,
+            "cost": order.cost,
+            "random_cost": order.random_cost,
+        },
+        "probe_rollouts": 0 if pass_rates is None else PROBES * len(shared.problems),
+        "topics": shared.held_out["topic"][:],
+        "unseen": study.unseen,
+        "curve": _complete(curve, steps, config.group_size),
+        "final": final,
+        "training": {name: steps[name] for name in KEPT if name in steps},
+    }
+
+
+def _config(cell: Cell, shared: Replicate) -> TrainConfig:
+    config = cell.study.config(cell.arm)
+    fresh = {"backbone": shared.start, "split": cell.study.split, "n_problems": len(shared.problems)}
+    return dataclasses.replace(config, **fresh, seed=shared.number, completions_every=None)
+
+
+def _lesson(
+    cell: Cell, shared: Replicate, backbone: Backbone, pass_rates: np.ndarray | None
+) -> tuple[Dataset, Order, TrainConfig]:
+    """What is trained: the problems (all, or those of a window), their order, and with which settings."""
+    config, problems = _config(cell, shared), shared.problems
+    if cell.setting("window") is not None:
+        size = config.prompts_per_step
+        how = {"samples": PROBES, "prompts_per_step": size, "seed": shared.number}
+        found = learnable_window(problems, pass_rates, cell.setting("window"), **how)
+        problems, pass_rates = found.problems, pass_rates[found.rows]
+        trained = {"n_problems": len(problems), "epochs": found.epochs, "max_steps": found.max_steps}
+        config = dataclasses.replace(config, **trained)
+    how = {"layer": config.layer, "pooling": config.pooling, "template": config.template}
+    vectors_of = functools.partial(
+        order_vectors, problems=problems, backbone=backbone, seed=shared.number, **how
+    )
+    settings = cell.study.order(cell.arm)
+    order = arm_order(settings, problems, vectors_of, pass_rates=pass_rates, seed=shared.number)
+    return problems, order, config
+
+
+def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray | None:
+    """The start's pass rate on every RL problem, where the arm needs it; the arms of a replicate share it."""
+    if not cell.study.order(cell.arm).needs_pass_rates and cell.setting("window") is None:
+        return None
+    asked = _examination(cell, shared, backbone, PROBES)
+    asked = dataclasses.replace(asked, problems=shared.problems)
+    named = [backbone.weights_hash, fingerprint(shared.problems), PROBES, shared.number]
+    named += [asked.max_new_tokens, asked.template]
+    name = f"{content_hash(*named)[:16]}.json"
+    with claimed(name, cache_dir("pass-rates")) as folder:
+        if not (folder / name).exists():
+            write_json(folder / name, asked.ask()["correct"])
+        return np.array(json.loads((folder / name).read_text())) / PROBES
+
+
+def _rollouts(config: TrainConfig, n: int) -> int:
+    """Completions that the budget allows: those of all steps, or of one pass where groups are filtered."""
+    from hammerlib.training.schedule import plan
+
+    found = plan(config, n)
+    if config.dynamic_sampling:
+        return n * config.epochs * config.group_size
+    return found.steps * config.prompts_per_step * config.group_size
+
+
+def _examination(cell: Cell, shared: Replicate, backbone: Backbone, samples: int, **how: Any) -> Examination:
+    config = cell.study.config(cell.arm)
+    how = {"max_new_tokens": config.max_completion_length, "template": config.template, **how}
+    return Examination(shared.held_out, backbone, samples, shared.number, **how)
+
+
+def _final(cell: Cell, shared: Replicate, backbone: Backbone, curve: Curve) -> dict[str, Any]:
+    """Examine the trained policy with more samples, and once greedily."""
+    model, samples = curve.model(), cell.study.final_samples
+    found = _examination(cell, shared, backbone, samples).ask(model)
+    greedy = _examination(cell, shared, backbone, 1, temperature=0.0).ask(model)
+    return {"samples": samples, **found, "greedy": greedy["correct"]}
+
+
+def _training(folder: Path) -> dict[str, list[float | None]]:
+    """Each metric of the training as a list over steps, four decimals."""
+    import pandas as pd
+
+    table = pd.read_csv(folder / "metrics.csv").pivot_table(index="step", columns="metric", values="value")
+    rounded = table.round(4).astype(object).where(table.notna(), None)
+    return {name: rounded[name].tolist() for name in table}
+
+
+def _complete(curve: Curve, steps: dict[str, list], group_size: int) -> list[dict[str, Any]]:
+    """The curve's points with prompts and tokens consumed so far."""
+    generated, tokens = np.cumsum([0, *steps["generated"]]), [0, *steps["tokens"]]
+    return [
+        {"step": point["step"], "rollouts": int(generated[point["step"]]),
+         "prompts": int(generated[point["step"]]) // group_size, "tokens": int(tokens[point["step"]]),
+         **{name: value for name, value in point.items() if name not in ("step", "rollouts")}}
+        for point in curve.points
+    ]  # fmt: skip
+
+
+def _provenance(run: RunRecord) -> dict[str, Any]:
+    return {**run.manifest["git"], "packages": run.manifest["packages"], "python": run.manifest["python"]}

@@ -1,0 +1,200 @@
+"""Placebo and bonuses: hand-worked values, and real steps in which their advantages reach the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hammerlib.dra import adjust_rewards, diversity_weights
+from hammerlib.errors import InputError
+from hammerlib.grading import grade
+from hammerlib.runs import RunRecord
+from hammerlib.study.bonuses import DistinctAnswers, PermutedWeights, plugs_of
+from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training.advantages import group_advantages
+
+SMALL = TrainConfig(n_problems=4, order="random", prompts_per_step=2, group_size=4, max_completion_length=40)
+
+
+def said(texts: list[str], raw: list[float], vectors: np.ndarray, size: int, **changes: object) -> Rollout:
+    n = len(texts)
+    verdicts = [grade(text, "4") for text in texts]
+    rewards, rows = np.array(raw, dtype=float), [{"id": "a"}] * n
+    given = {"advantages": torch.zeros(n), "trainer": SimpleNamespace(scale_rewards="none")} | changes
+    return Rollout(0, rows, texts, [[7]] * n, verdicts, rewards, rewards, vectors, size, **given)
+
+
+def boxed(*answers: str) -> list[str]:
+    return [rf"so \boxed{{{answer}}}" for answer in answers]
+
+
+# The placebo
+
+
+def test_the_placebo_deals_each_groups_own_weights() -> None:
+    vectors = np.random.default_rng(0).normal(size=(12, 6)) + 1.5
+    rollout = said(boxed(*"444444444444"), [1.0] * 12, vectors, 4)
+    true = diversity_weights(vectors.reshape(3, 4, 6))
+    dealt = [PermutedWeights(seed).weights(rollout).reshape(3, 4) for seed in range(20)]
+    for weights in dealt:
+        np.testing.assert_allclose(np.sort(weights), np.sort(true), rtol=1e-12)
+    assert len({tuple(weights.ravel()) for weights in dealt}) == 20
+    # Every completion of a group gets every weight of it about as often.
+    assert np.std([weights[0, 0] for weights in dealt]) > 0.3 * true[0].std()
+    later = dataclasses.replace(rollout, step=1)
+    assert PermutedWeights(0).weights(rollout).tolist() == dealt[0].ravel().tolist()
+    assert PermutedWeights(0).weights(later).tolist() != dealt[0].ravel().tolist()
+
+
+def test_a_permuted_weight_multiplies_the_raw_reward_as_dra_does() -> None:
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # weights 1/2, 1/2, 1
+    rollout = said(boxed("4", "4", "4"), [1, 1, 1], vectors, 3)
+    advantages = PermutedWeights(0)(rollout).numpy()
+    np.testing.assert_allclose(np.sort(advantages), [-1 / 6, -1 / 6, 1 / 3], atol=1e-5)
+    mixed = said(boxed("4", "4", "5"), [1, 1, 0], vectors, 3)
+    weights = PermutedWeights(0).weights(mixed)
+    by_hand = np.array([1, 1, 0]) * weights
+    np.testing.assert_allclose(PermutedWeights(0)(mixed).numpy(), by_hand - by_hand.mean(), atol=1e-6)
+    assert mixed.raw.tolist() == [1, 1, 0]  # what other plugs and telemetry read stays
+
+
+def test_where_all_weights_are_alike_the_placebo_is_dra() -> None:
+    vectors = np.tile([[0.6, 0.8]], (4, 1))
+    raw = [1.0, 0.0, 1.0, 0.0]
+    rollout = said(boxed(*"4545"), raw, vectors, 4, trainer=SimpleNamespace(scale_rewards="group"))
+    dra = group_advantages(adjust_rewards(raw, vectors), np.zeros(4, int))
+    np.testing.assert_allclose(PermutedWeights(1)(rollout).numpy(), dra, atol=1e-6)
+
+
+def test_the_placebo_takes_blank_and_untrained_completions_as_dra_does() -> None:
+    vectors = np.array([[1.0, 0], [1.0, 0], [0, 0], [0, 0], [1.0, 0]])
+    texts, groups = [*boxed("4", "4"), "", " ", *boxed("4")], np.array([0, 0, 0, 0, -1])
+    rollout = said(texts, [1, 1, 0, 0, np.nan], vectors, 4, groups=groups)
+    assert sorted(PermutedWeights(0).weights(rollout).round(3).tolist()) == [0.5, 0.5, 0.5, 0.5, 1.0]
+    assert PermutedWeights(0)(rollout)[4] == 0
+    bad = said(boxed("4", "5"), [1, 0], np.array([[1.0, 0], [0, 0]]), 2)
+    with pytest.raises(InputError, match="zero vector"):
+        PermutedWeights(0)(bad)
+
+
+# Distinct answers
+
+
+def test_a_repeated_answer_pays_by_hand() -> None:
+    rollout = said([*boxed("4", "4", "5", "6"), "no", "idea"], [1, 1, 0, 0, 0, 0], np.eye(6), 6)
+    plug = DistinctAnswers(0.6)
+    np.testing.assert_allclose(plug.penalties(rollout), [0.1, 0.1, 0, 0, 0.1, 0.1])  # None twice
+    rewards = np.array([0.9, 0.9, 0, 0, -0.1, -0.1])
+    np.testing.assert_allclose(plug(rollout).numpy(), rewards - rewards.mean(), atol=1e-6)
+
+
+def test_right_answers_that_differ_in_the_way_are_told_apart_by_their_text() -> None:
+    texts = [r" tens:1;\boxed{4}", r" tens:1;\boxed{4} ", r" check:2;\boxed{4}", r" columns:3;\boxed{4}"]
+    rollout = said(texts, [1, 1, 1, 1], np.eye(4), 4)
+    assert DistinctAnswers(1.0).penalties(rollout).tolist() == [0.75] * 4
+    assert DistinctAnswers(1.0, of="text").penalties(rollout).tolist() == [0.25, 0.25, 0, 0]
+    advantages = DistinctAnswers(1.0, of="text")(rollout).numpy()
+    np.testing.assert_allclose(advantages, [-0.125, -0.125, 0.125, 0.125], atol=1e-6)
+    assert DistinctAnswers(1.0)(rollout).abs().max() < 1e-6
+
+
+def test_groups_do_not_count_each_others_answers() -> None:
+    rollout = said(boxed("4", "5", "4", "4"), [1, 0, 1, 1], np.eye(4), 2, groups=np.array([0, 0, 1, -1]))
+    assert DistinctAnswers(1.0).penalties(rollout).tolist() == [0, 0, 0, 0]
+
+
+# From an arm's settings to plugs
+
+
+def test_an_arm_names_its_bonus() -> None:
+    assert plugs_of(None, 4) == Plugs()
+    assert plugs_of({"name": "permuted-weights"}, 4).advantage == PermutedWeights(4)
+    told = {"name": "distinct-answers", "weight": 0.5, "of": "text"}
+    assert plugs_of(told, 4).advantage == DistinctAnswers(0.5, "text")
+    names = [plugs_of({"name": "permuted-weights"}, seed).names()["advantage"] for seed in (1, 2)]
+    assert names[0] != names[1]  # another seed is another run
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"name": "curiosity"}, "bonus = 'curiosity'"),
+        ({"name": "entropy", "weight": 0.01}, "entropy_coef"),
+        ({"name": "permuted-weights", "weight": 1}, "are not the settings"),
+        ({"name": "distinct-answers"}, "are not the settings"),
+        ({"name": "distinct-answers", "weight": 0}, "weight = 0"),
+        ({"name": "distinct-answers", "weight": 1.0, "of": "idea"}, "of = 'idea'"),
+    ],
+)
+def test_a_bonus_of_no_use_is_refused(told: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        plugs_of(told, 0)
+
+
+# Real steps
+
+
+def pairs(completions: list[list[int]], advantages: torch.Tensor) -> list[tuple[list[int], float]]:
+    """Completions with their advantages, sorted: TRL shuffles a batch before it trains it."""
+    return sorted((ids, round(value, 5)) for ids, value in zip(completions, advantages.tolist(), strict=True))
+
+
+class Watched:
+    """An advantage plug that keeps what it returned, and a loss seam that keeps what arrived."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner, self.made, self.arrived = inner, [], []
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        self.made.append((self.inner(rollout), rollout))
+        return self.made[-1][0]
+
+    def loss(self, trainer: object, model: object, inputs: dict, default: object) -> torch.Tensor:
+        ids = zip(inputs["completion_ids"], inputs["completion_mask"], strict=True)
+        self.arrived.append(pairs([row[seen.bool()].tolist() for row, seen in ids], inputs["advantages"]))
+        return default()
+
+
+def steps(record: RunRecord) -> pd.DataFrame:
+    return pd.read_csv(record.folder / "metrics.csv").pivot(index="step", columns="metric", values="value")
+
+
+@pytest.mark.parametrize(
+    "plug", [PermutedWeights(0), DistinctAnswers(0.5, "text")], ids=lambda one: type(one).__name__
+)
+def test_two_real_steps_train_on_its_advantages(plug: object, tmp_path: Path) -> None:
+    watched = Watched(plug)
+    plugs = Plugs(advantage=watched.advantage, loss=watched.loss)
+    record = train(SMALL, root=tmp_path, plugs=plugs, progress=False)
+    assert record.status == "success" and len(watched.made) == len(watched.arrived) == 2
+    changed = []
+    for (made, rollout), arrived in zip(watched.made, watched.arrived, strict=True):
+        assert pairs(rollout.completion_ids, made) == arrived
+        plain = group_advantages(rollout.rewards, rollout.groups)
+        changed.append(np.abs(made.numpy() - plain).max())
+        weights = PermutedWeights(0).weights(rollout).reshape(2, 4)
+        true = diversity_weights(rollout.vectors.reshape(2, 4, -1))
+        np.testing.assert_allclose(np.sort(weights), np.sort(true), rtol=1e-6)
+    assert max(changed) > 0.01  # another gradient than without it
+
+
+def test_the_entropy_bonus_is_trls_and_raises_the_entropy(tmp_path: Path) -> None:
+    one = dataclasses.replace(SMALL, n_problems=16, learning_rate=3e-4)
+    plain, more = (
+        steps(train(dataclasses.replace(one, entropy_coef=value), root=tmp_path, progress=False))
+        for value in (0.0, 0.5)
+    )
+    assert len(plain) == len(more) == 8
+    # The same policy and completions in step 1, so the loss differs by the bonus alone.
+    assert plain.loss[1] - more.loss[1] == pytest.approx(0.5 * plain.entropy[1], rel=0.02)
+    assert more.entropy[4:].mean() > plain.entropy[4:].mean() + 0.02
+    names = [TrainConfig(entropy_coef=value).identity() for value in (0.0, 0.01)]
+    assert "entropy_coef" not in names[0] and names[1]["entropy_coef"] == 0.01
+    with pytest.raises(InputError, match="entropy_coef"):
+        TrainConfig(entropy_coef=-0.1).validate()
