@@ -14,7 +14,7 @@ from hammerlib.errors import InputError
 from hammerlib.report import STUDY, publish_study, studies_section
 from hammerlib.study.page import PAGE, planned_cells, study_page, verdict_lines, write_page
 from hammerlib.study.records import Records, collected, read_records
-from hammerlib.study.tables import verdict
+from hammerlib.study.verdicts import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = sorted({path.parent for path in (ROOT / "results" / "study").glob("*/*.json")})

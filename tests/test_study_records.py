@@ -38,7 +38,9 @@ def test_a_cell_without_a_record_and_a_failed_one_are_missing() -> None:
     cells = [cell(), cell("hammer"), cell(replicate=1), cell("dra", 1, status="error", error="killed")]
     found = collected(cells)
     told = {(row.arm, row.replicate): row.reason for row in found.missing.itertuples()}
-    assert told == {("hammer", 1): "no record", ("dra", 0): "no record", ("dra", 1): "killed"}
+    assert told == {("dra", 0): "no record", ("dra", 1): "killed"}, "hammer may have one replicate only"
+    holes = collected([*cells, cell("hammer", 2)]).missing
+    assert holes[["arm", "replicate"]].values.tolist() == [["hammer", 1], ["dra", 0], ["dra", 1]]
     assert collected(cells[:2], [("random", 0), ("hammer", 0), ("dra", 0)]).missing["arm"].tolist() == ["dra"]
 
 

@@ -65,7 +65,8 @@ def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, u
         Its record.
     axis : str
         ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the start
-        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` or ``seconds``.
+        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` or
+        ``seconds``.
     family : str, optional
         One family of problems; default all that RL trains on.
     unseen : bool

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hammerlib.study.contrasts import MARGIN, contrast_table
 from hammerlib.study.records import Records
+from hammerlib.study.verdicts import reading
 
 
 class Cause(NamedTuple):
@@ -124,28 +125,3 @@ def _row(name: str, differs: str, found: pd.Series, expected: int, margin: float
         "expected": {1: "+", -1: "-", 0: "?"}[expected],
         "reading": reading(found["low"], found["high"], expected, margin),
     }
-
-
-def reading(low: float, high: float, expected: int, margin: float) -> str:
-    """Return in words what an interval says of a cause.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends of the interval; NaN where there is none.
-    expected : int
-        Sign that the contrast has if the cause carries the whole effect; 0 where no sign is expected.
-    margin : float
-        Largest difference that does not matter.
-
-    Examples
-    --------
-    >>> reading(0.02, 0.04, 1, 0.01), reading(-0.005, 0.005, 1, 0.01), reading(-0.03, 0.02, 1, 0.01)
-    ('as expected', 'within the margin', 'cannot tell')
-    """
-    inside = -margin < low and high < margin
-    if low > 0 or high < 0:
-        found = 1 if low > 0 else -1
-        told = "differs" if not expected else "as expected" if found == expected else "opposite"
-        return told + (", within the margin" if inside else "")
-    return "within the margin" if inside else "cannot tell"

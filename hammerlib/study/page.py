@@ -21,8 +21,8 @@ from hammerlib.study.tables import (
     shown_families,
     shown_spreads,
     shown_thresholds,
-    verdict,
 )
+from hammerlib.study.verdicts import verdict
 
 PAGE = "README.md"
 SHARES = ("auc", "final", "pass@k", "greedy", "auc_unseen")
@@ -63,8 +63,8 @@ def study_page(records: Records) -> str:
     within = f"{100 * MARGIN:g}"
     sections = {
         "Arms": (
-            "Mean over replicates, per cent, with Student's 95 % interval. Arms of fewer replicates have other "
-            "starts and problems: compare arms by their contrasts only.",
+            "Mean over replicates, per cent, with Student's 95 % interval. Arms of fewer replicates have "
+            "other starts and problems: compare arms by their contrasts only.",
             shown_arms(endpoints, SHARES),
         ),
         "Contrasts": (

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from hammerlib.study.contrasts import MARGIN, PRIMARIES, contrast_table
+from hammerlib.study.contrasts import PRIMARIES, contrast_table
 from hammerlib.study.endpoints import family_table
 from hammerlib.study.families import family_table_of
 from hammerlib.study.records import Records
 from hammerlib.study.spread import spread_table, student_interval
 from hammerlib.study.thresholds import threshold_table
+from hammerlib.study.verdicts import OTHER_LEVEL, PRIMARY_LEVEL, verdict
 
 NONE = "–"
 SHARES = (0.0, 1.0)
-PRIMARY_LEVEL, OTHER_LEVEL = 0.05, 0.10  # of results/PROTOCOL.md
 
 
 class Measured(Protocol):
@@ -32,42 +32,6 @@ class Measured(Protocol):
     value: float
     low: float
     high: float
-
-
-def verdict(
-    low: float,
-    high: float,
-    adjusted: float,
-    p_equivalent: float,
-    *,
-    margin: float = MARGIN,
-    level: float = PRIMARY_LEVEL,
-) -> str:
-    """Return in words what a contrast says.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends of its 95 % interval, as shares.
-    adjusted, p_equivalent : float
-        Corrected p of no difference, and p of a difference of at least the margin.
-    margin : float
-        Largest difference that does not matter.
-    level : float
-        Of the corrected p; equivalence is always judged at 5 %.
-
-    Examples
-    --------
-    >>> verdict(-0.004, 0.006, 0.7, 0.01), verdict(-0.05, -0.02, 0.001, 0.9), verdict(-0.02, 0.02, 0.9, 0.2)
-    ('no difference larger than 1 point', 'worse', 'cannot be told from none, nor from one that matters')
-    """
-    small, size = p_equivalent < 0.05, f"{100 * margin:g} point" + "s" * (margin != 0.01)
-    if adjusted < level:
-        told = "better" if low + high > 0 else "worse"
-        return f"{told}, by less than {size}" if small else told
-    if small:
-        return f"no difference larger than {size}"
-    return "cannot be told from none, nor from one that matters"
 
 
 def interval(found: Measured, *, unit: float = 100, digits: int = 1) -> str:
