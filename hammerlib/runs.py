@@ -25,17 +25,8 @@ from hammerlib.storage import (
 )
 
 SCHEMA_VERSION = 1
-PACKAGES = (
-    "hammerlib",
-    "torch",
-    "transformers",
-    "trl",
-    "datasets",
-    "numpy",
-    "math-verify",
-    "reasoning-gym",
-    "papermill",
-)
+PACKAGES = ("hammerlib", "torch", "transformers", "trl", "datasets", "numpy")
+PACKAGES += ("math-verify", "reasoning-gym", "papermill")
 
 
 @dataclass
@@ -232,10 +223,11 @@ def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
 
 
 @contextlib.contextmanager
-def claimed(run_id: str, root: Path | None = None) -> Iterator[Path]:
+def claimed(run_id: str, root: Path | None = None, *, seconds: float = -1) -> Iterator[Path]:
     """Hold a run for the block, so that two processes that ask for the same one do it once.
 
-    A second process waits; the claim of a killed one ends with it.
+    A second process waits; the claim of a killed one ends with it. Machines that share the folder share its
+    claims where its file system locks files between machines, as NFS under Linux does.
 
     Parameters
     ----------
@@ -243,6 +235,8 @@ def claimed(run_id: str, root: Path | None = None) -> Iterator[Path]:
         Folder name of the run.
     root : Path, optional
         Default `storage.results_root()`; created.
+    seconds : float
+        Longest wait; negative for as long as it takes.
 
     Yields
     ------
@@ -253,6 +247,8 @@ def claimed(run_id: str, root: Path | None = None) -> Iterator[Path]:
     ------
     InputError
         The folder cannot be written to.
+    TimeoutError
+        Another process still holds the run.
 
     Examples
     --------
@@ -267,7 +263,7 @@ def claimed(run_id: str, root: Path | None = None) -> Iterator[Path]:
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f".{run_id}.lock")
-        lock.acquire()
+        lock.acquire(timeout=seconds)
     try:
         yield root
     finally:

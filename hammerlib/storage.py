@@ -180,8 +180,8 @@ def _take_name(part: Path, path: Path) -> None:
             raise
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed writers left half-written in `folder`; nobody may be writing there.
+def remove_parts(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left of `name`, default of all, in `folder`; nobody may be writing it.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def remove_parts(folder: Path) -> None:
     >>> remove_parts(folder); list(folder.iterdir())
     []
     """
-    for room in folder.glob(f".*{PART}"):
+    for room in folder.glob(f".{name}*{PART}"):
         shutil.rmtree(room, ignore_errors=True)
 
 

@@ -1,15 +1,27 @@
-"""A grid of runs over worker processes of one machine, or over a Ray cluster."""
+"""A grid over worker processes of one machine, or over a Ray cluster: runs, or cells with a record each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hammerlib.cells import (
+    Cell,
+    Progress,
+    Survey,
+    Turn,
+    bury,
+    read_record,
+    refuse_others,
+    survey,
+    take_turn,
+)
 from hammerlib.errors import InputError
 from hammerlib.executor import Failure, map_tasks
 from hammerlib.runs import RunRecord
-from hammerlib.storage import progress_off, results_root, tell_progress
+from hammerlib.storage import progress_off, results_root, tell_progress, writing
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
@@ -173,3 +185,87 @@ def _run_pool(task: Callable, items: Sequence, workers: int, backend: str = "pro
             bar.update()
             tell_progress(f"{label} {min(count, len(items))}/{len(items)}")
     return results
+
+
+def run_cells(
+    task: Callable[[Cell, Path], object],
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    workers: int = 1,
+    backend: str = "process",
+    gpus: int = 0,
+    hours: float | None = None,
+) -> Survey:
+    """Run the cells that have no record of success, several at a time; killed and called again, it goes on.
+
+    Each cell is claimed while it runs, so that sweeps at once on one folder divide the cells between them. A
+    cell that fails, or whose process dies twice, leaves a record of status ``error`` with the reason, stops
+    no other, and runs again in the next sweep. A finished record of other settings is refused.
+
+    Parameters
+    ----------
+    task : callable
+        Importable; ``task(cell, folder)`` writes `cells.record_path` whole or not at all, with ``identity``
+        and ``status: success``, and ``seconds`` for the estimates.
+    cells : sequence of Cell
+        Run in this order.
+    folder : Path
+        Of the records. Machines of a Ray cluster must share it.
+    workers : int
+        Processes, each with one compute thread; at least 1.
+    backend : {"process", "ray"}
+        As for `executor.map_tasks`.
+    gpus : int
+        As for `executor.map_tasks`.
+    hours : float, optional
+        After them no cell starts; what is under way is finished.
+
+    Returns
+    -------
+    Survey
+        Where the cells stand at the end.
+
+    Raises
+    ------
+    InputError
+        No cell, hours below 0, records of other settings, or what `executor.map_tasks` refuses, before
+        anything starts; or a record that cannot be written.
+
+    Examples
+    --------
+    >>> run_cells(print, [], Path("records"))
+    Traceback (most recent call last):
+    ...
+    hammerlib.errors.InputError: cells = []: holds none; give at least one
+    """
+    if not cells:
+        raise InputError("cells", [], "holds none", "give at least one")
+    if hours is not None and not hours >= 0:
+        raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
+    folder = Path(folder).resolve()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    found = survey(cells, folder)
+    refuse_others(found)
+    ends = None if hours is None else time.time() + 3600 * hours
+    to_do, wait = found.to_do(), False
+    before = {cell.name: read_record(cell, folder) for cell in to_do}
+    pool = {"workers": workers, "backend": backend, "gpus": gpus, "retries": 1}
+    with Progress(found, workers) as progress:
+        while to_do:  # a second round waits for what other sweeps held in the first
+            turns = [Turn(task, cell, folder, before[cell.name], wait, ends) for cell in to_do]
+            taken = []
+            for place, result in map_tasks(take_turn, _until(ends, turns), **pool):
+                ended = bury(turns[place], result.reason) if isinstance(result, Failure) else result
+                progress.tell(to_do[place], ended)
+                taken += [to_do[place]] if ended.how == "taken" else []
+            to_do, wait = ([] if wait else taken), True
+    return survey(cells, folder)
+
+
+def _until(ends: float | None, turns: list[Turn]) -> Iterator[Turn]:
+    for turn in turns:
+        if ends is not None and time.time() >= ends:
+            return
+        yield turn

@@ -88,7 +88,10 @@ def test_the_reasons_and_the_budget_are_those_of_the_completions(walked: RunReco
     skipped, generated, trained = (values(walked, name) for name in ("skipped", "generated", "trained"))
     assert sum(generated) == 3 * 16 and sum(trained) == 3 * len(table(walked, "index_log"))
     assert sum(skipped) == len(table(walked, "skipped")) == (sum(generated) - sum(trained)) / 3
-    assert len(completions(walked)) >= 3 * 16
+    kept = completions(walked)
+    assert len(kept) >= 3 * 16
+    generated_tokens = kept.groupby("id").head(3)["n_tokens"].sum()  # what fills up a batch is a copy
+    assert sum(values(walked, "generated_tokens")) == generated_tokens
 
 
 KILLED = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from ordering_samples import clusters, problem_table
 
@@ -17,6 +19,8 @@ from hammerlib.study.controls import matched, random_batches, strata
 from hammerlib.study.orders import arm_order
 from hammerlib.study.settings import ORDERS, OrderSettings
 from hammerlib.study.vectors import order_vectors, tfidf_vectors
+from hammerlib.study.window import learnable_window
+from hammerlib.training import TrainConfig, train
 
 N, K = 240, 8
 RNG = np.random.default_rng(5)
@@ -235,3 +239,26 @@ def test_an_untrained_copy_is_the_recipes_own_and_leaves_the_random_state() -> N
     assert torch.equal(before, torch.get_rng_state())
     assert copy.weights_hash == load_backbone("nano-untrained").weights_hash != nano.weights_hash
     assert untrained_like(nano, 1).weights_hash != copy.weights_hash and copy.tokenizer is nano.tokenizer
+
+
+def test_an_arm_trains_its_order_inside_a_window(tmp_path: Path) -> None:
+    table = load_problems("reasoning-gym:nano", split="rl", n=12)
+    rates = np.tile([0.0, 0.25, 0.5, 0.75, 1.0, 0.5], 2)
+    chosen = learnable_window(table, rates, [0.25, 0.75], samples=4, prompts_per_step=4)
+    vectors_of = partial(order_vectors, problems=chosen.problems, backbone=load_backbone("nano"))
+    settings = OrderSettings("matched", {"of": "min-path", "bins": 2}, window=4)
+    order = arm_order(settings, chosen.problems, vectors_of, pass_rates=rates[chosen.rows], seed=1)
+    small = TrainConfig(
+        order="dataset",
+        prompts_per_step=4,
+        group_size=2,
+        max_completion_length=4,
+        epochs=chosen.epochs,
+        max_steps=chosen.max_steps,
+    )
+    record = train(small, problems=chosen.problems, order=order, root=tmp_path, progress=False)
+    log = pd.read_csv(record.folder / "index_log.csv")
+    assert chosen.max_steps == 3 and chosen.epochs == 2 and len(log) == 12
+    ids = [chosen.problems["id"][row] for row in order.permutation]
+    assert log.groupby("step")["id"].agg(list).sum() == [*ids, *ids[:4]]
+    assert record.run_id.startswith("train__matched__none__")

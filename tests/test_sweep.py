@@ -1,14 +1,25 @@
-"""Grids of runs: order kept, equal runs done once, failures named after the others have finished."""
+"""Grids: equal runs once, failures named, cells that survive kills of workers and of the sweep itself."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import sweep_cells
+from sweep_cells import grid, records, starts
 
-from hammerlib import sweep
+from hammerlib import executor, sweep
+from hammerlib.cells import survey
 from hammerlib.errors import InputError
+from hammerlib.executor import DIED
+from hammerlib.storage import environment
+from hammerlib.sweep import run_cells
 
 
 def _fail_on_two(x: int) -> int:
@@ -102,3 +113,159 @@ def _train_options(job: tuple[Arm, object]) -> dict:
 def test_bad_input_is_refused_before_anything_starts(call, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         call()
+
+
+# Cells
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> dict[str, dict]:
+    """Records of five cells that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    for cell in grid(5):
+        sweep_cells.order(cell, folder)
+    return records(folder)
+
+
+def test_each_cell_leaves_one_record_and_runs_once_however_often_it_is_asked(tmp_path, unbroken, capsys):
+    for _ in range(2):
+        assert run_cells(sweep_cells.order, grid(5), tmp_path, workers=2).count("done") == 5
+    assert sorted(starts(tmp_path)) == sorted(unbroken)
+    assert records(tmp_path) == unbroken
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_record_that_is_deleted_is_the_only_one_made_again(tmp_path, unbroken):
+    run_cells(sweep_cells.order, grid(5), tmp_path)
+    (tmp_path / "random__r01.json").unlink()
+    run_cells(sweep_cells.order, grid(5), tmp_path)
+    assert starts(tmp_path) == [*(cell.name for cell in grid(5)), "random__r01"]
+    assert records(tmp_path) == unbroken
+
+
+def test_a_failed_cell_leaves_its_reason_stops_no_other_and_runs_again(tmp_path, unbroken, capsys):
+    (tmp_path / "broken").touch()
+    found = run_cells(sweep_cells.fail_once, grid(5), tmp_path)
+    assert (found.count("done"), found.count("failed")) == (4, 1)
+    failed = records(tmp_path)["dataset__r00"]
+    assert failed["status"] == "error" and failed["error"] == "ValueError: it is broken"
+    assert "dataset r00: failed, ValueError: it is broken (1/5 done, 1 failed" in capsys.readouterr().out
+    (tmp_path / "broken").unlink()
+    assert run_cells(sweep_cells.fail_once, grid(5), tmp_path).count("done") == 5
+    assert sorted(starts(tmp_path)) == sorted(unbroken)
+    assert records(tmp_path) == unbroken
+
+
+def test_a_task_that_leaves_no_record_has_failed(tmp_path):
+    assert run_cells(sweep_cells.leave_nothing, grid(1), tmp_path).count("failed") == 1
+    assert records(tmp_path)["random__r00"]["error"].startswith("its task left no record of success")
+
+
+def test_a_finished_record_of_other_settings_is_refused_before_anything_starts(tmp_path):
+    run_cells(sweep_cells.order, grid(1, width=3), tmp_path)
+    before = records(tmp_path)
+    with pytest.raises(InputError, match="'random__r00': have finished records of other"):
+        run_cells(sweep_cells.order, grid(5), tmp_path)
+    assert records(tmp_path) == before and starts(tmp_path) == ["random__r00"]
+    assert run_cells(sweep_cells.order, grid(5)[1:], tmp_path).count("done") == 4
+
+
+def test_a_killed_worker_loses_nothing_and_nothing_counts_twice(tmp_path, unbroken):
+    assert run_cells(sweep_cells.die_once, grid(5), tmp_path, workers=2).count("done") == 5
+    assert (tmp_path / "died").exists() and not list(tmp_path.glob("*.part"))
+    assert sorted(starts(tmp_path)) == sorted([*unbroken, "dataset__r00"])
+    assert records(tmp_path) == unbroken
+
+
+def test_a_cell_that_kills_every_process_is_recorded_and_stops_no_other(tmp_path):
+    found = run_cells(sweep_cells.die, grid(4), tmp_path)
+    assert (found.count("done"), found.count("failed")) == (3, 1)
+    assert records(tmp_path)["dataset__r00"]["error"] == DIED
+
+
+def begun(folder: Path, task: str, *, number: int = 5, workers: int = 1) -> subprocess.Popen:
+    """A sweep in a process of its own."""
+    words = [str(folder), task, str(number), str(workers), "process"]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, sweep_cells.__file__, *words], env=environ, stdout=subprocess.PIPE, text=True
+    )
+
+
+def soon(answer, seconds: float = 60.0) -> bool:
+    """Whether it becomes true."""
+    deadline = time.monotonic() + seconds
+    while not (found := answer()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(found)
+
+
+def test_a_killed_sweep_goes_on_and_leaves_the_records_of_an_unbroken_one(tmp_path, unbroken):
+    sweeping = begun(tmp_path, "hang_once")
+    assert soon((tmp_path / "hanging").exists)
+    sweeping.kill()
+    sweeping.communicate()
+    assert sorted(records(tmp_path)) == ["dataset__r00", "random__r00"]
+    assert run_cells(sweep_cells.hang_once, grid(5), tmp_path).count("done") == 5
+    assert starts(tmp_path) == [cell.name for cell in grid(5)]
+    assert records(tmp_path) == unbroken
+
+
+def test_two_sweeps_at_once_divide_the_cells(tmp_path):
+    both = [begun(tmp_path, "order_slowly", number=12, workers=2) for _ in range(2)]
+    said = [one.communicate()[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(starts(tmp_path)) == sorted(cell.name for cell in grid(12))
+    ran = sum("another sweep" not in line for text in said for line in text.splitlines())
+    assert ran == 12 and survey(grid(12), tmp_path).count("done") == 12
+
+
+def test_a_sweep_waits_for_a_cell_that_another_holds_and_takes_it_over_from_a_killed_one(tmp_path, unbroken):
+    first = begun(tmp_path, "hang_once")
+    assert soon((tmp_path / "hanging").exists)
+    second = begun(tmp_path, "hang_once")
+    assert soon(lambda: len(records(tmp_path)) == 4)
+    assert second.poll() is None and "random__r01" not in records(tmp_path)
+    first.kill()
+    assert second.communicate() and second.returncode == 0
+    first.communicate()
+    assert records(tmp_path) == unbroken
+    assert sorted(starts(tmp_path)) == sorted(unbroken)
+
+
+def test_no_cell_starts_after_the_hours_and_what_is_under_way_is_finished(tmp_path, monkeypatch):
+    assert run_cells(sweep_cells.order, grid(5), tmp_path, hours=0).count("missing") == 5
+    clock = SimpleNamespace(time=lambda: 7200.0 * (tmp_path / "random__r01.json").exists())
+    monkeypatch.setattr(sweep, "time", clock)
+    found = run_cells(sweep_cells.order, grid(5), tmp_path, hours=1)
+    assert (found.count("done"), found.count("missing")) == (3, 2)
+
+
+def test_a_folder_that_cannot_be_written_ends_the_sweep_with_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        run_cells(sweep_cells.order, grid(2), tmp_path / "file" / "records")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"workers": 0}, "workers"), ({"backend": "cloud"}, "backend"), ({"hours": -1.0}, "hours")],
+)
+def test_a_bad_option_of_a_sweep_is_refused(tmp_path, options, field):
+    with pytest.raises(InputError, match=f"^{field} = "):
+        run_cells(sweep_cells.order, grid(1), tmp_path, **options)
+
+
+@pytest.mark.xdist_group("ray")
+def test_ray_with_a_killed_worker_loses_nothing_and_counts_nothing_twice(tmp_path, unbroken):
+    import ray
+
+    with environment(**executor.RAY_SETTINGS):
+        ray.init(address="local", log_to_driver=False, configure_logging=False, **executor.own_cluster(1))
+    try:
+        found = run_cells(sweep_cells.die_once, grid(5), tmp_path, backend="ray")
+    finally:
+        ray.shutdown()
+    assert (tmp_path / "died").exists() and found.count("done") == 5
+    assert sorted(starts(tmp_path)) == sorted([*unbroken, "dataset__r00"])
+    assert records(tmp_path) == unbroken

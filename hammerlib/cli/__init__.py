@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hammerlib.cli import commands, compare, grading, ordering
+from hammerlib.cli import commands, compare, grading, ordering, sweep
 from hammerlib.errors import InputError
 
 _EXAMPLES = """examples:
@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   hammer regrade results/runs/evaluate__...      stored completions, graded again
   hammer import theirs.jsonl --benchmark math500
   hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
+  hammer sweep configs/study/primary.yaml --workers 2
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -238,6 +239,7 @@ _COMMANDS = {
     "regrade": (grading.add_regrade, grading.regrade),
     "import": (grading.add_import, grading.bring),
     "compare": (compare.add_compare, compare.compare),
+    "sweep": (sweep.add_sweep, sweep.sweep),
     "publish": (_add_publish, commands.publish),
     "doctor": (_add_doctor, commands.doctor),
 }

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ def _run(cell: Cell) -> dict[str, Any]:
     from hammerlib.backbones import load_backbone
     from hammerlib.training import train
 
+    started = time.perf_counter()
     study, shared = cell.study, replicate(cell.study, cell.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
     pass_rates = _pass_rates(cell, shared, backbone)
@@ -169,6 +171,7 @@ def _run(cell: Cell) -> dict[str, Any]:
         "curve": _complete(curve, steps, config.group_size),
         "final": final,
         "training": {name: steps[name] for name in KEPT if name in steps},
+        "seconds": round(time.perf_counter() - started, 1),
     }
 
 

@@ -94,7 +94,10 @@ def shown_arms(endpoints: pd.DataFrame, names: Sequence[str], *, shares: bool = 
     """
     rows = []
     for arm, part in endpoints.groupby("arm", sort=False):
-        found = [student_interval(part[name].dropna(), bounds=SHARES if shares else None) for name in names]
+        found = [
+            student_interval(part[name].dropna(), bounds=SHARES if shares else (0.0, np.inf))
+            for name in names
+        ]
         cells = [_shown(one, 100 if shares else 1, 1 if shares else 3) for one in found]
         rows.append([str(arm), str(len(part)), *cells])
     return _markdown(["arm", "n", *names], rows)

@@ -115,7 +115,7 @@ def threshold_table(
     for arm in records.arms:
         times = crossing_times(records, arm, axis=axis, threshold=threshold)
         known = np.append(times._uncensored, times._right)
-        mean = student_interval(known)
+        mean = student_interval(known, bounds=(0.0, np.inf))
         places, left = survival_steps(times)
         half = np.flatnonzero(left <= 0.5)
         rows[arm] = {"n": len(known), "reached": len(known) - times.num_censored()}

@@ -178,7 +178,7 @@ class DynamicSampling(TrainerCallback):
 
     def _observe(self, rollout: Rollout) -> dict[str, float]:
         told = self.inner.observe(rollout) if self.inner.observe else {}
-        told |= {} if self.rounds else {"generated": 0.0}
+        told |= {} if self.rounds else {"generated": 0.0, "generated_tokens": 0.0}
         return told | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}
 
 

@@ -48,6 +48,7 @@ METRICS: dict[str, tuple[str, str]] = {
         "[0, 1] unless normalised",
     ),
     "generated": ("completions generated, all processes; some rollouts train fewer", "completions"),
+    "generated_tokens": ("their tokens, without prompts", "tokens"),
     "trained": ("completions that were trained, all processes", "completions"),
     "skipped": ("groups that dynamic sampling left out", "groups"),
     "refill_rounds": ("samplings that dynamic sampling took to fill the batch", "samplings"),
@@ -66,7 +67,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "learning_rate": ("of this step", "–"),
     "mean_length": ("mean length of completions", "tokens"),
     "clipped_ratio": ("completions cut at max_completion_length", "[0, 1]"),
-    "tokens": ("prompt and completion tokens seen since the start, all processes", "tokens"),
+    "tokens": ("prompt and completion tokens in batches since the start, all processes", "tokens"),
     "seconds": ("optimizer step: generation, rewards, forward and backward", "s"),
     "seconds_generation": (
         "sampling, with the forward pass of the reference (beta > 0) or of the sampling policy where TRL "

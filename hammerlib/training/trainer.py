@@ -136,10 +136,10 @@ class SeamTrainer(GRPOTrainer):
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
         self.laps.start()
-        spare, generated = None, len(inputs)
+        spare, said = None, None
         if self.plugs.rollout is not None:
             found = self.plugs.rollout(inputs, self)
-            generated = len(found.rows)
+            said = found.completion_ids
             self._generation, spare = found.split(len(inputs))
             inputs = self._generation.rows
             self._check_groups()
@@ -153,7 +153,9 @@ class SeamTrainer(GRPOTrainer):
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
             self.rollout.advantages = output["advantages"]
             seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
-        counts = {"generated": generated, "trained": int((self.rollout.groups != UNTRAINED).sum())}
+        said = said or self.rollout.completion_ids
+        counts = {"generated": len(said), "generated_tokens": sum(map(len, said))}
+        counts["trained"] = int((self.rollout.groups != UNTRAINED).sum())
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
         values |= observe(seen)
         if self.plugs.observe is not None:
