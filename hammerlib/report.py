@@ -132,7 +132,9 @@ def study_table(record: RunRecord) -> str:
     >>> print(study_table(record).splitlines()[2])
     | random | 50.0 [40.0, 60.0] | – | – | – |
     """
-    found, k = record.metrics, record.manifest["parameters"]["k"]
+    found = record.metrics
+    drawn = [int(name.rpartition("@")[2]) for name in found if re.search(r"/pass@\d+$", name)]
+    k = record.manifest["parameters"].get("k") or max(drawn, default=1)
     arms = [name.removesuffix("/pass@1") for name in found if name.endswith("/pass@1")]
     lines = [
         f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to twin, points of pass@1 |",
@@ -161,13 +163,14 @@ def provenance_line(record: RunRecord) -> str:
     >>> provenance_line(record)[:44]
     'Command `hammer run --profile ci --only 06`;'
     """
-    given = record.manifest["parameters"]
-    return (
-        f"Command `hammer run --profile {given['profile']} --only {record.manifest['kind'][:2]}`; "
-        f"commit `{record.manifest['git']['commit'][:10]}`; "
+    given, made = record.manifest["parameters"], record.manifest
+    design = made.get("design") or (
         f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, "
-        f"k = {given['k']} samples; "
-        f"intervals: {record.manifest.get('intervals', OLDER)}."
+        f"k = {given['k']} samples"
+    )
+    return (
+        f"Command `hammer run --profile {given['profile']} --only {made['kind'][:2]}`; "
+        f"commit `{made['git']['commit'][:10]}`; {design}; intervals: {made.get('intervals', OLDER)}."
     )
 
 

@@ -45,7 +45,8 @@ def permutation_test(
 
     Under the null hypothesis each problem's pair may be swapped. All 2**n swaps are counted, by adding up the
     distribution of the sum, when the differences are multiples of a common step: shares of k samples always
-    are. So are few enough differences of any kind. Otherwise `permutations` random swaps are drawn, and the p-value counts the observed one among them.
+    are. So they are when they are `permutations` or fewer. Otherwise that many random swaps are drawn, and
+    the p-value counts the observed one among them.
 
     Parameters
     ----------

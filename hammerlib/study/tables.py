@@ -221,10 +221,8 @@ def shown_spreads(endpoints: pd.DataFrame, twins: Mapping[str, str]) -> str:
 
     Parameters
     ----------
-    endpoints : DataFrame
-        `endpoints.endpoint_table`.
-    twins : mapping of str to str
-        Arm to the arm it is compared with.
+    endpoints, twins
+        As in `spread.spread_table`.
 
     Examples
     --------
