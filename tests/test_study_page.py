@@ -110,6 +110,8 @@ def test_publishing_a_study_writes_both_pages(tmp_path: Path, cells: list[dict],
     assert publish_study(folder, readme) == folder / PAGE
     assert (folder / PAGE).read_text() == page
     assert "](results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in readme.read_text()
+    shutil.copytree(folder, folder.parent / "pilot")
+    assert studies_section(folder.parent).count("Study [") == 1, "a pilot is no part of the study"
     assert readme.read_text().startswith("a\n") and readme.read_text().endswith("\nb\n")
 
 
