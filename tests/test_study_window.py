@@ -1,12 +1,17 @@
-"""The learnability window: which problems, for how long, at which cost; and matched learning rates."""
+"""The learnability window: which problems, for how long, at which cost."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ordering_samples import problem_table
 
 from hammerlib.errors import InputError
+from hammerlib.study.cell import PROBES, run_cell
+from hammerlib.study.plan import Cell, Study
 from hammerlib.study.window import learnable_window
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
@@ -70,3 +75,13 @@ def test_the_probe_is_paid_for_the_whole_table() -> None:
 def test_a_window_of_no_use_is_refused(changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         window(**changes)
+
+
+def test_a_cell_trains_its_window_and_pays_for_the_probe(tmp_path: Path) -> None:
+    arms = {"random": {"order": "random"}, "window": {"order": "random", "window": [0.125, 0.875]}}
+    sizes = {"n_problems": 12, "n_held_out": 4, "points": 1, "samples": 1, "final_samples": 1}
+    base = {"group_size": 2, "prompts_per_step": 2}
+    study = Study("s", 1, {"backbone": "nano"}, arms, base=base, **sizes).validate()
+    record = json.loads(run_cell(Cell(study, "window", 0), tmp_path).read_text())
+    assert record["status"] == "success" and record["probe_rollouts"] == PROBES * 12
+    assert [point["rollouts"] for point in record["curve"]] == [0, 24]  # as one pass over all twelve

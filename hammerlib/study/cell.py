@@ -149,9 +149,7 @@ def _run(cell: Cell) -> dict[str, Any]:
     curve = Curve(_examination(cell, shared, backbone, study.samples), marks)
     plugs = dataclasses.replace(plugs_of(cell.setting("bonus"), cell.replicate), observe=curve)
     with tempfile.TemporaryDirectory() as place:
-        run = train(
-            config, problems=shared.problems, order=order, root=Path(place), plugs=plugs, progress=False
-        )
+        run = train(config, problems=problems, order=order, root=Path(place), plugs=plugs, progress=False)
         steps = _training(run.folder)
         made = _provenance(run)
     curve.examine(len(steps["generated"]))

@@ -1,0 +1,134 @@
+"""A cell of a study: real training and examination of a nano model, one record, the same every time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from hammerlib import load_backbone
+from hammerlib.study.cell import done, run_cell
+from hammerlib.study.measure import Curve, Examination
+from hammerlib.study.plan import Cell, Study
+from hammerlib.study.replicate import nano_start, origin_of, replicate
+
+TINY = Study(
+    "tiny",
+    2,
+    {"seeds": [0, 1], "stops": [2, 3], "width": 16, "heads": 2, "inner": 16, "batch_size": 2, "problems": 16},
+    {
+        "random": {},
+        "hammer": {"order": "hammer", "order_options": {"start": "random"}},
+        "dra": {"adjustment": "dra"},
+        "placebo": {"bonus": {"name": "permuted-weights"}},
+        "window": {"window": [0.0, 1.0]},
+        "filter": {"dynamic_sampling": True},
+    },
+    base={"prompts_per_step": 2, "group_size": 2, "max_completion_length": 6, "learning_rate": 1e-2},
+    unseen=["sequence"],
+    n_problems=8,
+    n_held_out=8,
+    samples=2,
+    points=2,
+    final_samples=2,
+)
+NANO = dataclasses.replace(TINY, starts={"backbone": "nano"})
+
+
+def record(study: Study, arm: str, root, number: int = 0) -> dict:
+    return json.loads(run_cell(Cell(study, arm, number), root).read_text())
+
+
+def timeless(found: dict) -> dict:
+    points = [{name: value for name, value in point.items() if name != "seconds"} for point in found["curve"]]
+    return {name: value for name, value in found.items() if name != "seconds"} | {"curve": points}
+
+
+@pytest.fixture(scope="module")
+def arms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    root = tmp_path_factory.mktemp("studies")
+    return {arm: record(TINY, arm, root) for arm in TINY.arms}
+
+
+def test_arms_of_a_replicate_share_start_problems_and_examination(arms):
+    for name in ("start", "problems", "held_out", "topics", "unseen", "replicate", "packages"):
+        assert len({json.dumps(one[name]) for one in arms.values()}) == 1, name
+    assert len({json.dumps(one["curve"][0]["correct"]) for one in arms.values()}) == 1
+    assert len({one["identity"] for one in arms.values()}) == len(arms)
+
+
+def test_the_budget_is_the_same_in_rollouts(arms):
+    for name, one in arms.items():
+        assert one["curve"][0]["rollouts"] == 0 and one["curve"][-1]["rollouts"] == 16, name
+        assert one["curve"][-1]["prompts"] == 8, name
+        assert sum(one["training"]["generated"]) == 16, name
+    assert arms["window"]["probe_rollouts"] == 64 and arms["random"]["probe_rollouts"] == 0
+
+
+def test_points_are_those_of_the_policy_between_the_rollouts(arms):
+    points = arms["random"]["curve"]
+    assert [point["step"] for point in points] == [0, 2, 4]
+    assert [point["rollouts"] for point in points] == [0, 8, 16]
+    assert all(len(point["correct"]) == 8 and max(point["correct"]) <= 2 for point in points)
+    assert points[1]["tokens"] < points[2]["tokens"]
+
+
+def test_a_cell_run_again_is_the_same_record(arms, tmp_path):
+    assert timeless(record(TINY, "hammer", tmp_path)) == timeless(arms["hammer"])
+
+
+def test_a_record_is_kept_and_one_of_other_settings_is_never_taken_for_it(arms, tmp_path):
+    path = run_cell(Cell(TINY, "random", 0), tmp_path)
+    before = path.read_bytes()
+    assert run_cell(Cell(TINY, "random", 0), tmp_path).read_bytes() == before
+    other = dataclasses.replace(TINY, base={**TINY.base, "learning_rate": 1e-3})
+    assert done(Cell(TINY, "random", 0), tmp_path) and not done(Cell(other, "random", 0), tmp_path)
+
+
+def test_training_reaches_the_policy_that_is_examined(tmp_path):
+    whole = {**NANO.base, "max_completion_length": 40, "group_size": 4, "learning_rate": 2e-4}
+    found = record(dataclasses.replace(NANO, n_held_out=32, samples=4, base=whole), "random", tmp_path)
+    first, last = (np.array(found["curve"][place]["correct"]) for place in (0, -1))
+    assert (first != last).any() and first.sum() > 0
+    assert 0 < found["final"]["strategies"]["columns"] <= sum(found["final"]["correct"])
+
+
+def test_replicates_differ_in_everything_that_is_fresh():
+    first, second = replicate(TINY, 0), replicate(TINY, 1)
+    assert not set(first.problems["prompt"]) & set(second.problems["prompt"])
+    assert set(first.held_out["prompt"]) != set(second.held_out["prompt"])
+    assert first.start != second.start and first.origin != second.origin
+    assert "sequence" in set(first.held_out["topic"]) and "sequence" not in set(first.problems["topic"])
+
+
+def test_starts_go_through_seeds_then_stops_then_again():
+    origins = [tuple(origin_of(TINY, number).values()) for number in range(5)]
+    assert origins == [(0, 2), (1, 2), (0, 3), (1, 3), (0, 2)]
+
+
+def test_the_snapshot_of_a_longer_training_is_the_shorter_one():
+    alone = dataclasses.replace(TINY, starts={**TINY.starts, "stops": [2]})
+    both, one = (load_backbone(str(nano_start(plan, {"seed": 0, "stop": 2}))) for plan in (TINY, alone))
+    assert both.weights_hash == one.weights_hash
+
+
+def test_a_sample_hangs_on_its_problem_and_number_alone():
+    table = replicate(NANO, 0).held_out
+    whole = Examination(table, load_backbone("nano"), 2, seed=5).ask()["correct"]
+    part = Examination(table.select([3, 1]), load_backbone("nano"), 2, seed=5).ask()["correct"]
+    assert part == [whole[3], whole[1]]
+
+
+def test_a_curve_counts_rollouts_that_were_left_out():
+    class Said:
+        step, trainer = 0, None
+        rows = [{}] * 4
+
+        class spare:
+            rows = [{}] * 2
+
+    curve = Curve(None, [7])  # no mark is reached, so that nothing is examined
+    curve(Said())
+    assert curve.rollouts == 6 and curve.points == []

@@ -1,0 +1,100 @@
+"""A study's file: what it may say, what it refuses, and which cells it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hammerlib.errors import InputError
+from hammerlib.study.plan import Cell, Study, cells, read_study
+
+ARMS = {"random": {}, "hammer": {"order": "hammer"}}
+MAIN = Path(__file__).parents[1] / "configs" / "study" / "main.yaml"
+
+
+def study(**changes) -> Study:
+    given = {"study": "s", "replicates": 2, "starts": {"backbone": "nano"}, "arms": ARMS}
+    return Study(**{**given, **changes})
+
+
+def test_cells_come_replicate_by_replicate_and_arms_may_have_fewer():
+    plan = study(replicates=3, first=100, arms={**ARMS, "few": {"replicates": 1}}).validate()
+    names = [cell.name for cell in cells(plan)]
+    assert names[:3] == ["random__r100", "hammer__r100", "few__r100"]
+    assert names[3:] == ["random__r101", "hammer__r101", "random__r102", "hammer__r102"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"replicates": 0}, "replicates = 0"),
+        ({"arms": {}}, "arms = .*is empty"),
+        ({"starts": {"seeds": [0]}}, "starts = .*give seeds and stops"),
+        ({"arms": {"a": {"twin": "b"}}}, "arms.a.twin = 'b': is not an arm"),
+        ({"arms": {"random": {"seed": 3}}}, "belong to the replicate"),
+        ({"base": {"backbone": "nano"}}, "belong to the replicate"),
+        ({"arms": {"random": {"order": "best"}}}, "order = 'best'"),
+        ({"arms": {"random": {"lerning_rate": 1.0}}}, "lerning_rate"),
+        ({"arms": {"random": {"bonus": {"name": "luck"}}}}, "bonus = 'luck'"),
+        ({"arms": {"random": {"window": [0.9, 0.1]}}}, "window"),
+        ({"arms": {"random": {"replicates": 3}}}, "arms.random.replicates = 3"),
+        ({"arms": {"random": {"replicates": 1}, "b": {"replicates": 2}}}, "as many as its twin has"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_by_name(changes, message):
+    with pytest.raises(InputError, match=message):
+        study(**changes).validate()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study: [", "cannot be read"),
+        ("study: s", r"\['arms', 'replicates', 'starts'\]: are missing"),
+        ("- 1", "are missing"),
+        ("{study: s, replicates: 1, starts: {}, arms: {}, sceds: 1}", r"\['sceds'\]: are not parameters"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(tmp_path, text, message):
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_study(tmp_path / "s.yaml")
+
+
+def test_identity_follows_what_decides_the_result_and_nothing_else():
+    cell = Cell(study(), "hammer", 1)
+    same = Cell(study(replicates=9, arms={**ARMS, "third": {}}, study="other"), "hammer", 1)
+    assert same.identity == cell.identity
+    placebo = {"order": "hammer", "bonus": {"name": "permuted-weights"}}
+    others = [
+        Cell(study(), "hammer", 0),
+        Cell(study(), "random", 1),
+        Cell(study(n_problems=64), "hammer", 1),
+        Cell(study(base={"learning_rate": 1e-4}), "hammer", 1),
+        Cell(study(arms={**ARMS, "hammer": {"order": "hammer", "vectors": "tfidf"}}), "hammer", 1),
+        Cell(study(arms={**ARMS, "hammer": placebo}), "hammer", 1),
+    ]
+    assert len({one.identity for one in [cell, *others]}) == len(others) + 1
+
+
+def test_the_committed_study_compares_what_its_protocol_says():
+    plan = read_study(MAIN)
+    assert list(plan.arms)[:4] == ["random", "hammer", "min-path", "dra"]
+    primaries = {cell.arm for cell in cells(plan) if cell.replicate == plan.replicates - 1}
+    assert primaries == {"random", "hammer", "min-path", "dra"}
+    starts = len(plan.starts["seeds"]) * len(plan.starts["stops"])
+    assert plan.replicates % starts == 0  # every start equally often
+    for name, arm in plan.arms.items():
+        assert arm.get("replicates", plan.replicates) % starts == 0, name
+        assert Cell(plan, name, 0).twin in plan.arms
+
+
+def test_every_study_file_of_the_repository_can_run():
+    files = sorted(MAIN.parent.glob("*.yaml"))
+    assert MAIN in files
+    for file in files:
+        plan = read_study(file)
+        assert cells(plan), file.name
+        assert yaml.safe_load(file.read_text())["study"] == file.stem
