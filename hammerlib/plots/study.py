@@ -62,7 +62,7 @@ def replicate_curves(
     for position, arm in enumerate(arms):
         curves = [curve_of(cell, axis=axis, unseen=unseen) for cell in records.of(arm).values()]
         if curves:
-            _band(ax, _places(curves), curves, arm, position, 1.0)
+            _band(ax, _places(curves), curves, arm, position)
     ax.set(xlabel=UNITS[axis], ylabel="held-out pass@1 (share of samples)")
     if ax.lines:
         ax.legend(loc="lower right")
@@ -113,7 +113,7 @@ def difference_curves(
         gaps = [
             Curve(places, np.interp(places, *a) - np.interp(places, *b)) for a, b in zip(*drawn, strict=True)
         ]
-        _band(ax, places, gaps, f"{arm} - {twin}", position, 100.0)
+        _band(ax, places, gaps, f"{arm} - {twin}", position, unit=100.0, bounds=(-100.0, 100.0))
     if margin is not None:
         ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     ax.axhline(0, color="#999999", linewidth=1)
@@ -133,10 +133,17 @@ def _places(curves: Sequence[Curve]) -> np.ndarray:
 
 
 def _band(
-    ax: Axes, places: np.ndarray, curves: Sequence[Curve], name: str, position: int, unit: float
+    ax: Axes,
+    places: np.ndarray,
+    curves: Sequence[Curve],
+    name: str,
+    position: int,
+    *,
+    unit: float = 1.0,
+    bounds: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     table = unit * np.stack([np.interp(places, *curve) for curve in curves])
-    found = [student_interval(column) for column in table.T]
+    found = [student_interval(column, bounds=bounds) for column in table.T]
     shade = colour(name, position)
     ax.plot(
         places, [one.value for one in found], "-o", color=shade, markersize=2.5, linewidth=1.4, label=name
