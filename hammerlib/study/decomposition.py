@@ -40,11 +40,21 @@ class Cause(NamedTuple):
 CAUSES = (
     Cause("front", "{order}", "reversed", "front and tail change places; same neighbours and batches", 1),
     Cause(
-        "drift from front to tail", "random-batches", "{random}", "the path's drift, without its batches", 1
+        "drift from front to tail",
+        "random-batches",
+        "{random}",
+        "random batches in the path's sequence: part of its drift",
+        1,
     ),
     Cause("sequence of batches", "{order}", "batch-shuffled", "same batches, in random sequence", 1),
     Cause("batch make-up", "batch-shuffled", "{random}", "the path's batches; sequence random in both", 1),
-    Cause("neighbours and batches", "{order}", "random-batches", "same drift; batches random in one", 1),
+    Cause(
+        "neighbours and batches",
+        "{order}",
+        "random-batches",
+        "batches random in one, which keeps less of the drift",
+        1,
+    ),
     Cause(
         "length and pass rate", "matched", "{random}", "their course along the path, nothing else of it", 1
     ),
