@@ -1,4 +1,4 @@
-"""Evaluation over a Ray cluster of several machines, as far as one machine can play them: `make test-ray`.
+"""Work over a Ray cluster of several machines, as far as one machine can play them: `make test-ray`.
 
 Each node of the cluster is a set of processes of its own with its own share of the processors.
 """
@@ -13,18 +13,22 @@ from pathlib import Path
 
 import pytest
 import ray
+import sweep_cells
 from ray.cluster_utils import Cluster
 
 from hammerlib import evaluate, executor
 from hammerlib.executor import DIED, Failure, map_tasks
 from hammerlib.storage import environment
+from hammerlib.study.cell import run_cell
+from hammerlib.study.plan import cells, read_study
+from hammerlib.sweep import run_cells
 
 ASKED = {"n": 24, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of two processors; the last test takes the second away."""
+    """Two nodes of two processors; a test takes the second away, and the last one a third."""
     shared = {"num_cpus": 2, "object_store_memory": executor.OBJECT_STORE}
     path = executor.own_cluster(2)["runtime_env"]
     with environment(**executor.RAY_SETTINGS):
@@ -75,3 +79,34 @@ def test_a_sharded_record_is_that_of_one_process_through_a_killed_worker_and_a_l
     assert killed and len(ray.nodes()) == 2 and sum(node["Alive"] for node in ray.nodes()) == 1
     assert path.read_bytes() == (Path(whole.folder) / "samples.jsonl").read_bytes()
     assert (sharded.run_id, sharded.metrics) == (whole.run_id, whole.metrics)
+
+
+def test_a_sweep_through_a_killed_worker_and_a_lost_node_leaves_the_records_of_cells_run_alone(
+    cluster, tmp_path
+):
+    (tmp_path / "tiny.yaml").write_text(sweep_cells.TINY)
+    asked, folder = cells(read_study(tmp_path / "tiny.yaml")), tmp_path / "ray" / "tiny"
+    for cell in asked:
+        run_cell(cell, tmp_path / "alone")
+    third = cluster.add_node(num_cpus=2, object_store_memory=executor.OBJECT_STORE)
+    folder.mkdir(parents=True)
+    killed: list[str] = []
+
+    def strike() -> None:
+        starts = folder / "starts"
+        while not (starts.exists() and starts.read_text().endswith("\n")):
+            time.sleep(0.005)
+        name, process = starts.read_text().splitlines()[0].split()
+        os.kill(int(process), signal.SIGKILL)  # in the middle of the cell: its record is not there yet
+        assert not (folder / f"{name}.json").exists()
+        killed.append(name)
+        cluster.remove_node(third, allow_graceful=False)
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    found = run_cells(sweep_cells.tiny, asked, folder, workers=4, backend="ray")
+    striker.join()
+    assert len(killed) == 1 and sum(node["Alive"] for node in ray.nodes()) == 1
+    assert found.count("done") == 4
+    assert sweep_cells.starts(folder).count(killed[0]) == 2
+    assert sweep_cells.records(folder) == sweep_cells.records(tmp_path / "alone" / "tiny")

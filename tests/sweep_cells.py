@@ -108,8 +108,38 @@ def starts(folder: Path) -> list[str]:
 
 def records(folder: Path) -> dict[str, dict]:
     """Records by name, without their seconds."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    return {name: {key: one[key] for key in one if key != "seconds"} for name, one in sorted(found.items())}
+    paths = sorted(folder.glob("*.json"))
+    return {path.stem: without_seconds(json.loads(path.read_text(encoding="utf-8"))) for path in paths}
+
+
+def without_seconds(value: object) -> object:
+    """A record without machine time, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_seconds(one) for key, one in value.items() if key != "seconds"}
+    return [without_seconds(one) for one in value] if isinstance(value, list) else value
+
+
+TINY = """
+study: tiny
+replicates: 2
+starts: {backbone: nano}
+n_problems: 8
+n_held_out: 8
+points: 1
+samples: 1
+final_samples: 1
+base: {prompts_per_step: 4, group_size: 4, max_completion_length: 24}
+arms: {random: {order: random}, hammer: {order: hammer}}
+"""
+
+
+def tiny(cell: Grid, folder: Path) -> None:
+    """A cell of the study above, trained and examined; its start is written down, as in `order`."""
+    from hammerlib.study.cell import run_cell  # not above: the workers of the other tasks need no torch
+
+    with open(folder / "starts", "a", encoding="utf-8") as stream:
+        stream.write(f"{cell.name} {os.getpid()}\n")
+    run_cell(cell, folder.parent)
 
 
 if __name__ == "__main__":

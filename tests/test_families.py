@@ -56,7 +56,8 @@ def test_an_answer_that_is_no_integer_scores_zero(answer: str | None) -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    for config in (StoryConfig(kind="poem"), StoryConfig(size=0), SequenceConfig(min_terms=5, max_terms=4)):
+    stories = ({"kind": "poem"}, {"size": 0}, {"lowest": 0}, {"lowest": 5, "highest": 4})
+    for config in (*(StoryConfig(**one) for one in stories), SequenceConfig(min_terms=5, max_terms=4)):
         with pytest.raises(AssertionError):
             config.validate()
 

@@ -18,7 +18,7 @@ from hammerlib.errors import InputError
 from hammerlib.problems import check_problems, fingerprint, item_hashes, load_problems, normalise
 from hammerlib.problems.gym import MATH_MIX, PARTS, mix, part_of, scorer
 
-MIXES = ("math", "nano")
+MIXES = ("math", "nano", "one-digit")
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_item_hashes_follow_their_rows(tables):
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("reasoning-gym:poetry", {}, "use math or nano"),
+        ("reasoning-gym:poetry", {}, "use math, nano or one-digit"),
         ("reasoning-gym:math", {"split": "test"}, "supervised, rl, heldout"),
         ("reasoning-gym:math", {"n": 0}, "at least 1"),
         ("reasoning-gym:nano", {"n": 10_000_000}, "n = 10000000: part rl of mix nano has 38400"),
@@ -227,6 +227,12 @@ def test_the_smallest_topic_has_as_many_problems_as_are_promised():
     most = LARGEST["rl"]
     rows = _draw("nano", "chain_sum", *mix("nano")["chain_sum"], part="rl", quota=most, seed=0, seen=set())
     assert len({row["id"] for row in rows}) == most
+
+
+def test_one_digit_problems_have_one_digit_and_no_negative_answer():
+    for row in load_problems("reasoning-gym:one-digit", n=500):
+        assert max(int(number) for number in re.findall(r"\d+", row["prompt"])) <= 9, row["prompt"]
+        assert int(row["answer"]) >= 0, row["prompt"]
 
 
 def test_an_unknown_scorer_is_refused():

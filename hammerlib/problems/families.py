@@ -113,6 +113,8 @@ class StoryConfig:
         Item ``i`` is drawn from ``random.Random(seed + i)``; None draws a seed.
     size : int
         Number of items, at least 1.
+    lowest, highest : int
+        Range of the operands, both ends included.
 
     Examples
     --------
@@ -122,9 +124,11 @@ class StoryConfig:
     kind: str = "join"
     seed: int | None = None
     size: int = 500
+    lowest: int = 10
+    highest: int = 99
 
     def validate(self) -> None:
-        """Raise AssertionError, as reasoning-gym's own configurations do, for an unknown kind or empty size.
+        """Raise AssertionError, as reasoning-gym's own configurations do, for settings without a problem.
 
         Examples
         --------
@@ -132,10 +136,11 @@ class StoryConfig:
         """
         assert self.kind in STORIES, f"kind must be one of {sorted(STORIES)}"
         assert self.size > 0, "size must be positive"
+        assert 0 < self.lowest <= self.highest, "lowest must be from 1 to highest"
 
 
 class StoryDataset(ProceduralDataset):
-    """Word problems with two or three two-digit operands and an answer of zero or more (ours).
+    """Word problems with two or three operands and an answer of zero or more (ours).
 
     Examples
     --------
@@ -154,7 +159,7 @@ class StoryDataset(ProceduralDataset):
         place = rng.choice(list(PLACES))
         name, other = rng.sample(NAMES, 2)
         while True:
-            operands = [rng.randint(10, 99) for _ in signs]
+            operands = [rng.randint(self.config.lowest, self.config.highest) for _ in signs]
             terms = [sign * operand for sign, operand in zip(signs, operands, strict=True) if sign]
             if sum(terms) >= 0:
                 break

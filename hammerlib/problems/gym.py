@@ -43,6 +43,15 @@ MATH_MIX: Mix = {
     "binary": ("count_bits", {"max_n": 65_535}),
     "complex": ("complex_arithmetic", {"operations": ("+", "-", "*"), "operations_weights": [0.4, 0.4, 0.2]}),
 }
+# For language models of a hundred million parameters, which hardly ever add two digits right.
+_ONE_DIGIT = {"lowest": 1, "highest": 9}
+ONE_DIGIT_MIX: Mix = {
+    "sum": ("chain_sum", {"min_terms": 2, "max_terms": 4, "min_digits": 1, "max_digits": 1}),
+    "join_story": ("nano_story", {"kind": "join", **_ONE_DIGIT}),
+    "take_story": ("nano_story", {"kind": "take", **_ONE_DIGIT}),
+    "compare_story": ("nano_story", {"kind": "compare", **_ONE_DIGIT}),
+    "change_story": ("nano_story", {"kind": "change", **_ONE_DIGIT}),
+}
 
 # Cumulative shares of the hash range that belong to each part.
 PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
@@ -61,7 +70,7 @@ def mix(name: str) -> Mix:
     Raises
     ------
     InputError
-        The name is neither ``math`` nor ``nano``.
+        The name is none of ``math``, ``nano`` and ``one-digit``.
 
     Examples
     --------
@@ -70,11 +79,11 @@ def mix(name: str) -> Mix:
     """
     if name == "math":
         return MATH_MIX
-    if name == "nano":
-        from hammerlib.problems.families import NANO_MIX
+    if name in ("nano", "one-digit"):
+        from hammerlib.problems.families import NANO_MIX  # the import registers the stories
 
-        return NANO_MIX
-    raise InputError("mix", name, "unknown reasoning-gym mix", "use math or nano")
+        return NANO_MIX if name == "nano" else ONE_DIGIT_MIX
+    raise InputError("mix", name, "unknown reasoning-gym mix", "use math, nano or one-digit")
 
 
 def part_of(prompt: str) -> str:
@@ -96,7 +105,7 @@ def load_gym(
     Parameters
     ----------
     name : str
-        ``math`` or ``nano``.
+        ``math``, ``nano`` or ``one-digit``.
     split : str or None
         ``supervised``, ``rl`` (also for None) or ``heldout``: 40, 40 and 20 % of all prompts.
     n : int or None
@@ -224,12 +233,12 @@ def _entries(dataset: str, config: dict[str, Any], seed: int) -> Iterator[dict[s
 def _sound(mix: str, dataset: str, entry: dict[str, Any]) -> bool:
     # Slips of reasoning-gym 0.1.25: an interval that ends at midnight wraps to a negative duration, and a
     # "convex" polygon can be left with a last angle of 180 degrees or more.
-    # The nano mix asks for no negative answer: a sign would be one more skill to learn. basic_arithmetic
+    # These mixes ask for no negative answer: a sign would be one more skill to learn. basic_arithmetic
     # draws from 0 to 100 whatever min_digits says: its few operands without two digits would not be learned.
     if dataset == "basic_arithmetic" and mix == "nano":
         numbers = re.findall(r"\d+", entry["question"])
         return not entry["answer"].startswith("-") and all(len(number) == 2 for number in numbers)
-    if dataset == "time_intervals" or mix == "nano":
+    if dataset == "time_intervals" or mix in ("nano", "one-digit"):
         return not entry["answer"].startswith("-")
     return dataset != "simple_geometry" or 0 < entry["metadata"]["missing_angle_raw"] < 180
 

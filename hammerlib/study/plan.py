@@ -44,8 +44,10 @@ class Study:
         Fields of TrainConfig common to all arms.
     problems : str
         Source of RL and held-out problems.
+    held_out : str or None
+        Another source of held-out problems; None: the same one.
     split, held_out_split : str or None
-        Its parts.
+        Parts of the sources.
     unseen : list of str
         Topics left out of training and evaluated apart.
     n_problems, n_held_out : int
@@ -70,6 +72,7 @@ class Study:
     base: dict[str, Any] = field(default_factory=dict)
     problems: str = "reasoning-gym:nano"
     split: str | None = "rl"
+    held_out: str | None = None
     held_out_split: str | None = "heldout"
     unseen: list[str] = field(default_factory=list)
     n_problems: int = 600
@@ -167,6 +170,8 @@ class Cell:
         """Return everything that decides the cell's result, as plain JSON values."""
         shared = {name: value for name, value in dataclasses.asdict(self.study).items()
                   if name not in ("study", "replicates", "first", "arms", "base")}  # fmt: skip
+        if shared["held_out"] is None:  # as it was before the field existed: finished cells keep their names
+            del shared["held_out"]
         order = dataclasses.asdict(self.study.order(self.arm))
         arm = {key: self.setting(key) for key in ("bonus", "window") if self.setting(key) is not None}
         train = self.study.config(self.arm).identity()

@@ -80,7 +80,8 @@ def replicate(study: Study, number: int) -> Replicate:
     origin = origin_of(study, number)
     start = origin["backbone"] if "backbone" in origin else str(nano_start(study, origin))
     seed = FIRST_SEED + number
-    held_out = load_problems(study.problems, split=study.held_out_split, n=study.n_held_out, seed=seed)
+    source = study.held_out or study.problems
+    held_out = load_problems(source, split=study.held_out_split, n=study.n_held_out, seed=seed)
     return Replicate(number, start, origin, _seen(study, seed), held_out)
 
 

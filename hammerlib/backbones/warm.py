@@ -1,0 +1,106 @@
+"""SmolLM2 after a short supervised warm-up on one-digit problems: a start from which GRPO can learn (ours).
+
+SmolLM2-135M as it comes writes long, and gets 7 to 12 per cent of such problems right under each of four
+prompts (48 problems, 2 samples). A few steps on correct solutions of the supervised part teach it to answer
+shortly; they end before it gets most of them right. Short completions also make GRPO affordable on a CPU.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.backbones.load import load_backbone
+from hammerlib.backbones.places import no_file_bars
+from hammerlib.nano.recipe import Recipe, supervise
+from hammerlib.nano.solutions import terms_of
+from hammerlib.problems import load_problems
+from hammerlib.runs import claimed
+from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+PROBLEMS = "reasoning-gym:one-digit"
+# Full fine-tuning; the rest of the recipe (width, families) is nano's and not read.
+WARM_UP = Recipe(steps=8, batch_size=8, learning_rate=5e-5, warmup=4, problems=100)
+_READ = ("seed", "steps", "batch_size", "learning_rate", "weight_decay", "warmup", "problems")
+WORKED = 0.7  # share of solutions with their calculation; the others state the answer alone
+
+
+def written(row: dict[str, Any], rng: random.Random) -> str:
+    """Return a correct short solution of a one-digit problem: its calculation, or the answer in a sentence.
+
+    Examples
+    --------
+    >>> row = {"answer": "5", "metadata": '{"terms": [9, 1, -5]}'}
+    >>> written(row, random.Random(1)), written(row, random.Random(0))
+    (' 9 + 1 = 10, 10 - 5 = 5', ' The answer is 5.')
+    """
+    if rng.random() >= WORKED:
+        return f" The answer is {row['answer']}."
+    total, *others = terms_of(row)
+    lines = []
+    for term in others:
+        lines.append(f"{total} {'+' if term > 0 else '-'} {abs(term)} = {total + term}")
+        total += term
+    return " " + ", ".join(lines)
+
+
+def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
+    """Yield batches of (prompt, solution) in the order of the table, as many as it fills.
+
+    Examples
+    --------
+    >>> table = load_problems(PROBLEMS, split="supervised", n=10)
+    >>> [len(batch) for batch in batches(WARM_UP, table)]
+    [8]
+    """
+    rng, rows = random.Random(recipe.seed), table.to_list()
+    for start in range(0, len(rows) - recipe.batch_size + 1, recipe.batch_size):
+        part = rows[start : start + recipe.batch_size]
+        yield [(row["prompt"], written(row, rng)) for row in part]
+
+
+def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> Path:
+    """Return the folder of a backbone after its warm-up, trained at the first call (minutes on a CPU).
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Seed, steps, batch size, learning rate, warm-up of the rate, and number of problems.
+    backbone : str
+        What it begins with; one of the Llama type, on the CPU in float32.
+
+    Returns
+    -------
+    Path
+        In the cache folder, named after everything that decides the weights; `load_backbone` reads it.
+
+    Examples
+    --------
+    >>> warm_start(Recipe(steps=1, batch_size=2, problems=5), backbone="nano").name.startswith("nano-warm-")
+    True
+    """
+    start = load_backbone(backbone, dtype="float32", device="cpu")
+    asked = {name: value for name, value in asdict(recipe).items() if name in _READ}
+    record = {
+        "backbone": backbone,
+        "revision": start.revision,
+        "problems_from": PROBLEMS,
+        "worked": WORKED,
+        **asked,
+    }
+    folder = cache_dir("backbones") / f"{backbone}-warm-{content_hash(record, start.weights_hash)[:10]}"
+    with claimed(folder.name, folder.parent):
+        if not folder.is_dir():
+            table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
+            losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
+            with atomic_path(folder) as part, no_file_bars():
+                start.model.save_pretrained(part)
+                start.tokenizer.save_pretrained(part)
+                write_json(part / "recipe.json", {**record, "losses": losses})
+    return folder
