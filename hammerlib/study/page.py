@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hammerlib.errors import InputError
@@ -201,8 +202,19 @@ def _provenance(records: Records) -> str:
     ]
     if len(records.missing):
         gone = [
-            f"{arm} in {', '.join(map(str, part['replicate']))} ({reason})"
+            f"{arm} {_spans(part['replicate'])} ({reason})"
             for (arm, reason), part in records.missing.groupby(["arm", "reason"], sort=False)
         ]
         lines.append("* Missing, by replicate: " + "; ".join(gone) + ".")
     return "\n".join(lines)
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """Numbers with neighbours drawn together: 0-3, 7."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return ", ".join(f"{one[0]}-{one[-1]}" if len(one) > 1 else str(one[0]) for one in spans)
