@@ -21,8 +21,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A room imports only rooms above it.
 ROOMS = [
     *("errors", "storage", "executor", "similarity", "runs", "problems", "nano", "backbones", "embeddings"),
-    *("ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation", "systems", "plots"),
-    *("report", "cells", "sweep", "study", "pipeline", "cli"),
+    *("ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation", "systems", "study"),
+    *("plots", "report", "cells", "sweep", "pipeline", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.
 KEPT_TO = {

@@ -218,23 +218,34 @@ def test_the_notebooks_tell_the_numbers_of_hammer_compare(walk: Walk, tmp_path: 
     asked = {"problems": 32, "k": 4, "temperature": 1.0}
     same = [one for one in evaluated if asked.items() <= one.manifest["parameters"].items()]
     runs = {one.manifest["backbone"]: one for one in same}
-    assert len(runs) == len(same) == 5  # before, and two orders with and without DRA
-    before, gains, pairs = runs.pop("nano"), set(), set()
+    assert len(runs) == len(same) == 3  # before, and two trained models
+    before, gains = runs.pop("nano"), set()
     for one in runs.values():
         out = tmp_path / "found.json"
         assert main(["compare", str(before.folder), str(one.folder), "--out", str(out)]) == 0
         (row,) = [row for row in json.loads(out.read_text())["metrics"] if row["metric"] == "pass@1"]
         gains.add(tuple(round(row[name], 9) for name in ("difference", "low", "high")))
-    for notebook, start, end in (
-        ("05_evaluation", "", "/pass@1_gain"),
-        ("06_study", "difference/", " - before"),
-    ):
-        told = {
-            n: e for n, e in walk.run(notebook).metrics.items() if n.startswith(start) and n.endswith(end)
-        }
-        pairs |= {tuple(round(e[name], 9) for name in ("value", "low", "high")) for e in told.values()}
-        assert len(told) == (2 if notebook.startswith("05") else 4)
-    assert pairs == gains
+    told = {n: e for n, e in walk.run("05_evaluation").metrics.items() if n.endswith("/pass@1_gain")}
+    assert len(told) == 2
+    assert gains == {tuple(round(e[name], 9) for name in ("value", "low", "high")) for e in told.values()}
+
+
+def test_the_study_pairs_its_arms_by_replicate(walk: Walk) -> None:
+    (folder,) = {path.parent for path in walk.root.glob("study__*/ci/*.json")}
+    cells = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    assert set(cells) == {f"{arm}__r{one:02d}" for arm in ("random", "hammer", "dra") for one in (0, 1)}
+    metrics = walk.run("06_study").metrics
+    for arm in ("hammer", "dra"):
+        gaps = []
+        for one in (0, 1):
+            late = [cells[f"{name}__r{one:02d}"]["curve"][-1] for name in (arm, "random")]
+            seen = [
+                topic not in cells[f"{arm}__r{one:02d}"]["unseen"] for topic in cells["dra__r00"]["topics"]
+            ]
+            right = [sum(c for c, s in zip(point["correct"], seen, strict=True) if s) for point in late]
+            gaps.append((right[0] - right[1]) / (2 * sum(seen)))
+        entry = metrics[f"difference/{arm} - random"]
+        assert entry["value"] == pytest.approx(sum(gaps) / 2) and entry["n"] == 2
 
 
 def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> None:

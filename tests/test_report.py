@@ -104,6 +104,16 @@ def test_the_line_names_the_intervals_that_the_study_was_made_with(tmp_path: Pat
     assert provenance_line(run).endswith("intervals: 95 % over problems, widened by the seeds.")
 
 
+def test_a_study_that_tells_its_design_needs_no_seeds(tmp_path: Path) -> None:
+    with start_run("06_study", parameters={"profile": "ci"}, root=tmp_path) as run:
+        run.metric("random/pass@1", 0.5, n=2, k=2)
+        run.metric("random/pass@8", 0.9, n=2, k=2)
+        run.note(design="study `demo`: 2 replicates", git={"commit": "0123456789abcdef", "dirty": False})
+    assert "; study `demo`: 2 replicates; intervals:" in provenance_line(run)
+    assert study_table(run).splitlines()[0].count("pass@8") == 1
+    assert "| random | 50.0 | – | 90.0 | – |" in study_table(run)
+
+
 def test_every_column_shows_the_interval_of_its_record(tmp_path: Path) -> None:
     run = study(tmp_path / "runs")
     run.metric("hammer/greedy", 0.6, low=0.4, high=0.8, n=32, k=1)

@@ -51,12 +51,18 @@ def test_a_thousand_problems_with_64_samples_are_counted_exactly_and_meet_the_t_
     assert found.p == pytest.approx(ttest_1samp(b - a, 0).pvalue, rel=0.02)
 
 
+def test_few_other_numbers_are_counted_exactly():
+    a, b = np.random.default_rng(0).random((2, 12))
+    found = permutation_test(a, b, permutations=2**12)
+    assert found.exact and found.p == pytest.approx(p_by_enumeration(b - a))
+
+
 def test_other_numbers_are_drawn_and_never_give_zero():
     generator = np.random.default_rng(0)
     a, b = generator.random((2, 12))
-    found = permutation_test(a, b, permutations=50_000)
+    found = permutation_test(a, b, permutations=2**12 - 1)
     assert not found.exact
-    assert found.p == pytest.approx(p_by_enumeration(b - a), abs=0.01)
+    assert found.p == pytest.approx(p_by_enumeration(b - a), abs=0.03)
     assert permutation_test(a, b, seed=1) == permutation_test(a, b, seed=1)
     assert permutation_test(a, a + generator.random(12) + 99, permutations=100).p == pytest.approx(
         1 / 101, abs=0.01

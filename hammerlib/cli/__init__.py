@@ -197,7 +197,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder, e.g. results/runs/06_study__...")
+    parser.add_argument("run", metavar="RUN", type=Path, help="results/runs/NAME or results/study/NAME")
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -107,6 +107,8 @@ def evaluate(chosen: Namespace) -> int:
 def publish(chosen: Namespace) -> int:
     """Copy a finished run, made from committed code, to results/published, and renew the tables made from it.
 
+    For the folder of a study (results/study/NAME) write its page from its records instead.
+
     Examples
     --------
     >>> from hammerlib.cli import main
@@ -117,6 +119,9 @@ def publish(chosen: Namespace) -> int:
     from hammerlib.pipeline import checkout
 
     results = checkout() / "results"
+    if chosen.run.resolve().parent == results / "study":
+        print(report.publish_study(chosen.run, checkout() / "README.md"))
+        return 0
     copy = report.publish(chosen.run, results / "published")
     report.write_section(checkout() / "README.md", report.results_section(results / "published"))
     report.write_section(results / "README.md", report.runs_section(results / "published"))

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from hammerlib.cells import Survey
-    from hammerlib.study.plan import Cell
 
 
 def add_sweep(parser: ArgumentParser) -> None:
@@ -60,6 +59,7 @@ def sweep(chosen: Namespace) -> int:
     from hammerlib.cells import outlook, select, survey
     from hammerlib.storage import repository_root
     from hammerlib.study import plan
+    from hammerlib.study.cell import record_cell
     from hammerlib.sweep import run_cells
 
     study = plan.read_study(chosen.study)
@@ -71,13 +71,7 @@ def sweep(chosen: Namespace) -> int:
         print(outlook(survey(cells, folder), chosen.workers))
         return 0
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
-    return told(run_cells(_task, cells, folder, **options))
-
-
-def _task(cell: Cell, folder: Path) -> Path:
-    from hammerlib.study.cell import run_cell
-
-    return run_cell(cell, folder.parent)
+    return told(run_cells(record_cell, cells, folder, **options))
 
 
 def _span(words: str | None) -> tuple[int, int] | None:

@@ -45,7 +45,8 @@ def permutation_test(
 
     Under the null hypothesis each problem's pair may be swapped. All 2**n swaps are counted, by adding up the
     distribution of the sum, when the differences are multiples of a common step: shares of k samples always
-    are. Otherwise `permutations` random swaps are drawn, and the p-value counts the observed one among them.
+    are. So they are when they are `permutations` or fewer. Otherwise that many random swaps are drawn, and
+    the p-value counts the observed one among them.
 
     Parameters
     ----------
@@ -86,6 +87,8 @@ def permutation_test(
     steps = _steps(sizes)
     if steps is not None and len(steps) * int(steps.sum()) <= MOST_STEPS:
         return PermutationTest(float(found.mean()), _counted(steps, found), exact=True)
+    if 2 ** len(sizes) <= permutations:
+        return PermutationTest(float(found.mean()), _flipped(sizes, abs(found.sum())), exact=True)
     p = _drawn(sizes, abs(found.sum()), permutations, np.random.default_rng(seed))
     return PermutationTest(float(found.mean()), p, exact=False)
 
@@ -115,6 +118,11 @@ def _counted(steps: np.ndarray, found: np.ndarray) -> float:
     signed = int(np.abs(np.rint(found.sum() * total / np.abs(found).sum())))
     sums = np.abs(2 * np.arange(total + 1) - total)
     return float(min(chance[sums >= signed].sum(), 1.0))
+
+
+def _flipped(sizes: np.ndarray, seen: float) -> float:
+    signs = (np.arange(2 ** len(sizes))[:, None] >> np.arange(len(sizes)) & 1) * 2 - 1
+    return float((np.abs(signs @ sizes) >= seen - 1e-9 * sizes.sum()).mean())
 
 
 def _drawn(sizes: np.ndarray, seen: float, permutations: int, generator: np.random.Generator) -> float:

@@ -10,13 +10,16 @@ from hammerlib.plots.redundancy import advantage_dots, mode_curves, power_curves
 from hammerlib.plots.reliability import reliability_curves
 from hammerlib.plots.sides import side_by_side
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
+from hammerlib.plots.study import contrast_forest, difference_curves, replicate_curves, waiting_curves
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
     "advantage_dots",
     "arm_dots",
     "colour",
+    "contrast_forest",
     "coverage_scatter",
+    "difference_curves",
     "edge_deciles",
     "forest",
     "gap_dots",
@@ -32,6 +35,7 @@ __all__ = [
     "prefix_curves",
     "project",
     "reliability_curves",
+    "replicate_curves",
     "rho_histogram",
     "save",
     "semantic_map",
@@ -43,4 +47,5 @@ __all__ = [
     "topic_bars",
     "training_curves",
     "trustworthiness",
+    "waiting_curves",
 ]

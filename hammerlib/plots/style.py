@@ -29,6 +29,9 @@ COLOURS = {
     "batch-shuffled": "#DFC27D",
     "easy-to-hard": "#B8A800",
     "hard-to-easy": "#6A3D9A",
+    "random-batches": "#8073AC",
+    "matched": "#4D9221",
+    "dra": "#01665E",
     "start": "#999999",
     "before": "#999999",
     "after": "#D55E00",
@@ -60,14 +63,18 @@ def colour(name: str, position: int = 0) -> str:
     """Return the fixed colour of a method, or one from the cycle for other names.
 
     An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``)
-    take the colour of the order.
+    take the colour of the order, and so does a variant of it (``hammer-centred``).
 
     Examples
     --------
     >>> colour("hammer + dra") == colour("hammer: pass@1") == colour("hammer - random") == colour("hammer")
     True
+    >>> colour("min-path-tfidf") == colour("min-path")
+    True
     """
-    return COLOURS.get(re.split(r" [+-] |: ", name)[0], CYCLE[position % len(CYCLE)])
+    method = re.split(r" [+-] |: ", name)[0]
+    known = [one for one in COLOURS if method == one or method.startswith(f"{one}-")]
+    return COLOURS[max(known, key=len)] if known else CYCLE[position % len(CYCLE)]
 
 
 def style() -> None:

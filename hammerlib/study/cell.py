@@ -79,6 +79,21 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
     return path
 
 
+def record_cell(cell: Cell, folder: str | Path) -> Path:
+    """Run a cell for `sweep.run_cells`, which names the folder of the study's records.
+
+    Examples
+    --------
+    >>> from hammerlib.study.plan import Study
+    >>> cell = Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0)
+    >>> folder = Path(tempfile.mkdtemp(), "s")
+    >>> write_record(folder / "random__r00.json", {"status": "success", "identity": cell.identity})
+    >>> record_cell(cell, folder).name  # it is there: nothing runs
+    'random__r00.json'
+    """
+    return run_cell(cell, Path(folder).parent)
+
+
 def done(cell: Cell, root: str | Path) -> bool:
     """Whether a cell's record is there, with success and of these settings.
 

@@ -1,0 +1,233 @@
+"""Figures of a study: curves with bands over replicates, paired differences, times to a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hammerlib.evaluation import Interval
+from hammerlib.plots.curves import forest
+from hammerlib.plots.style import axes_or_new, caption, colour
+from hammerlib.study.curves import THRESHOLD, Curve, curve_of
+from hammerlib.study.records import Records
+from hammerlib.study.spread import student_interval
+from hammerlib.study.thresholds import crossing_times, survival_steps
+
+UNITS = {
+    "rollouts": "completions generated in training",
+    "paid": "completions generated, probes of the start too",
+    "tokens": "tokens generated in training",
+    "seconds": "seconds of training",
+    "step": "optimizer steps",
+    "prompts": "prompts consumed",
+}
+POINTS = 21  # places of a common axis
+
+
+def replicate_curves(
+    records: Records,
+    arms: Sequence[str],
+    *,
+    axis: str = "rollouts",
+    unseen: bool = False,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw held-out pass@1 of some arms: the mean over replicates with Student's 95 % band at each place.
+
+    Parameters
+    ----------
+    records : Records
+    arms : sequence of str
+        Those that have no record are left out.
+    axis : str
+        As in `study.curves.curve_of`; replicates are read off at the same places of it.
+    unseen : bool
+        Families that RL does not train on, instead of the others.
+    title, note : str
+        Finding, and what it rests on.
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> nothing = Records("demo", (), pd.DataFrame())
+    >>> len(replicate_curves(nothing, ["random"], title="t", note="n").lines)
+    0
+    """
+    ax = axes_or_new(ax)
+    for position, arm in enumerate(arms):
+        curves = [curve_of(cell, axis=axis, unseen=unseen) for cell in records.of(arm).values()]
+        if curves:
+            _band(ax, _places(curves), curves, arm, position)
+    ax.set(xlabel=UNITS[axis], ylabel="held-out pass@1 (share of samples)")
+    if ax.lines:
+        ax.legend(loc="lower right")
+    caption(ax, title, note)
+    return ax
+
+
+def difference_curves(
+    records: Records,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    axis: str = "rollouts",
+    margin: float | None = None,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw arm less twin along an axis: the mean over replicates with Student's 95 % band at each place.
+
+    Parameters
+    ----------
+    records : Records
+    pairs : sequence of (arm, twin)
+        Those without a common replicate are left out.
+    axis : str
+        As in `study.curves.curve_of`.
+    margin : float, optional
+        Largest difference that does not matter, as a share; shaded.
+    title, note : str
+        Finding, and what it rests on.
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> nothing = Records("demo", (), pd.DataFrame())
+    >>> ax = difference_curves(nothing, [("hammer", "random")], title="t", note="n")
+    >>> ax.get_ylabel()
+    'difference in held-out pass@1 (points)'
+    """
+    ax = axes_or_new(ax)
+    for position, (arm, twin) in enumerate(pairs):
+        ours, theirs = records.of(arm), records.of(twin)
+        both = sorted(set(ours) & set(theirs))
+        if not both:
+            continue
+        drawn = [[curve_of(cells[one], axis=axis) for one in both] for cells in (ours, theirs)]
+        places = _places([*drawn[0], *drawn[1]])
+        gaps = [
+            Curve(places, np.interp(places, *a) - np.interp(places, *b)) for a, b in zip(*drawn, strict=True)
+        ]
+        _band(ax, places, gaps, f"{arm} - {twin}", position, unit=100.0, bounds=(-100.0, 100.0))
+    if margin is not None:
+        ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
+    ax.axhline(0, color="#999999", linewidth=1)
+    ax.set(xlabel=UNITS[axis], ylabel="difference in held-out pass@1 (points)")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best")
+    caption(ax, title, note)
+    return ax
+
+
+def _places(curves: Sequence[Curve]) -> np.ndarray:
+    """Places up to where the shortest curve ends: the common ones where all have the same, else even ones."""
+    first = curves[0].axis
+    if all(len(one.axis) == len(first) and np.allclose(one.axis, first) for one in curves):
+        return first
+    return np.linspace(0, min(one.axis[-1] for one in curves), POINTS)
+
+
+def _band(
+    ax: Axes,
+    places: np.ndarray,
+    curves: Sequence[Curve],
+    name: str,
+    position: int,
+    *,
+    unit: float = 1.0,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    table = unit * np.stack([np.interp(places, *curve) for curve in curves])
+    found = [student_interval(column, bounds=bounds) for column in table.T]
+    shade = colour(name, position)
+    ax.plot(
+        places, [one.value for one in found], "-o", color=shade, markersize=2.5, linewidth=1.4, label=name
+    )
+    if len(curves) > 1:
+        lows, highs = [one.low for one in found], [one.high for one in found]
+        ax.fill_between(places, lows, highs, color=shade, alpha=0.13, linewidth=0)
+
+
+def contrast_forest(
+    table: pd.DataFrame,
+    *,
+    margin: float | None = None,
+    name: str = "contrast",
+    label: str = "difference in area under held-out pass@1 (points)",
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw contrasts with their intervals in points; filled where the interval excludes zero.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``value, low, high`` (shares) and the one that names the rows; rows without an interval are
+        left out.
+    margin : float, optional
+        Largest difference that does not matter, as a share; shaded.
+    name : str
+        Column with a row's name.
+    label, title, note : str
+        Axis, finding, and what it rests on.
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"contrast": ["a - b"], "value": [0.01], "low": [0.0], "high": [0.02]})
+    >>> len(contrast_forest(table, margin=0.01, title="t", note="n").patches)
+    1
+    """
+    known = table.dropna(subset=["low", "high"])
+    ends = known[["value", "low", "high"]].to_numpy() * 100
+    found = {key: Interval(*row) for key, row in zip(known[name], ends, strict=True)}
+    ax = forest(found, label=label, title=title, note=note, ax=ax)
+    if margin is not None:
+        ax.axvspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
+    return ax
+
+
+def waiting_curves(
+    records: Records,
+    arms: Sequence[str],
+    *,
+    threshold: float = THRESHOLD,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the share of replicates that have not reached the threshold yet (Kaplan-Meier).
+
+    Parameters
+    ----------
+    records : Records
+    arms : sequence of str
+        Those that have no record are left out.
+    threshold : float
+        Held-out pass@1.
+    title, note : str
+        Finding, and what it rests on.
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> nothing = Records("demo", (), pd.DataFrame())
+    >>> waiting_curves(nothing, ["random"], title="t", note="n").get_ylabel()
+    'replicates below 0.7 (share)'
+    """
+    ax = axes_or_new(ax)
+    for position, arm in enumerate(arms):
+        if records.of(arm):
+            places, left = survival_steps(crossing_times(records, arm, threshold=threshold))
+            ax.step(places, left, where="post", color=colour(arm, position), label=arm)
+    ax.set(xlabel=UNITS["rollouts"], ylabel=f"replicates below {threshold:g} (share)", ylim=(0.0, 1.02))
+    if ax.lines:
+        ax.legend(loc="lower left")
+    caption(ax, title, note)
+    return ax

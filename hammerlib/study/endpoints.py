@@ -1,0 +1,187 @@
+"""What one number says of a cell: areas, ends, thresholds, falls, each a function of the record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from hammerlib.diversity.modes import effective_modes
+from hammerlib.evaluation import pass_at_k
+from hammerlib.study.curves import THRESHOLD, area, crossing, curve_of, cut, drawdown, late_mean
+from hammerlib.study.records import Records, start_name
+
+# Endpoint -> what it is, in words for tables.
+ENDPOINTS = {
+    "auc": "area under held-out pass@1 over rollouts generated in training, divided by their number",
+    "final": "mean pass@1 of the last fifth of the rollouts",
+    "pass@k": "pass@k of the last checkpoint, k = all samples drawn there",
+    "greedy": "greedy accuracy of the last checkpoint",
+    "auc_unseen": "as auc, on families that RL does not train on",
+    "final_unseen": "as final, on those families",
+    "auc_paid": "as auc, with the rollouts of a probe of the start before training",
+    "auc_tokens": "as auc, over tokens generated in training",
+    "entropy": "token entropy in training, nats, mean of the last fifth of the steps",
+    "answers": "different answers among the samples of a held-out problem, mean of the last fifth",
+    "strategies": "effective number of solution strategies among right samples of the last checkpoint",
+    "rollouts_to_threshold": "rollouts until pass@1 first reaches the threshold; else the budget",
+    "steps_to_threshold": "optimizer steps until then; else all steps",
+    "drawdown": "largest fall of the curve below its highest point so far",
+    "zero_variance_share": "groups without variance, mean over steps",
+}
+
+
+def effective_strategies(counts: Mapping[str, int]) -> float:
+    """Return exp of the entropy of the strategies' shares among right samples; NaN where there are none.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Strategy to number of right samples that used it.
+
+    Examples
+    --------
+    >>> round(effective_strategies({"columns": 5, "tens": 5, "check": 0}), 9)
+    2.0
+    """
+    found = np.array(list(counts.values()), dtype=np.float64)
+    if not found.sum():
+        return float("nan")
+    return float(effective_modes(found, np.ones(len(found), dtype=bool)))
+
+
+def endpoints_of(
+    cell: dict, *, ends: Mapping[str, float] | None = None, threshold: float = THRESHOLD
+) -> dict[str, float]:
+    """Return every endpoint of a cell.
+
+    Parameters
+    ----------
+    cell : dict
+        Its record.
+    ends : mapping of str to float, optional
+        Axis (``rollouts``, ``paid``, ``tokens``) to where its curves are cut, for two cells that used
+        unequal amounts; default where the cell ended.
+    threshold : float
+        Pass@1 whose first crossing is timed.
+
+    Returns
+    -------
+    dict of str to float
+        The names of `ENDPOINTS`, with ``start`` (pass@1 before training) and ``reached`` (1 or 0); NaN where
+        the record holds nothing to measure it by.
+
+    Examples
+    --------
+    >>> sorted(set(ENDPOINTS) - {"auc", "final"})[:2]
+    ['answers', 'auc_paid']
+    """
+    ends = ends or {}
+    main = cut(curve_of(cell), ends.get("rollouts"))
+    paid = cut(curve_of(cell, axis="paid"), ends.get("paid"))
+    steps = curve_of(cell, axis="step")
+    first = crossing(main, threshold)
+    # In steps up to the same moment as in rollouts: a curve that is cut counts no step behind the cut.
+    behind = np.interp(main.axis[-1], curve_of(cell).axis, steps.axis)
+    return {
+        "auc": area(main),
+        "final": late_mean(*main),
+        **_of_last(cell),
+        **_of_unseen(cell, ends),
+        "auc_paid": area(paid),
+        "auc_tokens": area(cut(curve_of(cell, axis="tokens"), ends.get("tokens"))),
+        **_of_process(cell),
+        "rollouts_to_threshold": first.at,
+        "steps_to_threshold": min(crossing(steps, threshold).at, float(behind)),
+        "reached": float(first.reached),
+        "drawdown": drawdown(main.values),
+        "start": float(main.values[0]),
+    }
+
+
+def _of_unseen(cell: dict, ends: Mapping[str, float]) -> dict[str, float]:
+    if not np.isin(cell["topics"], cell["unseen"]).any():
+        return {"auc_unseen": float("nan"), "final_unseen": float("nan")}
+    curve = cut(curve_of(cell, unseen=True), ends.get("rollouts"))
+    return {"auc_unseen": area(curve), "final_unseen": late_mean(*curve)}
+
+
+def _of_last(cell: dict) -> dict[str, float]:
+    last, seen = cell["final"], ~np.isin(cell["topics"], cell["unseen"])
+    right, samples = np.array(last["correct"])[seen], last["samples"]
+    return {
+        "pass@k": float(np.mean(pass_at_k(samples, right, samples))),
+        "greedy": float(np.array(last["greedy"])[seen].mean()),
+        "strategies": effective_strategies(last.get("strategies") or {}),
+    }
+
+
+def _of_process(cell: dict) -> dict[str, float]:
+    log, points = cell["training"], cell["curve"]
+    nothing = [float("nan")]
+    entropy = np.array(log.get("entropy") or nothing, dtype=np.float64)
+    flat = np.array(log.get("zero_variance_share") or nothing, dtype=np.float64)
+    answers = [point.get("answers") for point in points]
+    told = not any(value is None for value in answers)
+    return {
+        "entropy": late_mean(np.arange(1, len(entropy) + 1), entropy),
+        "zero_variance_share": float(np.mean(flat)),
+        "answers": late_mean([p["rollouts"] for p in points], answers) if told else float("nan"),
+    }
+
+
+def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """Return the endpoints of every cell, each over the whole of its own axis.
+
+    Parameters
+    ----------
+    records : Records
+        Of one study.
+    threshold : float
+        Pass@1 whose first crossing is timed.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell: ``arm, replicate, start_name`` and the endpoints.
+
+    Examples
+    --------
+    >>> endpoint_table(Records("demo", (), pd.DataFrame())).empty
+    True
+    """
+    rows = [
+        {"arm": cell["arm"], "replicate": cell["replicate"], "start_name": start_name(cell)}
+        | endpoints_of(cell, threshold=threshold)
+        for cell in records.cells
+    ]
+    return pd.DataFrame(rows)
+
+
+def family_table(records: Records) -> pd.DataFrame:
+    """Return ``auc`` and ``final`` of every cell by family of problems.
+
+    Parameters
+    ----------
+    records : Records
+        Of one study.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``arm, replicate, family, unseen, auc, final``.
+
+    Examples
+    --------
+    >>> family_table(Records("demo", (), pd.DataFrame())).empty
+    True
+    """
+    rows = []
+    for cell in records.cells:
+        for family in sorted(set(cell["topics"])):
+            curve = curve_of(cell, family=family)
+            named = {"arm": cell["arm"], "replicate": cell["replicate"], "family": family}
+            named["unseen"] = family in cell["unseen"]
+            rows.append(named | {"auc": area(curve), "final": late_mean(*curve)})
+    return pd.DataFrame(rows, columns=["arm", "replicate", "family", "unseen", "auc", "final"])

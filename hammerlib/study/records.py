@@ -1,0 +1,287 @@
+"""All cell records of a study as tidy tables: read whole, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from hammerlib.errors import InputError
+
+SCHEMA = 1
+# What all arms of a replicate share; where it differs, they are not paired.
+PAIRED = ("start", "problems", "held_out", "topics", "unseen", "packages")
+# Settings that a replicate draws anew, so that an arm does not keep them.
+DRAWN = ("replicate",)
+FIRST = ("random", "hammer", "min-path", "dra")  # arms of the primary contrasts lead every table
+AXES = ("step", "rollouts", "prompts", "tokens", "seconds")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The finished cells of one study, and what is missing.
+
+    Attributes
+    ----------
+    study : str
+        Its name.
+    cells : tuple of dict
+        One record a cell with status ``success``, by arm and replicate.
+    missing : DataFrame
+        Columns ``arm, replicate, reason``: cells without a record, and cells that failed.
+
+    Examples
+    --------
+    >>> Records("demo", (), pd.DataFrame(columns=["arm", "replicate", "reason"])).arms
+    []
+    """
+
+    study: str
+    cells: tuple[dict, ...]
+    missing: pd.DataFrame
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of the arms: those of the primary contrasts, then by the alphabet."""
+        return list(dict.fromkeys(cell["arm"] for cell in self.cells))
+
+    def of(self, arm: str) -> dict[int, dict]:
+        """Return the cells of an arm by replicate; empty where it has none."""
+        return {cell["replicate"]: cell for cell in self.cells if cell["arm"] == arm}
+
+    def twins(self) -> dict[str, str]:
+        """Return the twin of each arm that has one."""
+        pairs = {cell["arm"]: cell["twin"] for cell in self.cells}
+        return {arm: twin for arm, twin in pairs.items() if twin not in (None, arm)}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a cell: what it is, and what it used on the way."""
+        return pd.DataFrame([_row(cell) for cell in self.cells])
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """One row a cell, point of its curve and family: axes, right and drawn samples."""
+        return pd.DataFrame([row for cell in self.cells for row in _points(cell)])
+
+    @cached_property
+    def training(self) -> pd.DataFrame:
+        """One row a cell, optimizer step (from 1) and logged metric."""
+        rows = [
+            {"arm": cell["arm"], "replicate": cell["replicate"], "step": step, "metric": name, "value": value}
+            for cell in self.cells
+            for name, values in cell["training"].items()
+            for step, value in enumerate(values, start=1)
+        ]
+        return pd.DataFrame(rows, columns=["arm", "replicate", "step", "metric", "value"])
+
+
+def read_records(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> Records:
+    """Read every ``*.json`` of a study's folder, and refuse what cannot stand in one table.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/study/<study>``.
+    expected : iterable of (arm, replicate), optional
+        The cells of the plan. Default: each arm in every replicate found, up to its own last one.
+
+    Returns
+    -------
+    Records
+        Failed cells are counted as missing, with their error.
+
+    Raises
+    ------
+    InputError
+        No record, a file that is none, several studies, a cell twice, an arm with several settings or twins,
+        a replicate whose arms had different starts, problems, held-out problems or packages, a cell that the
+        plan does not hold.
+
+    Examples
+    --------
+    >>> read_records(Path("nowhere"))
+    Traceback (most recent call last):
+    ...
+    hammerlib.errors.InputError: folder = 'nowhere': holds no record of a cell; run the study first...
+    """
+    found = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
+    if not found:
+        remedy = "run the study first: hammer sweep configs/study/NAME.yaml"
+        raise InputError("folder", Path(folder).name, "holds no record of a cell", remedy)
+    return collected(found, expected)
+
+
+def collected(found: Sequence[dict], expected: Iterable[tuple[str, int]] | None = None) -> Records:
+    """Check records and put them side by side.
+
+    Parameters
+    ----------
+    found : sequence of dict
+        As the files hold them, one a cell.
+    expected : iterable of (arm, replicate), optional
+        As in `read_records`.
+
+    Raises
+    ------
+    InputError
+        As in `read_records`.
+
+    Examples
+    --------
+    >>> cell = {"study": "demo", "arm": "random", "twin": None, "replicate": 0, "status": "error",
+    ...         "error": "out of memory"}
+    >>> collected([cell]).missing.values.tolist()
+    [['random', 0, 'out of memory']]
+    """
+    _refuse_several("study", (cell["study"] for cell in found), "records of several studies")
+    keys = [(cell["arm"], cell["replicate"]) for cell in found]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise InputError("cell", list(twice[0]), "has two records", "keep one of the files")
+    planned = list(expected) if expected is not None else _grid(keys)
+    strange = sorted(set(keys) - set(planned))
+    if strange:
+        problem = "is no cell of the plan"
+        raise InputError("cell", list(strange[0]), problem, "use the study file it was made with")
+    done = tuple(cell for cell in found if cell["status"] == "success")
+    _refuse_mixed_arms(done)
+    _refuse_unpaired(done)
+    ordered = sorted(done, key=lambda cell: (*_place(cell["arm"]), cell["replicate"]))
+    return Records(found[0]["study"], tuple(ordered), _missing(found, planned))
+
+
+def _place(arm: str) -> tuple[int, str]:
+    return (FIRST.index(arm) if arm in FIRST else len(FIRST)), arm
+
+
+def _read(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        version = record["schema_version"]
+        record.setdefault("study", path.parent.name)  # a cell that died tells only its name and why
+        named = record["arm"], record["replicate"], record["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "record", path.name, f"is no record of a cell ({error})", "remove the file"
+        ) from None
+    if version != SCHEMA or named[2] not in ("success", "error"):
+        problem = f"has schema {version} and status {named[2]!r}"
+        raise InputError("record", path.name, problem, f"schema {SCHEMA}, success or error are known")
+    return record
+
+
+def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
+    last: dict[str, int] = {}
+    for arm, replicate in keys:
+        last[arm] = max(replicate, last.get(arm, replicate))
+    replicates = sorted({one for _, one in keys})
+    return [(arm, one) for arm in last for one in replicates if one <= last[arm]]
+
+
+def _missing(found: Sequence[dict], planned: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    state = {(cell["arm"], cell["replicate"]): cell for cell in found}
+    rows = []
+    for key in sorted(planned, key=lambda key: (*_place(key[0]), key[1])):
+        if key not in state:
+            rows.append((*key, "no record"))
+        elif state[key]["status"] != "success":
+            rows.append((*key, str(state[key].get("error"))))
+    return pd.DataFrame(rows, columns=["arm", "replicate", "reason"])
+
+
+def _refuse_several(field: str, values: Iterable[object], problem: str) -> None:
+    seen = sorted({json.dumps(value, sort_keys=True) for value in values})
+    if len(seen) > 1:
+        raise InputError(field, seen, problem, "analyse them apart, or run the odd cells anew")
+
+
+def _refuse_mixed_arms(cells: Sequence[dict]) -> None:
+    for arm in dict.fromkeys(cell["arm"] for cell in cells):
+        same = [cell for cell in cells if cell["arm"] == arm]
+        kept = [{k: v for k, v in cell["settings"].items() if k not in DRAWN} for cell in same]
+        for name in dict.fromkeys(name for settings in kept for name in settings):
+            found = (settings.get(name) for settings in kept)
+            _refuse_several(f"{arm}: {name}", found, "settings differ between replicates")
+        _refuse_several(f"{arm}: twin", (cell.get("twin") for cell in same), "twins differ")
+
+
+def _refuse_unpaired(cells: Sequence[dict]) -> None:
+    for replicate in sorted({cell["replicate"] for cell in cells}):
+        same = [cell for cell in cells if cell["replicate"] == replicate]
+        for name in PAIRED:
+            problem = "arms of a replicate differ, so they are not paired"
+            _refuse_several(f"replicate {replicate}: {name}", (cell[name] for cell in same), problem)
+
+
+def _row(cell: dict) -> dict[str, object]:
+    start, last, order = cell["start"], cell["curve"][-1], cell.get("order") or {}
+    kept = ("arm", "twin", "replicate", "identity", "commit", "dirty", "problems", "held_out")
+    return {
+        **{name: cell.get(name) for name in kept},
+        "start": start_name(cell),
+        "parameters": start.get("parameters"),
+        "order": order.get("strategy"),
+        "order_hash": order.get("hash"),
+        "cost": order.get("cost"),
+        "random_cost": order.get("random_cost"),
+        "probe_rollouts": cell.get("probe_rollouts", 0),
+        **{axis: last[axis] for axis in AXES},
+    }
+
+
+def start_name(cell: dict) -> str:
+    """Return which start a cell trained from: seed and stopping point, or the backbone's name.
+
+    Examples
+    --------
+    >>> start_name({"start": {"seed": 0, "stop": 950, "weights": "ab"}})
+    'seed 0, stop 950'
+    """
+    start = cell["start"]
+    if "stop" in start:
+        return f"seed {start['seed']}, stop {start['stop']}"
+    return str(start.get("backbone", start.get("weights")))
+
+
+def samples_of(cell: dict) -> int:
+    """Return how many samples of a held-out problem stand behind each point of the curve.
+
+    Raises
+    ------
+    InputError
+        The record does not say.
+
+    Examples
+    --------
+    >>> samples_of({"settings": {"samples": 4}})
+    4
+    """
+    samples = cell["settings"].get("samples")
+    if not samples:
+        problem = "the record does not say how many samples a point has"
+        raise InputError("samples", samples, problem, "run the cell anew")
+    return int(samples)
+
+
+def _points(cell: dict) -> Iterable[dict[str, object]]:
+    topics, unseen = pd.Series(cell["topics"]), set(cell["unseen"])
+    samples = samples_of(cell)
+    for place, point in enumerate(cell["curve"]):
+        right = pd.Series(point["correct"]).groupby(topics)
+        for family, total in right.sum().items():
+            yield {
+                "arm": cell["arm"],
+                "replicate": cell["replicate"],
+                "point": place,
+                **{axis: point[axis] for axis in AXES},
+                "family": family,
+                "unseen": family in unseen,
+                "right": int(total),
+                "problems": int(right.size()[family]),
+                "samples": samples,
+            }

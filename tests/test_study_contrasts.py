@@ -1,0 +1,199 @@
+"""Contrasts, spreads, thresholds, families, causes, replicates needed: each computed in another way too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from study_records import cell, grid
+
+from hammerlib.errors import InputError
+from hammerlib.study.contrasts import contrast_table, judged, paired_endpoints
+from hammerlib.study.decomposition import decomposition_table
+from hammerlib.study.endpoints import family_table
+from hammerlib.study.families import family_table_of
+from hammerlib.study.power import power_table, replicates_needed
+from hammerlib.study.records import Records, collected
+from hammerlib.study.spread import deviation, spread_table, student_interval
+from hammerlib.study.thresholds import survival_steps, threshold_table
+from hammerlib.study.verdicts import reading
+
+GAPS = [0.012, 0.020, -0.004, 0.009, 0.001, 0.016]
+
+
+@pytest.fixture(scope="module")
+def study() -> Records:
+    """Four arms, six replicates; dra is worse by ten points, hammer by none."""
+    return collected(grid({"random": 0.0, "hammer": 0.0, "min-path": 0.0, "dra": -0.1, "extra": 0.1}))
+
+
+def test_one_contrast_agrees_with_scipy() -> None:
+    found = judged(GAPS, list("aabbcc"), margin=0.02)
+    test = stats.ttest_1samp(GAPS, 0)
+    interval = test.confidence_interval()
+    assert (found["low"], found["high"], found["p"]) == pytest.approx(
+        (interval.low, interval.high, test.pvalue)
+    )
+    lower = stats.ttest_1samp(GAPS, -0.02, alternative="greater").pvalue
+    upper = stats.ttest_1samp(GAPS, 0.02, alternative="less").pvalue
+    assert found["p_equivalent"] == pytest.approx(max(lower, upper))
+    flips = np.array(np.meshgrid(*[(-1, 1)] * 6)).reshape(6, -1).T @ np.array(GAPS)
+    assert found["p_signs"] == pytest.approx(np.mean(np.abs(flips) >= sum(GAPS) - 1e-12))
+    assert found["wins"] == pytest.approx(5 / 6) and found["n"] == 6 and found["starts"] == 3
+
+
+def test_starts_as_the_unit_and_their_share_of_the_spread() -> None:
+    found = judged(GAPS, list("aabbcc"), margin=0.02)
+    means = np.array(GAPS).reshape(3, 2).mean(axis=1)
+    interval = stats.ttest_1samp(means, 0).confidence_interval()
+    assert (found["starts_low"], found["starts_high"]) == pytest.approx((interval.low, interval.high))
+    within = np.array(GAPS).reshape(3, 2).var(axis=1, ddof=1).mean()
+    assert found["within"] == pytest.approx(np.sqrt(within))
+    assert found["between"] == pytest.approx(np.sqrt(max(0, means.var(ddof=1) - within / 2)))
+
+
+def test_too_few_replicates_give_no_interval_and_no_spread_no_test() -> None:
+    one = judged([0.1], ["a"], margin=0.01)
+    assert (
+        one["value"] == 0.1 and np.isnan([one[name] for name in ("low", "p", "sd", "wins", "between")]).all()
+    )
+    same = judged([0.1, 0.1], ["a", "b"], margin=0.01)
+    assert np.isnan(same["p"]) and same["p_signs"] == 0.5 and same["sd"] == 0
+    with pytest.raises(InputError, match="margin"):
+        judged(GAPS, list("aabbcc"), margin=0.0)
+
+
+def test_arms_are_paired_by_replicate_and_judged_at_the_same_budget() -> None:
+    long = [[1, 1, 1, 1, 0], [2, 2, 2, 2, 1], [3, 3, 3, 3, 2], [4, 4, 4, 4, 4]]
+    found = collected([cell(), cell(replicate=1), cell("hammer", 0, long), cell("hammer", 2)], None)
+    table = paired_endpoints(found, "hammer", "random").set_index("endpoint")
+    assert set(table["replicate"]) == {0}
+    assert table.loc["auc", "difference"] == table.loc["final", "difference"] == 0
+    assert table.loc["pass@k", "difference"] == 0, "of the last checkpoint, each at its own end"
+
+
+def test_primaries_are_corrected_by_holm_and_the_rest_for_false_discoveries(study: Records) -> None:
+    table = contrast_table(study).set_index("contrast")
+    assert table["primary"].to_dict() == {
+        "hammer - random": True, "min-path - random": True, "dra - random": True, "extra - random": False,
+        "min-path - hammer": False,
+    }  # fmt: skip
+    first = table[table["primary"]]["p"].sort_values()
+    steps = np.maximum.accumulate(np.minimum(first.to_numpy() * [3, 2, 1], 1))
+    assert np.allclose(table.loc[first.index, "adjusted"], steps)
+    rest = table[~table["primary"]]
+    assert np.allclose(rest["adjusted"], stats.false_discovery_control(rest["p"]))
+    assert table["correction"].tolist() == ["Holm"] * 3 + ["Benjamini-Hochberg"] * 2
+
+
+def test_an_effect_that_is_there_is_found_and_none_is_not(study: Records) -> None:
+    table = contrast_table(study).set_index("contrast")
+    assert table.loc["dra - random", "high"] < 0 and table.loc["dra - random", "adjusted"] < 0.01
+    assert table.loc["dra - random", "wins"] == 0
+    assert table.loc["hammer - random", "low"] < 0 < table.loc["hammer - random", "high"]
+
+
+def test_deviations_have_their_chi_square_interval() -> None:
+    values = np.random.default_rng(1).normal(size=12)
+    found = deviation(values)
+    assert found.value == pytest.approx(values.std(ddof=1)) and found.df == 11
+    low, high = np.sqrt(11 * values.var(ddof=1) / stats.chi2.ppf([0.975, 0.025], 11))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    shifted = values + np.repeat([0, 100], 6)
+    assert deviation(shifted, ["a"] * 6 + ["b"] * 6).value < 2 and np.isnan(deviation([1.0]).value)
+    assert np.isnan(student_interval([]).value)
+
+
+def test_spread_inside_starts_is_compared_with_the_twins() -> None:
+    rng, n = np.random.default_rng(2), 40
+    table = pd.DataFrame({"arm": np.repeat(["wide", "narrow"], n), "replicate": [*range(n)] * 2})
+    table["start_name"] = [str(one % 2) for one in table["replicate"]]
+    table["final"] = np.append(rng.normal(0, 3, n), rng.normal(0, 1, n)) + 50 * (table["replicate"] % 2)
+    found = spread_table(table, {"wide": "narrow"})
+    assert 2 < found.loc["wide", "ratio"] < 5 and found.loc["wide", "p"] < 1e-4
+    assert found.loc["wide", "sd"] > 20 > 4 > found.loc["wide", "inside"] and np.isnan(
+        found.loc["narrow", "p"]
+    )
+    single = table.assign(start_name="one", final=np.append(rng.normal(size=n), rng.normal(size=n)))
+    wide, narrow = (single[single["arm"] == arm]["final"].to_numpy() for arm in ("wide", "narrow"))
+    morgan = stats.pearsonr(wide + narrow, wide - narrow).pvalue
+    assert spread_table(single, {"wide": "narrow"}).loc["wide", "p"] == pytest.approx(morgan)
+
+
+def test_replicates_that_never_reach_the_threshold_are_counted(study: Records) -> None:
+    found = threshold_table(study, threshold=0.7)
+    assert (found["n"] == 6).all() and found.loc["extra", "reached"] == 6 and found.loc["dra", "reached"] < 6
+    assert found.loc["extra", "sooner"] > 0 > found.loc["dra", "sooner"]
+    assert found.loc["extra", "p_logrank"] < 0.05 and np.isnan(found.loc["random", "sooner"])
+    none = threshold_table(study, threshold=1.0)
+    assert (none["reached"] == 0).all() and (none["mean"] == 500).all() and none["median"].isna().all()
+    assert none["p_logrank"].isna().all()
+    steps = threshold_table(study, axis="step", threshold=1.0)
+    assert (steps["mean"] == 50).all() and (steps["sooner"].drop("random") == 0).all()
+
+
+def test_the_restricted_mean_is_the_area_under_kaplan_and_meier() -> None:
+    times = stats.CensoredData(uncensored=[1.0, 2.0, 2.0], right=[5.0, 5.0])
+    places, left = survival_steps(times)
+    assert np.sum(np.diff(places) * left[:-1]) == pytest.approx(np.mean([1, 2, 2, 5, 5]))
+
+
+def test_families_keep_their_rows_and_the_means_lie_between(study: Records) -> None:
+    families = family_table(study)
+    table = family_table_of(families, [("dra", "random"), ("gone", "random")]).set_index("family")
+    assert set(table.index) == {"sums", "gaps", "story", "IQM", "IQM by replicate", "improvement"}
+    whole = table.loc[["sums", "gaps", "story"], "value"]
+    assert whole.min() <= table.loc["IQM", "value"] <= whole.max() < 0
+    assert table.loc["improvement", "high"] < 0.5
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+
+
+def test_causes_are_read_off_the_arms_that_are_there() -> None:
+    arms = {"random": 0.0, "hammer": -0.1, "reversed": -0.1, "batch-shuffled": 0.0, "matched": -0.1}
+    table = decomposition_table(collected(grid(arms, replicates=8))).set_index("cause")
+    assert table.index[0] == "whole effect" and table.loc["whole effect", "reading"] == "differs"
+    readings = table["reading"].str.split(",").str[0]
+    assert readings["sequence of batches"] == readings["length and pass rate"] == "as expected"
+    assert readings["front"] == readings["batch make-up"] == "cannot tell"
+    assert (table["expected"].iloc[1:] == "-").all() and "topic" not in table.index
+
+
+def test_without_a_whole_effect_no_sign_is_expected(study: Records) -> None:
+    table = decomposition_table(study)
+    assert table["expected"].tolist() == ["?"] and decomposition_table(study, "gone").empty
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected", "told"),
+    [
+        ((0.01, 0.03), 1, "as expected"),
+        ((0.01, 0.03), -1, "opposite"),
+        ((-0.03, -0.01), 0, "differs"),
+        ((0.001, 0.008), 1, "as expected, within the margin"),
+        ((-0.008, 0.008), 1, "within the margin"),
+        ((-0.02, 0.008), 1, "cannot tell"),
+        ((np.nan, np.nan), 1, "cannot tell"),
+    ],
+)
+def test_an_interval_is_put_into_words(ends: tuple[float, float], expected: int, told: str) -> None:
+    assert reading(*ends, expected, 0.01) == told
+
+
+def test_replicates_needed_are_the_fewest_that_do() -> None:
+    for sd, wished in ((0.02, 0.01), (0.03, 0.005), (0.001, 0.02)):
+        n = replicates_needed(sd, wished)
+        widths = [stats.t.ppf(0.975, k - 1) * sd / np.sqrt(k) for k in (n, max(2, n - 1))]
+        assert widths[0] <= wished and (n == 2 or widths[1] > wished)
+    assert replicates_needed(0.0, 0.01) == 2
+    for sd, wished in ((np.nan, 0.01), (0.02, 0.0), (1e6, 1e-6)):
+        with pytest.raises(InputError):
+            replicates_needed(sd, wished)
+
+
+def test_the_power_table_counts_hours_of_both_arms(study: Records) -> None:
+    contrasts = contrast_table(study)
+    table = power_table(contrasts, study, half_widths=(0.01,))
+    assert len(table) == 5 and (table["low"] <= table["replicates"]).all()
+    assert (table["replicates"] <= table["high"]).all()
+    assert np.allclose(table["hours"], table["replicates"] * (10 + 10) / 3600)

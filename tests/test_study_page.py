@@ -1,0 +1,137 @@
+"""The page of a study is what its records give, on a rerun too; the README says what the primaries say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from study_records import cell, grid
+
+from hammerlib.errors import InputError
+from hammerlib.report import STUDY, publish_study, studies_section
+from hammerlib.study.page import PAGE, planned_cells, study_page, verdict_lines, write_page
+from hammerlib.study.records import Records, collected, read_records
+from hammerlib.study.verdicts import verdict
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = sorted({path.parent for path in (ROOT / "results" / "study").glob("*/*.json")})
+ARMS = {"random": 0.0, "hammer": -0.1, "min-path": 0.0, "dra": 0.0, "matched": 0.0}
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[dict]:
+    """Five arms, six replicates, hammer worse by ten points."""
+    return grid(ARMS)
+
+
+@pytest.fixture(scope="module")
+def records(cells: list[dict]) -> Records:
+    """Their records."""
+    return collected(cells)
+
+
+@pytest.fixture(scope="module")
+def page(records: Records) -> str:
+    """Their page."""
+    return study_page(records)
+
+
+def stored(cells: list[dict], folder: Path) -> Path:
+    """Write cells as a study's folder."""
+    folder.mkdir(parents=True)
+    for one in cells:
+        (folder / f"{one['arm']}__r{one['replicate']:02d}.json").write_text(json.dumps(one))
+    return folder
+
+
+def test_the_page_tells_every_arm_with_its_twin_command_and_commit(page: str) -> None:
+    for arm in ARMS:
+        assert re.search(rf"^\| {arm} \| 6 \| \d+\.\d \[", page, re.MULTILINE), arm
+    for contrast in ("**hammer - random**", "**min-path - random**", "**dra - random**", "matched - random"):
+        assert f"| {contrast} | 6 | " in page
+    assert "`hammer sweep configs/study/hand.yaml`" in page and "`0123456789`" in page
+    assert "30 cells: 5 arms, 6 replicates on 2 starts; 0 missing" in page
+    assert "nan" not in page and "random - random" not in page
+
+
+def test_the_page_is_the_same_on_a_machine_that_is_slower(cells: list[dict], page: str) -> None:
+    slow = json.loads(json.dumps(cells))
+    for one in slow:
+        for point in one["curve"]:
+            point["seconds"] *= 3
+    assert study_page(collected(slow)) == page
+
+
+def test_the_page_changes_with_a_single_sample(cells: list[dict], page: str) -> None:
+    other = json.loads(json.dumps(cells))
+    other[0]["curve"][2]["correct"] = [4] * 40
+    assert study_page(collected(other)) != page
+
+
+def test_missing_cells_are_told(cells: list[dict]) -> None:
+    kept = [one for one in cells if one["arm"] != "dra" or one["replicate"] not in (1, 2, 4)]
+    text = study_page(collected(kept))
+    assert "3 missing or failed" in text and "Missing, by replicate: dra 1-2, 4 (no record)." in text
+    assert "| **dra - random** | 3 | " in text
+
+
+def test_a_single_cell_has_a_page_and_none_has_none() -> None:
+    assert "| random | 1 | 50.0 |" in study_page(collected([cell()]))
+    with pytest.raises(InputError, match="no finished cell"):
+        study_page(collected([cell(status="error", error="x")]))
+
+
+def test_the_verdict_of_a_primary_is_what_its_numbers_say(records: Records) -> None:
+    lines = verdict_lines(records).splitlines()
+    assert [line.split("**")[1] for line in lines] == ["hammer - random", "min-path - random", "dra - random"]
+    assert lines[0].endswith("Holm p < .001: worse.") and "n = 6 replicates on 2 starts" in lines[0]
+    assert lines[1].endswith("cannot be told from none, nor from one that matters.")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((0.02, 0.04, 0.01, 0.9), "better"),
+        ((0.001, 0.005, 0.01, 0.001), "better, by less than 1 point"),
+        ((0.001, 0.03, 0.08, 0.9), "cannot be told from none, nor from one that matters"),
+        ((-0.005, 0.005, 1.0, 0.01), "no difference larger than 1 point"),
+    ],
+)
+def test_a_verdict_needs_the_corrected_p(numbers: tuple[float, ...], told: str) -> None:
+    assert verdict(*numbers) == told
+
+
+def test_publishing_a_study_writes_both_pages(tmp_path: Path, cells: list[dict], page: str) -> None:
+    folder, readme = stored(cells, tmp_path / "results" / "study" / "hand"), tmp_path / "README.md"
+    readme.write_text("a\n" + "\nold\n".join(STUDY) + "\nb\n")
+    assert publish_study(folder, readme) == folder / PAGE
+    assert (folder / PAGE).read_text() == page
+    assert "](results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in readme.read_text()
+    shutil.copytree(folder, folder.parent / "pilot")
+    assert studies_section(folder.parent).count("Study [") == 1, "a pilot is no part of the study"
+    assert readme.read_text().startswith("a\n") and readme.read_text().endswith("\nb\n")
+
+
+def test_a_folder_that_is_refused_leaves_its_page_as_it_was(tmp_path: Path, cells: list[dict]) -> None:
+    folder = stored(cells[:2], tmp_path / "hand")
+    before = write_page(folder).read_text()
+    shutil.copy(folder / "random__r00.json", folder / "copy.json")
+    with pytest.raises(InputError, match="two records"):
+        write_page(folder)
+    assert (folder / PAGE).read_text() == before
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
+def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
+    assert (folder / PAGE).read_text(encoding="utf-8") == study_page(
+        read_records(folder, planned_cells(folder))
+    )
+
+
+def test_the_readme_says_what_the_committed_records_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition(STUDY[0])[2].partition(STUDY[1])[0].strip()
+    assert shown == studies_section(ROOT / "results" / "study")

@@ -1,0 +1,178 @@
+"""Records of a study are read whole, or refused with the reason; endpoints are what a hand computes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study_records import cell, grid
+
+from hammerlib.errors import InputError
+from hammerlib.study.curves import Curve, area, crossing, curve_of, cut, drawdown, late_mean
+from hammerlib.study.endpoints import ENDPOINTS, endpoint_table, endpoints_of, family_table
+from hammerlib.study.records import collected, read_records
+
+
+def pair(**changed: object) -> list[dict]:
+    """Two arms of one replicate, the second changed."""
+    return [cell(), cell("hammer") | changed]
+
+
+def test_a_folder_of_records_becomes_tables(tmp_path: Path) -> None:
+    for record in grid({"random": 0.0, "hammer": 0.0}, replicates=2):
+        (tmp_path / f"{record['arm']}__r{record['replicate']:02d}.json").write_text(json.dumps(record))
+    found = read_records(tmp_path)
+    assert found.arms == ["random", "hammer"] and found.missing.empty
+    assert found.twins() == {"hammer": "random"}, "random has no twin but itself"
+    assert len(found.table) == 4 and set(found.table["rollouts"]) == {500}
+    assert len(found.points) == 4 * 6 * 3 and found.points["right"].sum() > 0
+    assert set(found.training["metric"]) == {"entropy", "zero_variance_share"}
+    assert found.points.query("unseen")["family"].unique().tolist() == ["story"]
+
+
+def test_a_cell_without_a_record_and_a_failed_one_are_missing() -> None:
+    cells = [cell(), cell("hammer"), cell(replicate=1), cell("dra", 1, status="error", error="killed")]
+    found = collected(cells)
+    told = {(row.arm, row.replicate): row.reason for row in found.missing.itertuples()}
+    assert told == {("dra", 0): "no record", ("dra", 1): "killed"}, "hammer may have one replicate only"
+    holes = collected([*cells, cell("hammer", 2)]).missing
+    assert holes[["arm", "replicate"]].values.tolist() == [["hammer", 1], ["dra", 0], ["dra", 1]]
+    assert collected(cells[:2], [("random", 0), ("hammer", 0), ("dra", 0)]).missing["arm"].tolist() == ["dra"]
+
+
+def test_a_cell_that_the_plan_does_not_hold_is_refused() -> None:
+    with pytest.raises(InputError, match="no cell of the plan"):
+        collected(pair(), [("random", 0)])
+
+
+def test_a_cell_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="two records"):
+        collected([cell(), cell()])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("problems", "others"),
+        ("held_out", "others"),
+        ("start", {"seed": 0, "stop": 950, "weights": "v"}),
+        ("packages", {"torch": "2"}),
+        ("topics", ["sums"] * 5),
+        ("unseen", []),
+    ],
+)
+def test_arms_of_a_replicate_that_are_not_paired_are_refused(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"replicate 0: {field}.*not paired"):
+        collected(pair(**{field: value}))
+
+
+def test_an_arm_with_two_settings_or_twins_or_studies_is_refused() -> None:
+    other = cell("hammer", 1)
+    with pytest.raises(InputError, match=r"hammer: train.*settings differ"):
+        collected([*pair(), other | {"settings": other["settings"] | {"train": {"order": "x"}}}])
+    with pytest.raises(InputError, match="twins differ"):
+        collected([*pair(), other | {"twin": "dra"}])
+    with pytest.raises(InputError, match="several studies"):
+        collected(pair(study="another"))
+
+
+def test_a_failed_cell_of_other_settings_does_not_count() -> None:
+    found = collected([*pair(), cell("hammer", 1, status="error", error="x", settings={})])
+    assert len(found.cells) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"arm": "a"}', '{"schema_version": 2, "arm": "a", '
+                                  '"replicate": 0, "status": "success"}'])  # fmt: skip
+def test_a_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(InputError, match=r"odd\.json"):
+        read_records(tmp_path)
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="hammer sweep"):
+        read_records(tmp_path)
+
+
+# Curves and endpoints, by hand. Four trained problems with 1, 2, 3 of 4 right, an unseen one with 0, 1, 2.
+
+
+def test_the_curve_is_of_trained_families_and_the_unseen_ones_apart() -> None:
+    assert curve_of(cell()).values.tolist() == [0.25, 0.5, 0.75]
+    assert curve_of(cell(), unseen=True).values.tolist() == [0, 0.25, 0.5]
+    assert curve_of(cell(), family="gaps", axis="tokens").axis.tolist() == [0, 1000, 2000]
+    with pytest.raises(InputError, match="no held-out problem"):
+        curve_of(cell(), family="none")
+
+
+def test_a_probe_before_training_counts_where_it_is_paid_for() -> None:
+    probed = cell(probe_rollouts=100)
+    paid = curve_of(probed, axis="paid")
+    assert [part.tolist() for part in paid] == [[0, 100, 200, 300], [0.25, 0.25, 0.5, 0.75]]
+    found = endpoints_of(probed)
+    assert found["auc"] == 0.5 and found["auc_paid"] == pytest.approx((25 + 37.5 + 62.5) / 300)
+
+
+def test_endpoints_are_what_a_hand_computes() -> None:
+    found = endpoints_of(cell())
+    assert set(ENDPOINTS) < set(found)
+    assert found["auc"] == 0.5 and found["final"] == 0.75 and found["start"] == 0.25
+    assert found["auc_unseen"] == 0.25 and found["final_unseen"] == 0.5
+    assert found["pass@k"] == 1.0 and found["greedy"] == 0.75
+    assert found["strategies"] == pytest.approx(2.0) and found["answers"] == 2.0
+    assert found["entropy"] == 1.0 and found["zero_variance_share"] == 0.5
+    assert found["rollouts_to_threshold"] == pytest.approx(180) and found["reached"] == 1
+    assert found["steps_to_threshold"] == pytest.approx(18) and found["drawdown"] == 0
+
+
+def test_what_the_record_does_not_hold_is_not_a_number() -> None:
+    bare = cell(training={}, unseen=[], topics=["sums"] * 5)
+    bare["final"]["strategies"] = {}
+    for point in bare["curve"]:
+        del point["answers"]
+    found = endpoints_of(bare)
+    empty = {name for name, value in found.items() if math.isnan(value)}
+    assert empty == {"auc_unseen", "final_unseen", "strategies", "entropy", "zero_variance_share", "answers"}
+
+
+def test_a_curve_that_never_reaches_the_threshold_is_censored_at_its_end() -> None:
+    found = endpoints_of(cell(), threshold=0.9)
+    assert (found["rollouts_to_threshold"], found["steps_to_threshold"], found["reached"]) == (200, 20, 0)
+    assert crossing(Curve(np.array([0.0, 1.0]), np.array([0.8, 0.9])), 0.7) == (0.0, True)
+
+
+def test_a_cut_curve_ends_on_the_line_between_two_points() -> None:
+    short = cut(curve_of(cell()), 150)
+    assert short.axis.tolist() == [0, 100, 150] and short.values.tolist() == [0.25, 0.5, 0.625]
+    assert endpoints_of(cell(), ends={"rollouts": 150})["steps_to_threshold"] == 15
+    for end in (0, 201):
+        with pytest.raises(InputError, match="the curve runs from"):
+            cut(curve_of(cell()), end)
+
+
+def test_area_fall_and_late_mean() -> None:
+    uneven = Curve(np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 0.0]))
+    assert area(uneven) == pytest.approx((0.5 + 1.5) / 4)
+    assert drawdown([0.2, 0.6, 0.5, 0.7, 0.3]) == pytest.approx(0.4)
+    assert late_mean(range(11), range(11)) == 9  # the points 8, 9 and 10
+
+
+def test_every_cell_and_family_has_its_row() -> None:
+    found = collected(grid({"random": 0.0, "hammer": 0.1}, replicates=3))
+    assert len(endpoint_table(found)) == 6
+    families = family_table(found)
+    assert len(families) == 6 * 3 and families.query("unseen")["family"].unique().tolist() == ["story"]
+    whole = endpoint_table(found).set_index(["arm", "replicate"])["auc"]
+    parts = families.query("not unseen").groupby(["arm", "replicate"])["auc"].mean()  # of equal size here
+    assert np.allclose(parts.sort_index(), whole.sort_index())
+
+
+def test_the_cells_of_a_record_are_left_as_they_are() -> None:
+    given = grid({"random": 0.0, "hammer": 0.1}, replicates=2)
+    before = copy.deepcopy(given)
+    endpoint_table(collected(given))
+    assert given == before
