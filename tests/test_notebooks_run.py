@@ -238,11 +238,10 @@ def test_the_study_pairs_its_arms_by_replicate(walk: Walk) -> None:
     for arm in ("hammer", "dra"):
         gaps = []
         for one in (0, 1):
-            late = [cells[f"{name}__r{one:02d}"]["curve"][-1] for name in (arm, "random")]
-            seen = [
-                topic not in cells[f"{arm}__r{one:02d}"]["unseen"] for topic in cells["dra__r00"]["topics"]
-            ]
-            right = [sum(c for c, s in zip(point["correct"], seen, strict=True) if s) for point in late]
+            pair = [cells[f"{name}__r{one:02d}"] for name in (arm, "random")]
+            seen = [topic not in pair[0]["unseen"] for topic in pair[0]["topics"]]
+            last = [cell["curve"][-1]["correct"] for cell in pair]
+            right = [sum(c for c, s in zip(correct, seen, strict=True) if s) for correct in last]
             gaps.append((right[0] - right[1]) / (2 * sum(seen)))
         entry = metrics[f"difference/{arm} - random"]
         assert entry["value"] == pytest.approx(sum(gaps) / 2) and entry["n"] == 2

@@ -14,7 +14,7 @@ from hammerlib.study.families import family_table_of
 from hammerlib.study.records import Records
 from hammerlib.study.spread import spread_table, student_interval
 from hammerlib.study.thresholds import threshold_table
-from hammerlib.study.verdicts import OTHER_LEVEL, PRIMARY_LEVEL, verdict
+from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 
 NONE = "–"
 SHARES = (0.0, 1.0)
@@ -141,8 +141,12 @@ def shown_contrasts(table: pd.DataFrame) -> str:
 
 
 def _told(one: Any) -> str:
-    level = PRIMARY_LEVEL if one.primary else OTHER_LEVEL
-    return verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=level) if one.n > 1 else NONE
+    if one.n < 2:
+        return NONE
+    if one.primary:
+        return verdict(one.low, one.high, one.adjusted, one.p_equivalent)
+    told = verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=OTHER_LEVEL)
+    return f"{told} (exploratory)" if one.adjusted < OTHER_LEVEL else told
 
 
 def shown_endpoints(records: Records, names: Sequence[str]) -> str:
