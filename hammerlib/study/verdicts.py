@@ -36,7 +36,7 @@ def verdict(
     """
     small, size = p_equivalent < 0.05, f"{100 * margin:g} point" + "s" * (margin != 0.01)
     if adjusted < level:
-        told = ("better" if low + high > 0 else "worse") + " (exploratory)" * (level != PRIMARY_LEVEL)
+        told = "better" if low + high > 0 else "worse"
         return f"{told}, by less than {size}" if small else told
     if small:
         return f"no difference larger than {size}"
