@@ -305,4 +305,4 @@ def test_clearing_the_cache_spares_what_is_not_ours(
 
 def test_the_doctor_knows_every_folder_that_the_package_caches_in() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "hammerlib").rglob("*.py"))
-    assert set(re.findall(r"(?<!def )cache_dir\(\"(\w+)\"", source)) == set(CACHE_PARTS)
+    assert set(re.findall(r"(?<!def )cache_dir\(\"([\w-]+)\"", source)) == set(CACHE_PARTS)

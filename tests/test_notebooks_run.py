@@ -256,9 +256,10 @@ def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> N
     assert "trained on reasoning-gym:nano: of 32 problems 0 word for word" in page
 
 
-def test_every_arm_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:
+def test_every_arm_of_notebook_04_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:
     trained = [RunRecord.load(path.parent) for path in walk.root.glob("train__*/manifest.json")]
-    assert len(trained) >= 4 and all(run.status == "success" for run in trained)
+    assert {run.manifest["parameters"]["adjustment"] for run in trained} == {"none", "dra"}
+    assert all(run.status == "success" for run in trained)
     for run in trained:
         curves = pd.read_csv(run.folder / "metrics.csv")
         assert curves["step"].max() == 12 and {"reward", "entropy", "zero_variance_share"} <= set(

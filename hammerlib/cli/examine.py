@@ -25,7 +25,7 @@ _NEEDS = {
     "ray sweeps": (("ray",), "[ray]"),
 }
 # The sub-folders that hammerlib makes; nothing else in the folder is ever deleted.
-CACHE_PARTS = ("embeddings", "backbones")
+CACHE_PARTS = ("embeddings", "backbones", "starts", "pass-rates")
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
