@@ -154,37 +154,42 @@ def _run(cell: Cell) -> dict[str, Any]:
         made = _provenance(run)
     curve.examine(len(steps["generated"]))
     final = _final(cell, shared, backbone, curve)
-    return {
-        "schema_version": SCHEMA,
-        "study": study.study,
-        "arm": cell.arm,
-        "twin": cell.twin,
-        "replicate": cell.replicate,
-        "identity": cell.identity,
-        "status": "success",
-        "error": None,
-        **made,
-        "settings": cell.settings(),
-        "start": {
-            **shared.origin,
-            "weights": backbone.weights_hash,
-            "parameters": backbone.model.num_parameters(),
-        },
-        "problems": fingerprint(shared.problems),
-        "held_out": fingerprint(shared.held_out),
-        "order": {
-            "strategy": order.strategy,
-            "hash": order.hash,
-            "cost": order.cost,
-            "random_cost": order.random_cost,
-        },
+    trained = {
         "probe_rollouts": 0 if pass_rates is None else PROBES * len(shared.problems),
         "topics": shared.held_out["topic"][:],
         "unseen": study.unseen,
         "curve": _complete(curve, steps, config.group_size),
         "final": final,
         "training": {name: steps[name] for name in KEPT if name in steps},
-        "seconds": round(time.perf_counter() - started, 1),
+    }
+    told = _head(cell) | made | _origin(cell, shared, backbone, order) | trained
+    return told | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def _head(cell: Cell) -> dict[str, Any]:
+    """Which cell a record is of."""
+    return {
+        "schema_version": SCHEMA,
+        "study": cell.study.study,
+        "arm": cell.arm,
+        "twin": cell.twin,
+        "replicate": cell.replicate,
+        "identity": cell.identity,
+        "status": "success",
+        "error": None,
+    }
+
+
+def _origin(cell: Cell, shared: Replicate, backbone: Backbone, order: Order) -> dict[str, Any]:
+    """What was trained: settings, start, problems and order."""
+    start = {"weights": backbone.weights_hash, "parameters": backbone.model.num_parameters()}
+    costs = {"cost": order.cost, "random_cost": order.random_cost}
+    return {
+        "settings": cell.settings(),
+        "start": {**shared.origin, **start},
+        "problems": fingerprint(shared.problems),
+        "held_out": fingerprint(shared.held_out),
+        "order": {"strategy": order.strategy, "hash": order.hash, **costs},
     }
 
 

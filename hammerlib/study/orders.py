@@ -37,6 +37,7 @@ class _Part:
     window: int
 
     def select(self, rows: np.ndarray) -> _Part:
+        """Return the part of `rows`; its vectors have another key, as they are others."""
         if len(rows) == len(self.problems):
             return self
         given = self.vectors
