@@ -86,6 +86,10 @@ class VoteThenSample:
 def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, Any]:
     """Return a problem row whose answer is the majority's, with its truth set aside.
 
+    Notes
+    -----
+    Source: ours; arXiv 2504.16084 trains on questions that have no answer.
+
     Examples
     --------
     >>> row = {"id": "a", "prompt": "2+2", "answer": "4", "scorer": "own"}
@@ -114,6 +118,10 @@ def watch_votes(rollout: Rollout) -> dict[str, float]:
     ------
     InputError
         The rows were not labelled by `VoteThenSample`.
+
+    Notes
+    -----
+    Source: ``ttt_metrics.py`` of arXiv 2504.16084's code.
 
     Examples
     --------
