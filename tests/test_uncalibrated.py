@@ -234,8 +234,8 @@ def test_only_grpo_loses_its_calibration() -> None:
     [("grpo", 0.205, 0.04), ("grpo-no-std", 0.012, 0.006), ("rloo", 0.014, 0.006)],
 )
 def test_the_calibration_errors_of_the_reference(estimator: str, ece: float, near: float) -> None:
-    # The reference's replica: 10,000 questions, batches of 1,000, G = 10, Adam 0.05, 1,500 steps, one seed. Its
-    # chances are another draw (two of 20 lie outside [0.05, 0.95], here one), which moves GRPO's error most.
+    # The reference's replica: 10,000 questions, batches of 1,000, G = 10, Adam 0.05, 1,500 steps, one seed.
+    # Its chances are another draw (two of 20 lie outside [0.05, 0.95], here one), which moves GRPO most.
     data = draw_outcomes()
     found = calibration(fit_table(data, estimator), data)
     assert found["ece"] == pytest.approx(ece, abs=near)
