@@ -15,7 +15,7 @@ from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
-from hammerlib.study.bonuses import DistinctAnswers, PermutedWeights, plugs_of
+from hammerlib.study.bonuses import DistinctAnswers, PermutedRewards, plugs_of
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.advantages import group_advantages
 
@@ -41,27 +41,37 @@ def test_the_placebo_deals_each_groups_own_weights() -> None:
     vectors = np.random.default_rng(0).normal(size=(12, 6)) + 1.5
     rollout = said(boxed(*"444444444444"), [1.0] * 12, vectors, 4)
     true = diversity_weights(vectors.reshape(3, 4, 6))
-    dealt = [PermutedWeights(seed).weights(rollout).reshape(3, 4) for seed in range(20)]
+    dealt = [PermutedRewards(seed).weights(rollout).reshape(3, 4) for seed in range(20)]
     for weights in dealt:
         np.testing.assert_allclose(np.sort(weights), np.sort(true), rtol=1e-12)
     assert len({tuple(weights.ravel()) for weights in dealt}) == 20
     # Every completion of a group gets every weight of it about as often.
     assert np.std([weights[0, 0] for weights in dealt]) > 0.3 * true[0].std()
     later = dataclasses.replace(rollout, step=1)
-    assert PermutedWeights(0).weights(rollout).tolist() == dealt[0].ravel().tolist()
-    assert PermutedWeights(0).weights(later).tolist() != dealt[0].ravel().tolist()
+    assert PermutedRewards(0).weights(rollout).tolist() == dealt[0].ravel().tolist()
+    assert PermutedRewards(0).weights(later).tolist() != dealt[0].ravel().tolist()
 
 
 def test_a_permuted_weight_multiplies_the_raw_reward_as_dra_does() -> None:
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # weights 1/2, 1/2, 1
     rollout = said(boxed("4", "4", "4"), [1, 1, 1], vectors, 3)
-    advantages = PermutedWeights(0)(rollout).numpy()
+    advantages = PermutedRewards(0)(rollout).numpy()
     np.testing.assert_allclose(np.sort(advantages), [-1 / 6, -1 / 6, 1 / 3], atol=1e-5)
-    mixed = said(boxed("4", "4", "5"), [1, 1, 0], vectors, 3)
-    weights = PermutedWeights(0).weights(mixed)
-    by_hand = np.array([1, 1, 0]) * weights
-    np.testing.assert_allclose(PermutedWeights(0)(mixed).numpy(), by_hand - by_hand.mean(), atol=1e-6)
-    assert mixed.raw.tolist() == [1, 1, 0]  # what other plugs and telemetry read stays
+    mixed = said(boxed("4", "5", "4"), [1, 0, 1], vectors, 3)
+    assert mixed.raw.tolist() == [1, 0, 1]  # what other plugs and telemetry read stays
+    # The wrong one keeps its 1/2, so that the right ones share 1/2 and 1: rewards {1/2, 0, 1}, as DRA's.
+    found = {tuple(np.round(PermutedRewards(seed)(mixed).tolist(), 4)) for seed in range(20)}
+    assert found == {(0.0, -0.5, 0.5), (0.5, -0.5, 0.0)}
+
+
+def test_the_adjusted_rewards_of_every_group_are_dras_own_numbers() -> None:
+    rng = np.random.default_rng(2)
+    vectors, raw = rng.normal(size=(12, 6)) + 1.5, rng.choice([0.0, 0.5, 1.0], 12)
+    rollout = said(boxed(*"444444444444"), raw.tolist(), vectors, 4)
+    dealt = (raw * PermutedRewards(3).weights(rollout)).reshape(3, 4)
+    true = np.stack([adjust_rewards(raw[rows], vectors[rows]) for rows in np.arange(12).reshape(3, 4)])
+    np.testing.assert_allclose(np.sort(dealt), np.sort(true), rtol=1e-9)
+    assert not np.allclose(dealt, true)
 
 
 def test_where_all_weights_are_alike_the_placebo_is_dra() -> None:
@@ -69,18 +79,18 @@ def test_where_all_weights_are_alike_the_placebo_is_dra() -> None:
     raw = [1.0, 0.0, 1.0, 0.0]
     rollout = said(boxed(*"4545"), raw, vectors, 4, trainer=SimpleNamespace(scale_rewards="group"))
     dra = group_advantages(adjust_rewards(raw, vectors), np.zeros(4, int))
-    np.testing.assert_allclose(PermutedWeights(1)(rollout).numpy(), dra, atol=1e-6)
+    np.testing.assert_allclose(PermutedRewards(1)(rollout).numpy(), dra, atol=1e-6)
 
 
 def test_the_placebo_takes_blank_and_untrained_completions_as_dra_does() -> None:
     vectors = np.array([[1.0, 0], [1.0, 0], [0, 0], [0, 0], [1.0, 0]])
     texts, groups = [*boxed("4", "4"), "", " ", *boxed("4")], np.array([0, 0, 0, 0, -1])
     rollout = said(texts, [1, 1, 0, 0, np.nan], vectors, 4, groups=groups)
-    assert sorted(PermutedWeights(0).weights(rollout).round(3).tolist()) == [0.5, 0.5, 0.5, 0.5, 1.0]
-    assert PermutedWeights(0)(rollout)[4] == 0
+    assert sorted(PermutedRewards(0).weights(rollout).round(3).tolist()) == [0.5, 0.5, 0.5, 0.5, 1.0]
+    assert PermutedRewards(0)(rollout)[4] == 0
     bad = said(boxed("4", "5"), [1, 0], np.array([[1.0, 0], [0, 0]]), 2)
     with pytest.raises(InputError, match="zero vector"):
-        PermutedWeights(0)(bad)
+        PermutedRewards(0)(bad)
 
 
 # Distinct answers
@@ -114,10 +124,10 @@ def test_groups_do_not_count_each_others_answers() -> None:
 
 def test_an_arm_names_its_bonus() -> None:
     assert plugs_of(None, 4) == Plugs()
-    assert plugs_of({"name": "permuted-weights"}, 4).advantage == PermutedWeights(4)
+    assert plugs_of({"name": "permuted-rewards"}, 4).advantage == PermutedRewards(4)
     told = {"name": "distinct-answers", "weight": 0.5, "of": "text"}
     assert plugs_of(told, 4).advantage == DistinctAnswers(0.5, "text")
-    names = [plugs_of({"name": "permuted-weights"}, seed).names()["advantage"] for seed in (1, 2)]
+    names = [plugs_of({"name": "permuted-rewards"}, seed).names()["advantage"] for seed in (1, 2)]
     assert names[0] != names[1]  # another seed is another run
 
 
@@ -126,7 +136,7 @@ def test_an_arm_names_its_bonus() -> None:
     [
         ({"name": "curiosity"}, "bonus = 'curiosity'"),
         ({"name": "entropy", "weight": 0.01}, "entropy_coef"),
-        ({"name": "permuted-weights", "weight": 1}, "are not the settings"),
+        ({"name": "permuted-rewards", "weight": 1}, "are not the settings"),
         ({"name": "distinct-answers"}, "are not the settings"),
         ({"name": "distinct-answers", "weight": 0}, "weight = 0"),
         ({"name": "distinct-answers", "weight": 1.0, "of": "idea"}, "of = 'idea'"),
@@ -166,7 +176,7 @@ def steps(record: RunRecord) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "plug", [PermutedWeights(0), DistinctAnswers(0.5, "text")], ids=lambda one: type(one).__name__
+    "plug", [PermutedRewards(0), DistinctAnswers(0.5, "text")], ids=lambda one: type(one).__name__
 )
 def test_two_real_steps_train_on_its_advantages(plug: object, tmp_path: Path) -> None:
     watched = Watched(plug)
@@ -178,7 +188,7 @@ def test_two_real_steps_train_on_its_advantages(plug: object, tmp_path: Path) ->
         assert pairs(rollout.completion_ids, made) == arrived
         plain = group_advantages(rollout.rewards, rollout.groups)
         changed.append(np.abs(made.numpy() - plain).max())
-        weights = PermutedWeights(0).weights(rollout).reshape(2, 4)
+        weights = PermutedRewards(0).weights(rollout).reshape(2, 4)
         true = diversity_weights(rollout.vectors.reshape(2, 4, -1))
         np.testing.assert_allclose(np.sort(weights), np.sort(true), rtol=1e-6)
     assert max(changed) > 0.01  # another gradient than without it

@@ -22,7 +22,7 @@ TINY = Study(
         "random": {},
         "hammer": {"order": "hammer", "order_options": {"start": "random"}},
         "dra": {"adjustment": "dra"},
-        "placebo": {"bonus": {"name": "permuted-weights"}},
+        "placebo": {"bonus": {"name": "permuted-rewards"}},
         "window": {"window": [0.0, 1.0]},
         "filter": {"dynamic_sampling": True},
         "adapters": {"lora_rank": 2},

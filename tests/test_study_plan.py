@@ -67,7 +67,7 @@ def test_identity_follows_what_decides_the_result_and_nothing_else():
     cell = Cell(study(), "hammer", 1)
     same = Cell(study(replicates=9, arms={**ARMS, "third": {}}, study="other"), "hammer", 1)
     assert same.identity == cell.identity
-    placebo = {"order": "hammer", "bonus": {"name": "permuted-weights"}}
+    placebo = {"order": "hammer", "bonus": {"name": "permuted-rewards"}}
     others = [
         Cell(study(), "hammer", 0),
         Cell(study(), "random", 1),

@@ -30,12 +30,13 @@ def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class PermutedWeights:
-    """Advantage plug: DRA with its weights dealt at random to the completions of the group (placebo).
+class PermutedRewards:
+    """Advantage plug: DRA with its weights dealt at random among completions of equal raw reward (placebo).
 
-    Every group keeps its weights, so that size and spread of the adjusted rewards, equal-reward groups that
-    get a gradient and the shrinking of the step under Dr. GRPO are those of DRA; what a weight says about
-    *its* completion is lost. Whatever DRA gains over it comes from the semantics.
+    The adjusted rewards of a group are the very numbers that DRA makes of it, so that their size and spread,
+    equal-reward groups that get a gradient and the shrinking of the step under Dr. GRPO are DRA's; what a
+    weight says about *its* completion is lost. Whatever DRA gains over it comes from the semantics. (Dealt
+    over the whole group, weights of wrong completions, without effect under DRA, would fall on right ones.)
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class PermutedWeights:
     >>> rows, said, one = [{"id": "a"}] * 3, ["1", "1", "2"], np.ones(3)
     >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> rollout = Rollout(0, rows, said, [[7]] * 3, [None] * 3, one, one, vectors, 3)
-    >>> sorted(PermutedWeights(seed=0).weights(rollout).round(4).tolist())
+    >>> sorted(PermutedRewards(seed=0).weights(rollout).round(4).tolist())
     [0.5, 0.5, 1.0]
     """
 
@@ -68,7 +69,11 @@ class PermutedWeights:
         if blank.any():  # as under DRA: copies of each other, unlike anything else
             vectors = np.hstack([vectors, blank[:, None]])
         for rows in rollout.by_size():
-            found[rows] = rng.permuted(diversity_weights(vectors[rows]), axis=1)
+            found[rows] = diversity_weights(vectors[rows])
+            for group in rows:
+                for reward in np.unique(rollout.raw[group]):
+                    alike = group[rollout.raw[group] == reward]
+                    found[alike] = rng.permutation(found[alike])
         return found
 
     def __call__(self, rollout: Rollout) -> torch.Tensor:
@@ -140,7 +145,7 @@ class DistinctAnswers:
         return _advantages(rollout, rollout.rewards - self.penalties(rollout))
 
 
-BONUSES = ("permuted-weights", "distinct-answers")
+BONUSES = ("permuted-rewards", "distinct-answers")
 
 
 def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
@@ -149,7 +154,7 @@ def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
     Parameters
     ----------
     settings : mapping or None
-        ``{"name": "permuted-weights"}`` or ``{"name": "distinct-answers", "weight": 0.5, "of": "text"}``;
+        ``{"name": "permuted-rewards"}`` or ``{"name": "distinct-answers", "weight": 0.5, "of": "text"}``;
         None for no bonus.
     seed : int
         The replicate's.
@@ -165,8 +170,8 @@ def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
 
     Examples
     --------
-    >>> plugs_of({"name": "permuted-weights"}, seed=3).advantage
-    PermutedWeights(seed=3)
+    >>> plugs_of({"name": "permuted-rewards"}, seed=3).advantage
+    PermutedRewards(seed=3)
     >>> plugs_of(None, seed=3) == Plugs()
     True
     """
@@ -178,8 +183,8 @@ def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
         raise InputError("bonus", name, "is a term of the loss", "set entropy_coef: 0.01 in the arm instead")
     if name not in BONUSES:
         raise InputError("bonus", name, "is not known", f"use one of {', '.join(BONUSES)}")
-    known = {"permuted-weights": (), "distinct-answers": ("weight", "of")}[name]
+    known = {"permuted-rewards": (), "distinct-answers": ("weight", "of")}[name]
     if set(given) - set(known) or (name == "distinct-answers" and "weight" not in given):
         problem = f"are not the settings of {name!r}"
         raise InputError("bonus", sorted(given), problem, f"its settings: {', '.join(known) or 'none'}")
-    return Plugs(advantage=PermutedWeights(seed) if name == "permuted-weights" else DistinctAnswers(**given))
+    return Plugs(advantage=PermutedRewards(seed) if name == "permuted-rewards" else DistinctAnswers(**given))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PROBES = 8  # samples of the start for each problem's pass rate
+TOLD = ("direction", "path_correlation", "moved")  # of an order's provenance
 # Per step, from the training's metrics.
 KEPT = (
     "reward_raw",
@@ -183,7 +184,10 @@ def _head(cell: Cell) -> dict[str, Any]:
 def _origin(cell: Cell, shared: Replicate, backbone: Backbone, order: Order) -> dict[str, Any]:
     """What was trained: settings, start, problems and order."""
     start = {"weights": backbone.weights_hash, "parameters": backbone.model.num_parameters()}
-    costs = {"cost": order.cost, "random_cost": order.random_cost}
+    costs = {"cost": order.cost, "random_cost": order.random_cost, "first": int(order.permutation[0])}
+    costs |= {name: order.provenance[name] for name in TOLD if name in order.provenance}
+    if order.gap is not None:
+        costs |= {"lower_bound": order.lower_bound, "gap": order.gap}
     return {
         "settings": cell.settings(),
         "start": {**shared.origin, **start},

@@ -107,8 +107,8 @@ def _quantile_bin(values: np.ndarray, bins: int) -> np.ndarray:
 def matched(path: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
     """Return an order in which every place holds a random problem of the stratum that the path has there.
 
-    So length and difficulty follow the same course as along the path, position by position, and nothing else
-    of the path is left.
+    So length and difficulty follow the same course as along the path, position by position, and of the rest
+    only what goes with them: where stories are longer than sums, most of the topic's course stays too.
 
     Parameters
     ----------

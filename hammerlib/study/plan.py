@@ -56,8 +56,8 @@ class Study:
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts; samples at the last one.
     first : int
-        Number of the first replicate; replicates of other numbers share nothing, so that a pilot is no part
-        of the study it plans.
+        Number of the first replicate; replicates of other numbers have other problems, held-out problems and
+        samples (the supervised starts come back), so that a pilot is no part of the study it plans.
 
     Examples
     --------

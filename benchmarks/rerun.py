@@ -1,0 +1,63 @@
+"""Do committed cells of a study come out again, digit for digit?
+
+    python benchmarks/rerun.py [STUDY.yaml] [--cells hammer__r00 dra__r07]
+
+Runs the cells anew in an empty folder and compares the records with those of `results/study/NAME` in all
+but seconds, commit and packages. Ends with 1 where one differs, and tells where. One thread and the processor
+that the records come from give equal records; another processor may round otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes it repeatable
+
+from hammerlib.study.cell import run_cell
+from hammerlib.study.plan import cells, read_study
+
+APART = {"seconds", "commit", "dirty", "packages", "python"}
+
+
+def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Yield the places at which two records differ; what only the new one tells is no difference."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() - APART:
+            yield from differences(old[key], new.get(key), f"{place}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from differences(*pair, f"{place}[{index}]")
+    elif old != new:
+        yield f"{place.lstrip('.')}: {str(old)[:60]} was recorded, {str(new)[:60]} came"
+
+
+def main() -> int:
+    """Run, compare, and tell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", nargs="?", type=Path, default=Path("configs/study/main.yaml"))
+    parser.add_argument("--cells", nargs="+", default=["hammer__r00", "dra__r07"])
+    given = parser.parse_args()
+    study = read_study(given.study)
+    named = {cell.name: cell for cell in cells(study)}
+    worst = 0
+    with tempfile.TemporaryDirectory() as place:
+        for name in given.cells:
+            old = json.loads(Path("results/study", study.study, f"{name}.json").read_text(encoding="utf-8"))
+            new = json.loads(Path(run_cell(named[name], Path(place))).read_text(encoding="utf-8"))
+            found = list(differences(old, new))
+            print(f"{name}: {'; '.join(found[:5]) or 'equal'}", flush=True)
+            worst = max(worst, int(bool(found)))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
