@@ -24,12 +24,16 @@ from hammerlib.runs import RunRecord
 from hammerlib.storage import progress_off, results_root, tell_progress, writing
 
 if TYPE_CHECKING:
-    from hammerlib.training import TrainConfig
+    from datasets import Dataset
+
+    from hammerlib.training import Plugs, TrainConfig
 
 
 def run_grid(
     configs: Sequence[TrainConfig],
     *,
+    problems: Sequence[Dataset] | None = None,
+    plugs: Sequence[Plugs | None] | None = None,
     workers: int = 2,
     backend: str = "process",
     root: Path | None = None,
@@ -43,6 +47,10 @@ def run_grid(
     ----------
     configs : sequence of TrainConfig
         All are validated before the first one starts.
+    problems : sequence of Dataset, optional
+        A problem table for each config; default: what its config names.
+    plugs : sequence of Plugs or None, optional
+        For each config, or None where it has none; they must be picklable.
     workers : int
         Processes, each with one compute thread; at least 1.
     backend : {"process", "ray"}
@@ -58,8 +66,8 @@ def run_grid(
     Raises
     ------
     InputError
-        No config, a config that cannot be trained, fewer than one worker; or, after all other runs have
-        finished, failed runs with their names and reasons.
+        No config, a config that cannot be trained, another number of tables or plugs, fewer than one worker;
+        or, after all other runs have finished, failed runs with their names and reasons.
 
     Examples
     --------
@@ -73,16 +81,24 @@ def run_grid(
         raise InputError("configs", configs, "holds no run", "give at least one TrainConfig")
     for config in configs:
         config.validate()
-    distinct: list[TrainConfig] = []
-    for config in configs:
-        if config not in distinct:
-            distinct.append(config)
-    folder = Path(root or results_root())
-    names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config in distinct]
-    results = _all_or_names(
-        "configs", _train, names, [(config, folder) for config in distinct], workers, backend, label="train"
-    )
-    return [results[distinct.index(config)] for config in configs]
+    given = {"problems": problems, "plugs": plugs}
+    for name, one in given.items():
+        if one is not None and len(one) != len(configs):
+            raise InputError(
+                name, len(one), f"are not one for each of {len(configs)} configs", "give as many"
+            )
+    folder, alone = Path(root or results_root()), problems is None and plugs is None
+    # Beside tables and plugs of their own, equal configs are other runs.
+    first = [configs.index(config) if alone else place for place, config in enumerate(configs)]
+    distinct = sorted(set(first))
+    told = [{name: one[place] for name, one in given.items() if one is not None} for place in distinct]
+    jobs = [
+        (configs[place], folder, *([more] if more else []))
+        for place, more in zip(distinct, told, strict=True)
+    ]
+    names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config, *_ in jobs]
+    results = _all_or_names("configs", _train, names, jobs, workers, backend, label="train")
+    return [results[distinct.index(place)] for place in first]
 
 
 def evaluate_grid(
@@ -165,11 +181,11 @@ def _evaluate(job: tuple[str, str, Path, dict]) -> RunRecord:
     return evaluate(model, benchmark, root=root, **options)
 
 
-def _train(job: tuple[TrainConfig, Path]) -> RunRecord:
+def _train(job: tuple) -> RunRecord:
     from hammerlib.training import train
 
-    config, root = job
-    return train(config, root=root, progress=False)
+    config, root, *more = job
+    return train(config, root=root, progress=False, **(more[0] if more else {}))
 
 
 def _run_pool(task: Callable, items: Sequence, workers: int, backend: str = "process", *, label: str) -> list:

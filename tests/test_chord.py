@@ -36,6 +36,7 @@ from hammerlib.systems.chord import (
     nano_experts,
     token_weights,
 )
+from hammerlib.systems.chord.plug import check_reading
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.seams import name_of
 
@@ -231,6 +232,29 @@ def test_the_supervised_term_does_not_depend_on_accumulation(experts: Experts, t
         assert told[2][name] == pytest.approx(told[0][name], rel=1e-4), name
 
 
+def test_the_mixed_gradient_does_not_depend_on_accumulation(experts: Experts, tmp_path: Path) -> None:
+    # 40 tokens, so that some answers are right and the GRPO term has a gradient at all.
+    asked = {"max_completion_length": 40, "n_problems": 4, "prompts_per_step": 4}
+    told = [
+        values(
+            one_run(tmp_path, Chord(experts, 5, peak=0.5, valley=0.5), **asked, gradient_accumulation=parts)
+        )
+        for parts in (1, 2, 4)
+    ]
+    assert told[0]["zero_variance_share"] < 1 and told[0]["mu"] == 0.5
+    for one in told[1:]:
+        assert one["reward_raw"] == told[0]["reward_raw"]  # the same completions
+        for name in ("grad_norm", "expert_loss"):
+            assert one[name] == pytest.approx(told[0][name], rel=1e-3), name
+    alone = [
+        values(one_run(tmp_path, Chord(experts, 5, peak=mu, valley=mu), **asked))["grad_norm"]
+        for mu in (0, 1)
+    ]
+    # Both terms are in it: the halves of two gradients add up to no more, and no less, than this.
+    assert abs(alone[0] - alone[1]) / 2 < told[0]["grad_norm"] < sum(alone) / 2
+    assert min(alone) > 0.02 * max(alone)
+
+
 def test_it_composes_with_an_order_dra_and_an_adaptive_mu(experts: Experts, tmp_path: Path) -> None:
     chord = Chord(experts, 2, tau=0.95)
     record = one_run(
@@ -269,11 +293,38 @@ def test_another_setting_is_another_run(experts: Experts) -> None:
     ({"beta": 0.1}, "set beta: 0"),
     ({"num_iterations": 2}, "off-policy"),
     ({"steps_per_generation": 2}, "older policy"),
+    ({"scale_rewards": "none"}, "set scale_rewards: group"),
+    ({"entropy_coef": 0.01}, "set entropy_coef: 0"),
 ])  # fmt: skip
 def test_settings_that_are_not_chord_are_refused(changes: dict, words: str) -> None:
     chord = Chord(Experts(("a",), ((5,),), ((7,),)))
     with pytest.raises(InputError, match=words):
         chord.plugs(dataclasses.replace(ONE, **changes))
+    # The same settings as a trainer knows them, where the loss was plugged in without `Chord.plugs`.
+    theirs = SimpleNamespace(**{**dataclasses.asdict(ONE), "steps_per_generation": 1, **changes})
+    theirs.gradient_accumulation_steps = 1
+    with pytest.raises(InputError, match=words):
+        chord(SimpleNamespace(args=theirs), SimpleNamespace(training=True), {}, lambda: torch.tensor(3.0))
+
+
+def test_a_loss_plugged_in_directly_is_checked_by_the_trainer(experts: Experts, tmp_path: Path) -> None:
+    config = dataclasses.replace(ONE, loss_type="grpo")
+    with pytest.raises(InputError, match="set loss_type: dapo"):
+        train(config, root=tmp_path, plugs=Plugs(loss=Chord(experts)), progress=False)
+    other = dataclasses.replace(experts, vocabulary="of another model")
+    with pytest.raises(InputError, match="another vocabulary"):
+        train(ONE, root=tmp_path, plugs=Chord(other).plugs(ONE), progress=False)
+
+
+def test_experts_of_another_template_are_refused(experts: Experts) -> None:
+    told = dataclasses.replace(experts, template="chat")
+    with pytest.raises(InputError, match="template chat"):
+        Chord(told).plugs(ONE)
+    tokenizer = load_backbone("nano").tokenizer
+    check_reading(experts, "2+2", tokenizer)
+    for one, prompt in ((told, "2+2"), (experts, [{"role": "user", "content": "2+2"}])):
+        with pytest.raises(InputError, match="is not the trained prompts"):
+            check_reading(one, prompt, tokenizer)
 
 
 def test_bad_values_are_refused_in_one_line() -> None:

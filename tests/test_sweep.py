@@ -102,6 +102,21 @@ def test_two_configs_that_share_a_name_stay_two_runs(monkeypatch, tmp_path):
     assert records == [{"rate": 1}, {"rate": 2}]
 
 
+def _train_given(job: tuple) -> tuple:
+    arm, _, more = job
+    return arm.seed, more
+
+
+def test_tables_and_plugs_reach_their_config_and_nothing_is_merged(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "_train", _train_given)
+    given = {"problems": ["one", "two"], "plugs": [None, "reshaped"]}
+    records = sweep.run_grid([Arm(1), Arm(1)], **given, workers=1, root=tmp_path)
+    assert records == [
+        (1, {"problems": "one", "plugs": None}),
+        (1, {"problems": "two", "plugs": "reshaped"}),
+    ]
+
+
 def _train_options(job: tuple[Arm, object]) -> dict:
     return job[0].options
 
@@ -113,6 +128,7 @@ def _train_options(job: tuple[Arm, object]) -> dict:
         (lambda: sweep.run_grid([]), "configs"),
         (lambda: sweep.run_grid([Arm(0), Arm(-1)]), "seed"),
         (lambda: sweep.run_grid([Arm(0)], workers=0), "workers"),
+        (lambda: sweep.run_grid([Arm(0)], plugs=[None, None]), "plugs"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(call, field):

@@ -33,7 +33,7 @@ from hammerlib.systems.ttrl import (
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.rollouts import completion_entropies, score_tokens
-from hammerlib.training.seams import UNTRAINED
+from hammerlib.training.seams import UNTRAINED, Generation
 
 VOTES = ["4", "4", "5", "3", None, "4", "5", "5"]
 TWO = TrainConfig(
@@ -161,7 +161,8 @@ def test_no_entropy_changes_nothing() -> None:
     assert entropy_scale(np.zeros(3), np.zeros(3, int)).tolist() == [1.0] * 3
 
 
-@given(st.lists(st.floats(0.0, 5.0), min_size=1, max_size=8))
+# Subnormal entropies have no exact mean: [5e-324, 5e-324, 0] rounds to one of 5e-324.
+@given(st.lists(st.floats(0.0, 5.0, allow_subnormal=False), min_size=1, max_size=8))
 def test_the_scale_has_mean_one_in_every_group(entropies: list[float]) -> None:
     both = np.array([*entropies, *entropies[::-1]])
     groups = np.repeat([0, 1], len(entropies))
@@ -191,6 +192,7 @@ def test_reshaping_refuses_nonsense() -> None:
         lambda: EntropyReshape("both"),
         lambda: EntropyReshape("clip", beta=-1),
         lambda: EntropyReshape("clip", clamp_min=0.0),
+        lambda: EntropyReshape("residual", beta=7),
         lambda: VoteThenSample(0),
     ):
         with pytest.raises(InputError):
@@ -230,6 +232,28 @@ def test_the_truth_never_enters(tmp_path: Path) -> None:
     before = load_backbone("nano").model.state_dict()
     assert all((value == weights(other)[name]).all() for name, value in weights(one).items())
     assert any((value != before[name]).any() for name, value in weights(one).items())
+
+
+def test_all_vote_and_the_first_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Six votes, two trained. The first two alone would elect 4; a wrong build that trains the last two would
+    # reward both of them. The second problem is said in words only: no label, and trained all the same.
+    texts = [rf"\boxed{{{one}}}" for one in (4, 4, 5, 5, 5, 5)] + ["none"] * 6
+    asked = []
+
+    def sampled(trainer: object, rows: list[dict]) -> Generation:
+        asked.extend(row["id"] for row in rows)
+        return Generation(rows, [[5]] * 12, [[place] for place in range(12)])
+
+    monkeypatch.setattr("hammerlib.systems.ttrl.plugs.generate", sampled)
+    read = SimpleNamespace(batch_decode=lambda ids, skip_special_tokens: [texts[one] for (one,) in ids])
+    rows = [{"id": name, "prompt": "p", "answer": "4"} for name in "aabb"]
+    said = VoteThenSample(6)(rows, SimpleNamespace(num_generations=2, processing_class=read))
+    assert asked == list("aaaaaabbbbbb") and said.groups.tolist() == [0, 0, *[-1] * 4, 1, 1, *[-1] * 4]
+    assert [row["answer"] for row in said.rows] == ["5"] * 6 + [None] * 6
+    assert {row["truth"]["answer"] for row in said.rows} == {"4"}
+    kept, spare = said.split(4)
+    assert kept.completion_ids == [[0], [1], [6], [7]] and len(spare.rows) == 8
+    assert pseudo_rewards(["4", "4"], kept.rows[0]["answer"]) == [0, 0]  # trained, and in the minority
 
 
 def test_votes_are_sampled_watched_and_reshaped(tmp_path: Path) -> None:

@@ -126,11 +126,19 @@ def test_the_deviations_behind_figure_3() -> None:
         assert np.sqrt(weights @ rewards**2 - (weights @ rewards) ** 2) == pytest.approx(deviation, abs=1e-4)
 
 
-@given(st.floats(0.05, 0.95), st.floats(0.5, 20), st.floats(0.5, 20), st.booleans())
-def test_the_other_outcome_mirrors_everything(chance: float, a: float, b: float, std: bool) -> None:
+@given(
+    st.floats(0.05, 0.95),
+    st.floats(0.5, 20),
+    st.floats(0.5, 20),
+    st.booleans(),
+    st.sampled_from(["log", "quadratic"]),
+)
+def test_the_other_outcome_mirrors_everything(
+    chance: float, a: float, b: float, std: bool, score: str
+) -> None:
     weights = beta.pdf(GRID, a, b) + 1e-9
-    one = expected_advantage(weights, GRID, chance, std=std)
-    other = expected_advantage(weights[::-1], GRID, 1 - chance, std=std)
+    one = expected_advantage(weights, GRID, chance, std=std, score=score)
+    other = expected_advantage(weights[::-1], GRID, 1 - chance, std=std, score=score)
     assert one == pytest.approx(other[::-1], rel=1e-6, abs=1e-6)
 
 
@@ -219,6 +227,22 @@ def test_only_grpo_loses_its_calibration() -> None:
     assert found["grpo"]["ece"] > 0.1
     assert all(found[one]["ece"] < 0.06 for one in ESTIMATORS[1:])
     assert len({round(one["accuracy"], 6) for one in found.values()}) == 1  # accuracy cannot see it
+
+
+@pytest.mark.parametrize(
+    ("estimator", "ece", "near"),
+    [("grpo", 0.205, 0.04), ("grpo-no-std", 0.012, 0.006), ("rloo", 0.014, 0.006)],
+)
+def test_the_calibration_errors_of_the_reference(estimator: str, ece: float, near: float) -> None:
+    # The reference's replica: 10,000 questions, batches of 1,000, G = 10, Adam 0.05, 1,500 steps, one seed.
+    # Its chances are another draw (two of 20 lie outside [0.05, 0.95], here one), which moves GRPO most.
+    data = draw_outcomes()
+    found = calibration(fit_table(data, estimator), data)
+    assert found["ece"] == pytest.approx(ece, abs=near)
+    # Categories stated outside [0.05, 0.95]: .70 under GRPO there, at most .05 beyond the truth elsewhere.
+    true = ((data.chances < 0.05) | (data.chances > 0.95)).mean()
+    assert true == 0.05
+    assert found["extreme"] >= 0.5 if estimator == "grpo" else found["extreme"] <= true + 0.05 + 1e-9
 
 
 def test_a_seed_gives_one_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.nano.solutions import STRATEGIES, solve
+from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
     from hammerlib.backbones import Backbone
 
@@ -29,11 +32,18 @@ class Experts:
         Prompt as the policy reads it; solution with the end token.
     seed : int
         Of the shuffles.
+    template, vocabulary : str, optional
+        How prompts were rendered, and `vocabulary_of` the tokenizer: `Chord` refuses a policy that reads
+        otherwise. None: made by hand, the ids are taken as they are.
 
     Raises
     ------
     InputError
         No solution, or tuples of different lengths.
+
+    Notes
+    -----
+    Source: ours; arXiv 2508.11408 draws a batch of expert solutions for every step.
 
     Examples
     --------
@@ -46,6 +56,8 @@ class Experts:
     prompt_ids: tuple[tuple[int, ...], ...]
     completion_ids: tuple[tuple[int, ...], ...]
     seed: int = 0
+    template: str | None = None
+    vocabulary: str | None = None
 
     def __post_init__(self) -> None:
         lengths = [len(self.ids), len(self.prompt_ids), len(self.completion_ids)]
@@ -89,7 +101,8 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
 
     Notes
     -----
-    The paper's expert data and RL problems are disjoint (5,000 and 20,000 of OpenR1-Math-220k).
+    Source: arXiv 2508.11408, whose expert data and RL problems are disjoint (5,000 and 20,000 of
+    OpenR1-Math-220k).
 
     Examples
     --------
@@ -114,7 +127,21 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
             problem = f"has {len(said)} tokens and does not fit {positions} positions"
             raise InputError("solution", name, problem, "leave this problem out")
         solutions.append((*said, tokenizer.eos_token_id))
-    return Experts(tuple(problems["id"]), tuple(map(tuple, prompts)), tuple(solutions), seed)
+    prompt_ids, vocabulary = tuple(map(tuple, prompts)), vocabulary_of(tokenizer)
+    return Experts(tuple(problems["id"]), prompt_ids, tuple(solutions), seed, template, vocabulary)
+
+
+@functools.lru_cache(maxsize=4)
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a hash of a tokenizer's tokens and their ids.
+
+    Examples
+    --------
+    >>> from hammerlib import load_backbone
+    >>> len(vocabulary_of(load_backbone("nano").tokenizer))
+    64
+    """
+    return content_hash(sorted(tokenizer.get_vocab().items()))
 
 
 def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -> Dataset:
@@ -139,6 +166,10 @@ def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -
     ------
     InputError
         An unknown strategy, problems of other families.
+
+    Notes
+    -----
+    Source: ours; the paper's expert is DeepSeek-R1.
 
     Examples
     --------

@@ -16,6 +16,10 @@ WEIGHTINGS = ("none", "is", "phi")
 def check_weighting(weighting: str) -> None:
     """Raise InputError unless `weighting` is one of `WEIGHTINGS`.
 
+    Notes
+    -----
+    Source: arXiv 2508.11408 eqs. 1, 4 and 5 are the three.
+
     Examples
     --------
     >>> check_weighting("phi")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.systems.chord.experts import Experts
+from hammerlib.systems.chord.experts import Experts, vocabulary_of
 from hammerlib.systems.chord.loss import check_weighting, expert_loss, mixed_loss
 from hammerlib.systems.chord.schedule import adaptive_mu, mu_at
 from hammerlib.training.rollouts import score_tokens
@@ -17,9 +17,85 @@ from hammerlib.training.seams import UNTRAINED, Plugs
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
+    from trl import GRPOConfig
 
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.trainer import SeamTrainer
+
+
+# What the GRPO term needs, and what another value does.
+PAPER: dict[str, tuple[str | int, str]] = {
+    "loss_type": ("dapo", "is not a token mean over all rollouts, as CHORD's eq. 2"),
+    "scale_rewards": ("group", "does not divide by each group's deviation, as CHORD does"),
+    "beta": (0, "adds a KL term, which CHORD has not"),
+    "entropy_coef": (0, "adds an entropy term, which CHORD has not"),
+    "num_iterations": (1, "trains completions again, off-policy"),
+}
+
+
+def check_settings(settings: TrainConfig | GRPOConfig, accumulation: int) -> None:
+    """Refuse settings under which the GRPO term is not the paper's.
+
+    Parameters
+    ----------
+    settings : TrainConfig or GRPOConfig
+        Both know these settings by the same names.
+    accumulation : int
+        Micro-batches an optimizer step.
+
+    Raises
+    ------
+    InputError
+        A loss other than ``dapo`` (eq. 2 is a token mean over all rollouts), advantages that are not divided
+        by their group's deviation, a KL or an entropy term, or completions that are trained more than once or
+        late: the paper is strictly on-policy.
+
+    Notes
+    -----
+    Source: arXiv 2508.11408 eq. 2 and the advantage below it.
+
+    Examples
+    --------
+    >>> from hammerlib.training import TrainConfig
+    >>> check_settings(TrainConfig(loss_type="dapo"), 1)
+    """
+    held = settings.steps_per_generation or accumulation
+    for name, (sound, problem) in PAPER.items():
+        value = getattr(settings, name)
+        if value != sound:
+            raise InputError(name, value, problem, f"set {name}: {sound}")
+    if held > accumulation:
+        problem = "trains completions of an older policy"
+        raise InputError("steps_per_generation", held, problem, f"set it to {accumulation}, or leave it out")
+
+
+def check_reading(experts: Experts, prompt: str | list, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse experts that were tokenised for another template or vocabulary than the policy's.
+
+    Parameters
+    ----------
+    experts : Experts
+    prompt : str or list of messages
+        As the trainer reads it; a list goes through the chat template.
+    tokenizer : transformers tokenizer
+
+    Raises
+    ------
+    InputError
+        They differ.
+
+    Examples
+    --------
+    >>> check_reading(Experts(("a",), ((5, 6),), ((7, 8),)), "2+2", None)  # made by hand: nothing to compare
+    """
+    template, remedy = "raw" if isinstance(prompt, str) else "chat", "make them by load_experts for this run"
+    if experts.template not in (None, template):
+        problem = f"is not the trained prompts' template {template}"
+        raise InputError("experts.template", experts.template, problem, remedy)
+    if experts.vocabulary is not None and experts.vocabulary != vocabulary_of(tokenizer):
+        problem = "was made with another vocabulary than the policy's"
+        raise InputError("experts.vocabulary", experts.vocabulary[:8], problem, remedy)
 
 
 @dataclass
@@ -44,7 +120,8 @@ class Chord:
     Raises
     ------
     InputError
-        A batch size below 1, a weighting, weight or cutoff out of range.
+        A batch size below 1, a weighting, weight or cutoff out of range; when called: settings or experts
+        that `check_settings` and `check_reading` refuse.
 
     Notes
     -----
@@ -88,24 +165,18 @@ class Chord:
     def plugs(self, config: TrainConfig) -> Plugs:
         """Return this loss as plugs for `config`; orders, DRA and other seams stay free.
 
+        The loss checks the trainer once more when it is called, so that ``Plugs(loss=...)`` is no way round;
+        here the error comes before anything is loaded.
+
         Raises
         ------
         InputError
-            A loss other than ``dapo`` (eq. 2 is a token mean over all rollouts), a KL term, or completions
-            that are trained more than once or late: the paper is strictly on-policy.
+            See `check_settings`; experts rendered with another template.
         """
-        if config.loss_type != "dapo":
-            problem = "is not a token mean over all rollouts, as CHORD's eq. 2"
-            raise InputError("loss_type", config.loss_type, problem, "set loss_type: dapo")
-        if config.beta:
-            raise InputError("beta", config.beta, "adds a KL term, which CHORD has not", "set beta: 0")
-        if config.num_iterations > 1:
-            problem = "trains completions again, off-policy"
-            raise InputError("num_iterations", config.num_iterations, problem, "set num_iterations: 1")
-        held = config.steps_per_generation or config.gradient_accumulation
-        if held > config.gradient_accumulation:
-            problem, remedy = "trains completions of an older policy", "leave it out"
-            raise InputError("steps_per_generation", held, problem, remedy)
+        check_settings(config, config.gradient_accumulation)
+        if self.experts.template not in (None, config.template):
+            problem = f"is not the experts' template {self.experts.template}"
+            raise InputError("template", config.template, problem, "render both alike, see load_experts")
         return Plugs(loss=self)
 
     def __call__(
@@ -118,6 +189,8 @@ class Chord:
         """Return the loss of one micro-batch."""
         if not model.training:
             return default()
+        check_settings(trainer.args, trainer.args.gradient_accumulation_steps)
+        check_reading(self.experts, trainer.rollout.rows[0]["prompt"], trainer.processing_class)
         mu, grpo = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs)), default()
         places, tokens = self._share(trainer)
         if mu == 0:

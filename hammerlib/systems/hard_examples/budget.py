@@ -77,6 +77,10 @@ def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
     InputError
         No run, or runs that differ in either number.
 
+    Notes
+    -----
+    Source: ours, the check of arXiv 2508.14094's equal number of steps.
+
     Examples
     --------
     >>> same_budget([])

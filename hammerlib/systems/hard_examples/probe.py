@@ -82,6 +82,10 @@ def pass_rates(record: RunRecord, problems: Dataset) -> np.ndarray:
     InputError
         A problem without samples, or problems with different numbers of samples.
 
+    Notes
+    -----
+    Source: arXiv 2508.14094's code, ``mean(pred == gold)``.
+
     Examples
     --------
     >>> import tempfile

@@ -108,6 +108,10 @@ class Learnable(NamedTuple):
     groups : float
         Of groups whose rewards vary, mean over steps. With one prompt a step both are the same.
 
+    Notes
+    -----
+    Source: arXiv 2508.14094, "learnable percentage".
+
     Examples
     --------
     >>> Learnable(1.0, 0.5).groups
@@ -155,6 +159,10 @@ def learnable_share(zero_variance: ArrayLike) -> Learnable:
 
 def learnable(record: RunRecord) -> Learnable:
     """Return the learnable percentage of a training run, of rewards as graded.
+
+    Notes
+    -----
+    Source: arXiv 2508.14094, see `learnable_share`.
 
     Examples
     --------

@@ -86,6 +86,10 @@ class VoteThenSample:
 def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, Any]:
     """Return a problem row whose answer is the majority's, with its truth set aside.
 
+    Notes
+    -----
+    Source: ours; arXiv 2504.16084 trains on questions that have no answer.
+
     Examples
     --------
     >>> row = {"id": "a", "prompt": "2+2", "answer": "4", "scorer": "own"}
@@ -114,6 +118,10 @@ def watch_votes(rollout: Rollout) -> dict[str, float]:
     ------
     InputError
         The rows were not labelled by `VoteThenSample`.
+
+    Notes
+    -----
+    Source: ``ttt_metrics.py`` of arXiv 2504.16084's code.
 
     Examples
     --------
@@ -154,15 +162,16 @@ class EntropyReshape:
     kind : str
         ``residual`` (Adv-Res, see `entropy_scale`) or ``clip`` (Adv-Clip, see `clip_advantages`); two
         alternatives of the paper.
-    beta : float
-        Of ``clip``.
-    clamp_min : float or None
+    beta : float, optional
+        Of ``clip``; default 2.
+    clamp_min : float, optional
         Of ``residual``.
 
     Raises
     ------
     InputError
-        Another kind, a `beta` that is not above 0, a `clamp_min` with ``clip``, where it does nothing.
+        Another kind, a `beta` that is not above 0; `beta` with ``residual``, or `clamp_min` with ``clip``,
+        where it does nothing.
 
     Notes
     -----
@@ -176,16 +185,20 @@ class EntropyReshape:
     """
 
     kind: str = "residual"
-    beta: float = 2.0
+    beta: float | None = None
     clamp_min: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError("kind", self.kind, "is unknown", f"use one of {', '.join(KINDS)}")
-        if not self.beta > 0:
-            raise InputError("beta", self.beta, "must be above 0", "use 2")
         if self.kind == "clip" and self.clamp_min is not None:
             raise InputError("clamp_min", self.clamp_min, "does nothing with clip", "use kind residual")
+        if self.kind == "residual" and self.beta is not None:
+            raise InputError("beta", self.beta, "does nothing with residual", "use kind clip")
+        if self.kind == "clip" and self.beta is None:
+            object.__setattr__(self, "beta", 2.0)
+        if self.beta is not None and not self.beta > 0:
+            raise InputError("beta", self.beta, "must be above 0", "use 2")
 
     def __call__(self, rollout: Rollout) -> torch.Tensor:
         """Return the reshaped advantages, in the shape they have."""

@@ -23,6 +23,10 @@ class Vote(NamedTuple):
     ratio : float
         Its share of *all* votes, those without an answer included, in [0, 1].
 
+    Notes
+    -----
+    Source: arXiv 2504.16084, equation 2.
+
     Examples
     --------
     >>> Vote("4", 0.5).label
@@ -70,6 +74,10 @@ def majority_vote(answers: Sequence[str | None]) -> Vote:
 
 def agrees(answer: str | None, label: str | None) -> bool:
     """Say whether an answer is mathematically the label; never where one of them is missing.
+
+    Notes
+    -----
+    Source: arXiv 2504.16084, equation 3, whose code asks a math verifier; a missing one agrees with nothing.
 
     Examples
     --------

@@ -50,6 +50,10 @@ def forecast_problems(data: Outcomes, *, question: str = QUESTION) -> Dataset:
     InputError
         More categories than letters, or a question without a name.
 
+    Notes
+    -----
+    Source: ours, the questions of arXiv 2508.11800's synthetic experiment as text.
+
     Examples
     --------
     >>> forecast_problems(Outcomes(np.array([0.5]), np.array([0]), np.array([1])))[0]["answer"]
@@ -100,6 +104,10 @@ def save_stating_model(
     ------
     InputError
         No prompt.
+
+    Notes
+    -----
+    Source: ours; the paper starts from Qwen3-4B.
 
     Examples
     --------
@@ -179,8 +187,8 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
 
     Notes
     -----
-    A statement is a completion that starts with ``\\boxed{70}`` in the tokenizer's own reading; other token
-    sequences, or words before it, are not counted, so that `readable` is a lower bound.
+    Source: ours. A statement is a completion that starts with ``\\boxed{70}`` in the tokenizer's own reading;
+    other token sequences, or words before it, are not counted, so that `readable` is a lower bound.
 
     Examples
     --------

@@ -27,6 +27,10 @@ class Outcomes:
     categories, outcomes : (n,) int arrays
         Category of every question; 0 or 1.
 
+    Notes
+    -----
+    Source: arXiv 2508.11800, synthetic experiment.
+
     Examples
     --------
     >>> len(Outcomes(np.array([0.5]), np.array([0, 0]), np.array([0, 1])).outcomes)
@@ -56,6 +60,11 @@ def draw_outcomes(n: int = 10_000, *, categories: int = 20, seed: int = 2) -> Ou
     ------
     InputError
         Fewer questions than categories.
+
+    Notes
+    -----
+    Source: arXiv 2508.11800, synthetic experiment (10,000 questions, 20 categories, seed 2); the draws are of
+    another generator than the paper's.
 
     Examples
     --------
@@ -169,6 +178,10 @@ def calibration(table: np.ndarray, data: Outcomes) -> dict[str, float]:
         the statement's distance to the true chance over categories), ``extreme`` (share of categories
         stated outside [0.05, 0.95]).
 
+    Notes
+    -----
+    Source: ECE, AUROC and accuracy as in arXiv 2508.11800 (statement: the policy's mean); the rest is ours.
+
     Examples
     --------
     >>> sure = np.eye(99)[[89, 9]]  # says 0.9 and 0.1
@@ -200,6 +213,10 @@ def auroc(stated: np.ndarray, happened: np.ndarray) -> float:
     -------
     float
         In [0, 1]; NaN when only one outcome occurs.
+
+    Notes
+    -----
+    Source: the Mann-Whitney statistic (Hanley and McNeil 1982).
 
     Examples
     --------
