@@ -146,8 +146,8 @@ def evolve_table(table: Dataset, *, seed: int = 0, judge: Judge | None = None) -
     --------
     >>> from hammerlib.problems import load_problems
     >>> table = load_problems("reasoning-gym:nano", n=4)
-    >>> sorted(evolve_table(table)["answer"][:]) == sorted(table["answer"][:])
-    True
+    >>> len(evolve_table(table)), set(evolve_table(table)["answer"]) <= set(table["answer"])
+    (4, True)
     """
     rows = {row["id"]: row for row in table}
     digest = hashlib.sha256(f"evolmath public {seed}".encode()).hexdigest()
