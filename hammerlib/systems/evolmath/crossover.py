@@ -36,7 +36,7 @@ def first_number(relation: Relation) -> tuple[int, Fraction]:
 
 
 def ratio(value: Fraction | int, answer: Fraction | int | None) -> Fraction:
-    """Return by how much an answer must be multiplied to give a number, exactly.
+    """Return by how much an answer must be multiplied to give a number, exactly (``rel`` of its cross.py).
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ def _check_solving(spec: Spec) -> None:
         odd = given if not isinstance(given, Mapping) else [name for name in given if name not in known]
         if odd:
             raise InputError(part, odd, "has an unknown field, or none", f"use {', '.join(known)}")
-    if not all(isinstance(entries, Mapping) for entries in spec.post_generation.values()):
+    if not all(isinstance(entries, Mapping) for entries in (spec.post_generation or {}).values()):
         remedy = "write name: formula lines under each"
         raise InputError("post_generation", dict(spec.post_generation), "maps no names to formulas", remedy)
     goal = spec.optimize
