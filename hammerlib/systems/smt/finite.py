@@ -230,8 +230,8 @@ def released_solutions(
 ) -> list[dict[str, Any]]:
     """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
 
-    It excludes what a model mentions. That it reads None for what none mentions, which formulas take for false,
-    is our assumption.
+    It excludes what a model mentions. That it reads None for what none mentions, which formulas take for
+    false, is our assumption.
 
     Parameters
     ----------
