@@ -88,13 +88,14 @@ class Problem:
             Bindings with terms that z3 made up (Skolem functions) or interprets (sums) are left out.
         """
         seen: list[tuple[str, Binding]] = []
+        read: dict[int, tuple[Any, Term | None]] = {}
 
         def listen(hint: Any, _: Any, __: Any) -> None:
             if not z3.is_app(hint) or hint.decl().name() != "inst":
                 return
             for part in hint.children():
                 if z3.is_app(part) and part.decl().name() == "bind":
-                    terms = tuple(map(self._term, part.children()))
+                    terms = tuple(self._term(one, read) for one in part.children())
                     if None not in terms:
                         seen.append((hint.arg(0).sexpr(), terms))
 
@@ -136,11 +137,18 @@ class Problem:
             if _is_free(term) or z3.is_int_value(term):
                 self.functions[_key(term)] = term if z3.is_int_value(term) else term.decl()
 
-    def _term(self, expression: Any) -> Term | None:
+    def _term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
+        """Read a z3 term once, shared parts included; what is kept in `read` keeps its number."""
+        key = expression.get_id()
+        if key not in read:
+            read[key] = expression, self._fresh_term(expression, read)
+        return read[key][1]
+
+    def _fresh_term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
         """Read a z3 term; None when it holds a function that z3 made up or interprets."""
         if not z3.is_app(expression) or _key(expression) not in self.functions:
             return None
-        parts = [self._term(part) for part in expression.children()]
+        parts = [self._term(part, read) for part in expression.children()]
         if any(part is None for part in parts):
             return None
         return Term(_name(expression), str(expression.sort()), tuple(parts))
