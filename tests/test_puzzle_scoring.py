@@ -8,7 +8,7 @@ from hammerlib import grade, load_problems
 from hammerlib.errors import InputError
 from hammerlib.grading import grade_many
 from hammerlib.rewards import partial_reward
-from hammerlib.systems.puzzles import attempts, hard_score, soft_score
+from hammerlib.systems.puzzles import hard_score, soft_score
 from hammerlib.training import TrainConfig
 
 
@@ -18,12 +18,17 @@ from hammerlib.training import TrainConfig
         ("option", "B", ["B", "b", "(B)", "B."], ["A", "AB", "", "Because"]),
         ("multi_options", "ABD", ["ABD", "DBA", "A, B and D"], ["AB", "ABCD", ""]),
         ("nominal", "Ada", ["ada", " Ada. "], ["Adam", ""]),
-        ("numeral", "1/2", ["0.5", "1 / 2", "2/4", ".5"], ["1", "half", "1/3", "-1/2"]),
+        (
+            "numeral",
+            "1/2",
+            ["0.5", "1 / 2", "2/4", ".5"],
+            ["1", "half", "1/3", "-1/2", "1/0", "0/0", "9" * 5000],
+        ),
         ("numeral", "1200", ["1,200", "1200.0"], ["120", "1.2"]),
         ("ordered_array", "Ada, Bo", ["ada,bo"], ["Bo, Ada", "Ada", "Ada, Bo, Cy"]),
         ("unordered_array", "Ada, Bo", ["Bo, Ada"], ["Ada", "Ada, Ada, Bo"]),
         ("oa_numeral", "1, 1/2", ["1.0, 0.5"], ["1/2, 1"]),
-        ("ua_numeral", "1, 1/2", ["0.5, 1"], ["1, 1"]),
+        ("ua_numeral", "1, 1/2", ["0.5, 1"], ["1, 1", "1, 1/0"]),
         ("oua_numeral", "1, 2; 3", ["2, 1; 3"], ["3; 1, 2", "1, 2, 3"]),
         ("subset", "Ada, Bo, Cy", ["Bo", "Cy, Ada"], ["Dan", "Ada, Dan", ""]),
     ],
@@ -39,7 +44,6 @@ def test_soft_is_the_share_of_right_parts_and_hard_needs_all() -> None:
         assert soft_score(answer, gold, types) == pytest.approx(share)
         assert hard_score(answer, gold, types) == (share == 1)
     assert soft_score(f"{gold}====5", gold, types) == 0  # guessing more parts than questions
-    assert attempts(r"\boxed{A} no, \boxed{B}") == 2 and attempts("none") == 0
 
 
 def test_an_unknown_type_is_named() -> None:
@@ -73,6 +77,18 @@ def test_the_soft_score_is_a_reward_that_training_knows() -> None:
     )
     assert rewards == [1.0, 0.5, 0.0]
     assert TrainConfig(problems="puzzles:floors", rewards=("partial",)).validate()
+    # A quotient by zero is a wrong number, not the end of the training.
+    nothing = {"answer": ["2====3"], "scorer": ["puzzles:numeral====ua_numeral"]}
+    assert partial_reward(completions=[r"\boxed{1/0====3, 1/0}"], **nothing) == [0.0]
     # Beside puzzles, problems without parts keep their plain verdict.
     mixed = {"answer": [row["answer"], "4"], "scorer": [row["scorer"], None]}
     assert partial_reward(completions=[texts[1], r"\boxed{4}"], **mixed) == [0.5, 1.0]
+
+
+def test_several_attempts_can_be_given_less_weight() -> None:
+    said = [r"\boxed{A}", r"\boxed{B}, no: \boxed{A}", r"\boxed{A} or \boxed{B} or \boxed{B}", "A"]
+    told = {"completions": said, "answer": ["A"] * 4, "scorer": ["puzzles:option"] * 4}
+    assert partial_reward(**told) == [1.0, 1.0, 0.0, 0.0]  # the default: the last box, whatever came before
+    assert partial_reward(**told, per_attempt=True) == [1.0, 0.5, 0.0, 0.0]
+    plain = {"completions": [r"\boxed{3} \boxed{4}"], "answer": ["4"], "scorer": [None]}
+    assert partial_reward(**plain, per_attempt=True) == [1.0]  # no puzzle: the plain verdict

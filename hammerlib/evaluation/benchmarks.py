@@ -185,7 +185,12 @@ def source_split(source: str) -> str | None:
     --------
     >>> [source_split(source) for source in ("reasoning-gym:nano", "hub:openai/gsm8k/main", "file:mine.csv")]
     ['heldout', 'test', None]
+    >>> [source_split(source) for source in ("evolmath:targeted", "evolmath:gsm8k", "evolmath:file:mine.csv")]
+    ['heldout', None, None]
     """
+    prefix, _, inner = source.partition(":")
+    if prefix == "evolmath" and (":" in inner or inner.partition("@")[0] in BENCHMARKS):
+        return source_split(inner)  # a set that evolves keeps its own parts
     parts = {"reasoning-gym": "heldout", "hub": "test", "evolmath": "heldout", "puzzles": "test"}
     return parts.get(source.partition(":")[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hammerlib.grading import final_answer
+from hammerlib.problems import boxes
 from hammerlib.problems.registry import SCORERS
 from hammerlib.rewards.graded import Column, accuracy_reward
 from hammerlib.rewards.shape import Completion, text_of
@@ -18,17 +19,23 @@ def partial_reward(
     answer: Column,
     scorer: Column | None = None,
     metadata: Column | None = None,
+    per_attempt: bool = False,
     log_metric: Callable[[str, float], None] | None = None,
     **columns: object,
 ) -> list[float | None]:
-    """Return the share of a puzzle's questions that a completion answers rightly (PuzzleClone's soft score).
+    """Return the share of a puzzle's questions that a completion answers rightly.
 
-    Problems that have no parts get what `accuracy_reward` gives.
+    PuzzleClone's soft score (arXiv 2508.15180); the last box counts. Problems that have no parts get what
+    `accuracy_reward` gives.
 
     Parameters
     ----------
     completions, answer, scorer, metadata : sequences of length n
         Completions and columns of the problem table.
+    per_attempt : bool
+        True: a puzzle's score is divided by the number of boxes in the completion. The paper's evaluator
+        gives several attempts less weight; how much is not known, so this rule is ours and not the
+        default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
     log_metric : callable (name, value), optional
         See `hammerlib.rewards.verdicts`.
     **columns
@@ -44,6 +51,9 @@ def partial_reward(
     >>> texts = [r"\\boxed{B====3}", r"\\boxed{B====4}", "B"]
     >>> partial_reward(completions=texts, answer=["B====3"] * 3, scorer=["puzzles:option====numeral"] * 3)
     [1.0, 0.5, 0.0]
+    >>> told = {"answer": ["A"], "scorer": ["puzzles:option"], "per_attempt": True}
+    >>> partial_reward(completions=[r"\\boxed{B} or \\boxed{A}"], **told)
+    [0.5]
     """
     names = list(scorer or [None] * len(completions))
     rewards: list[float | None] = [None] * len(names)
@@ -58,7 +68,9 @@ def partial_reward(
     for place in sorted(set(range(len(names))) - set(whole)):
         if answer[place] is None or not str(answer[place]).strip():
             continue
-        marked = final_answer(text_of(completions[place]))
+        text = text_of(completions[place])
+        marked = final_answer(text)
         score = SCORERS["puzzles"].function()(names[place])
-        rewards[place] = score(marked, {"answer": answer[place]}) if marked else 0.0
+        reward = score(marked, {"answer": answer[place]}) if marked else 0.0
+        rewards[place] = reward / max(1, len(boxes(text))) if per_attempt else reward
     return rewards

@@ -3,11 +3,12 @@
 Seeds have exact solutions over fractions and an exact test that the first equation is needed; operators add
 what does not bind, crossover chains problems, fitness selects what evolves again. Every problem knows its
 binding equations and its distractors, so that the share of answers that follow a distractor can be counted.
-Where the paper lets a language model write (noise, stories, polish), phrase banks do here.
+Public problems such as GSM8K's evolve in the same way as texts. Where the paper lets a language model write
+(noise and stories), phrase banks do here; its last rewording by a model (polish) is left out.
 """
 
-from hammerlib.systems.evolmath.crossover import cross, cross_pairs, first_number, is_linked, ratio
-from hammerlib.systems.evolmath.evolution import Evolution, evolve
+from hammerlib.systems.evolmath.crossover import can_cross, cross, cross_pairs, first_number, is_linked, ratio
+from hammerlib.systems.evolmath.evolution import Evolution, evolve, evolve_table, stories_of
 from hammerlib.systems.evolmath.fitness import WEIGHTS, is_low, measure, scores
 from hammerlib.systems.evolmath.following import follow_metrics, follow_table, simulate
 from hammerlib.systems.evolmath.linear import is_necessary, rank, released_is_necessary, value_of
@@ -25,6 +26,7 @@ from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, State
 from hammerlib.systems.evolmath.public import OPERATORS, disturb, disturb_table
 from hammerlib.systems.evolmath.seeds import draw_rows, seed_problem
 from hammerlib.systems.evolmath.source import load_evolved
+from hammerlib.systems.evolmath.stories import Passage, Story
 
 __all__ = [
     "OPERATORS",
@@ -33,10 +35,13 @@ __all__ = [
     "Item",
     "Link",
     "Part",
+    "Passage",
     "Relation",
     "Statement",
+    "Story",
     "approximate",
     "background",
+    "can_cross",
     "confused",
     "cross",
     "cross_pairs",
@@ -44,6 +49,7 @@ __all__ = [
     "disturb_table",
     "draw_rows",
     "evolve",
+    "evolve_table",
     "first_number",
     "follow_metrics",
     "follow_table",
@@ -61,6 +67,7 @@ __all__ = [
     "scores",
     "seed_problem",
     "simulate",
+    "stories_of",
     "translate",
     "useless",
     "value_of",

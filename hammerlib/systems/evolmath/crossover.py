@@ -1,14 +1,17 @@
-"""Crossover: one problem's answer becomes a number of the next one."""
+"""Crossover: one problem's answer becomes a number of the next one; in systems and in public problems."""
 
 from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from typing import TypeVar
 
 from hammerlib.errors import InputError
 from hammerlib.systems.evolmath.phrases import THEMES
 from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, solve
+from hammerlib.systems.evolmath.stories import Story
 
+Kind = TypeVar("Kind", Item, Story)
 PLACE = 1  # the equation whose first written number is replaced: the second
 
 
@@ -33,7 +36,7 @@ def first_number(relation: Relation) -> tuple[int, Fraction]:
 
 
 def ratio(value: Fraction | int, answer: Fraction | int | None) -> Fraction:
-    """Return by how much an answer must be multiplied to give a number, exactly.
+    """Return by how much an answer must be multiplied to give a number, exactly (``rel`` of its cross.py).
 
     Parameters
     ----------
@@ -57,21 +60,56 @@ def ratio(value: Fraction | int, answer: Fraction | int | None) -> Fraction:
     return Fraction(value) / Fraction(answer)
 
 
-def cross(first: Item, second: Item, equation: int = PLACE) -> Item:
-    """Chain two problems: a number of the second becomes X = ratio x (answer of the first).
+def can_cross(first: Item | Story, second: Item | Story, equation: int = PLACE) -> bool:
+    """Tell whether the second problem has a number for the first one's answer to stand for.
+
+    Neither may be 0: with an answer of 0 no ratio gives the number, and X = 0 times the answer needs none.
 
     Parameters
     ----------
-    first, second : Item
+    first, second : Item or Story
+    equation : int
+        As for `cross`; a public problem has none.
+
+    Examples
+    --------
+    >>> from hammerlib.systems.evolmath.stories import Passage
+    >>> five, none = (Story((Passage("1", text, "2"),)) for text in ("5 figs?", "Some figs?"))
+    >>> can_cross(five, five), can_cross(five, none)
+    (True, False)
+    """
+    return bool(first.answer) and bool(_number(second, equation))
+
+
+def _number(second: Item | Story, equation: int) -> Fraction | None:
+    if isinstance(second, Story):
+        return second.passages[0].number
+    return first_number(second.parts[0].equations[equation])[1]
+
+
+def cross(first: Kind, second: Kind, equation: int = PLACE) -> Kind:
+    """Chain two problems: a number of the second becomes X = ratio x (answer of the first).
+
+    The released ``cross.py`` (arXiv 2508.13003). In a public problem the number is the first one written.
+
+    Parameters
+    ----------
+    first, second : Item, or both Story
         Solvable; two parts in a row get different themes.
     equation : int
         Which equation takes the X. 1 is the paper's; the answer need not depend on that one (`is_linked`).
-        0 is the equation that every seed needs (ours).
+        0 is the equation that every seed needs (ours). A public problem has none.
 
     Returns
     -------
-    Item
-        Its answer is the second problem's; the first's is asked for on the way.
+    Item or Story
+        Its answer is the second problem's; the first's is asked for on the way. ``operators`` holds those of
+        the first, those of the second, and ``cross``.
+
+    Raises
+    ------
+    InputError
+        The first has no answer, or 0; the second has no number there, or 0 (`can_cross`).
 
     Examples
     --------
@@ -81,16 +119,22 @@ def cross(first: Item, second: Item, equation: int = PLACE) -> Item:
     >>> both = cross(one, two); both.answers == [one.answer, two.answer]
     True
     """
-    head = second.parts[0]
-    place, value = first_number(head.equations[equation])
-    head = dataclasses.replace(head, link=Link(equation, place, ratio(value, first.answer)))
-    parts = [*first.parts, head, *second.parts[1:]]
-    return Item(
-        tuple(_apart(parts)),
+    value = _number(second, equation)
+    if not value:
+        raise InputError("second", str(value), "is no number that an answer can stand for", "see `can_cross`")
+    times = ratio(value, first.answer)
+    whole = (
         (*first.extras, *(one for one in second.extras if one not in first.extras)),
-        (*first.operators, "cross"),
+        (*first.operators, *second.operators, "cross"),
         max(first.generation, second.generation),
     )
+    if isinstance(first, Story):
+        told = dataclasses.replace(second.passages[0], ratio=times)
+        return Story((*first.passages, told, *second.passages[1:]), *whole)
+    head = second.parts[0]
+    link = Link(equation, first_number(head.equations[equation])[0], times)
+    head = dataclasses.replace(head, link=link)
+    return Item(tuple(_apart([*first.parts, head, *second.parts[1:]])), *whole)
 
 
 def is_linked(item: Item) -> bool:
@@ -140,19 +184,19 @@ def _retold(part: Part, theme: str) -> Part:
     return dataclasses.replace(part, theme=theme, noise=tuple(noise))
 
 
-def cross_pairs(items: list[Item], distance: int = 1) -> list[Item]:
+def cross_pairs(items: list[Kind], distance: int = 1) -> list[Kind]:
     """Cross neighbours in both orders: (1, 2), (3, 4) ...; at a distance of 2 (1, 3), (2, 4), (5, 7) ...
 
     Parameters
     ----------
-    items : list of Item
+    items : list of Item, or of Story
     distance : int
         1 in the first generation, 2 in the second.
 
     Returns
     -------
-    list of Item
-        As many as before; who finds no partner stays as it is.
+    list of Item, or of Story
+        As many as before; a place whose pair is not there, or cannot be crossed, stays as it is.
 
     Examples
     --------
@@ -166,5 +210,7 @@ def cross_pairs(items: list[Item], distance: int = 1) -> list[Item]:
     for start in range(0, len(items), 2 * distance):
         for left in range(start, min(start + distance, len(items) - distance)):
             right = left + distance
-            made[left], made[right] = cross(items[left], items[right]), cross(items[right], items[left])
+            for place, first, second in ((left, left, right), (right, right, left)):
+                if can_cross(items[first], items[second]):
+                    made[place] = cross(items[first], items[second])
     return made

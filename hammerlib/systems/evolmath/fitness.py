@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
 from hammerlib.systems.evolmath.problem import Item
+from hammerlib.systems.evolmath.stories import Story
 
 # Feature -> weight, in the released order (fitness.py). Two need a parser or embeddings, which are not used
 # here: they are 0 for every problem, and a constant feature counts nothing.
@@ -41,8 +42,8 @@ _STOP = frozenset(
 def scores(features: ArrayLike, weights: Mapping[str, float] = WEIGHTS) -> np.ndarray:
     """Return the fitness of each problem: 10 x the weighted sum of features scaled to 0..1 over the set.
 
-    A score is relative to its set: another problem in the set can change it. With the released weights it
-    lies between -5.3 and 4.9.
+    The released fitness.py (arXiv 2508.13003, its code). A score is relative to its set: another problem in
+    the set can change it. With the released weights it lies between -5.3 and 4.9.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def scores(features: ArrayLike, weights: Mapping[str, float] = WEIGHTS) -> np.nd
 def is_low(features: ArrayLike, fitness: ArrayLike) -> np.ndarray:
     """Tell which problems evolve once more: fitness below -0.5, or any feature below its first percentile.
 
-    The percentile interpolates, so that in a small set the lowest value of every feature lies below it.
+    The released selection (arXiv 2508.13003, its code). The percentile interpolates, so that in a small set
+    the lowest value of every feature lies below it.
 
     Parameters
     ----------
@@ -93,12 +95,14 @@ def is_low(features: ArrayLike, fitness: ArrayLike) -> np.ndarray:
     return (values < THRESHOLD) | (table < floor).any(axis=1)
 
 
-def measure(items: Sequence[Item], referee: Sequence[float] | None = None) -> np.ndarray:
-    """Return the ten features of each problem.
+def measure(items: Sequence[Item | Story], referee: Sequence[float] | None = None) -> np.ndarray:
+    """Return the ten features of each problem: those of the released fitness.py (arXiv 2508.13003, its code).
+
+    How a noise ratio, an equation-like sentence and a variable are counted there is not documented: ours are.
 
     Parameters
     ----------
-    items : sequence of Item
+    items : sequence of Item or Story
     referee : sequence of float, optional
         A judge's score, 0 to 10, for each; here e.g. ten times the share of samples a model fails. Default 5.
 
@@ -118,14 +122,12 @@ def measure(items: Sequence[Item], referee: Sequence[float] | None = None) -> np
     return np.array([_features(item, score) for item, score in zip(items, judged, strict=True)])
 
 
-def _features(item: Item, referee: float) -> list[float]:
+def _features(item: Item | Story, referee: float) -> list[float]:
     told = item.statements()
     text = " ".join(sentence for _, sentence in told)
     words = text.split()
     noise = sum(len(sentence.split()) for is_noise, sentence in told if is_noise)
-    equations = sum(len(part.equations) for part in item.parts)
-    equations += sum(one.relation is not None for part in item.parts for one in part.noise)
-    variables = sum(len({v for one in part.equations for v, _ in one.terms}) for part in item.parts)
+    equations, variables, products = item.counts()
     return [
         referee,
         len(words),
@@ -134,7 +136,7 @@ def _features(item: Item, referee: float) -> list[float]:
         entropy(text),
         equations,
         variables,
-        sum(part.link is not None and part.link.place >= 0 for part in item.parts),
+        products,
         noise / len(words),
         0.0,
     ]

@@ -77,7 +77,8 @@ def value_of(rows: Sequence[Row], right: Row, unknown: int) -> Fraction | None:
 def is_necessary(rows: Sequence[Row], target: int = -1) -> bool:
     """Tell whether the first equation is needed for the value of an unknown.
 
-    Exact: equation 5, without the unknown it introduces, must not follow from equations 2 to 4, that is
+    The released pipeline's condition (arXiv 2508.13003), in an exact form of ours: equation 5, without the
+    unknown it introduces, must not follow from equations 2 to 4, that is
     rank([A2..A4; c]) > rank([A2..A4]) with c the coefficients of the last equation without the target.
 
     Parameters

@@ -7,7 +7,9 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import TypeVar
 
+from hammerlib.errors import InputError
 from hammerlib.systems.evolmath.phrases import (
     BACKGROUND,
     CONFUSED,
@@ -17,18 +19,21 @@ from hammerlib.systems.evolmath.phrases import (
     THEMES,
 )
 from hammerlib.systems.evolmath.problem import TARGET, UNUSED, Item, Part, Relation, Statement, solve
+from hammerlib.systems.evolmath.stories import Story
 
 NEAR, FAR = 10, 30  # by how much a fuzzy relation's right side is off
 _SYMBOL = re.compile(r"\b[xyz]\b")
-Operator = Callable[[Item, random.Random], Item]
+Kind = TypeVar("Kind", Item, Story)
+Operator = Callable[[Kind, random.Random], Kind]
 
 
 def approximate(item: Item, rng: random.Random) -> Item:
     """Add a fuzzy relation about n to the last part, which binds nothing and invites a shortcut.
 
-    Where one of the first four equations fixes a single variable, the relation joins that variable and n,
-    its right side off by 10 to 30; otherwise it is the last equation with another term, its right side off.
-    The sign ``=`` becomes one of eleven.
+    Step 2 of the released pipeline (arXiv 2508.13003, ``Approximate_substitution.py``). Where one of the
+    first four equations fixes a single variable, the relation joins that variable and n, its right side off
+    by 10 to 30; otherwise it is the last equation with another term, its right side off. The sign ``=``
+    becomes one of eleven.
 
     Parameters
     ----------
@@ -141,8 +146,8 @@ def _in_theme(part: Part, theme: str) -> Part:
     return dataclasses.replace(part, theme=theme, noise=tuple(noise))
 
 
-def misleading(item: Item, rng: random.Random) -> Item:
-    """Add a remark that talks down what is needed.
+def misleading(item: Kind, rng: random.Random) -> Kind:
+    """Add a remark that talks down what is needed; to a public problem as well.
 
     Examples
     --------
@@ -153,8 +158,8 @@ def misleading(item: Item, rng: random.Random) -> Item:
     return _with_extras(item, "misleading", _fresh(item, MISLEADING, 1, rng))
 
 
-def background(item: Item, rng: random.Random) -> Item:
-    """Put a story of fewer than 100 words in front.
+def background(item: Kind, rng: random.Random) -> Kind:
+    """Put a story of fewer than 100 words in front; of a public problem as well.
 
     Examples
     --------
@@ -165,8 +170,13 @@ def background(item: Item, rng: random.Random) -> Item:
     return _with_extras(item, "background", _fresh(item, BACKGROUND, 1, rng))
 
 
-def irrelevant(item: Item, rng: random.Random) -> Item:
-    """Add three facts from another world.
+def irrelevant(item: Kind, rng: random.Random) -> Kind:
+    """Add three facts from another world; to a public problem as well.
+
+    Raises
+    ------
+    InputError
+        Fewer than three are left that the problem does not hold yet (so do `misleading` and `background`).
 
     Examples
     --------
@@ -177,10 +187,13 @@ def irrelevant(item: Item, rng: random.Random) -> Item:
     return _with_extras(item, "irrelevant", _fresh(item, IRRELEVANT, 3, rng))
 
 
-def _fresh(item: Item, bank: Sequence[str], n: int, rng: random.Random) -> list[str]:
-    """Draw sentences that the problem does not hold yet; fewer where the bank is used up."""
+def _fresh(item: Item | Story, bank: Sequence[str], n: int, rng: random.Random) -> list[str]:
+    """Draw sentences that the problem does not hold yet."""
     left = [text for text in bank if text not in {one.text for one in item.extras}]
-    return rng.sample(left, min(n, len(left)))
+    if len(left) < n:
+        problem = f"holds all but {len(left)} of the {len(bank)} sentences already, and {n} are drawn"
+        raise InputError("item", item.operators, problem, "evolve it less often")
+    return rng.sample(left, n)
 
 
 def _with_noise(item: Item, name: str, noise: list[Statement]) -> Item:
@@ -188,12 +201,12 @@ def _with_noise(item: Item, name: str, noise: list[Statement]) -> Item:
     return dataclasses.replace(item, parts=(*item.parts[:-1], last), operators=(*item.operators, name))
 
 
-def _with_extras(item: Item, name: str, texts: list[str]) -> Item:
+def _with_extras(item: Kind, name: str, texts: list[str]) -> Kind:
     extras = (*item.extras, *(Statement(name, text) for text in texts))
     return dataclasses.replace(item, extras=extras, operators=(*item.operators, name))
 
 
-# In the paper's order; the first five make a problem, the last three are repeated in a second generation.
+# In the paper's order; all seven make a problem, the last three are repeated in a second generation.
 FIRST: tuple[Operator, ...] = (approximate, useless, confused, translate)
 REPEATED: tuple[Operator, ...] = (misleading, background, irrelevant)
 

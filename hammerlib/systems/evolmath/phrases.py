@@ -1,4 +1,8 @@
-"""Words of the operators: themes for variables, signs, banks of sentences. Ours; no model writes them."""
+"""Words of the operators: themes for variables, signs, banks of sentences. Ours; no model writes them.
+
+The banks outlast two generations: a chain of two holds up to two stories, two remarks and six facts, a second
+generation adds one, one and three.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +44,12 @@ BACKGROUND = (
     "neat but very small, and everybody waits for the bell at noon.",
     "A visitor had asked for the figures in advance. Nobody remembered who had promised them, so the old "
     "ledgers were opened again, and the window was closed against the wind.",
+    "The bus had been late again, so the work began without the usual greetings. On the table lay a map that "
+    "nobody had folded properly, and a cup that nobody claimed.",
+    "For the anniversary everything was to be put in order once more. Old photographs hung along the "
+    "corridor, and from the yard one could hear somebody tuning a violin.",
+    "The office had moved twice within a month, and some boxes were still sealed. The new lamps hummed "
+    "quietly while a cat that belonged to the neighbours slept on the warmest shelf.",
 )
 IRRELEVANT = (
     "On the moon station the clocks run backwards on Tuesdays.",
@@ -49,6 +59,13 @@ IRRELEVANT = (
     "The captain of the star ferry collects paper hats.",
     "Gravity is rented out by the hour in the upper dome.",
     "A silent choir of drones rehearses at dawn.",
+    "The ocean of the second planet tastes faintly of cinnamon.",
+    "Every robot of the old fleet writes its own diary.",
+    "The elevator to the ring stops only for musicians.",
+    "Clouds over the glass desert are painted by hand.",
+    "The archive ship carries the shadows of extinct birds.",
+    "In the lower tunnels the echo answers before the call.",
+    "A lighthouse at the edge of the galaxy sells postcards.",
 )
 USELESS = "{left} equals {right}."
 ESTIMATE = "A quick estimate puts the result at about {value}."

@@ -78,6 +78,8 @@ class Statement:
         Empty where a relation is told.
     relation : Relation or None
         Never binding.
+    value : str
+        What it suggests as the answer, in a public problem.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class Statement:
     kind: str
     text: str = ""
     relation: Relation | None = None
+    value: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +229,13 @@ class Item:
         part = self.parts[-1].with_number(answers[-2] if len(answers) > 1 else None)
         fuzzy = [one.relation for one in part.noise if one.kind == "approximate" and one.relation]
         return solve((*part.equations[:-1], fuzzy[-1])) if fuzzy else None
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many equations (noise included), variables and products with an X it has."""
+        equations = sum(len(part.equations) for part in self.parts)
+        equations += sum(one.relation is not None for part in self.parts for one in part.noise)
+        variables = sum(len({v for one in part.equations for v, _ in one.terms}) for part in self.parts)
+        return equations, variables, sum(p.link is not None and p.link.place >= 0 for p in self.parts)
 
     def statements(self) -> list[tuple[bool, str]]:
         """Return every sentence with whether it is noise; the questions last."""

@@ -13,39 +13,39 @@ from hammerlib.evaluation.benchmarks import BENCHMARKS, source_split
 from hammerlib.problems import load_problems, make_table
 from hammerlib.problems.gym import PARTS, part_of
 from hammerlib.problems.table import subset
-from hammerlib.systems.evolmath.evolution import evolve
+from hammerlib.systems.evolmath.evolution import evolve, evolve_table
 from hammerlib.systems.evolmath.operators import approximate, translate
 from hammerlib.systems.evolmath.problem import Item
-from hammerlib.systems.evolmath.public import disturb_table
 from hammerlib.systems.evolmath.seeds import seed_problem
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 NAMES = ("seed", "targeted", "evolved")
-ON_PUBLIC = ("background", "approximate", "useless", "misleading", "irrelevant")
 
 
 def load_evolved(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    """Generate linear systems and evolve them, or disturb a public set.
+    """Generate linear systems and evolve them, or evolve a public set.
+
+    Seeds, operators and evolution are those of arXiv 2508.13003 and its code; the part ``heldout`` is ours.
 
     Parameters
     ----------
     name : str
         ``seed`` (symbols, no noise), ``targeted`` (in words, with one fuzzy relation that invites a
         shortcut), ``evolved`` (all operators, crossover, up to two generations); or a benchmark such as
-        ``gsm8k``, or another source such as ``file:mine.jsonl``, whose problems get sentences that bind
-        nothing.
+        ``gsm8k`` (also ``gsm8k@hub``), or another source such as ``file:mine.jsonl``, whose problems evolve
+        as texts (`evolve_table`).
     split : str or None
         Generated ones: ``supervised``, ``rl`` (also for None) or ``heldout``, disjoint by their seeds
-        whatever the random seed; otherwise that of the source.
+        whatever the random seed; otherwise that of the source. A benchmark has none.
     n : int or None
         Default 200; of a public set all.
     seed : int
     columns : mapping or None
-        For a file or hub source.
+        For a file or hub source alone.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def load_evolved(
     Raises
     ------
     InputError
-        An unknown name or part.
+        An unknown name or part; a split or columns where there are none to choose.
 
     Examples
     --------
@@ -126,7 +126,11 @@ def row(item: Item, source: str) -> dict[str, Any]:
 def _public(
     name: str, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    if name in BENCHMARKS:
+    if name.partition("@")[0] in BENCHMARKS:
+        for field, value in (("split", split), ("columns", columns)):
+            if value is not None:
+                problem = f"{name} is a benchmark, one file whose layout is known"
+                raise InputError(field, value, problem, f"leave {field} out")
         table = subset(load_benchmark(name), n, seed)
     elif ":" in name and not name.startswith("evolmath:"):
         part = split if split is not None else source_split(name)
@@ -136,4 +140,4 @@ def _public(
             f"{', '.join(NAMES)}, a benchmark ({', '.join(BENCHMARKS)}), or a source such as file:mine.jsonl"
         )
         raise InputError("problems", f"evolmath:{name}", "is unknown", f"use {known}")
-    return disturb_table(table, ON_PUBLIC, seed=seed)
+    return evolve_table(table, seed=seed)

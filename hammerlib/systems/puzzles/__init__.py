@@ -19,7 +19,7 @@ from hammerlib.systems.puzzles.generate import (
     write_jsonl,
 )
 from hammerlib.systems.puzzles.reading import read_spec, seed_names
-from hammerlib.systems.puzzles.scoring import attempts, hard_score, scorer, soft_score
+from hammerlib.systems.puzzles.scoring import hard_score, scorer, soft_score
 from hammerlib.systems.puzzles.source import load_puzzles
 from hammerlib.systems.puzzles.spec import Spec
 from hammerlib.systems.puzzles.state import State
@@ -31,7 +31,6 @@ __all__ = [
     "Rejected",
     "Spec",
     "State",
-    "attempts",
     "build",
     "check_seed",
     "cut",

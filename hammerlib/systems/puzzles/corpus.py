@@ -22,7 +22,8 @@ _NUMBER = re.compile(r"_*(-?\d+(?:\.\d+)?)_*")
 def difficulties(puzzles: Sequence[Puzzle]) -> list[float]:
     """Return the difficulty of each puzzle within its set, 0 to 1, rounded to three decimals.
 
-    The mean of four values: text length, number of constraints, number of unknowns (each scaled to 0..1 over
+    As PuzzleClone's released post-processing (its code; arXiv 2508.15180), where a set is one file:
+    the mean of four values: text length, number of constraints, number of unknowns (each scaled to 0..1 over
     the set; 0.5 where all are equal) and `vars_scale`. A score is relative to its set.
 
     Parameters
@@ -117,7 +118,7 @@ def part_of(source: str, config: Mapping[str, Any]) -> str:
 
 
 def deduplicate(puzzles: Iterable[Puzzle], *, options: bool = False) -> list[Puzzle]:
-    """Keep the first puzzle of each specification and signature.
+    """Keep the first puzzle of each specification and signature, as PuzzleClone's code does; see `signature`.
 
     Parameters
     ----------

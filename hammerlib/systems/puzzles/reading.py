@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 
 from hammerlib.errors import InputError
+from hammerlib.systems.puzzles.scoring import scorer
 from hammerlib.systems.puzzles.spec import Condition, Derived, Mixed, Option, Query, Spec, Symbol, Variable
 
 SEEDS = Path(__file__).with_name("seeds")
+_ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
 _FORMULA_LISTS = ("source", "amount", "values", "type", "attr", "order", "duplicate")
 
 
@@ -85,7 +87,48 @@ def _spec(content: dict[str, Any]) -> Spec:
         if bool(variable.formula) == bool(variable.type and variable.domain):
             remedy = "give type and domain, or a formula"
             raise InputError(f"variables.{name}", variable.formula, "is defined twice or not at all", remedy)
+        factor, ranged = variable.diff_factor, variable.type in ("int", "float")
+        if factor not in (-1, 0, 1) or (factor and not ranged):
+            remedy = "give -1, 0 or 1, and only to an int or a float with a domain"
+            raise InputError(f"variables.{name}.diff_factor", factor, "cannot be used", remedy)
+    _check_solving(spec)
     return spec
+
+
+def _check_solving(spec: Spec) -> None:
+    """Refuse what would be ignored, or fail only when puzzles are drawn."""
+    for part, known in _ENTRIES.items():
+        given = getattr(spec, part)
+        odd = given if not isinstance(given, Mapping) else [name for name in given if name not in known]
+        if odd:
+            raise InputError(part, odd, "has an unknown field, or none", f"use {', '.join(known)}")
+    if not all(isinstance(entries, Mapping) for entries in (spec.post_generation or {}).values()):
+        remedy = "write name: formula lines under each"
+        raise InputError("post_generation", dict(spec.post_generation), "maps no names to formulas", remedy)
+    goal = spec.optimize
+    if goal and (
+        goal.get("type") not in ("minimize", "maximize") or not isinstance(goal.get("formula"), str)
+    ):
+        remedy = "give type (minimize or maximize) and formula"
+        raise InputError("optimize", dict(goal), "names no goal", remedy)
+    if not isinstance(spec.calc_solution, bool):
+        raise InputError("calc_solution", spec.calc_solution, "is no truth value", "write true or false")
+    if not _is_count(spec.max_solution):
+        raise InputError("max_solution", spec.max_solution, "is no number of solutions", "give 1 or more")
+    unsolved = {
+        "symbols": any(isinstance(one, Symbol) for one in spec.symbols.values()),
+        "conditions": spec.conditions,
+        "post_generation": spec.post_generation,
+        "optimize": spec.optimize,
+        "queries with options": any(one.templates for one in spec.queries.values()),
+    }
+    if not spec.calc_solution and any(unsolved.values()):
+        (part, *_) = (name for name, used in unsolved.items() if used)
+        raise InputError("calc_solution", False, f"{part} need solutions", f"leave it out, or the {part}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _symbol(value: Any, where: str) -> Symbol | Derived | Mixed:
@@ -115,7 +158,14 @@ def _query(value: Any, where: str) -> Query:
     if bool(query.templates) == bool(query.ans_formula):
         problem, remedy = "is neither open nor a choice", "give ans_formula, or opt_formula and opt_text"
         raise InputError(where, query.desc, problem, remedy)
-    allowed = query.query_type in ("single_choice", "multiple_choice") and 2 <= query.opt_num <= 26
+    if query.eval_type:
+        scorer(f"puzzles:{query.eval_type}")  # refuses an unknown type
+    if not isinstance(query.select_type, bool):
+        raise InputError(
+            f"{where}.select_type", query.select_type, "is no truth value", "write true or false"
+        )
+    allowed = query.query_type in ("single_choice", "multiple_choice")
+    allowed = allowed and _is_count(query.opt_num) and 2 <= query.opt_num <= 26
     if not allowed or any(one.cond not in ("any", "all") for one in query.templates):
         remedy = "use single_choice or multiple_choice, 2 to 26 options, cond any or all"
         raise InputError(where, query.query_type, "cannot be asked", remedy)

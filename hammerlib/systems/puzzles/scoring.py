@@ -2,8 +2,9 @@
 
 An answer type is ``option``, ``multi_options``, ``nominal``, ``numeral`` or ``subset``, or an array of one of
 them: ``oa_<type>`` in this order, ``ua_<type>`` in any, ``oua_<type>`` an ordered array (parts divided by
-semicolons) of unordered ones. ``ordered_array`` and ``unordered_array`` are arrays of ``nominal``. How the
-released evaluator reads nested names is not documented; this is our reading.
+semicolons) of unordered ones. ``ordered_array`` and ``unordered_array`` are arrays of ``nominal``. Types and
+scores are those of PuzzleClone's evaluator (arXiv 2508.15180); how it reads nested names is not documented:
+this is our reading.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from fractions import Fraction
 from typing import Any
 
 from hammerlib.errors import InputError
-from hammerlib.problems import last_box
 
 BETWEEN = "===="
 SIMPLE = ("option", "multi_options", "nominal", "numeral", "subset")
 _ALIASES = {"ordered_array": "oa_nominal", "unordered_array": "ua_nominal"}
 _NUMERAL = re.compile(r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
-_BOX = re.compile(r"\\boxed\s*\{")
 
 
 def soft_score(answer: str, gold: str, types: str) -> float:
     """Return the share of questions that are answered rightly, 0 to 1; 1 exactly if all are.
+
+    PuzzleClone's soft score, the mean over parts; its weight for several attempts is an option of
+    `hammerlib.rewards.partial_reward`.
 
     Parameters
     ----------
@@ -74,19 +76,6 @@ def hard_score(answer: str, gold: str, types: str) -> float:
     [1.0, 0.0]
     """
     return float(soft_score(answer, gold, types) == 1)
-
-
-def attempts(completion: str) -> int:
-    r"""Return how many boxes a completion holds; the paper's evaluator gives several less weight.
-
-    By how much is unknown: divide the soft score by this number, or leave it (the default everywhere here).
-
-    Examples
-    --------
-    >>> attempts(r"\\boxed{A} or \\boxed{B}")
-    2
-    """
-    return len(_BOX.findall(completion)) if last_box(completion) is not None else 0
 
 
 def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
@@ -151,7 +140,12 @@ def _letters(text: str) -> str:
 
 def _number(text: str) -> Fraction | str:
     cleaned = text.strip().rstrip(".").replace(",", "")
-    return Fraction(cleaned.replace(" ", "")) if _NUMERAL.fullmatch(cleaned) else f"no number: {text}"
+    try:
+        if _NUMERAL.fullmatch(cleaned):
+            return Fraction(cleaned.replace(" ", ""))
+    except (ArithmeticError, ValueError):  # 1/0; more digits than Python reads
+        pass
+    return f"no number: {text}"
 
 
 def _option(one: str, other: str) -> bool:

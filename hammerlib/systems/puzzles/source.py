@@ -41,8 +41,9 @@ def load_puzzles(
     Returns
     -------
     datasets.Dataset
-        With ``difficulty`` (within this table), ``scorer`` (``puzzles:<types>``) and ``metadata`` (the
-        record that rebuilds the puzzle).
+        With ``difficulty`` (among the drawn puzzles of the same specification: .5 of one is not .5 of
+        another, which `difficulties` over all of them would compare), ``scorer`` (``puzzles:<types>``) and
+        ``metadata`` (the record that rebuilds the puzzle).
 
     Raises
     ------

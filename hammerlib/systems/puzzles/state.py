@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hammerlib.errors import InputError
 from hammerlib.systems.puzzles.choices import Choices, Rejected, scale, variable_value
 from hammerlib.systems.puzzles.draws import as_symbol, draw_domain, resolve
 from hammerlib.systems.puzzles.formulas import evaluate, render
@@ -168,9 +167,7 @@ class State:
     def _best(self) -> list[Any]:
         if not self.spec.optimize:
             return []
-        largest = {"maximize": True, "minimize": False}.get(self.spec.optimize.get("type", ""))
-        if largest is None:
-            raise InputError("optimize", dict(self.spec.optimize), "has no type", "use maximize or minimize")
+        largest = self.spec.optimize["type"] == "maximize"
         goal = evaluate(self.spec.optimize["formula"], self.env)
         best = optimum(self.constraints, goal, largest=largest)
         return [] if best is None else [goal == best]

@@ -16,7 +16,7 @@ STRATEGIES = ("mimic", "revolt-reciprocal", "revolt-complement", "uniform")
 
 
 class Production(NamedTuple):
-    """A way to build a term of a sort: a function and the sorts of its arguments.
+    """A way to build a term of a sort: a function and the sorts of its arguments (ours).
 
     Examples
     --------
@@ -31,6 +31,10 @@ class Production(NamedTuple):
 
 class Grammar:
     """How often each production of each sort was used in observed terms, subterms included.
+
+    The probabilistic grammar of arXiv 2508.13811's abstract, kept (mimic) or inverted (revolt); the paper's
+    equations are not known to us. Ours: p = count / total of the sort; 1/p renormalised or (1 - p)/(K - 1) as
+    the inversions; the pseudo-count `alpha`; the depth limit.
 
     Parameters
     ----------

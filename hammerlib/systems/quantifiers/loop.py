@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.systems.quantifiers.grammar import Grammar, Production
-from hammerlib.systems.smt import Problem
+from hammerlib.systems.smt import LIMIT, Problem
 
 
 class Outcome(NamedTuple):
-    """How a problem ended.
+    """How a problem ended (ours).
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     rounds, instances : int
         Rounds of sampling, and distinct instances that were added.
     seconds : float
-        Wall clock.
+        Wall clock, for information: nothing depends on it.
 
     Examples
     --------
@@ -43,12 +43,14 @@ def instantiate(
     samples: int = 4,
     depth: int = 4,
     alpha: float = 0.0,
-    seconds: float = 2.0,
+    limit: int = LIMIT,
     seed: int = 0,
 ) -> Outcome:
     """Decide a quantified problem by e-matching, and by sampled instances where that gives up.
 
-    Every instance of a universal formula is implied by it, so that ``unsat`` stays right whatever is sampled.
+    The loop of arXiv 2508.13811's abstract; rounds, refitting and limits are ours. Every instance of a
+    universal formula is implied by it, so that ``unsat`` stays right whatever is sampled. A binding is added
+    once; "the same" means the same text: terms that the problem makes equal count as different ones.
 
     Parameters
     ----------
@@ -62,8 +64,9 @@ def instantiate(
         Largest depth of a sampled term; a constant has 1.
     alpha : float
         See `Grammar`: pseudo-count of every function that occurs in the problem.
-    seconds : float
-        Wall clock for all of it; also the limit of each call of z3.
+    limit : int
+        z3's resource units for each of its calls, `rounds` + 1 at most. Where e-matching itself diverges, the
+        call ends there, and the sampling goes on.
     seed : int
         Of the draws and of z3.
 
@@ -74,7 +77,7 @@ def instantiate(
     Raises
     ------
     InputError
-        Unreadable text, unknown strategy, a limit below 1 or no time.
+        Unreadable text, unknown strategy, or a limit below 1.
 
     Examples
     --------
@@ -82,9 +85,9 @@ def instantiate(
     >>> [instantiate(EXAMPLES["stuck trigger"], one).verdict for one in (None, "mimic")]
     ['unknown', 'unsat']
     """
-    if min(rounds, samples, depth) < 1 or seconds <= 0:
-        remedy = "give whole numbers from 1 and some seconds"
-        raise InputError("limits", [rounds, samples, depth, seconds], "one of them allows nothing", remedy)
+    if min(rounds, samples, depth, limit) < 1:
+        remedy = "give whole numbers from 1"
+        raise InputError("limits", [rounds, samples, depth, limit], "one of them allows nothing", remedy)
     problem, rng, start = Problem(text), random.Random(seed), time.monotonic()
     signature = [Production(sort, name, arguments) for name, sort, arguments in problem.functions]
     Grammar([]).probabilities("", strategy or "mimic")  # refuse an unknown strategy before the first call
@@ -93,10 +96,7 @@ def instantiate(
     seen: dict[tuple, None] = {}
     verdict, turn = "unknown", 0
     for turn in range(rounds + 1):
-        left = seconds - (time.monotonic() - start)
-        if left <= 0:
-            break
-        verdict, found = problem.observe(milliseconds=max(1, int(1000 * left)), seed=seed + turn)
+        verdict, found = problem.observe(limit=limit, seed=seed + turn)
         seen |= dict.fromkeys(found)
         if verdict != "unknown" or turn == rounds:
             break

@@ -11,10 +11,11 @@ from hammerlib.systems.smt.finite import (
     solutions,
     symbol,
 )
-from hammerlib.systems.smt.matching import Problem, Term
+from hammerlib.systems.smt.matching import LIMIT, Problem, Term
 
 __all__ = [
     "CONNECTIVES",
+    "LIMIT",
     "Problem",
     "Term",
     "TooMany",

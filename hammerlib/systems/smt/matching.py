@@ -9,9 +9,11 @@ import z3
 
 from hammerlib.errors import InputError
 
+LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
+
 
 class Term(NamedTuple):
-    """A ground term: function (or constant, or numeral), its sort, its arguments.
+    """A ground term: function (or constant, or numeral), its sort, its arguments (our reading of SMT-LIB's).
 
     Examples
     --------
@@ -32,7 +34,10 @@ Binding = tuple[Term, ...]
 
 
 class Problem:
-    """Assertions with quantifiers, and what e-matching makes of them.
+    """Assertions with quantifiers, and what e-matching makes of them: z3 for `quantifiers` (ours).
+
+    Calls of z3 end by its count of resource units (``rlimit``), not by the clock: the same problem and seed
+    give the same verdict and instantiations on a busy machine too.
 
     Parameters
     ----------
@@ -73,8 +78,8 @@ class Problem:
         formula, _ = self.universals[place]
         return [str(formula.var_sort(i)) for i in range(formula.num_vars())]
 
-    def observe(self, *, milliseconds: int = 1000, seed: int = 0) -> tuple[str, list[tuple[str, Binding]]]:
-        """Run e-matching without its rescue strategies.
+    def observe(self, *, limit: int = LIMIT, seed: int = 0) -> tuple[str, list[tuple[str, Binding]]]:
+        """Run e-matching without its rescue strategies, for at most `limit` resource units.
 
         Returns
         -------
@@ -83,25 +88,26 @@ class Problem:
             Bindings with terms that z3 made up (Skolem functions) or interprets (sums) are left out.
         """
         seen: list[tuple[str, Binding]] = []
+        read: dict[int, tuple[Any, Term | None]] = {}
 
         def listen(hint: Any, _: Any, __: Any) -> None:
             if not z3.is_app(hint) or hint.decl().name() != "inst":
                 return
             for part in hint.children():
                 if z3.is_app(part) and part.decl().name() == "bind":
-                    terms = tuple(map(self._term, part.children()))
+                    terms = tuple(self._term(one, read) for one in part.children())
                     if None not in terms:
                         seen.append((hint.arg(0).sexpr(), terms))
 
-        solver = self._solver(milliseconds, seed, rescue=False)
+        solver = self._solver(limit, seed, rescue=False)
         watch = z3.OnClause(solver, listen)  # must outlive the check
         verdict = str(solver.check())
         del watch
         return verdict, seen
 
-    def check(self, *, milliseconds: int = 1000, seed: int = 0, rescue: bool = False) -> str:
+    def check(self, *, limit: int = LIMIT, seed: int = 0, rescue: bool = False) -> str:
         """Return ``sat``, ``unsat`` or ``unknown``; `rescue` allows model-based instantiation."""
-        return str(self._solver(milliseconds, seed, rescue=rescue).check())
+        return str(self._solver(limit, seed, rescue=rescue).check())
 
     def add_instance(self, place: int, terms: Iterable[Term]) -> None:
         """Assert an instance of a universal formula, with the formula as its premise where that is nested."""
@@ -111,9 +117,9 @@ class Problem:
         instance = z3.substitute_vars(formula.body(), *reversed(ground))
         self.assertions.append(instance if asserted else z3.Implies(formula, instance))
 
-    def _solver(self, milliseconds: int, seed: int, *, rescue: bool) -> Any:
+    def _solver(self, limit: int, seed: int, *, rescue: bool) -> Any:
         solver = z3.SimpleSolver() if not rescue else z3.Solver()
-        solver.set("timeout", milliseconds)
+        solver.set("rlimit", limit)
         solver.set("random_seed", seed)
         if not rescue:
             solver.set("auto_config", False)
@@ -131,11 +137,18 @@ class Problem:
             if _is_free(term) or z3.is_int_value(term):
                 self.functions[_key(term)] = term if z3.is_int_value(term) else term.decl()
 
-    def _term(self, expression: Any) -> Term | None:
+    def _term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
+        """Read a z3 term once, shared parts included; what is kept in `read` keeps its number."""
+        key = expression.get_id()
+        if key not in read:
+            read[key] = expression, self._fresh_term(expression, read)
+        return read[key][1]
+
+    def _fresh_term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
         """Read a z3 term; None when it holds a function that z3 made up or interprets."""
         if not z3.is_app(expression) or _key(expression) not in self.functions:
             return None
-        parts = [self._term(part) for part in expression.children()]
+        parts = [self._term(part, read) for part in expression.children()]
         if any(part is None for part in parts):
             return None
         return Term(_name(expression), str(expression.sort()), tuple(parts))
