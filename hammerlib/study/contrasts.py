@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -36,11 +37,13 @@ COLUMNS = ["replicate", "start", "lineage", "endpoint", "arm", "twin", "differen
 CUT = ("rollouts", "paid", "tokens")  # axes on which both arms of a pair are cut at the same place
 
 
+@lru_cache(maxsize=256)
 def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Return every endpoint of an arm and of its twin, replicate by replicate.
 
     Where one of the two used more, both curves are cut where the other ends (rollouts; with probes for
-    ``auc_paid``, tokens for ``auc_tokens``): both are judged at the same budget.
+    ``auc_paid``, tokens for ``auc_tokens``): both are judged at the same budget. The table is kept for
+    the next call, so leave it as it is.
 
     Parameters
     ----------

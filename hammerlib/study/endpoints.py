@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -150,8 +151,9 @@ def _of_process(cell: dict) -> dict[str, float]:
     }
 
 
+@lru_cache(maxsize=8)
 def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """Return the endpoints of every cell, each over the whole of its own axis.
+    """Return the endpoints of every cell, each over the whole of its own axis; kept for the next call.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ AXES = ("step", "rollouts", "prompts", "tokens", "seconds")
 ALTERED = "of other settings"  # why a finished cell is left out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object is one reading: what is computed of it is kept
 class Records:
     """The finished cells of one study, and what is missing.
 
