@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation import equivalence_test, mean_interval, permutation_test, variance_components
+from hammerlib.evaluation import equivalence_test, permutation_test, variance_components
 from hammerlib.evaluation.intervals import Interval
 from hammerlib.study.curves import THRESHOLD
 from hammerlib.study.endpoints import endpoints_of
@@ -106,8 +106,8 @@ def judged(
         signs), ``p_equivalent`` (two one-sided tests), ``sd, sd_low, sd_high``, ``starts``,
         ``between, within`` (standard deviations between starts and inside them), ``seeds, seeds_low,
         seeds_high`` (Student's interval with a supervised run as the unit: one number a run, the mean over
-        its checkpoints), ``wins, wins_low, wins_high`` (share of replicates in which the arm is ahead). NaN
-        where it cannot be known from so few.
+        its checkpoints), ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
+        cannot be known from so few.
 
     Raises
     ------
@@ -127,7 +127,6 @@ def judged(
     given = table["gap"].to_numpy(dtype=np.float64)
     mean, sd, apart = student_interval(given), deviation(given), _by_lineage(table)
     wins = (given > 0) + 0.5 * (given == 0)
-    won = mean_interval(wins) if len(wins) > 1 else Interval(*[float("nan")] * 3)
     return {
         "n": len(given),
         **mean._asdict(),
@@ -136,7 +135,7 @@ def judged(
         "starts": table["start"].nunique(),
         **_components(given, table["start"].to_numpy()),
         **{"seeds": table["lineage"].nunique(), "seeds_low": apart.low, "seeds_high": apart.high},
-        **{"wins": won.value, "wins_low": won.low, "wins_high": won.high},
+        "wins": float(wins.mean()) if len(wins) > 1 else float("nan"),
     }
 
 
