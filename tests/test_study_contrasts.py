@@ -9,11 +9,19 @@ from scipy import stats
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
-from hammerlib.study.contrasts import contrast_table, judged, paired_endpoints
+from hammerlib.study.contrasts import contrast_table, judged, paired_endpoints, pairs_of
 from hammerlib.study.decomposition import decomposition_table
+from hammerlib.study.discoveries import COMPARED, SPREAD, WAITING, main_contrasts, study_tests
 from hammerlib.study.endpoints import family_table
 from hammerlib.study.families import family_table_of
-from hammerlib.study.power import power_table, replicates_needed
+from hammerlib.study.power import (
+    detectable,
+    equivalence_power,
+    planned_table,
+    power_table,
+    replicates_needed,
+    seconds_of,
+)
 from hammerlib.study.records import Records, collected
 from hammerlib.study.spread import deviation, spread_table, student_interval
 from hammerlib.study.thresholds import survival_steps, threshold_table
@@ -29,7 +37,7 @@ def study() -> Records:
 
 
 def test_one_contrast_agrees_with_scipy() -> None:
-    found = judged(GAPS, list("aabbcc"), margin=0.02)
+    found = judged(GAPS, list("aabbcc"), list("aabbcc"), margin=0.02)
     test = stats.ttest_1samp(GAPS, 0)
     interval = test.confidence_interval()
     assert (found["low"], found["high"], found["p"]) == pytest.approx(
@@ -44,24 +52,37 @@ def test_one_contrast_agrees_with_scipy() -> None:
 
 
 def test_starts_as_the_unit_and_their_share_of_the_spread() -> None:
-    found = judged(GAPS, list("aabbcc"), margin=0.02)
+    found = judged(GAPS, list("aabbcc"), list("aabbcc"), margin=0.02)
     means = np.array(GAPS).reshape(3, 2).mean(axis=1)
     interval = stats.ttest_1samp(means, 0).confidence_interval()
-    assert (found["starts_low"], found["starts_high"]) == pytest.approx((interval.low, interval.high))
+    assert (found["seeds_low"], found["seeds_high"]) == pytest.approx((interval.low, interval.high))
     within = np.array(GAPS).reshape(3, 2).var(axis=1, ddof=1).mean()
     assert found["within"] == pytest.approx(np.sqrt(within))
     assert found["between"] == pytest.approx(np.sqrt(max(0, means.var(ddof=1) - within / 2)))
 
 
+def test_checkpoints_of_one_supervised_run_are_one_unit() -> None:
+    starts, runs = ["a1", "b1", "c1", "a2", "b2", "c2"], list("abcabc")
+    found = judged(GAPS, starts, runs, margin=0.02)
+    interval = stats.ttest_1samp(np.array(GAPS).reshape(2, 3).mean(axis=0), 0).confidence_interval()
+    assert (found["seeds_low"], found["seeds_high"]) == pytest.approx((interval.low, interval.high))
+    assert found["seeds"] == 3 and found["starts"] == 6
+    # A run whose first checkpoint came twice: the stop is a fixed factor, it counts no more than the other.
+    again = judged([*GAPS, GAPS[0]], [*starts, "a1"], [*runs, "a"], margin=0.02)
+    assert (again["seeds_low"], again["seeds_high"]) == pytest.approx((interval.low, interval.high))
+    one = judged(GAPS, ["smollm2"] * 6, ["smollm2"] * 6, margin=0.02)
+    assert one["seeds"] == 1 and np.isnan(one["seeds_low"])
+
+
 def test_too_few_replicates_give_no_interval_and_no_spread_no_test() -> None:
-    one = judged([0.1], ["a"], margin=0.01)
+    one = judged([0.1], ["a"], ["a"], margin=0.01)
     assert (
         one["value"] == 0.1 and np.isnan([one[name] for name in ("low", "p", "sd", "wins", "between")]).all()
     )
-    same = judged([0.1, 0.1], ["a", "b"], margin=0.01)
+    same = judged([0.1, 0.1], ["a", "b"], ["a", "b"], margin=0.01)
     assert np.isnan(same["p"]) and same["p_signs"] == 0.5 and same["sd"] == 0
     with pytest.raises(InputError, match="margin"):
-        judged(GAPS, list("aabbcc"), margin=0.0)
+        judged(GAPS, list("aabbcc"), list("aabbcc"), margin=0.0)
 
 
 def test_arms_are_paired_by_replicate_and_judged_at_the_same_budget() -> None:
@@ -73,8 +94,17 @@ def test_arms_are_paired_by_replicate_and_judged_at_the_same_budget() -> None:
     assert table.loc["pass@k", "difference"] == 0, "of the last checkpoint, each at its own end"
 
 
-def test_primaries_are_corrected_by_holm_and_the_rest_for_false_discoveries(study: Records) -> None:
-    table = contrast_table(study).set_index("contrast")
+def test_a_probe_that_is_the_whole_budget_leaves_nothing_to_judge() -> None:
+    found = collected([cell(), cell("window", probe_rollouts=200), cell("inside", probe_rollouts=200)])
+    table = paired_endpoints(found, "window", "random").set_index("endpoint")
+    assert np.isnan(table.loc["auc_paid", "difference"]) and table.loc["auc", "difference"] == 0
+    both = paired_endpoints(found, "inside", "window").set_index("endpoint")
+    assert both.loc["auc_paid", "difference"] == 0, "both paid the same, and both were trained"
+
+
+def test_primaries_are_corrected_by_holm_and_all_the_rest_together(study: Records) -> None:
+    tests = study_tests(study)
+    table = main_contrasts(tests).set_index("contrast")
     assert table["primary"].to_dict() == {
         "hammer - random": True, "min-path - random": True, "dra - random": True, "extra - random": False,
         "min-path - hammer": False,
@@ -82,13 +112,39 @@ def test_primaries_are_corrected_by_holm_and_the_rest_for_false_discoveries(stud
     first = table[table["primary"]]["p"].sort_values()
     steps = np.maximum.accumulate(np.minimum(first.to_numpy() * [3, 2, 1], 1))
     assert np.allclose(table.loc[first.index, "adjusted"], steps)
-    rest = table[~table["primary"]]
-    assert np.allclose(rest["adjusted"], stats.false_discovery_control(rest["p"]))
+    rest = tests[~tests["primary"].astype(bool) & tests["p"].notna()]
+    assert np.allclose(rest["adjusted"], stats.false_discovery_control(rest["p"].astype(float)))
+    assert set(rest["endpoint"]) == {"auc", *COMPARED, WAITING, SPREAD} - {"auc_paid", "greedy"}
     assert table["correction"].tolist() == ["Holm"] * 3 + ["Benjamini-Hochberg"] * 2
 
 
+def test_a_test_that_two_tables_show_is_counted_once() -> None:
+    arms = {"random": 0.0, "hammer": 0.1, "reversed": 0.0, "matched": 0.0}
+    cells = grid(arms)
+    for one in cells:
+        one["probe_rollouts"] = 100 * (one["arm"] == "matched")
+    tests = study_tests(collected(cells))
+    assert not tests.duplicated(["contrast", "endpoint"]).any()
+    paid = tests[tests["endpoint"] == "auc_paid"]
+    assert paid["contrast"].tolist() == ["matched - random"], "elsewhere it is auc"
+    causes = tests[tests["kind"] == "cause"]
+    assert set(causes["contrast"]) == {"hammer - reversed", "hammer - matched"}, "matched - random is there"
+    assert set(causes["endpoint"]) == {"auc"}
+
+
+def test_ours_are_compared_with_what_they_are_made_of() -> None:
+    arms = ("random", "hammer", "hammer-cooldown", "min-path-inside", "random-inside", "window")
+    pairs = pairs_of(collected([cell(arm) for arm in arms]))
+    for pair in (
+        ("hammer-cooldown", "hammer"),
+        ("min-path-inside", "random-inside"),
+        ("min-path-inside", "window"),
+    ):
+        assert pair in pairs
+
+
 def test_an_effect_that_is_there_is_found_and_none_is_not(study: Records) -> None:
-    table = contrast_table(study).set_index("contrast")
+    table = main_contrasts(study_tests(study)).set_index("contrast")
     assert table.loc["dra - random", "high"] < 0 and table.loc["dra - random", "adjusted"] < 0.01
     assert table.loc["dra - random", "wins"] == 0
     assert table.loc["hammer - random", "low"] < 0 < table.loc["hammer - random", "high"]
@@ -125,12 +181,28 @@ def test_replicates_that_never_reach_the_threshold_are_counted(study: Records) -
     found = threshold_table(study, threshold=0.7)
     assert (found["n"] == 6).all() and found.loc["extra", "reached"] == 6 and found.loc["dra", "reached"] < 6
     assert found.loc["extra", "sooner"] > 0 > found.loc["dra", "sooner"]
-    assert found.loc["extra", "p_logrank"] < 0.05 and np.isnan(found.loc["random", "sooner"])
+    assert found.loc["extra", "p"] < 0.05 and np.isnan(found.loc["random", "sooner"])
+    gaps = paired_endpoints(study, "extra", "random").set_index("endpoint").loc["rollouts_to_threshold"]
+    gaps = gaps["difference"].to_numpy()
+    flips = np.array(np.meshgrid(*[(-1, 1)] * 6)).reshape(6, -1).T @ gaps
+    assert found.loc["extra", "p"] == pytest.approx(np.mean(np.abs(flips) >= abs(gaps.sum()) - 1e-9))
     none = threshold_table(study, threshold=1.0)
     assert (none["reached"] == 0).all() and (none["mean"] == 500).all() and none["median"].isna().all()
-    assert none["p_logrank"].isna().all()
+    assert none["p"].isna().all()
     steps = threshold_table(study, axis="step", threshold=1.0)
     assert (steps["mean"] == 50).all() and (steps["sooner"].drop("random") == 0).all()
+
+
+def test_only_common_replicates_are_compared_in_time() -> None:
+    cells = grid({"random": 0.0, "hammer": 0.1})
+    fewer = [one for one in cells if one["arm"] == "random" or one["replicate"] in (0, 2, 4)]
+    few, same = (
+        threshold_table(collected(fewer)),
+        threshold_table(collected([one for one in cells if one["replicate"] in (0, 2, 4)])),
+    )
+    kept = ["n", "reached", "mean", "sooner", "p", "pairs"]
+    assert few.loc["hammer", kept].tolist() == same.loc["hammer", kept].tolist()
+    assert few.loc["hammer", "pairs"] == 3 and few.loc["random", "n"] == 6
 
 
 def test_the_restricted_mean_is_the_area_under_kaplan_and_meier() -> None:
@@ -142,11 +214,21 @@ def test_the_restricted_mean_is_the_area_under_kaplan_and_meier() -> None:
 def test_families_keep_their_rows_and_the_means_lie_between(study: Records) -> None:
     families = family_table(study)
     table = family_table_of(families, [("dra", "random"), ("gone", "random")]).set_index("family")
-    assert set(table.index) == {"sums", "gaps", "story", "IQM", "IQM by replicate", "improvement"}
+    assert set(table.index) == {"sums", "gaps", "story", "IQM", "IQM by replicate", "ahead"}
     whole = table.loc[["sums", "gaps", "story"], "value"]
     assert whole.min() <= table.loc["IQM", "value"] <= whole.max() < 0
-    assert table.loc["improvement", "high"] < 0.5
+    assert table.loc["ahead", "high"] < 0.5
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+
+
+def test_how_often_an_arm_is_ahead_is_paired() -> None:
+    # Starts lie far apart, the arm is always a little behind: unpaired it would seem ahead in half the pairs.
+    rows = [
+        {"arm": arm, "replicate": one, "family": family, "auc": 0.1 * one - 0.01 * (arm == "a")}
+        for arm in "ab" for one in range(6) for family in ("sums", "gaps")
+    ]  # fmt: skip
+    found = family_table_of(pd.DataFrame(rows), [("a", "b")]).set_index("family").loc["ahead"]
+    assert found["value"] == 0 and found["high"] < 0.5
 
 
 def test_causes_are_read_off_the_arms_that_are_there() -> None:
@@ -157,6 +239,18 @@ def test_causes_are_read_off_the_arms_that_are_there() -> None:
     assert readings["sequence of batches"] == readings["length and pass rate"] == "as expected"
     assert readings["front"] == readings["batch make-up"] == "cannot tell"
     assert (table["expected"].iloc[1:] == "-").all() and "topic" not in table.index
+
+
+def test_a_cause_is_compared_with_the_whole_effect_of_its_own_replicates() -> None:
+    cells = grid({"random": 0.0, "hammer": -0.1, "reversed": 0.0}, replicates=8)
+    early = [one for one in cells if one["arm"] != "reversed" or one["replicate"] < 3]
+    table = decomposition_table(collected(early)).set_index("cause")
+    first = collected([one for one in cells if one["replicate"] < 3])
+    whole = contrast_table(first, [("hammer", "random")]).iloc[0]
+    front = table.loc["front"]
+    assert front["n"] == front["whole_n"] == 3 and table.loc["whole effect", "whole_n"] == 8
+    assert (front["whole"], front["whole_low"]) == pytest.approx((whole["value"], whole["low"]))
+    assert front["whole"] != table.loc["whole effect", "value"]
 
 
 def test_without_a_whole_effect_no_sign_is_expected(study: Records) -> None:
@@ -191,9 +285,43 @@ def test_replicates_needed_are_the_fewest_that_do() -> None:
             replicates_needed(sd, wished)
 
 
-def test_the_power_table_counts_hours_of_both_arms(study: Records) -> None:
+def test_the_power_table_counts_hours_of_both_arms_for_what_is_missing(study: Records) -> None:
     contrasts = contrast_table(study)
     table = power_table(contrasts, study, half_widths=(0.01,))
     assert len(table) == 5 and (table["low"] <= table["replicates"]).all()
-    assert (table["replicates"] <= table["high"]).all()
-    assert np.allclose(table["hours"], table["replicates"] * (10 + 10) / 3600)
+    assert (table["replicates"] <= table["high"]).all() and (
+        table["missing"] == table["replicates"] - 6
+    ).all()
+    assert np.allclose(table["hours"], table["missing"] * (10 + 10) / 3600)
+    assert (power_table(contrasts, study, half_widths=(9.0,))["hours"] == 0).all()
+
+
+def test_seconds_are_those_of_a_machine_left_alone() -> None:
+    cells = [cell(replicate=one, seconds=seconds) for one, seconds in enumerate((60, 60, 300, 500, 90))]
+    assert seconds_of(collected(cells)) == 60
+
+
+@pytest.mark.parametrize(("sd", "n"), [(0.02, 18), (0.5, 6), (1.0, 3)])
+def test_the_detectable_difference_is_found_with_its_power(sd: float, n: int) -> None:
+    edge, shift = stats.t.ppf(0.975, n - 1), detectable(sd, n) / sd * np.sqrt(n)
+    found = stats.nct.sf(edge, n - 1, shift) + stats.nct.cdf(-edge, n - 1, shift)
+    assert found == pytest.approx(0.8, abs=2e-4)
+
+
+def test_the_power_to_show_a_zero_is_what_many_draws_say() -> None:
+    rng, n, sd, margin = np.random.default_rng(0), 8, 0.012, 0.01
+    drawn = rng.normal(0, sd, (40_000, n))
+    error = drawn.std(axis=1, ddof=1) / np.sqrt(n)
+    seen = np.mean(np.abs(drawn.mean(axis=1)) + stats.t.ppf(0.95, n - 1) * error < margin)
+    assert equivalence_power(sd, n, margin=margin) == pytest.approx(seen, abs=0.01)
+    assert equivalence_power(0.1, n) == 0
+
+
+def test_the_plan_is_what_is_there_and_what_is_missing(study: Records) -> None:
+    cells = [one for one in study.cells if one["replicate"] != 5 or one["arm"] != "dra"]
+    plan = {(arm, one): f"{arm}-{one}" for arm in study.arms for one in range(9)}
+    records = collected(cells, plan)
+    table = planned_table(contrast_table(records, [("dra", "random")]), records).iloc[0]
+    assert (table["n"], table["planned"]) == (5, 9)
+    assert table["detectable_low"] < table["detectable"] == detectable(table["sd"], 9)
+    assert table["equivalence_low"] <= table["equivalence"] <= table["equivalence_high"]

@@ -12,8 +12,11 @@ from study_records import cell, grid
 
 from hammerlib.errors import InputError
 from hammerlib.report import STUDY, publish_study, studies_section
-from hammerlib.study.page import PAGE, planned_cells, study_page, verdict_lines, write_page
+from hammerlib.study.contrasts import contrast_table
+from hammerlib.study.discoveries import study_tests
+from hammerlib.study.page import PAGE, planned_cells, study_page, write_page
 from hammerlib.study.records import Records, collected, read_records
+from hammerlib.study.summary import verdict_lines, verdict_lists
 from hammerlib.study.verdicts import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,16 +56,20 @@ def test_the_page_tells_every_arm_with_its_twin_command_and_commit(page: str) ->
     for contrast in ("**hammer - random**", "**min-path - random**", "**dra - random**", "matched - random"):
         assert f"| {contrast} | 6 | " in page
     assert "`hammer sweep configs/study/hand.yaml`" in page and "`0123456789`" in page
-    assert "30 cells: 5 arms, 6 replicates on 2 starts; 0 missing" in page
+    assert "30 cells: 5 arms, 6 replicates on 2 starts (2 supervised runs); 0 missing" in page
     assert "nan" not in page and "random - random" not in page
 
 
-def test_the_page_is_the_same_on_a_machine_that_is_slower(cells: list[dict], page: str) -> None:
+def test_on_a_slower_machine_the_page_differs_in_its_line_of_hours_alone(
+    cells: list[dict], page: str
+) -> None:
     slow = json.loads(json.dumps(cells))
     for one in slow:
         for point in one["curve"]:
-            point["seconds"] *= 3
-    assert study_page(collected(slow)) == page
+            point["seconds"] *= 300
+    pairs = zip(study_page(collected(slow)).splitlines(), page.splitlines(), strict=True)
+    changed = [old for new, old in pairs if new != old]
+    assert len(changed) == 1 and changed[0].startswith("Hours for the missing ones")
 
 
 def test_the_page_changes_with_a_single_sample(cells: list[dict], page: str) -> None:
@@ -74,21 +81,73 @@ def test_the_page_changes_with_a_single_sample(cells: list[dict], page: str) -> 
 def test_missing_cells_are_told(cells: list[dict]) -> None:
     kept = [one for one in cells if one["arm"] != "dra" or one["replicate"] not in (1, 2, 4)]
     text = study_page(collected(kept))
-    assert "3 missing or failed" in text and "Missing, by replicate: dra 1-2, 4 (no record)." in text
+    assert "; 3 missing, failed or of other settings." in text
+    assert "Missing or left out, by replicate: dra 1-2, 4 (no record)." in text
     assert "| **dra - random** | 3 | " in text
 
 
+def test_cells_of_other_settings_are_named_and_in_no_table(cells: list[dict]) -> None:
+    plan = {(one["arm"], one["replicate"]): one["identity"] for one in cells}
+    plan |= {("matched", one): "changed" for one in range(6)}
+    text = study_page(collected(cells, plan))
+    assert "matched 0-5 (of other settings)." in text and "| matched " not in text
+    same = study_page(collected([one for one in cells if one["arm"] != "matched"]))
+    assert text.partition("## Arms")[2] == same.partition("## Arms")[2]
+
+
+def test_an_arm_of_one_replicate_is_named_once_and_in_no_table(cells: list[dict]) -> None:
+    text = study_page(collected([one for one in cells if one["arm"] != "matched" or one["replicate"] == 0]))
+    assert "A single replicate so far, so without an interval and in no table: matched." in text
+    assert "| matched" not in text
+
+
+def test_the_page_tells_what_the_plan_can_show(page: str) -> None:
+    section = page.partition("## What the number of replicates can show")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and " - random" in line]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {arm} - random" for arm in list(ARMS)[1:4]]
+    assert all(row.split(" | ")[3] == "6" for row in rows), (
+        "six replicates are there, and no more are planned"
+    )
+
+
 def test_a_single_cell_has_a_page_and_none_has_none() -> None:
-    assert "| random | 1 | 50.0 |" in study_page(collected([cell()]))
+    text = study_page(collected([cell()]))
+    assert "in no table: random." in text and "| random" not in text and "nan" not in text
     with pytest.raises(InputError, match="no finished cell"):
         study_page(collected([cell(status="error", error="x")]))
 
 
 def test_the_verdict_of_a_primary_is_what_its_numbers_say(records: Records) -> None:
-    lines = verdict_lines(records).splitlines()
+    lines = verdict_lines(study_tests(records)).splitlines()
     assert [line.split("**")[1] for line in lines] == ["hammer - random", "min-path - random", "dra - random"]
-    assert lines[0].endswith("Holm p < .001: worse.") and "n = 6 replicates on 2 starts" in lines[0]
+    assert lines[0].endswith("Holm p < .001: worse.") and "n = 6 replicates on 2 starts, " in lines[0]
     assert lines[1].endswith("cannot be told from none, nor from one that matters.")
+    assert "on 2 starts of 1 supervised runs, " in verdict_lines(study_tests(collected(of_one_run(records))))
+
+
+def of_one_run(records: Records) -> list[dict]:
+    """The same cells, their starts two checkpoints of one supervised run."""
+    return [
+        one | {"start": {"seed": 0, "stop": one["replicate"] % 2, "weights": "w"}} for one in records.cells
+    ]
+
+
+def test_other_contrasts_stand_in_one_of_three_lists() -> None:
+    arms = {"random": 0.0, "hammer": 0.0, "worse": -0.2, "same": 0.0, "few": 0.1}
+    cells = grid(arms)
+    same = {one["replicate"]: one for one in cells if one["arm"] == "random"}
+    for one in cells:
+        if one["arm"] == "same":  # as random but for one sample in the last point, more or fewer in turn
+            one["curve"] = json.loads(json.dumps(same[one["replicate"]]["curve"]))
+            right = one["curve"][-1]["correct"]
+            place = next(place for place in range(0, 40, 5) if 0 < right[place] < 4)
+            right[place] += 1 if one["replicate"] % 2 else -1
+    kept = [one for one in cells if one["arm"] != "few" or one["replicate"] < 2]
+    lines = verdict_lists(study_tests(collected(kept))).splitlines()
+    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith("(n = 6).")
+    assert lines[1].startswith("* Shown to be within one point: same - random ")
+    assert lines[2] == "* Cannot tell: none." and lines[3].endswith("not judged: 1 contrasts.")
+    assert verdict_lists(study_tests(collected(grid({"random": 0.0, "hammer": 0.0})))) == ""
 
 
 @pytest.mark.parametrize(
@@ -98,9 +157,12 @@ def test_the_verdict_of_a_primary_is_what_its_numbers_say(records: Records) -> N
         ((0.001, 0.005, 0.01, 0.001), "better, by less than 1 point"),
         ((0.001, 0.03, 0.08, 0.9), "cannot be told from none, nor from one that matters"),
         ((-0.005, 0.005, 1.0, 0.01), "no difference larger than 1 point"),
+        ((-0.0001, 0.03, 0.04, 0.9), "cannot be told from none, nor from one that matters"),
     ],
 )
-def test_a_verdict_needs_the_corrected_p(numbers: tuple[float, ...], told: str) -> None:
+def test_a_verdict_needs_the_corrected_p_and_an_interval_without_zero(
+    numbers: tuple[float, ...], told: str
+) -> None:
     assert verdict(*numbers) == told
 
 
@@ -135,3 +197,26 @@ def test_the_readme_says_what_the_committed_records_say() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition(STUDY[0])[2].partition(STUDY[1])[0].strip()
     assert shown == studies_section(ROOT / "results" / "study")
+
+
+def published_study() -> dict:
+    """Manifest of the newest published run of notebook 06."""
+    runs = (ROOT / "results" / "published").glob("06_study__*/manifest.json")
+    return max((json.loads(path.read_text()) for path in runs), key=lambda manifest: manifest["created"])
+
+
+def test_the_published_notebook_shows_the_records_that_are_committed() -> None:
+    manifest = published_study()
+    folder = ROOT / manifest["records"]
+    records = read_records(folder, planned_cells(folder))
+    remedy = "; run notebook 06 anew (hammer run --profile laptop --only 06) and publish the run"
+    told = f"the published run shows {manifest['study_cells']} cells, {len(records.cells)} are usable"
+    assert manifest["study_cells"] == len(records.cells), told + remedy
+    shown = {name: one for name, one in manifest["metrics"].items() if name.startswith("study/")}
+    table = contrast_table(records).dropna(subset=["low"])
+    names = {f"study/{one.contrast}/auc": one for one in table.itertuples()}
+    assert set(shown) == set(names), f"the published run has other contrasts{remedy}"
+    for name, one in names.items():
+        numbers = [shown[name][part] for part in ("value", "low", "high")]
+        assert numbers == pytest.approx([one.value, one.low, one.high], abs=1e-9), f"{name} is old{remedy}"
+        assert shown[name]["n"] == one.n, f"{name} is old{remedy}"

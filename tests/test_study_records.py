@@ -14,7 +14,8 @@ from study_records import cell, grid
 from hammerlib.errors import InputError
 from hammerlib.study.curves import Curve, area, crossing, curve_of, cut, drawdown, late_mean
 from hammerlib.study.endpoints import ENDPOINTS, endpoint_table, endpoints_of, family_table
-from hammerlib.study.records import collected, read_records
+from hammerlib.study.noise import drawdown_of_noise, point_errors
+from hammerlib.study.records import collected, filtered, lineage, read_records
 
 
 def pair(**changed: object) -> list[dict]:
@@ -41,12 +42,20 @@ def test_a_cell_without_a_record_and_a_failed_one_are_missing() -> None:
     assert told == {("dra", 0): "no record", ("dra", 1): "killed"}, "hammer may have one replicate only"
     holes = collected([*cells, cell("hammer", 2)]).missing
     assert holes[["arm", "replicate"]].values.tolist() == [["hammer", 1], ["dra", 0], ["dra", 1]]
-    assert collected(cells[:2], [("random", 0), ("hammer", 0), ("dra", 0)]).missing["arm"].tolist() == ["dra"]
+    plan = {(arm, 0): f"{arm}-0" for arm in ("random", "hammer", "dra")}
+    assert collected(cells[:2], plan).missing["arm"].tolist() == ["dra"]
+
+
+def test_a_cell_of_other_settings_than_the_plans_is_left_out_and_told() -> None:
+    plan = {("random", 0): "random-0", ("hammer", 0): "changed"}
+    found = collected(pair(), plan)
+    assert found.missing.values.tolist() == [["hammer", 0, "of other settings"]] and found.arms == ["random"]
+    assert len(collected(pair()).cells) == 2, "without a plan there is nothing to differ from"
 
 
 def test_a_cell_that_the_plan_does_not_hold_is_refused() -> None:
     with pytest.raises(InputError, match="no cell of the plan"):
-        collected(pair(), [("random", 0)])
+        collected(pair(), {("random", 0): "random-0"})
 
 
 def test_a_cell_that_stands_there_twice_is_refused() -> None:
@@ -70,6 +79,14 @@ def test_arms_of_a_replicate_that_are_not_paired_are_refused(field: str, value: 
         collected(pair(**{field: value}))
 
 
+def test_arms_that_differ_before_training_are_refused_by_name() -> None:
+    odd = cell("hammer", 0, [[4, 1, 1, 1, 0], [2, 2, 2, 2, 1], [3, 3, 3, 3, 2]])
+    with pytest.raises(
+        InputError, match=r"curve\[0\]\.correct = \['hammer__r00'\].*not paired; run them anew"
+    ):
+        collected([cell(), odd, cell("dra")])
+
+
 def test_an_arm_with_two_settings_or_twins_or_studies_is_refused() -> None:
     other = cell("hammer", 1)
     with pytest.raises(InputError, match=r"hammer: train.*settings differ"):
@@ -91,6 +108,12 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "odd.json").write_text(text)
     with pytest.raises(InputError, match=r"odd\.json"):
         read_records(tmp_path)
+
+
+def test_checkpoints_of_one_supervised_run_share_a_lineage() -> None:
+    early, late = cell(), cell(start={"seed": 0, "stop": 950, "weights": "v"})
+    assert lineage(early) == lineage(late) == "seed 0" and not filtered(early)
+    assert lineage(cell(start={"backbone": "smollm2-135m", "weights": "s"})) == "smollm2-135m"
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
@@ -127,6 +150,43 @@ def test_endpoints_are_what_a_hand_computes() -> None:
     assert found["entropy"] == 1.0 and found["zero_variance_share"] == 0.5
     assert found["rollouts_to_threshold"] == pytest.approx(180) and found["reached"] == 1
     assert found["steps_to_threshold"] == pytest.approx(18) and found["drawdown"] == 0
+
+
+def test_a_filter_leaves_its_tokens_and_its_flat_groups_unknown() -> None:
+    found = endpoints_of(cell(settings={"samples": 4, "train": {"dynamic_sampling": True}}))
+    assert {name for name, value in found.items() if math.isnan(value)} == {
+        "auc_tokens",
+        "zero_variance_share",
+    }
+    assert found["auc"] == endpoints_of(cell())["auc"]
+
+
+def test_entropy_is_of_all_steps_for_the_last_ones_are_other_problems() -> None:
+    log = {"entropy": [1.0] * 16 + [6.0] * 4, "zero_variance_share": [0.5]}
+    assert endpoints_of(cell(training=log))["entropy"] == 2.0
+
+
+def test_noise_alone_makes_a_curve_that_never_falls_seem_to() -> None:
+    flat = [[2] * 40 for _ in range(6)]
+    noisy = cell(curve=flat, topics=["sums"] * 40, unseen=[])
+    error = math.sqrt(40 * 0.25 / 3) / 40  # p (1 - p) / (samples - 1) a problem
+    assert np.allclose(point_errors(noisy), error)
+    rng = np.random.default_rng(1)
+    drawn = 0.5 + rng.normal(0, error, (20_000, 6))
+    expected = np.mean([drawdown(one) for one in drawn])
+    assert drawdown_of_noise(noisy) == pytest.approx(expected, rel=0.05)
+    sure = cell(curve=[[0] * 40, [4] * 40], topics=["sums"] * 40, unseen=[])
+    assert drawdown_of_noise(sure) == 0
+    assert math.isnan(drawdown_of_noise(cell(settings={"samples": 1}, curve=[[0] * 5, [1] * 5])))
+
+
+def test_the_error_of_a_point_is_right_for_problems_of_any_difficulty() -> None:
+    rates, rng = np.linspace(0, 1, 50), np.random.default_rng(2)
+    drawn = rng.binomial(2, rates, (400, 50))
+    table = cell(curve=drawn.tolist(), topics=["sums"] * 50, unseen=[], settings={"samples": 2})
+    true = math.sqrt((rates * (1 - rates) / 2).sum()) / 50
+    assert np.sqrt((point_errors(table) ** 2).mean()) == pytest.approx(true, rel=0.03)
+    assert drawn.mean(axis=1).std() / 2 == pytest.approx(true, rel=0.1)
 
 
 def test_what_the_record_does_not_hold_is_not_a_number() -> None:

@@ -12,6 +12,7 @@ from hammerlib.evaluation.intervals import checked, differences
 
 FINEST = 4096  # differences that are multiples of 1/q for a q up to this are counted exactly
 MOST_STEPS = 500_000_000  # additions of the exact count, about half a second
+PRODUCTS_AT_ONCE = 65_536  # sizes times candidate steps, held in memory at a time
 DRAWS_AT_ONCE = 4_000_000  # signs held in memory at a time
 
 
@@ -98,9 +99,13 @@ def _steps(sizes: np.ndarray) -> np.ndarray | None:
     distinct = np.unique(sizes)
     if len(distinct) > FINEST:
         return None
-    for parts in range(1, FINEST + 1):
-        if np.abs(distinct * parts - np.rint(distinct * parts)).max(initial=0.0) < 1e-7:
-            return np.rint(sizes * parts).astype(np.int64)
+    some = max(1, PRODUCTS_AT_ONCE // max(1, len(distinct)))
+    for first in range(1, FINEST + 1, some):
+        parts = np.arange(first, min(first + some, FINEST + 1))
+        products = np.outer(parts, distinct)
+        whole = np.flatnonzero(np.abs(products - np.rint(products)).max(axis=1, initial=0.0) < 1e-7)
+        if len(whole):
+            return np.rint(sizes * parts[whole[0]]).astype(np.int64)
     return None
 
 

@@ -19,7 +19,7 @@ from hammerlib.study.thresholds import crossing_times, survival_steps
 UNITS = {
     "rollouts": "completions generated in training",
     "paid": "completions generated, probes of the start too",
-    "tokens": "tokens generated in training",
+    "tokens": "tokens of the batches trained on, prompts included",
     "seconds": "seconds of training",
     "step": "optimizer steps",
     "prompts": "prompts consumed",

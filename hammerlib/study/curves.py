@@ -65,8 +65,8 @@ def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, u
         Its record.
     axis : str
         ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the start
-        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` or
-        ``seconds``.
+        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` (of the
+        batches trained on, prompts included; filtered groups are not among them) or ``seconds``.
     family : str, optional
         One family of problems; default all that RL trains on.
     unseen : bool
@@ -169,7 +169,7 @@ def crossing(curve: Curve, threshold: float = THRESHOLD) -> Crossing:
 
 
 def drawdown(values: ArrayLike) -> float:
-    """Return the largest fall below the running maximum; noise of the points alone makes it positive.
+    """Return the largest fall below the running maximum; noise alone makes it positive (module `noise`).
 
     Examples
     --------

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hammerlib.study.contrasts import MARGIN, contrast_table
+from hammerlib.study.contrasts import MARGIN, PRIMARY_ENDPOINT, judged, paired_endpoints
 from hammerlib.study.records import Records
 from hammerlib.study.verdicts import reading
 
@@ -69,12 +69,33 @@ CAUSES = (
 )
 
 
+def _named(order: str, random: str) -> list[Cause]:
+    names = {"order": order, "random": random}
+    return [Cause(c.name, c.arm.format(**names), c.twin.format(**names), c.differs, c.sign) for c in CAUSES]
+
+
+def cause_pairs(order: str = "hammer", *, random: str = "random") -> list[tuple[str, str]]:
+    """Return the contrasts that take an order apart, the whole effect first.
+
+    Parameters
+    ----------
+    order, random : str
+        As in `decomposition_table`.
+
+    Examples
+    --------
+    >>> cause_pairs()[:2]
+    [('hammer', 'random'), ('hammer', 'reversed')]
+    """
+    return [(order, random), *((cause.arm, cause.twin) for cause in _named(order, random))]
+
+
 def decomposition_table(
     records: Records,
     order: str = "hammer",
     *,
     random: str = "random",
-    endpoint: str = "auc",
+    endpoint: str = PRIMARY_ENDPOINT,
     margin: float = MARGIN,
 ) -> pd.DataFrame:
     """Return cause by cause which contrast tells of it, its estimate, and what it would be if it mattered.
@@ -93,45 +114,56 @@ def decomposition_table(
     -------
     DataFrame
         First row ``whole effect``, then the causes whose arms are there. Columns ``cause, contrast, differs,
-        n, value, low, high, adjusted`` (Benjamini and Hochberg over the causes), ``expected`` (the sign if
-        the cause carried the whole effect: ``+``, ``-``, or ``?`` where the whole effect is not told from
-        none) and ``reading``.
+        n, value, low, high, p`` (not corrected), ``whole, whole_low, whole_high, whole_n`` (the whole effect
+        in those of the row's replicates that hold both its arms), ``expected`` (the sign if the cause carried
+        the whole effect: ``+``, ``-``, or ``?`` where it is not told from none) and ``reading``.
 
     Notes
     -----
     The causes overlap and need not add up: an order changes front, neighbours and batches at once, and each
-    control keeps some of them only.
+    control keeps some of them only. Compare a cause with the whole effect of its own replicates: the others
+    have other starts.
 
     Examples
     --------
     >>> decomposition_table(Records("demo", (), pd.DataFrame())).empty
     True
     """
-    names = {"order": order, "random": random}
-    known = [Cause(c.name, c.arm.format(**names), c.twin.format(**names), c.differs, c.sign) for c in CAUSES]
-    whole = contrast_table(records, [(order, random)], endpoint=endpoint, primaries=(), margin=margin)
+    whole = _differences(records, order, random, endpoint)
     if whole.empty:
         return pd.DataFrame()
-    pairs = [(cause.arm, cause.twin) for cause in known]
-    found = contrast_table(records, pairs, endpoint=endpoint, primaries=(), margin=margin)
-    effect = whole.iloc[0]
+    effect = _judged(whole, margin)
     sign = 1 if effect["low"] > 0 else -1 if effect["high"] < 0 else 0
-    rows = [_row("whole effect", order + " against " + random, effect, 0, margin)]
-    by_pair = {(row["arm"], row["twin"]): row for _, row in found.iterrows()} if len(found) else {}
-    rows += [
-        _row(cause.name, cause.differs, by_pair[cause.arm, cause.twin], sign * cause.sign, margin)
-        for cause in known
-        if (cause.arm, cause.twin) in by_pair
-    ]
+    against = f"{order} against {random}"
+    rows = [_row(Cause("whole effect", order, random, against, 0), whole, whole, sign, margin)]
+    for cause in _named(order, random):
+        found = _differences(records, cause.arm, cause.twin, endpoint)
+        if len(found):
+            rows.append(_row(cause, found, whole, sign, margin))
     return pd.DataFrame(rows)
 
 
-def _row(name: str, differs: str, found: pd.Series, expected: int, margin: float) -> dict[str, object]:
-    kept = {column: found[column] for column in ("contrast", "n", "value", "low", "high", "adjusted")}
+def _differences(records: Records, arm: str, twin: str, endpoint: str) -> pd.DataFrame:
+    table = paired_endpoints(records, arm, twin)
+    return table[table["endpoint"] == endpoint].set_index("replicate")
+
+
+def _judged(table: pd.DataFrame, margin: float) -> dict[str, float]:
+    return judged(table["difference"], table["start"], table["lineage"], margin=margin)
+
+
+def _row(
+    cause: Cause, found: pd.DataFrame, whole: pd.DataFrame, sign: int, margin: float
+) -> dict[str, object]:
+    told = _judged(found, margin)
+    there = _judged(whole[whole.index.isin(found.index)], margin)
     return {
-        "cause": name,
-        "differs": differs,
-        **kept,
-        "expected": {1: "+", -1: "-", 0: "?"}[expected],
-        "reading": reading(found["low"], found["high"], expected, margin),
+        "cause": cause.name,
+        "contrast": f"{cause.arm} - {cause.twin}",
+        "differs": cause.differs,
+        **{column: told[column] for column in ("n", "value", "low", "high", "p")},
+        **{"whole": there["value"], "whole_low": there["low"], "whole_high": there["high"]},
+        "whole_n": there["n"],
+        "expected": {1: "+", -1: "-", 0: "?"}[sign * cause.sign],
+        "reading": reading(told["low"], told["high"], sign * cause.sign, margin),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from hammerlib.diversity.modes import effective_modes
 from hammerlib.evaluation import pass_at_k
 from hammerlib.study.curves import THRESHOLD, area, crossing, curve_of, cut, drawdown, late_mean
-from hammerlib.study.records import Records, start_name
+from hammerlib.study.noise import drawdown_of_noise
+from hammerlib.study.records import Records, filtered, start_name
 
 # Endpoint -> what it is, in words for tables.
 ENDPOINTS = {
@@ -20,15 +22,22 @@ ENDPOINTS = {
     "greedy": "greedy accuracy of the last checkpoint",
     "auc_unseen": "as auc, on families that RL does not train on",
     "final_unseen": "as final, on those families",
-    "auc_paid": "as auc, with the rollouts of a probe of the start before training",
-    "auc_tokens": "as auc, over tokens generated in training",
-    "entropy": "token entropy in training, nats, mean of the last fifth of the steps",
-    "answers": "different answers among the samples of a held-out problem, mean of the last fifth",
-    "strategies": "effective number of solution strategies among right samples of the last checkpoint",
+    "auc_paid": "as auc, with the rollouts of a probe of the start before training; none where the probe "
+    "alone is the budget",
+    "auc_tokens": "as auc, over tokens of the batches trained on, prompts included; none where groups are "
+    "filtered, whose tokens the record does not hold",
+    "entropy": "token entropy in training, nats, mean over all steps: each arm of one pass trains on the "
+    "same problems",
+    "answers": "different answers among the samples of a held-out problem, unseen families too, mean of the "
+    "last fifth",
+    "strategies": "effective number of solution strategies among right samples of the last checkpoint, all "
+    "held-out problems pooled, unseen families too",
     "rollouts_to_threshold": "rollouts until pass@1 first reaches the threshold; else the budget",
     "steps_to_threshold": "optimizer steps until then; else all steps",
     "drawdown": "largest fall of the curve below its highest point so far",
-    "zero_variance_share": "groups without variance, mean over steps",
+    "drawdown_noise": "drawdown that the noise of its samples alone would give a curve that never falls",
+    "zero_variance_share": "groups without variance among those trained on, mean over steps; none where "
+    "they are filtered out, for it is 0 there by construction",
 }
 
 
@@ -79,7 +88,6 @@ def endpoints_of(
     """
     ends = ends or {}
     main = cut(curve_of(cell), ends.get("rollouts"))
-    paid = cut(curve_of(cell, axis="paid"), ends.get("paid"))
     steps = curve_of(cell, axis="step")
     first = crossing(main, threshold)
     # In steps up to the same moment as in rollouts: a curve that is cut counts no step behind the cut.
@@ -89,15 +97,27 @@ def endpoints_of(
         "final": late_mean(*main),
         **_of_last(cell),
         **_of_unseen(cell, ends),
-        "auc_paid": area(paid),
-        "auc_tokens": area(cut(curve_of(cell, axis="tokens"), ends.get("tokens"))),
+        "auc_paid": _paid(cell, ends),
+        "auc_tokens": _over_tokens(cell, ends),
         **_of_process(cell),
         "rollouts_to_threshold": first.at,
         "steps_to_threshold": min(crossing(steps, threshold).at, float(behind)),
         "reached": float(first.reached),
         "drawdown": drawdown(main.values),
+        "drawdown_noise": drawdown_of_noise(cell),
         "start": float(main.values[0]),
     }
+
+
+def _paid(cell: dict, ends: Mapping[str, float]) -> float:
+    paid = cut(curve_of(cell, axis="paid"), ends.get("paid"))
+    # Where the probe alone is the budget there is no training to judge, only the start.
+    return area(paid) if paid.axis[-1] > cell.get("probe_rollouts", 0) else float("nan")
+
+
+def _over_tokens(cell: dict, ends: Mapping[str, float]) -> float:
+    # The trainer counts the tokens it trains on; those of filtered groups are in no record.
+    return float("nan") if filtered(cell) else area(cut(curve_of(cell, axis="tokens"), ends.get("tokens")))
 
 
 def _of_unseen(cell: dict, ends: Mapping[str, float]) -> dict[str, float]:
@@ -125,14 +145,15 @@ def _of_process(cell: dict) -> dict[str, float]:
     answers = [point.get("answers") for point in points]
     told = not any(value is None for value in answers)
     return {
-        "entropy": late_mean(np.arange(1, len(entropy) + 1), entropy),
-        "zero_variance_share": float(np.mean(flat)),
+        "entropy": float(np.mean(entropy)),
+        "zero_variance_share": float("nan") if filtered(cell) else float(np.mean(flat)),
         "answers": late_mean([p["rollouts"] for p in points], answers) if told else float("nan"),
     }
 
 
+@lru_cache(maxsize=8)
 def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """Return the endpoints of every cell, each over the whole of its own axis.
+    """Return the endpoints of every cell, each over the whole of its own axis; kept for the next call.
 
     Parameters
     ----------

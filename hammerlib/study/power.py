@@ -1,4 +1,4 @@
-"""How many replicates, and hours, an interval of a wished width takes, from the deviation that was seen."""
+"""What a number of replicates can show, and how many, and hours, a wished width of the interval takes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
+from hammerlib.study.contrasts import MARGIN
 from hammerlib.study.records import Records
 
 HALF_WIDTHS = (0.005, 0.01, 0.02)
+POWER = 0.80
+UNDISTURBED = 0.25  # quantile of a cell's seconds: the others ran beside something else
+NODES = 4000  # of the integral over the standard deviation
 MOST = 1_000_000  # replicates
 
 
@@ -56,7 +60,7 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
 
 
 def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds that one replicate of some arms takes, on one worker.
+    """Return the measured seconds that one replicate of some arms takes, on one worker left alone.
 
     Parameters
     ----------
@@ -67,8 +71,9 @@ def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
     Returns
     -------
     float
-        Sum over arms of their mean over replicates; with examinations where the record holds the seconds of
-        the whole cell, else of training alone.
+        Sum over arms of the lower quartile over their replicates: wall seconds, and most were measured beside
+        other work. With examinations where the record holds the seconds of the whole cell, else of training
+        alone.
 
     Examples
     --------
@@ -78,8 +83,126 @@ def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
     total = 0.0
     for arm in records.arms if arms is None else arms:
         spent = [cell.get("seconds", cell["curve"][-1]["seconds"]) for cell in records.of(arm).values()]
-        total += float(np.mean(spent))
+        total += float(np.quantile(spent, UNDISTURBED))
     return total
+
+
+def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) -> float:
+    """Return the smallest true difference that a paired t-test finds with some power.
+
+    Parameters
+    ----------
+    sd : float
+        True standard deviation of the paired differences, above 0.
+    n : int
+        Replicates, at least 2.
+    power : float
+        Chance to find it, in (`level`, 1).
+    level : float
+        Of the two-sided test, not corrected.
+
+    References
+    ----------
+    Noncentral t, as R's `power.t.test`.
+
+    Examples
+    --------
+    >>> round(detectable(1.0, 16), 3)
+    0.749
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm, t
+
+    edge = t.ppf(1 - level / 2, n - 1) * _deviations(n)
+
+    def lacking(shift: float) -> float:
+        return float((norm.cdf(shift - edge) + norm.cdf(-shift - edge)).mean()) - power
+
+    return float(brentq(lacking, 0.0, 10 * edge.max()) * sd / np.sqrt(n))
+
+
+def equivalence_power(sd: float, n: int, *, margin: float = MARGIN, level: float = 0.05) -> float:
+    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin.
+
+    Parameters
+    ----------
+    sd : float
+        True standard deviation of the paired differences, above 0.
+    n : int
+        Replicates, at least 2.
+    margin : float
+        Largest difference that does not matter, in the unit of `sd`.
+    level : float
+        Of each one-sided test.
+
+    References
+    ----------
+    Phillips 1990, Power of the two one-sided tests procedure in bioequivalence.
+
+    Examples
+    --------
+    >>> equivalence_power(0.001, 18) > 0.999, equivalence_power(0.1, 18)
+    (True, 0.0)
+    """
+    from scipy.stats import norm, t
+
+    room = margin * np.sqrt(n) / sd - t.ppf(1 - level, n - 1) * _deviations(n)
+    return float(np.maximum(2 * norm.cdf(room) - 1, 0).mean())
+
+
+def _deviations(n: int) -> np.ndarray:
+    """Deviations of n normal values over the true one, equally likely: chances are averaged over them."""
+    from scipy.stats import chi2
+
+    return np.sqrt(chi2.ppf((np.arange(NODES) + 0.5) / NODES, n - 1) / (n - 1))
+
+
+def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = MARGIN) -> pd.DataFrame:
+    """Return what the planned number of replicates can show of each contrast, for the deviation seen.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        `contrasts.contrast_table`.
+    records : Records
+        Its cells and missing ones together are the plan.
+    margin : float
+        Largest difference that does not matter.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``contrast, n, sd, sd_low, sd_high, planned`` (replicates), ``detectable, detectable_low,
+        detectable_high`` (smallest true difference found with 80 % power by an uncorrected two-sided test at
+        5 %; for the deviation seen and the ends of its interval) and ``equivalence, equivalence_low,
+        equivalence_high`` (chance to show that a true zero is inside the margin).
+
+    Examples
+    --------
+    >>> nothing = pd.DataFrame(columns=["contrast", "arm", "twin", "n", "sd", "sd_low", "sd_high"])
+    >>> planned_table(nothing, Records("demo", (), pd.DataFrame())).empty
+    True
+    """
+    rows, ends = [], ("", "_low", "_high")
+    for one in contrasts.itertuples():
+        if not one.sd > 0:
+            continue
+        n, deviations = _planned(records, one.arm, one.twin), (one.sd, one.sd_low, one.sd_high)
+        named = {"contrast": one.contrast, "n": one.n, "planned": n}
+        named |= {f"sd{end}": sd for end, sd in zip(ends, deviations, strict=True)}
+        named |= {f"detectable{end}": detectable(sd, n) for end, sd in zip(ends, deviations, strict=True)}
+        chances = [equivalence_power(sd, n, margin=margin) for sd in deviations]
+        named |= {"equivalence": chances[0], "equivalence_low": chances[2], "equivalence_high": chances[1]}
+        rows.append(named)
+    columns = ["contrast", "n", "planned"]
+    columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ends]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _planned(records: Records, arm: str, twin: str) -> int:
+    missing = records.missing
+    numbers = [{*records.of(one), *missing.loc[missing["arm"] == one, "replicate"]} for one in (arm, twin)]
+    return len(numbers[0] & numbers[1])
 
 
 def power_table(
@@ -100,8 +223,9 @@ def power_table(
     -------
     DataFrame
         Columns ``contrast, n, half_width`` (seen), ``wished, replicates, low, high`` (for the deviation seen
-        and the ends of its chi-square interval) and ``hours`` (of training on one worker, arm and twin, for
-        ``replicates``). Contrasts of one replicate, or without any spread, are left out.
+        and the ends of its chi-square interval), ``missing`` (of ``replicates``, those not there yet) and
+        ``hours`` (of one worker left alone, arm and twin, for the missing ones). Contrasts of one replicate,
+        or without any spread, are left out.
 
     Examples
     --------
@@ -118,6 +242,7 @@ def power_table(
             needed = [replicates_needed(sd, wished) for sd in (one.sd, one.sd_low, one.sd_high)]
             named = {"contrast": one.contrast, "n": one.n, "half_width": (one.high - one.low) / 2}
             counted = dict(zip(("replicates", "low", "high"), needed, strict=True))
-            rows.append(named | {"wished": wished} | counted | {"hours": hours * needed[0]})
-    columns = ["contrast", "n", "half_width", "wished", "replicates", "low", "high", "hours"]
+            counted["missing"] = max(0, needed[0] - one.n)
+            rows.append(named | {"wished": wished} | counted | {"hours": hours * counted["missing"]})
+    columns = ["contrast", "n", "half_width", "wished", "replicates", "low", "high", "missing", "hours"]
     return pd.DataFrame(rows, columns=columns)

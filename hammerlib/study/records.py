@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,15 @@ from pathlib import Path
 import pandas as pd
 
 from hammerlib.errors import InputError
+from hammerlib.study.pairing import refuse_mixed_arms, refuse_several, refuse_unpaired
 
 SCHEMA = 1
-# What all arms of a replicate share; where it differs, they are not paired.
-PAIRED = ("start", "problems", "held_out", "topics", "unseen", "packages")
-# Settings that a replicate draws anew, so that an arm does not keep them.
-DRAWN = ("replicate",)
 FIRST = ("random", "hammer", "min-path", "dra")  # arms of the primary contrasts lead every table
 AXES = ("step", "rollouts", "prompts", "tokens", "seconds")
+ALTERED = "of other settings"  # why a finished cell is left out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object is one reading: what is computed of it is kept
 class Records:
     """The finished cells of one study, and what is missing.
 
@@ -32,7 +30,8 @@ class Records:
     cells : tuple of dict
         One record a cell with status ``success``, by arm and replicate.
     missing : DataFrame
-        Columns ``arm, replicate, reason``: cells without a record, and cells that failed.
+        Columns ``arm, replicate, reason``: cells without a record, cells that failed, and cells whose
+        settings are not those of the study's file.
 
     Examples
     --------
@@ -80,27 +79,28 @@ class Records:
         return pd.DataFrame(rows, columns=["arm", "replicate", "step", "metric", "value"])
 
 
-def read_records(folder: Path, expected: Iterable[tuple[str, int]] | None = None) -> Records:
+def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = None) -> Records:
     """Read every ``*.json`` of a study's folder, and refuse what cannot stand in one table.
 
     Parameters
     ----------
     folder : Path
         ``results/study/<study>``.
-    expected : iterable of (arm, replicate), optional
-        The cells of the plan. Default: each arm in every replicate found, up to its own last one.
+    expected : mapping of (arm, replicate) to str, optional
+        The cells of the plan and the identity of their settings. Default: each arm in every replicate found,
+        up to its own last one, whatever its settings.
 
     Returns
     -------
     Records
-        Failed cells are counted as missing, with their error.
+        Failed cells count as missing, with their error; so do cells whose settings are not the plan's.
 
     Raises
     ------
     InputError
         No record, a file that is none, several studies, a cell twice, an arm with several settings or twins,
-        a replicate whose arms had different starts, problems, held-out problems or packages, a cell that the
-        plan does not hold.
+        a replicate whose arms had different starts, problems, held-out problems or packages, or were not the
+        same model before training, a cell that the plan does not hold.
 
     Examples
     --------
@@ -116,14 +116,14 @@ def read_records(folder: Path, expected: Iterable[tuple[str, int]] | None = None
     return collected(found, expected)
 
 
-def collected(found: Sequence[dict], expected: Iterable[tuple[str, int]] | None = None) -> Records:
+def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | None = None) -> Records:
     """Check records and put them side by side.
 
     Parameters
     ----------
     found : sequence of dict
         As the files hold them, one a cell.
-    expected : iterable of (arm, replicate), optional
+    expected : mapping of (arm, replicate) to str, optional
         As in `read_records`.
 
     Raises
@@ -138,19 +138,19 @@ def collected(found: Sequence[dict], expected: Iterable[tuple[str, int]] | None 
     >>> collected([cell]).missing.values.tolist()
     [['random', 0, 'out of memory']]
     """
-    _refuse_several("study", (cell["study"] for cell in found), "records of several studies")
+    refuse_several("study", (cell["study"] for cell in found), "records of several studies")
     keys = [(cell["arm"], cell["replicate"]) for cell in found]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise InputError("cell", list(twice[0]), "has two records", "keep one of the files")
-    planned = list(expected) if expected is not None else _grid(keys)
+    planned = expected if expected is not None else dict.fromkeys(_grid(keys))
     strange = sorted(set(keys) - set(planned))
     if strange:
         problem = "is no cell of the plan"
         raise InputError("cell", list(strange[0]), problem, "use the study file it was made with")
-    done = tuple(cell for cell in found if cell["status"] == "success")
-    _refuse_mixed_arms(done)
-    _refuse_unpaired(done)
+    done = tuple(cell for cell in found if cell["status"] == "success" and not _altered(cell, planned))
+    refuse_mixed_arms(done)
+    refuse_unpaired(done)
     ordered = sorted(done, key=lambda cell: (*_place(cell["arm"]), cell["replicate"]))
     return Records(found[0]["study"], tuple(ordered), _missing(found, planned))
 
@@ -183,7 +183,13 @@ def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
     return [(arm, one) for arm in last for one in replicates if one <= last[arm]]
 
 
-def _missing(found: Sequence[dict], planned: Sequence[tuple[str, int]]) -> pd.DataFrame:
+def _altered(cell: dict, planned: Mapping[tuple[str, int], str | None]) -> bool:
+    """Whether a finished cell was made with settings that the study's file no longer has."""
+    wanted = planned[cell["arm"], cell["replicate"]]
+    return wanted is not None and cell["identity"] != wanted
+
+
+def _missing(found: Sequence[dict], planned: Mapping[tuple[str, int], str | None]) -> pd.DataFrame:
     state = {(cell["arm"], cell["replicate"]): cell for cell in found}
     rows = []
     for key in sorted(planned, key=lambda key: (*_place(key[0]), key[1])):
@@ -191,31 +197,9 @@ def _missing(found: Sequence[dict], planned: Sequence[tuple[str, int]]) -> pd.Da
             rows.append((*key, "no record"))
         elif state[key]["status"] != "success":
             rows.append((*key, str(state[key].get("error"))))
+        elif _altered(state[key], planned):
+            rows.append((*key, ALTERED))
     return pd.DataFrame(rows, columns=["arm", "replicate", "reason"])
-
-
-def _refuse_several(field: str, values: Iterable[object], problem: str) -> None:
-    seen = sorted({json.dumps(value, sort_keys=True) for value in values})
-    if len(seen) > 1:
-        raise InputError(field, seen, problem, "analyse them apart, or run the odd cells anew")
-
-
-def _refuse_mixed_arms(cells: Sequence[dict]) -> None:
-    for arm in dict.fromkeys(cell["arm"] for cell in cells):
-        same = [cell for cell in cells if cell["arm"] == arm]
-        kept = [{k: v for k, v in cell["settings"].items() if k not in DRAWN} for cell in same]
-        for name in dict.fromkeys(name for settings in kept for name in settings):
-            found = (settings.get(name) for settings in kept)
-            _refuse_several(f"{arm}: {name}", found, "settings differ between replicates")
-        _refuse_several(f"{arm}: twin", (cell.get("twin") for cell in same), "twins differ")
-
-
-def _refuse_unpaired(cells: Sequence[dict]) -> None:
-    for replicate in sorted({cell["replicate"] for cell in cells}):
-        same = [cell for cell in cells if cell["replicate"] == replicate]
-        for name in PAIRED:
-            problem = "arms of a replicate differ, so they are not paired"
-            _refuse_several(f"replicate {replicate}: {name}", (cell[name] for cell in same), problem)
 
 
 def _row(cell: dict) -> dict[str, object]:
@@ -224,6 +208,7 @@ def _row(cell: dict) -> dict[str, object]:
     return {
         **{name: cell.get(name) for name in kept},
         "start": start_name(cell),
+        "lineage": lineage(cell),
         "parameters": start.get("parameters"),
         "order": order.get("strategy"),
         "order_hash": order.get("hash"),
@@ -246,6 +231,28 @@ def start_name(cell: dict) -> str:
     if "stop" in start:
         return f"seed {start['seed']}, stop {start['stop']}"
     return str(start.get("backbone", start.get("weights")))
+
+
+def lineage(cell: dict) -> str:
+    """Return the supervised run that a cell's start is a checkpoint of, or the backbone's name.
+
+    Examples
+    --------
+    >>> lineage({"start": {"seed": 0, "stop": 950, "weights": "ab"}})
+    'seed 0'
+    """
+    return start_name(cell).partition(", stop")[0]
+
+
+def filtered(cell: dict) -> bool:
+    """Return whether groups without variance are left out of the cell's training and replaced.
+
+    Examples
+    --------
+    >>> filtered({"settings": {"train": {"dynamic_sampling": True}}})
+    True
+    """
+    return bool(cell["settings"].get("train", {}).get("dynamic_sampling"))
 
 
 def samples_of(cell: dict) -> int:

@@ -1,78 +1,26 @@
-"""Tables of a study as Markdown: numbers with intervals, p-values, words."""
+"""Tables of a study as Markdown. What has a single replicate has no interval and stands in none of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hammerlib.study.contrasts import PRIMARIES, contrast_table
+from hammerlib.study.contrasts import PRIMARIES
+from hammerlib.study.discoveries import COMPARED, SPREAD, WAITING, adjusted_of, main_contrasts
 from hammerlib.study.endpoints import family_table
 from hammerlib.study.families import family_table_of
+from hammerlib.study.formats import NONE, Measured, interval, markdown, p_value, shown
+from hammerlib.study.power import planned_table, power_table
 from hammerlib.study.records import Records
 from hammerlib.study.spread import spread_table, student_interval
 from hammerlib.study.thresholds import threshold_table
 from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 
-NONE = "–"
 SHARES = (0.0, 1.0)
-
-
-class Measured(Protocol):
-    """Anything with ``value``, ``low`` and ``high``, such as a row of a table.
-
-    Examples
-    --------
-    >>> from hammerlib.evaluation import Interval
-    >>> found: Measured = Interval(0.1, 0.0, 0.2)
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def interval(found: Measured, *, unit: float = 100, digits: int = 1) -> str:
-    """Return ``value [low, high]``; without ends where there are none.
-
-    Parameters
-    ----------
-    found : Measured
-    unit : float
-        What all are multiplied with: 100 for points.
-    digits : int
-        After the point.
-
-    Examples
-    --------
-    >>> from hammerlib.evaluation import Interval
-    >>> interval(Interval(0.012, -0.004, 0.028))
-    '1.2 [-0.4, 2.8]'
-    """
-    return _shown((found.value, found.low, found.high), unit, digits)
-
-
-def _shown(found: tuple[float, float, float], unit: float, digits: int) -> str:
-    value, low, high = (unit * one + 0.0 for one in found)
-    if np.isnan(value):
-        return NONE
-    text = f"{value:.{digits}f}"
-    return text if np.isnan(low) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def p_value(p: float) -> str:
-    """Return a p-value with three digits.
-
-    Examples
-    --------
-    >>> p_value(0.0301), p_value(0.00001), p_value(0.9999)
-    ('p = .030', 'p < .001', 'p = 1')
-    """
-    if np.isnan(p):
-        return NONE
-    return "p < .001" if p < 0.001 else "p = 1" if p >= 0.9995 else f"p = {p:.3f}".replace("0.", ".", 1)
+WISHED = 0.01  # half-width, of results/PROTOCOL.md
 
 
 def shown_arms(endpoints: pd.DataFrame, names: Sequence[str], *, shares: bool = True) -> str:
@@ -98,9 +46,10 @@ def shown_arms(endpoints: pd.DataFrame, names: Sequence[str], *, shares: bool = 
             student_interval(part[name].dropna(), bounds=SHARES if shares else (0.0, np.inf))
             for name in names
         ]
-        cells = [_shown(one, 100 if shares else 1, 1 if shares else 3) for one in found]
-        rows.append([str(arm), str(len(part)), *cells])
-    return _markdown(["arm", "n", *names], rows)
+        cells = [shown(one, 100 if shares else 1, 1 if shares else 3) for one in found]
+        if len(part) > 1:
+            rows.append([str(arm), str(len(part)), *cells])
+    return markdown(["arm", "n", *names], rows)
 
 
 def shown_contrasts(table: pd.DataFrame) -> str:
@@ -109,7 +58,7 @@ def shown_contrasts(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : DataFrame
-        `contrasts.contrast_table`.
+        `discoveries.main_contrasts`.
 
     Examples
     --------
@@ -117,59 +66,62 @@ def shown_contrasts(table: pd.DataFrame) -> str:
     22
     """
     header = ["contrast", "n", "difference", "test", "corrected", "signs", "equivalence"]
-    header += ["interval by starts", "ahead", "verdict"]
+    header += ["interval by supervised seeds", "ahead", "verdict"]
     rows = []
     ordered = table.sort_values("primary", ascending=False, kind="stable") if len(table) else table
     for one in ordered.itertuples():
-        starts = f"[{100 * one.starts_low:.1f}, {100 * one.starts_high:.1f}]"
+        if one.n < 2:
+            continue
+        seeds = f"[{100 * one.seeds_low:.1f}, {100 * one.seeds_high:.1f}] (n = {one.seeds})"
         mark = "H" if one.correction == "Holm" else "BH"
         rows.append(
             [
                 f"**{one.contrast}**" if one.primary else one.contrast,
-                str(one.n),
+                f"{one.n}",
                 interval(one),
                 p_value(one.p),
                 f"{p_value(one.adjusted)} ({mark})",
                 p_value(one.p_signs),
                 p_value(one.p_equivalent),
-                NONE if np.isnan(one.starts_low) else starts,
+                NONE if np.isnan(one.seeds_low) else seeds,
                 NONE if np.isnan(one.wins) else f"{100 * one.wins:.0f} %",
                 _told(one),
             ]
         )
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def _told(one: Any) -> str:
-    if one.n < 2:
-        return NONE
     if one.primary:
         return verdict(one.low, one.high, one.adjusted, one.p_equivalent)
     told = verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=OTHER_LEVEL)
-    return f"{told} (exploratory)" if one.adjusted < OTHER_LEVEL else told
+    return f"{told} (exploratory)" if told.startswith(("better", "worse")) else told
 
 
-def shown_endpoints(records: Records, names: Sequence[str]) -> str:
+def shown_endpoints(tests: pd.DataFrame, names: Sequence[str] = COMPARED) -> str:
     """Return one line a contrast with its difference in several endpoints that are shares.
 
     Parameters
     ----------
-    records : Records
+    tests : DataFrame
+        `discoveries.study_tests`.
     names : sequence of str
         Of `endpoints.ENDPOINTS`.
 
     Examples
     --------
-    >>> shown_endpoints(Records("demo", (), pd.DataFrame()), ["final"]).splitlines()[0]
+    >>> shown_endpoints(pd.DataFrame(), ["final"]).splitlines()[0]
     '| contrast | final |'
     """
     columns: dict[str, dict[str, str]] = {}
+    several = main_contrasts(tests).query("n > 1")["contrast"] if len(tests) else []
     for name in names:
-        for one in contrast_table(records, endpoint=name, primaries=()).itertuples():
+        for one in main_contrasts(tests, name).itertuples():
             told = NONE if np.isnan(one.value) else f"{interval(one)}, {p_value(one.adjusted)}"
             columns.setdefault(one.contrast, {})[name] = told
-    rows = [[contrast, *(found.get(name, NONE) for name in names)] for contrast, found in columns.items()]
-    return _markdown(["contrast", *names], rows)
+    # `discoveries.study_tests` has no row of `auc_paid` where nobody paid for a probe.
+    rows = [[one, *(columns[one].get(name, "as auc") for name in names)] for one in several]
+    return markdown(["contrast", *names], rows)
 
 
 def shown_families(records: Records) -> str:
@@ -192,78 +144,131 @@ def shown_families(records: Records) -> str:
     for contrast, part in table.groupby("contrast", sort=False):
         found = {one.family: one for one in part.itertuples()}
         rows.append([str(contrast), *(_family(name, found[name]) for name in names)])
-    return _markdown(["contrast", *names], rows)
+    return markdown(["contrast", *names], rows)
 
 
 def _family(name: str, found: Measured) -> str:
-    return interval(found, unit=1, digits=2) if name == "improvement" else interval(found)
+    return interval(found, digits=0) + " %" if name == "ahead" else interval(found)
 
 
-def shown_thresholds(records: Records) -> str:
-    """Return one line an arm: how many replicates reach the threshold, and how soon.
+def shown_thresholds(records: Records, tests: pd.DataFrame) -> str:
+    """Return one line an arm: how many replicates reach the threshold, and how soon, in rollouts and steps.
 
     Parameters
     ----------
     records : Records
+    tests : DataFrame
+        `discoveries.study_tests`.
 
     Examples
     --------
-    >>> shown_thresholds(Records("demo", (), pd.DataFrame())).count("|")
-    12
+    >>> shown_thresholds(Records("demo", (), pd.DataFrame()), pd.DataFrame()).count("|")
+    16
     """
-    rows = []
+    rows, adjusted, twins = [], adjusted_of(tests, WAITING), records.twins()
+    steps = threshold_table(records, axis="step")
     for arm, one in threshold_table(records).iterrows():
-        mean = _shown((one["mean"], one["low"], one["high"]), 1, 0)
-        sooner = _shown((one["sooner"], one["sooner_low"], one["sooner_high"]), 1, 0)
+        if one["n"] < 2:
+            continue
+        lengths = [shown((row["mean"], row["low"], row["high"]), 1, 0) for row in (one, steps.loc[arm])]
+        sooner = [shown(_sooner(row), 1, 0) for row in (one, steps.loc[arm])]
+        p = adjusted.get(f"{arm} - {twins.get(arm)}", float("nan"))
         reached = f"{one['reached']:.0f} of {one['n']:.0f}"
-        rows.append([str(arm), reached, mean, sooner, p_value(one["p_logrank"])])
-    return _markdown(["arm", "reached", "restricted mean", "sooner than twin", "log-rank"], rows)
+        rows.append([str(arm), reached, lengths[0], sooner[0], p_value(p), lengths[1], sooner[1]])
+    header = ["arm", "reached", "rollouts, restricted mean", "sooner than twin", "corrected"]
+    return markdown([*header, "steps, restricted mean", "sooner than twin, steps"], rows)
 
 
-def shown_spreads(endpoints: pd.DataFrame, twins: Mapping[str, str]) -> str:
+def _sooner(row: pd.Series) -> tuple[float, float, float]:
+    return row["sooner"], row["sooner_low"], row["sooner_high"]
+
+
+def shown_spreads(endpoints: pd.DataFrame, twins: Mapping[str, str], tests: pd.DataFrame) -> str:
     """Return one line an arm: how far its replicates lie apart at the end, in points.
 
     Parameters
     ----------
     endpoints, twins
         As in `spread.spread_table`.
+    tests : DataFrame
+        `discoveries.study_tests`.
 
     Examples
     --------
     >>> table = pd.DataFrame({"arm": ["a"] * 2, "replicate": [0, 1], "start_name": "s", "final": [0.5, 0.5]})
-    >>> shown_spreads(table, {}).splitlines()[-1]
+    >>> shown_spreads(table, {}, pd.DataFrame()).splitlines()[-1]
     '| a | 2 | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] | – | – |'
     """
-    rows = []
+    rows, adjusted = [], adjusted_of(tests, SPREAD)
     for arm, one in spread_table(endpoints, twins).iterrows():
-        whole = _shown((one["sd"], one["low"], one["high"]), 100, 1)
-        inside = _shown((one["inside"], one["inside_low"], one["inside_high"]), 100, 1)
+        if one["n"] < 2:
+            continue
+        whole = shown((one["sd"], one["low"], one["high"]), 100, 1)
+        inside = shown((one["inside"], one["inside_low"], one["inside_high"]), 100, 1)
         ratio = NONE if np.isnan(one["ratio"]) else f"{one['ratio']:.2f}"
-        rows.append([str(arm), f"{one['n']:.0f}", whole, inside, ratio, p_value(one["p"])])
-    return _markdown(["arm", "n", "over replicates", "inside a start", "ratio to twin", "test"], rows)
+        p = p_value(adjusted.get(f"{arm} - {twins.get(arm)}", float("nan")))
+        rows.append([str(arm), f"{one['n']:.0f}", whole, inside, ratio, p])
+    return markdown(["arm", "n", "over replicates", "inside a start", "ratio to twin", "corrected"], rows)
 
 
-def shown_causes(table: pd.DataFrame) -> str:
-    """Return one line a cause.
+def shown_causes(table: pd.DataFrame, tests: pd.DataFrame) -> str:
+    """Return one line a cause that has two replicates or more.
 
     Parameters
     ----------
     table : DataFrame
         `decomposition.decomposition_table`.
+    tests : DataFrame
+        `discoveries.study_tests`.
 
     Examples
     --------
-    >>> shown_causes(pd.DataFrame()).splitlines()[0]
-    '| cause | contrast | what differs | n | difference | corrected | expected | reading |'
+    >>> shown_causes(pd.DataFrame(), pd.DataFrame()).count("|")
+    20
     """
-    rows = []
+    rows, adjusted = [], adjusted_of(tests)
     for one in table.itertuples():
-        found = [interval(one), p_value(one.adjusted), one.expected, one.reading]
-        rows.append([one.cause, one.contrast, one.differs, str(one.n), *found])
-    header = ["cause", "contrast", "what differs", "n", "difference", "corrected", "expected", "reading"]
-    return _markdown(header, rows)
+        if one.n > 1:
+            there = shown((one.whole, one.whole_low, one.whole_high), 100, 1)
+            there += f" (n = {one.whole_n})" if one.whole_n != one.n else ""
+            found = [interval(one), p_value(adjusted.get(one.contrast, float("nan"))), there]
+            cells = [one.cause, one.contrast, one.differs, str(one.n), *found, one.expected, one.reading]
+            rows.append(cells)
+    header = ["cause", "contrast", "what differs", "n", "difference", "corrected"]
+    return markdown([*header, "whole effect there", "expected", "reading"], rows)
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def shown_power(contrasts: pd.DataFrame, records: Records) -> str:
+    """Return one line a primary contrast: what the plan can show, and replicates for a half-width of a point.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        `contrasts.contrast_table`; only primary ones are shown.
+    records : Records
+
+    Examples
+    --------
+    >>> shown_power(pd.DataFrame(), Records("demo", (), pd.DataFrame())).count("|")
+    18
+    """
+    header = ["contrast", "n", "deviation", "planned", "found with 80 %", "shown equivalent, %"]
+    header += ["half-width", "replicates for 1 point", "of them missing"]
+    if contrasts.empty:
+        return markdown(header, [])
+    primary = contrasts[contrasts["primary"]]
+    needed = power_table(primary, records, half_widths=(WISHED,))
+    needed = {one.contrast: one for one in needed.itertuples()}
+    rows = []
+    for one in planned_table(primary, records).itertuples():
+        count = needed[one.contrast]
+        shapes = [_with_ends(one, *how) for how in (("sd", 1), ("detectable", 1), ("equivalence", 0))]
+        told = [f"{100 * count.half_width:.1f}", f"{count.replicates} [{count.low}, {count.high}]"]
+        cells = [one.contrast, f"{one.n}", shapes[0], str(one.planned), *shapes[1:], *told]
+        rows.append([*cells, f"{count.missing:.0f}"])
+    return markdown(header, rows)
+
+
+def _with_ends(one: Any, name: str, digits: int) -> str:
+    ends = (getattr(one, f"{name}_low"), getattr(one, f"{name}_high"))
+    return shown((getattr(one, name), *ends), 100, digits)

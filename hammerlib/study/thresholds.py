@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from hammerlib.evaluation import permutation_test
 from hammerlib.study.contrasts import paired_endpoints
 from hammerlib.study.curves import THRESHOLD, crossing, curve_of
 from hammerlib.study.records import Records
@@ -93,8 +94,9 @@ def threshold_table(
     DataFrame
         Indexed by arm: ``n, reached`` (replicates), ``mean, low, high`` (restricted mean: those that never
         reach it count as the end of their axis; Student over replicates), ``median`` (Kaplan-Meier; NaN where
-        fewer than half reach it), ``sooner, sooner_low, sooner_high`` (twin's time less the arm's, paired by
-        replicate at equal budget), ``p_logrank`` (against the twin; it leaves the pairing unused).
+        fewer than half reach it), and over the replicates that hold the twin too: ``pairs`` (their number),
+        ``sooner, sooner_low, sooner_high`` (twin's restricted time less the arm's at equal budget; Student)
+        and ``p`` (flips of the signs of these differences; NaN where no curve of either reaches it).
 
     Notes
     -----
@@ -103,7 +105,8 @@ def threshold_table(
 
     References
     ----------
-    Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Mantel 1966 (log-rank); `scipy.stats`.
+    Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Fisher 1935, section 21 (flips of
+    signs); `scipy.stats`.
 
     Examples
     --------
@@ -121,22 +124,19 @@ def threshold_table(
         rows[arm] = {"n": len(known), "reached": len(known) - times.num_censored()}
         rows[arm] |= {"mean": mean.value, "low": mean.low, "high": mean.high}
         rows[arm] |= {"median": float(places[half[0]]) if len(half) else float("nan")}
-        rows[arm] |= _sooner(records, arm, twins.get(arm), axis, column, threshold)
+        rows[arm] |= _sooner(records, arm, twins.get(arm), column, threshold)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _sooner(
-    records: Records, arm: str, twin: str | None, axis: str, column: str, threshold: float
-) -> dict[str, float]:
-    from scipy.stats import logrank
-
-    if twin is None or not records.of(twin):
-        return dict.fromkeys(("sooner", "sooner_low", "sooner_high", "p_logrank"), float("nan"))
-    table = paired_endpoints(records, arm, twin, threshold=threshold)
-    found = student_interval(-table.loc[table["endpoint"] == column, "difference"].to_numpy())
-    times = [crossing_times(records, one, axis=axis, threshold=threshold) for one in (arm, twin)]
-    moved = sum(
-        one.num_censored() < len(one) for one in times
-    )  # with no event at all the test does not exist
-    p = float(logrank(*times).pvalue) if moved else float("nan")
-    return {"sooner": found.value, "sooner_low": found.low, "sooner_high": found.high, "p_logrank": p}
+def _sooner(records: Records, arm: str, twin: str | None, column: str, threshold: float) -> dict[str, float]:
+    nothing = dict.fromkeys(("sooner", "sooner_low", "sooner_high", "p"), float("nan"))
+    table = paired_endpoints(records, arm, twin, threshold=threshold) if twin else pd.DataFrame()
+    if table.empty:
+        return {"pairs": 0} | nothing
+    table = table.set_index("endpoint")
+    gaps = -np.atleast_1d(table.loc[column, "difference"])
+    found, reached = student_interval(gaps), table.loc["reached", ["arm", "twin"]].to_numpy().any()
+    # With no crossing at all the test does not exist.
+    p = permutation_test(np.zeros(len(gaps)), gaps).p if reached and len(gaps) > 1 else float("nan")
+    named = {"sooner": found.value, "sooner_low": found.low, "sooner_high": found.high, "p": p}
+    return {"pairs": len(gaps)} | named

@@ -27,7 +27,8 @@ def verdict(
     margin : float
         Largest difference that does not matter.
     level : float
-        Of the corrected p; equivalence is always judged at 5 %.
+        Of the corrected p; a difference is claimed only where the interval leaves zero out too. Equivalence
+        is always judged at 5 %.
 
     Examples
     --------
@@ -35,7 +36,8 @@ def verdict(
     ('no difference larger than 1 point', 'worse', 'cannot be told from none, nor from one that matters')
     """
     small, size = p_equivalent < 0.05, f"{100 * margin:g} point" + "s" * (margin != 0.01)
-    if adjusted < level:
+    # Corrected at ten per cent, a difference may be found whose 95 % interval holds zero: it is called none.
+    if adjusted < level and not low <= 0 <= high:
         told = "better" if low + high > 0 else "worse"
         return f"{told}, by less than {size}" if small else told
     if small:
