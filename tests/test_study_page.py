@@ -11,7 +11,7 @@ import pytest
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
-from hammerlib.report import STUDY, publish_study, studies_section
+from hammerlib.report import PILOTS, STUDY, publish_study, studies_section
 from hammerlib.study.contrasts import contrast_table
 from hammerlib.study.discoveries import study_tests
 from hammerlib.study.page import PAGE, planned_cells, study_page, write_page
@@ -172,7 +172,8 @@ def test_publishing_a_study_writes_both_pages(tmp_path: Path, cells: list[dict],
     assert publish_study(folder, readme) == folder / PAGE
     assert (folder / PAGE).read_text() == page
     assert "](results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in readme.read_text()
-    shutil.copytree(folder, folder.parent / "pilot")
+    for name in PILOTS:
+        shutil.copytree(folder, folder.parent / name)
     assert studies_section(folder.parent).count("Study [") == 1, "a pilot is no part of the study"
     assert readme.read_text().startswith("a\n") and readme.read_text().endswith("\nb\n")
 
