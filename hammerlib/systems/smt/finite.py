@@ -181,9 +181,9 @@ def solutions(
 ) -> list[dict[str, Any]]:
     """Return every assignment of *all* symbols that meets the constraints, sorted.
 
-    PuzzleClone's enumeration with blocking clauses (arXiv 2508.15180), mended: see `released_solutions`.
-    z3's models leave out symbols that do not matter. They are completed, and the clause that excludes a found
-    solution speaks of every declared symbol: otherwise several solutions hide in one model.
+    PuzzleClone's blocking clauses (arXiv 2508.15180), mended: z3's models leave out symbols that do not
+    matter; they are completed, and the clause that excludes a solution speaks of every declared symbol, since
+    otherwise several solutions hide in one model. See `released_solutions`.
 
     Parameters
     ----------
@@ -230,8 +230,7 @@ def released_solutions(
 ) -> list[dict[str, Any]]:
     """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
 
-    It excludes what a model mentions. That it reads None for what none mentions, which formulas take for
-    false, is our assumption.
+    It excludes what a model mentions, and reads None (false in formulas: our assumption) for what none does.
 
     Parameters
     ----------
