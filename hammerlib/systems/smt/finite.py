@@ -182,8 +182,7 @@ def solutions(
     """Return every assignment of *all* symbols that meets the constraints, sorted.
 
     PuzzleClone's blocking clauses (arXiv 2508.15180), mended: z3's models leave out symbols that do not
-    matter; they are completed, and the clause that excludes a solution speaks of every declared symbol, since
-    otherwise several solutions hide in one model. See `released_solutions`.
+    matter; they are completed, and each clause speaks of every declared symbol. See `released_solutions`.
 
     Parameters
     ----------
