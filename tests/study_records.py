@@ -42,7 +42,7 @@ def cell(
         "error": None,
         "commit": "0123456789abcdef",
         "dirty": False,
-        "packages": {"torch": "1"},
+        "packages": {"torch": "1+cpu"},
         "settings": {"samples": 4, "replicate": replicate, "train": {"order": arm}},
         "start": {"seed": replicate % 2, "stop": 700, "weights": "w", "parameters": 10},
         "problems": f"p{replicate}",

@@ -85,6 +85,9 @@ def test_arms_that_differ_before_training_are_refused_by_name() -> None:
         InputError, match=r"curve\[0\]\.correct = \['hammer__r00'\].*not paired; run them anew"
     ):
         collected([cell(), odd, cell("dra")])
+    # Kernels of a GPU need not repeat to the last bit.
+    cuda = [one | {"packages": {"torch": "2.13.0+cu130"}} for one in (cell(), odd, cell("dra"))]
+    assert len(collected(cuda).cells) == 3
 
 
 def test_an_arm_with_two_settings_or_twins_or_studies_is_refused() -> None:
