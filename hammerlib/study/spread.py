@@ -147,9 +147,9 @@ def _against(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> dict[st
     ].transform("mean")
     free = len(both) - both["start_name"].nunique() - 1  # of the correlation
     a, b = rest.to_numpy(dtype=np.float64).T if len(both) else (np.zeros(0), np.zeros(0))
-    if free < 1 or not (a**2).sum() or not (b**2).sum():
-        return nothing
     total, gap = a + b, a - b
+    if free < 1 or not all((one**2).sum() for one in (a, b, total, gap)):
+        return nothing
     correlation = float((total * gap).sum() / np.sqrt((total**2).sum() * (gap**2).sum()))
     statistic = abs(correlation) * np.sqrt(free / max(1 - correlation**2, 1e-300))
     return {"ratio": float(np.sqrt((a**2).sum() / (b**2).sum())), "p": float(2 * t.sf(statistic, free))}
