@@ -250,7 +250,7 @@ def shown_power(contrasts: pd.DataFrame, records: Records) -> str:
     Examples
     --------
     >>> shown_power(pd.DataFrame(), Records("demo", (), pd.DataFrame())).count("|")
-    18
+    20
     """
     header = ["contrast", "n", "deviation", "planned", "found with 80 %", "shown equivalent, %"]
     header += ["half-width", "replicates for 1 point", "of them missing"]
