@@ -75,11 +75,11 @@ class Story:
     ----------
     passages : tuple of Passage
     extras : tuple of Statement
-        About the whole.
+        As those of `Item`.
     operators : tuple of str
-        What was applied, in order.
+        As those of `Item`, ``confused`` among them.
     generation : int
-        Rounds of evolution it went through.
+        Of the evolution.
 
     Examples
     --------
