@@ -82,7 +82,9 @@ def save_stating_model(
 ) -> tuple[Path, list[float]]:
     """Make a tiny model that states any percentage from 1 to 99 for each prompt, and write it to a folder.
 
-    It learns the form only: statements are drawn uniformly, so that it starts spread out and knows nothing.
+    It learns the form and opinions, but knows nothing: each prompt leans, by lot, to low or to high
+    statements (the smaller or the larger of two uniform draws), half of the prompts to each. Without opinions
+    it would not read the prompt at all, and a few steps of reinforcement learning could not teach it to.
 
     Parameters
     ----------
@@ -129,9 +131,12 @@ def save_stating_model(
 
 def _statements(prompts: Sequence[str], recipe: Recipe) -> Iterator[list[tuple[str, str]]]:
     rng = np.random.default_rng(recipe.seed)
+    lean = rng.permutation(len(prompts)) % 2
     while True:
-        numbers = rng.integers(1, 100, recipe.batch_size)
-        yield [(prompts[place % len(prompts)], f"{BOX}{number}}}") for place, number in enumerate(numbers)]
+        draws = np.sort(rng.integers(1, 100, (recipe.batch_size, 2)), axis=1)
+        rows = np.arange(recipe.batch_size) % len(prompts)
+        numbers = draws[np.arange(recipe.batch_size), lean[rows]]
+        yield [(prompts[row], f"{BOX}{number}}}") for row, number in zip(rows, numbers, strict=True)]
 
 
 @dataclass(frozen=True)
