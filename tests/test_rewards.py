@@ -93,6 +93,8 @@ def test_no_poison_stalls_or_zeroes_a_step(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_step_without_trouble_logs_nothing_and_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first step staffs the pool, whichever tests ran before in this process; the next one needs no more.
+    assert accuracy_reward(None, ["so 73", r"\boxed{74}", "so 75"], answer=["78"] * 3) == [0, 0, 0]
     monkeypatch.setattr("hammerlib.grading.pool.Worker", None)
     logged: dict[str, float] = {}
     assert accuracy_reward(None, ["so 77", r"\boxed{78}", ""], answer=["78"] * 3, timeout=1.0) == [0, 1, 0]
