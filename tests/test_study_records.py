@@ -8,10 +8,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
+from hammerlib.study.contrasts import paired_endpoints
 from hammerlib.study.curves import Curve, area, crossing, curve_of, cut, drawdown, late_mean
 from hammerlib.study.endpoints import ENDPOINTS, endpoint_table, endpoints_of, family_table
 from hammerlib.study.noise import drawdown_of_noise, point_errors
@@ -239,3 +241,12 @@ def test_the_cells_of_a_record_are_left_as_they_are() -> None:
     before = copy.deepcopy(given)
     endpoint_table(collected(given))
     assert given == before
+
+
+def test_a_table_that_a_reader_changes_is_not_what_the_next_one_gets() -> None:
+    records = collected(pair())
+    for table_of in (endpoint_table, lambda one: paired_endpoints(one, "hammer", "random")):
+        first = table_of(records)
+        kept = first.copy()
+        first.iloc[:, -1] = -1.0
+        pd.testing.assert_frame_equal(table_of(records), kept)

@@ -37,7 +37,6 @@ COLUMNS = ["replicate", "start", "lineage", "endpoint", "arm", "twin", "differen
 CUT = ("rollouts", "paid", "tokens")  # axes on which both arms of a pair are cut at the same place
 
 
-@lru_cache(maxsize=256)
 def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Return every endpoint of an arm and of its twin, replicate by replicate.
 
@@ -62,6 +61,11 @@ def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float 
     >>> paired_endpoints(Records("demo", (), pd.DataFrame()), "hammer", "random").empty
     True
     """
+    return _paired_endpoints(records, arm, twin, threshold).copy()
+
+
+@lru_cache(maxsize=256)
+def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -> pd.DataFrame:
     ours, theirs = records.of(arm), records.of(twin)
     rows = []
     for replicate in sorted(set(ours) & set(theirs)):

@@ -151,7 +151,6 @@ def _of_process(cell: dict) -> dict[str, float]:
     }
 
 
-@lru_cache(maxsize=8)
 def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
     """Return the endpoints of every cell, each over the whole of its own axis; kept for the next call.
 
@@ -172,6 +171,11 @@ def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.Data
     >>> endpoint_table(Records("demo", (), pd.DataFrame())).empty
     True
     """
+    return _endpoint_table(records, threshold).copy()
+
+
+@lru_cache(maxsize=8)
+def _endpoint_table(records: Records, threshold: float) -> pd.DataFrame:
     rows = [
         {"arm": cell["arm"], "replicate": cell["replicate"], "start_name": start_name(cell)}
         | endpoints_of(cell, threshold=threshold)
