@@ -93,6 +93,14 @@ def test_the_outlook_counts_by_arm_lists_and_estimates(tmp_path):
     assert lines[4] == "about 0.0 h with 2 workers, from 1 record"
 
 
+def test_an_arm_without_a_record_is_estimated_by_the_others(tmp_path):
+    stood(tmp_path, random__r00="done")
+    fresh = [cell for cell in grid(6) if cell.arm == "dataset"]
+    lines = outlook(survey(grid(6), tmp_path).only(fresh), 1).splitlines()
+    assert len(lines) == 4 and lines[2].startswith("3 of 3 cells to run: dataset ")
+    assert lines[3] == "about 0.1 h with 1 worker, from 1 record"
+
+
 def test_the_lines_tell_seconds_counts_failures_and_what_remains(tmp_path, capsys):
     stood(tmp_path, random__r00="done")
     cells = grid(5)

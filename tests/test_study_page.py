@@ -11,12 +11,13 @@ import pytest
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
-from hammerlib.report import PILOTS, STUDY, publish_study, studies_section
+from hammerlib.report import STUDY, publish_study
 from hammerlib.study.contrasts import contrast_table
 from hammerlib.study.discoveries import study_tests
 from hammerlib.study.page import PAGE, planned_cells, study_page, write_page
 from hammerlib.study.records import Records, collected, read_records
-from hammerlib.study.summary import verdict_lines, verdict_lists
+from hammerlib.study.scales import PILOTS
+from hammerlib.study.summary import studies_section, verdict_lines, verdict_lists
 from hammerlib.study.verdicts import verdict
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -50,7 +50,8 @@ class Survey(NamedTuple):
     status : dict
         Name of a cell to ``done``, ``failed``, ``missing`` or ``other`` (finished, of other settings).
     seconds : dict
-        Name of a done cell to the machine time it took, where its record tells it.
+        Name of a done cell (``ARM__rNN``) to the machine time it took, where its record tells it; others than
+        those asked about may be among them, to estimate by.
 
     Examples
     --------
@@ -73,14 +74,18 @@ class Survey(NamedTuple):
         """Cells that are missing or failed, in their order."""
         return [cell for cell in self.cells if self.status[cell.name] in ("missing", "failed")]
 
+    def only(self, cells: Iterable[Cell]) -> Survey:
+        """Where some of the cells stand; seconds stay those of all."""
+        chosen = list(cells)
+        return Survey(chosen, {cell.name: self.status[cell.name] for cell in chosen}, self.seconds)
+
     def expected(self, cells: Iterable[Cell]) -> float | None:
         """Seconds that the cells take one after another: the mean of their arm's records, of all where it has
         none; None without any record.
         """
         known: dict[str, list[float]] = {}
-        for cell in self.cells:
-            if cell.name in self.seconds:
-                known.setdefault(cell.arm, []).append(self.seconds[cell.name])
+        for name, seconds in self.seconds.items():
+            known.setdefault(name.rpartition("__r")[0], []).append(seconds)
         if not known:
             return None
         overall = [one for times in known.values() for one in times]

@@ -64,11 +64,12 @@ def sweep(chosen: Namespace) -> int:
 
     study = plan.read_study(chosen.study)
     arms = chosen.only.split(",") if chosen.only else None
-    cells = select(plan.cells(study), arms=arms, replicates=_span(chosen.replicates))
+    whole = plan.cells(study)
+    cells = select(whole, arms=arms, replicates=_span(chosen.replicates))
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / study.study
     if chosen.dry_run:
-        print(outlook(survey(cells, folder), chosen.workers))
+        print(outlook(survey(whole, folder).only(cells), chosen.workers))
         return 0
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
     return told(run_cells(record_cell, cells, folder, **options))

@@ -1,11 +1,16 @@
-"""What a study says in a few lines: the primary contrasts, and lists of the others."""
+"""What studies say in a few lines: primary contrasts, lists of the others, all sizes in one table."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from hammerlib.study.discoveries import main_contrasts
+from hammerlib.study.discoveries import main_contrasts, study_tests
 from hammerlib.study.formats import interval, p_value
+from hammerlib.study.page import PAGE, planned_cells
+from hammerlib.study.records import read_records
+from hammerlib.study.scales import scale_table, shown_scales, study_folders
 from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 
 LEAST = 3  # replicates for a contrast to be named in a list
@@ -14,6 +19,15 @@ LISTS = {
     "inside": "Shown to be within one point",
     "open": "Cannot tell",
 }
+
+OTHERS = (
+    "All other contrasts of this study, arm less twin in points of the same area; exploratory, Benjamini and "
+    "Hochberg over all of the study's other tests at 10 %:"
+)
+SIZES = (
+    "The primary contrasts at every size, in points of the same area; Holm over the three of a study. Start "
+    "and gain: held-out pass@1 of random order before training, and the points won in the last fifth:"
+)
 
 
 def verdict_lines(tests: pd.DataFrame) -> str:
@@ -91,3 +105,24 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     if few:
         lines.append(f"* Fewer than three replicates so far, not judged: {few} contrasts.")
     return "\n".join(lines)
+
+
+def studies_section(root: Path) -> str:
+    """Return what the committed studies say, for the README: the largest one's contrasts, then all sizes.
+
+    Examples
+    --------
+    >>> studies_section(Path("nowhere"))
+    'No study is committed yet.'
+    """
+    found = [read_records(folder, planned_cells(folder)) for folder in study_folders(root)]
+    if not found:
+        return "No study is committed yet."
+    largest = max(found, key=lambda records: len(records.cells))
+    tests = study_tests(largest)
+    lines, lists = verdict_lines(tests), verdict_lists(tests)
+    head = f"Study [`{largest.study}`](results/study/{largest.study}/{PAGE}), {len(largest.cells)} cells"
+    parts = [f"{head}:\n\n{lines}" if lines else f"{head}."]
+    parts += [f"{OTHERS}\n\n{lists}"] if lists else []
+    parts += [f"{SIZES}\n\n{shown_scales(scale_table(found))}"] if len(found) > 1 else []
+    return "\n\n".join(parts)
