@@ -109,6 +109,24 @@ def test_random_batches_of_a_block_keep_the_drift() -> None:
         random_batches(path, K, 1, block=12)
 
 
+def test_stretches_shuffled_are_the_batches_of_random_batches_in_another_sequence() -> None:
+    options = {"start": "random", "block": 5 * K}
+    kept = made("random-batches", **options)
+    order = made("batch-shuffled", of="random-batches", **options)
+    steps = [[tuple(step) for step in one.permutation.reshape(-1, K)] for one in (kept, order)]
+    assert set(steps[0]) == set(steps[1]) and steps[0] != steps[1]
+    assert "path_correlation" in kept.provenance and "path_correlation" not in order.provenance
+
+
+def test_matched_by_topic_keeps_the_topic_of_every_place_and_needs_no_pass_rate() -> None:
+    assert not OrderSettings("matched", {"by": "topic"}).needs_pass_rates
+    path, order = made("hammer", start="random"), made("matched", start="random", by="topic")
+    topics = np.array(PROBLEMS["topic"])
+    assert topics[order.permutation].tolist() == topics[path.permutation].tolist()
+    assert order.provenance["moved"] > 0.8
+    assert order.permutation.tolist() != made("matched", start="random").permutation.tolist()
+
+
 def test_matched_keeps_length_and_pass_rate_place_by_place_and_not_the_neighbours() -> None:
     path, order = made("hammer", start="random"), made("matched", start="random")
     stratum = strata(LENGTHS, RATES)
@@ -180,6 +198,7 @@ def test_inside_a_window_of_pass_rates_comes_first_as_a_path() -> None:
     [
         ({"order": "greedy"}, "order = 'greedy'"),
         ({"order": "matched", "options": {"of": "best"}}, "order = 'best'"),
+        ({"order": "matched", "options": {"by": "mood"}}, "by = 'mood'"),
         ({"vectors": "bert"}, "vectors = 'bert'"),
         ({"direction": "backwards"}, "direction = 'backwards'"),
         ({"window": 0}, "window = 0"),

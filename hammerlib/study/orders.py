@@ -15,7 +15,7 @@ from hammerlib.ordering.windows import shuffle_windows
 from hammerlib.problems import item_hashes
 from hammerlib.similarity import edge_cosines, mean_cosine
 from hammerlib.study.controls import matched, random_batches, strata
-from hammerlib.study.settings import BY_EASE, DERIVED, OrderSettings, check_interval
+from hammerlib.study.settings import BY_EASE, COURSES, DERIVED, OrderSettings, check_interval
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -167,15 +167,23 @@ def _ordered(name: str, options: dict[str, Any], part: _Part, told: dict[str, An
         found = base.permutation[::-1]
     elif name == "batch-shuffled":
         found = shuffle_windows(base.permutation, window, part.seed)
+        told.pop("path_correlation", None)  # of the order that is shuffled here
     elif name == "random-batches":
         found = random_batches(base.permutation, window, part.seed, block=own.get("block"))
         places = np.argsort(base.permutation)[found]
         told["path_correlation"] = float(np.corrcoef(np.arange(len(found)), places)[0, 1])
     else:
-        lengths = np.array([len(text) for text in part.problems["prompt"]])
-        found = matched(base.permutation, strata(lengths, part.pass_rates, **own), part.seed)
+        found = matched(base.permutation, _strata(part, **own), part.seed)
         told["moved"] = float((found != base.permutation).mean())
     return dataclasses.replace(base, permutation=found, strategy=name, lower_bound=None, gap=None)
+
+
+def _strata(part: _Part, by: str = COURSES[0], **bins: int) -> np.ndarray:
+    """Stratum of every problem: what ``matched`` keeps the course of."""
+    if by == "topic":
+        return np.unique(part.problems["topic"], return_inverse=True)[1]
+    lengths = np.array([len(text) for text in part.problems["prompt"]])
+    return strata(lengths, part.pass_rates, **bins)
 
 
 def _whole(

@@ -15,10 +15,12 @@ DERIVED = {
     "reversed": (),
     "batch-shuffled": ("window",),
     "random-batches": ("window", "block"),
-    "matched": ("bins",),
+    "matched": ("bins", "by"),
 }
 ORDERS = tuple(dict.fromkeys((*STRATEGIES, *DERIVED)))
 BY_EASE = ("easy-to-hard", "hard-to-easy")
+# What ``matched`` keeps of the course of the order that it is made of.
+COURSES = ("length-and-pass-rate", "topic")
 # Orders whose objective is the same forwards and backwards.
 UNDIRECTED = ("min-path", "batch-diverse")
 DIRECTIONS = ("forward", "either")
@@ -33,7 +35,8 @@ class OrderSettings:
     order : str
         A strategy of `hammerlib.order_by`, ``random-batches`` (`controls.random_batches`) or ``matched``
         (`controls.matched`); the last two, ``reversed`` and ``batch-shuffled`` are made of the order that the
-        option `of` names (default ``hammer``), which gets the options that are not their own.
+        option `of` names (default ``hammer``), which gets the options that are not their own. ``matched``
+        keeps the course of what `by` names: ``length-and-pass-rate`` (default) or ``topic``.
     options : mapping
         Of the strategy, with `centre`. Also, for any order, one of: ``cooldown: 0.2`` (that share of the
         problems is drawn beforehand and comes last in random order; the head is whole steps) and
@@ -78,6 +81,8 @@ class OrderSettings:
         if self.direction == "either" and self.order not in UNDIRECTED:
             remedy = f"leave it out; only {' and '.join(UNDIRECTED)} read the same both ways"
             raise InputError("direction", "either", f"would make {self.order!r} another order", remedy)
+        if self._course not in COURSES:
+            raise InputError("by", self._course, "is not known", f"use one of {', '.join(COURSES)}")
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
             raise InputError("window", self.window, "is no number of prompts", "use prompts_per_step")
         _check_around(self.options)
@@ -89,7 +94,12 @@ class OrderSettings:
     @property
     def needs_pass_rates(self) -> bool:
         """Whether the start has to be sampled before there is an order."""
-        return self.order == "matched" or self._base in BY_EASE or "inside" in self.options
+        eases = self.order == "matched" and self._course == COURSES[0]
+        return eases or self._base in BY_EASE or "inside" in self.options
+
+    @property
+    def _course(self) -> Any:
+        return self.options.get("by", COURSES[0]) if self.order == "matched" else COURSES[0]
 
 
 def _check_around(options: Mapping[str, Any]) -> None:
