@@ -14,9 +14,9 @@ from hammerlib.errors import InputError
 from hammerlib.report import STUDY, publish_study
 from hammerlib.study.contrasts import contrast_table
 from hammerlib.study.discoveries import study_tests
-from hammerlib.study.page import PAGE, planned_cells, study_page, write_page
+from hammerlib.study.page import PAGE, planned_cells, planned_study, study_page, write_page
 from hammerlib.study.records import Records, collected, read_records
-from hammerlib.study.scales import PILOTS
+from hammerlib.study.scales import PILOTS, scale_table, study_folders
 from hammerlib.study.summary import studies_section, verdict_lines, verdict_lists
 from hammerlib.study.verdicts import verdict
 
@@ -145,7 +145,7 @@ def test_other_contrasts_stand_in_one_of_three_lists() -> None:
             right[place] += 1 if one["replicate"] % 2 else -1
     kept = [one for one in cells if one["arm"] != "few" or one["replicate"] < 2]
     lines = verdict_lists(study_tests(collected(kept))).splitlines()
-    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith("(n = 6).")
+    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith("], p < .001, n = 6.")
     assert lines[1].startswith("* Shown to be within one point: same - random ")
     assert lines[2] == "* Cannot tell: none." and lines[3].endswith("not judged: 1 contrasts.")
     assert verdict_lists(study_tests(collected(grid({"random": 0.0, "hammer": 0.0})))) == ""
@@ -190,9 +190,8 @@ def test_a_folder_that_is_refused_leaves_its_page_as_it_was(tmp_path: Path, cell
 
 @pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
 def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
-    assert (folder / PAGE).read_text(encoding="utf-8") == study_page(
-        read_records(folder, planned_cells(folder))
-    )
+    found = study_page(read_records(folder, planned_cells(folder)), planned_study(folder))
+    assert (folder / PAGE).read_text(encoding="utf-8") == found
 
 
 def test_the_readme_says_what_the_committed_records_say() -> None:
@@ -214,9 +213,14 @@ def test_the_published_notebook_shows_the_records_that_are_committed() -> None:
     remedy = "; run notebook 06 anew (hammer run --profile laptop --only 06) and publish the run"
     told = f"the published run shows {manifest['study_cells']} cells, {len(records.cells)} are usable"
     assert manifest["study_cells"] == len(records.cells), told + remedy
-    shown = {name: one for name, one in manifest["metrics"].items() if name.startswith("study/")}
+    shown = {name: one for name, one in manifest["metrics"].items() if name.startswith(("study/", "size/"))}
     table = contrast_table(records).dropna(subset=["low"])
     names = {f"study/{one.contrast}/auc": one for one in table.itertuples()}
+    places = study_folders(folder.parent)
+    sizes = scale_table([read_records(place, planned_cells(place)) for place in places]).dropna(
+        subset=["low"]
+    )
+    names |= {f"size/{one.study}/{one.contrast}": one for one in sizes.itertuples()}
     assert set(shown) == set(names), f"the published run has other contrasts{remedy}"
     for name, one in names.items():
         numbers = [shown[name][part] for part in ("value", "low", "high")]

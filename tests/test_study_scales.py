@@ -11,7 +11,7 @@ from study_records import grid
 from hammerlib.study.discoveries import main_contrasts, study_tests
 from hammerlib.study.endpoints import endpoint_table
 from hammerlib.study.records import Records, collected
-from hammerlib.study.scales import PILOTS, scale_table, shown_scales, study_folders
+from hammerlib.study.scales import PILOTS, scale_table, shown_scales, size_of, study_folders
 from hammerlib.study.summary import SIZES, studies_section
 
 
@@ -76,3 +76,7 @@ def test_the_readme_shows_the_largest_study_in_full_and_all_in_one_table(tmp_pat
     text = studies_section(tmp_path)
     assert text.startswith("Study [`large`]") and text.count("Study [") == 1
     assert SIZES in text and text.count("| [`") == 2
+
+
+def test_large_sizes_are_told_without_exponents() -> None:
+    assert [size_of(one) for one in (9.99e8, 9.996e8, 7e9)] == ["999 million", "1 billion", "7 billion"]

@@ -1,7 +1,8 @@
-"""What part of an order does the work: contrasts between arms that keep one part of it and lose another."""
+"""What part of an order, or of DRA, does the work: contrasts of arms that keep one part and lose another."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -12,17 +13,18 @@ from hammerlib.study.verdicts import reading
 
 
 class Cause(NamedTuple):
-    """A possible cause of an order's effect, and the two arms that differ in it alone, or nearly so.
+    """A possible cause of an arm's effect, and the two arms that differ in it alone, or nearly so.
 
     Attributes
     ----------
     name : str
     arm, twin : str
-        ``{order}`` stands for the order that is taken apart, ``{random}`` for its twin.
+        ``{order}`` stands for the arm that is taken apart, ``{random}`` for its twin.
     differs : str
         In what the two arms differ.
     sign : int
-        1: if the cause carries the whole effect, the contrast is like it; -1: the contrast takes it away.
+        1: if the cause carries the whole effect, the contrast is like it; -1: the contrast takes it away; 0:
+        no sign follows from it.
 
     Examples
     --------
@@ -42,28 +44,32 @@ CAUSES = (
     Cause(
         "drift from front to tail",
         "random-batches",
-        "{random}",
-        "random batches within stretches of the path: its drift alone",
+        "stretch-shuffled",
+        "random batches out of each eighth of the path; in the path's sequence, or in any",
         1,
     ),
+    Cause("batches of one stretch", "stretch-shuffled", "{random}", "drawn from an eighth of the path", 1),
+    Cause("both of these", "random-batches", "{random}", "drift over eighths, batches random within", 1),
     Cause("sequence of batches", "{order}", "batch-shuffled", "same batches, in random sequence", 1),
     Cause("batch make-up", "batch-shuffled", "{random}", "the path's batches; sequence random in both", 1),
     Cause(
         "neighbours and batches",
         "{order}",
         "random-batches",
-        "batches random in one; the drift over stretches in both",
+        "random within eighths of the path in one; the drift over eighths in both",
         1,
     ),
     Cause(
         "length and pass rate",
         "matched",
         "{random}",
-        "their course along the path, and what goes with them",
+        "their course along the path in quartiles, and what goes with them",
         1,
     ),
-    Cause("all but length and pass rate", "{order}", "matched", "same course of both", 1),
-    Cause("topic", "topic-cycle", "{random}", "topics in turn, without embeddings", 1),
+    Cause("all but length and pass rate", "{order}", "matched", "same quartiles of both, place by place", 1),
+    Cause("topic", "matched-topic", "{random}", "the topics' course along the path", 1),
+    Cause("all but topic", "{order}", "matched-topic", "same topics, place by place", 1),
+    Cause("topics in turn", "topic-cycle", "{random}", "a topic never comes twice in a row; no drift", 0),
     Cause("diverse front", "farthest-first", "{random}", "far points first, no rule for neighbours", 1),
     Cause("common direction", "{order}-centred", "{order}", "the mean of all vectors taken away", -1),
     Cause(
@@ -71,15 +77,23 @@ CAUSES = (
     ),
     Cause("the model's own space", "{order}-tfidf", "{order}", "vectors of words alone (TF-IDF)", -1),
 )
+OF_DRA = (
+    Cause(
+        "its numbers alone", "dra-placebo", "{random}", "dealt by lot among completions of equal reward", 1
+    ),
+    Cause("which completion gets which", "{order}", "dra-placebo", "by meaning, or by lot", 1),
+    Cause("smaller rewards", "{order}-normalised", "{order}", "weights of mean 1 in each group", -1),
+    Cause("weights by wrong ones", "{order}-positives", "{order}", "right completions compared alone", -1),
+)
 
 
 def _named(order: str, random: str) -> list[Cause]:
-    names = {"order": order, "random": random}
-    return [Cause(c.name, c.arm.format(**names), c.twin.format(**names), c.differs, c.sign) for c in CAUSES]
+    names, causes = {"order": order, "random": random}, OF_DRA if order == "dra" else CAUSES
+    return [Cause(c.name, c.arm.format(**names), c.twin.format(**names), c.differs, c.sign) for c in causes]
 
 
 def cause_pairs(order: str = "hammer", *, random: str = "random") -> list[tuple[str, str]]:
-    """Return the contrasts that take an order apart, the whole effect first.
+    """Return the contrasts that take an order or DRA apart, the whole effect first.
 
     Parameters
     ----------
@@ -101,6 +115,7 @@ def decomposition_table(
     random: str = "random",
     endpoint: str = PRIMARY_ENDPOINT,
     margin: float = MARGIN,
+    adjusted: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return cause by cause which contrast tells of it, its estimate, and what it would be if it mattered.
 
@@ -108,11 +123,13 @@ def decomposition_table(
     ----------
     records : Records
     order, random : str
-        The arm whose effect is taken apart, and its twin.
+        The arm whose effect is taken apart (an order, or ``dra``), and its twin.
     endpoint : str
         One of `endpoints.ENDPOINTS`.
     margin : float
         Largest difference that does not matter.
+    adjusted : mapping of str to float, optional
+        Contrast to its corrected p (`discoveries.adjusted_of`); without it the readings are uncorrected.
 
     Returns
     -------
@@ -120,7 +137,8 @@ def decomposition_table(
         First row ``whole effect``, then the causes whose arms are there. Columns ``cause, contrast, differs,
         n, value, low, high, p`` (not corrected), ``whole, whole_low, whole_high, whole_n`` (the whole effect
         in those of the row's replicates that hold both its arms), ``expected`` (the sign if the cause carried
-        the whole effect: ``+``, ``-``, or ``?`` where it is not told from none) and ``reading``.
+        the whole effect of all replicates: ``+``, ``-``, or ``?`` where that is not told from none or no sign
+        follows) and ``reading``.
 
     Notes
     -----
@@ -138,12 +156,13 @@ def decomposition_table(
         return pd.DataFrame()
     effect = _judged(whole, margin)
     sign = 1 if effect["low"] > 0 else -1 if effect["high"] < 0 else 0
-    against = f"{order} against {random}"
-    rows = [_row(Cause("whole effect", order, random, against, 0), whole, whole, sign, margin)]
-    for cause in _named(order, random):
+    first = Cause("whole effect", order, random, f"{order} against {random}", 0)
+    rows = []
+    for cause in (first, *_named(order, random)):
         found = _differences(records, cause.arm, cause.twin, endpoint)
+        p = 0.0 if adjusted is None else adjusted.get(f"{cause.arm} - {cause.twin}", float("nan"))
         if len(found):
-            rows.append(_row(cause, found, whole, sign, margin))
+            rows.append(_row(cause, found, whole, sign, margin, p))
     return pd.DataFrame(rows)
 
 
@@ -157,7 +176,7 @@ def _judged(table: pd.DataFrame, margin: float) -> dict[str, float]:
 
 
 def _row(
-    cause: Cause, found: pd.DataFrame, whole: pd.DataFrame, sign: int, margin: float
+    cause: Cause, found: pd.DataFrame, whole: pd.DataFrame, sign: int, margin: float, p: float
 ) -> dict[str, object]:
     told = _judged(found, margin)
     there = _judged(whole[whole.index.isin(found.index)], margin)
@@ -169,5 +188,5 @@ def _row(
         **{"whole": there["value"], "whole_low": there["low"], "whole_high": there["high"]},
         "whole_n": there["n"],
         "expected": {1: "+", -1: "-", 0: "?"}[sign * cause.sign],
-        "reading": reading(told["low"], told["high"], sign * cause.sign, margin),
+        "reading": reading(told["low"], told["high"], sign * cause.sign, margin, p),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from hammerlib.evaluation import benjamini_hochberg, holm
@@ -9,12 +10,15 @@ from hammerlib.study.contrasts import MARGIN, PRIMARY_ENDPOINT, contrast_table, 
 from hammerlib.study.curves import THRESHOLD
 from hammerlib.study.decomposition import cause_pairs
 from hammerlib.study.endpoints import endpoint_table
+from hammerlib.study.interactions import interaction_table
 from hammerlib.study.records import Records
 from hammerlib.study.spread import spread_table
 from hammerlib.study.thresholds import threshold_table
 
 # Endpoints whose contrasts are tested beside the primary one.
-COMPARED = ("final", "pass@k", "greedy", "auc_unseen", "auc_tokens", "auc_paid", "drawdown")
+COMPARED = ("final", "pass@k", "greedy", "auc_unseen", "final_unseen", "auc_tokens", "auc_paid", "drawdown")
+GRADED, ADJUSTED = "zero_variance_share", "zero_variance_share_adjusted"
+PROCESS = ("entropy", "answers", "strategies", GRADED, ADJUSTED)
 WAITING, SPREAD = "rollouts_to_threshold", "spread of final"  # endpoints that are tested otherwise
 
 
@@ -22,7 +26,8 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
     """Return every test that the page of a study shows, p-values corrected for their number.
 
     Holm over the primary contrasts; Benjamini and Hochberg over all the others together, arms and endpoints:
-    contrasts in `auc` and in `COMPARED`, those that take the order apart, times to the threshold, spreads.
+    contrasts in `auc`, `COMPARED` and `PROCESS`, those that take an order or DRA apart, `INTERACTIONS`, times
+    to the threshold, spreads.
 
     Parameters
     ----------
@@ -36,8 +41,9 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
     -------
     DataFrame
         Columns of `contrasts.contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
-        ``threshold`` or ``spread``), ``adjusted`` and ``correction``. A test that stands in two tables is one
-        row: ``auc_paid`` where neither arm probed the start is ``auc``, and has none.
+        ``interaction``, ``threshold`` or ``spread``), ``adjusted`` and ``correction``. A test that stands in
+        two tables is one row: ``auc_paid`` where neither arm probed the start is ``auc``, and has none; nor
+        has the share of groups without variance after adjustment where no reward is adjusted.
 
     Examples
     --------
@@ -47,11 +53,12 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
     if not records.cells:
         return pd.DataFrame()
     pairs, how = pairs_of(records), {"margin": margin, "threshold": threshold}
-    main = contrast_table(records, pairs, endpoints=(PRIMARY_ENDPOINT, *COMPARED), **how)
-    causes = [pair for pair in cause_pairs() if pair not in pairs]
+    main = contrast_table(records, pairs, endpoints=(PRIMARY_ENDPOINT, *COMPARED, *PROCESS), **how)
+    causes = [pair for pair in dict.fromkeys([*cause_pairs(), *cause_pairs("dra")]) if pair not in pairs]
     parts = [
         (main, "contrast"),
         (contrast_table(records, causes, **how), "cause"),
+        (interaction_table(records), "interaction"),
         (_against_twins(records, threshold_table(records, threshold=threshold), WAITING), "threshold"),
         (_against_twins(records, spread_table(endpoint_table(records), records.twins()), SPREAD), "spread"),
     ]
@@ -73,7 +80,10 @@ def _once(records: Records, table: pd.DataFrame) -> pd.DataFrame:
         return table
     probed = records.table.groupby("arm")["probe_rollouts"].max()
     paid = table["arm"].map(probed).fillna(0) + table["twin"].map(probed).fillna(0) > 0
-    return table[(table["endpoint"] != "auc_paid") | paid]
+    graded = table[table["endpoint"] == GRADED].set_index("contrast")["value"]
+    told = table["value"].notna()
+    changed = told & ~np.isclose(table["value"], table["contrast"].map(graded))
+    return table[((table["endpoint"] != "auc_paid") | paid) & ((table["endpoint"] != ADJUSTED) | changed)]
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,6 +131,24 @@ def main_contrasts(tests: pd.DataFrame, endpoint: str = PRIMARY_ENDPOINT) -> pd.
     kept = (tests["kind"] == "contrast") & (tests["endpoint"] == endpoint)
     whole = {"n": int, "starts": int, "seeds": int, "primary": bool}  # other tests have none of them
     return tests[kept].reset_index(drop=True).astype(whole)
+
+
+def of_kind(tests: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the tests of one kind.
+
+    Parameters
+    ----------
+    tests : DataFrame
+        `study_tests`.
+    kind : str
+        ``contrast``, ``cause``, ``interaction``, ``threshold`` or ``spread``.
+
+    Examples
+    --------
+    >>> of_kind(pd.DataFrame(), "interaction").empty
+    True
+    """
+    return tests if tests.empty else tests[tests["kind"] == kind].reset_index(drop=True)
 
 
 def adjusted_of(tests: pd.DataFrame, endpoint: str = PRIMARY_ENDPOINT) -> dict[str, float]:

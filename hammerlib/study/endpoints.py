@@ -36,8 +36,10 @@ ENDPOINTS = {
     "steps_to_threshold": "optimizer steps until then; else all steps",
     "drawdown": "largest fall of the curve below its highest point so far",
     "drawdown_noise": "drawdown that the noise of its samples alone would give a curve that never falls",
-    "zero_variance_share": "groups without variance among those trained on, mean over steps; none where "
-    "they are filtered out, for it is 0 there by construction",
+    "zero_variance_share": "groups all right or all wrong, as graded, among those trained on, mean over "
+    "steps; none where they are filtered out, for it is 0 there by construction",
+    "zero_variance_share_adjusted": "groups whose rewards are all equal after DRA: they teach nothing",
+    "strategies_start": "as strategies, of the samples of the start",
 }
 
 
@@ -141,12 +143,17 @@ def _of_process(cell: dict) -> dict[str, float]:
     log, points = cell["training"], cell["curve"]
     nothing = [float("nan")]
     entropy = np.array(log.get("entropy") or nothing, dtype=np.float64)
-    flat = np.array(log.get("zero_variance_share") or nothing, dtype=np.float64)
+    flat, flat_adjusted = (
+        np.array(log.get(name) or nothing, dtype=np.float64)
+        for name in ("zero_variance_share", "zero_variance_share_adjusted")
+    )
     answers = [point.get("answers") for point in points]
     told = not any(value is None for value in answers)
     return {
         "entropy": float(np.mean(entropy)),
         "zero_variance_share": float("nan") if filtered(cell) else float(np.mean(flat)),
+        "zero_variance_share_adjusted": float("nan") if filtered(cell) else float(np.mean(flat_adjusted)),
+        "strategies_start": effective_strategies(points[0].get("strategies") or {}),
         "answers": late_mean([p["rollouts"] for p in points], answers) if told else float("nan"),
     }
 

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.storage import atomic_path
-from hammerlib.study.contrasts import MARGIN
-from hammerlib.study.curves import THRESHOLD
-from hammerlib.study.decomposition import decomposition_table
-from hammerlib.study.discoveries import main_contrasts, study_tests
-from hammerlib.study.endpoints import ENDPOINTS, endpoint_table
-from hammerlib.study.power import power_table
+from hammerlib.study.discoveries import study_tests
+from hammerlib.study.endpoints import ENDPOINTS
+from hammerlib.study.glossary import arm_list, design_lines
 from hammerlib.study.records import Records, read_records
-from hammerlib.study.tables import (
-    WISHED,
-    shown_arms,
-    shown_causes,
-    shown_contrasts,
-    shown_endpoints,
-    shown_families,
-    shown_power,
-    shown_spreads,
-    shown_thresholds,
-)
+from hammerlib.study.sections import course, outcomes, parts, what_it_can_show
+
+if TYPE_CHECKING:
+    from hammerlib.study.plan import Study
 
 PAGE = "README.md"
-SHARES = ("auc", "final", "pass@k", "greedy", "auc_unseen")
-OTHERS = ("entropy", "answers", "strategies", "zero_variance_share", "drawdown", "drawdown_noise")
 
 
-def study_page(records: Records) -> str:
+def study_page(records: Records, study: Study | None = None) -> str:
     """Return the page as Markdown.
 
     Its tables hold no seconds, so that they are the same on a rerun; the hours that more replicates would
@@ -43,6 +30,8 @@ def study_page(records: Records) -> str:
     ----------
     records : Records
         Of one study, one cell or more.
+    study : Study, optional
+        Its file, for what was trained and what the arms are.
 
     Returns
     -------
@@ -55,6 +44,7 @@ def study_page(records: Records) -> str:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> study_page(Records("demo", (), pd.DataFrame()))
     Traceback (most recent call last):
     ...
@@ -63,105 +53,40 @@ def study_page(records: Records) -> str:
     if not records.cells:
         raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
     tests = study_tests(records)
-    sections = _outcomes(records, tests) | _course(records, tests) | _power(records, tests)
+    sections = outcomes(records, tests) | parts(records, tests) | course(records, tests)
+    sections |= what_it_can_show(records, tests)
+    design = f"{design_lines(study, records)}\n" if study else ""
+    if study:
+        sections["What the arms are"] = ("", arm_list(study, records))
     head = f"# Study `{records.study}`\n\nGenerated from the records in this folder; do not edit.\n\n"
     body = "".join(f"\n\n## {name}\n\n{text}\n\n{table}" for name, (text, table) in sections.items())
     words = "\n".join(f"* `{name}`: {text}" for name, text in ENDPOINTS.items())
-    return f"{head}{_provenance(records)}{body}\n\n## Words\n\n{words}\n"
+    return f"{head}{design}{_provenance(records)}{body}\n\n## Words\n\n{words}\n"
 
 
-def _outcomes(records: Records, tests: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Sections on what came out: name to text and table."""
-    count = int((~tests["primary"].astype(bool) & tests["p"].notna()).sum()) if len(tests) else 0
-    sections = {
-        "Arms": (
-            "Mean over replicates, per cent, with Student's 95 % interval. Arms of fewer replicates have "
-            "other starts and problems: compare arms by their contrasts only.",
-            shown_arms(endpoint_table(records), SHARES),
-        ),
-        "Contrasts": (
-            "Arm less twin in `auc`, points, paired by replicate. Every interval on this page is of one "
-            "number, at 95 %, Student's where nothing else is said, and not corrected for how many there "
-            "are. p-values are: by Holm (H) for the primary contrasts (bold), judged at 5 %; by Benjamini "
-            f"and Hochberg (BH) for all others, judged at 10 %, exploratory: the {count} tests of this and "
-            "the next tables are one family. Nothing is called better or worse whose interval holds "
-            f"zero. Equivalence: smaller than {100 * MARGIN:g}, two one-sided tests at 5 %, not corrected. "
-            "Interval by supervised seeds: with one number a supervised run, for its checkpoints are no "
-            "independent starts.",
-            shown_contrasts(main_contrasts(tests)),
-        ),
-        "Other endpoints": (
-            "Arm less twin, points; corrected p beside. `auc_paid`: as `auc` where neither arm probed the "
-            "start; – where the probe alone is the budget. `auc_tokens`: – where groups are filtered, for "
-            "the record holds only the tokens trained on.",
-            shown_endpoints(tests),
-        ),
-        "Families": (
-            "Primary contrasts in `auc` by family, points. IQM: interquartile mean of all differences; its "
-            "bootstrap counts the families of one training as independent, so that it is too narrow. IQM by "
-            "replicate does not. Ahead: share of replicates and families in which the arm is ahead of its "
-            "twin (50 %: no improvement), interval over replicates.",
-            shown_families(records),
-        ),
-    }
-    causes = decomposition_table(records)
-    if len(causes) > 1:
-        told = (
-            "`auc`, points. Whole effect there: that of the order in the replicates that the row rests on, "
-            "with which the row is to be compared; other replicates have other starts. Expected: the sign if "
-            "this cause carried the whole effect."
-        )
-        sections["What of HAMMER's order does it"] = told, shown_causes(causes, tests)
-    return sections
+def planned_study(folder: Path) -> Study | None:
+    """Return the study whose records a folder of a checkout holds.
 
+    Parameters
+    ----------
+    folder : Path
+        ``results/study/<study>``.
 
-def _course(records: Records, tests: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Sections on how training went."""
-    endpoints = endpoint_table(records)
-    return {
-        "Process": (
-            "Means over replicates. Arms of fewer replicates have other starts and problems, so that these "
-            "means are not to be compared between arms of unequal n. `drawdown_noise` is what `drawdown` "
-            "would be if the curve never fell and only its samples were noisy.",
-            shown_arms(endpoints, OTHERS, shares=False),
-        ),
-        f"Rollouts and steps until pass@1 reaches {THRESHOLD:g}": (
-            "A replicate that never reaches it counts with its whole budget. Sooner: paired by replicate, at "
-            "equal rollouts; p by flips of the signs of these differences. Steps of arms with other numbers "
-            "of prompts a step are of other sizes.",
-            shown_thresholds(records, tests),
-        ),
-        "Spread": (
-            "Standard deviation of `final` over replicates, points, with its chi-square interval; ratio to "
-            "the twin's between replicates of one start, p after Pitman and Morgan.",
-            shown_spreads(endpoints, records.twins(), tests),
-        ),
-    }
+    Returns
+    -------
+    Study or None
+        ``configs/study/<study>.yaml`` of the same checkout; None where there is no such file.
 
+    Examples
+    --------
+    >>> planned_study(Path("nowhere")) is None
+    True
+    """
+    from hammerlib.study.plan import read_study  # with the trainer's settings; pages of records need none
 
-def _power(records: Records, tests: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """The section on what the number of replicates can show."""
-    contrasts = main_contrasts(tests)
-    table = shown_power(contrasts, records)
-    if table.count("\n") < 2:
-        return {}
-    told = (
-        "Primary contrasts in `auc`, points, for the standard deviation of the paired differences that was "
-        "seen, and the ends of its chi-square interval. At the planned number of replicates: the smallest "
-        "true difference that an uncorrected test at 5 % finds with a chance of 80 %, and the chance to show "
-        f"a true zero to be smaller than {100 * MARGIN:g}. Then: half-width seen, and replicates for one of "
-        f"{100 * WISHED:g}."
-    )
-    primary = contrasts[contrasts["primary"].astype(bool)]
-    needed = power_table(primary, records, half_widths=(WISHED,))
-    hours = "; ".join(f"{one.contrast} {one.hours:.1f}" for one in needed.itertuples())
-    return {
-        "What the number of replicates can show": (
-            told,
-            f"{table}\n\nHours for the missing ones, arm and twin, one core of the machine of these records "
-            f"left alone: {hours}.",
-        )
-    }
+    folder = Path(folder).resolve()
+    path = folder.parents[2] / "configs" / "study" / f"{folder.name}.yaml"
+    return read_study(path) if path.is_file() else None
 
 
 def planned_cells(folder: Path) -> dict[tuple[str, int], str] | None:
@@ -183,13 +108,10 @@ def planned_cells(folder: Path) -> dict[tuple[str, int], str] | None:
     >>> planned_cells(Path("nowhere")) is None
     True
     """
-    from hammerlib.study.plan import cells, read_study
+    from hammerlib.study.plan import cells
 
-    folder = Path(folder).resolve()
-    path = folder.parents[2] / "configs" / "study" / f"{folder.name}.yaml"
-    if not path.is_file():
-        return None
-    return {(cell.arm, cell.replicate): cell.identity for cell in cells(read_study(path))}
+    study = planned_study(folder)
+    return None if study is None else {(cell.arm, cell.replicate): cell.identity for cell in cells(study)}
 
 
 def write_page(folder: Path) -> Path:
@@ -217,7 +139,7 @@ def write_page(folder: Path) -> Path:
     ...
     hammerlib.errors.InputError: folder = 'nowhere': holds no record of a cell; run the study first...
     """
-    text = study_page(read_records(folder, planned_cells(folder)))
+    text = study_page(read_records(folder, planned_cells(folder)), planned_study(folder))
     with atomic_path(Path(folder) / PAGE) as part:
         part.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE

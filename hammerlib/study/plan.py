@@ -55,6 +55,8 @@ class Study:
     samples, points, final_samples : int
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts; samples at the last one.
+    words : dict of str to str
+        What an arm is, in words, for the study's page; no part of any cell's settings.
     first : int
         Number of the first replicate; replicates of other numbers have other problems, held-out problems and
         samples (the supervised starts come back), so that a pilot is no part of the study it plans.
@@ -81,6 +83,7 @@ class Study:
     points: int = 10
     final_samples: int = 8
     first: int = 0
+    words: dict[str, str] = field(default_factory=dict)
 
     def validate(self) -> Study:
         """Return itself; InputError for a value out of range, an arm that cannot run or an unknown twin."""
@@ -93,6 +96,9 @@ class Study:
             raise InputError("starts", self.starts, "names no start", remedy)
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        strange = sorted(set(self.words) - set(self.arms))
+        if strange:
+            raise InputError("words", strange, "are no arms", f"use some of {', '.join(self.arms)}")
         return self
 
     def _check_arm(self, name: str, arm: dict[str, Any]) -> None:
@@ -169,7 +175,7 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the cell's result, as plain JSON values."""
         shared = {name: value for name, value in dataclasses.asdict(self.study).items()
-                  if name not in ("study", "replicates", "first", "arms", "base")}  # fmt: skip
+                  if name not in ("study", "replicates", "first", "arms", "base", "words")}  # fmt: skip
         if shared["held_out"] is None:  # as it was before the field existed: finished cells keep their names
             del shared["held_out"]
         order = dataclasses.asdict(self.study.order(self.arm))

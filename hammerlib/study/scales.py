@@ -48,7 +48,7 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
     -------
     DataFrame
         One row a study and primary contrast: ``study, parameters, start, gain`` (held-out pass@1 of random
-        order before training, and what it has won in the last fifth of the budget; shares), ``contrast, n,
+        order before training, and the mean of the last fifth of its budget less that; shares), ``contrast, n,
         value, low, high, adjusted`` (`auc`), ``final, final_low, final_high``. NaN where one replicate gives
         none. Empty without any.
 
@@ -80,6 +80,18 @@ def _twin(records: Records) -> dict[str, float]:
     return {"start": mine["start"].mean(), "gain": (mine["final"] - mine["start"]).mean()}
 
 
+def size_of(parameters: float) -> str:
+    """Return a number of parameters in words.
+
+    Examples
+    --------
+    >>> size_of(340_160), size_of(134_515_008), size_of(1_543_714_304)
+    ('0.34 million', '135 million', '1.54 billion')
+    """
+    millions = parameters / 1e6
+    return f"{millions:.3g} million" if millions < 999.5 else f"{millions / 1000:.3g} billion"
+
+
 def shown_scales(table: pd.DataFrame) -> str:
     """Return one line a study in Markdown, links as from the top of a checkout: size, start, contrasts.
 
@@ -104,7 +116,7 @@ def shown_scales(table: pd.DataFrame) -> str:
         rows.append(
             [
                 f"[`{study}`](results/study/{study}/README.md)",
-                f"{first['parameters'] / 1e6:.2g} million",
+                size_of(first["parameters"]),
                 f"{100 * first['start']:.0f} %, {100 * first['gain']:+.0f}",
                 " to ".join(map(str, counts)),
                 *[said.get(name, NONE) for name in names],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,8 +26,9 @@ OTHERS = (
     "Hochberg over all of the study's other tests at 10 %:"
 )
 SIZES = (
-    "The primary contrasts at every size, in points of the same area; Holm over the three of a study. Start "
-    "and gain: held-out pass@1 of random order before training, and the points won in the last fifth:"
+    "The primary contrasts at every size, in points of the same area; Holm over the three of a study. Start: "
+    "held-out pass@1 before training; gain: of random order, mean of the last fifth of the budget less the "
+    "start. No difference between sizes is judged:"
 )
 
 
@@ -65,7 +67,7 @@ def _starts(one: object) -> str:
 
 
 def verdict_lists(tests: pd.DataFrame) -> str:
-    """Return a Markdown list of the other contrasts in `auc`, by what they say; each a difference and its n.
+    """Return a Markdown list of the other contrasts in `auc`, by what they say.
 
     Parameters
     ----------
@@ -75,9 +77,10 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One line each for those that differ, those shown to be within the margin, and those that cannot be
-        told; contrasts of fewer than three replicates are only counted. A difference that is both there and
-        shown to be small stands in the first list and is marked. Empty without any such contrast.
+        One line each for those that differ and those shown to be within the margin, with interval, corrected
+        p and n, and for those that cannot be told, by name; contrasts of fewer than three replicates are only
+        counted. A difference that is both there and shown to be small stands in the first list and is marked.
+        Empty without any such contrast.
 
     Examples
     --------
@@ -90,21 +93,23 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     rest = table[~table["primary"].astype(bool)]
     lists: dict[str, list[str]] = {name: [] for name in LISTS}
     for one in rest[rest["n"] >= LEAST].sort_values("value").itertuples():
-        said = verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=OTHER_LEVEL)
-        kind = (
-            "differs"
-            if said.startswith(("better", "worse"))
-            else "inside"
-            if said.startswith("no ")
-            else "open"
-        )
-        small = ", but by less than one point" if "by less" in said else ""
-        lists[kind].append(f"{one.contrast} {100 * one.value:+.1f} (n = {one.n:.0f}{small})")
+        kind, small = _kind(one)
+        shown = f"{one.contrast} {interval(one)}, {p_value(one.adjusted)}, n = {one.n:.0f}{small}"
+        lists[kind].append(one.contrast if kind == "open" else shown)
     lines = [f"* {text}: {'; '.join(lists[name]) or 'none'}." for name, text in LISTS.items()]
     few = int((rest["n"] < LEAST).sum())
     if few:
         lines.append(f"* Fewer than three replicates so far, not judged: {few} contrasts.")
     return "\n".join(lines)
+
+
+def _kind(one: Any) -> tuple[str, str]:
+    """In which of `LISTS` a contrast stands, and what is to be added."""
+    said = verdict(one.low, one.high, one.adjusted, one.p_equivalent, level=OTHER_LEVEL)
+    small = ", but by less than one point" if "by less" in said else ""
+    if said.startswith(("better", "worse")):
+        return "differs", small
+    return ("inside" if said.startswith("no ") else "open"), small
 
 
 def studies_section(root: Path) -> str:

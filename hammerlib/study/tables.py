@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.study.contrasts import PRIMARIES
-from hammerlib.study.discoveries import COMPARED, SPREAD, WAITING, adjusted_of, main_contrasts
+from hammerlib.study.discoveries import ADJUSTED, COMPARED, SPREAD, WAITING, adjusted_of, main_contrasts
 from hammerlib.study.endpoints import family_table
 from hammerlib.study.families import family_table_of
 from hammerlib.study.formats import NONE, Measured, interval, markdown, p_value, shown
@@ -20,6 +20,8 @@ from hammerlib.study.thresholds import threshold_table
 from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 
 SHARES = (0.0, 1.0)
+# `discoveries.study_tests` has no row of these where they are the same as another endpoint.
+SAME = {"auc_paid": "as auc", ADJUSTED: "as graded"}
 WISHED = 0.01  # half-width, of results/PROTOCOL.md
 
 
@@ -98,8 +100,10 @@ def _told(one: Any) -> str:
     return f"{told} (exploratory)" if told.startswith(("better", "worse")) else told
 
 
-def shown_endpoints(tests: pd.DataFrame, names: Sequence[str] = COMPARED) -> str:
-    """Return one line a contrast with its difference in several endpoints that are shares.
+def shown_endpoints(
+    tests: pd.DataFrame, names: Sequence[str] = COMPARED, *, unit: float = 100, digits: int = 1
+) -> str:
+    """Return one line a contrast with its difference in several endpoints.
 
     Parameters
     ----------
@@ -107,6 +111,8 @@ def shown_endpoints(tests: pd.DataFrame, names: Sequence[str] = COMPARED) -> str
         `discoveries.study_tests`.
     names : sequence of str
         Of `endpoints.ENDPOINTS`.
+    unit, digits
+        As in `formats.interval`: 100 for shares, told in points.
 
     Examples
     --------
@@ -117,10 +123,9 @@ def shown_endpoints(tests: pd.DataFrame, names: Sequence[str] = COMPARED) -> str
     several = main_contrasts(tests).query("n > 1")["contrast"] if len(tests) else []
     for name in names:
         for one in main_contrasts(tests, name).itertuples():
-            told = NONE if np.isnan(one.value) else f"{interval(one)}, {p_value(one.adjusted)}"
-            columns.setdefault(one.contrast, {})[name] = told
-    # `discoveries.study_tests` has no row of `auc_paid` where nobody paid for a probe.
-    rows = [[one, *(columns[one].get(name, "as auc") for name in names)] for one in several]
+            found = f"{interval(one, unit=unit, digits=digits)}, {p_value(one.adjusted)}"
+            columns.setdefault(one.contrast, {})[name] = NONE if np.isnan(one.value) else found
+    rows = [[one, *(columns[one].get(name, SAME.get(name, NONE)) for name in names)] for one in several]
     return markdown(["contrast", *names], rows)
 
 
@@ -236,6 +241,25 @@ def shown_causes(table: pd.DataFrame, tests: pd.DataFrame) -> str:
             rows.append(cells)
     header = ["cause", "contrast", "what differs", "n", "difference", "corrected"]
     return markdown([*header, "whole effect there", "expected", "reading"], rows)
+
+
+def shown_interactions(table: pd.DataFrame) -> str:
+    """Return one line an interaction.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `discoveries.study_tests` of that kind.
+
+    Examples
+    --------
+    >>> shown_interactions(pd.DataFrame()).splitlines()[0]
+    '| difference of differences | n | points | corrected |'
+    """
+    rows = [
+        [one.contrast, f"{one.n:.0f}", interval(one), p_value(one.adjusted)] for one in table.itertuples()
+    ]
+    return markdown(["difference of differences", "n", "points", "corrected"], rows)
 
 
 def shown_power(contrasts: pd.DataFrame, records: Records) -> str:

@@ -45,7 +45,7 @@ def verdict(
     return "cannot be told from none, nor from one that matters"
 
 
-def reading(low: float, high: float, expected: int, margin: float) -> str:
+def reading(low: float, high: float, expected: int, margin: float, p: float = 0.0) -> str:
     """Return in words what an interval says of a cause.
 
     Parameters
@@ -56,6 +56,8 @@ def reading(low: float, high: float, expected: int, margin: float) -> str:
         Sign that the contrast has if the cause carries the whole effect; 0 where no sign is expected.
     margin : float
         Largest difference that does not matter.
+    p : float
+        Corrected; a difference is read only below `OTHER_LEVEL`. NaN counts as 1.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def reading(low: float, high: float, expected: int, margin: float) -> str:
     ('as expected', 'within the margin', 'cannot tell')
     """
     inside = -margin < low and high < margin
-    if low > 0 or high < 0:
+    if (low > 0 or high < 0) and p < OTHER_LEVEL:
         found = 1 if low > 0 else -1
         told = "differs" if not expected else "as expected" if found == expected else "opposite"
         return told + (", within the margin" if inside else "")
