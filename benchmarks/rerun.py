@@ -1,9 +1,13 @@
 """Do committed cells of a study come out again, digit for digit?
 
-    python benchmarks/rerun.py [STUDY.yaml] [--cells hammer__r00 dra__r07]
+    python benchmarks/rerun.py [STUDY.yaml] [--cells hammer__r00 dra__r07 | --cells all]
 
 Runs the cells anew in an empty folder and compares the records with those of `results/study/NAME` in all
-but seconds, commit and packages. Ends with 1 where one differs, and tells where. One thread and the processor
+but seconds, commit and packages. Ends with 1 where one differs, and tells where. The whole grid:
+
+    hammer sweep configs/study/main.yaml --workers 2 --root again
+    python benchmarks/rerun.py --cells all --records again/main
+ One thread and the processor
 that the records come from give equal records; another processor may round otherwise.
 """
 
@@ -45,17 +49,23 @@ def main() -> int:
     )
     parser.add_argument("study", nargs="?", type=Path, default=Path("configs/study/main.yaml"))
     parser.add_argument("--cells", nargs="+", default=["hammer__r00", "dra__r07"])
+    parser.add_argument("--records", type=Path, help="compare the records of this folder; run nothing")
     given = parser.parse_args()
     study = read_study(given.study)
     named = {cell.name: cell for cell in cells(study)}
+    kept = Path("results/study", study.study)
+    wanted = [path.stem for path in sorted(kept.glob("*.json"))] if given.cells == ["all"] else given.cells
     worst = 0
     with tempfile.TemporaryDirectory() as place:
-        for name in given.cells:
-            old = json.loads(Path("results/study", study.study, f"{name}.json").read_text(encoding="utf-8"))
-            new = json.loads(Path(run_cell(named[name], Path(place))).read_text(encoding="utf-8"))
+        for name in wanted:
+            path = given.records / f"{name}.json" if given.records else run_cell(named[name], Path(place))
+            old, new = (
+                json.loads(Path(one).read_text(encoding="utf-8")) for one in (kept / f"{name}.json", path)
+            )
             found = list(differences(old, new))
             print(f"{name}: {'; '.join(found[:5]) or 'equal'}", flush=True)
             worst = max(worst, int(bool(found)))
+    print(f"{len(wanted)} cells compared")
     return worst
 
 
