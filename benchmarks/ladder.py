@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes the weights repeatable
@@ -36,7 +37,8 @@ class EnoughError(Exception):
 
 def looks(size: str, seed: int, *, every: int, last: int, n: int) -> list[dict[str, float | str]]:
     """Held-out shares of one size and seed, every so many supervised steps."""
-    recipe, tokenizer = sized(size, seed=seed), build_tokenizer()
+    # `steps` only ends the recipe; it changes no weight before.
+    recipe, tokenizer = replace(sized(size, seed=seed), steps=last), build_tokenizer()
     held_out = load_problems("reasoning-gym:nano", split="heldout", n=n, seed=seed)
     taught = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
     model, rows, started = untrained(recipe), [], time.process_time()
@@ -55,7 +57,7 @@ def looks(size: str, seed: int, *, every: int, last: int, n: int) -> list[dict[s
             raise EnoughError
 
     with contextlib.suppress(EnoughError):
-        supervise(model, batches(recipe, taught), recipe, stop=last, after=look)
+        supervise(model, batches(recipe, taught), recipe, after=look)
     return rows
 
 
@@ -66,7 +68,7 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     seeds = rows.groupby(["size", "steps"])["seed"].nunique()
     means = means[seeds == rows["seed"].nunique()]
     far = (means["pass@1", "mean"] - AIM).abs()
-    means["stop"] = far == far.groupby("size").transform("min")
+    means["stop", ""] = far == far.groupby("size").transform("min")
     return means
 
 

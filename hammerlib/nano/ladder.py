@@ -12,7 +12,7 @@ from hammerlib.nano.recipe import Recipe
 
 # Fields of `Recipe`; also ``starts`` of a study, with ``steps`` among its ``stops``.
 SIZES: dict[str, dict[str, int]] = {
-    "0.3M": {"width": 80, "inner": 320, "steps": 1400},
+    "0.3M": {"width": 80, "inner": 320, "steps": 1100},
     "1M": {"width": 144, "inner": 576, "steps": 900},
     "3M": {"width": 240, "inner": 960, "steps": 600},
 }
