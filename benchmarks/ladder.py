@@ -111,15 +111,19 @@ def main() -> None:
         for seed in given.seeds
         for row in looks(size, seed, every=given.every, last=given.last, n=given.problems)
     ]
+    place = given.out / "ladder.json"
+    kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else []
+    rows = [row for row in kept if row["size"] not in given.sizes] + rows  # a size a command is enough
+    sizes = [size for size in SIZES if any(row["size"] == size for row in rows)]
     command = (
-        f"python benchmarks/ladder.py --sizes {' '.join(given.sizes)} "
+        f"python benchmarks/ladder.py --sizes {' '.join(sizes)} "
         f"--seeds {' '.join(map(str, given.seeds))} --every {given.every} --problems {given.problems}"
     )
     found = table(chosen(pd.DataFrame(rows)), command, given.seeds)
     print(found)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "ladder.md").write_text(found, encoding="utf-8")
-    (given.out / "ladder.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    place.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hammerlib.study.records import Records
 if TYPE_CHECKING:
     from hammerlib.study.plan import Study
 
+TWIN = "random"  # of the arms in random order it alone is told
 LEFT_OUT = ("twin", "replicates")  # told beside
 
 
@@ -103,7 +104,8 @@ def order_list(records: Records) -> str:
     rows = []
     for arm in records.arms:
         found = pd.DataFrame([cell.get("order") or {} for cell in records.of(arm).values()])
-        if len(found) > 1 and "cost" in found:
+        ordered = arm == TWIN or set(found.get("strategy", [])) != {"random"}
+        if len(found) > 1 and ordered and "cost" in found:
             mean = found.reindex(columns=["cost", "random_cost", "path_correlation"]).astype(float).mean()
             told = [NONE if pd.isna(one) else f"{one:.3f}" for one in mean]
             rows.append([arm, str(len(found)), *told])
