@@ -162,6 +162,7 @@ def test_a_filter_leaves_its_tokens_and_its_flat_groups_unknown() -> None:
     assert {name for name, value in found.items() if math.isnan(value)} == {
         "auc_tokens",
         "zero_variance_share",
+        "zero_variance_share_adjusted",
     }
     assert found["auc"] == endpoints_of(cell())["auc"]
 
@@ -201,7 +202,15 @@ def test_what_the_record_does_not_hold_is_not_a_number() -> None:
         del point["answers"]
     found = endpoints_of(bare)
     empty = {name for name, value in found.items() if math.isnan(value)}
-    assert empty == {"auc_unseen", "final_unseen", "strategies", "entropy", "zero_variance_share", "answers"}
+    assert empty == {
+        "auc_unseen",
+        "final_unseen",
+        "strategies",
+        "entropy",
+        "zero_variance_share",
+        "zero_variance_share_adjusted",
+        "answers",
+    }
 
 
 def test_a_curve_that_never_reaches_the_threshold_is_censored_at_its_end() -> None:
