@@ -26,6 +26,7 @@ from hammerlib.pipeline import (
     run_notebooks,
 )
 from hammerlib.pipeline.opening import run_name
+from hammerlib.pipeline.plan import _inputs_hash
 from hammerlib.runs import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -350,3 +351,23 @@ def test_systems_run_only_when_named_and_stand_alone(monkeypatch: pytest.MonkeyP
         "03_ordering",
         "quantifiers",
     ]
+
+
+def test_a_file_or_folder_that_a_parameter_names_is_part_of_the_key(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "study"
+    folder.mkdir(parents=True)
+    given = {
+        "records": "results/study",
+        "profile": "ci",
+        "empty": "",
+        "n": 3,
+        "gone": "no/where",
+        "outside": "/etc/ssl",
+    }
+    seen = [_inputs_hash(given, tmp_path)]
+    for text in ("one", "two"):
+        (folder / "a.json").write_text(text)
+        seen.append(_inputs_hash(given, tmp_path))
+    assert len(set(seen)) == 3
+    assert _inputs_hash(given | {"records": "results/study/a.json"}, tmp_path) == seen[-1]
+    assert _inputs_hash({"records": ""}, tmp_path) == seen[0]

@@ -31,6 +31,8 @@ class Step:
         Those that the caller set.
     notebook_sha256, code_sha256, upstream : str
         Hashes of the source notebook, of the package with its versions, and of everything before this one.
+    inputs : str
+        Hash of the files and folders of the checkout that parameters name.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class Step:
     notebook_sha256: str
     code_sha256: str
     upstream: str
+    inputs: str = ""
 
     @property
     def name(self) -> str:
@@ -63,7 +66,8 @@ class Step:
     @property
     def key(self) -> str:
         """Hash of everything that this step's result depends on (sha256)."""
-        return content_hash(self.name, self.notebook_sha256, self.code_sha256, self.parameters, self.upstream)
+        decisive = (self.notebook_sha256, self.code_sha256, self.parameters, self.upstream, self.inputs)
+        return content_hash(self.name, *decisive)
 
 
 def checkout() -> Path:
@@ -166,9 +170,22 @@ def plan_notebooks(
         checked = {name: check_value(name, value, parameters[name].kind) for name, value in wanted.items()}
         mine = {name: checked[name] for name in passed if name in checked}
         # Each notebook of the walk follows the one before it; those of the systems stand alone.
-        steps.append(Step(path, checked, mine, file_hash(path), code, upstream if path in walk else ""))
+        before = upstream if path in walk else ""
+        steps.append(Step(path, checked, mine, file_hash(path), code, before, _inputs_hash(checked, root)))
         upstream = steps[-1].key
     return _selected(steps, only)
+
+
+def _inputs_hash(parameters: Mapping[str, object], root: Path) -> str:
+    """Hash of what lies in the checkout under a value that reads as a path, such as a study's records."""
+    paths = [
+        (root / value).resolve() for value in parameters.values() if isinstance(value, str) and "/" in value
+    ]
+    named = [path for path in paths if path.is_relative_to(root.resolve()) and path != root.resolve()]
+    files = [one for place in named for one in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    return content_hash(
+        *((one.relative_to(root.resolve()).as_posix(), file_hash(one)) for one in files if one.is_file())
+    )
 
 
 def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, Parameter]:
