@@ -59,6 +59,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         for name in wanted:
             path = given.records / f"{name}.json" if given.records else run_cell(named[name], Path(place))
+            if not Path(path).is_file():
+                print(f"{name}: no record in {given.records}", flush=True)
+                worst = 1
+                continue
             old, new = (
                 json.loads(Path(one).read_text(encoding="utf-8")) for one in (kept / f"{name}.json", path)
             )
