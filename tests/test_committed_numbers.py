@@ -1,0 +1,44 @@
+"""Numbers in README and log are those of committed records, so that neither can drift from them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+INTERVAL = re.compile(r"[+-]?\d*\.\d+ \[[+-]?\d*\.\d+, [+-]?\d*\.\d+\]")
+PAGE = re.compile(r"\(study/([\w-]+)/README\.md\)")
+
+
+def _intervals(text: str) -> set[str]:
+    """``value [low, high]`` anywhere in a text, without signs of gain and with a digit before each point."""
+    found = INTERVAL.findall(re.sub(r"\s+", " ", text))
+    return {re.sub(r"(?<!\d)\.", "0.", one).removeprefix("+") for one in found}
+
+
+def _entries() -> dict[str, str]:
+    """Entries of the log on the present state of a study: those that link its page, no interim ones."""
+    text = (ROOT / "results" / "LOG.md").read_text(encoding="utf-8")
+    split = (one.partition("\n") for one in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    return {title: body for title, _, body in split if PAGE.search(body) and "Interim" not in title}
+
+
+def test_intervals_are_found_across_lines_and_without_zeros() -> None:
+    assert _intervals("hammer +.10 [.03,\n.17], of 12 [1, 2]; -2.4 [-3.4, -1.3]") == {
+        "0.10 [0.03, 0.17]",
+        "-2.4 [-3.4, -1.3]",
+    }
+
+
+@pytest.mark.parametrize("title", _entries())
+def test_the_logs_intervals_stand_on_the_pages_it_links(title: str) -> None:
+    body = _entries()[title]
+    pages = [ROOT / "results" / "study" / name / "README.md" for name in PAGE.findall(body)]
+    shown = _intervals("\n".join(page.read_text(encoding="utf-8") for page in pages))
+    assert _intervals(body) <= shown, f"not on {pages}: {sorted(_intervals(body) - shown)}"
+
+
+def test_the_log_tells_of_every_study() -> None:
+    told = {name for body in _entries().values() for name in PAGE.findall(body)}
+    studies = {path.parent.name for path in (ROOT / "results" / "study").glob("*/README.md")}
+    assert studies - {"pilot", "rates"} <= told
