@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class InputError(ValueError):
     """Input that cannot be used, told in one line: what it was, what is wrong, what helps.
@@ -34,3 +36,34 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
         """Rebuild from the four parts, so that the error crosses process borders whole."""
         return type(self), (self.field, self.value, self.problem, self.remedy)
+
+
+def check_whole(field: str, value: object, least: int, remedy: str) -> int:
+    """Return a whole number of at least `least`, or refuse what is given instead.
+
+    Parameters
+    ----------
+    field : str
+        Name for the error.
+    value : object
+        An int, also numpy's; True and 2.0 are none.
+    least : int
+        The smallest that is allowed.
+    remedy : str
+        What the user can do.
+
+    Raises
+    ------
+    InputError
+        No whole number, or one below `least`.
+
+    Examples
+    --------
+    >>> check_whole("seed", 3, 0, "use seed=0")
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(field, value, "is no whole number", remedy)
+    if value < least:
+        raise InputError(field, value, f"must be at least {least}", remedy)
+    return int(value)
