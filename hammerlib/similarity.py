@@ -72,7 +72,7 @@ def as_rows(vectors: Array, field: str = "vectors") -> Array:
     Raises
     ------
     InputError
-        Not two-dimensional, not numeric, or rows without columns.
+        Not two-dimensional, rows of different lengths, not numeric, or rows without columns.
 
     Examples
     --------
@@ -81,7 +81,11 @@ def as_rows(vectors: Array, field: str = "vectors") -> Array:
     """
     xp = namespace(vectors)
     if xp is np:
-        rows = np.asarray(vectors)
+        try:
+            rows = np.asarray(vectors)
+        except ValueError:
+            problem = "are rows of different lengths"
+            raise InputError(field, vectors, problem, "pass an (n, d) array") from None
         if rows.dtype.kind not in "fiub":
             raise InputError(field, str(rows.dtype), "are not real numbers", "pass an (n, d) array of floats")
         rows = rows if rows.dtype == np.float64 else rows.astype(np.float32, copy=False)

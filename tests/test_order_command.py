@@ -95,6 +95,14 @@ def test_options_reach_the_strategy(folder: Path) -> None:
         (["--embeddings", "rows.npy", "--set", "eta"], "set = 'eta'"),
         (["--embeddings", "rows.npy", "--set", "eta=[1"], "eta"),
         (["--embeddings", "rows.npy", "--set", "speed=1"], "speed"),
+        (["--embeddings", "rows.npy", "--set", "eta=abc"], "eta = 'abc'"),
+        (["--embeddings", "rows.npy", "--set", "seed=1"], "--seed"),
+        (["--embeddings", "rows.npy", "--seed", "-1"], "seed = -1: must be at least 0"),
+        (["--embeddings", "rows.npy", "--strategy", "easy-to-hard"], "PROBLEMS with a column 'difficulty'"),
+        (["--embeddings", "rows.npy", "--strategy", "topic-cycle"], "PROBLEMS with a column 'topic'"),
+        (["--embeddings", "rows.npy", "--strategy", "reversed", "--set", "of=hard-to-easy"], "PROBLEMS with"),
+        (["--embeddings", "rows.npy", "--strategy", "reversed", "--set", "of=[1]"], "[1]"),
+        (["--embeddings", "rows.npy", "--strategy", "reversed", "--set", "task=1"], "task"),
         (["--embeddings", "rows.npy", "--write", "o.jsonl"], "PROBLEMS"),
         (["--backbone", "nano"], "PROBLEMS"),
         (["file:ok.jsonl", "--embeddings", "rows.npy", "--write", "o.csv"], "o.csv"),
@@ -111,7 +119,8 @@ def test_bad_words_are_one_error(
     np.save("flat.npy", np.ones(5))
     np.save("words.npy", np.array([["a"], ["b"]]))
     assert main(["order", *words, "--out", "o.json"]) == 2
-    assert told in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and told in line
     assert not Path("o.json").exists() and not Path("o.jsonl").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from hammerlib import Order
     from hammerlib.embeddings import Embeddings
     from hammerlib.similarity import Array
+
+# Parameters of `order_by` that are words of the command, not options of a strategy.
+OWN_WORDS = {name: f"--{name}" for name in ("strategy", "embeddings", "seed", "centre")}
+OWN_WORDS["problems"] = "the word PROBLEMS"
 
 
 def order(chosen: Namespace) -> int:
@@ -36,10 +40,10 @@ def order(chosen: Namespace) -> int:
 
     # all that can be refused before minutes of embedding
     check_names(chosen.strategy, chosen.centre)
+    check_whole("seed", chosen.seed, 0, "choose --seed 0, 1, ...")
     options = parse_options(chosen.set)
-    if chosen.problems is None and (chosen.backbone or chosen.write):
-        asked = "--backbone" if chosen.backbone else "--write"
-        raise InputError("PROBLEMS", None, f"are missing, which {asked} needs", "name a source of problems")
+    if chosen.problems is None:
+        _refuse_missing(chosen, options)
     if chosen.write and chosen.write.suffix not in (".jsonl", ".parquet"):
         raise InputError("write", str(chosen.write), "unknown kind of file", "use .jsonl or .parquet")
     table = None if chosen.problems is None else problems_of(chosen)
@@ -56,6 +60,20 @@ def order(chosen: Namespace) -> int:
 
         print(explain_order(made, vectors, problems=table).to_string(index=False, float_format="%.4f"))
     return 0
+
+
+def _refuse_missing(chosen: Namespace, options: dict[str, Any]) -> None:
+    """Refuse words that need problems where none are named."""
+    from hammerlib.ordering.strategies import COLUMNS
+
+    sorts = None if "pass_rate" in options else str(options.get("of", chosen.strategy))
+    if chosen.backbone or chosen.write:
+        asked, remedy = "--backbone" if chosen.backbone else "--write", "name a source of problems"
+    elif sorts in COLUMNS:
+        asked, remedy = f"--strategy {sorts}", f"name a source of PROBLEMS with a column {COLUMNS[sorts]!r}"
+    else:
+        return
+    raise InputError("PROBLEMS", None, f"are missing, which {asked} needs", remedy)
 
 
 def problems_of(chosen: Namespace) -> Dataset:
@@ -82,7 +100,7 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A word without ``=``, or a value that is no YAML.
+        A word without ``=``, a name that has a word of its own, or a value that is no YAML.
 
     Examples
     --------
@@ -96,6 +114,8 @@ def parse_options(words: list[str]) -> dict[str, Any]:
         name, given, value = word.partition("=")
         if not given or not name:
             raise InputError("set", word, "is not name=value", "write for example --set window=8")
+        if name in OWN_WORDS:
+            raise InputError("set", word, "is no option of a strategy", f"use {OWN_WORDS[name]}")
         try:
             options[name] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hammerlib.embeddings import Embeddings
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.ordering.record import Order, normalised_gap
 from hammerlib.ordering.strategies import Task, check_names, permute
-from hammerlib.similarity import Array, centred_rows, edge_cosines, host, mean_cosine, unit_rows
+from hammerlib.similarity import Array, as_rows, centred_rows, edge_cosines, host, mean_cosine, unit_rows
 from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def order_by(
     problems : datasets.Dataset, optional
         Table whose row i is item i; ties the order to these problems (`Order.verify`).
     seed : int
-        For everything random.
+        For everything random; at least 0.
     centre : {"none", "argmin", "renormalise"}
         ``argmin`` subtracts the mean inside greedy's choice only (hammer, similar); ``renormalise`` subtracts
         it from the vectors and scales them to length one again, and the cost is then that of these vectors.
@@ -64,8 +64,9 @@ def order_by(
     Raises
     ------
     InputError
-        Unknown strategy, option or centre; zero or NaN vectors (rows named); missing vectors, problems or
-        column; vectors and problems of different items.
+        Unknown strategy, option or centre; a value that an option cannot use; a seed that is no whole number
+        or negative; vectors that are not (n, d) numbers, zero or NaN (rows named); missing vectors, problems
+        or column; vectors and problems of different items.
 
     Examples
     --------
@@ -74,6 +75,7 @@ def order_by(
     ([0, 2, 1], 0.3, 0.47)
     """
     check_names(strategy, centre)
+    seed = check_whole("seed", seed, 0, "choose seed=0, 1, ...")
     embeddings = embeddings if embeddings is None or isinstance(embeddings, Embeddings) else _wrap(embeddings)
     units = None if embeddings is None else used_vectors(embeddings, centre)
     n = _count(strategy, embeddings, problems, options)
@@ -150,6 +152,7 @@ def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
 
 def _wrap(vectors: Array) -> Embeddings:
     """Return bare vectors as Embeddings whose key is their content."""
+    as_rows(vectors, "embeddings")  # refused before anything counts them
     shown = host(vectors)
     return Embeddings(
         vectors, [f"row {row}" for row in range(len(shown))], "array:" + content_hash(shown), {}
@@ -158,6 +161,8 @@ def _wrap(vectors: Array) -> Embeddings:
 
 def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options: dict[str, Any]) -> int:
     """Return n after checking that vectors and problems are of the same items."""
+    if problems is not None and not hasattr(problems, "column_names"):
+        raise InputError("problems", problems, "are no table of problems", "make one with load_problems")
     if embeddings is None and problems is None:
         if isinstance(options.get("of"), Order):
             return len(options["of"])

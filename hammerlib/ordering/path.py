@@ -101,7 +101,8 @@ def check_eta(eta: float, eta_mode: str) -> None:
     Raises
     ------
     InputError
-        Unknown reading, a probability outside [0, 1], a negative number, or a count that is not whole.
+        Unknown reading, no number, a probability outside [0, 1], a negative number, or a count that is not
+        whole.
 
     Examples
     --------
@@ -109,7 +110,8 @@ def check_eta(eta: float, eta_mode: str) -> None:
     """
     if eta_mode not in ETA_MODES:
         raise InputError("eta_mode", eta_mode, "is not known", f"use one of {', '.join(ETA_MODES)}")
-    if not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
+    number = isinstance(eta, int | float | np.number) and not isinstance(eta, bool)
+    if not number or not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
         raise InputError("eta", eta, f"cannot be used in mode {eta_mode}", "use a number from 0 to 1")
     if eta_mode != "epsilon" and eta > 1 and eta != int(eta):
         raise InputError("eta", eta, "is above 1 and not a whole count", "use a fraction or a whole number")
@@ -267,7 +269,7 @@ def logdet_first(
     >>> logdet_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
     [0, 2, 1]
     """
-    if not 0 < ridge < math.inf:
+    if not isinstance(ridge, int | float | np.number) or not 0 < ridge < math.inf:
         raise InputError("ridge", ridge, "is no positive number", "use ridge=0.1")
     left = Unvisited(units)
     added = np.full(len(units), 1.0)  # by item: x^T (I + X_S^T X_S / ridge)^-1 x

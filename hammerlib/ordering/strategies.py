@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOLVED_KEPT = 8  # orders of one set of vectors share their bound
 _SOLVED: dict[tuple[str, float | None, float | None, int], Path] = {}
 CENTRES = ("none", "argmin", "renormalise")
+# What a strategy sorts problems by; `pass_rate` takes the place of the difficulty where it is given.
+COLUMNS = {"easy-to-hard": "difficulty", "hard-to-easy": "difficulty", "topic-cycle": "topic"}
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ class Task:
         """The mean, where greedy's choice subtracts it."""
         return self.units.mean(axis=0) if self.centre == "argmin" and self.n else None
 
-    def column(self, name: str, strategy: str) -> list[Any]:
-        """Return a column of the problems, or raise an InputError that says what is missing."""
+    def column(self, strategy: str) -> list[Any]:
+        """Return the column of the problems that a strategy reads, or an InputError that says what is missing."""
+        name = COLUMNS[strategy]
         if self.problems is None:
-            raise InputError("problems", None, f"are needed by strategy {strategy!r}", "pass problems=")
+            remedy = f"pass problems= with a column {name!r}"
+            raise InputError("problems", None, f"are needed by strategy {strategy!r}", remedy)
         if name not in self.problems.column_names:
             found = list(self.problems.column_names)
             raise InputError("problems", found, f"have no column {name!r} for {strategy!r}", f"add {name!r}")
@@ -124,9 +128,12 @@ def _hard_to_easy(task: Task, pass_rate: Array | None = None) -> np.ndarray:
 
 def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: bool) -> np.ndarray:
     """Sort by difficulty or falling pass rate; equals in an order drawn from the seed, not the file's."""
-    given = task.column("difficulty", strategy) if pass_rate is None else host(pass_rate)
-    name = "difficulty" if pass_rate is None else "pass_rate"
-    hardness = np.asarray(given, dtype=np.float64)
+    name = COLUMNS[strategy] if pass_rate is None else "pass_rate"
+    given = task.column(strategy) if pass_rate is None else pass_rate
+    try:
+        hardness = np.asarray(host(given), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(name, given, "are not numbers", f"give {task.n}, one a problem") from None
     if hardness.shape != (task.n,) or not np.isfinite(hardness).all():
         bad = (
             np.flatnonzero(~np.isfinite(hardness))[:5].tolist()
@@ -141,7 +148,7 @@ def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: boo
 
 def _topic_cycle(task: Task) -> np.ndarray:
     """Round-robin over topics (sorted by name), each topic shuffled by seed; large topics fill the end."""
-    topics = np.asarray(task.column("topic", "topic-cycle"), dtype=object).astype(str)
+    topics = np.asarray(task.column("topic-cycle"), dtype=object).astype(str)
     shuffled = _random(task)
     rounds = np.zeros(task.n, dtype=np.int64)
     for name in np.unique(topics):
@@ -254,7 +261,7 @@ def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
 
 
 def _derive(
-    strategy: str, task: Task, of: str | Order = "hammer", window: int = 8, **options: Any
+    strategy: str, task: Task, /, of: str | Order = "hammer", window: int = 8, **options: Any
 ) -> np.ndarray:
     """Return another order reversed, or with its windows shuffled."""
     if not isinstance(of, Order):
