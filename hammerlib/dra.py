@@ -155,10 +155,10 @@ def adjust_rewards(
     switches = {"clamp": clamp, "centre": centre, "normalize": normalize, "positives_only": positives_only}
     _check_kernel(smi, scope, eps, switches)
     vectors, shape = _vectors(embeddings, scope)
-    values = np.asarray(rewards, dtype=np.float64)
+    values = _numbers("rewards", rewards)
     if values.shape != shape:
-        problem = f"do not fit embeddings of groups {shape}"
-        raise InputError("rewards", values.shape, problem, "give one reward per embedded completion")
+        remedy = "give one reward per embedded completion"
+        raise InputError("rewards", values.shape, f"do not fit embeddings of groups {shape}", remedy)
     values = values.reshape(vectors.shape[:-1])
     members = values > 0 if positives_only else None
     factors = 1.0 / (_redundancy(vectors, members, smi, clamp, centre) + eps)
@@ -201,8 +201,9 @@ def check_options(options: dict[str, object]) -> dict[str, object]:
     defaults = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
     for name in options:
         if name not in defaults:
-            known = ", ".join(defaults)
-            raise InputError("adjustment_options", name, "is not an option of DRA", f"known: {known}")
+            raise InputError(
+                "adjustment_options", name, "is no option of DRA", f"known: {', '.join(defaults)}"
+            )
     adjust_rewards([1.0], [[1.0]], **options)
     return {name: options[name] for name in sorted(options) if options[name] != defaults[name]}
 
@@ -228,9 +229,16 @@ def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -
         raise InputError("centre", True, problem, "set clamp as well, or use smi log_det")
 
 
+def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(field, values, "are not numbers of one shape", "pass an array") from None
+
+
 def _vectors(embeddings: npt.ArrayLike, scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
     """Unit vectors in groups over which similarity is taken, and the shape of the weights asked for."""
-    vectors = np.asarray(embeddings, dtype=np.float64)
+    vectors = _numbers("embeddings", embeddings)
     if vectors.ndim not in (2, 3) or 0 in vectors.shape:
         problem = "must have shape (B, G, d) or (G, d), none of them 0"
         raise InputError("embeddings", vectors.shape, problem, "reshape to one row of G vectors per group")
@@ -238,8 +246,8 @@ def _vectors(embeddings: npt.ArrayLike, scope: str) -> tuple[np.ndarray, tuple[i
         raise InputError("embeddings", "NaN or infinity", "must be finite", "check the embedder's output")
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if (lengths == 0).any():
-        problem, remedy = "has no direction, so no cosine", "give empty completions a token to embed"
-        raise InputError("embeddings", "zero vector", problem, remedy)
+        remedy = "give empty completions a token to embed"
+        raise InputError("embeddings", "zero vector", "has no direction, so no cosine", remedy)
     unit = vectors / lengths
     return unit.reshape(-1, unit.shape[-1]) if scope == "official-local" else unit, vectors.shape[:-1]
 

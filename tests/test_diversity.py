@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ordering_samples import gaussian
+from ordering_samples import gaussian, problem_table
 
 from hammerlib.diversity import (
     METRICS,
@@ -78,12 +80,18 @@ class TestVendi:
         assert vendi_score(rows[::-1] * 3) == pytest.approx(vendi_score(rows))
         assert vendi_score(torch.from_numpy(rows)) == pytest.approx(vendi_score(rows))
 
-    def test_no_rows_are_no_items(self) -> None:
-        assert vendi_score(np.zeros((0, 4))) == 0
+    @pytest.mark.parametrize("score", [vendi_score, dcscore])
+    def test_no_rows_have_no_score(self, score: Callable) -> None:
+        with pytest.raises(InputError, match="pass at least one"):
+            score(np.zeros((0, 4)))
 
     def test_bad_input_is_named(self) -> None:
         with pytest.raises(InputError, match="q = -1"):
             vendi_score(np.eye(2), q=-1)
+        with pytest.raises(InputError, match="q = 'a'"):
+            vendi_score(np.eye(2), q="a")
+        with pytest.raises(InputError, match="different lengths"):
+            vendi_score([[1.0, 2.0], [3.0]])
         with pytest.raises(InputError, match="square"):
             vendi_from_kernel(np.zeros((2, 3)))
         with pytest.raises(InputError, match="row 1"):
@@ -96,7 +104,6 @@ class TestDCScore:
         for tau in (0.5, 1.0, 3.0):
             assert dcscore(np.eye(6), tau=tau) == pytest.approx(6 / (1 + 5 * np.exp(-1 / tau)))
         assert dcscore(np.ones((6, 3))) == pytest.approx(1)
-        assert dcscore(np.zeros((0, 3))) == 0
 
     def test_it_is_the_trace_of_the_row_softmax(self) -> None:
         rows = gaussian(1100, 4, mean=0.3)  # more than one block of rows
@@ -202,11 +209,22 @@ class TestPrefixes:
             ({"fractions": [0.0]}, "fractions"),
             ({"fractions": [1.5]}, "fractions"),
             ({"fractions": []}, "fractions"),
+            ({"fractions": 0.5}, "fractions"),
+            ({"fractions": "x"}, "fractions"),
+            ({"problems": "x"}, "problems"),
+            ({"problems": problem_table(3)}, "problems"),
         ],
     )
     def test_parts_that_are_no_parts_are_refused(self, change: dict, field: str) -> None:
         with pytest.raises(InputError, match=field):
             prefix_profile(np.arange(4), np.eye(4), **change)
+
+    @pytest.mark.parametrize(
+        "order", ["x", None, [0, 1, 1], [0, 1, 5], [0.0, 1.0, 2.0], list("abc"), [[0], [1, 2]]]
+    )
+    def test_what_is_no_order_is_refused(self, order: object) -> None:
+        with pytest.raises(InputError, match="^order = .*every item exactly once"):
+            prefix_profile(order, np.eye(3))
 
     def test_an_order_of_other_items_is_refused(self) -> None:
         with pytest.raises(InputError, match="order = 3"):

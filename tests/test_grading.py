@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hammerlib.grading import REASONS, Verdict, final_answer, grade, grader_version
+from hammerlib.errors import InputError
+from hammerlib.grading import REASONS, Verdict, final_answer, grade, grade_many, grader_version
 from hammerlib.grading.equality import decided, equal
 from hammerlib.grading.extract import bare, tidy
 from hammerlib.problems import last_box, load_problems
@@ -266,3 +267,20 @@ def test_an_answer_in_another_format_is_wrong_and_a_broken_row_is_an_error():
     assert grade(box("5"), {"answer": "5", "scorer": "reasoning-gym:none"}).reason == "error: InputError"
     calendar = {"answer": "5", "scorer": "reasoning-gym:calendar_arithmetic", "metadata": "{}"}
     assert grade(box("5"), calendar).reason == "error: KeyError"
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "field"),
+    [
+        (None, "5", "completion"),
+        (5, "5", "completion"),
+        ("5", None, "gold_or_problem"),
+        ("5", 5, "gold_or_problem"),
+        ("5", {}, "gold_or_problem"),
+        ("5", {"answer": 5}, "answer"),
+    ],
+)
+def test_what_the_caller_gets_wrong_is_refused_one_by_one_and_in_batches(completion, gold, field):
+    for call in (lambda: grade(completion, gold), lambda: grade_many(["5", completion], ["5", gold])):
+        with pytest.raises(InputError, match=f"^{field} = "):
+            call()

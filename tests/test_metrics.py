@@ -95,6 +95,13 @@ def test_pass_at_k_keeps_the_shape_of_arrays():
         (4, -1, 1, "c"),
         (4, 1, 0, "k"),
         (np.array([8, 3]), 1, 4, "n"),
+        ("4", 1, 2, "n, c"),
+        (4, 1.5, 2, "n, c"),
+        (None, 1, 2, "n, c"),
+        ([4, 4], [1, 2, 3], 2, "n, c"),
+        ([4, [4]], 1, 2, "n, c"),
+        (4, 1, "2", "k"),
+        (4, 1, 1.5, "k"),
     ],
 )
 def test_pass_at_k_refuses_what_has_no_estimate(n, c, k, field):
@@ -140,10 +147,16 @@ def test_majority_of_half_of_many_samples_is_fast_and_finite():
     assert shares == pytest.approx(1.0, abs=1e-10), "one answer wins every draw"
 
 
-@pytest.mark.parametrize("k", [0, 4])
+@pytest.mark.parametrize("k", [0, 4, 1.5, "1"])
 def test_majority_refuses_more_votes_than_samples(k):
-    with pytest.raises(InputError, match=f"^k = {k}"):
+    with pytest.raises(InputError, match=f"^k = {k!r}"):
         majority_at_k(["A", "B", "C"], "A", k)
+
+
+@pytest.mark.parametrize("answers", [None, "AB"])
+def test_majority_refuses_what_is_no_list_of_answers(answers):
+    with pytest.raises(InputError, match="^answers = "):
+        majority_at_k(answers, "A", 1)
 
 
 @given(st.integers(1, 300), st.data())

@@ -90,7 +90,7 @@ def test_a_changed_file_is_refused(saved: Path, change: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [[0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 6], [0.0, 1, 2, 3, 4, 5], [[0, 1]], "012345"]
+    "wrong", [[0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 6], [0.0, 1, 2, 3, 4, 5], [[0, 1]], "012345", [[0], [1, 2]]]
 )
 def test_what_is_no_permutation_is_refused_even_with_its_hash(saved: Path, wrong: object) -> None:
     content = json.loads(saved.read_text()) | {"permutation": wrong}

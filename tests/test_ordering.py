@@ -170,11 +170,29 @@ class TestOtherStrategies:
             ("easy-to-hard", {"pass_rate": [0.1, np.nan, 0.2]}, "pass_rate"),
             ("easy-to-hard", {"problems": problem_table(3).remove_columns("difficulty")}, "problems"),
             ("hammer", {"problems": problem_table(4)}, "embeddings"),
+            ("hammer", {"problems": "abc"}, "problems"),
+            ("hammer", {"eta": "abc"}, "eta"),
+            ("hammer", {"eta": True}, "eta"),
+            ("logdet", {"ridge": "a"}, "ridge"),
+            ("easy-to-hard", {"pass_rate": ["a", "b", "c"]}, "pass_rate"),
+            ("easy-to-hard", {"pass_rate": [[1], [2, 3]]}, "pass_rate"),
+            ("reversed", {"task": 1}, "options"),
         ],
     )
     def test_bad_input_is_one_named_error(self, strategy: str, change: dict, field: str) -> None:
         with pytest.raises(InputError, match=f"^{field} = "):
             order_by(strategy, np.eye(3), **change)
+
+    @pytest.mark.parametrize("strategy", ["hammer", "random"])
+    @pytest.mark.parametrize("seed", [-1, 1.5, "1", None, True])
+    def test_a_seed_is_a_whole_number_from_0_up(self, strategy: str, seed: object) -> None:
+        with pytest.raises(InputError, match=f"^seed = {seed!r}"):
+            order_by(strategy, np.eye(3), seed=seed)
+
+    @pytest.mark.parametrize("vectors", [[[1, 2], [3]], "x", 3, np.ones(3), [["a"]]])
+    def test_vectors_that_are_no_rows_of_numbers_are_refused(self, vectors: object) -> None:
+        with pytest.raises(InputError, match="^embeddings = "):
+            order_by("hammer", vectors)
 
     def test_an_unknown_strategy_is_told_the_known_ones(self) -> None:
         with pytest.raises(InputError, match=r"hammer, min-path, .*, reversed"):

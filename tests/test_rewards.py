@@ -25,6 +25,7 @@ from hammerlib.rewards import (
     format_reward,
     graded,
     length_reward,
+    log_score_reward,
     partial_reward,
     raw_sum,
     released_cosine_reward,
@@ -213,10 +214,56 @@ def test_length_costs_nothing_until_the_margin_and_then_falls_to_minus_one() -> 
         ({"margin": 0}, "from 1 to max_len"),
         ({"margin": 101}, "from 1 to max_len"),
         ({"completion_ids": None}, "token ids"),
+        ({"completion_ids": [80]}, "not lengths"),
         ({"max_len": 0}, "at least 1 token"),
     ):
         with pytest.raises(InputError, match=words):
             length_reward(**{"completion_ids": ids, "max_len": 100} | options)
+
+
+def test_a_column_of_another_length_is_refused_by_name() -> None:
+    dra = DRAReward(accuracy_reward, by_answer, 1)
+    two = {"answer": ["1", "2"]}
+    for call, words in (
+        (lambda: accuracy_reward(["a"], **two), "prompts = 1: do not fit 0 completions"),
+        (lambda: accuracy_reward(None, ["a"], **two), "answer = 2: do not fit 1 completions"),
+        (lambda: accuracy_reward(None, ["a"], answer=None), "answer = 0: do not fit 1"),
+        (lambda: accuracy_reward(None, ["a", "b"], scorer=["x"], **two), "scorer = 1: do not fit 2"),
+        (lambda: cosine_reward(None, ["a"], [[1], [2]], answer=["1"]), "completion_ids = 2: do not fit 1"),
+        (lambda: released_cosine_reward(None, ["a"], **two), "answer = 2: do not fit 1"),
+        (lambda: log_score_reward(completions=["a"], **two), "answer = 2: do not fit 1"),
+        (lambda: partial_reward(completions=["a"], **two), "answer = 2: do not fit 1"),
+        (lambda: format_reward(["a"]), "prompts = 1: do not fit 0 completions"),
+        (lambda: tags_reward(["a"]), "prompts = 1"),
+        (lambda: released_format_reward(["a"]), "prompts = 1"),
+        (lambda: repetition_reward(["a"]), "prompts = 1"),
+        (lambda: dra(["p"], ["a", "b"], **two), "prompts = 1: do not fit 2"),
+        (lambda: dra(["p"] * 2, ["a"] * 2, answer=["1"]), "answer = 1: do not fit 2"),
+        (lambda: DRAReward(one_row, by_answer, 1)(["p"] * 2, ["a"] * 2), "one_row = 1: do not fit 2"),
+    ):
+        with pytest.raises(InputError, match=f"^{words}"):
+            call()
+
+
+def one_row(**columns: object) -> list[float | None]:
+    """A reward that does not look at how many completions there are."""
+    return [1.0]
+
+
+@pytest.mark.parametrize(
+    ("completions", "words"),
+    [
+        (None, "completions = None: is no list"),
+        ("ab", "completions = 'ab': is no list"),
+        ([None], "completions = None: is neither text"),
+        ([3], "completions = 3: is neither text"),
+        ([[{"role": "assistant"}]], "completions = .*is neither text"),
+    ],
+)
+def test_what_is_no_completion_is_refused(completions: object, words: str) -> None:
+    for call in (format_reward, functools.partial(accuracy_reward, answer=["1"])):
+        with pytest.raises(InputError, match=f"^{words}"):
+            call(None, completions)
 
 
 TEXTS = st.lists(st.sampled_from(["a", "B", "4", "<think>", "</think>", "<answer>", "</answer>", "\n", " "]))
@@ -404,6 +451,10 @@ def test_an_embedder_of_another_shape_is_refused(shape: tuple) -> None:
         (lambda: DRAReward(accuracy_reward, by_answer, 2, smi="magic"), "log_det"),
         (lambda: DRAReward(accuracy_reward, by_answer, 2, sing="safe"), "known: sign"),
         (lambda: DRAReward(accuracy_reward, by_answer, 0), "num_generations"),
+        (lambda: DRAReward(accuracy_reward, by_answer, "2"), "num_generations"),
+        (lambda: DRAReward(accuracy_reward, by_answer, 2, weights=["a"]), "one weight for each"),
+        (lambda: DRAReward(accuracy_reward, 3, 2), "embed = 3: is no function"),
+        (lambda: DRAReward([3], by_answer, 2), "base_rewards = 3: is no function"),
     ],
 )
 def test_a_wrapper_that_cannot_work_is_refused_when_made(make: object, words: str) -> None:

@@ -107,11 +107,23 @@ def test_the_reported_tail_is_never_scheduled() -> None:
         ({"max_steps": 11}, 80, "set epochs: 2"),
         ({"steps_per_generation": 2, "save_steps": 3}, 64, "use save_steps: 4"),
         ({"num_iterations": 3, "save_steps": 2}, 64, "use save_steps: 3"),
+        ({"group_size": 0}, 64, "group_size = 0: must be at least 2"),
+        ({"group_size": "8"}, 64, "group_size = '8': must be"),
+        ({"prompts_per_step": 0}, 64, "prompts_per_step = 0: must be at least 1"),
+        ({"gradient_accumulation": 0}, 64, "gradient_accumulation = 0: must be at least 1"),
+        ({"tail": "x"}, 65, "tail = 'x': is unknown"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_the_remedy(values: dict, n: int, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        plan(TrainConfig(**values), n)
+    for tell in (plan, schedule_table):
+        with pytest.raises(InputError, match=words):
+            tell(TrainConfig(**values), n)
+
+
+@pytest.mark.parametrize("n", ["64", 0, 64.0])
+def test_a_schedule_needs_a_number_of_problems(n: object) -> None:
+    with pytest.raises(InputError, match=f"^n = {n!r}"):
+        schedule_table(TrainConfig(), n)
 
 
 def test_a_group_split_between_processes_is_refused_where_the_reward_needs_it_whole() -> None:

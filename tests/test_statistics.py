@@ -7,6 +7,7 @@ import pytest
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import mean_interval, paired_interval
+from hammerlib.evaluation.measures import COUNTS, Measure, interval_of
 from hammerlib.evaluation.statistics import Interval, bootstrap_interval, interquartile_mean, paired_bootstrap
 
 
@@ -37,6 +38,13 @@ def test_the_interval_meets_the_normal_one_for_many_problems():
 def test_few_values_without_known_ends_get_students_interval():
     found = bootstrap_interval([1.0, 2.0, 3.0])  # 2 +- 4.302653 / sqrt(3)
     assert found == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [[6.0, 61.0], [0.0] * 15 + [400.0], [0.0, 1.0, 0.5]])
+def test_a_count_is_never_below_nothing(tokens):
+    free, cut = bootstrap_interval([*tokens, 2.0]), bootstrap_interval([*tokens, 2.0], bounds=(0, np.inf))
+    assert free.low < 0 == cut.low and cut[::2] == free[::2]
+    assert interval_of(Measure(np.array(tokens), 1, "tokens", COUNTS)).low == 0
 
 
 def test_long_tails_widen_the_upper_end_only():

@@ -11,6 +11,7 @@ from hammerlib.diversity.scores import vendi_of_units
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, used_vectors
+from hammerlib.ordering.record import as_permutation
 from hammerlib.similarity import Array, centred_rows, mean_cosine, row_reduce
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def prefix_profile(
     Raises
     ------
     InputError
-        Zero or NaN rows, rows that equal the mean, fractions outside (0, 1], or items that do not fit.
+        Zero or NaN rows, rows that equal the mean, fractions outside (0, 1], an order that does not name every
+        item once, or problems that do not fit.
 
     Examples
     --------
@@ -64,7 +66,7 @@ def prefix_profile(
     counts = _counts(len(units), fractions)
     permutation = fitting(order, len(units))
     centred = centred_rows(units)
-    topics = None if problems is None else np.unique(list(problems["topic"]), return_inverse=True)[1]
+    topics = None if problems is None else topics_of(problems, len(units))
     covered = np.full(len(units), -np.inf)
     rows, done = [], 0
     for fraction, count in counts:
@@ -86,26 +88,49 @@ def fitting(order: Order | Array, n: int) -> np.ndarray:
     Raises
     ------
     InputError
-        An order of another number of items.
+        No order, or one of another number of items.
 
     Examples
     --------
     >>> fitting([1, 0], 2).tolist()
     [1, 0]
     """
-    permutation = order.permutation if isinstance(order, Order) else np.asarray(order)
+    permutation = order.permutation if isinstance(order, Order) else as_permutation(order, "order")
     if len(permutation) != n:
         raise InputError("order", len(permutation), f"does not fit {n} items", "use its own items")
     return permutation
+
+
+def topics_of(problems: datasets.Dataset, n: int) -> np.ndarray:
+    """Return the topic of each of n problems as a number, (n,).
+
+    Raises
+    ------
+    InputError
+        Problems without a column `topic`, or another number of them.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import load_problems
+    >>> topics_of(load_problems("reasoning-gym:nano", n=4), 4).shape
+    (4,)
+    """
+    if "topic" not in getattr(problems, "column_names", ()):
+        raise InputError("problems", problems, "have no column 'topic'", "make them with load_problems")
+    if len(problems) != n:
+        raise InputError("problems", len(problems), f"do not fit {n} vectors", "pass one problem per vector")
+    return np.unique(list(problems["topic"]), return_inverse=True)[1]
 
 
 def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
     """Return sorted (fraction, number of items)."""
     if n < 2:
         raise InputError("embeddings", n, "leave no pair to measure", "pass at least two rows")
-    wrong = [fraction for fraction in fractions if not 0 < fraction <= 1]
-    if wrong or not len(fractions):
-        raise InputError("fractions", wrong, "are not parts of a whole", "use numbers above 0 and up to 1")
+    numbers = np.ndim(fractions) == 1 and np.asarray(fractions).dtype.kind in "fiu"
+    if not numbers or not all(0 < fraction <= 1 for fraction in fractions) or not len(fractions):
+        raise InputError(
+            "fractions", fractions, "are not parts of a whole", "use numbers above 0 and up to 1"
+        )
     return [(float(fraction), max(2, round(fraction * n))) for fraction in sorted(fractions)]
 
 

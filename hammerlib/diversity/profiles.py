@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.diversity.prefixes import fitting, prefix_profile
+from hammerlib.diversity.prefixes import fitting, prefix_profile, topics_of
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, used_vectors
@@ -121,7 +121,7 @@ def window_profile(
         "vendi_centred": _vendi(_kernels(host(centred_rows(units)), windows)),
     }
     if problems is not None:
-        topics = np.sort(np.unique(list(problems["topic"]), return_inverse=True)[1][windows], axis=1)
+        topics = np.sort(topics_of(problems, n)[windows], axis=1)
         found["topics"] = 1 + (topics[:, 1:] != topics[:, :-1]).sum(axis=1)
     rows = [
         (window, metric, part, float(reduce(values)))

@@ -27,12 +27,12 @@ def vendi_score(vectors: Embeddings | Array, *, q: float = 1.0) -> float:
     Returns
     -------
     float
-        1 (all rows point the same way) to n (all orthogonal); 0 for no rows.
+        1 (all rows point the same way) to n (all orthogonal).
 
     Raises
     ------
     InputError
-        Zero or NaN rows, or a negative q.
+        No rows, zero or NaN rows, or a q that is no number from 0 to infinity.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     Raises
     ------
     InputError
-        A kernel that is not square, or a negative q.
+        A kernel that is not square or of no item, or a q that is no number from 0 to infinity.
 
     Examples
     --------
@@ -84,11 +84,11 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     kernel = np.asarray(kernel, dtype=np.float64)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError("kernel", kernel.shape, "is not square", "pass an (n, n) kernel")
-    if not q >= 0:
+    if not isinstance(q, int | float | np.number) or not q >= 0:
         raise InputError("q", q, "is no order of an entropy", "use a number from 0 to infinity")
     n = len(kernel) if n is None else n
     if n == 0:
-        return 0.0
+        raise InputError("vectors", 0, "rows have no diversity", "pass at least one")
     spectrum = np.linalg.eigvalsh(kernel / n)
     shares = spectrum[spectrum > len(kernel) * np.finfo(np.float64).eps]  # the rest is rounding
     if q == 1:
@@ -136,21 +136,23 @@ def dcscore(vectors: Embeddings | Array, *, tau: float = 1.0) -> float:
     Returns
     -------
     float
-        1 (all rows point the same way) to n (tau towards 0, all different); 0 for no rows.
+        1 (all rows point the same way) to n (tau towards 0, all different).
 
     Raises
     ------
     InputError
-        Zero or NaN rows, or a temperature that is not above 0.
+        No rows, zero or NaN rows, or a temperature that is not above 0.
 
     Examples
     --------
     >>> round(dcscore(np.eye(2)), 4)  # 2 / (1 + exp(-1))
     1.4621
     """
-    if not tau > 0:
+    if not isinstance(tau, int | float | np.number) or not tau > 0:
         raise InputError("tau", tau, "is no temperature", "use a number above 0")
     units = used_vectors(vectors)
+    if not len(units):
+        raise InputError("vectors", 0, "rows have no diversity", "pass at least one")
     masses = row_reduce(units, units, lambda block: namespace(block).exp((block - 1) / tau).sum(axis=1))
     return float((1 / masses.astype(np.float64)).sum())
 

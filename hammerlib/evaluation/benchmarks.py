@@ -121,6 +121,7 @@ def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     """
     from hammerlib.problems import load_problems
 
+    name = str(name)  # what is no name is unknown
     if ":" in name:
         return load_problems(name, split=source_split(name))
     entry, place = _place(name, data_dir)

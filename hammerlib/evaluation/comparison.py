@@ -9,7 +9,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import BEYOND, Interval, mean_interval, paired_interval
-from hammerlib.evaluation.measures import Measure, doubling, measures
+from hammerlib.evaluation.measures import COUNTS, Measure, doubling, measures
 from hammerlib.evaluation.power import required_problems, sampling_variance
 from hammerlib.evaluation.scores import Scores, check_shared, other_settings, read_scores
 from hammerlib.evaluation.significance import holm, permutation_test
@@ -228,16 +228,16 @@ def _row(a: Measure, b: Measure) -> dict[str, float]:
     return row | {"p": _p(left, right)}
 
 
-def _interval(values: np.ndarray, bounds: tuple[float, float] | None) -> tuple[float, ...]:
+def _interval(values: np.ndarray, bounds: tuple[float, float]) -> tuple[float, ...]:
     if values.shape[1] < 2:
         return (float(values.mean()) if values.size else np.nan, np.nan, np.nan)
-    return bootstrap_interval(values) if bounds is None else mean_interval(values, bounds=bounds)
+    return (bootstrap_interval if bounds == COUNTS else mean_interval)(values, bounds=bounds)
 
 
-def _difference(a: np.ndarray, b: np.ndarray, bounds: tuple[float, float] | None) -> tuple[float, ...]:
+def _difference(a: np.ndarray, b: np.ndarray, bounds: tuple[float, float]) -> tuple[float, ...]:
     if a.shape[1] < 2:
         return (float((b - a).mean()) if a.size else np.nan, np.nan, np.nan)
-    return paired_bootstrap(a, b) if bounds is None else paired_interval(a, b, bounds=bounds)
+    return paired_bootstrap(a, b) if bounds == COUNTS else paired_interval(a, b, bounds=bounds)
 
 
 def _p(a: np.ndarray, b: np.ndarray) -> float:

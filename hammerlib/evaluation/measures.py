@@ -22,6 +22,7 @@ from hammerlib.evaluation.statistics import bootstrap_interval
 
 # Any string that no extractor returns: right answers of different spelling vote together.
 RIGHT = "\0right"
+COUNTS = (0.0, math.inf)  # scale of tokens
 SHARE, SAMPLES = "share", "share of samples"
 Groups = Sequence[Sequence[dict]]
 
@@ -36,8 +37,8 @@ class Measure(NamedTuple):
     k : int
         Samples of one attempt.
     unit : str
-    bounds : (float, float) or None
-        Ends of the scale.
+    bounds : (float, float)
+        Ends of the scale; the upper one is infinite for counts without a limit.
 
     Examples
     --------
@@ -48,7 +49,7 @@ class Measure(NamedTuple):
     values: np.ndarray
     k: int
     unit: str
-    bounds: tuple[float, float] | None
+    bounds: tuple[float, float]
 
 
 def measures(groups: Groups, k: int) -> dict[str, Measure]:
@@ -137,7 +138,7 @@ def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
     ----------
     measure : Measure
     seed : int
-        Of the bootstrap of values without known ends.
+        Of the bootstrap of counts without a limit.
 
     Returns
     -------
@@ -152,8 +153,8 @@ def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
     values = measure.values[~np.isnan(measure.values)]
     if len(values) < 2:
         return None
-    if measure.bounds is None:
-        return bootstrap_interval(values, seed=seed)
+    if measure.bounds == COUNTS:
+        return bootstrap_interval(values, bounds=COUNTS, seed=seed)
     return mean_interval(values, bounds=measure.bounds)
 
 
@@ -194,7 +195,7 @@ def _means(groups: Groups, k: int) -> dict[str, Measure]:
     for name, field, of, unit in rules:
         if _known(groups, field):
             each = np.array([np.mean([of(row) for row in group]) for group in groups])
-            found[name] = Measure(each, k, unit, SHARES if unit == SAMPLES else None)
+            found[name] = Measure(each, k, unit, SHARES if unit == SAMPLES else COUNTS)
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 
 MORE_SAMPLES = "draw more samples or ask for a smaller k"
 NONE = "\0none"  # any string that no extractor returns
@@ -36,7 +36,7 @@ def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.nd
     Raises
     ------
     InputError
-        When n < k (the estimate does not exist), c outside [0, n], or k < 1.
+        When n < k (the estimate does not exist), c outside [0, n], k < 1, or no whole numbers of one shape.
 
     References
     ----------
@@ -72,7 +72,7 @@ def pass_hat_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.n
     Raises
     ------
     InputError
-        When n < k (the estimate does not exist), c outside [0, n], or k < 1.
+        When n < k (the estimate does not exist), c outside [0, n], k < 1, or no whole numbers of one shape.
 
     References
     ----------
@@ -90,9 +90,14 @@ def _estimated(
     n: int | np.ndarray, c: int | np.ndarray, k: int, estimate: Callable[[int, int, int], float]
 ) -> float | np.ndarray:
     """Check, and estimate once for each distinct pair of counts."""
-    if k < 1:
-        raise InputError("k", k, "must be at least 1", "ask for one sample or more")
-    counts, hits = np.broadcast_arrays(np.asarray(n), np.asarray(c))
+    k = check_whole("k", k, 1, "ask for one sample or more")
+    try:
+        counts, hits = np.broadcast_arrays(n, c)
+    except ValueError:  # shapes that do not fit, or rows of different lengths
+        counts = hits = np.asarray(None)
+    # whole floats pass: so a table with gaps holds them
+    if any(one.dtype.kind not in "iubf" or (one != np.floor(one)).any() for one in (counts, hits)):
+        raise InputError("n, c", (n, c), "are no whole numbers of one shape", "count each problem's samples")
     if counts.size and counts.min() < k:
         raise InputError("n", int(counts.min()), f"fewer samples than k={k}", MORE_SAMPLES)
     if counts.size and (hits.min() < 0 or (hits > counts).any()):
@@ -146,7 +151,7 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     Raises
     ------
     InputError
-        When k is outside [1, n].
+        When k is outside [1, n] or no whole number, or `answers` is no list.
 
     Notes
     -----
@@ -162,8 +167,10 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     >>> round(majority_at_k(["4", "5", "4", "6"], "4", k=2), 6)
     0.5
     """
+    if isinstance(answers, str) or not isinstance(answers, Sequence | np.ndarray):
+        raise InputError("answers", answers, "is no list of answers", "give one entry a sample")
     n = len(answers)
-    if not 1 <= k <= n:
+    if check_whole("k", k, 1, "ask for one vote or more") > n:
         raise InputError("k", k, f"must lie between 1 and the {n} samples", MORE_SAMPLES)
     counts = Counter(answer for answer in answers if answer is not None)
     right = counts.pop(gold, 0)
@@ -204,7 +211,7 @@ def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     Raises
     ------
     InputError
-        When k is outside [1, n].
+        When k is outside [1, n] or no whole number, or `answers` is no list.
 
     Examples
     --------

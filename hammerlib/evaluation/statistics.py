@@ -23,7 +23,12 @@ FEWEST = 10  # problems; below, resamples hold too few distinct values to be stu
 
 
 def bootstrap_interval(
-    values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: ArrayLike,
+    *,
+    bounds: tuple[float, float] | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Return the mean with its bootstrap interval over problems, and over seeds where given.
 
@@ -35,6 +40,8 @@ def bootstrap_interval(
     ----------
     values : array-like, (n,) or (seeds, n)
         One number a problem, or one a seed and problem; n >= 2, finite.
+    bounds : (float, float), optional
+        Where the ends are cut, for values that are no shares: (0, inf) for a number of tokens.
     level : float
         Nominal coverage in (0, 1).
     resamples : int
@@ -70,9 +77,10 @@ def bootstrap_interval(
     table = np.atleast_2d(checked("values", values, level=level))
     if resamples < 100:
         raise InputError("resamples", resamples, "too few for percentiles", "use 2000")
-    if table.min() >= 0 and table.max() <= 1:
+    if bounds is None and table.min() >= 0 and table.max() <= 1:
         return mean_interval(table, level=level)
-    return with_seeds(table, _studentised(table.mean(axis=0), level, resamples, seed), level)
+    ends = _studentised(table.mean(axis=0), level, resamples, seed)
+    return with_seeds(table, ends, level, bounds or (-np.inf, np.inf))
 
 
 def paired_bootstrap(
@@ -99,6 +107,11 @@ def paired_bootstrap(
     ------
     InputError
         Different lengths, or as in `bootstrap_interval`.
+
+    References
+    ----------
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 12.5 (bootstrap-t), of the differences;
+    for shares see `paired_interval`.
 
     Examples
     --------

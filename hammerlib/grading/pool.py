@@ -19,7 +19,7 @@ from hammerlib.errors import InputError
 from hammerlib.grading import equality
 from hammerlib.grading.code import SCORER, refuse_code
 from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, tidy, unmarked_answer
-from hammerlib.grading.verdict import Verdict, grade, grader_version
+from hammerlib.grading.verdict import Verdict, grade, grader_version, refuse_pair
 from hammerlib.grading.worker import Worker
 from hammerlib.storage import progress_off
 
@@ -62,7 +62,7 @@ def grade_many(
     Raises
     ------
     InputError
-        Lengths differ, or `timeout` or `workers` is out of range.
+        Lengths differ, what :func:`grade` refuses, or `timeout` or `workers` is out of range.
 
     Examples
     --------
@@ -118,7 +118,8 @@ class GradingPool:
             raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
         if timeout <= 0:
             raise InputError("timeout", timeout, "must be above 0", "give seconds")
-        for problem in problems:
+        for completion, problem in zip(completions, problems, strict=True):
+            refuse_pair(completion, problem)
             refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
         verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
         same = _same_questions(completions, problems, [i for i, one in enumerate(verdicts) if one is None])

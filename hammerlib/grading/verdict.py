@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -89,7 +89,8 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     Raises
     ------
     InputError
-        The problem's scorer runs code and `run_code` is false.
+        A completion that is no text, a gold that is neither text nor a row with ``answer``; the problem's scorer
+        runs code and `run_code` is false.
 
     Examples
     --------
@@ -105,6 +106,7 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
     order, points and intervals with order and kind of bracket.
     """
+    refuse_pair(completion, gold_or_problem)
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
     scorer = problem.get("scorer") or ""
     refuse_code(scorer, run_code)
@@ -119,6 +121,33 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     except Exception as error:
         extracted, reason = final_answer(completion), f"error: {type(error).__name__}"
     return Verdict(reason == "correct", extracted, reason, grader)
+
+
+def refuse_pair(completion: object, gold_or_problem: object) -> None:
+    """Refuse what :func:`grade` cannot read: a mistake of the caller, not of the model.
+
+    Parameters
+    ----------
+    completion, gold_or_problem : object
+        As for :func:`grade`.
+
+    Raises
+    ------
+    InputError
+        A completion that is no text, a gold that is neither text nor a row with ``answer``.
+
+    Examples
+    --------
+    >>> refuse_pair("so 5", {"answer": "5"})
+    """
+    if not isinstance(completion, str):
+        raise InputError("completion", completion, "is no text", "give what the model wrote as a string")
+    row = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
+    if not isinstance(row, Mapping) or "answer" not in row:
+        problem = "is neither a gold answer nor a problem row"
+        raise InputError("gold_or_problem", row, problem, "give a string, or a dict with the key 'answer'")
+    if not isinstance(row["answer"], str | None):
+        raise InputError("answer", row["answer"], "is no text", 'write it as a string, "5" for instance')
 
 
 def with_truncation(verdict: Verdict, completion: str, truncated: bool) -> Verdict:

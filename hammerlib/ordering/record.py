@@ -67,10 +67,7 @@ class Order:
     item_hashes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.permutation)
-        whole = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
-        if not whole or not np.array_equal(np.sort(given), np.arange(given.size)):
-            raise InputError("permutation", given.tolist(), "does not name every item exactly once", REMAKE)
+        given = as_permutation(self.permutation, "permutation")
         if self.item_hashes is not None and len(self.item_hashes) != len(given):
             raise InputError("item_hashes", len(self.item_hashes), f"are not {len(given)} hashes", REMAKE)
         frozen = np.array(given, dtype=np.int64, order="C")
@@ -220,6 +217,36 @@ class Order:
         return problems.select(self.permutation.tolist())
 
 
+def as_permutation(values: object, field: str) -> np.ndarray:
+    """Return a sequence that names each of n items once as an (n,) integer array.
+
+    Parameters
+    ----------
+    values : array-like
+    field : str
+        Name for the error.
+
+    Raises
+    ------
+    InputError
+        Anything else.
+
+    Examples
+    --------
+    >>> as_permutation([1, 0], "order").tolist()
+    [1, 0]
+    """
+    try:
+        given = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        given = np.asarray(None)
+    whole = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
+    if not whole or not np.array_equal(np.sort(given), np.arange(given.size)):
+        shown = values.tolist() if isinstance(values, np.ndarray) else values
+        raise InputError(field, shown, "does not name every item exactly once", REMAKE)
+    return given
+
+
 def normalised_gap(cost: float, bound: float, random: float) -> float:
     """Return the share of what could be gained over random orders that a mean cosine leaves, 0 at the bound.
 
@@ -240,7 +267,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object in a file, or an InputError that names the file."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InputError("order", str(path), f"cannot be read ({error})", "name a saved order.json") from None
     if not isinstance(content, dict):
         raise InputError("order", str(path), "holds no order record", "name a saved order.json")

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.problems.registry import SOURCES, Entry
 
 if TYPE_CHECKING:
@@ -100,14 +100,13 @@ def load_problems(
     >>> len(table), len(set(table["topic"])) >= 14
     (20, True)
     """
-    prefix, colon, name = source.partition(":")
+    prefix, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
     if not colon or prefix not in SOURCES:
         known = ", ".join(f"{p}:..." for p in sorted(SOURCES))
         raise InputError("problems", source, "unknown source", f"use one of {known}")
-    if n is not None and n < 1:
-        raise InputError("n", n, "must be at least 1", "leave it out for the default")
-    if seed < 0:
-        raise InputError("seed", seed, "must be at least 0", "choose a larger value")
+    if n is not None:
+        check_whole("n", n, 1, "leave it out for the default")
+    check_whole("seed", seed, 0, "choose a larger value")
     table = SOURCES[prefix].function()(name, split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hammerlib.dra import adjust_rewards, check_options, diversity_weights
-from hammerlib.errors import InputError
-from hammerlib.rewards.shape import Completion, Reward, text_of
+from hammerlib.errors import InputError, check_whole
+from hammerlib.rewards.shape import Completion, Reward, check_rows, text_of
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ class DRAReward:
     Raises
     ------
     InputError
-        No base rewards, weights of another number, a group size or `local_rows` below 1, an option that
-        `adjust_rewards` refuses; when called: rows that do not form whole groups (with the formula that the
-        batch must satisfy), an embedder that returns another number of rows.
+        No base rewards, or no functions; weights of another number, a group size or `local_rows` below 1, an
+        option that `adjust_rewards` refuses; when called: lists of different lengths, rows that do not form
+        whole groups (with the formula that the batch must satisfy), an embedder that returns another number
+        of rows.
 
     Notes
     -----
@@ -114,29 +115,30 @@ class DRAReward:
         local_rows: int | None = None,
         **options: object,
     ) -> None:
-        self.base_rewards: list[Reward] = [base_rewards] if callable(base_rewards) else list(base_rewards)
+        self.base_rewards: list[Reward] = (
+            [base_rewards] if not isinstance(base_rewards, Sequence) else list(base_rewards)
+        )
+        for name, given in [("embed", embed), *(("base_rewards", one) for one in self.base_rewards)]:
+            if not callable(given):
+                raise InputError(name, given, "is no function", "give functions, as in the example")
         self.embed, self.deferred, self.local_rows = embed, deferred, local_rows
         self.options = check_options(options)
         self.by_process = self.options.pop("scope", "group") == "official-local"
-        self.weights = (
-            np.ones(len(self.base_rewards)) if weights is None else np.asarray(weights, dtype=float)
-        )
-        self.group_sizes = [group_size] if group_size_eval is None else [group_size, group_size_eval]
+        self.weights = np.ones(len(self.base_rewards)) if weights is None else np.asarray(weights)
+        sizes = [group_size] if group_size_eval is None else [group_size, group_size_eval]
+        remedy = "use the trainer's num_generations"
+        self.group_sizes = [check_whole("group_size", size, 1, remedy) for size in sizes]
         self.scored = Scored(np.zeros(0), np.zeros((0, 1)), np.zeros(0, bool))
-        if not self.base_rewards or len(self.weights) != len(self.base_rewards):
+        fitting = self.weights.shape == (len(self.base_rewards),) and self.weights.dtype.kind in "fiu"
+        if not self.base_rewards or not fitting:
             raise InputError(
                 "weights",
                 self.weights.tolist(),
                 f"do not fit {len(self.base_rewards)} base rewards",
                 "give at least one reward function and one weight for each",
             )
-        if min(self.group_sizes) < 1:
-            raise InputError(
-                "group_size", min(self.group_sizes), "must be at least 1", "use the trainer's num_generations"
-            )
-        if local_rows is not None and local_rows < 1:
-            remedy = "use per_device_train_batch_size, or leave it out"
-            raise InputError("local_rows", local_rows, "must be at least 1", remedy)
+        if local_rows is not None:
+            check_whole("local_rows", local_rows, 1, "use per_device_train_batch_size, or leave it out")
 
     def __call__(
         self,
@@ -151,9 +153,12 @@ class DRAReward:
 
         The raw sums stay in ``self.raw`` (n,) for telemetry; `deferred` returns them as they are.
         """
+        check_rows(completions, prompts=prompts, completion_ids=completion_ids)
         size = 1 if self.deferred or self.by_process else self._group_size(columns.get("id") or prompts)
         told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
         scores = _finished([one(**told, log_metric=log_metric, **columns) for one in self.base_rewards])
+        for reward, row in zip(self.base_rewards, scores, strict=True):
+            check_rows(completions, **{_name(reward): row})
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
         self.scored = self._embedded(raw_sum(table.T, self.weights), [text_of(said) for said in completions])
         found = self.raw

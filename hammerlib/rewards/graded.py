@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hammerlib.grading import NO_GOLD, GradingPool, Verdict
-from hammerlib.rewards.shape import Completion, text_of, token_counts
+from hammerlib.rewards.shape import Completion, check_rows, text_of, token_counts
 
 Column = Sequence[str | None]  # of the problem table, repeated per completion
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
@@ -85,7 +85,7 @@ def verdicts(
     Raises
     ------
     InputError
-        `timeout` is not above 0.
+        `timeout` is not above 0; a column that is not as long as the completions, or no list.
 
     Examples
     --------
@@ -105,6 +105,7 @@ def _verdicts(
     log_metric: Callable[[str, float], None] | None,
 ) -> list[Verdict | None]:
     """As `verdicts`, with the verdicts whose reason says that there is none; None only without a gold."""
+    check_rows(completions, answer=() if answer is None else answer, scorer=scorer, metadata=metadata)
     count = len(completions)
     texts = map(text_of, completions)
     rows = list(zip(texts, answer, scorer or [None] * count, metadata or [None] * count, strict=True))
@@ -148,11 +149,17 @@ def accuracy_reward(
     list of float or None
         In {0, 1}; TRL leaves rows of None out of baseline and gradient.
 
+    Raises
+    ------
+    InputError
+        Prompts, completions and columns of different lengths; what `verdicts` refuses.
+
     Examples
     --------
     >>> accuracy_reward(None, [r"\\boxed{4}", r"\\boxed{5}", r"\\boxed{4}"], answer=["4", "4", None])
     [1.0, 0.0, None]
     """
+    check_rows(completions, prompts=prompts)
     found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
     return [None if one is None else float(one.correct) for one in found]
 
@@ -199,13 +206,14 @@ def cosine_reward(
     Raises
     ------
     InputError
-        `max_len` below 1, or `completion_ids` missing.
+        `max_len` below 1, `completion_ids` missing; lengths that differ; what `verdicts` refuses.
 
     Examples
     --------
     >>> cosine_reward(None, [r"\\boxed{4}", r"\\boxed{5}"], [[0] * 50] * 2, answer=["4", "4"], max_len=100)
     [0.75, -0.75]
     """
+    check_rows(completions, prompts=prompts, completion_ids=completion_ids)
     counts = token_counts(completion_ids, max_len)
     found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
     rewards: list[float | None] = []
@@ -254,6 +262,7 @@ def released_cosine_reward(
     >>> released_cosine_reward(None, [r"\\boxed{4}".ljust(500), r"\\boxed{5}".ljust(2000)], answer=["4", "4"])
     [0.75, 0.0]
     """
+    check_rows(completions, prompts=prompts)
     rewards: list[float | None] = []
     found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
     for said, one in zip(completions, found, strict=True):

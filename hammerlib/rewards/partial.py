@@ -8,7 +8,7 @@ from hammerlib.grading import final_answer
 from hammerlib.problems import boxes
 from hammerlib.problems.registry import SCORERS
 from hammerlib.rewards.graded import Column, accuracy_reward
-from hammerlib.rewards.shape import Completion, text_of
+from hammerlib.rewards.shape import Completion, check_rows, text_of
 
 WITH_PARTS = "puzzles:"
 
@@ -55,6 +55,7 @@ def partial_reward(
     >>> partial_reward(completions=[r"\\boxed{B} or \\boxed{A}"], **told)
     [0.5]
     """
+    check_rows(completions, answer=answer, scorer=scorer, metadata=metadata)
     names = list(scorer or [None] * len(completions))
     rewards: list[float | None] = [None] * len(names)
     whole = [place for place, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]

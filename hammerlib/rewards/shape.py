@@ -17,12 +17,51 @@ def text_of(completion: Completion) -> str:
 
     Source: the released DRA code joins turns that way.
 
+    Raises
+    ------
+    InputError
+        Neither text nor a list of messages.
+
     Examples
     --------
     >>> text_of([{"role": "assistant", "content": "4"}])
     '4'
     """
-    return completion if isinstance(completion, str) else " ".join(turn["content"] for turn in completion)
+    if isinstance(completion, str):
+        return completion
+    try:
+        return " ".join(turn["content"] for turn in completion)
+    except (KeyError, TypeError):
+        problem = "is neither text nor a list of messages"
+        raise InputError("completions", completion, problem, "give one or the other a completion") from None
+
+
+def check_rows(completions: Sequence, **columns: Sequence | None) -> None:
+    """Refuse completions that are no list, and columns that are not as long; None is no column.
+
+    Parameters
+    ----------
+    completions : sequence, length n
+    **columns
+        What else a reward is given, by name.
+
+    Raises
+    ------
+    InputError
+        Names the column and its length.
+
+    Examples
+    --------
+    >>> check_rows(["so 4"], answer=["4"], scorer=None)
+    """
+    remedy = "pass prompts, completions and the problems' columns as lists of one length"
+    for name, column in {"completions": completions, **columns}.items():
+        if column is None and name != "completions":
+            continue
+        if isinstance(column, str) or not hasattr(column, "__len__"):
+            raise InputError(name, column, "is no list", remedy)
+        if len(column) != len(completions):
+            raise InputError(name, len(column), f"do not fit {len(completions)} completions", remedy)
 
 
 def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -> list[int]:
@@ -37,7 +76,7 @@ def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -
     Raises
     ------
     InputError
-        No `completion_ids`, or `max_len` below 1.
+        No `completion_ids`, or no lists; `max_len` below 1.
 
     Examples
     --------
@@ -49,6 +88,9 @@ def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -
     if completion_ids is None:
         problem = "are needed to measure length"
         raise InputError("completion_ids", None, problem, "pass the completions' token ids")
+    if not all(hasattr(ids, "__len__") for ids in completion_ids):
+        problem = "are not one list of token ids a completion"
+        raise InputError("completion_ids", completion_ids, problem, "pass lists of ids, not lengths")
     return [len(ids) for ids in completion_ids]
 
 
@@ -76,11 +118,17 @@ def format_reward(
     list of float
         In {0, 1}.
 
+    Raises
+    ------
+    InputError
+        Completions that are no list of texts or messages, or not as many as the prompts.
+
     Examples
     --------
     >>> format_reward(None, ["\\boxed{4}", "<answer>4</answer>", "4", "\\boxed{4} or \\boxed{5}"])
     [1.0, 1.0, 0.0, 0.0]
     """
+    check_rows(completions, prompts=prompts)
     return [float(len(_FINAL.findall(text_of(said))) == 1) for said in completions]
 
 
@@ -108,6 +156,7 @@ def tags_reward(
     >>> tags_reward(None, ["<think>2+2</think> <answer>4</answer>", "<answer>4</answer>"])
     [1.0, 0.0]
     """
+    check_rows(completions, prompts=prompts)
     return [float(_tagged(text_of(said))) for said in completions]
 
 
@@ -134,6 +183,7 @@ def released_format_reward(
     >>> released_format_reward(None, ["2+2\n</think>\n4", "2+2 </think> 4"])
     [1.0, 0.0]
     """
+    check_rows(completions, prompts=prompts)
     return [float(text_of(said).count("\n</think>\n") == 1) for said in completions]
 
 
@@ -175,6 +225,7 @@ def repetition_reward(
     >>> repetition_reward(None, ["so it is 4", "so so so so so so"])
     [0.0, -0.75]
     """
+    check_rows(completions, prompts=prompts)
     if words < 1:
         raise InputError("words", words, "must be at least 1", "use 3")
     if penalty > 0:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hammerlib.errors import InputError
 from hammerlib.grading import final_answer
 from hammerlib.rewards.graded import Column
-from hammerlib.rewards.shape import Completion, text_of
+from hammerlib.rewards.shape import Completion, check_rows, text_of
 
 SCORES = ("log", "quadratic")
 LOWEST = 0.01  # what a completion without a readable percentage is taken to say about what happened
@@ -141,6 +141,7 @@ def quadratic_score_reward(
 def _scored(
     completions: Sequence[Completion], answer: Column, score: str, lowest: float
 ) -> list[float | None]:
+    check_rows(completions, answer=answer)
     rewards: list[float | None] = []
     for said, happened in zip(completions, answer, strict=True):
         if happened not in (None, "", "0", "1"):

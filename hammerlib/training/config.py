@@ -198,19 +198,12 @@ class TrainConfig:
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
-        from hammerlib.ordering import STRATEGIES
         from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.schedule import plan
         from hammerlib.training.serving import check_vllm
 
-        hints = typing.get_type_hints(type(self))
-        for name in _names():
-            check_type(name, getattr(self, name), hints[name])
-        for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
-            check_choice(name, getattr(self, name), allowed)
-        for name, (lowest, included) in _LOWEST.items():
-            check_range(name, getattr(self, name), lowest, included)
+        self.check_fields()
         if not self.rewards:
             known = ", ".join(_CHOICES["rewards"])
             raise InputError("rewards", (), "is empty", f"name at least one of {known}")
@@ -226,6 +219,18 @@ class TrainConfig:
         if self.n_problems is not None:
             plan(self, self.n_problems)
         return self
+
+    def check_fields(self) -> None:
+        """Refuse fields whose type, choice or range is wrong, each by itself."""
+        from hammerlib.ordering import STRATEGIES
+
+        hints = typing.get_type_hints(type(self))
+        for name in _names():
+            check_type(name, getattr(self, name), hints[name])
+        for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
+            check_choice(name, getattr(self, name), allowed)
+        for name, (lowest, included) in _LOWEST.items():
+            check_range(name, getattr(self, name), lowest, included)
 
     def effective(self) -> dict[str, object]:
         """Return every field as plain JSON values."""
@@ -267,9 +272,8 @@ class TrainConfig:
         """
         for name in values:
             if name not in _names():
-                raise InputError(
-                    "config", name, "is not a parameter of training", f"known: {', '.join(_names())}"
-                )
+                known = ", ".join(_names())
+                raise InputError("config", name, "is not a parameter of training", f"known: {known}")
         return cls(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         ).validate()
@@ -286,9 +290,8 @@ class TrainConfig:
                 "config", str(path), f"cannot be read ({' '.join(str(error).split())})", "give a YAML file"
             ) from error
         if not isinstance(values, dict):
-            raise InputError(
-                "config", str(path), "is not a list of name: value lines", "see TrainConfig for the names"
-            )
+            problem = "is not a list of name: value lines"
+            raise InputError("config", str(path), problem, "see TrainConfig for the names")
         return cls.from_dict(values)
 
 

@@ -144,9 +144,10 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     Raises
     ------
     InputError
-        A batch that does not divide, a group split between processes where DRA sits in the reward, fewer
-        problems than one generation batch, a tail that `tail` refuses, more steps than the epochs hold,
-        checkpoints that would not resume exactly, dynamic sampling on several processes.
+        A field of the wrong type or out of range, a batch that does not divide, a group split between processes
+        where DRA sits in the reward, fewer problems than one generation batch, a tail that `tail` refuses,
+        more steps than the epochs hold, checkpoints that would not resume exactly, dynamic sampling on several
+        processes.
 
     Examples
     --------
@@ -154,6 +155,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     >>> plan(TrainConfig(), 1000).prompts
     8
     """
+    config.check_fields()
     processes = processes or process_count()
     if config.dynamic_sampling and processes > 1:
         remedy = "train with one process, or set dynamic_sampling: false"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.schedule import Plan, plan, process_count
 
@@ -66,6 +66,7 @@ def schedule_table(
     """
     import pandas as pd
 
+    n = check_whole("n", n, 1, "give the number of problems")
     if getattr(config, "dynamic_sampling", False):
         remedy = "read index_log.csv and skipped.csv of the run"
         raise InputError("dynamic_sampling", True, "cannot be scheduled before it is trained", remedy)
