@@ -201,9 +201,7 @@ def check_options(options: dict[str, object]) -> dict[str, object]:
     defaults = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
     for name in options:
         if name not in defaults:
-            raise InputError(
-                "adjustment_options", name, "is no option of DRA", f"known: {', '.join(defaults)}"
-            )
+            raise InputError("adjustment_options", name, "is unknown", f"known: {', '.join(defaults)}")
     adjust_rewards([1.0], [[1.0]], **options)
     return {name: options[name] for name in sorted(options) if options[name] != defaults[name]}
 

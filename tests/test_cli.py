@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hammerlib.cli import build_parser, main
+import hammerlib
+from hammerlib.cli import build_parser, commands, main
 from hammerlib.cli.examine import CACHE_PARTS, cache_size, clear_cache
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.pipeline import NotebookError
+from hammerlib.training import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("run", "embed", "order", "train", "evaluate", "compare", "publish", "doctor")
@@ -88,6 +90,15 @@ def test_help_answers_within_a_second() -> None:
     assert min(times) < 1.0
 
 
+def test_every_file_that_the_command_names_is_there() -> None:
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "hammerlib" / "cli").glob("*.py")
+    )
+    named = set(re.findall(r"\b(?:configs|launch|notebooks)/[\w./-]*\w", sources))
+    assert {"configs/study/main.yaml", "launch/ddp.yaml"} <= named
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
     chosen = build_parser().parse_args(["run"])
     assert (chosen.profile, chosen.only, chosen.set) == ("laptop", None, [])
@@ -135,6 +146,8 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
             ["evaluate", "--model", "nano", "--benchmark", "reasoning-gym:nano", "--workers", "0"],
             "workers = 0",
         ),
+        (["evaluate", "--model", "smollm2-135m", "--benchmark", "gsm8k"], "--max-new-tokens 1024"),
+        (["evaluate", "--model", "a/b", "--benchmark", "gsm8k"], "max_new_tokens = None: is needed for a/b"),
         (["run"], "working folder"),
     ],
 )
@@ -278,6 +291,20 @@ def test_train_runs_what_its_file_says(files: Path, capsys: pytest.CaptureFixtur
     assert main(["train", "--config", "small.yaml", "--results", "here"]) == 0
     folder = Path(capsys.readouterr().out.splitlines()[-1])
     assert folder.name.startswith("train__random__none__s0__") and (folder / "model").is_dir()
+
+
+def test_nano_and_what_is_trained_from_it_need_no_limit_of_tokens(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "small.yaml").write_text("n_problems: 2\nprompts_per_step: 2\ngroup_size: 2\norder: random\n")
+    run = hammerlib.train(TrainConfig.from_yaml("small.yaml"), root=files)
+    asked: list[int] = []
+    monkeypatch.setattr(hammerlib, "evaluate", lambda *_, max_new_tokens, **__: asked.append(max_new_tokens))
+    monkeypatch.setattr(commands, "told", lambda record: 0)
+    for model in ("nano", "nano-untrained", str(run.folder), str(run.folder / "model")):
+        assert main(["evaluate", "--model", model, "--benchmark", "reasoning-gym:nano"]) == 0
+    assert main(["evaluate", "--model", "a/b", "--benchmark", "gsm8k", "--max-new-tokens", "9"]) == 0
+    assert asked == [48] * 4 + [9]
 
 
 # The doctor

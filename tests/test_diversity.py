@@ -223,7 +223,7 @@ class TestPrefixes:
         "order", ["x", None, [0, 1, 1], [0, 1, 5], [0.0, 1.0, 2.0], list("abc"), [[0], [1, 2]]]
     )
     def test_what_is_no_order_is_refused(self, order: object) -> None:
-        with pytest.raises(InputError, match="^order = .*every item exactly once"):
+        with pytest.raises(InputError, match=r"^order = .*every item exactly once"):
             prefix_profile(order, np.eye(3))
 
     def test_an_order_of_other_items_is_refused(self) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import hammerlib
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hammerlib"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -196,6 +198,15 @@ def test_a_public_function_that_refuses_input_says_so() -> None:
         if isinstance(node, ast.FunctionDef) and raises and "InputError" not in ast.get_docstring(node):
             silent.append(name)
     assert not silent
+
+
+def test_the_names_of_hammerlib_tell_their_errors_and_their_source() -> None:
+    told = {name: getattr(hammerlib, name).__doc__ for name in hammerlib.__all__ if name != "__version__"}
+    silent = {"TrainConfig"}  # refuses nothing when made; its fields name their sources
+    assert {name for name, text in told.items() if "    Raises\n" not in text} == silent
+    readers = {"load_problems", "load_backbone", "load_benchmark"}  # of files: no method, no source
+    source = re.compile(r"Source: |    References\n|arXiv|\(ours\)")
+    assert {name for name, text in told.items() if not source.search(text)} == silent | readers
 
 
 def test_there_is_no_drawer() -> None:

@@ -155,7 +155,7 @@ def test_majority_refuses_more_votes_than_samples(k):
 
 @pytest.mark.parametrize("answers", [None, "AB"])
 def test_majority_refuses_what_is_no_list_of_answers(answers):
-    with pytest.raises(InputError, match="^answers = "):
+    with pytest.raises(InputError, match=r"^answers = "):
         majority_at_k(answers, "A", 1)
 
 

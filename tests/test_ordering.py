@@ -191,7 +191,7 @@ class TestOtherStrategies:
 
     @pytest.mark.parametrize("vectors", [[[1, 2], [3]], "x", 3, np.ones(3), [["a"]]])
     def test_vectors_that_are_no_rows_of_numbers_are_refused(self, vectors: object) -> None:
-        with pytest.raises(InputError, match="^embeddings = "):
+        with pytest.raises(InputError, match=r"^embeddings = "):
             order_by("hammer", vectors)
 
     def test_an_unknown_strategy_is_told_the_known_ones(self) -> None:

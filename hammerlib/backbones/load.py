@@ -38,6 +38,7 @@ class Backbone:
 
     Examples
     --------
+    >>> from hammerlib import load_backbone
     >>> backbone = load_backbone("nano")
     >>> backbone.dtype, backbone.has_chat_template
     ('float32', False)
@@ -78,6 +79,7 @@ class Backbone:
 
         Examples
         --------
+        >>> from hammerlib import load_backbone
         >>> load_backbone("nano").render(["3 + 4 ="])
         ['3 + 4 =']
         """
@@ -165,6 +167,7 @@ def untrained_like(backbone: Backbone, seed: int = 0) -> Backbone:
 
     Examples
     --------
+    >>> from hammerlib import load_backbone
     >>> nano = load_backbone("nano")
     >>> untrained_like(nano).weights_hash == load_backbone("nano-untrained").weights_hash
     True
@@ -207,6 +210,7 @@ def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
     Examples
     --------
+    >>> from hammerlib import load_backbone
     >>> check_round_trip(load_backbone("nano").tokenizer, "nano")
     """
     ids = tokenizer(PROBE, add_special_tokens=False).input_ids

@@ -1,4 +1,4 @@
-"""The ``hammer`` command: thin words around what the rooms do.
+"""Order problems, train, evaluate and publish; one command each.
 
 Every command imports what it needs when it runs, so that ``hammer --help`` answers at once.
 """
@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
   hammer regrade results/runs/evaluate__...      stored completions, graded again
   hammer import theirs.jsonl --benchmark math500
   hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
-  hammer sweep configs/study/primary.yaml --workers 2
+  hammer sweep configs/study/main.yaml --workers 2
   hammer doctor                                  what this machine can run, and why not
 """
 
@@ -177,7 +177,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-p", type=float, default=1.0, help="mass of the distribution sampled from (default 1.0)"
     )
-    parser.add_argument("--max-new-tokens", type=int, default=48, help="tokens (default 48, enough for nano)")
+    parser.add_argument(
+        "--max-new-tokens", type=int, help="where a completion is cut off (nano: default 48; else required)"
+    )
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
     parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
     parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.ordering import problems_of
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 # Options of `hammer evaluate` that have the same name in the library.
 EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
 EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
+NANO_LENGTH = 48  # tokens, as `hammerlib.nano` measures it
+TOKENS = "tokenizer.json"
 
 
 def run(chosen: Namespace) -> int:
@@ -92,6 +96,11 @@ def train(chosen: Namespace) -> int:
 def evaluate(chosen: Namespace) -> int:
     """Sample completions, grade them, and record pass@k with intervals over problems.
 
+    Raises
+    ------
+    InputError
+        No `--max-new-tokens` for a model that is not nano's.
+
     Examples
     --------
     >>> from hammerlib.cli import main
@@ -99,9 +108,34 @@ def evaluate(chosen: Namespace) -> int:
     2
     """
     import hammerlib
+    from hammerlib.errors import InputError
 
+    if chosen.max_new_tokens is None:
+        if not _is_nano(chosen.model):
+            problem = f"is needed for {chosen.model}: what is longer is cut off and counts as wrong"
+            remedy = "give for example --max-new-tokens 1024"
+            raise InputError("max_new_tokens", None, problem, remedy)
+        chosen.max_new_tokens = NANO_LENGTH
     asked = {name: getattr(chosen, name) for name in EVALUATED}
     return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
+
+
+def _is_nano(model: str) -> bool:
+    """Whether a model speaks nano's vocabulary: by name, or the folder of a model or of a training run."""
+    from hammerlib.nano.tokenizer import vocabulary
+
+    if model in ("nano", "nano-untrained"):
+        return True
+    ours = {token: number for number, token in enumerate(vocabulary())}
+    files = [file for file in (Path(model, "model", TOKENS), Path(model, TOKENS)) if file.is_file()]
+    try:
+        return any(json.loads(file.read_bytes())["model"]["vocab"] == ours for file in files)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # another kind of tokenizer, or a torn file: loading will say so
+        return False
 
 
 def publish(chosen: Namespace) -> int:

@@ -20,7 +20,7 @@ def add_sweep(parser: ArgumentParser) -> None:
     --------
     >>> import argparse
     >>> parser = argparse.ArgumentParser(); add_sweep(parser)
-    >>> parser.parse_args(["configs/study/primary.yaml", "--hours", "1.5"]).hours
+    >>> parser.parse_args(["configs/study/main.yaml", "--hours", "1.5"]).hours
     1.5
     """
     parser.add_argument("study", metavar="STUDY", type=Path, help="YAML file of configs/study")

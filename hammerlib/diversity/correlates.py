@@ -51,6 +51,7 @@ def order_correlates(
     Examples
     --------
     >>> import datasets
+    >>> import numpy as np
     >>> table = datasets.Dataset.from_dict({"prompt": ["a", "bb", "ccc", "dddd"], "topic": list("xxyy")})
     >>> order_correlates(np.arange(4), table)["value"].round(2).tolist()
     [1.0, 0.8, 0.67]

@@ -56,6 +56,7 @@ def explain_order(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(40, 3))
     >>> explain_order(np.arange(40), rows, seeds=3).columns.tolist()
     ['measure', 'part', 'value', 'random', 'low', 'high']

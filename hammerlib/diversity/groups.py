@@ -40,6 +40,7 @@ def group_telemetry(
 
     Examples
     --------
+    >>> import numpy as np
     >>> told = group_telemetry(np.eye(2)[None], [["4", "5"]], np.array([[True, False]]))
     >>> told["vendi"], told["distinct_wrong"], told["zero_variance_share"]
     (2.0, 1.0, 0.0)

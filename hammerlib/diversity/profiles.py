@@ -48,6 +48,7 @@ def lag_profile(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rows = [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.1], [-1.0, -0.1]]
     >>> lag_profile(np.arange(4), rows, lags=[1, 2])["value"].round(2).tolist()
     [-1.0, 1.0]
@@ -103,6 +104,7 @@ def window_profile(
 
     Examples
     --------
+    >>> import numpy as np
     >>> frame = window_profile([0, 1, 3, 2], np.eye(4), window=2)
     >>> frame.loc[frame["metric"] == "vendi", "value"].round(6).tolist()
     [2.0, 2.0, 2.0]
@@ -182,6 +184,7 @@ def random_reference(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(10, 3))
     >>> frame = random_reference(rows, fractions=[0.5], seeds=4)
     >>> bool((frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all())

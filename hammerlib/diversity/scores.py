@@ -78,6 +78,7 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
 
     Examples
     --------
+    >>> import numpy as np
     >>> round(vendi_from_kernel(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]])), 6)
     2.1573
     """
@@ -145,6 +146,7 @@ def dcscore(vectors: Embeddings | Array, *, tau: float = 1.0) -> float:
 
     Examples
     --------
+    >>> import numpy as np
     >>> round(dcscore(np.eye(2)), 4)  # 2 / (1 + exp(-1))
     1.4621
     """

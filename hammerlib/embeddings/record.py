@@ -34,6 +34,7 @@ class Embeddings:
 
     Examples
     --------
+    >>> import numpy as np
     >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).vectors.shape
     (2, 2)
     """
@@ -50,6 +51,7 @@ class Embeddings:
         Examples
         --------
         >>> import tempfile
+        >>> import numpy as np
         >>> target = tempfile.mkdtemp() + "/e.safetensors"
         >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).save(target)
         >>> Embeddings.load(target).ids
@@ -74,6 +76,7 @@ class Embeddings:
 
         Examples
         --------
+        >>> from hammerlib.errors import InputError
         >>> try:
         ...     Embeddings.load("nowhere.safetensors")
         ... except InputError as error:

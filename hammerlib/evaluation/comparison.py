@@ -95,8 +95,13 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's, for all topics together;
     those of the metrics are not corrected: name the metric that counts beforehand.
 
+    References
+    ----------
+    Those of `mean_interval`, `paired_interval`, `permutation_test` and `holm`, of which it consists.
+
     Examples
     --------
+    >>> from hammerlib.evaluation.scores import Scores
     >>> one = {name: {None: [{"correct": False}]} for name in "abcdef"}
     >>> two = {name: {None: [{"correct": True}]} for name in "abcdef"}
     >>> found = compare(Scores("x", one, {}, None, ()), Scores("y", two, {}, None, ()))
@@ -153,6 +158,7 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
 
     Examples
     --------
+    >>> from hammerlib.evaluation.scores import Scores
     >>> run = {str(i): {None: [{"correct": i % 2 == 0}]} for i in range(100)}
     >>> power_table([Scores("x", run, {}, None, ())], 0.05)["problems"].tolist()
     [409.0]

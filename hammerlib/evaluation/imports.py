@@ -74,6 +74,7 @@ def import_completions(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from hammerlib import load_problems
     >>> folder = Path(tempfile.mkdtemp())
     >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=2)

@@ -68,6 +68,7 @@ def order_ledger(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from hammerlib import load_backbone, load_problems
     >>> table = load_problems("reasoning-gym:nano", n=16)
     >>> nano, folder = load_backbone("nano"), Path(tempfile.mkdtemp())

@@ -44,6 +44,7 @@ def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.nd
 
     Examples
     --------
+    >>> import numpy as np
     >>> round(pass_at_k(10, 3, 5), 8)
     0.91666667
     >>> pass_at_k(4, np.array([0, 1, 4]), 2).round(6).tolist()
@@ -215,9 +216,8 @@ def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
 
     Examples
     --------
-    >>> votes = ["4", None, None, "5"]
-    >>> cons_at_k(votes, "4", k=4), majority_at_k(votes, "4", k=4)
-    (0.0, 0.5)
+    >>> cons_at_k(["4", None, None, "5"], "4", k=4)  # majority@4 is 0.5
+    0.0
     """
     return majority_at_k([NONE if answer is None else answer for answer in answers], gold, k)
 

@@ -67,10 +67,9 @@ def regrade(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from hammerlib import evaluate
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> old = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
+    >>> import hammerlib, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> old = hammerlib.evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
     >>> new = regrade(old, root=folder)
     >>> new.run_id != old.run_id, new.manifest["regraded"]["changed"]
     (True, 0)

@@ -117,9 +117,14 @@ def evaluate(
     other programs want the cores (``OMP_NUM_THREADS=1``). Lines of ``samples.jsonl`` that are damaged are
     told in a warning and in the manifest; their batches are sampled again, all others are kept.
 
+    References
+    ----------
+    Those of its metrics: `pass_at_k`, `majority_at_k`, `mean_interval`, `bootstrap_interval`.
+
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = Path(tempfile.mkdtemp())
     >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=2, max_new_tokens=4, root=folder)
     >>> list(run.metrics)[:3]

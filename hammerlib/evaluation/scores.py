@@ -75,6 +75,7 @@ def read_scores(place: str | Path) -> Scores:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "mine.jsonl"
     >>> _ = path.write_text('{"id": "a", "correct": true}\\n{"id": "a", "correct": false}\\n')
     >>> len(read_scores(path).samples["a"][None])

@@ -65,6 +65,7 @@ def transcripts(found: Comparison, a: str | Path, b: str | Path) -> pd.DataFrame
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from hammerlib.evaluation import compare
     >>> folder = Path(tempfile.mkdtemp())
     >>> line = '{{"id": "{}", "correct": {}, "completion": "so 4"}}\\n'

@@ -90,6 +90,7 @@ class GradingPool:
 
     Examples
     --------
+    >>> import contextlib
     >>> with contextlib.closing(GradingPool()) as pool:
     ...     [one.reason for one in pool.grade([r"\\boxed{5}"], ["5"])]
     ['correct']
@@ -158,6 +159,7 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
     Examples
     --------
+    >>> from hammerlib import grade
     >>> count_reasons([grade("so 5", "5"), grade("so 5", "5"), grade("?", "5")])
     {'correct': 2, 'unextracted': 1}
     """

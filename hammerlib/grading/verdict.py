@@ -89,8 +89,8 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     Raises
     ------
     InputError
-        A completion that is no text, a gold that is neither text nor a row with ``answer``; the problem's scorer
-        runs code and `run_code` is false.
+        A completion that is no text, a gold that is neither text nor a row with ``answer``; the problem's
+        scorer runs code and `run_code` is false.
 
     Examples
     --------
@@ -101,6 +101,8 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
 
     Notes
     -----
+    Source: math-verify for equality, ours for the marks, lists, units and limits around it.
+
     Numbers are compared to six decimals (0.333333 is 1/3, 0.333 is not), below 0.001 to 1 %. Units after a
     number do not count. Per cent: a share written with a sign equals the same number with and without it and
     the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
@@ -167,6 +169,7 @@ def with_truncation(verdict: Verdict, completion: str, truncated: bool) -> Verdi
 
     Examples
     --------
+    >>> from hammerlib import grade
     >>> with_truncation(grade("First, 3 + 4", "9"), "First, 3 + 4", True).reason
     'truncated'
     """

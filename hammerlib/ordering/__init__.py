@@ -49,6 +49,7 @@ def edge_costs(permutation: np.ndarray, vectors: Embeddings | Array, centred: bo
 
     Examples
     --------
+    >>> import numpy as np
     >>> edge_costs(np.array([0, 2, 1]), [[1.0, 0.0], [0.0, 2.0], [0.0, 1.0]]).tolist()
     [0.0, 1.0]
     """
@@ -83,6 +84,7 @@ def edge_profile(permutation: np.ndarray, vectors: Embeddings | Array, bins: int
 
     Examples
     --------
+    >>> import numpy as np
     >>> edge_profile(np.array([0, 2, 1]), [[1.0, 0.0], [0.0, 2.0], [0.0, 1.0]], bins=2).tolist()
     [0.0, 1.0]
     """

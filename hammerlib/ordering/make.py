@@ -68,6 +68,11 @@ def order_by(
         or negative; vectors that are not (n, d) numbers, zero or NaN (rows named); missing vectors, problems
         or column; vectors and problems of different items.
 
+    References
+    ----------
+    ``hammer`` and ``similar``: arXiv 2509.25240, section 1.2; the others are named where they are made
+    (`hammerlib.ordering.path`, `solve`, `windows`).
+
     Examples
     --------
     >>> order = order_by("hammer", [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], start="first")

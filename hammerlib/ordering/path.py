@@ -185,6 +185,7 @@ def greedy_path(
 
     Examples
     --------
+    >>> import numpy as np
     >>> greedy_path(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
     [0, 2, 1]
     """
@@ -224,6 +225,7 @@ def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0)
 
     Examples
     --------
+    >>> import numpy as np
     >>> farthest_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
     [0, 2, 1]
     """

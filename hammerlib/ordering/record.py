@@ -51,8 +51,14 @@ class Order:
     InputError
         `permutation` does not name every item once, or `item_hashes` has another length.
 
+    Notes
+    -----
+    Source: ours. The cost is that of the path of HAMMER (arXiv 2509.25240, section 1.2) for any order; the
+    bound is explained in `hammerlib.ordering.bound`.
+
     Examples
     --------
+    >>> import numpy as np
     >>> Order(np.array([1, 0]), "dataset").hash == Order(np.array([1, 0]), "dataset").hash
     True
     """
@@ -106,6 +112,8 @@ class Order:
         Examples
         --------
         >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
         >>> target = Path(tempfile.mkdtemp()) / "order.json"
         >>> Order(np.array([1, 0]), "dataset").save(target)
         >>> Order.load(target).permutation.tolist()
@@ -128,6 +136,7 @@ class Order:
 
         Examples
         --------
+        >>> from hammerlib.errors import InputError
         >>> try:
         ...     Order.load("nowhere.json")
         ... except InputError as error:
@@ -161,6 +170,8 @@ class Order:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from hammerlib.errors import InputError
         >>> try:
         ...     Order(np.array([0]), "dataset").verify(None)
         ... except InputError as error:
@@ -208,6 +219,7 @@ class Order:
         Examples
         --------
         >>> import datasets
+        >>> import numpy as np
         >>> from hammerlib.problems import item_hashes
         >>> table = datasets.Dataset.from_dict({"id": ["a", "b"], "prompt": ["p", "q"], "answer": ["1", "2"]})
         >>> Order(np.array([1, 0]), "dataset", item_hashes=item_hashes(table)).apply(table)["id"][:]

@@ -71,7 +71,7 @@ class Task:
         return self.units.mean(axis=0) if self.centre == "argmin" and self.n else None
 
     def column(self, strategy: str) -> list[Any]:
-        """Return the column of the problems that a strategy reads, or an InputError that says what is missing."""
+        """Return the column that a strategy reads, or raise an InputError that says what is missing."""
         name = COLUMNS[strategy]
         if self.problems is None:
             remedy = f"pass problems= with a column {name!r}"

@@ -91,6 +91,7 @@ def overlap_counts(report: pd.DataFrame, benchmarks: Mapping[str, Dataset]) -> d
 
     Examples
     --------
+    >>> from hammerlib.problems import overlap_report
     >>> from hammerlib.problems import make_table
     >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
     >>> sets = {"test": make_table([row])}

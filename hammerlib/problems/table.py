@@ -42,6 +42,8 @@ def register_source(prefix: str, loader: Loader | str) -> None:
 
     Examples
     --------
+    >>> from hammerlib import load_problems
+    >>> from hammerlib.problems import make_table
     >>> def two(name, *, split, n, seed, columns):
     ...     return make_table([{"id": f"{name}-{i}", "prompt": f"1+{i}?", "answer": str(1 + i),
     ...                         "source": name, "topic": "sums"} for i in range(2)])
@@ -186,6 +188,7 @@ def check_problems(table: Dataset) -> None:
 
     Examples
     --------
+    >>> from hammerlib import load_problems
     >>> check_problems(load_problems("reasoning-gym:math", n=14))
     """
     missing = [name for name in COLUMNS if name not in table.column_names]
@@ -233,6 +236,7 @@ def fingerprint(table: Dataset) -> str:
 
     Examples
     --------
+    >>> from hammerlib import load_problems
     >>> table = load_problems("reasoning-gym:math", n=14)
     >>> len(fingerprint(table)), fingerprint(table) == fingerprint(table.select(range(13)))
     (64, False)
@@ -249,6 +253,7 @@ def item_hashes(table: Dataset) -> list[str]:
 
     Examples
     --------
+    >>> from hammerlib import load_problems
     >>> [len(h) for h in item_hashes(load_problems("reasoning-gym:math", n=2))]
     [16, 16]
     """

@@ -94,6 +94,7 @@ class DRAReward:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from hammerlib.rewards import accuracy_reward
     >>> reward = DRAReward(accuracy_reward, lambda texts: np.ones((len(texts), 2)), group_size=3)
     >>> said = [r"\\boxed{4}", r"\\boxed{4}", r"\\boxed{5}"]
@@ -194,6 +195,8 @@ class DRAReward:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from hammerlib.rewards.adjusted import Scored
         >>> half = Scored(np.ones(1), np.ones((1, 2)), np.zeros(1, bool))
         >>> reward = DRAReward(len, np.ones, group_size=2, deferred=True)
         >>> reward.adjusted([half, half], 2)[0].round(3).tolist()
@@ -244,6 +247,7 @@ def raw_sum(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Examples
     --------
+    >>> import numpy as np
     >>> raw_sum(np.array([[1.0, np.nan], [np.nan, np.nan]]), np.array([2.0, 1.0])).tolist()
     [2.0, nan]
     """

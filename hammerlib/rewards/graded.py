@@ -154,6 +154,10 @@ def accuracy_reward(
     InputError
         Prompts, completions and columns of different lengths; what `verdicts` refuses.
 
+    Notes
+    -----
+    Source: ours; the verdicts are those of `hammerlib.grade`.
+
     Examples
     --------
     >>> accuracy_reward(None, [r"\\boxed{4}", r"\\boxed{5}", r"\\boxed{4}"], answer=["4", "4", None])

@@ -110,6 +110,10 @@ def read_completions(run: Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hammerlib.training import Rollout
+    >>> from hammerlib.training.completions import save_completions
     >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
     >>> rows = [{"id": "a", "prompt": "2+2"}]
     >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)

@@ -81,7 +81,7 @@ def train(
 
     A run that ended with success is returned from disk at once; one that was killed resumes from its newest
     whole checkpoint (from the start without ``save_steps``) and, on one process in float32, ends with the
-    same index log, weights and metrics as an unbroken one.
+    same index log, weights and metrics as an unbroken one. Torch's number of threads is set for this process.
 
     Parameters
     ----------
@@ -114,15 +114,15 @@ def train(
     OrderMismatchError
         The data loader handed over another problem than the order says.
 
-    Notes
-    -----
-    Sets torch's number of threads for this Python process.
+    References
+    ----------
+    Shao et al. 2024 (arXiv 2402.03300): GRPO, as TRL has it; other objectives: see `TrainConfig`.
 
     Examples
     --------
-    >>> import tempfile
-    >>> config = TrainConfig(n_problems=8, order="random", max_completion_length=4)
-    >>> train(config, root=Path(tempfile.mkdtemp()), progress=False).status
+    >>> import hammerlib, pathlib, tempfile
+    >>> config = hammerlib.TrainConfig(n_problems=8, order="random", max_completion_length=4)
+    >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
     job = prepare(config, problems=problems, order=order, plugs=plugs, embedder=embedder, progress=progress)

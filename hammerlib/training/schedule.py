@@ -144,10 +144,10 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     Raises
     ------
     InputError
-        A field of the wrong type or out of range, a batch that does not divide, a group split between processes
-        where DRA sits in the reward, fewer problems than one generation batch, a tail that `tail` refuses,
-        more steps than the epochs hold, checkpoints that would not resume exactly, dynamic sampling on several
-        processes.
+        A field of the wrong type or out of range, a batch that does not divide, a group split between
+        processes where DRA sits in the reward, fewer problems than one generation batch, a tail that `tail`
+        refuses, more steps than the epochs hold, checkpoints that would not resume exactly, dynamic sampling
+        on several processes.
 
     Examples
     --------

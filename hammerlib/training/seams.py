@@ -50,6 +50,8 @@ class Generation:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hammerlib.training.seams import UNTRAINED
     >>> rows = [{"id": "a", "prompt": "2+2"}] * 3
     >>> one = Generation(rows, [[5]] * 3, [[7], [8], [9]], groups=np.array([0, UNTRAINED, 0]))
     >>> kept, spare = one.split(2)
@@ -173,6 +175,7 @@ class Rollout:
 
     Examples
     --------
+    >>> import numpy as np
     >>> one = np.ones(3)
     >>> said = Rollout(0, [{"id": "a"}] * 3, ["4"] * 3, [[7]] * 3, [None] * 3, one, one, np.ones((3, 2)), 3)
     >>> said.groups.tolist(), [rows.shape for rows in said.by_size()]

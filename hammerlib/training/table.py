@@ -61,6 +61,7 @@ def schedule_table(
 
     Examples
     --------
+    >>> from hammerlib import TrainConfig
     >>> schedule_table(TrainConfig(prompts_per_step=2, group_size=4), 4).position.tolist()
     [0, 1, 2, 3]
     """
