@@ -35,8 +35,8 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     """Check a notebook's parameters, seed Python, NumPy and torch (if imported), and open its run.
 
     An earlier run of the same notebook with the same parameters is replaced. Call it once, right after the
-    imports. Relative paths are those of the checkout from here on, as under ``hammer run``: the kernel changes
-    into it, whether JupyterLab started it in ``notebooks/`` or papermill somewhere else.
+    imports. Relative paths are those of the checkout from here on, as under ``hammer run``: the kernel
+    changes into it, whether JupyterLab started it in ``notebooks/`` or papermill somewhere else.
 
     Parameters
     ----------
