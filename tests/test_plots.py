@@ -43,7 +43,7 @@ def test_the_histogram_shows_raw_and_centred(vectors: np.ndarray) -> None:
     means = {"raw": sampled_cosines(vectors).mean()}
     means["mean removed"] = sampled_cosines(vectors, centred=True).mean()
     told = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert told == [f"{name}, mean {mean:.2f}" for name, mean in means.items()]
+    assert told == [f"{name}, mean {mean:z.2f}" for name, mean in means.items()]
     assert [line.get_xdata()[0] for line in ax.lines] == list(means.values())
     assert len(ax.texts) == 1  # the note; no number runs into the title
 

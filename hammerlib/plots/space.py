@@ -56,7 +56,7 @@ def similarity_histogram(
     ax = axes_or_new(ax)
     for label, centred, shade in (("raw", False, "#D55E00"), ("mean removed", True, "#0072B2")):
         cosines = sampled_cosines(vectors, seed=seed, centred=centred)
-        told = f"{label}, mean {cosines.mean():.2f}"
+        told = f"{label}, mean {cosines.mean():z.2f}"
         ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=told)
         ax.axvline(cosines.mean(), color=shade, linewidth=1)
     ax.set(xlabel="cosine similarity of two problems", ylabel="density", xlim=(-1, 1))
