@@ -53,8 +53,13 @@ def cache_dir(*parts: str) -> Path:
     return folder
 
 
-def repository_root() -> Path | None:
-    """Return the checkout around the working folder (``configs/`` beside ``notebooks/``), or None.
+def repository_root(folder: Path | None = None) -> Path | None:
+    """Return the checkout around a folder (``configs/`` beside ``notebooks/``), or None.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Default: the working folder.
 
     Examples
     --------
@@ -62,7 +67,7 @@ def repository_root() -> Path | None:
     >>> root is None or (root / "configs").is_dir()
     True
     """
-    here = Path.cwd().resolve()
+    here = (folder or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "configs").is_dir() and (folder / "notebooks").is_dir():
             return folder

@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 INTERVAL = re.compile(r"[+-]?\d*\.\d+ \[[+-]?\d*\.\d+, [+-]?\d*\.\d+\]")
+P_VALUE = re.compile(r"\bp (?:= )?(\.\d{3})\b")
 PAGE = re.compile(r"\(study/([\w-]+)/README\.md\)")
 
 
@@ -34,8 +35,9 @@ def test_intervals_are_found_across_lines_and_without_zeros() -> None:
 def test_the_logs_intervals_stand_on_the_pages_it_links(title: str) -> None:
     body = _entries()[title]
     pages = [ROOT / "results" / "study" / name / "README.md" for name in PAGE.findall(body)]
-    shown = _intervals("\n".join(page.read_text(encoding="utf-8") for page in pages))
-    assert _intervals(body) <= shown, f"not on {pages}: {sorted(_intervals(body) - shown)}"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    for found in (_intervals, lambda one: set(P_VALUE.findall(one))):
+        assert found(body) <= found(text), f"not on {pages}: {sorted(found(body) - found(text))}"
 
 
 def test_the_log_tells_of_every_study() -> None:

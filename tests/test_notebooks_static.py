@@ -12,8 +12,9 @@ import nbformat
 import pytest
 import yaml
 
-from hammerlib.pipeline import check_value, declared
+from hammerlib.pipeline import check_value, declared, notebook_run
 from hammerlib.pipeline.parameters import Parameter
+from hammerlib.storage import results_root
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
@@ -111,6 +112,40 @@ def test_it_opens_its_run_right_after_the_parameters(path: Path) -> None:
     assert place == 0
     assert f'= notebook_run("{path.stem}", globals())' in cells[1]
     assert "run.finish()" in cells[-1]
+
+
+@every
+@pytest.mark.parametrize("folder", ["notebooks", "notebooks/systems", "elsewhere"])
+def test_its_paths_are_of_the_checkout_wherever_its_kernel_starts(
+    path: Path, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path if folder == "elsewhere" else ROOT / folder)
+    given: dict = {}
+    exec(parameters_cell(path), given)  # as `make lab` and a bare papermill do
+    notebook_run(path.stem, given)
+    named = [value for value in given.values() if isinstance(value, str) and (ROOT / value).exists()]
+    assert Path.cwd() == ROOT and all(Path(value).exists() for value in named)
+
+
+def test_the_study_opens_its_grid_and_records_from_the_notebooks_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT / "notebooks")
+    sources, given = code(ROOT / "notebooks" / "06_study.ipynb"), {}
+    exec(sources[0] + "\n" + sources[1], given)
+    (running,) = [source for source in sources if "run_cells(" in source]
+    exec(running.partition("found = ")[0], given)
+    assert given["planned"] and given["folder"].is_relative_to(results_root())
+    reading = [ast.parse(source) for source in sources if "read_records(" in source]
+    opened = [
+        node
+        for tree in reading
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Path"
+    ]
+    assert len(opened) == 2  # records, studies
+    for node in opened:
+        assert eval(ast.unparse(node), given).is_dir(), ast.unparse(node)
 
 
 @every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,12 @@ def test_sampled_cosines_agree_with_all_pairs(vectors: np.ndarray) -> None:
 
 def test_the_histogram_shows_raw_and_centred(vectors: np.ndarray) -> None:
     ax = plots.similarity_histogram(vectors, name="noise")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["raw", "mean removed"]
+    means = {"raw": sampled_cosines(vectors).mean()}
+    means["mean removed"] = sampled_cosines(vectors, centred=True).mean()
+    told = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert told == [f"{name}, mean {mean:z.2f}" for name, mean in means.items()]
+    assert [line.get_xdata()[0] for line in ax.lines] == list(means.values())
+    assert len(ax.texts) == 1  # the note; no number runs into the title
 
 
 def test_the_projection_repeats_by_seed_and_keeps_neighbours() -> None:
@@ -196,9 +202,20 @@ def test_a_saved_figure_is_an_artefact_and_repeats_byte_for_byte(tmp_path: Path)
     assert len(plots.panels(3)) == 3
 
 
+def test_a_saved_figure_cuts_no_label(tmp_path: Path) -> None:
+    run, widths = start_run("demo", parameters={}, root=tmp_path), []
+    for place in (0.5, -0.5):
+        figure, ax = plt.subplots(figsize=(4, 3), layout="none")
+        ax.text(place, 0.5, "a label", transform=ax.transAxes)
+        written = plots.save(figure, run, "labels").read_text(encoding="utf-8")
+        widths.append(float(re.search(r'width="([\d.]+)pt"', written)[1]))
+    assert widths[1] > widths[0] + 36  # half an Axes of three inches to the left
+
+
 def test_advantages_are_drawn_one_mark_a_completion_and_column() -> None:
     table = pd.DataFrame({"GRPO": [0.5, -0.5, 0.0], "GRPO + DRA": [0.7, -0.7, 0.0]}, index=["a", "b", "c"])
-    ax = plots.advantage_dots(table, label="advantage", title="t")
+    ax = plots.advantage_dots(table, label="advantage", title="t", note="n = 3 completions")
+    assert ax.get_title(loc="left") == "t" and [text.get_text() for text in ax.texts] == ["n = 3 completions"]
     assert [part.get_offsets()[:, 0].tolist() for part in ax.collections] == [
         table[name].tolist() for name in table
     ]
@@ -232,3 +249,4 @@ def test_modes_are_drawn_for_one_panel_with_the_bands_of_sampled_runs() -> None:
     assert len(ax.lines) == len(ax.collections) == 3
     assert ax.lines[1].get_xdata().tolist() == [1, 2] and ax.lines[1].get_ydata().tolist() == [2.5, 2.0]
     assert ax.get_xscale() == "log" and ax.get_title(loc="left") == "Dr. GRPO"
+    assert "ways" in ax.get_ylabel()

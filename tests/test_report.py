@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from hammerlib.errors import InputError
@@ -31,11 +33,25 @@ def study(root: Path, *, dirty: bool = False) -> RunRecord:
         run.metric("hammer/pass@1", 0.52, low=0.47, high=0.57, n=32, k=4)
         run.metric("difference/hammer - random", 0.02, low=-0.01, high=0.05, n=32, k=4)
         run.note(git={"commit": "0123456789abcdef", "dirty": dirty})
-        for name in ("notebook.ipynb", "notebook.html", "model/weights.json", "figures/a.svg"):
+        for name in (
+            "notebook.ipynb",
+            "notebook.html",
+            "model/weights.json",
+            "figures/a.svg",
+            "figures/model.svg",
+        ):
             path = run.folder / name
             path.parent.mkdir(exist_ok=True)
-            path.write_text("x")
+            path.write_text(notebook("text") if path.suffix == ".ipynb" else "x")
+            run.artefact(name)
     return run
+
+
+def notebook(text: str, source: str = "/srv/ann/repo/notebooks/06_study.ipynb") -> str:
+    """An executed notebook as nbformat writes it."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id="a")])
+    made.metadata["papermill"] = {"input_path": source}
+    return nbformat.writes(made) + "\n"
 
 
 def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: Path) -> None:
@@ -44,16 +60,59 @@ def test_a_copy_holds_records_and_figures_but_no_weights_and_no_pages(tmp_path: 
         "manifest.json",
         "notebook.ipynb",
         "figures/a.svg",
+        "figures/model.svg",
     }
+
+
+def test_a_run_whose_listed_figure_is_gone_is_not_published(tmp_path: Path) -> None:
+    run = study(tmp_path / "runs")
+    (run.folder / "figures" / "model.svg").unlink()
+    with pytest.raises(InputError, match=re.escape("lacks figures/model.svg, which its manifest lists")):
+        publish(run.folder, tmp_path / "published")
+    assert not published_runs(tmp_path / "published")
 
 
 def test_a_published_notebook_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     run = study(tmp_path / "runs")
-    lines = ("/srv/ann/repo/notebooks/06.ipynb", "/srv/env/lib/site-packages/tqdm/auto.py:21: Warning")
-    (run.folder / "notebook.ipynb").write_text("\n".join(lines))
+    lines = ("in /srv/ann/repo/notebooks/06.ipynb", "/srv/env/lib/site-packages/tqdm/auto.py:21: Warning")
+    (run.folder / "notebook.ipynb").write_text(notebook("\n".join(lines)))
     copy = publish(run.folder, tmp_path / "published")
-    expected = "notebooks/06.ipynb\nsite-packages/tqdm/auto.py:21: Warning"
-    assert (copy / "notebook.ipynb").read_text() == expected
+    expected = "in notebooks/06.ipynb\nsite-packages/tqdm/auto.py:21: Warning"
+    told = nbformat.read(copy / "notebook.ipynb", as_version=4)
+    assert told.cells[0].source == expected
+    assert told.metadata.papermill.input_path == "notebooks/06_study.ipynb"
+
+
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+@pytest.mark.parametrize("source", ["00_overview", "06_study", "systems/chord"])
+def test_every_relative_link_of_a_copy_leads_somewhere(tmp_path: Path, source: str) -> None:
+    path = ROOT / "notebooks" / f"{source}.ipynb"
+    executed = nbformat.read(path, as_version=4)
+    up = "../" * len(Path(source).parts)
+    prose = f"[log]({up}results/LOG.md#log), [page](https://example.org/a.html), [below](#found)"
+    executed.cells.append(nbformat.v4.new_markdown_cell(prose))
+    executed.metadata["papermill"] = {"input_path": str(path)}
+    run = study(tmp_path / "runs")
+    nbformat.write(executed, run.folder / "notebook.ipynb")
+    copy = publish(run.folder, tmp_path / "results" / "published")
+    cells = nbformat.read(copy / "notebook.ipynb", as_version=4).cells
+    links = [link for cell in cells if cell.cell_type == "markdown" for link in LINK.findall(cell.source)]
+    assert len(links) == sum(len(LINK.findall(c.source)) for c in executed.cells if c.cell_type == "markdown")
+    for link in links:
+        place = Path(os.path.normpath(copy / link)).relative_to(tmp_path)  # the checkout, seen from the copy
+        assert (ROOT / place).exists(), link
+    assert cells[-1].source == prose.replace(f"({up}", "(../../../")
+    code = [[cell.source for cell in one if cell.cell_type == "code"] for one in (cells, executed.cells)]
+    assert code[0] == code[1]
+
+
+def test_a_copy_without_links_to_move_is_the_same_text(tmp_path: Path) -> None:
+    run = study(tmp_path / "runs")
+    copy = publish(run.folder, tmp_path / "published")
+    plain = (run.folder / "notebook.ipynb").read_text(encoding="utf-8")
+    assert (copy / "notebook.ipynb").read_text(encoding="utf-8") == plain.replace("/srv/ann/repo/", "")
 
 
 def test_committed_runs_name_no_folder_of_a_machine() -> None:

@@ -261,17 +261,18 @@ def test_without_a_whole_effect_no_sign_is_expected(study: Records) -> None:
 @pytest.mark.parametrize(
     ("ends", "expected", "told"),
     [
-        ((0.01, 0.03), 1, "as expected"),
-        ((0.01, 0.03), -1, "opposite"),
-        ((-0.03, -0.01), 0, "differs"),
-        ((0.001, 0.008), 1, "as expected, within the margin"),
-        ((-0.008, 0.008), 1, "within the margin"),
-        ((-0.02, 0.008), 1, "cannot tell"),
-        ((np.nan, np.nan), 1, "cannot tell"),
+        ((0.01, 0.03, 0.9), 1, "as expected"),
+        ((0.01, 0.03, 0.9), -1, "opposite"),
+        ((-0.03, -0.01, 0.9), 0, "differs"),
+        ((0.001, 0.008, 0.01), 1, "as expected, within the margin"),
+        ((-0.008, 0.0101, 0.049), 1, "within the margin"),
+        ((-0.02, 0.008, 0.051), 1, "cannot tell"),
+        ((np.nan, np.nan, np.nan), 1, "cannot tell"),
     ],
 )
-def test_an_interval_is_put_into_words(ends: tuple[float, float], expected: int, told: str) -> None:
-    assert reading(*ends, expected, 0.01) == told
+def test_an_interval_is_put_into_words(ends: tuple[float, ...], expected: int, told: str) -> None:
+    low, high, p_equivalent = ends
+    assert reading(low, high, expected, p_equivalent) == told
 
 
 def test_replicates_needed_are_the_fewest_that_do() -> None:

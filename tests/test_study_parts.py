@@ -21,6 +21,7 @@ from hammerlib.study.interactions import interaction_table
 from hammerlib.study.page import study_page
 from hammerlib.study.plan import Study, cells, read_study
 from hammerlib.study.records import Records, collected
+from hammerlib.study.tables import BY_RUN, shown_endpoints
 
 MAIN = Path(__file__).resolve().parents[1] / "configs" / "study" / "main.yaml"
 ARMS = {"random": 0.0, "hammer": -0.2, "random-k32": 0.0, "hammer-k32": 0.0, "dra": -0.2, "dra-placebo": -0.2}
@@ -81,12 +82,28 @@ def test_process_is_tested_and_what_is_twice_the_same_only_once(
     assert ADJUSTED not in set(tests["endpoint"]), "no reward is adjusted in these records"
     changed = json.loads(json.dumps(list(records.cells)))
     for one in changed:
-        log = one["training"]
+        log, ours = one["training"], one["arm"] == "dra"
         log["zero_variance_share"] = [0.5] * 20
-        log[ADJUSTED] = [0.4 if one["arm"] == "dra" else 0.5] * 20
+        log[ADJUSTED] = [0.4 if ours else 0.5] * 20
+        one["settings"]["train"] = {"adjustment": "dra" if ours else "none"}
     found = study_tests(collected(changed))
     assert found[found["endpoint"] == ADJUSTED]["arm"].unique().tolist() == ["dra"]
     assert len(found[found["endpoint"] == GRADED]) > 1
+
+
+def test_a_bonus_behind_the_telemetry_has_no_adjusted_share(records: Records) -> None:
+    cell = json.loads(json.dumps(records.cells[0]))
+    cell["training"][ADJUSTED] = [0.5] * 20
+    assert endpoints_of(cell)[ADJUSTED] == 0.5
+    cell["settings"]["bonus"] = {"name": "permuted-rewards"}
+    assert np.isnan(endpoints_of(cell)[ADJUSTED])
+
+
+def test_an_interval_that_few_runs_do_not_bear_out_is_marked(tests: pd.DataFrame) -> None:
+    kept = tests[tests["contrast"].eq(tests["contrast"].iloc[0]) & tests["endpoint"].isin(["auc", "final"])]
+    ends = kept.assign(n=6, value=0.02, low=0.01, high=0.03, seeds_high=0.04, adjusted=0.04)
+    marked = [shown_endpoints(ends.assign(seeds_low=low), ["final"]).count(BY_RUN) for low in (-0.01, 0.01)]
+    assert marked == [1, 0]
 
 
 def test_the_start_tells_its_strategies_too(records: Records) -> None:

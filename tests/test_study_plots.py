@@ -38,6 +38,13 @@ def test_curves_are_means_with_the_tables_band(study: Records) -> None:
     assert np.isclose(edges[edges[:, 0] == 500][:, 1].max(), last.high)
 
 
+def test_means_may_stand_without_their_bands(study: Records) -> None:
+    bare, full = (replicate_curves(study, ["random", "hammer"], band=band, **WORDS) for band in (False, True))
+    assert len(full.collections) == 2 and not bare.collections
+    for line, other in zip(bare.lines, full.lines, strict=True):
+        assert np.array_equal(line.get_ydata(), other.get_ydata())
+
+
 def test_differences_are_paired_and_in_points(study: Records) -> None:
     ax = difference_curves(study, [("hammer", "random"), ("gone", "random")], margin=0.01, **WORDS)
     pairs = zip(study.of("hammer").values(), study.of("random").values(), strict=True)
@@ -57,10 +64,13 @@ def test_replicates_of_unequal_axes_are_read_at_common_places() -> None:
 def test_the_forest_draws_the_contrasts_that_have_an_interval(study: Records) -> None:
     table = contrast_table(study)
     ax = contrast_forest(table, margin=0.01, **WORDS)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["hammer - random"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["hammer - random (n = 6)"]
     low, high = ax.lines[0].get_xdata()
     assert np.allclose([low, high], 100 * table.loc[0, ["low", "high"]].astype(float))
     assert not contrast_forest(table.assign(low=np.nan), **WORDS).get_yticklabels()
+    plain = contrast_forest(table.drop(columns="n"), **WORDS)
+    assert [label.get_text() for label in plain.get_yticklabels()] == ["hammer - random"]
+    assert ax.lines[0].get_color() == plain.lines[0].get_color()
 
 
 def test_waiting_falls_to_the_share_that_never_arrives(study: Records) -> None:

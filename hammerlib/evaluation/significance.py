@@ -12,6 +12,7 @@ from hammerlib.evaluation.intervals import checked, differences
 
 FINEST = 4096  # differences that are multiples of 1/q for a q up to this are counted exactly
 MOST_STEPS = 500_000_000  # additions of the exact count, about half a second
+MOST_FLIPS = 1 << 20  # sums held in memory when every flip is listed: exact up to 20 pairs
 PRODUCTS_AT_ONCE = 65_536  # sizes times candidate steps, held in memory at a time
 DRAWS_AT_ONCE = 4_000_000  # signs held in memory at a time
 
@@ -46,8 +47,8 @@ def permutation_test(
 
     Under the null hypothesis each problem's pair may be swapped. All 2**n swaps are counted, by adding up the
     distribution of the sum, when the differences are multiples of a common step: shares of k samples always
-    are. So they are when they are `permutations` or fewer. Otherwise that many random swaps are drawn, and
-    the p-value counts the observed one among them.
+    are. So they are up to 20 pairs of any numbers. Otherwise `permutations` random swaps are drawn, and the
+    p-value counts the observed one among them.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def permutation_test(
     steps = _steps(sizes)
     if steps is not None and len(steps) * int(steps.sum()) <= MOST_STEPS:
         return PermutationTest(float(found.mean()), _counted(steps, found), exact=True)
-    if 2 ** len(sizes) <= permutations:
+    if 2 ** len(sizes) <= MOST_FLIPS:
         return PermutationTest(float(found.mean()), _flipped(sizes, abs(found.sum())), exact=True)
     p = _drawn(sizes, abs(found.sum()), permutations, np.random.default_rng(seed))
     return PermutationTest(float(found.mean()), p, exact=False)
@@ -126,8 +127,10 @@ def _counted(steps: np.ndarray, found: np.ndarray) -> float:
 
 
 def _flipped(sizes: np.ndarray, seen: float) -> float:
-    signs = (np.arange(2 ** len(sizes))[:, None] >> np.arange(len(sizes)) & 1) * 2 - 1
-    return float((np.abs(signs @ sizes) >= seen - 1e-9 * sizes.sum()).mean())
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate((sums - size, sums + size))
+    return float((np.abs(sums) >= seen - 1e-9 * sizes.sum()).mean())
 
 
 def _drawn(sizes: np.ndarray, seen: float, permutations: int, generator: np.random.Generator) -> float:

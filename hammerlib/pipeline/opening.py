@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.pipeline.parameters import SCALARS, check_value
 from hammerlib.runs import RunRecord, start_run
-from hammerlib.storage import content_hash, results_root
+from hammerlib.storage import content_hash, repository_root, results_root
 
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
@@ -33,7 +35,8 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     """Check a notebook's parameters, seed Python, NumPy and torch (if imported), and open its run.
 
     An earlier run of the same notebook with the same parameters is replaced. Call it once, right after the
-    imports.
+    imports. Relative paths are those of the checkout from here on, as under ``hammer run``: the kernel
+    changes into it, whether JupyterLab started it in ``notebooks/`` or papermill somewhere else.
 
     Parameters
     ----------
@@ -75,12 +78,20 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     parameters = {key: check_value(key, namespace.get(key), kind) for key, kind in kinds.items()}
     namespace.update(parameters)
     namespace[_OPENED] = True
+    _enter_checkout()
     seeds = _seeds(parameters)
     if seeds:
         _seed_everything(seeds[0])
     run_id = run_name(name, parameters)
     shutil.rmtree(results_root() / run_id, ignore_errors=True)
     return start_run(name, parameters=parameters, seeds=seeds, run_id=run_id)
+
+
+def _enter_checkout() -> None:
+    """Change into the checkout around the working folder, else into the one that holds this package."""
+    root = repository_root() or repository_root(Path(__file__).parent)
+    if root is not None:
+        os.chdir(root)
 
 
 def _kind(annotation: object) -> str:

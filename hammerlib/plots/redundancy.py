@@ -1,4 +1,4 @@
-"""Figures of DRA: advantages of one group, its premise with its power, and the modes a policy keeps."""
+"""Figures of DRA: advantages of one group, its premise with its power, and the ways a policy keeps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ ARMS = {
 
 
 def advantage_dots(
-    advantages: pd.DataFrame, *, label: str = "advantage", title: str = "", ax: Axes | None = None
+    advantages: pd.DataFrame,
+    *,
+    label: str = "advantage",
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the advantage of every completion of one group, once for each column.
 
@@ -28,7 +33,9 @@ def advantage_dots(
         Rows: completions, labelled; columns: what the advantage was computed from.
     label : str
         Of the horizontal axis.
-    title : str
+    title, note : str
+        Finding, and what it rests on.
+    ax : Axes, optional
 
     Examples
     --------
@@ -44,8 +51,8 @@ def advantage_dots(
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set_yticks(rows, list(advantages.index))
     ax.set(xlabel=label, ylim=(-0.6, len(rows) - 0.4))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
-    ax.set_title(title, loc="left")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)  # below the note
+    caption(ax, title, note)
     return ax
 
 
@@ -118,7 +125,7 @@ def mode_curves(
     note: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how many right modes each arm keeps over training: exact as a line, sampled runs as a band.
+    """Draw how many right ways each arm keeps over training: exact as a line, sampled runs as a band.
 
     Parameters
     ----------
@@ -143,7 +150,7 @@ def mode_curves(
         ax.plot(rows["step"], rows["modes"], dashed, color=shade, linewidth=1.6, label=name)
         ax.fill_between(rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0)
     ax.set_xscale("log")
-    ax.set(xlabel="training step (one group each)", ylabel="effective number of right modes")
+    ax.set(xlabel="training step (one group each)", ylabel="effective number of right ways")
     ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))
     caption(ax, title, note)
     return ax

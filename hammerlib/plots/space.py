@@ -56,11 +56,9 @@ def similarity_histogram(
     ax = axes_or_new(ax)
     for label, centred, shade in (("raw", False, "#D55E00"), ("mean removed", True, "#0072B2")):
         cosines = sampled_cosines(vectors, seed=seed, centred=centred)
-        ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=label)
+        told = f"{label}, mean {cosines.mean():z.2f}"
+        ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=told)
         ax.axvline(cosines.mean(), color=shade, linewidth=1)
-        ax.annotate(
-            f"{cosines.mean():.2f}", (cosines.mean(), ax.get_ylim()[1]), color=shade, fontsize=8, ha="center"
-        )
     ax.set(xlabel="cosine similarity of two problems", ylabel="density", xlim=(-1, 1))
     ax.legend(loc="upper left")
     caption(

@@ -33,11 +33,12 @@ def replicate_curves(
     *,
     axis: str = "rollouts",
     unseen: bool = False,
+    band: bool = True,
     title: str,
     note: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw held-out pass@1 of some arms: the mean over replicates with Student's 95 % band at each place.
+    """Draw held-out pass@1 of some arms: the mean over replicates, and Student's 95 % band at each place.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def replicate_curves(
         As in `study.curves.curve_of`; replicates are read off at the same places of it.
     unseen : bool
         Families that RL does not train on, instead of the others.
+    band : bool
+        False: means alone, where the spread of starts would hide them and paired differences stand beside.
     title, note : str
         Finding, and what it rests on.
     ax : Axes, optional
@@ -62,7 +65,7 @@ def replicate_curves(
     for position, arm in enumerate(arms):
         curves = [curve_of(cell, axis=axis, unseen=unseen) for cell in records.of(arm).values()]
         if curves:
-            _band(ax, _places(curves), curves, arm, position)
+            _mean(ax, _places(curves), curves, arm, position, band=band)
     ax.set(xlabel=UNITS[axis], ylabel="held-out pass@1 (share of samples)")
     if ax.lines:
         ax.legend(loc="lower right")
@@ -113,7 +116,7 @@ def difference_curves(
         gaps = [
             Curve(places, np.interp(places, *a) - np.interp(places, *b)) for a, b in zip(*drawn, strict=True)
         ]
-        _band(ax, places, gaps, f"{arm} - {twin}", position, unit=100.0, bounds=(-100.0, 100.0))
+        _mean(ax, places, gaps, f"{arm} - {twin}", position, unit=100.0, bounds=(-100.0, 100.0))
     if margin is not None:
         ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     ax.axhline(0, color="#999999", linewidth=1)
@@ -132,7 +135,7 @@ def _places(curves: Sequence[Curve]) -> np.ndarray:
     return np.linspace(0, min(one.axis[-1] for one in curves), POINTS)
 
 
-def _band(
+def _mean(
     ax: Axes,
     places: np.ndarray,
     curves: Sequence[Curve],
@@ -141,6 +144,7 @@ def _band(
     *,
     unit: float = 1.0,
     bounds: tuple[float, float] = (0.0, 1.0),
+    band: bool = True,
 ) -> None:
     table = unit * np.stack([np.interp(places, *curve) for curve in curves])
     found = [student_interval(column, bounds=bounds) for column in table.T]
@@ -148,7 +152,7 @@ def _band(
     ax.plot(
         places, [one.value for one in found], "-o", color=shade, markersize=2.5, linewidth=1.4, label=name
     )
-    if len(curves) > 1:
+    if band and len(curves) > 1:
         lows, highs = [one.low for one in found], [one.high for one in found]
         ax.fill_between(places, lows, highs, color=shade, alpha=0.13, linewidth=0)
 
@@ -169,7 +173,7 @@ def contrast_forest(
     ----------
     table : DataFrame
         Columns ``value, low, high`` (shares) and the one that names the rows; rows without an interval are
-        left out.
+        left out. A column ``n`` (replicates) is written behind the names.
     margin : float, optional
         Largest difference that does not matter, as a share; shaded.
     name : str
@@ -186,7 +190,8 @@ def contrast_forest(
     """
     known = table.dropna(subset=["low", "high"])
     ends = known[["value", "low", "high"]].to_numpy() * 100
-    found = {key: Interval(*row) for key, row in zip(known[name], ends, strict=True)}
+    behind = [f" (n = {n:.0f})" for n in known["n"]] if "n" in known else [""] * len(known)
+    found = {key + n: Interval(*row) for key, n, row in zip(known[name], behind, ends, strict=True)}
     ax = forest(found, label=label, title=title, note=note, ax=ax)
     if margin is not None:
         ax.axvspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)

@@ -172,7 +172,7 @@ def caption(ax: Axes, title: str, note: str) -> None:
 
 
 def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
-    """Write the figure as ``figures/<name>.svg`` of the run and record it as an artefact.
+    """Write the figure as ``figures/<name>.svg`` of the run and record it as an artefact; no label is cut.
 
     Parameters
     ----------
@@ -198,6 +198,6 @@ def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     path = run.folder / "figures" / f"{name}.svg"
     with atomic_path(path) as part:
-        figure.savefig(part, metadata={"Date": None})  # no date: the same figure is the same file
+        figure.savefig(part, metadata={"Date": None}, bbox_inches="tight")  # no date: same figure, same file
     run.artefact(path)
     return path

@@ -1,4 +1,4 @@
-"""Seconds of training as an axis: what an arm costs on a machine left alone."""
+"""Seconds of training as an axis: what an arm cost in the least disturbed of its cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hammerlib.study.records import Records
 
 
 def undisturbed_seconds(records: Records) -> pd.Series:
-    """Return the seconds of training that a cell of each arm takes on a machine left alone.
+    """Return the seconds of training that the less disturbed cells of each arm took.
 
     Parameters
     ----------
@@ -19,7 +19,8 @@ def undisturbed_seconds(records: Records) -> pd.Series:
     -------
     Series
         Arm to the lower quartile over its replicates, wall seconds from the first completion on: most cells
-        were run beside other work. Embeddings, the order and probes come before that and are not in it.
+        were run beside other work, and all beside another cell, so that an arm whose cells met a quieter
+        hour looks cheaper than it is. Embeddings, the order and probes come before and are not in it.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def judged(
     dict of str to float
         ``n, value, low, high`` (Student over replicates), ``p`` (paired t), ``p_signs`` (exact flips of
         signs), ``p_equivalent`` (two one-sided tests), ``sd, sd_low, sd_high``, ``starts``,
-        ``between, within`` (standard deviations between starts and inside them), ``seeds, seeds_low,
+        ``between, within`` (standard deviations between supervised runs and inside them), ``seeds, seeds_low,
         seeds_high`` (Student's interval with a supervised run as the unit: one number a run, the mean over
         its checkpoints), ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
         cannot be known from so few.
@@ -137,7 +137,7 @@ def judged(
         **_tests(given, margin),
         **{"sd": sd.value, "sd_low": sd.low, "sd_high": sd.high},
         "starts": table["start"].nunique(),
-        **_components(given, table["start"].to_numpy()),
+        **_components(given, table["lineage"].to_numpy()),
         **{"seeds": table["lineage"].nunique(), "seeds_low": apart.low, "seeds_high": apart.high},
         "wins": float(wins.mean()) if len(wins) > 1 else float("nan"),
     }
@@ -162,12 +162,12 @@ def _tests(given: np.ndarray, margin: float) -> dict[str, float]:
     return {"p": p, "p_signs": signs, "p_equivalent": equivalence_test(zeros, given, margin=margin)}
 
 
-def _components(given: np.ndarray, starts: np.ndarray) -> dict[str, float]:
-    """One-way analysis of variance: a start stands for a problem, its replicates for samples of it."""
-    groups = [given[starts == name] for name in dict.fromkeys(starts)]
+def _components(given: np.ndarray, runs: np.ndarray) -> dict[str, float]:
+    """One-way analysis of variance: a run stands for a problem, its replicates for samples of it."""
+    groups = [given[runs == name] for name in dict.fromkeys(runs)]
     if len(groups) < 2 or min(map(len, groups)) < 2:
         return {"between": float("nan"), "within": float("nan")}
-    inside = deviation(given, list(starts)).value ** 2
+    inside = deviation(given, list(runs)).value ** 2
     size = len(groups) / sum(1 / len(group) for group in groups)
     means = [group.mean() for group in groups]
     found = variance_components(means, [inside] * len(groups), k=size)

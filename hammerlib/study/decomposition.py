@@ -188,5 +188,5 @@ def _row(
         **{"whole": there["value"], "whole_low": there["low"], "whole_high": there["high"]},
         "whole_n": there["n"],
         "expected": {1: "+", -1: "-", 0: "?"}[sign * cause.sign],
-        "reading": reading(told["low"], told["high"], sign * cause.sign, margin, p),
+        "reading": reading(told["low"], told["high"], sign * cause.sign, told["p_equivalent"], p),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from hammerlib.evaluation import benjamini_hochberg, holm
@@ -42,8 +41,8 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
     DataFrame
         Columns of `contrasts.contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
         ``interaction``, ``threshold`` or ``spread``), ``adjusted`` and ``correction``. A test that stands in
-        two tables is one row: ``auc_paid`` where neither arm probed the start is ``auc``, and has none; nor
-        has the share of groups without variance after adjustment where no reward is adjusted.
+        two tables is one row: ``auc_paid`` where both arms probed the start alike, or not at all, is ``auc``,
+        and has none; nor has the share of groups without variance after adjustment where neither arm adjusts.
 
     Examples
     --------
@@ -79,11 +78,15 @@ def _once(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     if not len(table):
         return table
     probed = records.table.groupby("arm")["probe_rollouts"].max()
-    paid = table["arm"].map(probed).fillna(0) + table["twin"].map(probed).fillna(0) > 0
-    graded = table[table["endpoint"] == GRADED].set_index("contrast")["value"]
-    told = table["value"].notna()
-    changed = told & ~np.isclose(table["value"], table["contrast"].map(graded))
+    paid = table["arm"].map(probed).fillna(0) != table["twin"].map(probed).fillna(0)
+    arms = [cell["arm"] for cell in records.cells if _adjusts(cell)]
+    changed = table["arm"].isin(arms) | table["twin"].isin(arms)
     return table[((table["endpoint"] != "auc_paid") | paid) & ((table["endpoint"] != ADJUSTED) | changed)]
+
+
+def _adjusts(cell: dict) -> bool:
+    settings = cell["settings"]
+    return settings.get("train", {}).get("adjustment", "none") != "none" or bool(settings.get("bonus"))
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,8 @@ ENDPOINTS = {
     "drawdown_noise": "drawdown that the noise of its samples alone would give a curve that never falls",
     "zero_variance_share": "groups all right or all wrong, as graded, among those trained on, mean over "
     "steps; none where they are filtered out, for it is 0 there by construction",
-    "zero_variance_share_adjusted": "groups whose rewards are all equal after DRA: they teach nothing",
+    "zero_variance_share_adjusted": "groups whose rewards are all equal after DRA: they teach nothing; none "
+    "for the placebo and bonuses, which change advantages, so that the record does not hold it",
     "strategies_start": "as strategies, of the samples of the start",
 }
 
@@ -152,7 +153,10 @@ def _of_process(cell: dict) -> dict[str, float]:
     return {
         "entropy": float(np.mean(entropy)),
         "zero_variance_share": float("nan") if filtered(cell) else float(np.mean(flat)),
-        "zero_variance_share_adjusted": float("nan") if filtered(cell) else float(np.mean(flat_adjusted)),
+        # A bonus changes the advantages behind the rewards that telemetry saw: its groups do teach.
+        "zero_variance_share_adjusted": float("nan")
+        if filtered(cell) or cell["settings"].get("bonus")
+        else float(np.mean(flat_adjusted)),
         "strategies_start": effective_strategies(points[0].get("strategies") or {}),
         "answers": late_mean([p["rollouts"] for p in points], answers) if told else float("nan"),
     }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
 from hammerlib.study.contrasts import MARGIN
+from hammerlib.study.formats import markdown, shown
 from hammerlib.study.records import Records
 
 HALF_WIDTHS = (0.005, 0.01, 0.02)
 POWER = 0.80
-UNDISTURBED = 0.25  # quantile of a cell's seconds: the others ran beside something else
+UNDISTURBED = 0.25  # quantile of a cell's seconds: the others ran beside something more
 NODES = 4000  # of the integral over the standard deviation
 MOST = 1_000_000  # replicates
+WISHED = 0.01  # half-width, of results/PROTOCOL.md
 
 
 def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> int:
@@ -60,7 +63,7 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
 
 
 def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds that one replicate of some arms takes, on one worker left alone.
+    """Return the measured seconds that one replicate of some arms takes, on one of two workers.
 
     Parameters
     ----------
@@ -224,7 +227,7 @@ def power_table(
     DataFrame
         Columns ``contrast, n, half_width`` (seen), ``wished, replicates, low, high`` (for the deviation seen
         and the ends of its chi-square interval), ``missing`` (of ``replicates``, those not there yet) and
-        ``hours`` (of one worker left alone, arm and twin, for the missing ones). Contrasts of one replicate,
+        ``hours`` (of one of two workers, arm and twin, for the missing ones). Contrasts of one replicate,
         or without any spread, are left out.
 
     Examples
@@ -246,3 +249,39 @@ def power_table(
             rows.append(named | {"wished": wished} | counted | {"hours": hours * counted["missing"]})
     columns = ["contrast", "n", "half_width", "wished", "replicates", "low", "high", "missing", "hours"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def shown_power(contrasts: pd.DataFrame, records: Records) -> str:
+    """Return one line a primary contrast: what the plan can show, and replicates for a half-width of a point.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        `contrasts.contrast_table`; only primary ones are shown.
+    records : Records
+
+    Examples
+    --------
+    >>> shown_power(pd.DataFrame(), Records("demo", (), pd.DataFrame())).count("|")
+    20
+    """
+    header = ["contrast", "n", "deviation", "planned", "found with 80 %", "shown equivalent, %"]
+    header += ["half-width", "replicates for 1 point", "of them missing"]
+    if contrasts.empty:
+        return markdown(header, [])
+    primary = contrasts[contrasts["primary"]]
+    needed = power_table(primary, records, half_widths=(WISHED,))
+    needed = {one.contrast: one for one in needed.itertuples()}
+    rows = []
+    for one in planned_table(primary, records).itertuples():
+        count = needed[one.contrast]
+        shapes = [_with_ends(one, *how) for how in (("sd", 1), ("detectable", 1), ("equivalence", 0))]
+        told = [f"{100 * count.half_width:.1f}", f"{count.replicates} [{count.low}, {count.high}]"]
+        cells = [one.contrast, f"{one.n}", shapes[0], str(one.planned), *shapes[1:], *told]
+        rows.append([*cells, f"{count.missing:.0f}"])
+    return markdown(header, rows)
+
+
+def _with_ends(one: Any, name: str, digits: int) -> str:
+    ends = (getattr(one, f"{name}_low"), getattr(one, f"{name}_high"))
+    return shown((getattr(one, name), *ends), 100, digits)

@@ -10,17 +10,16 @@ from hammerlib.study.decomposition import decomposition_table
 from hammerlib.study.discoveries import PROCESS, adjusted_of, main_contrasts, of_kind
 from hammerlib.study.endpoints import endpoint_table
 from hammerlib.study.glossary import order_list
-from hammerlib.study.power import power_table
+from hammerlib.study.power import WISHED, power_table, shown_power
 from hammerlib.study.records import Records
 from hammerlib.study.tables import (
-    WISHED,
+    BY_RUN,
     shown_arms,
     shown_causes,
     shown_contrasts,
     shown_endpoints,
     shown_families,
     shown_interactions,
-    shown_power,
     shown_spreads,
     shown_thresholds,
 )
@@ -28,6 +27,11 @@ from hammerlib.study.tables import (
 SHARES = ("auc", "final", "pass@k", "greedy", "auc_unseen")
 MEANS = ("entropy", "answers", "strategies_start", "strategies", "zero_variance_share", "drawdown")
 MEANS += ("drawdown_noise",)
+
+UNITS = (
+    f"{BY_RUN}: without zero over replicates, with zero where one number a supervised run is the unit: it "
+    "may be the luck of few runs."
+)
 
 Sections = dict[str, tuple[str, str]]
 
@@ -52,8 +56,9 @@ def outcomes(records: Records, tests: pd.DataFrame) -> Sections:
     count = int((~tests["primary"].astype(bool) & tests["p"].notna()).sum()) if len(tests) else 0
     return {
         "Arms": (
-            "Mean over replicates, per cent, with Student's 95 % interval. Arms of fewer replicates have "
-            "other starts and problems: compare arms by their contrasts only.",
+            "Mean over replicates, per cent, with Student's 95 % interval: of these starts, which come back "
+            "every few replicates and differ more than arms do, so that it is too narrow for another one. "
+            "Arms of fewer replicates have other starts and problems: compare arms by their contrasts only.",
             shown_arms(endpoint_table(records), SHARES),
         ),
         "Contrasts": (
@@ -63,23 +68,23 @@ def outcomes(records: Records, tests: pd.DataFrame) -> Sections:
             "(bold), judged at 5 %; by Benjamini "
             f"and Hochberg (BH) for all others, judged at 10 %, exploratory: the {count} tests of this and "
             "the next tables are one family. Nothing is called better or worse whose interval holds "
-            "zero. *signs*: p by exact flips of the signs of the differences. *equivalence*: p of a "
-            f"difference of {100 * MARGIN:g} or more, two one-sided tests, judged at 5 %, not corrected. "
-            "*by supervised seeds*: with one number a supervised run, for its checkpoints are no "
-            "independent starts. *ahead*: share of replicates in which the arm is ahead.",
+            "zero. *signs*: p by flips of the signs of the differences, all of them up to 20. "
+            f"*equivalence*: p of a difference of {100 * MARGIN:g} or more, two one-sided tests, judged at "
+            "5 %, not corrected. *by supervised seeds*: with one number a supervised run, for its "
+            "checkpoints are no independent starts. *ahead*: share of replicates in which the arm is ahead.",
             shown_contrasts(main_contrasts(tests)),
         ),
         "Other endpoints": (
-            "Arm less twin, points; corrected p beside. `auc_paid`: as `auc` where neither arm probed the "
-            "start; – where the probe alone is the budget. `auc_tokens`: – where groups are filtered, for "
-            "the record holds only the tokens trained on.",
+            f"Arm less twin, points; corrected p beside. {UNITS} `auc_paid`: as `auc` where both arms probed "
+            "the start alike or not at all; – where the probe alone is the budget. `auc_tokens`: – where "
+            "groups are filtered, for the record holds only the tokens trained on.",
             shown_endpoints(tests),
         ),
         "Families": (
             "Primary contrasts in `auc` by family, points. IQM: interquartile mean of all differences; its "
             "bootstrap counts the families of one training as independent, so that it is too narrow. IQM by "
             "replicate does not. Ahead: share of replicates and families in which the arm is ahead of its "
-            "twin (50 %: no improvement), interval over replicates.",
+            "twin (50 %: no improvement), Gaffke's interval over replicates.",
             shown_families(records),
         ),
     }
@@ -101,7 +106,8 @@ def parts(records: Records, tests: pd.DataFrame) -> Sections:
     told = (
         "`auc`, points. Whole effect there: that of {whole} in the replicates that the row rests on, with "
         "which the row is to be compared; other replicates have other starts. Expected: the sign if this "
-        "cause carried the whole effect of all replicates. Reading: by interval and corrected p, at 10 %."
+        "cause carried the whole effect of all replicates. Reading: by interval and corrected p, at 10 %; "
+        "within the margin by the two one-sided tests, at 5 %, not corrected."
     )
     found: Sections = {}
     for arm, name, whole in (
@@ -152,18 +158,19 @@ def course(records: Records, tests: pd.DataFrame) -> Sections:
             shown_arms(endpoints, MEANS, shares=False),
         ),
         "Process, paired": (
-            "Arm less twin in the unit of each, corrected p beside.",
+            f"Arm less twin in the unit of each, corrected p beside. {UNITS}",
             shown_endpoints(tests, PROCESS, unit=1, digits=3),
         ),
         f"Rollouts and steps until pass@1 reaches {THRESHOLD:g}": (
             "A replicate that never reaches it counts with its whole budget. Sooner: paired by replicate, at "
-            "equal rollouts; p by flips of the signs of these differences. Steps of arms with other numbers "
-            "of prompts a step are of other sizes.",
+            "equal rollouts; p by flips of the signs of these differences, all of them up to 20. Steps of "
+            "arms with other numbers of prompts a step are of other sizes.",
             shown_thresholds(records, tests),
         ),
         "Spread": (
-            "Standard deviation of `final` over replicates, points, with its chi-square interval; ratio to "
-            "the twin's between replicates of one start, p after Pitman and Morgan.",
+            "Standard deviation of `final` over replicates, points, with its chi-square interval, which "
+            "counts replicates on a common start as independent and is too narrow (not so *inside a start*); "
+            "ratio to the twin's between replicates of one start, p after Pitman and Morgan.",
             shown_spreads(endpoints, records.twins(), tests),
         ),
     }
@@ -199,7 +206,7 @@ def what_it_can_show(records: Records, tests: pd.DataFrame) -> Sections:
     return {
         "What the number of replicates can show": (
             told,
-            f"{table}\n\nHours for the missing ones, arm and twin, one core of the machine of these records "
-            f"left alone: {hours}.",
+            f"{table}\n\nHours for the missing ones, arm and twin, one of two workers on the machine of "
+            f"these records: {hours}.",
         )
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hammerlib.evaluation.intervals import Interval
 from hammerlib.study.discoveries import main_contrasts, study_tests
 from hammerlib.study.formats import interval, p_value
 from hammerlib.study.page import PAGE, planned_cells
@@ -17,7 +18,7 @@ from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 LEAST = 3  # replicates for a contrast to be named in a list
 LISTS = {
     "differs": "Differ",
-    "inside": "Shown to be within one point",
+    "inside": "Within one point by two one-sided tests, not corrected for how many there are, 90 % interval",
     "open": "Cannot tell",
 }
 
@@ -54,7 +55,8 @@ def verdict_lines(tests: pd.DataFrame) -> str:
         return ""
     lines = [
         f"* **{one.contrast}**: {interval(one)} points of area under the held-out pass@1 curve, "
-        f"n = {one.n:.0f} replicates on {_starts(one)}, {one.correction} {p_value(one.adjusted)}: "
+        f"n = {one.n:.0f} replicates on {_starts(one)}{_by_run(one)}, {one.correction} "
+        f"{p_value(one.adjusted)}: "
         f"{verdict(one.low, one.high, one.adjusted, one.p_equivalent)}."
         for one in tests[tests["primary"].astype(bool) & tests["low"].notna()].itertuples()
     ]
@@ -64,6 +66,12 @@ def verdict_lines(tests: pd.DataFrame) -> str:
 def _starts(one: object) -> str:
     starts = f"{one.starts:.0f} start" + "s" * (one.starts != 1)
     return starts if one.seeds == one.starts else f"{starts} of {one.seeds:.0f} supervised runs"
+
+
+def _by_run(one: object) -> str:
+    if pd.isna(one.seeds_low) or one.seeds == one.n:
+        return ""
+    return f" ([{100 * one.seeds_low:.1f}, {100 * one.seeds_high:.1f}] by supervised run)"
 
 
 def verdict_lists(tests: pd.DataFrame) -> str:
@@ -77,9 +85,10 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One line each for those that differ and those shown to be within the margin, with interval, corrected
-        p and n, and for those that cannot be told, by name; contrasts of fewer than three replicates are only
-        counted. A difference that is both there and shown to be small stands in the first list and is marked.
+        One line each for those that differ, with interval, corrected p and n, for those shown to be within
+        the margin, with the 90 % interval and p of two one-sided tests, and for the others, by name;
+        contrasts of fewer than three replicates are only counted. A difference that is both there and shown
+        to be small stands in the first list and is marked.
         Empty without any such contrast.
 
     Examples
@@ -94,13 +103,24 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     lists: dict[str, list[str]] = {name: [] for name in LISTS}
     for one in rest[rest["n"] >= LEAST].sort_values("value").itertuples():
         kind, small = _kind(one)
-        shown = f"{one.contrast} {interval(one)}, {p_value(one.adjusted)}, n = {one.n:.0f}{small}"
-        lists[kind].append(one.contrast if kind == "open" else shown)
+        if kind == "inside":
+            shown = f"{one.contrast} {interval(_narrow(one))}, {p_value(one.p_equivalent)}, n = {one.n:.0f}"
+        else:
+            shown = f"{one.contrast} {interval(one)}{_by_run(one)}, {p_value(one.adjusted)}, n = {one.n:.0f}"
+        lists[kind].append(one.contrast if kind == "open" else shown + small)
     lines = [f"* {text}: {'; '.join(lists[name]) or 'none'}." for name, text in LISTS.items()]
     few = int((rest["n"] < LEAST).sum())
     if few:
         lines.append(f"* Fewer than three replicates so far, not judged: {few} contrasts.")
     return "\n".join(lines)
+
+
+def _narrow(one: Any) -> Interval:
+    """The 90 % interval, which lies inside the margin where two one-sided tests at 5 % say so."""
+    from scipy.stats import t
+
+    half = t.ppf(0.95, one.n - 1) * one.sd / one.n**0.5
+    return Interval(one.value, one.value - half, one.value + half)
 
 
 def _kind(one: Any) -> tuple[str, str]:

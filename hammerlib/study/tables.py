@@ -13,7 +13,6 @@ from hammerlib.study.discoveries import ADJUSTED, COMPARED, SPREAD, WAITING, adj
 from hammerlib.study.endpoints import family_table
 from hammerlib.study.families import family_table_of
 from hammerlib.study.formats import NONE, Measured, interval, markdown, p_value, shown
-from hammerlib.study.power import planned_table, power_table
 from hammerlib.study.records import Records
 from hammerlib.study.spread import spread_table, student_interval
 from hammerlib.study.thresholds import threshold_table
@@ -22,7 +21,7 @@ from hammerlib.study.verdicts import OTHER_LEVEL, verdict
 SHARES = (0.0, 1.0)
 # `discoveries.study_tests` has no row of these where they are the same as another endpoint.
 SAME = {"auc_paid": "as auc", ADJUSTED: "as graded"}
-WISHED = 0.01  # half-width, of results/PROTOCOL.md
+BY_RUN = "°"  # an interval without zero that holds it with one number a supervised run
 
 
 def shown_arms(endpoints: pd.DataFrame, names: Sequence[str], *, shares: bool = True) -> str:
@@ -117,16 +116,23 @@ def shown_endpoints(
     Examples
     --------
     >>> shown_endpoints(pd.DataFrame(), ["final"]).splitlines()[0]
-    '| contrast | final |'
+    '| contrast | n | final |'
     """
     columns: dict[str, dict[str, str]] = {}
-    several = main_contrasts(tests).query("n > 1")["contrast"] if len(tests) else []
     for name in names:
         for one in main_contrasts(tests, name).itertuples():
-            found = f"{interval(one, unit=unit, digits=digits)}, {p_value(one.adjusted)}"
+            found = f"{interval(one, unit=unit, digits=digits)}{_by_run(one)}, {p_value(one.adjusted)}"
             columns.setdefault(one.contrast, {})[name] = NONE if np.isnan(one.value) else found
-    rows = [[one, *(columns[one].get(name, SAME.get(name, NONE)) for name in names)] for one in several]
-    return markdown(["contrast", *names], rows)
+    several = main_contrasts(tests).query("n > 1") if len(tests) else tests
+    rows = [
+        [one.contrast, str(one.n), *(columns[one.contrast].get(name, SAME.get(name, NONE)) for name in names)]
+        for one in several.itertuples()
+    ]
+    return markdown(["contrast", "n", *names], rows)
+
+
+def _by_run(one: Any) -> str:
+    return BY_RUN if not one.low <= 0 <= one.high and one.seeds_low <= 0 <= one.seeds_high else ""
 
 
 def shown_families(records: Records) -> str:
@@ -139,7 +145,7 @@ def shown_families(records: Records) -> str:
     Examples
     --------
     >>> shown_families(Records("demo", (), pd.DataFrame())).splitlines()[0]
-    '| contrast |'
+    '| contrast | n |'
     """
     families = family_table(records)
     trained = families[~families["unseen"].astype(bool)]
@@ -148,8 +154,8 @@ def shown_families(records: Records) -> str:
     rows = []
     for contrast, part in table.groupby("contrast", sort=False):
         found = {one.family: one for one in part.itertuples()}
-        rows.append([str(contrast), *(_family(name, found[name]) for name in names)])
-    return markdown(["contrast", *names], rows)
+        rows.append([str(contrast), str(part["n"].iloc[0]), *(_family(name, found[name]) for name in names)])
+    return markdown(["contrast", "n", *names], rows)
 
 
 def _family(name: str, found: Measured) -> str:
@@ -260,39 +266,3 @@ def shown_interactions(table: pd.DataFrame) -> str:
         [one.contrast, f"{one.n:.0f}", interval(one), p_value(one.adjusted)] for one in table.itertuples()
     ]
     return markdown(["difference of differences", "n", "points", "corrected"], rows)
-
-
-def shown_power(contrasts: pd.DataFrame, records: Records) -> str:
-    """Return one line a primary contrast: what the plan can show, and replicates for a half-width of a point.
-
-    Parameters
-    ----------
-    contrasts : DataFrame
-        `contrasts.contrast_table`; only primary ones are shown.
-    records : Records
-
-    Examples
-    --------
-    >>> shown_power(pd.DataFrame(), Records("demo", (), pd.DataFrame())).count("|")
-    20
-    """
-    header = ["contrast", "n", "deviation", "planned", "found with 80 %", "shown equivalent, %"]
-    header += ["half-width", "replicates for 1 point", "of them missing"]
-    if contrasts.empty:
-        return markdown(header, [])
-    primary = contrasts[contrasts["primary"]]
-    needed = power_table(primary, records, half_widths=(WISHED,))
-    needed = {one.contrast: one for one in needed.itertuples()}
-    rows = []
-    for one in planned_table(primary, records).itertuples():
-        count = needed[one.contrast]
-        shapes = [_with_ends(one, *how) for how in (("sd", 1), ("detectable", 1), ("equivalence", 0))]
-        told = [f"{100 * count.half_width:.1f}", f"{count.replicates} [{count.low}, {count.high}]"]
-        cells = [one.contrast, f"{one.n}", shapes[0], str(one.planned), *shapes[1:], *told]
-        rows.append([*cells, f"{count.missing:.0f}"])
-    return markdown(header, rows)
-
-
-def _with_ends(one: Any, name: str, digits: int) -> str:
-    ends = (getattr(one, f"{name}_low"), getattr(one, f"{name}_high"))
-    return shown((getattr(one, name), *ends), 100, digits)

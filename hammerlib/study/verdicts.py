@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hammerlib.study.contrasts import MARGIN
 
-PRIMARY_LEVEL, OTHER_LEVEL = 0.05, 0.10  # of results/PROTOCOL.md
+PRIMARY_LEVEL, OTHER_LEVEL, EQUIVALENCE_LEVEL = 0.05, 0.10, 0.05  # of results/PROTOCOL.md
 
 
 def verdict(
@@ -35,7 +35,7 @@ def verdict(
     >>> verdict(-0.004, 0.006, 0.7, 0.01), verdict(-0.05, -0.02, 0.001, 0.9), verdict(-0.02, 0.02, 0.9, 0.2)
     ('no difference larger than 1 point', 'worse', 'cannot be told from none, nor from one that matters')
     """
-    small, size = p_equivalent < 0.05, f"{100 * margin:g} point" + "s" * (margin != 0.01)
+    small, size = p_equivalent < EQUIVALENCE_LEVEL, f"{100 * margin:g} point" + "s" * (margin != 0.01)
     # Corrected at ten per cent, a difference may be found whose 95 % interval holds zero: it is called none.
     if adjusted < level and not low <= 0 <= high:
         told = "better" if low + high > 0 else "worse"
@@ -45,7 +45,7 @@ def verdict(
     return "cannot be told from none, nor from one that matters"
 
 
-def reading(low: float, high: float, expected: int, margin: float, p: float = 0.0) -> str:
+def reading(low: float, high: float, expected: int, p_equivalent: float, p: float = 0.0) -> str:
     """Return in words what an interval says of a cause.
 
     Parameters
@@ -54,17 +54,17 @@ def reading(low: float, high: float, expected: int, margin: float, p: float = 0.
         Ends of the interval; NaN where there is none.
     expected : int
         Sign that the contrast has if the cause carries the whole effect; 0 where no sign is expected.
-    margin : float
-        Largest difference that does not matter.
+    p_equivalent : float
+        P of a difference of at least the margin; within it below 5 %, as in `verdict`.
     p : float
         Corrected; a difference is read only below `OTHER_LEVEL`. NaN counts as 1.
 
     Examples
     --------
-    >>> reading(0.02, 0.04, 1, 0.01), reading(-0.005, 0.005, 1, 0.01), reading(-0.03, 0.02, 1, 0.01)
+    >>> reading(0.02, 0.04, 1, 0.9), reading(-0.005, 0.005, 1, 0.01), reading(-0.03, 0.02, 1, 0.5)
     ('as expected', 'within the margin', 'cannot tell')
     """
-    inside = -margin < low and high < margin
+    inside = p_equivalent < EQUIVALENCE_LEVEL
     if (low > 0 or high < 0) and p < OTHER_LEVEL:
         found = 1 if low > 0 else -1
         told = "differs" if not expected else "as expected" if found == expected else "opposite"
