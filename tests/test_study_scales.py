@@ -62,6 +62,22 @@ def test_the_line_of_a_study_holds_its_size_and_its_contrasts(studies: list[Reco
         "| [`small`](results/study/small/README.md) | 0.3 million |"
     )
     assert lines[3].split(" | ")[3] == "6" and lines[3].split(" | ")[4].startswith("-")
+    assert "nan" not in "".join(lines)
+
+
+def test_strategies_left_under_dra_stand_beside(studies: list[Records]) -> None:
+    changed = json.loads(json.dumps(list(studies[0].cells)))
+    for one in changed:
+        ours = one["arm"] == "dra"
+        one["final"]["strategies"] = (
+            {"columns": 5, "tens": 5} if ours else {"columns": 5 + one["replicate"], "tens": 1}
+        )
+    table = scale_table([collected(changed)]).set_index("contrast")
+    assert table.loc["dra - random", "strategies"] > 0.4 and table.loc["hammer - random", "strategies"] == 0
+    assert shown_scales(table.reset_index()).splitlines()[-1].split(" | ")[-1].startswith("0.5")
+
+
+def test_a_lone_replicate_has_no_interval(studies: list[Records]) -> None:
     lone = [one for one in sized("lone", 5, 0.0) if one["replicate"] == 0]
     assert "nan" not in shown_scales(scale_table([collected(lone)]))
 

@@ -10,10 +10,11 @@ import pandas as pd
 from hammerlib.study.contrasts import PRIMARIES, contrast_table
 from hammerlib.study.discoveries import main_contrasts, study_tests
 from hammerlib.study.endpoints import endpoint_table
-from hammerlib.study.formats import NONE, interval, markdown, p_value
+from hammerlib.study.formats import NONE, interval, markdown, p_value, shown
 from hammerlib.study.records import Records
 
 PILOTS = ("pilot", "rates")  # they set the size of the study and its rates, and are no part of it
+WAYS = "dra - random"  # keeping ways to solve a problem alive is what DRA is for
 TWIN = PRIMARIES[0][1]  # the arm whose start and gain say what there was to learn
 
 
@@ -49,8 +50,9 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
     DataFrame
         One row a study and primary contrast: ``study, parameters, start, gain`` (held-out pass@1 of random
         order before training, and the mean of the last fifth of its budget less that; shares), ``contrast, n,
-        value, low, high, adjusted`` (`auc`), ``final, final_low, final_high``. NaN where one replicate gives
-        none. Empty without any.
+        value, low, high, adjusted`` (`auc`), ``final, final_low, final_high`` and ``strategies,
+        strategies_low, strategies_high, strategies_adjusted`` (effective number left at the end; corrected
+        within the study). NaN where one replicate gives none. Empty without any.
 
     Examples
     --------
@@ -59,19 +61,26 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
     """
     rows = []
     for records in studies:
-        tests = main_contrasts(study_tests(records))
+        every = study_tests(records)
+        tests = main_contrasts(every)
         if tests.empty:
             continue
         at_end = contrast_table(records, PRIMARIES, endpoints=("final",)).set_index("contrast")
+        left = main_contrasts(every, "strategies").set_index("contrast")
         named = {"study": records.study, "parameters": records.table["parameters"].iloc[0], **_twin(records)}
         for one in tests[tests["primary"]].itertuples():
-            ends = {f"final_{name}": at_end.loc[one.contrast, name] for name in ("value", "low", "high")}
             kept = {
                 name: getattr(one, name) for name in ("contrast", "n", "value", "low", "high", "adjusted")
             }
-            rows.append(named | kept | {name.removesuffix("_value"): end for name, end in ends.items()})
+            ends = _beside("final", at_end.loc[one.contrast], ("low", "high"))
+            ways = _beside("strategies", left.loc[one.contrast], ("low", "high", "adjusted"))
+            rows.append(named | kept | ends | ways)
     table = pd.DataFrame(rows)
     return table.sort_values("parameters", kind="stable", ignore_index=True) if rows else table
+
+
+def _beside(endpoint: str, row: pd.Series, names: Sequence[str]) -> dict[str, float]:
+    return {endpoint: row["value"]} | {f"{endpoint}_{name}": row[name] for name in names}
 
 
 def _twin(records: Records) -> dict[str, float]:
@@ -120,6 +129,16 @@ def shown_scales(table: pd.DataFrame) -> str:
                 f"{100 * first['start']:.0f} %, {100 * first['gain']:+.0f}",
                 " to ".join(map(str, counts)),
                 *[said.get(name, NONE) for name in names],
+                _ways(part[part["contrast"] == WAYS]),
             ]
         )
-    return markdown(["study", "parameters", "start, gain of random", "n", *names], rows)
+    header = ["study", "parameters", "start, gain of random", "n", *names]
+    return markdown([*header, f"{WAYS}, strategies left"], rows)
+
+
+def _ways(found: pd.DataFrame) -> str:
+    columns = [f"strategies{end}" for end in ("", "_low", "_high", "_adjusted")]
+    if found.empty or found[columns].isna().all(axis=None):
+        return NONE
+    *ends, p = found[columns].iloc[0]
+    return f"{shown(tuple(ends), 1, 2)}, {p_value(p)}"

@@ -29,7 +29,8 @@ OTHERS = (
 SIZES = (
     "The primary contrasts at every size, in points of the same area; Holm over the three of a study. Start: "
     "held-out pass@1 before training; gain: of random order, mean of the last fifth of the budget less the "
-    "start. No difference between sizes is judged:"
+    "start. Strategies: effective number among right samples at the end, Benjamini and Hochberg over the "
+    "other tests of a study. No difference between sizes is judged:"
 )
 
 
