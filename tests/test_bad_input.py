@@ -145,11 +145,7 @@ def assert_one_line(ended: subprocess.CompletedProcess[str], field: str, value: 
         (["train", "--config", "hub-set.yaml"], "hub", "nobody/nothing"),
         (["embed", "file:ok.jsonl", "--backbone", "nobody/nothing", *OUT], "backbone", "nobody/nothing"),
         (["train", "--config", "hub.yaml"], "backbone", "nobody/nothing"),
-        (
-            ["evaluate", "--model", "nobody/nothing", *NANO[3:], "--max-new-tokens", "8"],
-            "backbone",
-            "nobody/nothing",
-        ),
+        (["evaluate", "--model", "nobody/nothing", *NANO[3:]], "backbone", "nobody/nothing"),
     ],
     ids=lambda given: " ".join(given[:3]) if isinstance(given, list) else None,
 )

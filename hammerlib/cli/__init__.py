@@ -178,7 +178,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--top-p", type=float, default=1.0, help="mass of the distribution sampled from (default 1.0)"
     )
     parser.add_argument(
-        "--max-new-tokens", type=int, help="where a completion is cut off (nano: default 48; else required)"
+        "--max-new-tokens",
+        type=int,
+        help="where a completion is cut off and counts as wrong (default 48 for nano, else 1024)",
     )
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
     parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Options of `hammer evaluate` that have the same name in the library.
 EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
 EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
-NANO_LENGTH = 48  # tokens, as `hammerlib.nano` measures it
+NANO_LENGTH, LENGTH = 48, 1024  # tokens of a completion by default: nano answers in a line, others reason
 TOKENS = "tokenizer.json"
 
 
@@ -96,11 +96,6 @@ def train(chosen: Namespace) -> int:
 def evaluate(chosen: Namespace) -> int:
     """Sample completions, grade them, and record pass@k with intervals over problems.
 
-    Raises
-    ------
-    InputError
-        No `--max-new-tokens` for a model that is not nano's.
-
     Examples
     --------
     >>> from hammerlib.cli import main
@@ -108,14 +103,9 @@ def evaluate(chosen: Namespace) -> int:
     2
     """
     import hammerlib
-    from hammerlib.errors import InputError
 
     if chosen.max_new_tokens is None:
-        if not _is_nano(chosen.model):
-            problem = f"is needed for {chosen.model}: what is longer is cut off and counts as wrong"
-            remedy = "give for example --max-new-tokens 1024"
-            raise InputError("max_new_tokens", None, problem, remedy)
-        chosen.max_new_tokens = NANO_LENGTH
+        chosen.max_new_tokens = NANO_LENGTH if _is_nano(chosen.model) else LENGTH
     asked = {name: getattr(chosen, name) for name in EVALUATED}
     return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
