@@ -230,7 +230,8 @@ def runs_section(root: Path) -> str:
         lines.append(
             f"| [{record.run_id}](published/{record.run_id}) "
             f"| {manifest['parameters'].get('profile', '–')} | `{str(manifest['git']['commit'])[:10]}` "
-            f"| {manifest.get('seconds', '–')} | {manifest['seeds']} | {len(manifest['metrics'])} |"
+            f"| {manifest.get('seconds', '–')} | {manifest['seeds'] or 'one a replicate'} "
+            f"| {len(manifest['metrics'])} |"
         )
     return "\n".join(lines)
 
