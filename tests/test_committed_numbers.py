@@ -1,5 +1,7 @@
 """Numbers in README and log are those of committed records, so that neither can drift from them."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +11,13 @@ ROOT = Path(__file__).parents[1]
 INTERVAL = re.compile(r"[+-]?\d*\.\d+ \[[+-]?\d*\.\d+, [+-]?\d*\.\d+\]")
 P_VALUE = re.compile(r"\bp (?:= )?(\.\d{3})\b")
 PAGE = re.compile(r"\(study/([\w-]+)/README\.md\)")
+
+
+def _script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _intervals(text: str) -> set[str]:
@@ -44,3 +53,24 @@ def test_the_log_tells_of_every_study() -> None:
     told = {name for body in _entries().values() for name in PAGE.findall(body)}
     studies = {path.parent.name for path in (ROOT / "results" / "study").glob("*/README.md")}
     assert studies - {"pilot", "rates"} <= told
+
+
+def test_seconds_of_notebooks_are_the_measured_ones() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = json.loads((ROOT / "results" / "benchmarks" / "notebooks.json").read_text(encoding="utf-8"))
+    script = _script("notebooks")
+    rows = {match["name"]: int(match["seconds"]) for match in script.ROW.finditer(page)}
+    assert rows == kept["seconds"] and set(rows) == {
+        path.stem for path in (ROOT / "notebooks").glob("*.ipynb")
+    }
+    assert script.told(page, rows) == page and script.told(page, dict.fromkeys(rows, 1)) != page
+    assert f"(`{kept['profile']}`, {kept['cores']} cores)" in page
+
+
+def test_links_of_published_notebooks_lead_somewhere() -> None:
+    link = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
+    for path in sorted((ROOT / "results" / "published").glob("*/notebook.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(one["source"]) for one in cells if one["cell_type"] == "markdown")
+        dead = [one for one in link.findall(text) if not (path.parent / one).exists()]
+        assert not dead, f"{path.parent.name}: {dead}"

@@ -121,7 +121,8 @@ def test_a_single_cell_has_a_page_and_none_has_none() -> None:
 def test_the_verdict_of_a_primary_is_what_its_numbers_say(records: Records) -> None:
     lines = verdict_lines(study_tests(records)).splitlines()
     assert [line.split("**")[1] for line in lines] == ["hammer - random", "min-path - random", "dra - random"]
-    assert lines[0].endswith("Holm p < .001: worse.") and "n = 6 replicates on 2 starts, " in lines[0]
+    assert lines[0].endswith("by supervised run), Holm p < .001: worse.")
+    assert "n = 6 replicates on 2 starts ([" in lines[0]
     assert lines[1].endswith("cannot be told from none, nor from one that matters.")
     assert "on 2 starts of 1 supervised runs, " in verdict_lines(study_tests(collected(of_one_run(records))))
 
@@ -145,8 +146,14 @@ def test_other_contrasts_stand_in_one_of_three_lists() -> None:
             right[place] += 1 if one["replicate"] % 2 else -1
     kept = [one for one in cells if one["arm"] != "few" or one["replicate"] < 2]
     lines = verdict_lists(study_tests(collected(kept))).splitlines()
-    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith("], p < .001, n = 6.")
-    assert lines[1].startswith("* Shown to be within one point: same - random ")
+    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith(
+        "by supervised run), p < .001, n = 6."
+    )
+    assert (
+        lines[1].startswith("* Within one point by two one-sided tests, ") and ": same - random " in lines[1]
+    )
+    low, high = (float(end) for end in lines[1].partition("[")[2].partition("]")[0].split(", "))
+    assert -1 < low <= high < 1, "the interval shown is the one that the two tests mean"
     assert lines[2] == "* Cannot tell: none." and lines[3].endswith("not judged: 1 contrasts.")
     assert verdict_lists(study_tests(collected(grid({"random": 0.0, "hammer": 0.0})))) == ""
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,12 @@ from sweep_cells import grid, records, starts
 
 from hammerlib import executor, sweep
 from hammerlib.cells import Survey, survey
+from hammerlib.cells.turn import Turn, bury
 from hammerlib.cli import main
 from hammerlib.cli.sweep import told
 from hammerlib.errors import InputError
 from hammerlib.executor import DIED
+from hammerlib.runs import claimed
 from hammerlib.storage import environment
 from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
@@ -202,6 +205,24 @@ def test_a_cell_that_kills_every_process_is_recorded_and_stops_no_other(tmp_path
     found = run_cells(sweep_cells.die, grid(4), tmp_path)
     assert (found.count("done"), found.count("failed")) == (3, 1)
     assert records(tmp_path)["dataset__r00"]["error"] == DIED
+
+
+def test_a_claim_that_is_freed_a_moment_after_the_death_does_not_lose_the_cell(tmp_path):
+    turn = Turn(sweep_cells.order, grid(1)[0], tmp_path, None, wait=False, ends=None)
+    held, free = threading.Event(), threading.Event()
+
+    def dying() -> None:
+        with claimed(f"{turn.cell.name}.sweep", tmp_path):
+            held.set()
+            free.wait()
+
+    thread = threading.Thread(target=dying)
+    thread.start()
+    held.wait()
+    threading.Timer(0.2, free.set).start()
+    assert bury(turn, DIED).how == "failed"
+    assert records(tmp_path)[turn.cell.name]["error"] == DIED
+    thread.join()
 
 
 def begun(folder: Path, task: str, *, number: int = 5, workers: int = 1) -> subprocess.Popen:

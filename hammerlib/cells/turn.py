@@ -11,6 +11,8 @@ from hammerlib.cells.records import Cell, read_record, record_path, standing
 from hammerlib.runs import SCHEMA_VERSION, claimed
 from hammerlib.storage import remove_parts, write_json
 
+DYING = 5.0  # seconds; a killed process is seen to be dead a moment before the system frees its claim
+
 
 class Turn(NamedTuple):
     """What a worker gets.
@@ -113,7 +115,7 @@ def bury(turn: Turn, reason: str) -> Ended:
     'killed'
     """
     try:
-        with claimed(_claim(turn), turn.folder, seconds=0):
+        with claimed(_claim(turn), turn.folder, seconds=DYING):
             return _ended_elsewhere(turn) or _failed(turn, reason, 0.0)
     except TimeoutError:
         return Ended("taken")
