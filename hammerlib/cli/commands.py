@@ -120,12 +120,8 @@ def _is_nano(model: str) -> bool:
     files = [file for file in (Path(model, "model", TOKENS), Path(model, TOKENS)) if file.is_file()]
     try:
         return any(json.loads(file.read_bytes())["model"]["vocab"] == ours for file in files)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # another kind of tokenizer, or a torn file: loading will say so
-        return False
+    except (KeyError, TypeError, ValueError):
+        return False  # another kind of tokenizer, or a torn file: loading will say so
 
 
 def publish(chosen: Namespace) -> int:
