@@ -264,7 +264,8 @@ def test_plain_dress_of_an_answer_does_not_matter_to_a_scorer():
 def test_an_answer_in_another_format_is_wrong_and_a_broken_row_is_an_error():
     row = {"answer": "2 × 3", "scorer": "reasoning-gym:prime_factorization", "metadata": "{}"}
     assert grade(box("six"), row).reason == "wrong"
-    assert grade(box("5"), {"answer": "5", "scorer": "reasoning-gym:none"}).reason == "error: InputError"
+    unheard = {"answer": "5", "scorer": "reasoning-gym:none"}
+    assert grade(box("5"), unheard, run_code=True).reason == "error: InputError"
     calendar = {"answer": "5", "scorer": "reasoning-gym:calendar_arithmetic", "metadata": "{}"}
     assert grade(box("5"), calendar).reason == "error: KeyError"
 

@@ -32,16 +32,14 @@ def test_a_source_may_be_given_by_its_place(monkeypatch: pytest.MonkeyPatch) -> 
         load_problems("elsewhere:math")
 
 
-def test_an_unknown_scorer_is_an_error_verdict_and_its_grader_is_this_package() -> None:
-    verdict = grade(r"\boxed{7}", {"answer": "7", "scorer": "unheard:of", "metadata": "{}"})
-    assert (verdict.correct, verdict.reason) == (False, "error: InputError")
-    assert verdict.grader.startswith("hammerlib ")
+def test_an_unknown_scorer_is_refused() -> None:
+    with pytest.raises(InputError, match="scorer = 'unheard:of': is unknown; name one that begins with"):
+        grade(r"\boxed{7}", {"answer": "7", "scorer": "unheard:of", "metadata": "{}"})
 
 
 def test_a_scorer_is_stamped_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        SCORERS, "always", Entry(lambda name: lambda answer, entry: float(name == "always:x"))
-    )
+    always = Entry(lambda name: lambda answer, entry: float(name == "always:x"), audited=True)
+    monkeypatch.setitem(SCORERS, "always", always)
     problem = {"answer": "7", "scorer": "always:x", "metadata": "{}"}
     assert grade(r"\boxed{8}", problem).correct and grade(r"\boxed{8}", problem).grader.startswith(
         "hammerlib"

@@ -70,7 +70,7 @@ POISON = {
     "deep brackets": ("(" * 5000 + "1" + ")" * 5000, "5", None),
     "deep braces": ("{" * 5000 + "1" + "}" * 5000, "5", None),
     "an exception in the scorer": ("5", "5", "reasoning-gym:calendar_arithmetic"),
-    "an exception in a worker": (r"\frac{1}{2}", "5", "reasoning-gym:no_such_thing"),
+    "an exception in a worker": (r"\frac{1}{2}", "5", "reasoning-gym:time_intervals"),
 }
 
 

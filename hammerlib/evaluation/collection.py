@@ -43,6 +43,8 @@ class Job(NamedTuple):
         Places in the problem table, for each draft.
     k : int
         Samples a problem.
+    run_code : bool
+        As for `hammerlib.grade`.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Job(NamedTuple):
     drafts: list[shards.Draft]
     rows: list[list[int]]
     k: int
+    run_code: bool = False
 
 
 class Means(NamedTuple):
@@ -119,8 +122,7 @@ def complete(job: Job, means: Means, run: RunRecord, seed: int) -> None:
     path = run.folder / SAMPLES
     found = _kept(path, job, run)
     try:
-        # What may be run was decided when the run was asked for.
-        with contextlib.closing(GradingPool(run_code=True)) as pool:
+        with contextlib.closing(GradingPool(run_code=job.run_code)) as pool:
             _collect(job, means, run, path, found, pool)
     except KeyboardInterrupt:
         _finish_partial(job, run, found, seed)

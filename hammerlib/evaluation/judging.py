@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.grading import GradingPool, with_truncation
-from hammerlib.grading.code import refuse_code
 from hammerlib.grading.verdict import stamp_of
+from hammerlib.problems.registry import refuse_code
 from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A scorer runs code and `run_code` is false.
+        An unknown scorer, or one that may run code while `run_code` is false.
 
     Examples
     --------

@@ -139,7 +139,7 @@ def evaluate(
     budget = tokens_per_batch or engines.default_budget(backbone.device)
     opened = engines.open_engine(engine, backbone, sampling)
     texts = backbone.render(format_prompts(problems, prompt), template)
-    job = _job(opened, backbone, problems, texts, k, budget)
+    job = _job(opened, backbone, problems, texts, k, budget)._replace(run_code=run_code)
     parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     parameters |= {"prompt": prompt, **judged}

@@ -17,9 +17,6 @@ import subprocess
 import sys
 import tempfile
 
-from hammerlib.errors import InputError
-
-SCORER = "code:"
 PROCESSOR_SECONDS = 3  # as the evaluation of Chen et al. 2021
 WALL_SECONDS = 6.0
 MEMORY_BYTES = 1 << 30
@@ -158,23 +155,6 @@ def grade_code(completion: str, problem: dict) -> tuple[str | None, str]:
     if not program:
         return None, "unextracted"
     return program, run_program(f"{program}\n{known['test']}\ncheck({known['entry_point']})\n")
-
-
-def refuse_code(scorer: str | None, run_code: bool) -> None:
-    """Refuse to run what a model wrote unless it was asked for.
-
-    Raises
-    ------
-    InputError
-        The scorer runs code and `run_code` is false.
-
-    Examples
-    --------
-    >>> refuse_code("reasoning-gym:products", run_code=False)
-    """
-    if (scorer or "").startswith(SCORER) and not run_code:
-        remedy = "pass run_code=True (--run-code) on a machine where nothing can be lost"
-        raise InputError("scorer", scorer, "runs programs that a model wrote", remedy)
 
 
 def _run(job: str, report: int) -> int | None:

@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.code import SCORER, refuse_code
 from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, tidy, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version, refuse_pair
 from hammerlib.grading.worker import Worker
+from hammerlib.problems.registry import CODE, refuse_code, runs_code
 from hammerlib.storage import progress_off
 
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
@@ -132,7 +132,8 @@ class GradingPool:
             try:
                 self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
                 while waiting or any(worker.job is not None for worker in self._crew):
-                    for first, verdict in _round(self._crew, waiting, completions, problems, timeout):
+                    decided = _round(self._crew, waiting, completions, problems, timeout, self.run_code)
+                    for first, verdict in decided:
                         for index in same[first]:
                             verdicts[index] = verdict
                         bar.update(len(same[first]))
@@ -172,6 +173,7 @@ def _round(
     completions: Sequence[str],
     problems: Sequence[str | dict[str, Any]],
     timeout: float,
+    run_code: bool,
 ) -> list[tuple[int, Verdict]]:
     """Hand out work, wait for the first event, and return what is decided."""
     for worker in crew:
@@ -179,7 +181,7 @@ def _round(
             worker.replace()
         if worker.ready and worker.job is None and waiting:
             index = waiting.popleft()
-            worker.give(index, completions[index], problems[index], timeout)
+            worker.give(index, completions[index], problems[index], timeout, run_code)
     busy = [worker for worker in crew if worker.job is not None or not worker.ready]
     patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
     heard = wait([worker.pipe for worker in busy], timeout=patience)
@@ -210,8 +212,8 @@ def _failed(completion: str, reason: str) -> Verdict:
 
 def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
     if not isinstance(problem, str):
-        if (problem.get("scorer") or "").startswith(SCORER):
-            return None
+        if problem.get("scorer") and runs_code(problem["scorer"]):
+            return None  # never in this process
         if problem.get("scorer"):
             return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
     answer = problem if isinstance(problem, str) else problem["answer"] or ""
@@ -262,4 +264,4 @@ def _several(gold: str) -> bool:
 
 def _with_gym(problems: Iterable[str | dict[str, Any]]) -> bool:
     scorers = (None if isinstance(problem, str) else problem.get("scorer") for problem in problems)
-    return any(scorer and not scorer.startswith(SCORER) for scorer in scorers)
+    return any(scorer and not scorer.startswith(CODE) for scorer in scorers)

@@ -11,7 +11,7 @@ from typing import Any
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.code import SCORER, grade_code, refuse_code
+from hammerlib.grading.code import grade_code
 from hammerlib.grading.extract import (
     bare,
     final_answer,
@@ -22,7 +22,7 @@ from hammerlib.grading.extract import (
     tidy,
     unmarked_answer,
 )
-from hammerlib.problems.registry import SCORERS
+from hammerlib.problems.registry import CODE, SCORERS, refuse_code
 
 REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
 NO_GOLD = "error: gold unparsable"
@@ -79,7 +79,9 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
         A gold answer (or worked solution), or a problem row with ``answer`` and, where present, ``prompt``,
         ``scorer`` and ``metadata`` (JSON text; a ``tolerance`` in it is an absolute error that is allowed).
     run_code : bool
-        Whether programs may be run (problems with a ``code:`` scorer; see `hammerlib.grading.code`).
+        Whether what a model wrote may be run: problems with a ``code:`` scorer
+        (`hammerlib.grading.code`), and scorers outside `hammerlib.problems.registry.AUDITED`, some of which
+        evaluate the answer as Python.
 
     Returns
     -------
@@ -89,8 +91,8 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     Raises
     ------
     InputError
-        A completion that is no text, a gold that is neither text nor a row with ``answer``; the problem's
-        scorer runs code and `run_code` is false.
+        A completion that is no text, a gold that is neither text nor a row with ``answer``; an unknown
+        scorer, or one that may run code while `run_code` is false.
 
     Examples
     --------
@@ -110,10 +112,10 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     """
     refuse_pair(completion, gold_or_problem)
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
+    refuse_code(problem.get("scorer"), run_code)
     scorer = problem.get("scorer") or ""
-    refuse_code(scorer, run_code)
     judge = _by_scorer if scorer else _by_math_verify
-    if scorer.startswith(SCORER):
+    if scorer.startswith(CODE):
         judge = grade_code
     grader = stamp_of(scorer)
     try:
@@ -207,8 +209,8 @@ def stamp_of(scorer: str) -> str:
 
 
 def _package(scorer: str) -> str:
-    if not scorer or scorer.startswith(SCORER):
-        return scorer.removeprefix(SCORER) or "math-verify"
+    if not scorer or scorer.startswith(CODE):
+        return scorer.removeprefix(CODE) or "math-verify"
     prefix = scorer.partition(":")[0]
     return SCORERS[prefix].package if prefix in SCORERS else "hammerlib"
 
@@ -262,10 +264,7 @@ def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, st
 
 
 def _scorer(name: str) -> Callable[..., float]:
-    prefix = name.partition(":")[0]
-    if prefix not in SCORERS:
-        raise InputError("scorer", name, "unknown scorer", f"use one of {', '.join(SCORERS)}")
-    return SCORERS[prefix].function()(name)
+    return SCORERS[name.partition(":")[0]].function()(name)
 
 
 def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:

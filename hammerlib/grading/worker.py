@@ -57,9 +57,11 @@ class Worker:
         self.ready = False
         self.deadline = time.monotonic() + START_SECONDS
 
-    def give(self, job: int, completion: str, problem: str | dict[str, Any], timeout: float) -> None:
-        """Hand over one completion, allowed by the pool; the deadline is `timeout` seconds from now."""
-        self.pipe.send((completion, problem))
+    def give(
+        self, job: int, completion: str, problem: str | dict[str, Any], timeout: float, run_code: bool
+    ) -> None:
+        """Hand over one completion; the deadline is `timeout` seconds from now."""
+        self.pipe.send((completion, problem, run_code))
         self.job, self.deadline = job, time.monotonic() + timeout
 
     def kill(self) -> None:
@@ -104,7 +106,8 @@ def serve(handle: int, gym: int) -> None:
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
         while True:
-            pipe.send(grade(*pipe.recv(), run_code=True))  # the pool has refused what it may not run
+            completion, problem, run_code = pipe.recv()
+            pipe.send(grade(completion, problem, run_code=run_code))
 
 
 def _leave_with(parent: int) -> None:

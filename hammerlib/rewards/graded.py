@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hammerlib.grading import NO_GOLD, GradingPool, Verdict
+from hammerlib.problems.registry import refuse_code
 from hammerlib.rewards.shape import Completion, check_rows, text_of, token_counts
 
 Column = Sequence[str | None]  # of the problem table, repeated per completion
@@ -24,23 +25,28 @@ class _Memory:
     """Verdicts of this process, and the workers that found them: both outlive a training step."""
 
     pool: GradingPool | None = None
+    code_pool: GradingPool | None = None  # runs what a model wrote, where a reward allows it
     verdicts: dict[tuple, Verdict] = dataclasses.field(default_factory=dict)
 
 
 _MEMORY = _Memory()
 
 
-def _grade(keys: list[tuple], timeout: float) -> dict[tuple, Verdict]:
+def _grade(keys: list[tuple], timeout: float, run_code: bool) -> dict[tuple, Verdict]:
     """Verdicts of (text, answer, scorer, metadata) rows, each graded once."""
     known = {key: _MEMORY.verdicts[key] for key in keys if key in _MEMORY.verdicts}
     new = [key for key in dict.fromkeys(keys) if key not in known]
     if new:
-        _MEMORY.pool = _MEMORY.pool or GradingPool()
+        if run_code:
+            _MEMORY.code_pool = _MEMORY.code_pool or GradingPool(run_code=True)
+        else:
+            _MEMORY.pool = _MEMORY.pool or GradingPool()
+        pool = _MEMORY.code_pool if run_code else _MEMORY.pool
         rows = [
             {"answer": answer} | ({"scorer": scorer, "metadata": metadata} if scorer else {})
             for _, answer, scorer, metadata in new
         ]
-        found = _MEMORY.pool.grade([text for text, *_ in new], rows, timeout=timeout)
+        found = pool.grade([text for text, *_ in new], rows, timeout=timeout)
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
         known |= dict(zip(new, found, strict=True))
@@ -57,6 +63,7 @@ def verdicts(
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
     failed: bool = False,
+    run_code: bool = False,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
 
@@ -75,6 +82,8 @@ def verdicts(
         calls that have any; they are also logged as a warning.
     failed : bool
         Keep the verdicts whose reason says that there is none (a time-out, an error), in place of None.
+    run_code : bool
+        As for `hammerlib.grade`.
 
     Returns
     -------
@@ -85,14 +94,15 @@ def verdicts(
     Raises
     ------
     InputError
-        `timeout` is not above 0; a column that is not as long as the completions, or no list.
+        `timeout` is not above 0; a column that is not as long as the completions, or no list; a scorer that
+        may run code while `run_code` is false.
 
     Examples
     --------
     >>> [v.correct for v in verdicts([r"so \\boxed{4}", "no idea"], ["4", "4"])]
     [True, False]
     """
-    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
+    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric, run_code)
     return [one if one and (failed or one.reason in SCORABLE) else None for one in found]
 
 
@@ -103,6 +113,7 @@ def _verdicts(
     metadata: Column | None,
     timeout: float,
     log_metric: Callable[[str, float], None] | None,
+    run_code: bool,
 ) -> list[Verdict | None]:
     """As `verdicts`, with the verdicts whose reason says that there is none; None only without a gold."""
     check_rows(completions, answer=() if answer is None else answer, scorer=scorer, metadata=metadata)
@@ -110,7 +121,9 @@ def _verdicts(
     texts = map(text_of, completions)
     rows = list(zip(texts, answer, scorer or [None] * count, metadata or [None] * count, strict=True))
     keys = [row for row in rows if row[1] is not None and str(row[1]).strip()]
-    known = _grade(keys, timeout)
+    for name in dict.fromkeys(scorer or ()):
+        refuse_code(name, run_code)
+    known = _grade(keys, timeout, run_code)
     failed = Counter(
         "grading/timeouts" if known[key].reason == "timeout" else "grading/errors"
         for key in keys
@@ -133,6 +146,7 @@ def accuracy_reward(
     metadata: Column | None = None,
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
+    run_code: bool = False,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
@@ -141,7 +155,7 @@ def accuracy_reward(
     ----------
     prompts, completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer, metadata, timeout, log_metric
+    completions, answer, scorer, metadata, timeout, log_metric, run_code
         See `verdicts`.
 
     Returns
@@ -164,7 +178,8 @@ def accuracy_reward(
     [1.0, 0.0, None]
     """
     check_rows(completions, prompts=prompts)
-    found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
+    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code}
+    found = verdicts(completions, answer, scorer, metadata, **told)
     return [None if one is None else float(one.correct) for one in found]
 
 
@@ -181,6 +196,7 @@ def cosine_reward(
     wrong_range: tuple[float, float] = (-1.0, -0.5),
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
+    run_code: bool = False,
     **columns: object,
 ) -> list[float | None]:
     """Return a correctness reward scaled by length: short right answers gain most, short wrong ones lose
@@ -193,7 +209,7 @@ def cosine_reward(
 
     Parameters
     ----------
-    completions, answer, scorer, metadata, timeout, log_metric
+    completions, answer, scorer, metadata, timeout, log_metric, run_code
         See `verdicts`.
     completion_ids : sequence of token id lists
         Their lengths are t.
@@ -219,7 +235,8 @@ def cosine_reward(
     """
     check_rows(completions, prompts=prompts, completion_ids=completion_ids)
     counts = token_counts(completion_ids, max_len)
-    found = verdicts(completions, answer, scorer, metadata, timeout=timeout, log_metric=log_metric)
+    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code}
+    found = verdicts(completions, answer, scorer, metadata, **told)
     rewards: list[float | None] = []
     for one, count in zip(found, counts, strict=True):
         if one is None:
@@ -240,6 +257,7 @@ def released_cosine_reward(
     metadata: Column | None = None,
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
+    run_code: bool = False,
     **columns: object,
 ) -> list[float | None]:
     """Return the cosine reward as the released DRA code computes it, for comparison only.
@@ -253,7 +271,7 @@ def released_cosine_reward(
     ----------
     prompts, completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer, metadata, timeout, log_metric
+    completions, answer, scorer, metadata, timeout, log_metric, run_code
         See `verdicts`.
 
     Returns
@@ -268,7 +286,7 @@ def released_cosine_reward(
     """
     check_rows(completions, prompts=prompts)
     rewards: list[float | None] = []
-    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric)
+    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric, run_code)
     for said, one in zip(completions, found, strict=True):
         if one is not None and one.reason == NO_GOLD:
             rewards.append(1.0)

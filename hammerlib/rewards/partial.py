@@ -21,6 +21,7 @@ def partial_reward(
     metadata: Column | None = None,
     per_attempt: bool = False,
     log_metric: Callable[[str, float], None] | None = None,
+    run_code: bool = False,
     **columns: object,
 ) -> list[float | None]:
     """Return the share of a puzzle's questions that a completion answers rightly.
@@ -36,7 +37,7 @@ def partial_reward(
         True: a puzzle's score is divided by the number of boxes in the completion. The paper's evaluator
         gives several attempts less weight; how much is not known, so this rule is ours and not the
         default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
-    log_metric : callable (name, value), optional
+    log_metric, run_code
         See `hammerlib.rewards.verdicts`.
     **columns
         What else TRL passes, not used.
@@ -63,7 +64,7 @@ def partial_reward(
         rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
         chosen = {column: [values[place] for place in whole] for column, values in rest.items()}
         said = [completions[place] for place in whole]
-        graded = accuracy_reward(completions=said, log_metric=log_metric, **chosen)
+        graded = accuracy_reward(completions=said, log_metric=log_metric, run_code=run_code, **chosen)
         for place, reward in zip(whole, graded, strict=True):
             rewards[place] = reward
     for place in sorted(set(range(len(names))) - set(whole)):

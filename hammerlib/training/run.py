@@ -193,6 +193,7 @@ def prepare(
     2
     """
     from hammerlib.problems import check_problems, load_problems
+    from hammerlib.problems.registry import refuse_code
 
     if embedder is not None and config.adjustment != "dra":
         raise InputError("embedder", name_of(embedder), "has nothing to embed", "set adjustment: dra")
@@ -200,6 +201,9 @@ def prepare(
         config.validate()
         problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
     check_problems(problems)
+    for scorer in set(problems["scorer"][:]) if "scorer" in problems.column_names else ():
+        remedy = "train on problems whose scorers are audited"
+        refuse_code(scorer, run_code=False, remedy=remedy)
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     import torch
 
