@@ -1,11 +1,13 @@
 # Two targets matter: `make run` walks the notebooks, `make test` proves them. Both build .venv themselves.
 #   make run PROFILE=gpu                 another column of configs/
 #   make run PYTHON=python3.12           another interpreter (3.11 to 3.13)
+#   make explore MINUTES=30              property tests on fresh random examples
 #   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu     Linux without a GPU: skips gigabytes of CUDA
 PYTHON ?= python3
 PROFILE ?= laptop
 TORCH_INDEX ?=
 WORKERS ?= 2
+MINUTES ?= 10
 PYTEST_FLAGS ?=
 
 # Two OpenMP threads that wait for each other on two busy cores are up to 11x slower than one.
@@ -15,13 +17,19 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test test-ray test-systems test-vllm lint lab clean
+.PHONY: run test explore test-ray test-systems test-vllm lint lab clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
 
 test: $(READY)
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	PYTHONHASHSEED=0 .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
+# The property tests on examples drawn at random, again and again for so many minutes; a failure prints how to repeat it.
+explore: $(READY)
+	end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while \
+	.venv/bin/python -m pytest -m "hypothesis and not systems" --hypothesis-profile explore -n $(WORKERS) $(PYTEST_FLAGS) || exit 1; \
+	[ $$(date +%s) -lt $$end ]; do :; done
 
 # Two nodes of a Ray cluster on this machine, one of which is lost on the way.
 test-ray: $(READY)

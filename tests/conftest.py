@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The first call of a compiled function takes seconds; examples have no deadline of their own.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# The first call of a compiled function takes seconds; examples have no deadline of their own. `make test`
+# draws the same examples everywhere and keeps none; `make explore` draws others each time, and more.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, derandomize=False, max_examples=1_000, print_blob=True)
+settings.load_profile("same")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

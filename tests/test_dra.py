@@ -373,3 +373,12 @@ def test_scaling_rewards_commutes_and_scaling_vectors_changes_nothing(
     assert np.allclose(
         adjust_rewards(factor * rewards, length * vectors), factor * adjust_rewards(rewards, vectors)
     )
+
+
+@pytest.mark.parametrize("apart", [1e-2, 1e-4, 1e-7])
+def test_centring_sees_directions_however_close_to_the_mean(apart: float) -> None:
+    # Two completions on either side of a third: centred, they point apart and share nothing.
+    either_side = np.array([[1.0, apart], [1.0, -apart]])
+    assert diversity_weights(either_side, centre=True, clamp=True) == pytest.approx([1, 1], abs=1e-5)
+    copies = np.array([[1.0, apart], [1.0, apart]])
+    assert diversity_weights(copies, centre=True, clamp=True) == pytest.approx([0.5, 0.5], abs=1e-5)

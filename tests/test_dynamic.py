@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from transformers import TrainerControl, TrainerState
 
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
+from hammerlib.training.dynamic import DynamicSampling
+from hammerlib.training.dynamic import walked as cursor_of
 from hammerlib.training.rollouts import generate
 from hammerlib.training.schedule import plan
 from hammerlib.training.trainer import SeamTrainer
@@ -228,3 +231,22 @@ def test_no_schedule_is_told_beforehand_and_several_processes_are_refused() -> N
         schedule_table(WALK, 16)
     with pytest.raises(InputError, match="on one process, not on 2"):
         plan(WALK, 16, processes=2)
+
+
+def test_the_cursor_counts_problems_of_earlier_epochs(tmp_path: Path) -> None:
+    (tmp_path / "index_log.csv").write_text("step,epoch,process,position,id\n1,0,0,7,h\n2,1,0,1,b\n")
+    assert cursor_of(tmp_path, 8) == 8 + 2
+    (tmp_path / "skipped.csv").write_text("step,epoch,position,index,id,reason\n2,1,4,4,e,all correct\n")
+    assert cursor_of(tmp_path, 8) == 8 + 5
+
+
+def test_a_walk_that_ended_trains_the_rest_of_its_generation_batch(tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, gradient_accumulation=1, steps_per_generation=2, save_steps=None)
+    walk = DynamicSampling(tmp_path, plan(config, 16), config, range(16), Plugs())
+    walk.cursor = walk.end
+    stops = []
+    for step in (1, 2):
+        control = TrainerControl(should_save=True)
+        walk.on_step_end(None, TrainerState(global_step=step), control)
+        stops.append(control.should_training_stop)
+    assert stops == [False, True]

@@ -39,7 +39,6 @@ KEPT_TO = {
     "trl": ["training"],
     "vllm": ["evaluation/engines/vllm.py"],
     "ray": ["executor.py"],
-    "verl": ["ordering/verl_sampler.py"],
     # The doctor asks torch for GPUs.
     "torch": ["backbones", "nano", "embeddings", "training", "evaluation", "cli/examine.py"],
     "transformers": ["backbones", "nano", "embeddings", "training", "evaluation"],

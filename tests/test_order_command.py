@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from ordering_samples import gaussian
 
 from hammerlib import Order
 from hammerlib.cli import main
-from hammerlib.errors import InputError
 from hammerlib.problems.files import read_records
 
 WITHOUT = """
@@ -122,58 +119,3 @@ def test_bad_words_are_one_error(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and told in line
     assert not Path("o.json").exists() and not Path("o.jsonl").exists()
-
-
-@pytest.fixture
-def sampler(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
-    """The sampler for verl, on a stand-in for verl's own class: a torch Sampler with this constructor."""
-    from torch.utils.data import Sampler
-
-    class AbstractSampler(Sampler):
-        def __init__(self, data_source: object, data_config: object) -> None: ...
-
-    for name in (
-        "verl",
-        "verl.experimental",
-        "verl.experimental.dataset",
-        "verl.experimental.dataset.sampler",
-    ):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    sys.modules["verl.experimental.dataset.sampler"].AbstractSampler = AbstractSampler
-    from hammerlib.ordering.verl_sampler import OrderSampler
-
-    yield OrderSampler
-    sys.modules.pop("hammerlib.ordering.verl_sampler")
-
-
-def test_verl_s_sampler_walks_the_order(sampler: type, tmp_path: Path) -> None:
-    from torch.utils.data import DataLoader
-
-    Order(np.array([2, 0, 1]), "dataset").save(tmp_path / "o.json")
-    walk = sampler(data_source=["a", "b", "c"], data_config={"hammer_order": tmp_path / "o.json"})
-    assert list(walk) == [2, 0, 1] and len(walk) == 3
-    assert [row for (row,) in DataLoader(["a", "b", "c"], sampler=walk)] == ["c", "a", "b"]
-
-
-def test_verl_s_sampler_refuses_what_would_undo_the_order(sampler: type, tmp_path: Path) -> None:
-    Order(np.array([2, 0, 1]), "dataset").save(tmp_path / "o.json")
-    named = {"hammer_order": tmp_path / "o.json"}
-    for source, config, word in (
-        (["a"] * 3, {}, "missing"),
-        (["a"] * 3, named | {"shuffle": True}, "undo"),
-        (["a"] * 4, named, "4"),
-    ):
-        with pytest.raises(InputError, match=word):
-            sampler(data_source=source, data_config=config)
-
-
-def test_trl_trains_in_the_order_when_it_does_not_shuffle() -> None:
-    """The way without hammerlib's trainer: `order.apply` and ``shuffle_dataset=False``."""
-    import inspect
-
-    from trl import GRPOTrainer
-    from trl.trainer.utils import RepeatSampler
-
-    assert "shuffle_dataset" in inspect.getsource(GRPOTrainer._get_train_sampler)
-    sampler = RepeatSampler([0, 1, 2, 3], mini_repeat_count=2, batch_size=2, shuffle=False)
-    assert list(sampler) == [0, 0, 1, 1, 2, 2, 3, 3]

@@ -167,3 +167,28 @@ def test_an_accepted_save_interval_never_cuts_a_generation_batch(
     for step in range(every, found.steps, every):
         epoch, micro = found.micro(step - 1)
         assert (micro[-1] + 1) % found.block_length == 0, (epoch, step)
+
+
+# Blocks of two prompts in two micro-batches, a step each: an epoch of 4 problems is 2 blocks and 4 steps.
+SPLIT = TrainConfig(
+    order="random", prompts_per_step=1, group_size=2, gradient_accumulation=1, steps_per_generation=2,
+    epochs=3,
+)  # fmt: skip
+
+
+def test_exact_resumption_is_counted_within_the_epoch() -> None:
+    uneven = dataclasses.replace(SPLIT, gradient_accumulation=2, steps_per_generation=3, prompts_per_step=2)
+    found = plan(uneven, 3)  # one block of 3 micro-batches an epoch, 2 steps of 2 and 1
+    assert found.steps_per_epoch == 2 and found.steps == 6
+    # After the whole epochs only; counted from the start of training, step 4 alone would divide evenly.
+    assert [step for step in range(7) if found.resumes_exactly(step)] == [0, 2, 4, 6]
+
+
+def test_a_last_step_inside_a_block_need_not_resume() -> None:
+    # 9 steps end inside a block of 2; every third step is asked for, and none is written at the last.
+    found = plan(dataclasses.replace(SPLIT, save_steps=4, max_steps=9), 4)
+    assert found.steps == 9
+    one_save = dataclasses.replace(SPLIT, save_steps=3, max_steps=3)
+    assert plan(one_save, 4).steps == 3 and not plan(one_save, 4).resumes_exactly(3)
+    with pytest.raises(InputError, match="save_steps = 3"):
+        plan(dataclasses.replace(one_save, max_steps=4), 4)

@@ -16,10 +16,12 @@ from trl import GRPOTrainer
 from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.problems import load_problems
+from hammerlib.rewards import DRAReward, accuracy_reward
 from hammerlib.runs import RunRecord
 from hammerlib.training import Generation, Plugs, Rollout, TrainConfig, train
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.build import build_trainer, quiet
+from hammerlib.training.groups import adjust_all, whole_groups
 from hammerlib.training.rollouts import generate, score_tokens
 from hammerlib.training.run import prepare
 from hammerlib.training.seams import UNTRAINED, name_of
@@ -466,3 +468,45 @@ def test_groups_of_a_rollout_are_never_gathered_whatever_they_look_like(
     assert one_run(tmp_path, rollout=own).status == "success"
     with pytest.raises(AssertionError, match="asked other"):
         one_run(tmp_path)
+
+
+def test_rows_that_are_not_trained_touch_no_mean_and_no_deviation() -> None:
+    rewards, groups = np.array([9.0, 1, 1, 0, 5]), np.array([UNTRAINED, 0, 0, 0, UNTRAINED])
+    for scale in ("group", "batch", "none"):
+        alone = group_advantages(rewards[1:4], groups[1:4], scale=scale)
+        assert group_advantages(rewards, groups, scale=scale).tolist() == [0, *alone, 0]
+
+
+def test_a_group_of_two_is_divided_by_its_deviation() -> None:
+    # 1 and 0: half a point from the mean, deviation (ddof 1) sqrt(1/2).
+    found = group_advantages(np.array([1.0, 0.0]), np.zeros(2, dtype=int), eps=0.0)
+    assert found == pytest.approx([0.5**0.5, -(0.5**0.5)])
+
+
+def test_each_process_gets_its_own_place_in_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three prompts of two completions on two processes of three rows: the middle group straddles them.
+    ones = np.ones(3)
+    both = [
+        Rollout(0, [{"id": name} for name in ids], list(ids), [[7]] * 3, [None] * 3, ones, ones, np.eye(3), 2)
+        for ids in ("aab", "bcc")
+    ]
+    monkeypatch.setattr("hammerlib.training.groups.gather_object", lambda own: both)
+    for process, rollout in enumerate(both):
+        whole, own = whole_groups(rollout, process)
+        assert [row["id"] for row in whole.rows] == list("aabbcc")
+        assert [row["id"] for row in whole.rows[own]] == [row["id"] for row in rollout.rows]
+
+
+def test_the_mean_weight_is_of_the_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One group of copies, one of two different texts, on a process each.
+    vectors = {"4": [1.0, 0.0], "four": [0.0, 1.0]}
+    reward = DRAReward(
+        accuracy_reward, lambda texts: np.array([vectors[text] for text in texts]), 2, deferred=True
+    )
+    held = []
+    for texts in (["4", "4"], ["4", "four"]):
+        reward(["2+2"] * 2, texts, answer=["4"] * 2)
+        held += [reward.scored]
+    monkeypatch.setattr("hammerlib.training.groups.gather_object", lambda own: held)
+    assert adjust_all(reward, 2, first=0)[1] == pytest.approx(0.5, abs=1e-5)
+    assert adjust_all(reward, 2, first=2)[1] == pytest.approx(1.0, abs=1e-5)
