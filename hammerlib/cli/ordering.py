@@ -100,26 +100,28 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A word without ``=``, a name that has a word of its own, or a value that is no YAML.
+        A word without ``=``, a name twice or with a word of its own, or a value that is no YAML.
 
     Examples
     --------
     >>> parse_options(["eta=0.1", "eta_mode=pool", "gap=null"])
     {'eta': 0.1, 'eta_mode': 'pool', 'gap': None}
     """
-    import yaml
+    from hammerlib.yamls import parse_yaml
 
-    options = {}
+    options: dict[str, Any] = {}
     for word in words:
         name, given, value = word.partition("=")
         if not given or not name:
             raise InputError("set", word, "is not name=value", "write for example --set window=8")
         if name in OWN_WORDS:
             raise InputError("set", word, "is no option of a strategy", f"use {OWN_WORDS[name]}")
+        if name in options:
+            raise InputError("set", word, f"{name} is set twice", "set it once")
         try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(name, value, "cannot be read", "write a number or a word") from None
+            options[name] = parse_yaml(value, value)
+        except InputError as error:
+            raise InputError(name, value, error.problem, "write a number or a word") from None
     return options
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from hammerlib.errors import InputError
+from hammerlib.yamls import parse_yaml
 
 SCALARS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 
@@ -159,15 +158,14 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
     Parameters
     ----------
     pairs : iterable of str
-        Values are YAML (``true``, ``[0, 1]``), except that a ``str`` parameter takes its text as it stands
-        and a ``float`` also takes ``1e-4``.
+        Values are YAML (``true``, ``[0, 1]``), except that a ``str`` parameter takes its text as it stands.
     known : mapping of str to Parameter
         Every parameter that may be set.
 
     Raises
     ------
     InputError
-        No ``=``, unknown name, or a value of the wrong type.
+        No ``=``, unknown name, a name twice, or a value of the wrong type.
 
     Examples
     --------
@@ -181,6 +179,8 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
         if not equals:
             raise InputError("--set", pair, "has no '='", "write --set name=value")
         check_name(name, text, known)
+        if name in settings:
+            raise InputError("--set", pair, f"{name} is set twice", "set it once")
         settings[name] = check_value(name, _from_text(text, known[name].kind), known[name].kind)
     return settings
 
@@ -189,8 +189,8 @@ def _from_text(text: str, kind: str) -> object:
     if kind == "str":
         return text
     try:
-        return float(text) if kind == "float" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
+        return parse_yaml(text, text)
+    except InputError:
         return text  # the type check names the value and the remedy
 
 

@@ -8,13 +8,12 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
 from hammerlib.errors import InputError
 from hammerlib.pipeline.opening import run_name
 from hammerlib.pipeline.parameters import Parameter, check_name, check_value, declared, read_settings
 from hammerlib.runs import PACKAGES
 from hammerlib.storage import content_hash, file_hash, repository_root
+from hammerlib.yamls import read_yaml
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,10 @@ def read_profile(profile: str, root: Path) -> dict[str, object]:
     if profile not in files:
         raise InputError("profile", profile, "there is no such profile", f"choose from {', '.join(files)}")
     try:
-        values = yaml.safe_load(files[profile].read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            "profile", profile, f"configs/{profile}.yaml cannot be read ({reason})", "mend that file"
-        ) from error
+        values = read_yaml(files[profile])
+    except InputError as error:
+        problem = f"configs/{profile}.yaml {error.problem}"
+        raise InputError("profile", profile, problem, "mend that file") from error
     if not isinstance(values, dict):
         raise InputError(
             "profile",

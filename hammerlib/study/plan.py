@@ -12,6 +12,7 @@ from hammerlib.storage import content_hash
 from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.settings import OrderSettings, check_interval
 from hammerlib.training.checks import check_range
+from hammerlib.yamls import read_yaml
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
@@ -231,13 +232,7 @@ def read_study(path: str | Path) -> Study:
     ...
     hammerlib.errors.InputError: study = 'nowhere.yaml': cannot be read (...); give a YAML file
     """
-    import yaml
-
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = f"cannot be read ({' '.join(str(error).split())})"
-        raise InputError("study", str(path), problem, "give a YAML file") from error
+    values = read_yaml(path, field="study")
     known = {one.name for one in dataclasses.fields(Study)}
     needed = {"study", "replicates", "starts", "arms"}
     found = set(values) if isinstance(values, dict) else set()

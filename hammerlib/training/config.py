@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hammerlib.errors import InputError
 from hammerlib.training.checks import check_choice, check_range, check_type
+from hammerlib.yamls import read_yaml
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
 ADJUSTMENTS = ("none", "dra")
@@ -281,14 +282,7 @@ class TrainConfig:
     @classmethod
     def from_yaml(cls, path: str | Path) -> TrainConfig:
         """Read a YAML file of ``name: value`` lines; InputError when it is missing, unreadable or wrong."""
-        import yaml
-
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(
-                "config", str(path), f"cannot be read ({' '.join(str(error).split())})", "give a YAML file"
-            ) from error
+        values = read_yaml(path, field="config")
         if not isinstance(values, dict):
             problem = "is not a list of name: value lines"
             raise InputError("config", str(path), problem, "see TrainConfig for the names")

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hammerlib.errors import InputError
 from hammerlib.systems.puzzles.scoring import scorer
 from hammerlib.systems.puzzles.spec import Condition, Derived, Mixed, Option, Query, Spec, Symbol, Variable
+from hammerlib.yamls import read_yaml
 
 SEEDS = Path(__file__).with_name("seeds")
 _ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
@@ -45,13 +44,12 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> Spec:
         return _spec(dict(source))
     path = SEEDS / f"{source}.yaml" if str(source) in seed_names() else Path(source)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = read_yaml(path, field="specification")
+    except InputError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise InputError("specification", path.name, error.problem, error.remedy) from error
         remedy = f"name a YAML file, or one of {', '.join(seed_names())}"
         raise InputError("specification", str(source), "cannot be read", remedy) from error
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InputError("specification", path.name, problem, "mend the YAML") from error
     if not isinstance(content, dict):
         raise InputError("specification", path.name, "holds no fields", "write lines of name: value")
     return _spec({"name": path.stem, **content})
