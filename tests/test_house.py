@@ -31,8 +31,8 @@ FACES = sorted(
 # A room imports only rooms above it.
 ROOMS = [
     *("errors", "yamls", "storage", "executor", "similarity", "runs", "problems", "nano", "backbones"),
-    *("embeddings", "ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation", "systems", "study"),
-    *("plots", "report", "cells", "sweep", "pipeline", "cli"),
+    *("embeddings", "ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation"),
+    *("systems", "study", "plots", "report", "cells", "sweep", "pipeline", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.
 KEPT_TO = {
