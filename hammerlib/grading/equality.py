@@ -10,6 +10,9 @@ import threading
 import warnings
 from typing import Any
 
+from hammerlib.grading.expressions import Unreadable
+from hammerlib.grading.reading import read, same
+
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
 MAX_CHARACTERS = 1_000
 # Time grows exponentially with depth: 12 nested fractions take 1.4 s to compare, 20 more than 10 s.
@@ -92,6 +95,36 @@ def decided(gold: str, answer: str) -> bool:
     """
     same = re.sub(r"\s", "", gold) == re.sub(r"\s", "", answer)
     return same or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
+
+
+def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
+    r"""Compare two bare answers exactly, where both can be read.
+
+    Parameters
+    ----------
+    gold, answer : str
+        As a model or a data set writes them, LaTeX or plain text, without a box.
+    percent : bool
+        Whether 50 may stand for 50\\%. Without it a sign of per cent divides by a hundred and nothing else:
+        for golds that are known to be no percentage.
+
+    Returns
+    -------
+    bool or None
+        Whether they are the same answer: numbers, expressions, quantities (a unit may be left out), words,
+        lists, points, intervals, sets, equations, digits to a base. None where one of them cannot be read.
+
+    Examples
+    --------
+    >>> exact_verdict("3/2", "1 1/2"), exact_verdict("41", "-41"), exact_verdict("41", r"\neg 41")
+    (True, False, None)
+    """
+    try:
+        guard(gold)
+        guard(answer)
+        return same(read(gold, percent=percent), read(answer, percent=percent))
+    except (TooComplex, Unreadable, RecursionError, OverflowError, MemoryError):
+        return None
 
 
 def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:

@@ -1,0 +1,806 @@
+"""Expressions in normal form as trees, and their values: exact fractions, or as many digits as it takes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import re
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import mpmath
+
+from hammerlib.grading.normal_form import listed
+
+# Bits of the longest whole number that is written out; beyond, digits of a power or factorial are counted.
+MAX_BITS = 400_000
+MAX_FACTORIAL = 9_999
+MAX_TERMS = 10_000
+MAX_NODES = 2_000
+# Decimal digits of the first look, and the most that a close pair may cost.
+DIGITS, MOST_DIGITS = 50, 6_000
+
+
+class Unreadable(ValueError):
+    """Text that is no expression of ours: somebody else must read it, or nobody.
+
+    Examples
+    --------
+    >>> str(Unreadable("two numbers side by side"))
+    'two numbers side by side'
+    """
+
+
+class Node(NamedTuple):
+    """A tree: ``number``, ``symbol``, ``constant``, or an operation with nodes as parts."""
+
+    kind: str
+    value: Any = None
+    parts: tuple[Node, ...] = ()
+
+
+FUNCTIONS = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc",
+    "sinh", "cosh", "tanh", "coth", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min",
+}  # fmt: skip
+TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc"}
+CONSTANTS = {"pi": "pi", "infty": "infty"}
+# Letters that name a function where an argument in parentheses follows.
+CALLABLE = {"f", "g", "h", "F", "G", "H", "P", "\\phi", "\\psi", "\\Gamma", "\\delta", "\\Phi"}
+GREEK = set(
+    listed(
+        """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
+    chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell partial nabla odot
+    oplus"""
+    )
+)
+DECORATIONS = {
+    "vec",
+    "hat",
+    "tilde",
+    "dot",
+    "ddot",
+    "overline",
+    "widehat",
+    "widetilde",
+    "underline",
+    "mathbb",
+    "mathfrak",
+}
+BIG = {"sum", "prod"}
+
+_TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\text\{[^{}]*\}|\\[A-Za-z]+|\\[{}%|]|[A-Za-z]+|\S)")
+
+
+def parse(text: str) -> Node:
+    r"""Read an expression in normal form.
+
+    Raises
+    ------
+    Unreadable
+        Anything that is not wholly understood.
+
+    Examples
+    --------
+    >>> value(parse(r"\frac{1}{2}+1 \frac{1}{2}"))
+    Fraction(2, 1)
+    """
+    return _Parser(text).whole()
+
+
+class _Parser:
+    """Recursive descent; a blank is remembered, because `1 1/2` is a mixed number."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens: list[str] = []
+        place, text = 0, text.rstrip()
+        while place < len(text):
+            found = _TOKEN.match(text, place)
+            if found is None:
+                raise Unreadable(text[place:])
+            self.tokens.append(found[1])
+            place = found.end()
+        if len(self.tokens) > MAX_NODES:
+            raise Unreadable("too long")
+        self.place = 0
+        self.bars = 0
+
+    def whole(self) -> Node:
+        if not self.tokens:
+            raise Unreadable("nothing")
+        node = self.sum()
+        if self.peek() is not None:
+            raise Unreadable(f"a rest: {self.peek()}")
+        return node
+
+    def peek(self, ahead: int = 0) -> str | None:
+        place = self.place + ahead
+        return self.tokens[place] if place < len(self.tokens) else None
+
+    def take(self, wanted: str | None = None) -> str:
+        token = self.peek()
+        if token is None or (wanted is not None and token != wanted):
+            raise Unreadable(f"{wanted} expected")
+        self.place += 1
+        return token
+
+    def sum(self) -> Node:
+        terms = [self.signed()]
+        while self.peek() in ("+", "-", "\\pm", "\\mp"):
+            sign = self.take()
+            if sign in ("\\pm", "\\mp"):
+                raise Unreadable("two signs at once")
+            term = self.product()
+            terms.append(_negative(term) if sign == "-" else term)
+        return terms[0] if len(terms) == 1 else Node("sum", None, tuple(terms))
+
+    def signed(self) -> Node:
+        signs = 0
+        while self.peek() in ("+", "-"):
+            if signs and self.peek() == "+":
+                raise Unreadable("two signs")
+            signs += 1
+            negative = self.take() == "-"
+            if signs > 2:
+                raise Unreadable("three signs")
+            if negative:
+                return _negative(self.signed_product())
+        return self.product()
+
+    def signed_product(self) -> Node:
+        return _negative(self.product()) if self.peek() == "-" and self.take() else self.product()
+
+    def product(self) -> Node:
+        node = self.juxtaposed()
+        while (sign := self.peek()) in ("*", "/", "\\times", "\\cdot"):
+            self.take()
+            negative = self.peek() == "-" and bool(self.take())
+            factor = self.juxtaposed()
+            if negative:
+                factor = _negative(factor)
+            node = Node("ratio" if sign == "/" else "product", None, (node, factor))
+        return node
+
+    def juxtaposed(self) -> Node:
+        first = self.peek()
+        node = self.power()
+        if first is not None and first.isdigit() and node.kind == "number" and (mixed := self.mixed(node)):
+            return mixed
+        factors = [node]
+        while self.starts_factor():
+            token = self.peek() or ""
+            # 3 4 is not 34, and not 12; x2 may be x_2. But (n-2) 2^{n} is a product.
+            product = self.peek(1) == "^" and any(map(symbols, factors))
+            if (token[0].isdigit() or token[0] == ".") and not product:
+                raise Unreadable("a number behind a factor")
+            before = self.tokens[self.place - 1]
+            after_number = before[0].isdigit() and factors[-1].kind == "number"
+            factor = self.power()
+            if after_number and token == "\\frac" and all(p.kind == "number" for p in factor.parts):
+                raise Unreadable("a number before a fraction")
+            factors.append(factor)
+        return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
+
+    def mixed(self, whole: Node) -> Node | None:
+        """A proper fraction behind a whole number: `1 1/2`, `1\\frac{1}{2}`."""
+        here = self.place
+        token = self.peek() or ""
+        if token.isdigit() and self.peek(1) == "/" and (self.peek(2) or "").isdigit():
+            top, low, used = token, self.peek(2) or "", 3
+        elif token == "\\frac":
+            inside = self.tokens[here : here + 7]
+            if [inside[i] for i in (1, 3, 4, 6) if i < len(inside)] != ["{", "}", "{", "}"]:
+                return None
+            top, low, used = inside[2], inside[5], 7
+            if not (top.isdigit() and low.isdigit()):
+                return None
+        else:
+            return None
+        if not 0 < int(top) < int(low):
+            raise Unreadable("no proper fraction in a mixed number")
+        self.place += used
+        if (self.starts_factor() and (self.peek() or "")[0].isdigit()) or self.peek() in ("/", "^", "!"):
+            raise Unreadable("more behind a mixed number")
+        mixed = Node("number", (whole.value[0] + Fraction(int(top), int(low)), None))
+        rest = [mixed]
+        while self.starts_factor():
+            rest.append(self.power())
+        return mixed if len(rest) == 1 else Node("product", None, tuple(rest))
+
+    def starts_factor(self) -> bool:
+        token = self.peek()
+        if token is None or token in (
+            "+",
+            "-",
+            "*",
+            "/",
+            ")",
+            "]",
+            "}",
+            "\\}",
+            ",",
+            "=",
+            "<",
+            ">",
+            "^",
+            "_",
+            "!",
+            "&",
+        ):
+            return False
+        if token == "|":
+            return self.bars == 0
+        return token not in (
+            "\\times",
+            "\\cdot",
+            "\\rfloor",
+            "\\rceil",
+            "\\pm",
+            "\\mp",
+            "\\choose",
+            "\\%",
+            ":",
+            ";",
+        )
+
+    def power(self) -> Node:
+        node = self.atom()
+        while True:
+            token = self.peek()
+            if token == "!":
+                self.take()
+                if self.peek() == "!":
+                    raise Unreadable("a double factorial")
+                node = Node("factorial", None, (node,))
+            elif token == "^":
+                self.take()
+                if [self.peek(i) for i in range(3)] == ["{", "\\circ", "}"]:
+                    self.place += 3
+                    node = Node("degrees", None, (node,))
+                    continue
+                if node.kind == "power" and node.value is None:
+                    raise Unreadable("a power of a power")
+                node = Node("power", None, (node, self.argument(signed=True)))
+            else:
+                return node
+
+    def argument(self, signed: bool = False) -> Node:
+        """A group in braces, or one atom."""
+        if self.peek() == "{":
+            return self.group("{", "}")
+        if signed and self.peek() == "-":
+            self.take()
+            return _negative(self.atom())
+        token = self.peek() or ""
+        if token.isdigit() and len(token) > 1:
+            self.take()
+            return _number(token)
+        if len(token) > 1 and token.isalpha():
+            self.tokens[self.place : self.place + 1] = list(token)
+        return self.atom()
+
+    def group(self, opening: str, closing: str) -> Node:
+        self.take(opening)
+        bars, self.bars = self.bars, 0
+        node = self.sum()
+        self.bars = bars
+        self.take(closing)
+        return Node("group", None, (node,)) if opening != "{" else node
+
+    def atom(self) -> Node:
+        token = self.peek()
+        if token is None:
+            raise Unreadable("an end")
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            self.take()
+            if self.peek() == "_":
+                raise Unreadable("a base")
+            return _number(token)
+        if token in ("(", "[", "{"):
+            return self.group(token, {"(": ")", "[": "]", "{": "}"}[token])
+        if token == "|":
+            self.take()
+            self.bars += 1
+            node = self.sum()
+            self.bars -= 1
+            self.take("|")
+            return Node("absolute", None, (node,))
+        if token.startswith("\\text{"):
+            raise Unreadable("words")
+        if token[0] == "\\":
+            return self.command(self.take()[1:])
+        if token.isalpha():
+            return self.letters(self.take())
+        raise Unreadable(token)
+
+    def letters(self, run: str) -> Node:
+        if not run.isascii():
+            raise Unreadable(run)
+        if len(run) > 3:
+            # A name of its own, whose letters have an order; never a product.
+            return self.name(run)
+        if len(run) > 1:
+            self.tokens[self.place : self.place] = list(run[1:])
+        return self.name(run[0])
+
+    def name(self, name: str) -> Node:
+        """A symbol with its index and primes; a call where letters stand for functions."""
+        if self.peek() == "_":
+            self.take()
+            name += "_" + self.index()
+        primes = 0
+        while self.peek() == "'":
+            self.take()
+            primes += 1
+        if primes and self.peek() == "_":
+            self.take()
+            name += "_" + self.index()
+        if name == "e" and not primes:
+            return Node("constant", "e")
+        if name == "i" and not primes:
+            return Node("constant", "i")
+        if self.peek() == "(" and (name.partition("_")[0] in CALLABLE or primes):
+            return Node("call", name + "'" * primes, self.arguments())
+        return Node("symbol", name + "'" * primes)
+
+    def index(self) -> str:
+        if self.peek() != "{":
+            token = self.take()
+            if len(token) > 1 and token.isalpha():
+                self.tokens[self.place : self.place] = list(token[1:])
+                token = token[0]
+            return token
+        depth, said = 0, []
+        while True:
+            token = self.take()
+            depth += (token == "{") - (token == "}")
+            if depth == 0:
+                return "".join(said).removeprefix("\\text{").removesuffix("}")
+            if len(said) or token != "{":
+                said.append(token)
+            if depth == 1 and token == "{" and not said:
+                continue
+
+    def arguments(self) -> tuple[Node, ...]:
+        self.take("(")
+        bars, self.bars = self.bars, 0
+        parts = [self.sum()]
+        while self.peek() == ",":
+            self.take()
+            parts.append(self.sum())
+        self.bars = bars
+        self.take(")")
+        return tuple(parts)
+
+    def command(self, name: str) -> Node:
+        if name == "frac":
+            top, low = self.argument(), self.argument()
+            return Node("ratio", None, (top, low))
+        if name == "sqrt":
+            degree = None
+            if self.peek() == "[":
+                degree = self.group("[", "]").parts[0]
+            inside = self.argument()
+            return Node("root", None, (inside, degree or _number("2")))
+        if name == "binom":
+            return Node("binomial", None, (self.argument(), self.argument()))
+        if name in ("lfloor", "lceil"):
+            node = self.sum()
+            self.take("\\r" + name[1:])
+            return Node(name[1:], None, (node,))
+        if name in CONSTANTS:
+            return Node("constant", name) if self.peek() != "_" else self.name("\\" + name)
+        if name in FUNCTIONS:
+            return self.function(name)
+        if name in BIG:
+            return self.big(name)
+        if name in GREEK:
+            return self.name("\\" + name)
+        if name in DECORATIONS:
+            inside = self.index() if self.peek() == "{" else self.take()
+            return self.name(f"\\{name}{{{inside}}}")
+        raise Unreadable("\\" + name)
+
+    def function(self, name: str) -> Node:
+        power = base = None
+        while self.peek() in ("^", "_"):
+            if self.take() == "^":
+                power = self.argument(signed=True)
+            else:
+                base = self.argument()
+        if base is not None and name != "log":
+            raise Unreadable("an index of a function")
+        if self.peek() in ("(", "{"):
+            inside = self.arguments() if self.peek() == "(" else (self.argument(),)
+            # \sin(2t)/5 ends here; so does \sin(t)^2, which squares the sine.
+        else:
+            inside = (self.free_argument(),)
+        if name not in ("gcd", "lcm", "max", "min") and len(inside) != 1:
+            raise Unreadable("arguments")
+        if power is not None and power == _negative(_number("1")):
+            if name not in TRIGONOMETRIC:
+                raise Unreadable("an inverse")
+            name, power = "arc" + name, None
+        parts = inside if base is None else (*inside, base)
+        node = Node("function", name, parts)
+        return node if power is None else Node("power", "function", (node, power))
+
+    def free_argument(self) -> Node:
+        """What a function without parentheses takes: factors up to an operator or another function."""
+        if self.peek() == "-":
+            self.take()
+            return _negative(self.free_argument())
+        factors = [self.power()]
+        while self.starts_factor():
+            token = self.peek() or ""
+            if token[1:] in FUNCTIONS or token in ("(", "[", "|") or token[0].isdigit():
+                break
+            factors.append(self.power())
+        return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
+
+    def big(self, name: str) -> Node:
+        self.take("_")
+        self.take("{")
+        variable = self.take()
+        self.take("=")
+        low = self.sum()
+        self.take("}")
+        self.take("^")
+        high = self.argument()
+        body = self.product()
+        if not (len(variable) == 1 and variable.isalpha()):
+            raise Unreadable("an index of a sum")
+        return Node(name, variable, (low, high, body))
+
+
+def _number(token: str) -> Node:
+    _, point, places = token.partition(".")
+    return Node(
+        "number", (Fraction(token if token[0] != "." else "0" + token), len(places) if point else None)
+    )
+
+
+def _negative(node: Node) -> Node:
+    return Node("minus", None, (node,))
+
+
+def symbols(node: Node) -> set[str]:
+    """Names of the symbols and called functions of a tree."""
+    found = {node.value} if node.kind in ("symbol", "call") else set()
+    return found.union(*(symbols(part) for part in node.parts)) if node.parts else found
+
+
+# Exact values ----------------------------------------------------------------------------------------
+
+
+def value(node: Node) -> Fraction | None:
+    """Exact value of a tree of numbers, or None: not a fraction, or too long to write out."""
+    parts = (
+        [value(part) for part in node.parts] if node.kind not in ("sum_over", "sum", "prod", "symbol") else []
+    )
+    if node.kind == "number":
+        return node.value[0]
+    if node.kind == "sum" and node.value is None:
+        return _sum_of(node)
+    if node.kind in ("sum", "prod"):
+        return _over(node)
+    if not parts or any(part is None for part in parts):
+        return None
+    try:
+        return _rational(node, [part for part in parts if part is not None])
+    except ZeroDivisionError as error:
+        raise Unreadable("a division by zero") from error
+
+
+def _sum_of(node: Node) -> Fraction | None:
+    total = Fraction(0)
+    for part in node.parts:
+        term = value(part)
+        if term is None:
+            return None
+        total += term
+    return total
+
+
+def _rational(node: Node, parts: list[Fraction]) -> Fraction | None:
+    kind, one = node.kind, parts[0]
+    if kind in ("group", "degrees"):
+        return one
+    if kind == "minus":
+        return -one
+    if kind == "product":
+        return math.prod(parts, start=Fraction(1)) if sum(map(_bits, parts)) < MAX_BITS else None
+    if kind == "ratio":
+        return one / parts[1]
+    if kind == "absolute":
+        return abs(one)
+    if kind == "floor":
+        return Fraction(math.floor(one))
+    if kind == "ceil":
+        return Fraction(math.ceil(one))
+    if kind == "power":
+        return _power(one, parts[1])
+    if kind == "root":
+        return _root(one, parts[1])
+    if kind == "factorial":
+        whole = one.denominator == 1 and 0 <= one <= MAX_FACTORIAL
+        return Fraction(math.factorial(int(one))) if whole else None
+    if kind == "binomial":
+        n, k = parts
+        whole = n.denominator == k.denominator == 1 and 0 <= n <= MAX_FACTORIAL and k >= 0
+        return Fraction(math.comb(int(n), int(k))) if whole else None
+    if kind == "function":
+        return _of_function(node.value, parts)
+    return None
+
+
+def _bits(number: Fraction) -> int:
+    return number.numerator.bit_length() + number.denominator.bit_length()
+
+
+def _power(base: Fraction, power: Fraction) -> Fraction | None:
+    if power.denominator != 1:
+        root = _root(base, Fraction(power.denominator)) if power.denominator < 100 else None
+        return None if root is None else _power(root, Fraction(power.numerator))
+    if base == 0 and power <= 0:
+        if power < 0:
+            raise ZeroDivisionError
+        raise Unreadable("zero to the power of zero")
+    return base ** int(power) if _bits(base) * abs(power) < MAX_BITS else None
+
+
+def _root(base: Fraction, degree: Fraction) -> Fraction | None:
+    if degree.denominator != 1 or not 1 <= degree < 100 or (base < 0 and degree % 2 == 0):
+        return None
+    found = [_whole_root(abs(part), int(degree)) for part in (base.numerator, base.denominator)]
+    if None in found:
+        return None
+    return Fraction(*found) * (-1 if base < 0 else 1)
+
+
+def _whole_root(number: int, degree: int) -> int | None:
+    if degree == 2:
+        root = math.isqrt(number)
+    elif number < 2:
+        root = number
+    else:
+        root = 1 << -(-number.bit_length() // degree)
+        while (better := ((degree - 1) * root + number // root ** (degree - 1)) // degree) < root:
+            root = better
+    return root if root**degree == number else None
+
+
+def _of_function(name: str, parts: list[Fraction]) -> Fraction | None:
+    if name in ("max", "min"):
+        return max(parts) if name == "max" else min(parts)
+    if name in ("gcd", "lcm") and all(part.denominator == 1 for part in parts):
+        return Fraction(getattr(math, name)(*map(int, parts)))
+    return None
+
+
+def _over(node: Node) -> Fraction | None:
+    low, high = value(node.parts[0]), value(node.parts[1])
+    if low is None or high is None or low.denominator != 1 or high.denominator != 1 or high - low > MAX_TERMS:
+        return None
+    total = Fraction(node.kind == "prod")
+    for i in range(int(low), int(high) + 1):
+        term = value(_replaced(node.parts[2], node.value, Node("number", (Fraction(i), None))))
+        if term is None or _bits(total) > MAX_BITS:
+            return None
+        total = total * term if node.kind == "prod" else total + term
+    return total
+
+
+def _replaced(node: Node, name: str, by: Node) -> Node:
+    if node.kind in ("symbol", "constant") and node.value == name:
+        return by
+    return node._replace(parts=tuple(_replaced(part, name, by) for part in node.parts))
+
+
+# Numbers with digits ---------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=8)
+def _context(digits: int) -> Any:
+    context = mpmath.MPContext()
+    context.dps = digits
+    return context
+
+
+class _Numbers:
+    """Values of a tree at one point, with a given number of digits; the largest magnitude is kept."""
+
+    def __init__(self, digits: int, point: int) -> None:
+        self.context = _context(digits)
+        self.point = point
+        self.largest = 0
+
+    def of(self, node: Node, angle: bool = False) -> Any:
+        exact = value(node) if not symbols(node) and node.kind not in ("degrees",) and not angle else None
+        if exact is not None:
+            found = self.context.mpf(exact.numerator) / exact.denominator
+        else:
+            found = self.operation(node, angle)
+        if found != 0 and self.context.isfinite(found):
+            self.largest = max(self.largest, abs(int(self.context.mag(found))))
+        return found
+
+    def operation(self, node: Node, angle: bool) -> Any:
+        c, kind = self.context, node.kind
+        if kind == "number":
+            return c.mpf(node.value[0].numerator) / node.value[0].denominator
+        if kind == "constant":
+            return {"pi": c.pi, "e": c.e, "infty": c.inf, "i": c.mpc(0, 1)}[node.value] * 1
+        if kind == "symbol":
+            return self.symbol(node.value)
+        trigonometric = kind == "function" and node.value in TRIGONOMETRIC
+        parts = (
+            [self.of(part, angle or trigonometric) for part in node.parts]
+            if kind not in ("sum_", "prod")
+            else []
+        )
+        if kind == "prod" or (kind == "sum" and node.value is not None):
+            raise Unreadable("a sum or product over symbols")
+        if kind == "degrees":
+            return parts[0] * c.pi / 180 if angle else parts[0]
+        if kind == "group":
+            return parts[0]
+        if kind == "sum":
+            total = c.mpf(0)
+            for part in parts:
+                total += part
+            return total
+        if kind == "minus":
+            return -parts[0]
+        if kind == "product":
+            total = c.mpf(1)
+            for part in parts:
+                total *= part
+            return total
+        if kind == "ratio":
+            return parts[0] / parts[1]
+        if kind == "absolute":
+            return abs(parts[0])
+        if kind == "floor":
+            return c.floor(parts[0])
+        if kind == "ceil":
+            return c.ceil(parts[0])
+        if kind == "power":
+            return self.power(*parts)
+        if kind == "root":
+            real = not c.im(parts[0])
+            if real and c.re(parts[0]) < 0 and parts[1] == int(parts[1]) and int(parts[1]) % 2:
+                return -c.root(-c.re(parts[0]), int(parts[1]))
+            return self.power(parts[0], 1 / parts[1])
+        if kind == "factorial":
+            return self.limited(c.factorial, parts[0])
+        if kind == "binomial":
+            return self.limited(c.binomial, *parts)
+        if kind == "function":
+            return self.function(node.value, parts)
+        if kind == "call":
+            seed = self.symbol("call " + node.value)
+            inside = sum((k + 1) * part for k, part in enumerate(parts))
+            return c.cos(inside * seed + seed**2) + seed * inside
+        raise Unreadable(kind)
+
+    def limited(self, function: Any, *parts: Any) -> Any:
+        if any(abs(part) > 10**6 for part in parts):
+            raise Unreadable("a large factorial")
+        return function(*parts)
+
+    def power(self, base: Any, power: Any) -> Any:
+        if self.context.isfinite(power) and abs(power) > 10**7:
+            raise Unreadable("a large power")
+        return base**power
+
+    def function(self, name: str, parts: list[Any]) -> Any:
+        c = self.context
+        if name in ("log", "ln", "lg"):
+            if name == "lg":
+                parts = [*parts, c.mpf(10)]
+            return c.log(parts[0]) / (c.log(parts[1]) if len(parts) > 1 else 1)
+        if name == "exp":
+            return self.power(c.e, parts[0])
+        if name in ("max", "min", "gcd", "lcm"):
+            if name in ("gcd", "lcm") or any(c.im(part) for part in parts):
+                raise Unreadable(name)
+            return (max if name == "max" else min)(parts)
+        if name.startswith("arc"):
+            return getattr(c, "a" + name[3:])(parts[0])
+        return getattr(c, name)(parts[0])
+
+    def symbol(self, name: str) -> Any:
+        """A number that the name and the point decide; odd points are negative."""
+        drawn = int.from_bytes(hashlib.sha256(f"{name} {self.point}".encode()).digest()[:6], "big")
+        size = self.context.mpf(drawn) / 2**48
+        low, width = ((0.1, 0.8), (0.2, 1.6), (1.1, 2.3), (0.3, 0.6))[self.point % 4]
+        size = low + width * size
+        return -size if self.point % 4 == 1 else size
+
+
+def _at(node: Node, digits: int, point: int) -> tuple[Any, int]:
+    numbers = _Numbers(digits, point)
+    try:
+        return numbers.of(node), numbers.largest
+    except (ZeroDivisionError, ValueError, ArithmeticError, TypeError, AttributeError) as error:
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(str(error)) from error
+
+
+def number_of(node: Node, digits: int = DIGITS, point: int = 0) -> Any:
+    """Value of a tree with that many digits at one point of its symbols."""
+    return _at(node, digits, point)[0]
+
+
+def same_value(one: Node, other: Node) -> bool:
+    r"""Tell whether two trees have the same value, at all points that are tried.
+
+    Numbers are compared as fractions where both are; else with 50 digits, and close ones with as many
+    as their largest part has.
+
+    Raises
+    ------
+    Unreadable
+        One of them has no value.
+
+    Examples
+    --------
+    >>> same_value(parse(r"\frac{1}{2004!}"), parse(r"\frac{1}{2006!}"))
+    False
+    >>> same_value(parse("(x+1)^{2}"), parse("x^{2}+2x+1"))
+    True
+    >>> same_value(parse(r"\sqrt{8}"), parse(r"2\sqrt{2}"))
+    True
+    """
+    first, second = value(one), value(other)
+    if first is not None and second is not None:
+        return first == second
+    names = symbols(one) | symbols(other)
+    points = range(6) if names else range(1)
+    compared, complex_points = 0, []
+    for point in points:
+        try:
+            a, b = number_of(one, point=point), number_of(other, point=point)
+        except Unreadable:
+            if not names:
+                raise
+            continue
+        if names and _imaginary(a) and not compared and point < 5:
+            complex_points.append(point)
+            continue
+        if not _close(one, other, a, b, point):
+            return False
+        compared += 1
+    if not compared and not complex_points:
+        raise Unreadable("no point with a value")
+    return (
+        all(
+            _close(one, other, number_of(one, point=p), number_of(other, point=p), p)
+            for p in complex_points[:2]
+        )
+        if compared == 0
+        else True
+    )
+
+
+def _imaginary(number: Any) -> bool:
+    return abs(getattr(number, "imag", 0)) > 1e-30
+
+
+def _close(one: Node, other: Node, a: Any, b: Any, point: int) -> bool:
+    if not (mpmath.isfinite(a) and mpmath.isfinite(b)):
+        return bool(a == b)
+    size = max(abs(a), abs(b))
+    if abs(a - b) > size * mpmath.mpf(10) ** (10 - DIGITS) and size > mpmath.mpf(10) ** (10 - DIGITS):
+        return False
+    # They agree in forty digits: look again with the digits that the largest part needs.
+    _, large = _at(one, DIGITS, point)
+    _, larger = _at(other, DIGITS, point)
+    digits = min(MOST_DIGITS, DIGITS + int(0.302 * 2 * max(large, larger)) + 10)
+    a, b = number_of(one, digits, point), number_of(other, digits, point)
+    size = max(abs(a), abs(b), mpmath.mpf(10) ** (20 - digits) if digits < 200 else mpmath.mpf(0))
+    limit = max(size * mpmath.mpf(10) ** (DIGITS // 2 - digits), mpmath.mpf(10) ** (DIGITS // 2 - digits))
+    return bool(abs(a - b) <= limit)

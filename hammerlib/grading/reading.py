@@ -1,0 +1,739 @@
+"""Answers read as what they are: quantities, words, lists, points, sets, relations, and compared as such."""
+
+from __future__ import annotations
+
+import functools
+import re
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import mpmath
+
+from hammerlib.grading.expressions import Node, Unreadable, number_of, parse, same_value, symbols, value
+from hammerlib.grading.normal_form import listed, normal_form
+from hammerlib.grading.units import in_number_words, same_unit, split_unit
+
+# Below this, decimals are compared by their digits instead of their places, and to 1 %.
+SMALL, SMALL_TOLERANCE = Fraction(1, 1000), Fraction(1, 100)
+# Fewer decimal places than this are never a rounded value: 0.333333 is 1/3, 0.333 is not.
+PLACES = 6
+MAX_PARTS = 200
+
+
+class Quantity(NamedTuple):
+    """A value, its unit, and (where it is written as a decimal) places and significant digits."""
+
+    node: Node
+    unit: str | None = None
+    decimal: tuple[int, int] | None = None
+
+
+class Words(NamedTuple):
+    """Text that is compared as text."""
+
+    text: str
+
+
+class Based(NamedTuple):
+    """Digits to a base."""
+
+    digits: str
+    base: int
+
+
+class Parts(NamedTuple):
+    """Several answers: kind is ``list`` (any order), ``set``, ``union``, or two brackets as ``(]``."""
+
+    kind: str
+    parts: tuple[Any, ...]
+
+
+class Named(NamedTuple):
+    """``x = 5``: the name may be left out."""
+
+    name: str
+    reading: Any
+
+
+class Relation(NamedTuple):
+    """Sides joined by signs: ``a < x <= b``, ``>= 5``, ``u != v``."""
+
+    signs: tuple[str, ...]
+    sides: tuple[Node | None, ...]
+
+
+class Equation(NamedTuple):
+    """Two sides that are equal."""
+
+    difference: Node
+    sides: tuple[Node, Node]
+
+
+class Grid(NamedTuple):
+    """A matrix: rows of quantities; kind is ``matrix`` or ``determinant``."""
+
+    kind: str
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class Ratio(NamedTuple):
+    """``3:4``, or a time of day."""
+
+    texts: tuple[str, ...]
+    parts: tuple[Quantity, ...]
+
+
+UNREADABLE_WORDS = {
+    "na",
+    "n/a",
+    "none",
+    "null",
+    "nan",
+    "nil",
+    "unknown",
+    "tbd",
+    "todo",
+    "error",
+    "?",
+    "-",
+    "not available",
+}
+_BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
+_NAME = re.compile(
+    r"(?:\\(?:angle|triangle|odot)\s?)?"
+    r"(?:\\(?!(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|sqrt|frac|text|pm|mp|neg|infty|int|sum)[A-Za-z]+"
+    r"\s?(?:\{[^{}]*\})?|[A-Za-z]{1,4})"
+    r"(?:\s?_\s?(?:\{[^{}]*\}|\w))?'*(?:\s?\^\s?\{?(?:\\text\{)?[-*\w]{1,2}\}?\}?)?\s?(?:\((?:[^()=]{1,40})\))?"
+)
+_SIGNS = {"<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=": "="}
+_SIGN = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|[<>]=?|=<|=>|!=|==?)")
+# Signs that say something else than a value; only the same text is the same.
+_OPAQUE = re.compile(
+    r"\\(?:approx|equiv|cong|sim|simeq|to|Rightarrow|implies|iff|Leftrightarrow|neg|angle|triangle|parallel"
+    r"|perp|in|notin|subset|subseteq|supset|setminus|forall|exists|ldots|mapsto|propto|pmod|bmod|mod|hline"
+    r"|leftrightarrow)(?![A-Za-z])"
+    r"|\.\.\.|:=|\?|\"|@|#"
+)
+_SEPARATOR = re.compile(
+    r"\s*(?:,|;|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))\s*"
+)
+_MATRIX = re.compile(r"\\begin\s*\{([pbBvV]?)(?:small)?matrix\}(.*)\\end\s*\{\1(?:small)?matrix\}", re.DOTALL)
+_ARRAY = re.compile(r"[(\[]\s*\\begin\s*\{array\}\s*\{[^{}]*\}(.*)\\end\s*\{array\}\s*[)\]]", re.DOTALL)
+_BASED = re.compile(
+    r"(?:\\text\s?\{|\()?\s*((?:\d|[A-Za-z])+)\s*[)}]?\s*_"
+    r"\s*(?:\{\s*(?:\\text\{)?(?:base)?\s*(\w+)\s*\}?\s*\}|(\d))"
+)
+_BASED_WORDS = re.compile(
+    r"\(?\s*([0-9A-Za-z]+)\s*\)?\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[ -](\w+)\s*\)?\s*\}?"
+)
+_BASE_WORDS = dict(
+    zip(listed("""two three four five six seven eight nine ten eleven twelve"""), range(2, 13), strict=True)
+) | {"sixteen": 16}
+_DECIMAL = re.compile(
+    r"[-+]?\s*(\d*)(?:\.(\d*))?(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{\s*([-+]?\d+)\s*\})?"
+)
+
+
+@functools.lru_cache(maxsize=8192)
+def read(text: str, *, percent: bool = True) -> Any:
+    """Read a bare answer; Unreadable where that fails. Without `percent`, 50\\% is 1/2 and not 50."""
+    found = normal_form(text)
+    if not percent:
+        found = re.sub(r"\\%", "/100", found) if re.fullmatch(r"[-+\d./\s]*\\%\s*", found) else found
+    return read_normal(found)
+
+
+def read_normal(text: str) -> Any:
+    """Read an answer in normal form."""
+    text = _stripped(text)
+    if not text:
+        raise Unreadable("nothing")
+    if grid := _grid(text):
+        return grid
+    if (words := _words(text)) is not None:
+        return words
+    if based := _based(text):
+        return based
+    whole = _whole_bracket(text)
+    if whole:
+        return _bracketed(*whole)
+    if "\\cup" in text:
+        return Parts(
+            "union", tuple(read_normal(part) for part in _split(text, re.compile(r"\\cup(?![A-Za-z])")))
+        )
+    pieces = _split(text, _SEPARATOR)
+    if len(pieces) > 1:
+        pieces = [piece for piece in pieces if piece]
+        if len(pieces) > MAX_PARTS:
+            raise Unreadable("too many parts")
+        parts: list[Any] = []
+        for piece in pieces:
+            found = read_normal(piece)
+            parts += found.parts if isinstance(found, Parts) and found.kind == "list" else [found]
+        return Parts("list", tuple(parts)) if len(parts) > 1 else parts[0]
+    if related := _related(text):
+        return related
+    if _OPAQUE.search(text):
+        raise Unreadable("signs that are no value")
+    if "\\pm" in text or "\\mp" in text:
+        return _two_signs(text)
+    if ratio := _ratio(text):
+        return ratio
+    return _quantity(text)
+
+
+def _stripped(text: str) -> str:
+    """Without blanks, quotes, outer braces and outer parentheses of a single value."""
+    text = text.strip()
+    for _ in range(10):
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
+            text = text[1:-1].strip()
+        elif text.startswith("{") and _closing(text, 0) == len(text) - 1:
+            inner = text[1:-1].strip()
+            text = inner if len(_split(inner, _SEPARATOR)) == 1 else "\\{" + inner + "\\}"
+        else:
+            break
+    return text
+
+
+def _closing(text: str, start: int) -> int:
+    """Place of the bracket that closes the one at `start`, any kinds inside; -1 where there is none."""
+    depth, place = 0, start
+    while place < len(text):
+        if text[place] == "\\" and text[place + 1 : place + 2] in ("{", "}"):
+            place += 1
+        letter = text[place]
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth == 0:
+            return place
+        place += 1
+    return -1
+
+
+def _whole_bracket(text: str) -> tuple[str, str, str] | None:
+    opening = "\\{" if text.startswith("\\{") else text[0]
+    if opening not in _BRACKETS and opening != "]":
+        return None
+    if opening == "]":  # ]1, 2[ is the French open interval
+        return None
+    end = _closing(text, 0)
+    if end != len(text) - 1:
+        return None
+    closing = "\\}" if text.endswith("\\}") else text[-1]
+    inner = text[len(opening) : len(text) - len(closing)]
+    return opening, inner.strip(), closing
+
+
+def _bracketed(opening: str, inner: str, closing: str) -> Any:
+    if not inner:
+        if opening == "\\{" and closing == "\\}":
+            return Words("\\emptyset")
+        raise Unreadable("empty brackets")
+    pieces = _split(inner, re.compile(r"\s*[,;]\s*"))
+    if opening == "\\{" and closing == "\\}":
+        if len(pieces) == 1 and re.search(r"\||:", inner):
+            raise Unreadable("a set by its property")
+        found = read_normal(inner)
+        parts = found.parts if isinstance(found, Parts) and found.kind == "list" else (found,)
+        return Parts("set", _distinct(parts))
+    if len(pieces) == 1:
+        if opening == "(" and closing == ")":
+            return read_normal(inner)
+        if opening == "[" and closing == "]":
+            return _quantity(f"({inner})")
+        raise Unreadable("half a bracket")
+    if len(pieces) > MAX_PARTS:
+        raise Unreadable("too many parts")
+    if (opening, closing) not in (("(", ")"), ("[", "]")) and len(pieces) != 2:
+        raise Unreadable("brackets of two kinds")
+    if "{" in opening or "}" in closing:
+        raise Unreadable("brackets of two kinds")
+    return Parts(opening + closing, tuple(read_normal(piece) for piece in pieces))
+
+
+def _distinct(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    kept: list[Any] = []
+    for part in parts:
+        if not any(_same_or_not(part, other) for other in kept):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _same_or_not(one: Any, other: Any) -> bool:
+    return same(one, other)
+
+
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Pieces between separators that stand outside all brackets."""
+    pieces, begin, depth, place = [], 0, 0, 0
+    while place < len(text):
+        letter = text[place]
+        if depth == 0 and (found := separator.match(text, place)) and found.end() > place:
+            pieces.append(text[begin:place].strip())
+            begin = place = found.end()
+            continue
+        if letter == "\\" and text[place + 1 : place + 2] in ("{", "}"):
+            place += 1
+            letter = text[place]
+        depth += (letter in "([{") - (letter in ")]}")
+        place += 1
+    pieces.append(text[begin:].strip())
+    return pieces
+
+
+def _grid(text: str) -> Grid | None:
+    found = _MATRIX.fullmatch(text)
+    inside = found[2] if found else (array[1] if (array := _ARRAY.fullmatch(text)) else None)
+    if inside is None:
+        return None
+    rows = [row for row in re.split(r"\\\\|\\(?=\s*[-+\d])", inside) if row.strip()]
+    kind = "determinant" if found and found[1] in ("v", "V") else "matrix"
+    cells = tuple(tuple(_quantity(cell.strip()) for cell in row.split("&")) for row in rows)
+    if len({len(row) for row in cells}) != 1:
+        raise Unreadable("rows of different lengths")
+    return Grid(kind, cells)
+
+
+def _words(text: str) -> Any:
+    """Bare words, choices and sets with names; None where the text is something else."""
+    choice = re.fullmatch(
+        r"\(\s*(?:\\text\{)?\s*\(?([A-Za-z])\)?\s*\}?\s*\)"
+        r"|\\text\{\s*\(?([A-Za-z])\)?[.)]?\s*\}|([A-Za-z])\.?",
+        text,
+    )
+    if choice:
+        return Words(choice[1] or choice[2] or choice[3])
+    if re.fullmatch(r"\\emptyset|\\text\{\s*(?:the )?empty set\s*\}", text):
+        return Words("\\emptyset")
+    if re.fullmatch(r"\\mathbb\s?\{?\s?[A-Z]\s?\}?(?:\^\{?[+*-]?\}?)?", text):
+        return Words(re.sub(r"[{}\s]", "", text))
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
+    plain = re.sub(r"\s+", " ", plain).strip()
+    if "\\" in plain or "{" in plain:
+        geometry = re.fullmatch(
+            r"(\\(?:angle|triangle|overline|vec|widehat|odot))\s?\{?\s?([A-Z]{1,4})\s?\}?", plain
+        )
+        return Words(f"{geometry[1]} {geometry[2]}") if geometry else None
+    if "\\text{" in text and "," in plain and not re.search(r"\d", plain):
+        return Parts("list", tuple(Words(part.strip()) for part in plain.split(",") if part.strip()))
+    bare = plain.strip(" .!")
+    if re.fullmatch(r"[A-Z]{2,}(?:\s[A-Z]{2,})*", bare) or re.fullmatch(
+        r"[^\W\d_]{2,}(?:[-'\s][^\W\d_]+){0,7}", bare
+    ):
+        if bare.lower() in UNREADABLE_WORDS or (in_number_words(bare) and " " in bare):
+            raise Unreadable("no answer in it")
+        if re.search(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])", bare):
+            return None
+        return Words(bare)
+    return None
+
+
+def _based(text: str) -> Based | None:
+    sign, text = ("-", text[1:].strip()) if text.startswith("-") else ("", text)
+    found = _BASED.fullmatch(text)
+    base = (found[2] or found[3]) if found else None
+    if found is None:
+        found = _BASED_WORDS.fullmatch(text)
+        base = found[2] if found else None
+    if found is None or base is None:
+        return None
+    number = _BASE_WORDS.get(base.lower()) or (int(base) if base.isdigit() and len(base) < 3 else None)
+    digits = found[1]
+    if number is None or (not digits[0].isdigit() and number <= 10):
+        return None
+    if not 2 <= number <= 36 or any(int(digit, 36) >= number for digit in digits):
+        return None if not digits.isdigit() else _refuse("digits beyond the base")
+    return Based(sign + (digits.lstrip("0").upper() or "0"), number)
+
+
+def _refuse(problem: str) -> Any:
+    raise Unreadable(problem)
+
+
+def _related(text: str) -> Any:
+    """Equations, named values and inequalities."""
+    membership = re.fullmatch(rf"({_NAME.pattern})\s?\\in\s?(.+)", text)
+    if membership:
+        inner = read_normal(membership[2])
+        if isinstance(inner, Parts | Words):
+            return Named(_name(membership[1]), inner)
+        raise Unreadable("a membership")
+    pieces = re.split(_SIGN, text)
+    if len(pieces) == 1:
+        return None
+    sides = [piece.strip() for piece in pieces[::2]]
+    signs = tuple(
+        _SIGNS.get(
+            sign, {"<=": "<=", ">=": ">=", "=<": "<=", "=>": "=>", "!=": "!=", "==": "="}.get(sign, "?")
+        )
+        for sign in pieces[1::2]
+    )
+    if _OPAQUE.search(text) or "?" in signs or "=>" in signs:
+        raise Unreadable("signs that are no value")
+    if set(signs) == {"="}:
+        return _equation(sides)
+    if any(not side for side in sides[1:]) or len(signs) > 2:
+        raise Unreadable("half a relation")
+    units = [split_unit(side) for side in sides]
+    bare = [unit[0] if unit and unit[2] == 1 else side for side, unit in zip(sides, units, strict=True)]
+    return Relation(signs, tuple(parse(side) if side else None for side in bare))
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[\s{}]|\\text", "", text)
+
+
+def _equation(sides: list[str]) -> Any:
+    if len(sides) > 4:
+        raise Unreadable("a long chain")
+    if not sides[0]:
+        sides = sides[1:]
+        return read_normal(sides[0]) if len(sides) == 1 else _refuse("a chain")
+    name = sides[0] if _NAME.fullmatch(sides[0]) and not _is_number_like(sides[0]) else None
+    values = sides[1:] if name else sides
+    if not all(values):
+        raise Unreadable("an empty side")
+    if len(values) == 1:
+        inner = _one_side(values[0])
+        if name and not (
+            isinstance(inner, Quantity)
+            and symbols(inner.node)
+            and not re.search(r"[(_']|^\\?[A-Za-z]+$", name)
+        ):
+            return Named(_name(name), inner)
+    readings = [_one_side(one) for one in values]
+    if all(isinstance(one, Quantity) and not symbols(one.node) for one in readings):
+        if not all(same(readings[0], one) for one in readings[1:]):
+            raise Unreadable("two values that differ are called equal")
+        return Named(_name(name), readings[-1]) if name else readings[-1]
+    if name and len(values) > 1:
+        first = all(_agree(readings[0], one) for one in readings[1:])
+        if first:
+            return Named(_name(name), readings[-1])
+    if len(values) != 2 or name:
+        raise Unreadable("a chain of equations")
+    left, right = (parse(side) for side in values)
+    return Equation(Node("sum", None, (left, Node("minus", None, (right,)))), (left, right))
+
+
+def _one_side(text: str) -> Any:
+    found = read_normal(text)
+    if isinstance(found, Relation | Equation | Named):
+        raise Unreadable("a chain")
+    return found
+
+
+def _agree(one: Any, other: Any) -> bool:
+    try:
+        return same(one, other)
+    except Unreadable:
+        return False
+
+
+def _is_number_like(text: str) -> bool:
+    return text in ("e", "i", "\\pi", "\\infty", "\\pi ")
+
+
+def _two_signs(text: str) -> Parts:
+    if _SIGN.search(text):
+        raise Unreadable("two signs in a relation")
+    upper = re.sub(r"\\pm(?![A-Za-z])", "+", re.sub(r"\\mp(?![A-Za-z])", "-", text))
+    lower = re.sub(r"\\pm(?![A-Za-z])", "-", re.sub(r"\\mp(?![A-Za-z])", "+", text))
+    return Parts("list", (read_normal(upper), read_normal(lower)))
+
+
+def _ratio(text: str) -> Ratio | None:
+    pieces = _split(text, re.compile(r"\s*:\s*"))
+    if not 2 <= len(pieces) <= 6:
+        return None
+    if not all(pieces):
+        raise Unreadable("half a ratio")
+    return Ratio(tuple(pieces), tuple(_quantity(piece) for piece in pieces))
+
+
+def _quantity(text: str) -> Quantity:
+    text = _stripped(text)
+    unit, factor = None, Fraction(1)
+    found = (
+        split_unit(text)
+        if re.search(
+            r"\\text\{|\\%|\\circ|\\AA|[A-Za-z\u4e00-\u9fff]$|[A-Za-z]\s?\^"
+            r"|^[-+]?\s?(?:USD|EUR|GBP|Rs)|[A-Za-z]\.?$",
+            text,
+        )
+        else None
+    )
+    if found and not found[3]:
+        try:
+            node = parse(found[0])
+        except Unreadable:
+            node = parse(text)  # letters that are no unit
+            return Quantity(node, None, None)
+        # 2 \pi r: what looks like a unit behind symbols is one only where it is dressed as one.
+        if not symbols(node) or "\\text{" in text or "\\%" in text or "\\circ" in text:
+            unit, factor, text = found[1], found[2], found[0]
+        else:
+            node = parse(text)
+    else:
+        node = parse(text)
+    if factor != 1:
+        node = Node("product", None, (node, Node("number", (factor, None))))
+    return Quantity(node, unit, _written(text) if factor == 1 else None)
+
+
+def _written(text: str) -> tuple[int, int] | None:
+    """Decimal places and significant digits of a number written with a point or a power of ten."""
+    found = _DECIMAL.fullmatch(text)
+    if not found or not (found[1] or found[2]) or (found[2] is None and found[3] is None):
+        return None
+    digits = (found[1] or "") + (found[2] or "")
+    return len(found[2] or "") - int(found[3] or 0), len(digits.lstrip("0")) or 1
+
+
+# Comparison ------------------------------------------------------------------------------------------
+
+
+def same(gold: Any, answer: Any) -> bool:
+    """Compare two readings; the order matters for names only."""
+    if isinstance(answer, Named):
+        if isinstance(gold, Named):
+            return gold.name == answer.name and same(gold.reading, answer.reading)
+        if isinstance(gold, Equation) and isinstance(answer.reading, Quantity):
+            left = parse(answer.name) if re.fullmatch(r"[A-Za-z]", answer.name) else _refuse("a name")
+            right = answer.reading.node
+            return same(
+                gold, Equation(Node("sum", None, (left, Node("minus", None, (right,)))), (left, right))
+            )
+        return same(gold, answer.reading)
+    if isinstance(gold, Named):
+        if isinstance(answer, Equation):
+            return same(answer, gold)
+        return same(gold.reading, answer)
+    if isinstance(gold, Parts) or isinstance(answer, Parts):
+        return _same_parts(gold, answer)
+    if type(gold) is not type(answer):
+        return _across(gold, answer)
+    if isinstance(gold, Quantity):
+        return _same_quantity(gold, answer)
+    if isinstance(gold, Words):
+        return same_words(gold.text, answer.text)
+    if isinstance(gold, Based):
+        return gold == answer
+    if isinstance(gold, Grid):
+        shape = gold.kind == answer.kind and list(map(len, gold.rows)) == list(map(len, answer.rows))
+        cells = zip(sum(gold.rows, ()), sum(answer.rows, ()), strict=False)
+        return shape and all(same(*pair) for pair in cells)
+    if isinstance(gold, Ratio):
+        return _same_ratio(gold, answer)
+    if isinstance(gold, Equation):
+        return _proportional(gold.difference, answer.difference)
+    return _same_relation(gold, answer)
+
+
+def _across(gold: Any, answer: Any) -> bool:
+    """Readings of two kinds: mostly two answers."""
+    kinds = {type(gold), type(answer)}
+    if kinds == {Quantity, Words}:
+        words, quantity = (gold, answer) if isinstance(gold, Words) else (answer, gold)
+        # Letters that are no words: the symbol of an expression, or a product that is written out.
+        if re.fullmatch(r"[A-Za-z]{1,3}", words.text):
+            return _same_quantity(Quantity(parse(words.text)), quantity)
+        return False
+    if kinds == {Quantity, Ratio}:
+        ratio, quantity = (gold, answer) if isinstance(gold, Ratio) else (answer, gold)
+        if len(ratio.parts) == 2 and not _clock(ratio) and quantity.unit is None:
+            return _same_quantity(
+                Quantity(Node("ratio", None, tuple(part.node for part in ratio.parts))), quantity
+            )
+        return False
+    if kinds == {Quantity, Grid} or (
+        Grid in kinds and any(isinstance(one, Grid) and one.kind == "determinant" for one in (gold, answer))
+    ):
+        raise Unreadable("a determinant")
+    return False
+
+
+def _same_parts(gold: Any, answer: Any) -> bool:
+    if not isinstance(gold, Parts) or not isinstance(answer, Parts):
+        parts, single = (gold, answer) if isinstance(gold, Parts) else (answer, gold)
+        if isinstance(single, Relation):
+            raise Unreadable("a relation and an interval")
+        return (
+            parts.kind in ("list", "set")
+            and len(parts.parts) == 1
+            and same(*((parts.parts[0], single) if parts is gold else (single, parts.parts[0])))
+        )
+    one, other = gold.kind, answer.kind
+    loose = {"list", "set"}
+    if (one in loose and other in loose) or one == other == "union":
+        return _same_members(gold.parts, answer.parts)
+    if one == other or (
+        "list" in (one, other) and {one, other} & {"()", "[]"} and (one == "list" or other == "list")
+    ):
+        if len(gold.parts) != len(answer.parts):
+            return False
+        if one == "list" and other == "()":
+            return _same_members(gold.parts, answer.parts)
+        if {one, other} == {"list", "[]"}:
+            return False
+        return all(same(*pair) for pair in zip(gold.parts, answer.parts, strict=True))
+    return False
+
+
+def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
+    """The same parts equally often, in any order."""
+    if len(gold) != len(answer):
+        return False
+    rest = list(answer)
+    for part in gold:
+        for place, other in enumerate(rest):
+            if same(part, other):
+                del rest[place]
+                break
+        else:
+            return False
+    return True
+
+
+def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
+    percent = [one.unit == "percent" for one in (gold, answer)]
+    if any(percent) and not all(percent):
+        bare = answer if percent[0] else gold
+        if bare.unit is not None:
+            return False
+        share = gold if percent[0] else answer
+        hundredth = Quantity(
+            Node("ratio", None, (share.node, Node("number", (Fraction(100), None)))),
+            None,
+            share.decimal and (share.decimal[0] + 2, share.decimal[1]),
+        )
+        return _same_number(share, bare) or _same_number(hundredth, bare)
+    return same_unit(gold.unit, answer.unit) and _same_number(gold, answer)
+
+
+def _same_number(one: Quantity, other: Quantity) -> bool:
+    if same_value(one.node, other.node):
+        return True
+    if one.decimal is None and other.decimal is None:
+        return False
+    a, b = (value(quantity.node) if not symbols(quantity.node) else None for quantity in (one, other))
+    if a is None or b is None:
+        a, b = number_of(one.node), number_of(other.node)
+        if getattr(a, "imag", 0) or getattr(b, "imag", 0) or symbols(one.node) or symbols(other.node):
+            return False
+        if not all(map(_finite, (a, b))):
+            return False
+        a, b = (
+            Fraction(mpmath.nstr(number, 40)) if abs(number) < 10**30 else Fraction(0) for number in (a, b)
+        )
+        if 0 in (a, b):
+            return False
+    return _rounded(a, b, one.decimal, other.decimal)
+
+
+def _finite(number: Any) -> bool:
+    return abs(number) < float("1e300")
+
+
+def _rounded(a: Fraction, b: Fraction, one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
+    """Whether the more precise of two numbers rounds to the other one, of which at least one is a decimal."""
+    coarse = min((written for written in (one, other) if written), key=lambda written: written[0])
+    apart = abs(a - b)
+    if apart > Fraction(1, 2) / Fraction(10) ** coarse[0]:
+        return False
+    if max(abs(a), abs(b)) < SMALL:
+        return apart <= SMALL_TOLERANCE * min(abs(a), abs(b)) and (a < 0) == (b < 0)
+    return coarse[0] >= PLACES
+
+
+_ALWAYS = {
+    "true",
+    "false",
+    "yes",
+    "no",
+    "even",
+    "odd",
+    "none",
+    "undefined",
+    "infinity",
+    "increasing",
+    "decreasing",
+    "convergent",
+}
+
+
+def same_words(one: str, other: str) -> bool:
+    """Compare words: letters in their order; capitals count where they may be symbols.
+
+    Examples
+    --------
+    >>> same_words("true", "True"), same_words("AM", "am"), same_words("silent", "listen")
+    (True, False, False)
+    """
+    one, other = (
+        re.sub(r"^(?:the|an?) (?=\\w{3})", "", re.sub(r"[\s-]+", " ", text.strip(" .!")))
+        for text in (one, other)
+    )
+    if one == other:
+        return True
+    if one.casefold() != other.casefold():
+        return _plural(one) == _plural(other) and "solution" in one.lower()
+    if one.lower() in _ALWAYS:
+        return True
+    return len(one) >= 3 and all(
+        re.fullmatch(r"[^\W\d_]?[^\WA-Z\d_]*", word)
+        for text in (one, other)
+        for word in re.split(r"[\s'-]", text)
+    )
+
+
+def _plural(text: str) -> str:
+    return re.sub(r"solutions\b", "solution", text.lower())
+
+
+def _clock(ratio: Ratio) -> bool:
+    return all(re.fullmatch(r"[0-5]\d", text) for text in ratio.texts[1:]) and ratio.texts[0].isdigit()
+
+
+def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
+    if len(gold.parts) != len(answer.parts):
+        return False
+    if all(same(*pair) for pair in zip(gold.parts, answer.parts, strict=True)):
+        return True
+    if _clock(gold) and _clock(answer):
+        return False
+    first, second = gold.parts[0].node, answer.parts[0].node
+    return all(
+        same_value(Node("product", None, (first, b.node)), Node("product", None, (second, a.node)))
+        for a, b in zip(gold.parts[1:], answer.parts[1:], strict=True)
+    ) and not any(value(part.node) == 0 for part in (*gold.parts, *answer.parts))
+
+
+def _proportional(one: Node, other: Node) -> bool:
+    """Whether two expressions differ by a constant factor that is not 0: the same equation."""
+    ratios = []
+    for point in (0, 2, 3):
+        a, b = number_of(one, point=point), number_of(other, point=point)
+        if a == 0 or b == 0:
+            return False
+        ratios.append(a / b)
+    return symbols(one) == symbols(other) and all(
+        abs(ratio - ratios[0]) < abs(ratios[0]) * 10**-30 for ratio in ratios
+    )
+
+
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+
+
+def _same_relation(gold: Relation, answer: Relation) -> bool:
+    def agree(signs: tuple[str, ...], sides: tuple[Node | None, ...]) -> bool:
+        return gold.signs == signs and all(
+            (a is None) == (b is None) and (a is None or b is None or same_value(a, b))
+            for a, b in zip(gold.sides, sides, strict=True)
+        )
+
+    if len(gold.signs) != len(answer.signs):
+        return False
+    return agree(answer.signs, answer.sides) or agree(
+        tuple(_TURNED[sign] for sign in answer.signs[::-1]), answer.sides[::-1]
+    )

@@ -1,0 +1,238 @@
+"""Units, currencies and words of number: what may stand behind a value, and what changes it."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from hammerlib.grading.normal_form import listed
+
+# Spellings of one unit. Left out, a unit costs nothing; another one makes another answer.
+_SAME = """
+percent: \\% percent
+degree: deg degs degree degrees
+celsius: celsius °C degC
+fahrenheit: fahrenheit degF
+kelvin: kelvin kelvins
+USD: USD dollar dollars dollars. usd bucks
+EUR: EUR euro euros eur
+GBP: GBP pound-sterling gbp
+CNY: CNY yuan rmb RMB 元 块 人民币
+cent: cent cents ¢
+km: km kms kilometer kilometers kilometre kilometres 千米 公里
+m: m meter meters metre metres 米
+cm: cm cms centimeter centimeters centimetre centimetres 厘米
+mm: mm millimeter millimeters millimetre millimetres 毫米
+mi: mi mile miles
+ft: ft foot feet
+inch: in inch inches
+yd: yd yard yards
+mph: mph
+kg: kg kgs kilogram kilograms 千克 公斤
+g: g gram grams 克
+mg: mg milligram milligrams
+lb: lb lbs pound pounds
+oz: oz ounce ounces
+s: s sec secs second seconds 秒
+min: min mins minute minutes 分钟
+h: h hr hrs hour hours 小时
+day: d day days 天
+week: wk wks week weeks
+month: month months 月
+year: yr yrs year years 年 岁
+L: L l liter liters litre litres 升
+mL: mL ml milliliter milliliters millilitre millilitres 毫升
+N: N newton newtons
+J: J joule joules
+kJ: kJ kilojoule kilojoules
+W: W watt watts
+V: V volt volts
+A: A amp amps ampere amperes
+Hz: Hz hertz
+Pa: Pa pascal pascals
+eV: eV
+rad: rad rads radian radians
+angstrom: \\AA angstrom angstroms
+mol: mol mole moles
+arcsec: arcsec arcsecs arcsecond arcseconds
+person: person persons people 人
+piece: piece pieces 个 颗 只 张 本 条 件 位 种 次 块 名 道 枚 辆 棵 朵
+"""
+UNITS = {
+    word: line.split(":")[0] for line in _SAME.strip().splitlines() for word in line.split(":", 1)[1].split()
+}
+# "units" says that there is one; words of shape and place say nothing about the amount.
+_EMPTY = {
+    "unit",
+    "units",
+    "the",
+    "a",
+    "an",
+    "in",
+    "total",
+    "all",
+    "each",
+    "left",
+    "long",
+    "away",
+    "altogether",
+    "tall",
+    "old",
+    "wide",
+}
+MULTIPLIERS = {
+    "dozen": 12, "score": 20, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9,
+    "trillion": 10**12, "gross": 144,
+}  # fmt: skip
+# Words behind a number that change what it says: with one of them it is no longer that number.
+CHANGING = set(
+    listed(
+        """squared cubed factorial times or and to not no minus plus less more than least most half halves
+    third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth
+    tenth tenths hundredth hundredths thousandth thousandths double twice triple pair pairs dozens
+    choose mod modulo over out of below above under negative positive point recurring repeating base
+    power if when where unless approximately about except but percentage points permille basis per-mille
+    remainder with without ways? maybe unknown undefined wrong false true upto until through between
+    divided multiplied raised root inverse reciprocal off from hundreds thousands millions st nd rd th
+    infinity infinite instead rather isn't cannot never impossible"""
+    )
+)
+_NUMBER_WORDS = set(
+    listed(
+        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred
+    thousand million billion"""
+    )
+)
+_WORD = (
+    r"(?:\\text\{[^{}]*\}|\^\{\\circ\}\s?(?:[CFK]\b|\\text\{[CFK]\})?|\\%|\\AA"
+    r"|(?<![\\A-Za-z^_{])[A-Za-z]+(?![A-Za-z({_^]*[({_]))"
+)
+_POWER = r"(?:\s?\^\s?\{?\s?-?\d\s?\}?)?"
+_TAIL = re.compile(
+    rf"(.*?[\d)}}\]!A-Za-z'|.])\s?((?:{_WORD}{_POWER}(?:\s?(?:/|\\cdot|\\times|\*|-)?\s?))*{_WORD}{_POWER})",
+    re.DOTALL,
+)
+_HEAD = re.compile(
+    r"([-+]?)\s?(?:\\text\{(USD|EUR|GBP|CNY)\}|(USD|EUR|GBP|CNY|Rs\.?)(?![A-Za-z]))\s?(.*)", re.DOTALL
+)
+_CJK = re.compile(r"([\u4e00-\u9fff]+)")
+
+
+def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
+    r"""Split a quantity in normal form into value, unit, factor and whether the unit is a guess.
+
+    Returns
+    -------
+    tuple or None
+        None where there is no unit, or words that change the value. A guess is a bare letter ("5 m").
+
+    Examples
+    --------
+    >>> split_unit(r"5 \text{cm}^2"), split_unit("5 dozen")[2], split_unit(r"5 \text{squared}")
+    (('5', 'cm^2', Fraction(1, 1), False), Fraction(12, 1), None)
+    """
+    head = _HEAD.fullmatch(text)
+    if head:
+        sign, dressed, plain, rest = head.groups()
+        inner = split_unit(rest)
+        money = dressed or plain
+        if inner is None:
+            return sign + rest, money, Fraction(1), False
+        value, unit, factor, _ = inner
+        return (sign + value, money, factor, False) if unit in (None, money) else None
+    spaced = _CJK.sub(r" \\text{\1} ", text).strip() if _CJK.search(text) and "\\text{" not in text else text
+    found = _TAIL.fullmatch(re.sub(r"\s+", " ", spaced))
+    if found is None:
+        return None
+    value, tail = found.groups()
+    return _read_tail(value.strip(), tail)
+
+
+def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] | None:
+    tail = re.sub(r"\^\{\\circ\}\s?(?:\\text\{)?([CFK])\b\}?", r"\\text{\1degrees}", tail).replace(
+        "^{\\circ}", "\\text{degree}"
+    )
+    tail = tail.replace("\\%", "\\text{percent}").replace("\\AA", "\\text{angstrom}")
+    dressed = "\\text{" in tail
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", tail)
+    plain = re.sub(r"\\cdot|\\times|\*", " ", re.sub(r"\^\s?\{\s?(-?\d)\s?\}", r"^\1", plain))
+    tokens = re.findall(r"[A-Za-z\u4e00-\u9fff.°¢]+|/|\^\s?\{?\s?-?\d|-|\S", plain)
+    factor, unit, guess = Fraction(1), [], False
+    for place, token in enumerate(tokens):
+        word = token.rstrip(".").replace(".", "")
+        if token == "/" or word.lower() in ("per", "an" if unit and unit[-1] == "/" else "per"):
+            unit.append("/")
+        elif token.startswith("^"):
+            unit.append("^" + token[-1] if "-" not in token else "^-" + token[-1])
+        elif word.lower() in MULTIPLIERS:
+            factor *= MULTIPLIERS[word.lower()]
+        elif word.lower() in CHANGING and not (word == "of" and unit):
+            return None
+        elif word.lower() in ("square", "sq", "cubic", "cu"):
+            unit.append("square" if word.lower().startswith("s") else "cubic")
+        elif word.lower() in _EMPTY and not (word == "in" and place == len(tokens) - 1):
+            continue
+        elif word in ("Cdegrees", "Fdegrees", "Kdegrees"):
+            unit.append({"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[0]])
+        elif token == "-" or not re.fullmatch(r"[^\W\d_]+|°C", word):
+            return None
+        elif word in UNITS or word.lower() in UNITS:
+            # "5 m" may be metres, or a product: the reader of the gold decides.
+            guess = guess or (not dressed and len(word) == 1 and len(tokens) == 1)
+            unit.append(UNITS.get(word) or UNITS[word.lower()])
+        elif dressed or len(word) >= 4 or (len(word) == 3 and place):
+            if word.lower() in _NUMBER_WORDS:
+                return None
+            unit.append(_singular(word.lower()))
+        else:
+            return None
+    return value, _unit_name(unit), factor, guess
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _unit_name(parts: list[str]) -> str | None:
+    named: list[str] = []
+    power = ""
+    for part in parts:
+        if part in ("square", "cubic"):
+            power = "^2" if part == "square" else "^3"
+        elif part.startswith("^") and named:
+            named[-1] += part
+        elif part == "/":
+            named.append("/")
+        else:
+            named.append(part + power)
+            power = ""
+    return " ".join(named) or None
+
+
+def same_unit(one: str | None, other: str | None) -> bool:
+    """A unit may be left out; two that are given must be the same, or one says it in fewer words.
+
+    Examples
+    --------
+    >>> same_unit("cm", None), same_unit("cm", "m"), same_unit("apple", "red apple")
+    (True, False, True)
+    """
+    if one is None or other is None or one == other:
+        return True
+    first, second = set(one.split()), set(other.split())
+    known = set(UNITS.values())
+    bare = {re.sub(r"\^.*", "", word) for word in first ^ second}
+    return (first <= second or second <= first) and not (bare & known) and "/" not in first ^ second
+
+
+def in_number_words(text: str) -> bool:
+    """Tell whether a text spells out a number: "forty two".
+
+    Examples
+    --------
+    >>> in_number_words("forty two"), in_number_words("Monday")
+    (True, False)
+    """
+    words = [word for word in re.split(r"[\s-]+", text.lower().strip(" .")) if word != "and"]
+    return bool(words) and all(word in _NUMBER_WORDS for word in words)
