@@ -66,18 +66,20 @@ _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "01
 _SIGNS = {
     "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}", "℃": r"^{\circ} \text{C}",
     "℉": r"^{\circ} \text{F}", "∞": r"\infty ", "×": r"\times ", "✕": r"\times ", "⨯": r"\times ",
-    "·": r"\cdot ",    "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/", "∗": "*", "∪": r"\cup ",
+    "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/",
+    "∗": "*", "∪": r"\cup ",
     "∩": r"\cap ", "≤": r"\le ", "≦": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "≧": r"\ge ", "⩾": r"\ge ",
     "≠": r"\ne ", "≈": r"\approx ", "≃": r"\approx ", "≅": r"\cong ", "≡": r"\equiv ", "∼": r"\sim ",
     "→": r"\to ", "⇒": r"\Rightarrow ", "⇔": r"\Leftrightarrow ", "↔": r"\leftrightarrow ",
     "∈": r"\in ", "∉": r"\notin ", "⊂": r"\subset ", "⊆": r"\subseteq ", "∅": r"\emptyset ",
-    "Ø": r"\emptyset ",     "±": r"\pm ", "∓": r"\mp ", "¬": r"\neg ", "∠": r"\angle ", "△": r"\triangle ", "∆": r"\Delta ",
+    "Ø": r"\emptyset ", "±": r"\pm ", "∓": r"\mp ", "¬": r"\neg ", "∠": r"\angle ",
+    "△": r"\triangle ", "∆": r"\Delta ",
     "⊥": r"\perp ", "∥": r"\parallel ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "∂": r"\partial ",
     "′": "'", "’": "'", "″": "''", "…": r"\ldots ", "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "∣": "|", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "€": r"\text{EUR}", "£": r"\text{GBP}",
-    "¥": r"\text{CNY}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")", "【": "[",
-    "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=", "“": '"', "”": '"', "‰": r"\text{permille}",
+    "¥": r"\text{CNY}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")",
+    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=", "“": '"', "”": '"', "‰": r"\text{permille}",
 }  # fmt: skip
 _GREEK = listed(
     """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau
@@ -271,7 +273,8 @@ _COMMAND = {
     "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "varnothing": r"\emptyset",
     "dots": r"\ldots", "cdots": r"\ldots", "dotsc": r"\ldots", "dotsb": r"\ldots", "hdots": r"\ldots",
     "rightarrow": r"\to", "longrightarrow": r"\to", "div": "/", "ast": "*", "lnot": r"\neg",
-    "infin": r"\infty",    "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta", "colon": ":", "lor": r"\text{or}",
+    "infin": r"\infty", "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta",
+    "colon": ":", "lor": r"\text{or}",
     "land": r"\text{and}", "pounds": r"\text{GBP}", "euro": r"\text{EUR}", "overrightarrow": r"\vec",
     "bar": r"\overline", "underline": r"\underline", "centerdot": r"\cdot", "bullet": r"\cdot",
 }  # fmt: skip
