@@ -79,7 +79,8 @@ _SIGNS = {
     "⌈": r"\lceil ", "⌉": r"\rceil ", "∣": "|", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "€": r"\text{EUR}", "£": r"\text{GBP}",
     "¥": r"\text{CNY}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")",
-    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=", "“": '"', "”": '"', "‰": r"\text{permille}",
+    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=",
+    "“": '"', "”": '"', "‰": r"\text{permille}",
 }  # fmt: skip
 _GREEK = listed(
     """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau
