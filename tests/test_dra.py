@@ -187,6 +187,7 @@ def test_positives_only_compares_right_answers_with_right_answers() -> None:
     # Two right copies halve each other; the wrong copy keeps its reward, and so does a reward of zero.
     found = adjust_rewards([2, 2, -1, 0], [E1, E1, E1, E2], positives_only=True, eps=0)
     assert found == pytest.approx([1, 1, -1, 0])
+    assert adjust_rewards([2, 0], [E1, E1], positives_only=True, eps=0) == pytest.approx([2, 0])
     assert adjust_rewards([2, 2, -1, 0], [E1] * 4, positives_only=True, normalize=True).tolist() == (
         pytest.approx([2, 2, -1, 0])
     )
