@@ -1,8 +1,14 @@
-"""The one error that a user's bad input raises."""
+"""The one error that a user's bad input raises, and the checks of single values."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import functools
+import typing
+from collections.abc import Iterable, Mapping
 from numbers import Integral
+from typing import Any
 
 
 class InputError(ValueError):
@@ -29,7 +35,10 @@ class InputError(ValueError):
 
     def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
         self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except Exception as error:  # an object that cannot even be shown, or is nested too deep
+            shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
         shown = shown if len(shown) <= 120 else shown[:117] + "..."
         super().__init__(f"{field} = {shown}: {problem}; {remedy}")
 
@@ -67,3 +76,127 @@ def check_whole(field: str, value: object, least: int, remedy: str) -> int:
     if value < least:
         raise InputError(field, value, f"must be at least {least}", remedy)
     return int(value)
+
+
+def unknown(field: str, value: object, known: Iterable[str], problem: str = "is unknown") -> InputError:
+    """Return the error for a name that is not among the known ones; it names the nearest one first.
+
+    Parameters
+    ----------
+    field : str
+        Name for the error.
+    value : object
+        What was given.
+    known : iterable of str
+        What could have been given.
+    problem : str
+        What is wrong.
+
+    Examples
+    --------
+    >>> str(unknown("order", "hamer", ("hammer", "random")))
+    "order = 'hamer': is unknown; did you mean hammer? use one of hammer, random"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(value)[:100], names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return InputError(field, value, problem, f"{hint}use one of {', '.join(names) or 'none'}")
+
+
+def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> None:
+    """Refuse values that do not fit the annotated fields of a dataclass: names, types, choices and ranges.
+
+    Types are strict: text is no number, 3.0 and true are no whole numbers; a whole number passes for a float.
+    Nothing is changed or converted.
+
+    Parameters
+    ----------
+    kind : dataclass
+        Its annotations (pydantic's `Field` and `Literal` among them) say what each field may hold.
+    values : mapping of str to object
+        Fields without a default must be there.
+    what : str
+        What the values are to the user, such as ``config``.
+    inside : str
+        Where they stand, such as ``arms.hammer``, put before the names of fields.
+
+    Raises
+    ------
+    InputError
+        For the first value that does not fit.
+
+    Examples
+    --------
+    >>> from hammerlib.training import TrainConfig
+    >>> check_fields(TrainConfig, {"seed": "3"}, "config")
+    Traceback (most recent call last):
+    hammerlib.errors.InputError: seed = '3': must be a whole number; give one, without quotes
+    """
+    from pydantic import ValidationError
+
+    if not isinstance(values, Mapping):
+        remedy = "write lines of name: value"
+        raise InputError(inside or what, values, "holds no names with values", remedy)
+    try:
+        _model(kind).model_validate(dict(values))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=True)
+    else:
+        return
+    names = [one.name for one in dataclasses.fields(kind)]
+    odd = [one["loc"][0] for one in found if one["type"] == "extra_forbidden"]
+    if odd:
+        raise unknown(inside or what, odd[0], names, "is no known parameter")
+    raise _told(found[0], inside)
+
+
+@functools.cache
+def _model(kind: type) -> Any:
+    """The pydantic model of a dataclass's fields."""
+    import pydantic
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields = {}
+    for one in dataclasses.fields(kind):
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        fields[one.name] = (hints[one.name], ... if default is dataclasses.MISSING else default)
+    settings = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    return pydantic.create_model(kind.__name__, __config__=settings, **fields)
+
+
+# pydantic's name of an error -> what is wrong, what helps; {} are filled from the error's context.
+_PROBLEMS = {
+    "int_type": ("must be a whole number", "give one, without quotes"),
+    "float_type": ("must be a number", "give one, without quotes"),
+    "bool_type": ("must be true or false", "write true or false, without quotes"),
+    "string_type": ("must be text", "write a word; in quotes where it looks like something else"),
+    "tuple_type": ("must be a list", "write [a, b]"),
+    "list_type": ("must be a list", "write [a, b]"),
+    "dict_type": ("must be names with values", "write {{name: value}}"),
+    "finite_number": ("must be a finite number", "give a number"),
+    "invalid-json-value": ("must be text, a number, true, false, null, or lists and names of these", "write it out"),
+    "greater_than_equal": ("must be at least {ge}", "choose a larger value"),
+    "greater_than": ("must be more than {gt}", "choose a larger value"),
+    "less_than_equal": ("must be at most {le}", "choose a smaller value"),
+    "less_than": ("must be less than {lt}", "choose a smaller value"),
+    "string_too_short": ("is empty", "give a name"),
+    "too_short": ("is empty", "give at least one"),
+    "missing": ("is missing", "add it"),
+    "string_pattern_mismatch": ("is no name of a folder", "use letters, digits and . _ + - only, a letter first"),
+}
+
+
+def _told(found: Mapping[str, Any], inside: str) -> InputError:
+    """One of pydantic's errors as ours."""
+    place = [one for one in found["loc"] if one != "[key]"]
+    field = inside
+    for one in place:
+        field += f"[{one}]" if isinstance(one, int) else f".{one}" if field else str(one)
+    value = found["input"] if found["type"] != "missing" else None
+    if found["type"] == "literal_error":
+        names = [name.strip("'") for name in found["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return unknown(field, value, names)
+    if found["type"] not in _PROBLEMS:
+        return InputError(field, value, f"cannot be used ({found['msg']})", "see the documentation of the field")
+    problem, remedy = (text.format(**found.get("ctx", {})) for text in _PROBLEMS[found["type"]])
+    return InputError(field, value, problem, remedy)

@@ -135,8 +135,8 @@ def test_the_rate_warms_up_and_falls_to_its_floor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("values", "words"), [
     ({"reward_weights": (1.0, 2.0)}, "one number for each of 1"),
-    ({"reward_weights": ("a",)}, "one number for each"),
-    ({"reward_weights": (float("nan"),)}, "one number for each"),
+    ({"reward_weights": ("a",)}, "must be a number"),
+    ({"reward_weights": (float("nan"),)}, "must be a finite number"),
     ({"rewards": ("accuracy", "overlong")}, "name both or none"),
     ({"overlong_buffer": 4}, "name both or none"),
     ({"rewards": ("overlong",), "overlong_buffer": 48}, "not below max_completion_length"),

@@ -197,7 +197,7 @@ def test_inside_a_window_of_pass_rates_comes_first_as_a_path() -> None:
     ("told", "words"),
     [
         ({"order": "greedy"}, "order = 'greedy'"),
-        ({"order": "matched", "options": {"of": "best"}}, "order = 'best'"),
+        ({"order": "matched", "options": {"of": "best"}}, "order_options.of = 'best'"),
         ({"order": "matched", "options": {"by": "mood"}}, "by = 'mood'"),
         ({"vectors": "bert"}, "vectors = 'bert'"),
         ({"direction": "backwards"}, "direction = 'backwards'"),
@@ -217,7 +217,7 @@ def test_pass_rates_are_asked_for_where_they_are_needed_only() -> None:
     for name in ("easy-to-hard", "hard-to-easy", "matched"):
         with pytest.raises(InputError, match="pass_rates"):
             arm_order(OrderSettings(name), PROBLEMS, lambda kind: VECTORS)
-    with pytest.raises(InputError, match="not known to 'hammer'"):
+    with pytest.raises(InputError, match="is no option of 'matched'"):
         made("matched", gap=0.1)
     with pytest.raises(InputError, match="leaves no whole step"):
         made("random", cooldown=0.99)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from hammerlib.errors import InputError
 from hammerlib.nano.solutions import solve
@@ -28,6 +30,9 @@ WEIGHTS = {
     "compare_story": 0.45,
     "take_story": 0.3,
 }
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,18 @@ class Recipe:
     32
     """
 
-    seed: int = 0
-    steps: int = 950
-    batch_size: int = 32
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.01
-    warmup: int = 50
-    problems: int = 16_000
-    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
-    width: int = 128
-    layers: int = 3
-    heads: int = 4
-    inner: int = 512
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Count = 950
+    batch_size: Count = 32
+    learning_rate: Positive = 1.5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Count = 50
+    problems: Count = 16_000
+    weights: dict[Literal[*WEIGHTS], Positive] = field(default_factory=lambda: dict(WEIGHTS))
+    width: Count = 128
+    layers: Count = 3
+    heads: Count = 4
+    inner: Count = 512
 
 
 def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:

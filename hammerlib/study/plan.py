@@ -5,20 +5,41 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from hammerlib.errors import InputError
+from pydantic import Field, JsonValue
+
+from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.storage import content_hash
 from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.settings import OrderSettings, check_interval
-from hammerlib.training.checks import check_range
 from hammerlib.yamls import read_yaml
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
 
-# What an arm may say beside the fields of TrainConfig.
-ARM_KEYS = ("order", "order_options", "vectors", "direction", "bonus", "window", "twin", "replicates")
+Count = Annotated[int, Field(ge=1)]
+# Names become folders and files of records.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
+Text = Annotated[str, Field(min_length=1)]
+MOST = 10_000  # replicates
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """What an arm may say beside the fields of TrainConfig."""
+
+    order: Text = "random"
+    order_options: dict[str, JsonValue] = field(default_factory=dict)
+    vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"
+    direction: Literal["forward", "either"] = "forward"
+    bonus: dict[str, JsonValue] | None = None
+    window: JsonValue = None
+    twin: Text = "random"
+    replicates: Count = 1
+
+
+ARM_KEYS = tuple(one.name for one in dataclasses.fields(_Arm))
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "n_problems", "seed", "save_steps", "completions_every")
 
@@ -68,33 +89,31 @@ class Study:
     10
     """
 
-    study: str
-    replicates: int
-    starts: dict[str, Any]
-    arms: dict[str, dict[str, Any]]
-    base: dict[str, Any] = field(default_factory=dict)
-    problems: str = "reasoning-gym:nano"
-    split: str | None = "rl"
-    held_out: str | None = None
-    held_out_split: str | None = "heldout"
-    unseen: list[str] = field(default_factory=list)
-    n_problems: int = 600
-    n_held_out: int = 320
-    samples: int = 4
-    points: int = 10
-    final_samples: int = 8
-    first: int = 0
+    study: Name
+    replicates: Annotated[int, Field(ge=1, le=MOST)]
+    starts: dict[str, JsonValue]
+    arms: Annotated[dict[Name, dict[str, JsonValue]], Field(min_length=1)]
+    base: dict[str, JsonValue] = field(default_factory=dict)
+    problems: Text = "reasoning-gym:nano"
+    split: Text | None = "rl"
+    held_out: Text | None = None
+    held_out_split: Text | None = "heldout"
+    unseen: list[Text] = field(default_factory=list)
+    n_problems: Count = 600
+    n_held_out: Count = 320
+    samples: Count = 4
+    points: Count = 10
+    final_samples: Count = 8
+    first: Annotated[int, Field(ge=0)] = 0
     words: dict[str, str] = field(default_factory=dict)
 
     def validate(self) -> Study:
-        """Return itself; InputError for a value out of range, an arm that cannot run or an unknown twin."""
-        for name in ("replicates", "n_problems", "n_held_out", "samples", "points", "final_samples"):
-            check_range(name, getattr(self, name), 1, True)
-        if not self.arms:
-            raise InputError("arms", {}, "is empty", "name at least one arm")
-        if set(self.starts) != {"backbone"} and not {"seeds", "stops"} <= set(self.starts):
-            remedy = "give seeds and stops of the nano recipe, or one backbone"
-            raise InputError("starts", self.starts, "names no start", remedy)
+        """Return itself; InputError for a value of the wrong type or range, an arm that cannot run or an
+        unknown twin.
+        """
+        check_fields(Study, vars(self), "study")
+        self._check_starts()
+        self._check_config(self.base, "base")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
         strange = sorted(set(self.words) - set(self.arms))
@@ -102,22 +121,54 @@ class Study:
             raise InputError("words", strange, "are no arms", f"use some of {', '.join(self.arms)}")
         return self
 
-    def _check_arm(self, name: str, arm: dict[str, Any]) -> None:
-        taken = sorted(set(FRESH) & {*arm, *self.base})
+    def _check_starts(self) -> None:
+        from hammerlib.nano.recipe import Recipe
+
+        given = dict(self.starts)
+        if set(given) == {"backbone"}:
+            check_fields(_Backbone, given, "starts", inside="starts")
+            return
+        if not {"seeds", "stops"} <= set(given):
+            remedy = "give seeds and stops of the nano recipe, or one backbone"
+            raise InputError("starts", self.starts, "names no start", remedy)
+        check_fields(_Snapshots, {name: given.pop(name) for name in ("seeds", "stops")}, "starts", inside="starts")
+        for name in sorted({"seed", "steps"} & set(given)):
+            raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
+        check_fields(Recipe, given, "starts", inside="starts")
+        width, heads = (given.get(name, getattr(Recipe, name)) for name in ("width", "heads"))
+        if width % heads or width // heads % 2:
+            problem = f"is no even share of width {width} for each head"
+            raise InputError("starts.heads", heads, problem, "choose a divisor of half the width")
+
+    def _check_config(self, fields: dict[str, Any], place: str) -> None:
+        """Refuse fields of TrainConfig that cannot be trained, by their place in the file."""
+        taken = sorted(set(FRESH) & set(fields))
         if taken:
-            raise InputError(f"arms.{name}", taken, "belong to the replicate", "leave them out of the arms")
+            raise InputError(place, taken, "belong to the replicate", "leave them out of base and arms")
+        try:
+            self._config(fields)
+        except InputError as error:
+            field = place if error.field == "config" else f"{place}.{error.field}"
+            raise InputError(field, error.value, error.problem, error.remedy) from error
+
+    def _check_arm(self, name: str, arm: dict[str, Any]) -> None:
+        place = f"arms.{name}"
+        check_fields(_Arm, {key: arm[key] for key in arm if key in ARM_KEYS}, "arms", inside=place)
         twin = arm.get("twin", "random")
         if twin not in self.arms:
-            raise InputError(f"arms.{name}.twin", twin, "is not an arm", f"use one of {', '.join(self.arms)}")
-        self.config(name)
-        self.order(name)
-        plugs_of(arm.get("bonus"), 0)
+            raise unknown(f"{place}.twin", twin, self.arms, "is not an arm")
+        self._check_config({key: arm[key] for key in arm if key not in ARM_KEYS}, place)
+        try:
+            self.order(name)
+            plugs_of(arm.get("bonus"), 0)
+            if "window" in arm:
+                check_interval("window", arm["window"])
+        except InputError as error:
+            raise InputError(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         most = self.arms[twin].get("replicates", self.replicates)
-        if not 1 <= arm.get("replicates", 1) <= self.replicates or arm.get("replicates", most) > most:
+        if arm.get("replicates", 1) > self.replicates or arm.get("replicates", most) > most:
             remedy = f"use 1 to {most}, as many as its twin has"
-            raise InputError(f"arms.{name}.replicates", arm.get("replicates"), "do not fit", remedy)
-        if "window" in arm:
-            check_interval(f"arms.{name}.window", arm["window"])
+            raise InputError(f"{place}.replicates", arm.get("replicates"), "do not fit", remedy)
 
     def order(self, arm: str) -> OrderSettings:
         """Return how an arm orders its problems."""
@@ -128,14 +179,31 @@ class Study:
 
     def config(self, arm: str) -> TrainConfig:
         """Return what an arm trains with, but for what its replicate decides."""
+        return self._config({key: value for key, value in self.arms[arm].items() if key not in ARM_KEYS})
+
+    def _config(self, fields: dict[str, Any]) -> TrainConfig:
         from hammerlib.training import TrainConfig
 
-        fields = {key: value for key, value in self.arms[arm].items() if key not in ARM_KEYS}
         return TrainConfig.from_dict(
             {"problems": self.problems, "n_problems": self.n_problems, "tail": "report", "order": "random"}
             | self.base
             | fields
         )
+
+
+@dataclass(frozen=True)
+class _Backbone:
+    """Starts that are one model."""
+
+    backbone: Text
+
+
+@dataclass(frozen=True)
+class _Snapshots:
+    """Starts that are snapshots of the nano recipe."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    stops: Annotated[list[Count], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -233,11 +301,5 @@ def read_study(path: str | Path) -> Study:
     hammerlib.errors.InputError: study = 'nowhere.yaml': cannot be read (...); give a YAML file
     """
     values = read_yaml(path, field="study")
-    known = {one.name for one in dataclasses.fields(Study)}
-    needed = {"study", "replicates", "starts", "arms"}
-    found = set(values) if isinstance(values, dict) else set()
-    if not needed <= found or not found <= known:
-        odd = sorted(found - known) or sorted(needed - found)
-        problem = "are not parameters of a study" if found - known else "are missing"
-        raise InputError("study", odd, problem, f"known: {', '.join(sorted(known))}")
+    check_fields(Study, values, "study")
     return Study(**values).validate()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from hammerlib.errors import InputError
+from pydantic import Field, JsonValue
+
+from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering import STRATEGIES
-from hammerlib.study.vectors import KINDS
+from hammerlib.ordering.options import check_order_options
 
 # Orders that are made of another one (option `of`), with the options that are their own.
 DERIVED = {
@@ -23,7 +24,6 @@ BY_EASE = ("easy-to-hard", "hard-to-easy")
 COURSES = ("length-and-pass-rate", "topic")
 # Orders whose objective is the same forwards and backwards.
 UNDIRECTED = ("min-path", "batch-diverse")
-DIRECTIONS = ("forward", "either")
 
 
 @dataclass(frozen=True)
@@ -66,25 +66,20 @@ class OrderSettings:
     """
 
     order: str = "random"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    vectors: str = "backbone"
-    direction: str = "forward"
-    window: int = 8
+    options: dict[str, JsonValue] = field(default_factory=dict)
+    vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"
+    direction: Literal["forward", "either"] = "forward"
+    window: Annotated[int, Field(ge=1)] = 8
 
     def __post_init__(self) -> None:
-        for name in (self.order, self._base):
-            if name not in ORDERS:
-                raise InputError("order", name, "is not known", f"use one of {', '.join(ORDERS)}")
-        for name, known in (("vectors", KINDS), ("direction", DIRECTIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(name, getattr(self, name), "is not known", f"use one of {', '.join(known)}")
+        check_fields(OrderSettings, vars(self), "order")
+        if self.order not in ORDERS:
+            raise unknown("order", self.order, ORDERS)
+        around = ("centre", "cooldown", "inside")
+        check_order_options(self.order, self.options, derived=DERIVED, always=around)
         if self.direction == "either" and self.order not in UNDIRECTED:
             remedy = f"leave it out; only {' and '.join(UNDIRECTED)} read the same both ways"
             raise InputError("direction", "either", f"would make {self.order!r} another order", remedy)
-        if self._course not in COURSES:
-            raise InputError("by", self._course, "is not known", f"use one of {', '.join(COURSES)}")
-        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
-            raise InputError("window", self.window, "is no number of prompts", "use prompts_per_step")
         _check_around(self.options)
 
     @property
@@ -102,12 +97,10 @@ class OrderSettings:
         return self.options.get("by", COURSES[0]) if self.order == "matched" else COURSES[0]
 
 
-def _check_around(options: Mapping[str, Any]) -> None:
+def _check_around(options: dict[str, Any]) -> None:
     share, inside = options.get("cooldown"), options.get("inside")
     if share is not None and inside is not None:
         raise InputError("options", ["cooldown", "inside"], "both say what comes last", "give one of them")
-    if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
-        raise InputError("cooldown", share, "is no share of the problems", "use 0.2")
     if inside is not None:
         check_interval("inside", inside)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
@@ -47,8 +46,7 @@ def check_algorithm(config: TrainConfig) -> None:
     hammerlib.errors.InputError: reward_weights = (2.0,): are not one number for each of 2 rewards; ...
     """
     weights = config.reward_weights
-    sound = all(type(one) in (int, float) and math.isfinite(one) for one in weights)
-    if weights and not (sound and len(weights) == len(config.rewards)):
+    if weights and len(weights) != len(config.rewards):
         problem = f"are not one number for each of {len(config.rewards)} rewards"
         raise InputError("reward_weights", weights, problem, "give them in the order of rewards, or none")
     if ("overlong" in config.rewards) != (config.overlong_buffer is not None):

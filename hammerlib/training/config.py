@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from hammerlib.errors import InputError
-from hammerlib.training.checks import check_choice, check_range, check_type
+from pydantic import Field, JsonValue
+
+from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.yamls import read_yaml
 
-LOSS_TYPES = ("grpo", "dr_grpo", "dapo")
-ADJUSTMENTS = ("none", "dra")
-DRA_ROUTES = ("reward", "trainer")
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
 BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "adjustment": ADJUSTMENTS,
-    "dra_route": DRA_ROUTES,
-    "loss_type": LOSS_TYPES,
-    "scale_rewards": ("group", "batch", "none"),
-    "tail": ("refuse", "report"),
-    "epoch_order": ("repeat", "reorder"),
-    "template": ("raw", "chat"),
-    "scheduler": ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"),
-    "rewards": (
-        *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
-        *("released_format", "released_cosine", "log_score", "quadratic_score"),
-    ),
-    "report_to": tuple(TRACKERS),
-    "vllm": ("off", "colocate", "server"),
-}
-# Smallest value allowed, and whether that value itself is allowed.
-_LOWEST: dict[str, tuple[float, bool]] = {
-    "n_problems": (1, True),
-    "beta": (0, True),
-    "entropy_coef": (0, True),
-    "epsilon": (0, False),
-    "epsilon_high": (0, False),
-    "group_size": (2, True),
-    "prompts_per_step": (1, True),
-    "gradient_accumulation": (1, True),
-    "steps_per_generation": (1, True),
-    "num_iterations": (1, True),
-    "max_steps": (1, True),
-    "epochs": (1, True),
-    "learning_rate": (0, False),
-    "max_completion_length": (1, True),
-    "overlong_buffer": (1, True),
-    "min_lr_rate": (0, True),
-    "warmup_steps": (0, True),
-    "weight_decay": (0, True),
-    "refill_rounds": (1, True),
-    "temperature": (0, False),
-    "threads": (1, True),
-    "save_steps": (1, True),
-    "completions_every": (1, True),
-    "vllm_memory": (0, False),
-    "vllm_tensor_parallel": (1, True),
-    "lora_rank": (0, True),
-    "seed": (0, True),
-}
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+FromZero = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Options = dict[str, JsonValue]
+Reward = Literal[
+    *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
+    *("released_format", "released_cosine", "log_score", "quadratic_score"),
+]
+Scheduler = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"]
 
 
 @dataclass(frozen=True)
@@ -144,57 +108,57 @@ class TrainConfig:
     'random'
     """
 
-    backbone: str = "nano"
-    problems: str = "reasoning-gym:nano"
-    split: str | None = "rl"
-    n_problems: int | None = 1000
-    order: str = "hammer"
-    order_options: dict = field(default_factory=dict)
+    backbone: Name = "nano"
+    problems: Name = "reasoning-gym:nano"
+    split: Name | None = "rl"
+    n_problems: Count | None = 1000
+    order: Name = "hammer"
+    order_options: Options = field(default_factory=dict)
     layer: int = -1
-    pooling: str = "mean"
-    adjustment: str = "none"
-    rewards: tuple[str, ...] = ("accuracy",)
-    loss_type: str = "grpo"
-    scale_rewards: str = "group"
-    beta: float = 0.0
-    epsilon: float = 0.2
-    epsilon_high: float | None = None
-    group_size: int = 8
-    prompts_per_step: int = 8
-    gradient_accumulation: int = 1
-    steps_per_generation: int | None = None
-    num_iterations: int = 1
-    max_steps: int | None = None
-    epochs: int = 1
-    learning_rate: float = 2e-4
-    scheduler: str = "cosine"
-    max_completion_length: int = 48
-    temperature: float = 1.0
-    template: str = "raw"
-    seed: int = 0
-    threads: int = 1
-    save_steps: int | None = None
-    tail: str = "refuse"
-    report_to: tuple[str, ...] = ()
-    lora_rank: int = 0
-    adjustment_options: dict = field(default_factory=dict)
-    embedder: str = "backbone"
-    dra_route: str = "reward"
-    epoch_order: str = "repeat"
+    pooling: Literal["mean", "last", "first"] = "mean"
+    adjustment: Literal["none", "dra"] = "none"
+    rewards: Annotated[tuple[Reward, ...], Field(min_length=1)] = ("accuracy",)
+    loss_type: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    beta: FromZero = 0.0
+    epsilon: Positive = 0.2
+    epsilon_high: Positive | None = None
+    group_size: Annotated[int, Field(ge=2)] = 8
+    prompts_per_step: Count = 8
+    gradient_accumulation: Count = 1
+    steps_per_generation: Count | None = None
+    num_iterations: Count = 1
+    max_steps: Count | None = None
+    epochs: Count = 1
+    learning_rate: Positive = 2e-4
+    scheduler: Scheduler = "cosine"
+    max_completion_length: Count = 48
+    temperature: Positive = 1.0
+    template: Literal["raw", "chat"] = "raw"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    threads: Count = 1
+    save_steps: Count | None = None
+    tail: Literal["refuse", "report"] = "refuse"
+    report_to: tuple[Literal[*TRACKERS], ...] = ()
+    lora_rank: Annotated[int, Field(ge=0)] = 0
+    adjustment_options: Options = field(default_factory=dict)
+    embedder: Name = "backbone"
+    dra_route: Literal["reward", "trainer"] = "reward"
+    epoch_order: Literal["repeat", "reorder"] = "repeat"
     reward_weights: tuple[float, ...] = ()
-    overlong_buffer: int | None = None
+    overlong_buffer: Count | None = None
     mask_truncated_completions: bool = False
-    min_lr_rate: float | None = None
-    warmup_steps: float = 0.0
-    weight_decay: float = 0.0
-    entropy_coef: float = 0.0
+    min_lr_rate: FromZero | None = None
+    warmup_steps: FromZero = 0.0
+    weight_decay: FromZero = 0.0
+    entropy_coef: FromZero = 0.0
     dynamic_sampling: bool = False
-    refill_rounds: int = 10
-    vllm: str = "off"
+    refill_rounds: Count = 10
+    vllm: Literal["off", "colocate", "server"] = "off"
     vllm_server: str | None = None
-    vllm_memory: float = 0.3
-    vllm_tensor_parallel: int = 1
-    completions_every: int | None = 1
+    vllm_memory: Positive = 0.3
+    vllm_tensor_parallel: Count = 1
+    completions_every: Count | None = 1
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -205,9 +169,6 @@ class TrainConfig:
         from hammerlib.training.serving import check_vllm
 
         self.check_fields()
-        if not self.rewards:
-            known = ", ".join(_CHOICES["rewards"])
-            raise InputError("rewards", (), "is empty", f"name at least one of {known}")
         check_options(self.adjustment_options)
         check_embedder(self.embedder)
         check_algorithm(self)
@@ -224,14 +185,12 @@ class TrainConfig:
     def check_fields(self) -> None:
         """Refuse fields whose type, choice or range is wrong, each by itself."""
         from hammerlib.ordering import STRATEGIES
+        from hammerlib.ordering.options import check_order_options
 
-        hints = typing.get_type_hints(type(self))
-        for name in _names():
-            check_type(name, getattr(self, name), hints[name])
-        for name, allowed in (*_CHOICES.items(), ("order", tuple(STRATEGIES))):
-            check_choice(name, getattr(self, name), allowed)
-        for name, (lowest, included) in _LOWEST.items():
-            check_range(name, getattr(self, name), lowest, included)
+        check_fields(TrainConfig, vars(self), "config")
+        if self.order not in STRATEGIES:
+            raise unknown("order", self.order, STRATEGIES)
+        check_order_options(self.order, self.order_options)
 
     def effective(self) -> dict[str, object]:
         """Return every field as plain JSON values."""
@@ -271,22 +230,15 @@ class TrainConfig:
         >>> TrainConfig.from_dict({"order": "random", "rewards": ["accuracy", "format"]}).rewards
         ('accuracy', 'format')
         """
-        for name in values:
-            if name not in _names():
-                known = ", ".join(_names())
-                raise InputError("config", name, "is not a parameter of training", f"known: {known}")
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        ).validate()
+        if isinstance(values, Mapping):
+            values = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+        check_fields(cls, values, "config")
+        return cls(**values).validate()
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> TrainConfig:
         """Read a YAML file of ``name: value`` lines; InputError when it is missing, unreadable or wrong."""
-        values = read_yaml(path, field="config")
-        if not isinstance(values, dict):
-            problem = "is not a list of name: value lines"
-            raise InputError("config", str(path), problem, "see TrainConfig for the names")
-        return cls.from_dict(values)
+        return cls.from_dict(read_yaml(path, field="config"))
 
 
 def _names() -> list[str]:
