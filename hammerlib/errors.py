@@ -174,7 +174,7 @@ _PROBLEMS = {
     "list_type": ("must be a list", "write [a, b]"),
     "dict_type": ("must be names with values", "write {{name: value}}"),
     "finite_number": ("must be a finite number", "give a number"),
-    "invalid-json-value": ("must be text, a number, true, false, null, or lists and names of these", "write it out"),
+    "invalid-json-value": ("is no plain value", "use text, numbers, true, false, null, lists, names"),
     "greater_than_equal": ("must be at least {ge}", "choose a larger value"),
     "greater_than": ("must be more than {gt}", "choose a larger value"),
     "less_than_equal": ("must be at most {le}", "choose a smaller value"),
@@ -182,7 +182,7 @@ _PROBLEMS = {
     "string_too_short": ("is empty", "give a name"),
     "too_short": ("is empty", "give at least one"),
     "missing": ("is missing", "add it"),
-    "string_pattern_mismatch": ("is no name of a folder", "use letters, digits and . _ + - only, a letter first"),
+    "string_pattern_mismatch": ("is no name of a folder", "use letters, digits and . _ + -"),
 }
 
 
@@ -197,6 +197,7 @@ def _told(found: Mapping[str, Any], inside: str) -> InputError:
         names = [name.strip("'") for name in found["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return unknown(field, value, names)
     if found["type"] not in _PROBLEMS:
-        return InputError(field, value, f"cannot be used ({found['msg']})", "see the documentation of the field")
+        remedy = "see the documentation of the field"
+        return InputError(field, value, f"cannot be used ({found['msg']})", remedy)
     problem, remedy = (text.format(**found.get("ctx", {})) for text in _PROBLEMS[found["type"]])
     return InputError(field, value, problem, remedy)

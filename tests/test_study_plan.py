@@ -54,7 +54,7 @@ def test_a_study_that_cannot_run_is_refused_by_name(changes, message):
         ("study: [", "cannot be read"),
         ("study: s", "replicates = None: is missing"),
         ("- 1", "holds no names with values"),
-        ("{study: s, replicates: 1, starts: {}, arms: {}, sceds: 1}", "study = 'sceds': is no known parameter"),
+        ("{study: s, replicates: 1, starts: {}, arms: {}, sceds: 1}", "'sceds': is no known parameter"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(tmp_path, text, message):

@@ -131,7 +131,8 @@ class Study:
         if not {"seeds", "stops"} <= set(given):
             remedy = "give seeds and stops of the nano recipe, or one backbone"
             raise InputError("starts", self.starts, "names no start", remedy)
-        check_fields(_Snapshots, {name: given.pop(name) for name in ("seeds", "stops")}, "starts", inside="starts")
+        drawn = {name: given.pop(name) for name in ("seeds", "stops")}
+        check_fields(_Snapshots, drawn, "starts", inside="starts")
         for name in sorted({"seed", "steps"} & set(given)):
             raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
         check_fields(Recipe, given, "starts", inside="starts")
