@@ -115,7 +115,7 @@ def tokens_of(completions: list) -> int:
 
 def plan(engine: TransformersEngine, backbone: Backbone, table: Dataset, k: int, budget: int) -> list[Batch]:
     """The batches of an evaluation: token ids, and (problem, sample) places, of each row."""
-    ids = engine.encode(backbone.render(table["prompt"][:], "chat"))
+    ids = engine.encode(table["prompt"][:], "chat")
     names = table["id"][:]
     batches = plan_batches([len(row) for row in ids], k, engine.sampling.max_new_tokens, budget)
     return [([ids[row] for row, _ in one], [(names[row], sample) for row, sample in one]) for one in batches]

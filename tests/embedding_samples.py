@@ -10,8 +10,6 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hammerlib.errors import InputError
-
 WORDS = ["<pad>", "<eos>", *"0123456789+-=", "tom", "has", "apples", "and", "gets", "more"]
 LAYERS = 3
 
@@ -33,11 +31,8 @@ def make_backbone(seed: int = 0, chat: bool = False) -> SimpleNamespace:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", padding_side="left"
     )
-
-    def render(texts: list[str], template: str = "raw") -> list[str]:
-        if template == "chat" and not chat:
-            raise InputError("template", template, "this backbone has no chat template", "use raw")
-        return [f"tom {text} <eos>" for text in texts] if template == "chat" else list(texts)
+    if chat:
+        tokenizer.chat_template = "{% for turn in messages %}tom {{ turn['content'] }} <eos>{% endfor %}"
 
     return SimpleNamespace(
         name=f"tiny{seed}",
@@ -47,7 +42,6 @@ def make_backbone(seed: int = 0, chat: bool = False) -> SimpleNamespace:
         weights_hash=f"hash{seed}",
         device="cpu",
         dtype="float32",
-        render=render,
     )
 
 

@@ -31,6 +31,7 @@ METHODS = {
     "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
     "_generate_and_score_completions": ["inputs"],
     "_compute_loss": ["model", "inputs"],
+    "_tokenize_prompts": ["prompts"],
     "_get_train_sampler": ["dataset"],
     "_get_eval_sampler": ["eval_dataset"],
     "_log_metric": ["name", "value"],
@@ -109,6 +110,7 @@ def test_the_seams_override_nothing_else() -> None:
         "_generate_and_score_completions",
         "_compute_loss",
         "_get_eval_sampler",
+        "_tokenize_prompts",
     }
 
 

@@ -30,9 +30,9 @@ FACES = sorted(
 
 # A room imports only rooms above it.
 ROOMS = [
-    *("errors", "yamls", "storage", "executor", "similarity", "runs", "problems", "nano", "backbones"),
-    *("embeddings", "ordering", "diversity", "grading", "dra", "rewards", "training", "evaluation"),
-    *("systems", "study", "plots", "report", "cells", "sweep", "pipeline", "cli"),
+    *("errors", "yamls", "storage", "executor", "similarity", "runs", "problems", "tokens", "nano"),
+    *("backbones", "embeddings", "ordering", "diversity", "grading", "dra", "rewards", "training"),
+    *("evaluation", "systems", "study", "plots", "report", "cells", "sweep", "pipeline", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.
 KEPT_TO = {
@@ -41,7 +41,7 @@ KEPT_TO = {
     "ray": ["executor.py"],
     # The doctor asks torch for GPUs.
     "torch": ["backbones", "nano", "embeddings", "training", "evaluation", "cli/examine.py"],
-    "transformers": ["backbones", "nano", "embeddings", "training", "evaluation"],
+    "transformers": ["tokens.py", "backbones", "nano", "embeddings", "training", "evaluation"],
     "ruamel": ["yamls.py"],
     "reasoning_gym": ["problems/gym.py", "problems/families.py", "grading"],
     "math_verify": ["grading"],

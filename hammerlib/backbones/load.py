@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.backbones.places import first_line, locate, no_file_bars
 from hammerlib.errors import InputError
+from hammerlib.tokens import render_prompts
 
 if TYPE_CHECKING:
     import torch
@@ -83,16 +84,7 @@ class Backbone:
         >>> load_backbone("nano").render(["3 + 4 ="])
         ['3 + 4 =']
         """
-        if template == "raw":
-            return list(prompts)
-        if template != "chat":
-            raise InputError("template", template, "unknown template", "use raw or chat")
-        if not self.has_chat_template:
-            raise InputError(
-                "template", template, f"backbone {self.name} has no chat template", "use template=raw"
-            )
-        turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        return list(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return render_prompts(self.tokenizer, prompts, template, self.name)
 
 
 def load_backbone(

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.storage import progress_off
+from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ TOKENS_PER_BATCH = 1024  # measured best on one CPU thread (benchmarks/embedding
 
 
 def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str) -> list[list[int]]:
-    """Return token ids per text; a rendered chat already holds its special tokens.
+    """Return token ids per text, as `prompt_ids` makes them everywhere.
 
     Parameters
     ----------
@@ -44,21 +45,12 @@ def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str
     >>> len(tokenise(["17 + 25"], ["a"], load_backbone("nano"), "raw"))
     1
     """
-    rendered = backbone.render(texts, template=template)
-    tokens = backbone.tokenizer(rendered, add_special_tokens=template == "raw")["input_ids"]
+    tokens = prompt_ids(backbone.tokenizer, texts, template, names=ids)
     longest = getattr(backbone.model.config, "max_position_embeddings", None) or max(map(len, tokens))
-    for what, bad in (
-        (
-            f"are longer than the {longest} tokens {backbone.name!r} reads",
-            [len(row) > longest for row in tokens],
-        ),
-        (f"have no token for {backbone.name!r}", [not row for row in tokens]),
-    ):
-        named = [name for name, marked in zip(ids, bad, strict=True) if marked]
-        if named:
-            raise InputError(
-                "texts", named[:5], f"{len(named)} rows {what}", "shorten, fill or remove these rows"
-            )
+    named = [name for name, row in zip(ids, tokens, strict=True) if len(row) > longest]
+    if named:
+        problem = f"{len(named)} rows are longer than the {longest} tokens {backbone.name!r} reads"
+        raise InputError("texts", named[:5], problem, "shorten or remove these rows")
     return tokens
 
 

@@ -138,8 +138,8 @@ def evaluate(
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
     opened = engines.open_engine(engine, backbone, sampling)
-    texts = backbone.render(format_prompts(problems, prompt), template)
-    job = _job(opened, backbone, problems, texts, k, budget)._replace(run_code=run_code)
+    prompts = opened.encode(format_prompts(problems, prompt), template)
+    job = _job(opened, backbone, problems, prompts, k, budget)._replace(run_code=run_code)
     parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     parameters |= {"prompt": prompt, **judged}
@@ -202,9 +202,14 @@ def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone
 
 
 def _job(
-    engine: engines.Engine, backbone: Backbone, problems: Dataset, texts: list[str], k: int, budget: int
+    engine: engines.Engine,
+    backbone: Backbone,
+    problems: Dataset,
+    prompts: list[list[int]],
+    k: int,
+    budget: int,
 ) -> Job:
-    prompts, ids = engine.encode(texts), problems["id"][:]
+    ids = problems["id"][:]
     plan = engines.plan_batches([len(row) for row in prompts], k, engine.sampling.max_new_tokens, budget)
     drafts = [
         shards.Draft([prompts[row] for row, _ in batch], [(ids[row], sample) for row, sample in batch])

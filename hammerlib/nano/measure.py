@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hammerlib.nano.solutions import STRATEGIES, boxed, strategy_of
+from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,8 @@ def sample(
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         for start in range(0, len(prompts), batch):
-            inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True)
+            ids = prompt_ids(tokenizer, prompts[start : start + batch])
+            inputs = tokenizer.pad({"input_ids": ids}, return_tensors="pt", padding_side="left")
             out = model.generate(
                 input_ids=inputs.input_ids,
                 attention_mask=inputs.attention_mask,

@@ -14,6 +14,7 @@ from hammerlib.nano.solutions import solve
 from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems
 from hammerlib.storage import progress_off
+from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     import torch
@@ -172,10 +173,11 @@ def encode(
     import torch
 
     rows = []
-    for prompt, solution in pairs:
+    prompts = prompt_ids(tokenizer, [prompt for prompt, _ in pairs])
+    for given, (_, solution) in zip(prompts, pairs, strict=True):
         # Encoded apart, as in sampling, where the solution's tokens follow the finished prompt.
-        given = tokenizer(prompt).input_ids
-        rows.append((given, [*tokenizer(solution).input_ids, tokenizer.eos_token_id]))
+        learned = tokenizer(solution, add_special_tokens=False).input_ids
+        rows.append((given, [*learned, tokenizer.eos_token_id]))
     length = max(len(given) + len(learned) for given, learned in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full((len(rows), length), -100)

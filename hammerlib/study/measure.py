@@ -75,7 +75,7 @@ class Examination:
         sampling = Sampling(self.temperature, 1.0, self.max_new_tokens, self.seed)
         engine = open_engine("transformers", dataclasses.replace(self.backbone, model=model), sampling)
         rows = self.problems.to_list()
-        prompts = engine.encode(self.backbone.render([row["prompt"] for row in rows], self.template))
+        prompts = engine.encode([row["prompt"] for row in rows], self.template)
         # By length, so that rows of a batch are padded little; the numbers do not hang on the batch.
         order = sorted(range(len(rows)), key=lambda place: (len(prompts[place]), place))
         jobs = [(place, sample) for place in order for sample in range(self.samples)]

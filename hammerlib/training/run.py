@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, results_root
+from hammerlib.tokens import prompt_ids
 from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
@@ -225,8 +226,7 @@ def prepare(
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
     """Return the longest prompt's tokens; refuse one that with a completion passes the model's positions."""
-    texts = backbone.render(problems["prompt"][:], template=config.template)
-    tokens = backbone.tokenizer(texts, add_special_tokens=config.template == "raw")["input_ids"]
+    tokens = prompt_ids(backbone.tokenizer, problems["prompt"][:], config.template, names=problems["id"][:])
     longest = max(map(len, tokens))
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:

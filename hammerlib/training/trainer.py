@@ -3,9 +3,9 @@
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles). What a rollout
-seam generated is handed over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their
-signatures.
+observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles),
+``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends). What a rollout seam generated is handed
+over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their signatures.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from trl.trainer.utils import RepeatSampler
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of
+from hammerlib.tokens import prompt_ids
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.completions import save_completions
 from hammerlib.training.groups import adjust_all, whole_groups
@@ -84,6 +85,13 @@ class SeamTrainer(GRPOTrainer):
         pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
         self.index_log.record([row for row, group in pairs if group != UNTRAINED])
         return inputs
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], Any, dict]:
+        """Make the ids as embedding and evaluation do; with tools and images TRL's own way."""
+        if self.tools or self._is_vlm or self.environment_factories is not None:
+            return super()._tokenize_prompts(prompts)
+        template = "raw" if isinstance(prompts[0], str) else "chat"
+        return prompt_ids(self.processing_class, prompts, template), None, {}
 
     def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
         """TRL's ``rollout_func``: what the rollout seam generated; evaluation samples plainly."""

@@ -42,8 +42,8 @@ class Engine(Protocol):
     def threads(self) -> int:
         """Compute threads of torch on this CPU."""
 
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Return token ids per prompt."""
+    def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
+        """Return token ids per prompt, by `hammerlib.tokens.prompt_ids`."""
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.engines.sampling import Completion, Sampling, cut_at, stop_tokens, uniforms
+from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,13 +50,10 @@ class TransformersEngine:
 
         return torch.get_num_threads()
 
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Return token ids per prompt; InputError where prompt and completion exceed the model's positions.
-
-        Prompts that already hold their special tokens (chat template) get no second set.
-        """
+    def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
+        """Return token ids per prompt; InputError where they and the completion exceed the model."""
         limit = getattr(self.model.config, "max_position_embeddings", None)
-        return encode_prompts(self.tokenizer, prompts, self.sampling.max_new_tokens, limit)
+        return encode_prompts(self.tokenizer, prompts, template, self.sampling.max_new_tokens, limit)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
@@ -98,15 +96,16 @@ class TransformersEngine:
 
 
 def encode_prompts(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], room: int, limit: int | None
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], template: str, room: int, limit: int | None
 ) -> list[list[int]]:
-    """Return token ids per prompt.
+    """Return token ids per prompt, as `prompt_ids` makes them everywhere.
 
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerBase
     prompts : sequence of str
-        As the model reads them; one that starts with the tokenizer's first special token gets no second.
+        Not yet rendered.
+    template : {"raw", "chat"}
     room : int
         New tokens that follow.
     limit : int, optional
@@ -124,12 +123,10 @@ def encode_prompts(
     Examples
     --------
     >>> from hammerlib import load_backbone
-    >>> len(encode_prompts(load_backbone("nano").tokenizer, ["2 + 3 ="], room=4, limit=256)[0])
+    >>> len(encode_prompts(load_backbone("nano").tokenizer, ["2 + 3 ="], "raw", room=4, limit=256)[0])
     7
     """
-    start = tokenizer.bos_token
-    ready = bool(start) and all(prompt.startswith(start) for prompt in prompts)
-    ids = tokenizer(list(prompts), add_special_tokens=not ready)["input_ids"]
+    ids = prompt_ids(tokenizer, prompts, template)
     longest = max(range(len(ids)), key=lambda i: len(ids[i]))
     most = len(ids[longest])
     if limit and most + room > limit:

@@ -73,9 +73,9 @@ class VLLMEngine:
 
         return torch.get_num_threads()
 
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+    def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
         """Return token ids per prompt; InputError where they and the completion exceed the model."""
-        return encode_prompts(self.tokenizer, prompts, self.sampling.max_new_tokens, self.limit)
+        return encode_prompts(self.tokenizer, prompts, template, self.sampling.max_new_tokens, self.limit)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]

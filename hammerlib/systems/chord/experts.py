@@ -12,6 +12,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.nano.solutions import STRATEGIES, solve
 from hammerlib.storage import content_hash
+from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -116,8 +117,7 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
         remedy = "add it: the expert's whole answer as text (nano_experts for the nano families)"
         raise InputError("problems", problems.column_names, "have no column solution", remedy)
     tokenizer, positions = backbone.tokenizer, backbone.model.config.max_position_embeddings
-    texts = backbone.render(problems["prompt"][:], template=template)
-    prompts = tokenizer(texts, add_special_tokens=template == "raw")["input_ids"]
+    prompts = prompt_ids(tokenizer, problems["prompt"][:], template, names=problems["id"][:])
     solutions = []
     for name, prompt, text in zip(problems["id"], prompts, problems["solution"], strict=True):
         said = tokenizer(text or "", add_special_tokens=False)["input_ids"]
@@ -127,8 +127,8 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
             problem = f"has {len(said)} tokens and does not fit {positions} positions"
             raise InputError("solution", name, problem, "leave this problem out")
         solutions.append((*said, tokenizer.eos_token_id))
-    prompt_ids, vocabulary = tuple(map(tuple, prompts)), vocabulary_of(tokenizer)
-    return Experts(tuple(problems["id"]), prompt_ids, tuple(solutions), seed, template, vocabulary)
+    ids, read, vocabulary = tuple(problems["id"]), tuple(map(tuple, prompts)), vocabulary_of(tokenizer)
+    return Experts(ids, read, tuple(solutions), seed, template, vocabulary)
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,6 +16,7 @@ from hammerlib.nano.recipe import Recipe, supervise, untrained
 from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.storage import atomic_path
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
+from hammerlib.tokens import prompt_ids
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.rollouts import score_tokens
 from hammerlib.training.seams import Rollout
@@ -206,8 +207,7 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     texts = [f"{BOX}{round(100 * stated)}}}" for stated in STATED]
     said = tokenizer(texts, add_special_tokens=False)["input_ids"]
     rows = []
-    for prompt in prompts:
-        asked = tokenizer(prompt)["input_ids"]
+    for asked in prompt_ids(tokenizer, prompts):
         logps, _, _ = score_tokens(backbone.model, [asked] * len(said), said)
         rows.append(np.exp(logps.sum(1).detach().cpu().numpy().astype(float)))
     chances = np.stack(rows)
