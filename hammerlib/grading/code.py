@@ -1,59 +1,47 @@
-"""Programs that a model wrote: cut out of a completion, run against tests in a process with hard limits.
+"""Programs that a model wrote: cut out of a completion, run against tests, confined by the kernel.
 
-The limits (memory, processor time, wall clock, file size, no further process, no network, writing only in a
-temporary folder) stop accidents and plain mischief. They are no sandbox against an attacker: run foreign code
-only where nothing can be lost.
+The tests run in one process, the program in another; the program's process gets the arguments of a call and
+gives plain data back (`hammerlib.grading.room`), so it can neither read what is expected, nor say by itself that
+it is right, nor hand over an object that is equal to everything.
+
+What holds (`hammerlib.grading.room.confinement`): the program sees Python's library, numpy and sympy, and no
+other file, no environment, no process and no network; it can write only in a folder in memory that ends with it
+(1 MiB, 64 files), or nowhere where the kernel refuses name spaces; memory, processor time, wall clock and every
+message have limits; all its processes end with the run. `hammer doctor` says which means hold on a machine; where
+too few do (no Linux, neither name spaces nor Landlock, no seccomp), nothing runs.
+
+What does not: a fault of the kernel or the processor is no obstacle, the names and sizes of files may be seen
+where there are no name spaces, and a program may use up its limits. The tests themselves are trusted: who
+writes them decides what is right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import json
 import os
 import re
-import secrets
+import select
 import signal
 import subprocess
 import sys
-import tempfile
+from pathlib import Path
+from typing import Any
 
 PROCESSOR_SECONDS = 3  # as the evaluation of Chen et al. 2021
 WALL_SECONDS = 6.0
 MEMORY_BYTES = 1 << 30
 LONGEST = 50_000  # characters of a program
+PROBE_SECONDS = 60.0
 # Where a continuation of a function ends (Chen et al. 2021, section 2.1).
 _STOPS = re.compile(r"\n(?=class\b|def\b|#|if\b|print\b|@|```)")
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL | re.IGNORECASE)
-_UNREADY = 97
-
-# Runs in a fresh interpreter. Only a program that ends by itself, after its tests, gets to write the token.
-_RUNNER = """
-import ctypes, json, os, resource, sys
-job = json.load(sys.stdin)
-try:
-    for name, most in job["limits"].items():
-        resource.setrlimit(getattr(resource, name), (most, most))
-    ctypes.CDLL(None).unshare(0x10000000 | 0x40000000)  # user and network: not everywhere allowed
-except Exception:
-    os._exit(job["unready"])
-room, write, token = os.path.realpath("."), os.write, job.pop("token").encode()
-CLOSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.",
-          "os.kill", "os.chown", "os.chmod", "ctypes.", "urllib.", "webbrowser.")
-CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink",
-           "shutil.")
-def watch(event, given):
-    if event.startswith(CLOSED):
-        raise PermissionError(event)
-    if event.startswith(CHANGES) or (event == "open" and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
-        paths = given[:1] if event == "open" else given
-        for path in (os.fsdecode(one) for one in paths if isinstance(one, (str, bytes))):
-            if os.path.commonpath([os.path.realpath(path), room]) != room:
-                raise PermissionError(event)
-program = compile(job["program"], "program", "exec")
-sys.addaudithook(watch)
-exec(program, {"__name__": "program"})
-write(job["report"], token)
-"""
+# An interpreter without site-packages loads the modules of the room by themselves.
+_START = "import sys; sys.path.append(sys.argv[1]); from room import {0}; sys.path.pop(); {1}"
+_RUN = _START.format("sides", "sides.main(sys.argv[2])")
+_PROBE = _START.format("confinement", "import json; print(json.dumps(confinement.probe()))")
 
 
 def program_of(completion: str, prompt: str, entry: str) -> str:
@@ -87,45 +75,44 @@ def program_of(completion: str, prompt: str, entry: str) -> str:
     return prompt + _STOPS.split(text, maxsplit=1)[0]
 
 
-def run_program(program: str) -> str:
-    """Run a program in a process of its own and say how it ended.
+def run_program(program: str, test: str | None = None, entry: str | None = None, prompt: str = "") -> str:
+    """Run a program, confined, and say how it ended.
 
     Parameters
     ----------
     program : str
-        Python source with its tests; at most 50,000 characters.
+        Python source; at most 50,000 characters.
+    test : str, optional
+        Source that defines ``check(candidate)``, run apart from the program. Without it a program is judged by
+        whether it runs to its end, which is its own word: give what a model wrote a `test`.
+    entry : str, optional
+        Name of the function that `test` is about; required with it.
+    prompt : str
+        Source of what the tests use besides: imports and helpers.
 
     Returns
     -------
     str
-        ``correct`` (it ran to its end), ``wrong`` (an exception, an early exit, too much memory),
-        ``timeout`` (3 s of processor or 6 s of wall clock) or ``error: <type>``.
+        ``correct``, ``wrong`` (an exception, an early end, too much memory, a result that is no plain data),
+        ``timeout`` (3 s of processor or 6 s of wall clock) or ``error: <type>`` (``Unconfined``: the means of
+        confinement failed; ``TooComplex``: too long; else the tests cannot be run).
 
     Examples
     --------
     >>> run_program("assert 1 + 1 == 2"), run_program("import os; os._exit(0)")
     ('correct', 'wrong')
+    >>> run_program("def one(): return 1", "def check(f): assert f() == 1", "one")
+    'correct'
     """
     if len(program) > LONGEST:
         return "error: TooComplex"
+    if refused():
+        return "error: Unconfined"
+    known = _probed()
+    plan = {"means": [name for name, why in known["means"].items() if not why], "view": known["view"]}
     limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_CPU": PROCESSOR_SECONDS, "RLIMIT_FSIZE": 1 << 20}
-    limits |= {"RLIMIT_CORE": 0, "RLIMIT_NPROC": 0, "RLIMIT_NOFILE": 32}
-    token, (near, far) = secrets.token_hex(16), os.pipe()
-    job = {"program": program, "limits": limits, "token": token, "report": far, "unready": _UNREADY}
-    try:
-        code = _run(json.dumps(job), far)
-        os.close(far)
-        far = None
-        told = os.read(near, 64).decode(errors="replace")
-    finally:
-        for handle in (near, far):
-            if handle is not None:
-                os.close(handle)
-    if code == _UNREADY:
-        return "error: NoLimits"
-    if code in (None, -signal.SIGXCPU, -signal.SIGKILL):
-        return "timeout"
-    return "correct" if told == token and code == 0 else "wrong"
+    plan["limits"] = limits | {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 64}
+    return _run(plan, {"program": program, "test": test, "entry": entry, "prompt": prompt})
 
 
 def grade_code(completion: str, problem: dict) -> tuple[str | None, str]:
@@ -154,29 +141,106 @@ def grade_code(completion: str, problem: dict) -> tuple[str | None, str]:
     program = program_of(completion, problem["prompt"], known["entry_point"])
     if not program:
         return None, "unextracted"
-    return program, run_program(f"{program}\n{known['test']}\ncheck({known['entry_point']})\n")
+    return program, run_program(program, known["test"], known["entry_point"], problem["prompt"])
 
 
-def _run(job: str, report: int) -> int | None:
-    """Exit code of the runner; None when the wall clock ended it."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
-    with tempfile.TemporaryDirectory(prefix="hammer-code-") as room:
+def means() -> dict[str, str]:
+    """Return the means of confinement, each with the reason why it does not hold here ("" where it does).
+
+    Examples
+    --------
+    >>> sorted(means())
+    ['landlock', 'namespaces', 'seccomp']
+    """
+    return dict(_probed()["means"])
+
+
+def refused() -> str:
+    """Return why programs cannot be confined here; "" where they can.
+
+    Examples
+    --------
+    >>> isinstance(refused(), str)
+    True
+    """
+    found = means()
+    if found["seccomp"]:
+        return f"seccomp: {found['seccomp']}"
+    if found["namespaces"] and found["landlock"]:
+        return f"name spaces: {found['namespaces']}, Landlock: {found['landlock']}"
+    return ""
+
+
+@functools.cache
+def _probed() -> dict[str, Any]:
+    """What the kernel offers, tried once in a process like those that will run programs."""
+    nothing = {"means": dict.fromkeys(("namespaces", "landlock", "seccomp"), "needs Linux"), "view": {}}
+    if sys.platform != "linux":
+        return nothing
+    command = [sys.executable, "-I", "-S", "-c", _PROBE, str(Path(__file__).parent)]
+    done = subprocess.run(
+        command, capture_output=True, env=_environment(), stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS
+    )
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"exit {done.returncode}"
+        return nothing | {"means": dict.fromkeys(nothing["means"], why)}
+    found = json.loads(done.stdout)
+    packages = []
+    for name in ("numpy", "sympy", "mpmath"):
+        place = importlib.util.find_spec(name)
+        if place is not None and place.origin:
+            folder = Path(place.origin).parent
+            packages += [str(one) for one in (folder, folder.with_name(f"{name}.libs")) if one.is_dir()]
+    sites = sorted({os.path.dirname(path) for path in packages})
+    return {"means": found["means"], "view": found["view"] | {"packages": packages, "sites": sites}}
+
+
+def _environment() -> dict[str, str]:
+    """No secrets: what the loader needs to start Python, nothing else."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
+def _run(plan: dict[str, Any], job: dict[str, str | None]) -> str:
+    """Give a job to processes of its own; what they leave is the verdict."""
+    # Files in memory instead of pipes: nobody can fill them up and nobody has to read while another writes.
+    with open(os.memfd_create("job"), "w+b") as given, open(os.memfd_create("report"), "w+b") as told:
+        given.write(json.dumps(job).encode())
+        given.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _RUNNER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-I", "-S", "-c", _RUN, str(Path(__file__).parent), json.dumps(plan)],
+            stdin=given,
+            stdout=told,
             stderr=subprocess.DEVNULL,
-            pass_fds=[report],
-            cwd=room,
-            env=kept,
+            cwd="/",
+            env=_environment(),
             start_new_session=True,
         )
         try:
-            process.communicate(job.encode(), timeout=WALL_SECONDS)
-            return process.returncode
-        except subprocess.TimeoutExpired:
-            return None
+            in_time = _ended(process, WALL_SECONDS)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if not in_time:
+            return "timeout"
+        told.seek(0)
+        verdict = told.read(200).decode(errors="replace")
+    if process.returncode == -signal.SIGKILL:
+        return "timeout"
+    return verdict if verdict in ("correct", "timeout") or verdict.startswith("error: ") else "wrong"
+
+
+def _ended(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether a process ends in time. `Popen.wait` with a timeout looks only every 50 ms."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:  # before Linux 5.3
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+        return process.returncode is not None
+    try:
+        waiting = select.poll()
+        waiting.register(handle, select.POLLIN)
+        return bool(waiting.poll(1000 * seconds))
+    finally:
+        os.close(handle)
