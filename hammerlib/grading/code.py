@@ -1,14 +1,14 @@
 """Programs that a model wrote: cut out of a completion, run against tests, confined by the kernel.
 
-The tests run in one process, the program in another; the program's process gets the arguments of a call and
-gives plain data back (`hammerlib.grading.room`), so it can neither read what is expected, nor say by itself that
+The tests run in one process, the program in another. The program's process gets the arguments of a call and
+gives plain data back (`hammerlib.grading.room`): it can neither read what is expected, nor say by itself that
 it is right, nor hand over an object that is equal to everything.
 
-What holds (`hammerlib.grading.room.confinement`): the program sees Python's library, numpy and sympy, and no
-other file, no environment, no process and no network; it can write only in a folder in memory that ends with it
-(1 MiB, 64 files), or nowhere where the kernel refuses name spaces; memory, processor time, wall clock and every
-message have limits; all its processes end with the run. `hammer doctor` says which means hold on a machine; where
-too few do (no Linux, neither name spaces nor Landlock, no seccomp), nothing runs.
+What is protected (`hammerlib.grading.room.confinement`): the program reads Python's library, numpy and sympy,
+and no other file, no environment, no process and no network. It writes only in a folder in memory that ends
+with it (1 MiB, 64 files), or nowhere at all where the kernel refuses name spaces. Memory, processor time,
+wall clock and every message have limits, and no process outlives the run. `hammer doctor` says which means
+hold on a machine; where too few do (no Linux, no seccomp, neither name spaces nor Landlock) nothing runs.
 
 What does not: a fault of the kernel or the processor is no obstacle, the names and sizes of files may be seen
 where there are no name spaces, and a program may use up its limits. The tests themselves are trusted: who
@@ -35,6 +35,9 @@ WALL_SECONDS = 6.0
 MEMORY_BYTES = 1 << 30
 LONGEST = 50_000  # characters of a program
 PROBE_SECONDS = 60.0
+# What programs may import besides the standard library. Others could hold the solutions of a benchmark.
+PACKAGES = ("numpy", "sympy", "mpmath")
+HOOK = True  # shells and native libraries fail with an exception; off where tests want the kernel alone
 # Where a continuation of a function ends (Chen et al. 2021, section 2.1).
 _STOPS = re.compile(r"\n(?=class\b|def\b|#|if\b|print\b|@|```)")
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL | re.IGNORECASE)
@@ -83,8 +86,8 @@ def run_program(program: str, test: str | None = None, entry: str | None = None,
     program : str
         Python source; at most 50,000 characters.
     test : str, optional
-        Source that defines ``check(candidate)``, run apart from the program. Without it a program is judged by
-        whether it runs to its end, which is its own word: give what a model wrote a `test`.
+        Source that defines ``check(candidate)``, run apart from the program. Without it a program is judged
+        by whether it runs to its end, which is its own word: give what a model wrote a `test`.
     entry : str, optional
         Name of the function that `test` is about; required with it.
     prompt : str
@@ -112,6 +115,7 @@ def run_program(program: str, test: str | None = None, entry: str | None = None,
     plan = {"means": [name for name, why in known["means"].items() if not why], "view": known["view"]}
     limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_CPU": PROCESSOR_SECONDS, "RLIMIT_FSIZE": 1 << 20}
     plan["limits"] = limits | {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 64}
+    plan["hook"] = HOOK
     return _run(plan, {"program": program, "test": test, "entry": entry, "prompt": prompt})
 
 
@@ -186,10 +190,10 @@ def _probed() -> dict[str, Any]:
         return nothing | {"means": dict.fromkeys(nothing["means"], why)}
     found = json.loads(done.stdout)
     packages = []
-    for name in ("numpy", "sympy", "mpmath"):
+    for name in PACKAGES:
         place = importlib.util.find_spec(name)
         if place is not None and place.origin:
-            folder = Path(place.origin).parent
+            folder = Path(place.origin).resolve().parent
             packages += [str(one) for one in (folder, folder.with_name(f"{name}.libs")) if one.is_dir()]
     sites = sorted({os.path.dirname(path) for path in packages})
     return {"means": found["means"], "view": found["view"] | {"packages": packages, "sites": sites}}

@@ -8,57 +8,53 @@ Three means, of which each run takes all that hold on the machine:
 - *seccomp*: a list of the system calls that a computation needs. No process, socket, signal, attribute of a
   file, device; without name spaces no opening for writing either.
 
-seccomp and one of the other two are required (`enough`). No library is used: those for Landlock and seccomp on
-PyPI are unfinished, or need a C library that is not everywhere.
+seccomp and one of the other two are required. No library is used: those for Landlock and seccomp on PyPI are
+unfinished, or need a C library that is not everywhere.
 """
 
 from __future__ import annotations
 
 import ctypes
 import glob
-import json
 import os
-import platform
 import resource
 import struct
 import sys
 
+from .calls import LIBC, call, filter_calls, number_of, prctl, syscall
+
 NAMESPACES, LANDLOCK, SECCOMP = "namespaces", "landlock", "seccomp"
-MEANS = (NAMESPACES, LANDLOCK, SECCOMP)
 ROOM = "/room"
 ROOM_BYTES = 1 << 20
 ROOM_FILES = 64
 NOBODY = 65534
-# What programs may import besides the standard library. Others could hold the solutions of a benchmark.
-PACKAGES = ("numpy", "numpy.libs", "sympy", "mpmath")
 _FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _SITES = ("site-packages", "dist-packages")
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PRIVATE = 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000  # mount, process, net, ipc, host name
+# Mounts, processes, network, shared memory, host name.
+_PRIVATE = 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000
 _NEW_USER = 0x10000000
 _READ_ONLY, _NO_SUID, _NO_DEVICE, _REMOUNT, _BIND, _RECURSIVE, _ALONE = 1, 2, 4, 32, 4096, 16384, 1 << 18
-
-
-def enough(means: dict[str, str]) -> bool:
-    """Whether what `probe` found suffices to run foreign programs."""
-    return not means[SECCOMP] and not (means[NAMESPACES] and means[LANDLOCK])
 
 
 def probe() -> dict[str, object]:
     """Try each means in a process of its own: the reason why it fails ("" where it holds), and the view."""
     seen = view()
     means = {}
-    for name, attempt in zip(MEANS, (_namespaces, _landlock, _seccomp), strict=True):
+    attempts = {
+        NAMESPACES: lambda: _namespaces(seen),
+        LANDLOCK: lambda: _landlock(seen, False),
+        SECCOMP: lambda: filter_calls(False),
+    }
+    for name, attempt in attempts.items():
         near, far = os.pipe()
         child = os.fork()
         if not child:
             try:
-                limit({})
                 if name != NAMESPACES:
                     no_new_privileges()
-                attempt(seen, False) if name != SECCOMP else attempt(False)
+                attempt()
                 import colorsys  # noqa: F401  # something that can only be loaded now
             except BaseException as error:
                 os.write(far, (str(error) or type(error).__name__).encode()[:500])
@@ -74,7 +70,7 @@ def enter(plan: dict) -> None:
     """Confine this process, before it forks, by all means of the plan but seccomp (`filter_calls`)."""
     limit(plan["limits"])
     if NAMESPACES in plan["means"]:
-        _namespaces(plan["view"], True)
+        _namespaces(plan["view"])
     else:
         os.chdir("/")
         drop_capabilities()
@@ -90,7 +86,7 @@ def seal(plan: dict) -> None:
     prctl(4, 0)  # PR_SET_DUMPABLE: others of the same user cannot look into it
     if LANDLOCK in plan["means"]:
         _landlock(plan["view"], NAMESPACES in plan["means"])
-    _seccomp(NAMESPACES in plan["means"])
+    filter_calls(NAMESPACES in plan["means"])
 
 
 def limit(limits: dict[str, int]) -> None:
@@ -127,22 +123,17 @@ def view() -> dict[str, list]:
     }
 
 
-def with_packages(seen: dict[str, list], found: list[str]) -> dict[str, list]:
-    """Add folders of packages to a view."""
-    packages = [os.path.realpath(path) for path in found]
-    return seen | {"packages": packages, "sites": sorted({os.path.dirname(path) for path in packages})}
-
-
 # Name spaces
 
 
-def _namespaces(seen: dict[str, list], lasting: bool) -> None:
+def _namespaces(seen: dict[str, list]) -> None:
     user, group = os.getuid(), os.getgid()
     # Real root needs no user name space, and can become nobody afterwards.
-    real = user == 0 and _LIBC.unshare(_PRIVATE) == 0
+    real = user == 0 and LIBC.unshare(_PRIVATE) == 0
     if not real:
-        _call("unshare", _PRIVATE | _NEW_USER)
-        for path, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        call("unshare", _PRIVATE | _NEW_USER)
+        same = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+        for path, text in same.items():
             with open(f"/proc/self/{path}", "w") as file:
                 file.write(text)
     sources = {path: os.open(path, os.O_PATH) for path in seen["shown"] + seen["devices"] + seen["packages"]}
@@ -165,15 +156,16 @@ def _namespaces(seen: dict[str, list], lasting: bool) -> None:
         if not os.path.lexists(base + path):
             os.symlink(target, base + path)
     os.mkdir(base + ROOM)
-    mount("room", base + ROOM, "tmpfs", _NO_SUID | _NO_DEVICE, f"size={ROOM_BYTES},nr_inodes={ROOM_FILES},mode=1777")
+    quota = f"size={ROOM_BYTES},nr_inodes={ROOM_FILES},mode=1777"
+    mount("room", base + ROOM, "tmpfs", _NO_SUID | _NO_DEVICE, quota)
     for source in sources.values():
         os.close(source)
     os.chdir(base)
-    _syscall("pivot_root", b".", b".")
-    _call("umount2", b".", 2)
+    syscall("pivot_root", b".", b".")
+    call("umount2", b".", 2)
     mount("none", "/", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SUID | _NO_DEVICE)
     os.chdir(ROOM)
-    _LIBC.sethostname(b"room", 4)
+    LIBC.sethostname(b"room", 4)
     readable = os.stat(os.__file__).st_mode & 0o004 and os.stat(os.path.dirname(os.__file__)).st_mode & 0o001
     drop_capabilities(NOBODY if real and readable else None)
 
@@ -181,7 +173,7 @@ def _namespaces(seen: dict[str, list], lasting: bool) -> None:
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     """Mount, as mount(2)."""
     given = [os.fsencode(one) if one else None for one in (source, target, kind)]
-    _call("mount", *given, ctypes.c_ulong(flags), options.encode() or None)
+    call("mount", *given, ctypes.c_ulong(flags), options.encode() or None)
 
 
 def _bind(source: int, target: str) -> None:
@@ -197,7 +189,7 @@ def read_only(path: str, device: bool = False) -> None:
     """Forbid writing below a mount."""
     flags = _READ_ONLY | _NO_SUID | (0 if device else _NO_DEVICE)
     try:
-        _syscall("mount_setattr", -100, os.fsencode(path), 0x8000, struct.pack("QQQQ", flags, 0, 0, 0), 32)
+        syscall("mount_setattr", -100, os.fsencode(path), 0x8000, struct.pack("QQQQ", flags, 0, 0, 0), 32)
     except OSError:  # before Linux 5.12, where only the mount itself can be changed
         kept = os.statvfs(path).f_flag & 0xF
         mount("none", path, None, _REMOUNT | _BIND | flags | kept)
@@ -206,13 +198,13 @@ def read_only(path: str, device: bool = False) -> None:
 def drop_capabilities(user: int | None = None) -> None:
     """Give up all privileges for good, and become another user if one is given."""
     for number in range(64):
-        if _LIBC.prctl(24, number, 0, 0, 0):  # PR_CAPBSET_DROP
+        if LIBC.prctl(24, number, 0, 0, 0):  # PR_CAPBSET_DROP
             break
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-    _syscall("capset", struct.pack("Ii", 0x20080522, 0), bytes(24))
+    syscall("capset", struct.pack("Ii", 0x20080522, 0), bytes(24))
 
 
 def no_new_privileges() -> None:
@@ -225,7 +217,7 @@ def no_new_privileges() -> None:
 
 def landlock_version() -> int:
     """Version of Landlock that the kernel speaks; 0 where it has none."""
-    return max(0, _LIBC.syscall(*map(ctypes.c_long, (_number("landlock_create_ruleset"), 0, 0, 1))))
+    return max(0, LIBC.syscall(*map(ctypes.c_long, (number_of("landlock_create_ruleset"), 0, 0, 1))))
 
 
 def _landlock(seen: dict[str, list], room: bool) -> None:
@@ -235,7 +227,7 @@ def _landlock(seen: dict[str, list], room: bool) -> None:
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
     network, scopes = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
-    rules = _syscall("landlock_create_ruleset", struct.pack("QQQ", files, network, scopes)[:size], size, 0)
+    rules = syscall("landlock_create_ruleset", struct.pack("QQQ", files, network, scopes)[:size], size, 0)
     read_file, read_folder = 1 << 2, 1 << 3
     if room:  # the name spaces show nothing else
         _allow(rules, "/", read_file | read_folder)
@@ -250,7 +242,7 @@ def _landlock(seen: dict[str, list], room: bool) -> None:
             _allow(rules, path, read_folder)
         for path in seen["packages"]:
             _allow(rules, path, read_file | read_folder)
-    _syscall("landlock_restrict_self", rules, 0)
+    syscall("landlock_restrict_self", rules, 0)
     os.close(rules)
 
 
@@ -273,137 +265,6 @@ def _allow(rules: int, path: str, rights: int) -> None:
         if not os.path.isdir(path):
             rights &= 0b110  # what can be done with a file
         if rights:
-            _syscall("landlock_add_rule", rules, 1, struct.pack("=Qi", rights, place), 0)
+            syscall("landlock_add_rule", rules, 1, struct.pack("=Qi", rights, place), 0)
     finally:
         os.close(place)
-
-
-# seccomp: numbers on x86-64 and on arm64
-
-_CALLS = """
-read 0 63, write 1 64, pread64 17 67, pwrite64 18 68, readv 19 65, writev 20 66, lseek 8 62, close 3 57,
-close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, poll 7 -, ppoll 271 73,
-select 23 -, pselect6 270 72, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22,
-eventfd2 290 19, stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291, access 21 -,
-faccessat 269 48, faccessat2 439 439, readlink 89 -, readlinkat 267 78, getcwd 79 17, chdir 80 49, fchdir 81 50,
-getdents64 217 61, statfs 137 43, fstatfs 138 44, flock 73 32, fadvise64 221 223, sendfile 40 71,
-mmap 9 222, munmap 11 215, mprotect 10 226, mremap 25 216, madvise 28 233, brk 12 214, rt_sigaction 13 134,
-rt_sigprocmask 14 135, rt_sigreturn 15 139, sigaltstack 131 132, rt_sigpending 127 136, pause 34 -,
-setitimer 38 103, getitimer 36 102, alarm 37 -, restart_syscall 219 128, futex 202 98, set_robust_list 273 99,
-get_robust_list 274 100, rseq 334 293, set_tid_address 218 96, gettid 186 178, sched_yield 24 124,
-sched_getaffinity 204 123, getpid 39 172, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176,
-getegid 108 177, getgroups 115 158, getresuid 118 148, getresgid 120 150, getpgrp 111 -, getpgid 121 155,
-getsid 124 156, getrlimit 97 163, getrusage 98 165, times 100 153, uname 63 160, sysinfo 99 179, umask 95 166,
-clock_gettime 228 113, clock_getres 229 114, clock_nanosleep 230 115, nanosleep 35 101, gettimeofday 96 169,
-time 201 -, getrandom 318 278, recvfrom 45 207, recvmsg 47 212, shutdown 48 210, getsockopt 55 209,
-setsockopt 54 208, getsockname 51 204, getpeername 52 205, exit 60 93, exit_group 231 94, wait4 61 260,
-waitid 247 95
-"""
-# Within the folder in memory.
-_CHANGES = """
-mkdir 83 -, mkdirat 258 34, unlink 87 -, unlinkat 263 35, rmdir 84 -, rename 82 -, renameat 264 38,
-renameat2 316 276, ftruncate 77 46, fsync 74 82, fdatasync 75 83
-"""
-_SPECIAL = """
-open 2 -, openat 257 56, clone 56 220, clone3 435 435, prlimit64 302 261, socketpair 53 199, sendto 44 206,
-ioctl 16 29, fcntl 72 25, prctl 157 167, pivot_root 155 41, mount_setattr 442 442, capset 126 91,
-landlock_create_ruleset 444 444, landlock_add_rule 445 445, landlock_restrict_self 446 446, seccomp 317 277
-"""
-_COLUMN = {"x86_64": 1, "aarch64": 2}.get(platform.machine(), 0)
-_AUDIT = {1: 0xC000003E, 2: 0xC00000B7}
-_ALLOW, _REFUSE, _UNKNOWN, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000  # EPERM, ENOSYS
-_WRITING = 1 | 2 | 0o100 | 0o1000 | 0o20000000  # write only, both, create, truncate, nameless file
-
-
-def _table(text: str) -> dict[str, int]:
-    rows = [row.split() for row in text.split(",")]
-    return {row[0]: int(row[_COLUMN]) for row in rows if _COLUMN and row[_COLUMN] != "-"}
-
-
-def _number(name: str) -> int:
-    if not _COLUMN:
-        raise OSError(f"no table of system calls for {platform.machine()}")
-    return _table(_SPECIAL)[name]
-
-
-def _seccomp(room: bool) -> None:
-    filter_ = _program(room)
-    steps = ctypes.create_string_buffer(b"".join(filter_))
-    held = struct.pack("HxxxxxxP", len(filter_), ctypes.addressof(steps))
-    prctl(22, 2, held)  # PR_SET_SECCOMP, a filter
-
-
-def _program(room: bool) -> list[bytes]:
-    """Filter of system calls: what it names is allowed, all else refused."""
-    special = _table(_SPECIAL)
-    if not special:
-        raise OSError(f"no table of system calls for {platform.machine()}")
-    steps = [_step(0x20, 4), _step(0x15, _AUDIT[_COLUMN], 1, 0), _step(0x06, _KILL), _step(0x20, 0)]
-    for number in (_table(_CALLS) | (_table(_CHANGES) if room else {})).values():
-        steps += [_step(0x15, number, 0, 1), _step(0x06, _ALLOW)]
-    opening = [] if room else [_WRITING]
-    rules = {
-        "open": _without(1, opening),
-        "openat": _without(2, opening),
-        "clone": [_load(0), _step(0x45, 0x10000, 0, 1), _step(0x06, _ALLOW), _step(0x06, _REFUSE)],  # a thread
-        "clone3": [_step(0x06, _UNKNOWN)],  # its flags cannot be read; the C library then uses clone
-        "prlimit64": _without(2, [0xFFFFFFFF]),  # reading a limit, not setting it
-        "socketpair": _one_of(0, (1,)),
-        "sendto": _without(4, [0xFFFFFFFF]),  # to nobody but the other end
-        "ioctl": _one_of(1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),
-        "fcntl": _one_of(1, (*range(8), 1030)),  # not those that send signals
-        "prctl": _one_of(0, (15,)),  # the name of a thread
-    }
-    for name, block in rules.items():
-        if name in special:
-            steps += [_step(0x15, special[name], 0, len(block)), *block]
-    return [*steps, _step(0x06, _REFUSE)]
-
-
-def _step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-    return struct.pack("HBBI", code, yes, no, value)
-
-
-def _load(argument: int, high: bool = False) -> bytes:
-    return _step(0x20, 16 + 8 * argument + 4 * high)
-
-
-def _one_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
-    steps = [_load(argument)]
-    for value in values:
-        steps += [_step(0x15, value, 0, 1), _step(0x06, _ALLOW)]
-    return [*steps, _step(0x06, _REFUSE)]
-
-
-def _without(argument: int, masks: list[int]) -> list[bytes]:
-    """Allow where an argument has none of these bits; where they are all 32, none of the other 32 either."""
-    steps = []
-    for mask in masks:
-        for high in (False, True)[: 1 + (mask == 0xFFFFFFFF)]:
-            steps += [_load(argument, high), _step(0x45, mask, 0, 1), _step(0x06, _REFUSE)]
-    return [*steps, _step(0x06, _ALLOW)]
-
-
-# Calls
-
-
-def prctl(option: int, value: int, third: bytes | None = None) -> None:
-    """Change something of this process, as prctl(2)."""
-    _call("prctl", option, ctypes.c_ulong(value), third, None, None)
-
-
-def _syscall(name: str, *given: object) -> int:
-    return _call("syscall", ctypes.c_long(_number(name)), *given)
-
-
-def _call(name: str, *given: object) -> int:
-    wide = [ctypes.c_long(one) if isinstance(one, int) else one for one in given]
-    found = getattr(_LIBC, name)(*wide)
-    if found < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
-    return found
-
-
-if __name__ == "__main__":
-    print(json.dumps(probe()))

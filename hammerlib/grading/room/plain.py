@@ -1,9 +1,8 @@
-"""Plain data across the wall between a test and the program it tests: values, never objects of the other side.
+"""Plain data across the wall between a test and the program it tests: values, never the other side's objects.
 
-A message is JSON. Scalars stand for themselves; everything else is a node, referred to as ``[index]``, so that
-shared and recursive structures, and what a call changed in its arguments, come across as they are. What is
-unpacked is always of an exact built-in type (or `Decimal`, `Fraction`, `deque`): an ``__eq__`` of the other
-side cannot follow.
+A message is JSON. Scalars stand for themselves; all else is a node, referred to as ``[index]``, so that shared
+and recursive structures, and what a call changed in its arguments, come across as they are. What is unpacked
+is always of an exact built-in type (or `Decimal`, `Fraction`, `deque`): no ``__eq__`` of the other side follows.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 
 # Whole numbers beyond this are written in hexadecimal: Python refuses long decimal ones.
 SMALL = 1 << 53
-# Items taken out of an iterator.
-MOST_ITEMS = 1_000_000
+# Characters of the text of a message, about; what is larger is not taken apart first.
+LARGEST = 8 << 20
 _ITERATORS = tuple(
     type(one)
     for one in (
@@ -29,7 +28,7 @@ _MUTABLE = (list, dict, set, bytearray, deque)
 
 
 class Unsupported(TypeError):
-    """A value that is not plain data."""
+    """A value that is not plain data, or too much of it."""
 
 
 class Packer:
@@ -47,6 +46,7 @@ class Packer:
         self.nodes: list[list[Any] | None] = []
         self.places = {id(one): index for index, one in enumerate(self.objects) if isinstance(one, _MUTABLE)}
         self.open: list[int] = []
+        self.left = LARGEST
 
     def pack(self, value: Any) -> dict[str, Any]:
         """Return the message that holds a value, and the new contents of what was known."""
@@ -64,10 +64,12 @@ class Packer:
             return value
         if isinstance(value, int):
             value = int.__add__(value, 0)
+            self._spend(value.bit_length() // 4)
             return value if -SMALL < value < SMALL else self._node(["int", hex(value)])
         if isinstance(value, float):
             return float.__float__(value)
         if isinstance(value, str):
+            self._spend(str.__len__(value))
             return str.__str__(value)
         if id(value) in self.places:
             return [self.places[id(value)]]
@@ -78,6 +80,11 @@ class Packer:
             return place
         return self._node(self._whole(value), value)
 
+    def _spend(self, characters: int) -> None:
+        self.left -= 1 + characters
+        if self.left < 0:
+            raise Unsupported("the value is too large")
+
     def _node(self, node: list[Any] | None, value: Any = None) -> list[int]:
         self.nodes.append(node)
         self.objects.append(value)  # also keeps it alive, and with it its id
@@ -85,6 +92,8 @@ class Packer:
 
     def _whole(self, value: Any) -> list[Any]:
         """Node of what cannot change; its parts come before it."""
+        if isinstance(value, tuple | frozenset | bytes):
+            self._spend(len(value))
         if isinstance(value, tuple):
             return ["tuple", [self._leaf(one) for one in tuple.__iter__(value)]]
         if isinstance(value, frozenset):
@@ -104,15 +113,14 @@ class Packer:
         if isinstance(value, _ITERATORS):
             items = []
             for one in value:
+                self._spend(1)
                 items.append(self._leaf(one))
-                if len(items) > MOST_ITEMS:
-                    break
-            else:
-                return ["iterator", items]
+            return ["iterator", items]
         raise Unsupported(f"{type(value).__name__} is no plain value")
 
     def _content(self, value: Any) -> list[Any]:
         """Node of what can change."""
+        self._spend(len(value))
         if isinstance(value, list):
             return ["list", [self._leaf(one) for one in list.__iter__(value)]]
         if isinstance(value, dict):

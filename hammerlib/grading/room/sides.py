@@ -1,8 +1,8 @@
 """The two sides of a run: a judge that holds the tests, and the program behind the wall that answers calls.
 
-Three processes: the outer one confines itself and waits; the judge below it reads the job (program, tests) after
-it has forked the third, which executes the program and has never had the tests in its memory. Between judge and
-program runs plain data alone (`plain`).
+Three processes: the outer one confines itself and waits. The judge below it reads the job (program, tests)
+after it has forked the third, which executes the program and has never had the tests in its memory. Between
+judge and program goes plain data alone (`plain`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import confinement
+from . import calls, confinement
 from .plain import Packer, Unpacker, Unsupported
 
 JOB, REPORT = 0, 1  # file descriptors of the outer process and the judge
-LONGEST = 8 << 20  # bytes of a message
+LONGEST = 32 << 20  # bytes of a message
 UNCONFINED, UNCONFINED_CODE = b"error: Unconfined", 97
 # Raised inside a loop or a generator of the tests, these would end it early without a word.
 _QUIET = (StopIteration, StopAsyncIteration, GeneratorExit)
@@ -33,12 +33,11 @@ def main(text: str) -> NoReturn:
     sys.argv[:] = [""]
     try:
         confinement.enter(plan)
-        confinement.prctl(1, signal.SIGKILL)  # ends with the process that wants the verdict
+        calls.prctl(1, signal.SIGKILL)  # ends with the process that wants the verdict
         os.dup2(os.open("/dev/null", os.O_RDWR), 2)
         inner = os.fork()
-    except BaseException:
-        os.write(REPORT, UNCONFINED)
-        os._exit(0)
+    except BaseException as error:
+        _end(REPORT, UNCONFINED, error)
     if not inner:
         _judge(plan)
     ended = os.waitpid(inner, 0)[1]
@@ -70,16 +69,18 @@ def _judge(plan: dict[str, Any]) -> NoReturn:
             job = json.load(file)
         for place in (JOB, REPORT):
             os.dup2(null, place)
-    except BaseException:
-        _end(report, UNCONFINED)
+    except BaseException as error:
+        _end(report, UNCONFINED, error)
     try:
         _examine(job, Far(Line(answers, questions), program, report))
-    except BaseException:
-        _end(report, b"wrong")
+    except BaseException as error:
+        _end(report, b"wrong", error)
     _end(report, b"correct")
 
 
-def _end(report: int, verdict: bytes) -> NoReturn:
+def _end(report: int, verdict: bytes, why: BaseException | None = None) -> NoReturn:
+    if why is not None:
+        sys.stderr.write(f"{type(why).__name__}: {why}\n")  # seen by nobody but who runs this by hand
     os.write(report, verdict)
     os._exit(0)
 
@@ -153,7 +154,7 @@ def _examine(job: dict[str, str], far: Far) -> None:
     candidate.__name__ = candidate.__qualname__ = job["entry"]
     scope = sys.modules["tests"] = types.ModuleType("tests")
     try:
-        # What the tests use besides the function (imports, helpers) comes from the prompt, never from the program.
+        # What the tests use besides the function (imports, helpers) comes from the prompt, not the program.
         exec(_definitions(job["prompt"]), scope.__dict__)
         scope.__dict__[job["entry"]] = candidate
         exec(compile(job["test"], "tests", "exec"), scope.__dict__)
@@ -196,12 +197,21 @@ def _program(plan: dict[str, Any], line: Line) -> NoReturn:
         os.closerange(3, min(line.near, line.far))
         os.closerange(max(line.near, line.far) + 1, 256)
         confinement.seal(plan)
-    except BaseException:
+        if plan["hook"]:
+            sys.addaudithook(_refuse)
+    except BaseException as error:
+        sys.stderr.write(f"{error}\n")
         os._exit(UNCONFINED_CODE)
     try:
         _answer(line)
     finally:
         os._exit(0)
+
+
+def _refuse(event: str, _: object) -> None:
+    """Let these fail with an exception, as all else does: confined as they are, they would only return."""
+    if event in ("os.system", "ctypes.dlopen"):
+        raise PermissionError(event)
 
 
 def _answer(line: Line) -> None:
@@ -236,7 +246,7 @@ def _told(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
         try:
             told = Packer().pack(error.args)
-        except Exception:
+        except Unsupported:
             told = Packer().pack((str(error),))
         return {"raised": names, "with": told}
 
