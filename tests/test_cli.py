@@ -18,6 +18,7 @@ from hammerlib.cli import build_parser, commands, main
 from hammerlib.cli.examine import CACHE_PARTS, cache_size, clear_cache
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
+from hammerlib.grading.code import refused
 from hammerlib.pipeline import NotebookError
 from hammerlib.training import TrainConfig
 
@@ -314,6 +315,12 @@ def test_the_doctor_says_what_runs_and_why_not(capsys: pytest.CaptureFixture) ->
     lines = capsys.readouterr().out.splitlines()
     assert all(line[22:].split()[0] in ("yes", "no") for line in lines)
     assert any(line.startswith("training") for line in lines) and any("MB in" in line for line in lines)
+    means = {line[:22].strip(): line[22:].split()[0] for line in lines if line.startswith("code")}
+    assert set(means) == {
+        "code runner",
+        *(f"code: {name}" for name in ("seccomp", "namespaces", "landlock", "quota")),
+    }
+    assert (means["code runner"] == "no") == bool(refused())
 
 
 def test_clearing_the_cache_spares_what_is_not_ours(

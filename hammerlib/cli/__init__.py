@@ -184,7 +184,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--template", default="raw", help="raw, chat (default raw)")
     parser.add_argument("--prompt", default="plain", help="plain, boxed, dra-paper (default plain)")
-    parser.add_argument("--run-code", action="store_true", help="run programs that the model writes")
+    parser.add_argument(
+        "--run-code",
+        action="store_true",
+        help="run what a model wrote: programs, confined; unaudited scorers, not",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of problems, samples and intervals (default 0)")
     parser.add_argument("--engine", default="transformers", help="transformers, vllm (default transformers)")
     parser.add_argument("--stop", nargs="+", default=(), metavar="TEXT", help="texts that end a completion")

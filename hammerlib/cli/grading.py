@@ -117,7 +117,11 @@ def _add_grading(parser: ArgumentParser) -> None:
         "--skip-bad", action="store_true", help="leave out bad lines; they are listed in the record"
     )
     parser.add_argument("--workers", type=int, help="grading processes (default: processors, at most 4)")
-    parser.add_argument("--run-code", action="store_true", help="run programs that a model wrote")
+    parser.add_argument(
+        "--run-code",
+        action="store_true",
+        help="run what a model wrote: programs, confined; unaudited scorers, not",
+    )
     parser.add_argument("--results", metavar="DIR", help="folder of run folders (default results/runs)")
 
 

@@ -79,7 +79,7 @@ def evaluate(
     prompt : str
         Words around the problem: ``plain``, ``boxed`` or ``dra-paper``; noted verbatim in the record.
     run_code : bool
-        Run the programs of code benchmarks (``humaneval``): only where nothing can be lost.
+        Run the programs of code benchmarks (``humaneval``), confined as `hammerlib.grading.code` says.
     seed : int
         Of problems, samples and intervals.
     engine : {"transformers", "vllm"}

@@ -10,10 +10,6 @@ with it (1 MiB, 64 files), or nowhere at all where the kernel refuses name space
 wall clock and every message have limits, and no process outlives the run. `hammer doctor` says which means
 hold on a machine; where too few do (no Linux, no seccomp, neither name spaces nor Landlock) nothing runs.
 
-What does not: a fault of the kernel or the processor is no obstacle, the names and sizes of files may be seen
-where there are no name spaces, and a program may use up its limits. The tests themselves are trusted: who
-writes them decides what is right.
-"""
 
 from __future__ import annotations
 

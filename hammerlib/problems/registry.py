@@ -81,6 +81,7 @@ SCORERS: dict[str, Entry] = {
     "puzzles": Entry("hammerlib.systems.puzzles.scoring:scorer", audited=True),
 }
 CODE = "code:"  # programs with tests, see hammerlib.grading.code
+_UNCONFINED = Entry("hammerlib.grading.code:refused")
 
 
 def runs_code(scorer: str) -> bool:
@@ -120,7 +121,8 @@ def refuse_code(
     Raises
     ------
     InputError
-        Not a text or an unknown prefix; the scorer may run code and `run_code` is false.
+        Not a text or an unknown prefix; the scorer may run code and `run_code` is false; it runs programs,
+        and this machine has too few means to confine them.
 
     Examples
     --------
@@ -138,3 +140,6 @@ def refuse_code(
         if not scorer.startswith(CODE):
             problem = "is not audited: it may run what a model wrote"
         raise InputError("scorer", scorer, problem, remedy)
+    if run_code and scorer.startswith(CODE) and (why := _UNCONFINED.function()()):
+        remedy = "run on Linux with user name spaces or Landlock; hammer doctor says what holds"
+        raise InputError("scorer", scorer, f"runs programs that cannot be confined here ({why})", remedy)

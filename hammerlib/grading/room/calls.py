@@ -1,7 +1,7 @@
 """Calls of the Linux kernel: those that this process makes, and a filter (seccomp) of those it may make.
 
-The filter is a list of what a computation needs; all else is refused. No process, socket, signal, attribute of
-a file; no opening for writing where there is no folder to write in.
+The filter is a list of what a computation needs; all else is refused: no process, socket, signal, attribute
+of a file; no opening for writing where there is no folder to write in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Plain data across the wall between a test and the program it tests: values, never the other side's objects.
+"""Plain data across the wall between a test and the program it tests: values, never foreign objects.
 
-A message is JSON. Scalars stand for themselves; all else is a node, referred to as ``[index]``, so that shared
-and recursive structures, and what a call changed in its arguments, come across as they are. What is unpacked
-is always of an exact built-in type (or `Decimal`, `Fraction`, `deque`): no ``__eq__`` of the other side follows.
+A message is JSON. Scalars stand for themselves; all else is a node, referred to as ``[index]``, so that
+shared and recursive structures, and what a call changed in its arguments, come across as they are. What is
+unpacked is always of an exact built-in type (or `Decimal`, `Fraction`, `deque`): no ``__eq__`` of the other
+side follows.
 """
 
 from __future__ import annotations
