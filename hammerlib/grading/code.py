@@ -10,6 +10,11 @@ with it (1 MiB, 64 files), or nowhere at all where the kernel refuses name space
 wall clock and every message have limits, and no process outlives the run. `hammer doctor` says which means
 hold on a machine; where too few do (no Linux, no seccomp, neither name spaces nor Landlock) nothing runs.
 
+What is not: nothing helps against faults of the kernel or the processor; without name spaces the names and
+sizes of files can be seen; a program may use up its limits. Tests are confined in the same way, but their
+author decides what is right. `run_code` also lets scorers run that were not audited (see
+`hammerlib.problems.registry.AUDITED`): these run *unconfined*, in the grading process.
+"""
 
 from __future__ import annotations
 
