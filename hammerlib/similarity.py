@@ -15,6 +15,7 @@ import numpy as np
 from hammerlib.errors import InputError
 
 Array = Any  # numpy.ndarray or torch.Tensor
+NARROW = 2e-3  # of cosines: where all lie this near to 1, single precision tells them apart too coarsely
 BLOCK_ROWS = 1024  # 1024 x 17,000 float32 products are 70 MB: small beside the vectors, large enough for BLAS
 SCALED_ROWS = 16_384  # scaled at a time: temporaries stay small beside a memory-mapped million rows
 NEAR_MEAN = 1e-5  # a unit row closer to the mean than float32 rounding has no direction left after centring
@@ -257,14 +258,23 @@ def mean_cosine(units: Array) -> float:
     if n < 2:
         return float("nan")
     total = _sum_rows(units)
-    return float((total @ total - n) / (n * (n - 1)))
+    mean = float((total @ total - n) / (n * (n - 1)))
+    if abs(1 - mean) > NARROW:
+        return mean
+    squares = sum(float((block**2).sum()) for block in _double_blocks(units))  # not n: units are rounded
+    return float((total @ total - squares) / (n * (n - 1)))
+
+
+def _double_blocks(units: Array) -> Iterator[np.ndarray]:
+    for start in range(0, len(units), BLOCK_ROWS):
+        yield host(units[start : start + BLOCK_ROWS]).astype(np.float64)
 
 
 def _sum_rows(units: Array) -> np.ndarray:
     """Sum over rows in float64, block by block (float32 sums of 10^5 rows lose four digits)."""
     total = np.zeros(units.shape[1])
-    for start in range(0, len(units), BLOCK_ROWS):
-        total += host(units[start : start + BLOCK_ROWS]).astype(np.float64).sum(axis=0)
+    for block in _double_blocks(units):
+        total += block.sum(axis=0)
     return total
 
 

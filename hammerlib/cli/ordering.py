@@ -149,7 +149,9 @@ def _summary(made: Order) -> str:
     told = f"{len(made)} problems in {made.strategy} order"
     if made.cost is not None:
         told += f", cost {made.cost:.4f} (random order: {made.random_cost:.4f}"
-        told += "" if made.gap is None else f", bound: {made.lower_bound:.4f}, gap {100 * made.gap:.3f} %"
+        if made.lower_bound is not None:
+            gap = "unknown" if made.gap is None else f"{100 * made.gap:.3f} %"
+            told += f", bound: {made.lower_bound:.4f}, gap {gap}"
         told += ")"
     repeats = made.provenance.get("repeats", {})
     if repeats.get("rows"):

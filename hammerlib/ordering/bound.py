@@ -31,9 +31,15 @@ def _product(rows: np.ndarray, left: int, right: int) -> float:
 
 @compiled
 def _dual(
-    rows: np.ndarray, columns: np.ndarray, reduced: np.ndarray, prices: np.ndarray, error: float, looked: int
+    rows: np.ndarray,
+    columns: np.ndarray,
+    reduced: np.ndarray,
+    prices: np.ndarray,
+    ends: np.ndarray,
+    error: float,
+    looked: int,
 ) -> float:
-    value = 0.0
+    value, dummy = 0.0, len(prices) - 1
     for node in range(len(prices)):
         # what was not looked at again may be twice as cheap as its cheapest claims to be
         unseen = np.inf if looked == columns.shape[1] else np.float64(reduced[node, looked]) - error
@@ -41,6 +47,10 @@ def _dual(
         for place in range(looked):
             other = columns[node, place]
             offer = _product(rows, node, other) - prices[other]
+            if other == dummy:
+                offer += ends[node]
+            elif node == dummy:
+                offer += ends[other]
             if offer < one:
                 one, two = offer, one
             elif offer < two:
@@ -49,17 +59,28 @@ def _dual(
     return value
 
 
-def certified_bound(rows: np.ndarray, found: Candidates, prices: np.ndarray) -> float:
+def certified_bound(
+    rows: np.ndarray,
+    found: Candidates,
+    prices: np.ndarray,
+    *,
+    ends: np.ndarray | None = None,
+    square: float = 1.0,
+) -> float:
     """Return a lower bound on the total cosine of every path through all rows.
 
     Parameters
     ----------
     rows : (n, d) array
-        The unit rows that costs are made of, n >= 2.
+        The rows that costs are made of, n >= 2.
     found : Candidates
         Of a search over all items in full dimension at these prices.
     prices : (n + 1,) float64 array
         Any prices give a valid bound, good ones a tight one.
+    ends : (n,) float64 array, optional
+        What the ends of a path cost, 0 each if absent; those of the search.
+    square : float
+        Largest squared length of a row, and largest size of `ends`: 1 for unit rows.
 
     Returns
     -------
@@ -76,11 +97,13 @@ def certified_bound(rows: np.ndarray, found: Candidates, prices: np.ndarray) -> 
     nodes, k = found.columns.shape
     looked = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
     largest = float(np.abs(prices).max())
-    # a product of unit rows in single precision rounds d times (Higham 2002, 3.5); the rows, the price and
-    # the difference round once each
-    error = 1.01 * (rows.shape[1] + 3) * SINGLE + 3 * SINGLE * (1.0 + largest)
-    slack = 2 * nodes * (rows.shape[1] + 2 * nodes) * DOUBLE * (1.0 + largest)  # of sums in double precision
-    return float(_dual(rows, found.columns, found.reduced, prices, error, looked) - slack)
+    # a product of unit rows rounds d times in the precision of the search (Higham 2002, 3.5); the rows, the
+    # price and the difference round once each
+    unit = DOUBLE if found.reduced.dtype == np.float64 else SINGLE
+    error = 1.01 * (rows.shape[1] + 3) * unit * square + 3 * unit * (square + largest)
+    slack = 2 * nodes * (rows.shape[1] + 2 * nodes) * DOUBLE * (square + largest)  # of sums in double
+    ends = np.zeros(len(rows)) if ends is None else ends
+    return float(_dual(rows, found.columns, found.reduced, prices, ends, error, looked) - slack)
 
 
 def closed_bound(units: Array) -> float:

@@ -38,8 +38,8 @@ class Candidates:
     ----------
     columns : (n + 1, k) int32 array
         Neighbours; row n is the dummy's. Number n stands for the dummy.
-    reduced : (n + 1, k) float32 array
-        ``c_ij - v_j``, with single-precision products.
+    reduced : (n + 1, k) float32 or float64 array
+        ``c_ij - v_j``, with products in the precision of the rows.
 
     Examples
     --------
@@ -109,6 +109,7 @@ def search(
     k: int,
     *,
     offsets: np.ndarray | None = None,
+    ends: np.ndarray | None = None,
     deadline: float = np.inf,
 ) -> Candidates:
     """Return the k cheapest neighbours of every node.
@@ -123,6 +124,8 @@ def search(
         At most n (all other items and the dummy) are returned.
     offsets : (n,) float array, optional
         The part of row i's costs that its products leave out: it counts against the dummy.
+    ends : (n,) float array, optional
+        What row i costs beside the dummy, instead of 0. Not with `offsets`.
     deadline : float
         Value of ``time.monotonic()`` after which to give up.
 
@@ -141,18 +144,21 @@ def search(
     [3, 3, 3]
     """
     n, k = len(rows), min(k, len(rows))
-    offsets = np.zeros(n, np.float32) if offsets is None else offsets.astype(np.float32)
-    columns, reduced = np.empty((n + 1, k), np.int32), np.empty((n + 1, k), np.float32)
-    single = prices.astype(np.float32)
+    kind = np.float64 if rows.dtype == np.float64 else np.float32  # a tensor's type equals neither
+    ends = np.zeros(n) if ends is None else ends
+    offsets = (-ends if offsets is None else offsets).astype(kind)
+    columns, reduced = np.empty((n + 1, k), np.int32), np.empty((n + 1, k), kind)
+    single = prices.astype(kind)
     for start, products in _blocks(rows, deadline):
         part = slice(start, start + len(products))
         if namespace(rows) is np:
             _smallest(products, start, single, offsets[part], columns[part], reduced[part])
         else:
             columns[part], reduced[part] = _smallest_tensor(products, start, prices, offsets[part], k)
-    reduced[:n] += offsets[:, None]
-    cheapest = np.argsort(-prices[:n], kind="stable")[:k]
-    columns[n], reduced[n] = cheapest, -prices[cheapest]
+    reduced[:n] += (offsets + ends.astype(kind))[:, None]
+    alone = ends - prices[:n]
+    cheapest = np.argsort(alone, kind="stable")[:k]
+    columns[n], reduced[n] = cheapest, alone[cheapest]
     return Candidates(columns, reduced)
 
 

@@ -29,8 +29,8 @@ class Search(NamedTuple):
 
     Parameters
     ----------
-    rows : (n, d) float32 array
-        Unit rows; node number n is the dummy.
+    rows : (n, d) float32 or float64 array
+        Node number n is the dummy.
     prices : (n + 1,) float64 array
     tour, place : (n + 1,) int32 arrays
         The nodes in sequence, and where each stands.
@@ -75,7 +75,7 @@ def search_from(rows: np.ndarray, prices: np.ndarray, tour: np.ndarray, near: np
 
 @compiled_sums
 def _reduced(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> float:
-    total = np.float32(0.0)
+    total = rows.dtype.type(0.0)
     if left < rows.shape[0] and right < rows.shape[0]:
         for column in range(rows.shape[1]):
             total += rows[left, column] * rows[right, column]
@@ -84,12 +84,12 @@ def _reduced(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> flo
 
 @compiled_sums
 def pair_costs(rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the cosine of pairs of nodes in single precision; 0 where one is the dummy.
+    """Return the product of pairs of nodes in the rows' precision; 0 where one is the dummy.
 
     Parameters
     ----------
-    rows : (n, d) float32 array
-        Unit rows; number n is the dummy.
+    rows : (n, d) array
+        Number n is the dummy.
     left, right : (m,) int arrays
         Numbers of nodes.
 
@@ -98,10 +98,10 @@ def pair_costs(rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndar
     >>> pair_costs(np.eye(2, dtype=np.float32), np.array([0, 0]), np.array([0, 2])).tolist()
     [1.0, 0.0]
     """
-    costs = np.zeros(len(left), np.float32)
+    costs = np.zeros(len(left), rows.dtype)
     for pair in range(len(left)):
         if left[pair] < rows.shape[0] and right[pair] < rows.shape[0]:
-            total = np.float32(0.0)
+            total = rows.dtype.type(0.0)
             for column in range(rows.shape[1]):
                 total += rows[left[pair], column] * rows[right[pair], column]
             costs[pair] = total

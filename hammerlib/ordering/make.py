@@ -53,7 +53,8 @@ def order_by(
         it from the vectors and scales them to length one again, and the cost is then that of these vectors.
     certify : bool
         Add the lower bound and the gap, for which the minimum path of the vectors is solved (17,000 items:
-        about ten seconds). ``min-path`` always has them.
+        about ten seconds). ``min-path`` always has them. The gap is None (unknown) where bound and random
+        orders lie too close to tell.
     **options
         Options of the strategy.
 
@@ -108,7 +109,8 @@ def _costs(
     path = task.solve(**wished, seed=task.seed) if strategy == "min-path" else task.solve()
     bound = path.lower_bound / (task.n - 1)
     gap = normalised_gap(cost, bound, random)
-    return {"cost": cost, "random_cost": random, "lower_bound": bound, "gap": gap}
+    known = gap if np.isfinite(gap) else None
+    return {"cost": cost, "random_cost": random, "lower_bound": bound, "gap": known}
 
 
 def _repeats(units: Array | None, permutation: np.ndarray) -> dict[str, dict[str, int]]:

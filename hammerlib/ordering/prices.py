@@ -50,7 +50,7 @@ def _gather(
         begins[left[edge] + 1] += 1
         begins[right[edge] + 1] += 1
     begins = np.cumsum(begins)
-    other, cost = np.empty(2 * len(left), np.int32), np.empty(2 * len(left), np.float32)
+    other, cost = np.empty(2 * len(left), np.int32), np.empty(2 * len(left), costs.dtype)
     room = begins[:-1].copy()
     for edge in range(len(left)):
         a, b = left[edge], right[edge]
@@ -69,7 +69,7 @@ def _gather(
     return starts, other[:kept].copy(), cost[:kept].copy()
 
 
-def sparse_graph(nodes: int, *parts: Edges) -> Graph:
+def sparse_graph(nodes: int, *parts: Edges, kind: type = np.float32) -> Graph:
     """Return the symmetric graph of all given edges, each once.
 
     Parameters
@@ -78,13 +78,15 @@ def sparse_graph(nodes: int, *parts: Edges) -> Graph:
         n + 1, with the dummy.
     *parts : (left, right, cost)
         Edges in either direction, possibly repeated.
+    kind : {numpy.float32, numpy.float64}
+        Precision of the costs.
 
     Returns
     -------
     starts : (nodes + 1,) int64 array
         Row i is ``neighbours[starts[i]:starts[i + 1]]``.
     neighbours : int32 array
-    costs : float32 array
+    costs : array of `kind`
 
     Examples
     --------
@@ -92,7 +94,7 @@ def sparse_graph(nodes: int, *parts: Edges) -> Graph:
     [1, 0]
     """
     left, right, cost = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _gather(nodes, left.astype(np.int32), right.astype(np.int32), cost.astype(np.float32))
+    return _gather(nodes, left.astype(np.int32), right.astype(np.int32), cost.astype(kind))
 
 
 @compiled

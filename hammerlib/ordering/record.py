@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import datasets
 
 SCHEMA_VERSION = 1
-SAME = 1e-6  # a spread of mean cosines that is only rounding of float32 vectors
+UNKNOWN = 1e-12  # between bound and random orders: less is what sums in double precision leave open
+EXACT = 4e-15  # between cost and bound: a few roundings of the last bit
 REMAKE = "make the order again with order_by"
 
 
@@ -39,7 +40,7 @@ class Order:
         Certified: no order of these vectors has a smaller mean cosine. None if not asked for.
     gap : float or None
         ``(cost - lower_bound) / (random_cost - lower_bound)``: 0 at the bound, 1 like random; None without a
-        bound.
+        bound, and where bound and random orders lie too close to tell (unknown).
     provenance : dict
         Strategy, seed, options, centre, embeddings key, backbone, layer, pooling, template, n, version;
         `repeats`: rows that equal an earlier one, and how often the order puts equal rows side by side.
@@ -267,12 +268,20 @@ def normalised_gap(cost: float, bound: float, random: float) -> float:
     cost, bound, random : float
         Mean cosines per edge: of the order, certified to be beaten by none, of random orders.
 
+    Returns
+    -------
+    float
+        NaN where it is unknown: bound and random orders differ by no more than rounding, and the cost is not
+        proved to be the bound.
+
     Examples
     --------
     >>> normalised_gap(0.55, 0.5, 1.0)
     0.10000000000000009
     """
-    return (cost - bound) / (random - bound) if random - bound > SAME else 0.0
+    if random - bound > UNKNOWN:
+        return (cost - bound) / (random - bound)
+    return 0.0 if cost - bound <= EXACT else float("nan")
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """min-path: a near-optimal path of smallest summed cosine, with a proof of how near.
 
 Prices on sparse candidates (`prices`), cheapest edges first (`fragments`), local search (`improve`), and the
-bound that the same prices certify (`bound`). Memory grows with n (d + k); products are made in blocks.
+bound that the same prices certify (`bound`); a programme over distinct rows where many repeat (`repeats`).
+Memory grows with n (d + k); products are made in blocks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hammerlib.ordering.candidates import OutOfTime, search
 from hammerlib.ordering.exact import LARGEST, exact_path
 from hammerlib.ordering.fragments import greedy_tour
 from hammerlib.ordering.improve import KICK_RUN, NEIGHBOURS, Search, descend, kick, pair_costs, search_from
+from hammerlib.ordering.path import greedy_path
 from hammerlib.ordering.prices import (
     Edges,
     Graph,
@@ -28,7 +30,8 @@ from hammerlib.ordering.prices import (
     sweep_prices,
 )
 from hammerlib.ordering.record import normalised_gap
-from hammerlib.similarity import Array, edge_cosines, host, mean_cosine, namespace
+from hammerlib.ordering.repeats import repeated_path
+from hammerlib.similarity import NARROW, Array, edge_cosines, host, mean_cosine, namespace
 from hammerlib.storage import progress_off
 
 REDUCED = 64  # dimensions of the first, cheap passes
@@ -40,6 +43,10 @@ RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that n
 EXACT_PASSES = 8
 KICKS = 20  # a node at most, in batches of a quarter
 IDLE_BATCHES, IDLE_GAIN = 6, 0.005  # batches that each take less than this part off the gap end the kicks
+# Greedy's order is compared where its products are few, and where the certificate leaves it room.
+CHEAP_GREEDY, ROOM_FOR_GREEDY = 5e8, 2e-3
+QUICK_ITEMS = 4096  # above, the quickest way makes no greedy order
+DOUBLE = 2.0**-53  # unit roundoff
 
 
 @dataclass
@@ -54,7 +61,8 @@ class Path:
     lower_bound : float
         No path sums to less.
     gap : float
-        ``(total - lower_bound) / (random - lower_bound)`` with what random paths sum to on average.
+        ``(total - lower_bound) / (random - lower_bound)`` with what random paths sum to on average; NaN where
+        it is unknown (`normalised_gap`).
     exact_passes, kicks : int
         Work done: passes over all products in full dimension, kicks of the local search.
     seconds : dict of str to float
@@ -78,8 +86,9 @@ class Path:
 def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
     """Return a path of nearly the smallest summed cosine through all rows, with a certificate.
 
-    Up to 12 rows the optimum, by dynamic programme. One seed gives one result on one machine unless `seconds`
-    cuts the work short.
+    Up to 12 rows the optimum, by dynamic programme. Rows that are nearly equal are compared in double
+    precision. Where few products make the greedy order, or the gap leaves room for a better one, the cheaper
+    of both is returned. One seed gives one result on one machine unless `seconds` cuts the work short.
 
     Parameters
     ----------
@@ -110,19 +119,32 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     True
     """
     _check(gap, seconds)
-    random = mean_cosine(units)
-    if len(units) <= LARGEST:
-        permutation = exact_path(units)
+    n, random = len(units), mean_cosine(units)
+    if n <= LARGEST or _all_equal(units):
+        permutation = exact_path(units) if n <= LARGEST else np.arange(n)
         total = float(edge_cosines(units, permutation).sum())
-        return Path(permutation, total, total - 1e-12)
-    work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds)
+        # two rows, and equal ones, have but one cost; else products and sums round
+        slack = 0.0 if n <= 2 or n > LARGEST else n * (n + units.shape[1]) * DOUBLE
+        return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
+    work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
     with tqdm(desc="min-path", unit="step", delay=3, disable=progress_off()) as bar:
         work.begin(quick=gap is None)
-        while gap is not None and work.gap(random) > gap and work.step():
-            bar.set_postfix(gap=f"{100 * work.gap(random):.3f} %", refresh=False)
+        if gap is not None and not work.gap() <= gap:
+            work.count_repeats()
+        while gap is not None and not work.gap() <= gap and work.step():
+            bar.set_postfix(gap=f"{100 * work.gap():.3f} %", refresh=False)
             bar.update()
+        work.compare_greedy(quick=gap is None)
     spent = {name: round(value, 3) for name, value in work.seconds.items()}
-    return Path(work.path, work.total, work.bound, work.gap(random), work.exact_passes, work.kicks, spent)
+    return Path(work.path, work.total, work.bound, work.gap(), work.exact_passes, work.kicks, spent)
+
+
+def _gap(total: float, bound: float, random: float, n: int) -> float:
+    return normalised_gap(total / (n - 1), bound / (n - 1), random) if n > 1 else 0.0
+
+
+def _all_equal(units: Array) -> bool:
+    return bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
 
 
 def _check(gap: float | None, seconds: float | None) -> None:
@@ -135,12 +157,19 @@ def _check(gap: float | None, seconds: float | None) -> None:
 class _Solve:
     """The state of one solve: prices, the sparse graph they were made on, the best tour, the bound."""
 
-    def __init__(self, units: Array, seed: int, deadline: float) -> None:
-        self.units, self.n, self.deadline = units, len(units), deadline
+    def __init__(self, units: Array, seed: int, deadline: float, random: float) -> None:
+        self.units, self.n, self.deadline, self.random = units, len(units), deadline, random
         self.rng = np.random.default_rng(seed)
-        self.rows = np.ascontiguousarray(host(units), np.float32)
-        self.columns = self.rows if namespace(units) is np else units  # where products are made
-        self.mean = self.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.narrow = 1 - random < NARROW
+        self.ends: np.ndarray | None = None
+        self.square, self.largest, self.common, self.rounding = 1.0, 1.0, 0.0, 0.0
+        if self.narrow:
+            self._spread_out()
+        else:
+            self.rows = np.ascontiguousarray(host(units), np.float32)
+            self.mean = self.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # where products are made
+        self.columns = self.rows if self.narrow or namespace(units) is np else units
         # centred, every item would like its opposite: half its cost along the mean is where prices begin
         self.along = (self.rows @ self.mean - self.mean @ self.mean / 2).astype(np.float64)
         self.prices = np.append(self.along, 0.0)
@@ -155,13 +184,31 @@ class _Solve:
         self.exact_passes = self.kicks = self.idle_batches = 0
         self.seconds: dict[str, float] = {}
 
-    def gap(self, random: float) -> float:
-        """Return the normalised gap of the best path, given a random order's mean cosine."""
-        return normalised_gap(self.total / (self.n - 1), self.bound / (self.n - 1), random)
+    def _spread_out(self) -> None:
+        """Leave out what all rows share, and lengthen the rest, in double precision.
+
+        Rows that all lie near one another differ by less than single precision resolves. With z = x - m,
+        x_i.x_j = m.m + z_i.z_j + z_i.m + z_j.m, and along a path every z.m counts twice, at its ends once:
+        a path costs what its products of z cost, less z.m at both ends, and what no order changes.
+        """
+        rows = host(self.units).astype(np.float64)
+        mean = rows.mean(axis=0)
+        rest = rows - mean
+        along = rest @ mean
+        self.square = 1 / max(1 - self.random, 1e-13)
+        self.rows, self.ends = rest * np.sqrt(self.square), -along * self.square
+        self.mean = np.zeros(rows.shape[1])
+        self.largest = max(1.0, float((self.rows**2).sum(axis=1).max()), float(np.abs(self.ends).max()))
+        self.common = (self.n - 1) * float(mean @ mean) + 2 * float(along.sum())
+        self.rounding = 8 * self.n * (rows.shape[1] + 8) * DOUBLE
+
+    def gap(self) -> float:
+        """Return the normalised gap of the best path."""
+        return _gap(self.total, self.bound, self.random, self.n)
 
     def begin(self, quick: bool = False) -> None:
         """Price on reduced vectors where that is cheaper, then exactly, and make the first tour."""
-        if self.n >= REDUCED_FROM and self.units.shape[1] >= 2 * REDUCED:
+        if self.n >= REDUCED_FROM and self.units.shape[1] >= 2 * REDUCED and not self.narrow:
             reduced, share = self._project()
             # flat spectra hide the opposites: such lists only set the level of the prices
             for _ in range(2 if share >= INFORMATIVE and not quick else 1):
@@ -214,10 +261,13 @@ class _Solve:
         """Find candidates among all products and certify the prices; False if time ran out."""
         since = time.monotonic()
         try:
-            found = search(self.columns, self.prices, CANDIDATES["exact"], deadline=self.deadline)
+            k = CANDIDATES["exact"]
+            found = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
         except OutOfTime:
             return False
-        self.bound = max(self.bound, certified_bound(host(self.units), found, self.prices))
+        rows = self.rows if self.narrow else host(self.units)
+        proved = certified_bound(rows, found, self.prices, ends=self.ends, square=self.largest)
+        self.bound = max(self.bound, proved / self.square + self.common - self.rounding)
         self.exact_passes += 1
         self._clock("exact passes", since)
         self._price(candidate_edges(found, found.reduced + self.prices[found.columns]))
@@ -226,8 +276,9 @@ class _Solve:
     def _price(self, edges: Edges) -> None:
         since = time.monotonic()
         kept = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
-        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept)
-        self.prices, self.sparse_bound = sweep_prices(self.graph, self.prices)
+        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept, kind=self.rows.dtype)
+        self.prices, value = sweep_prices(self.graph, self.prices)
+        self.sparse_bound = value / self.square + self.common
         self._clock("prices", since)
 
     def _new_tour(self) -> None:
@@ -239,6 +290,30 @@ class _Solve:
         descend(self.local)
         self._clock("tour", since)
         self._keep()
+
+    def count_repeats(self) -> None:
+        """Solve over distinct rows, each with the number of its copies, where many rows repeat."""
+        since = time.monotonic()
+        matters = self.random * (self.n - 1) - self.bound
+        path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
+        self.bound = max(self.bound, bound)
+        if path is not None:
+            self._take(path)
+        self._clock("repeats", since)
+
+    def compare_greedy(self, quick: bool) -> None:
+        """Take the greedy order if it is cheaper, where that can be and is worth the time."""
+        cheap = self.n * self.n * self.units.shape[1] <= CHEAP_GREEDY
+        room = not self.gap() <= ROOM_FOR_GREEDY and (not quick or self.n <= QUICK_ITEMS)
+        if (cheap or room) and time.monotonic() < self.deadline:
+            since = time.monotonic()
+            self._take(greedy_path(self.units))
+            self._clock("greedy", since)
+
+    def _take(self, path: np.ndarray) -> None:
+        total = float(edge_cosines(self.units, path).sum())
+        if total < self.total:
+            self.total, self.path = total, path
 
     def _kick(self, count: int) -> None:
         since = time.monotonic()
@@ -254,7 +329,4 @@ class _Solve:
 
     def _keep(self) -> None:
         begin = -int(self.local.place[self.n])
-        path = np.roll(self.local.tour, begin)[1:].astype(np.int64)
-        total = float(edge_cosines(self.units, path).sum())
-        if total < self.total:
-            self.total, self.path = total, path
+        self._take(np.roll(self.local.tour, begin)[1:].astype(np.int64))

@@ -1,0 +1,279 @@
+"""Path and bound for vectors of which many are equal: one node for all copies of a row.
+
+Where rows repeat, prices need very many sweeps (all copies want the same few partners) and a fractional
+2-matching falls apart into cycles (copies of two opposite rows have enough of each other). Both are mended on
+the distinct rows: the matching is solved as a linear programme in which copies count with their number, so
+that what cannot be kept apart stands side by side, and a set of rows that it leaves alone has to be left at
+least twice (Dantzig, Fulkerson & Johnson 1954). Of the solution only the dual values are used, and what they
+prove is computed again from all pairs of distinct rows: no tolerance of the solver enters the bound. The
+same programme in whole numbers, over the edges that can still matter, is a walk through all copies.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from hammerlib.similarity import Array, host
+
+MOST_DISTINCT = 1200  # a square matrix of these in double precision (12 MB), and programmes of seconds
+SHARE = 0.1  # of the rows has to repeat an earlier one: a few copies are no trouble to the sweeps
+NEAREST = 12  # partners of a distinct row that the first programme knows
+FREQUENT = 8  # kinds of most copies, which get every partner: without them there may be no solution
+ADDED = 6  # partners of a distinct row that each further programme learns of
+ROUNDS = 40
+ENOUGH = 1e-5  # of what matters: rounds that gain less end the work
+THRESHOLDS = (1e-7, 0.3, 0.6, 0.99, 1.2, 1.6)  # edges used less often hold no set of rows together
+MOST_EDGES = 6000  # of the programme in whole numbers
+MOST_NODES = 500  # of its search tree: a count, not a time, so that one input has one result
+HALF = 2.0**-53  # unit roundoff
+
+
+def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every row the number of its kind, and for every kind how many rows it has.
+
+    Rows are of one kind when they are equal bit for bit; kinds are numbered as they first appear.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in distinct_rows(np.array([[2.0], [1.0], [2.0]]))]
+    [[0, 1, 0], [2, 1]]
+    """
+    plain = np.ascontiguousarray(rows) + 0.0  # turns -0.0 into 0.0
+    keys = plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel()
+    _, first, kinds, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return number[kinds.ravel()], counts[order]
+
+
+def repeated_path(
+    units: Array, *, matters: float = 0.0, deadline: float = np.inf
+) -> tuple[np.ndarray | None, float]:
+    """Return a path through rows that repeat, and what no path can cost less than.
+
+    Parameters
+    ----------
+    units : (n, d) array or tensor
+        Unit rows.
+    matters : float
+        A difference of totals; what gains much less than it is not tried.
+    deadline : float
+        Value of ``time.monotonic()`` after which no programme begins.
+
+    Returns
+    -------
+    permutation : (n,) int64 array or None
+        None where too few rows repeat, too many are distinct, or no programme gave a walk.
+    bound : float
+        -inf where there is none.
+
+    Examples
+    --------
+    >>> from hammerlib.similarity import edge_cosines
+    >>> rows = np.repeat([[1.0, 0.0], [0.0, 1.0]], [4, 2], axis=0)
+    >>> path, bound = repeated_path(rows)  # two rows part four equal ones into three runs: one pair is left
+    >>> float(edge_cosines(rows, path).sum()), round(bound, 6)
+    (1.0, 1.0)
+    """
+    rows = host(units)
+    kinds, counts = distinct_rows(rows)
+    if len(counts) > MOST_DISTINCT or len(rows) - len(counts) < SHARE * len(rows) or len(counts) < 2:
+        return None, -np.inf
+    first = np.full(len(counts), len(rows))
+    np.minimum.at(first, kinds, np.arange(len(rows)))
+    programme = _Programme(rows[first].astype(np.float64), counts)
+    bound, before = -np.inf, -np.inf
+    for _ in range(ROUNDS):
+        if time.monotonic() > deadline or not programme.relax():
+            break
+        bound = max(bound, programme.proved())
+        added = programme.cut() + programme.learn()
+        # a round over more edges lowers the value, one with more sets lifts it
+        if not added or max(abs(programme.value - before), programme.value - bound) < ENOUGH * matters:
+            break
+        before = programme.value
+    if time.monotonic() > deadline or not np.isfinite(bound):
+        return None, bound
+    walk = programme.walk(matters)
+    return (None if walk is None else _numbered(walk, kinds)), bound
+
+
+def _numbered(walk: list[int], kinds: np.ndarray) -> np.ndarray:
+    """Put the rows of each kind, by rising number, where the walk meets it."""
+    path = np.empty(len(kinds), np.int64)
+    path[np.argsort(walk, kind="stable")] = np.argsort(kinds, kind="stable")
+    return path
+
+
+class _Programme:
+    """The programme over kinds of rows and the dummy, as far as its edges and sets are known."""
+
+    def __init__(self, rows: np.ndarray, counts: np.ndarray) -> None:
+        self.width, self.items = rows.shape[1], int(counts.sum())
+        self.counts = np.append(counts, 1)  # the dummy is last; it costs nothing beside any row
+        self.nodes = len(self.counts)
+        products = rows @ rows.T
+        # Every path has items - 1 edges between rows, so that a part common to all of them is left out.
+        self.common = float(products.mean())
+        self.unit = max(float(products.std()), np.finfo(np.float64).eps)
+        self.costs = np.zeros((self.nodes, self.nodes))
+        self.costs[:-1, :-1] = (products - self.common) / self.unit
+        alone = self.counts < 2
+        self.costs[alone, alone] = np.inf
+        self.sets = np.zeros((0, self.nodes), bool)
+        self.known = np.zeros((self.nodes, self.nodes), bool)
+        nearest = np.argsort(self.costs, axis=1, kind="stable")[:, :NEAREST]
+        self.known[np.arange(self.nodes)[:, None], nearest] = True
+        self.known[-1] = True
+        self.known[np.argsort(-self.counts, kind="stable")[:FREQUENT]] = True
+        # A ring with copies side by side is a solution whatever the sets.
+        self.known[np.arange(self.nodes), np.arange(self.nodes) - 1] = True
+        np.fill_diagonal(self.known, True)
+        self._close()
+
+    def _close(self) -> None:
+        self.known |= self.known.T
+        self.known &= np.isfinite(self.costs)
+
+    def _problem(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, object, np.ndarray, object]:
+        """Ends of the edges, matrix of degrees, how often each edge may be used, matrix of the sets."""
+        from scipy.sparse import csr_array
+
+        left, right = np.nonzero(np.triu(edges))
+        ends = np.concatenate([left, right]), np.tile(np.arange(len(left)), 2)
+        degrees = csr_array((np.ones(2 * len(left)), ends), shape=(self.nodes, len(left)))  # a loop counts 2
+        pairs = self.counts[left] * self.counts[right]
+        most = np.where(left == right, (pairs - self.counts[left]) / 2, pairs)
+        leaving = csr_array((self.sets[:, left] != self.sets[:, right]).astype(np.float64))
+        return left, right, degrees, most, leaving
+
+    def relax(self) -> bool:
+        """Solve over the known edges in fractions; False if that failed."""
+        from scipy.optimize import linprog
+
+        left, right, degrees, most, leaving = self._problem(self.known)
+        sets = {"A_ub": -leaving, "b_ub": np.full(len(self.sets), -2.0)} if len(self.sets) else {}
+        ranges = np.stack([np.zeros(len(most)), most], axis=1)
+        costs = self.costs[left, right]
+        found = linprog(costs, A_eq=degrees, b_eq=2.0 * self.counts, bounds=ranges, method="highs", **sets)
+        if found.status != 0:
+            return False
+        self.value = float(found.fun) * self.unit + self.common * (self.items - 1)
+        self.used = (left, right, np.asarray(found.x))
+        self.prices = np.asarray(found.eqlin.marginals)
+        self.penalties = np.maximum(-np.asarray(found.ineqlin.marginals), 0.0) if sets else np.zeros(0)
+        # Costs less the penalty of every set that an edge leaves: a tour pays each at least twice.
+        self.lowered = self.costs.copy()
+        for members, penalty in zip(self.sets, self.penalties, strict=True):
+            if penalty > 0:
+                self.lowered[np.ix_(members, ~members)] -= penalty
+                self.lowered[np.ix_(~members, members)] -= penalty
+        return True
+
+    def proved(self) -> float:
+        """Return what prices and penalties prove, over all pairs of kinds (as in `bound`)."""
+        offers, nodes = self.lowered - self.prices, np.arange(self.nodes)
+        cheapest = offers.argmin(axis=1)
+        one = offers[nodes, cheapest]
+        others = self.counts[cheapest] - (cheapest == nodes)  # copies that make the cheapest offer
+        offers[nodes, cheapest] = np.inf
+        two = np.where(others > 1, one, offers.min(axis=1))
+        total = self.counts @ (self.prices + 0.5 * (one + two)) + 2 * self.penalties.sum()
+        largest = 1 / self.unit + float(np.abs(self.prices).max()) + float(self.penalties.sum())
+        terms = self.width + self.items + self.nodes + len(self.sets)
+        proved = float(total) - 4 * (self.items + 1) * terms * HALF * largest
+        return proved * self.unit + self.common * (self.items - 1)
+
+    def cut(self) -> int:
+        """Add sets that the last solution leaves less than twice; return how many."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        left, right, used = self.used
+        seen, new = {members.tobytes() for members in self.sets}, []
+        for least in THRESHOLDS:
+            kept = used > least
+            graph = csr_array((used[kept], (left[kept], right[kept])), shape=(self.nodes, self.nodes))
+            number, label = connected_components(graph, directed=False)
+            out = used * (label[left] != label[right])
+            leaves = np.bincount(label[left], out, number) + np.bincount(label[right], out, number)
+            for part in np.flatnonzero(leaves < 2 - 1e-6) if number > 1 else ():
+                members = label == part
+                if not {members.tobytes(), (~members).tobytes()} & seen:
+                    seen.add(members.tobytes())
+                    new.append(members)
+        self.sets = np.concatenate([self.sets, new]) if new else self.sets
+        return len(new)
+
+    def learn(self) -> int:
+        """Add edges that the prices find too cheap; return how many."""
+        reduced = self.lowered - self.prices - self.prices[:, None]
+        reduced[self.known] = np.inf
+        left = np.arange(self.nodes)[:, None]
+        right = np.argsort(reduced, axis=1, kind="stable")[:, :ADDED]
+        cheap = reduced[left, right] < -1e-9
+        self.known[np.broadcast_to(left, right.shape)[cheap], right[cheap]] = True
+        before = int(self.known.sum())
+        self._close()
+        return before if cheap.any() else 0
+
+    def walk(self, matters: float) -> list[int] | None:
+        """Return the kinds in the sequence of a shortest walk over the edges that can matter, or None."""
+        from scipy.optimize import Bounds, LinearConstraint, milp
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        reduced = self.lowered - self.prices - self.prices[:, None]
+        edges = self.known & (reduced <= max(matters / self.unit, 1e-6))
+        if np.triu(edges).sum() > MOST_EDGES:
+            edges &= reduced <= np.partition(reduced[np.triu(edges)], MOST_EDGES)[MOST_EDGES]
+        for _ in range(ROUNDS):
+            left, right, degrees, most, leaving = self._problem(edges)
+            limits = [LinearConstraint(degrees, 2 * self.counts, 2 * self.counts)]
+            if len(self.sets):
+                limits.append(LinearConstraint(leaving, 2, np.inf))
+            wish = {"node_limit": MOST_NODES, "mip_rel_gap": 0.0}
+            found = milp(
+                self.costs[left, right],
+                constraints=limits,
+                integrality=np.ones(len(left)),
+                bounds=Bounds(0, most),
+                options=wish,
+            )
+            if found.x is None:
+                return None
+            used = np.rint(found.x).astype(np.int64)
+            graph = csr_array((used, (left, right)), shape=(self.nodes, self.nodes))
+            graph.eliminate_zeros()
+            number, label = connected_components(graph, directed=False)
+            if number == 1:
+                return _circuit(left, right, used, self.nodes, self.counts)
+            self.sets = np.concatenate([self.sets, label == np.arange(number)[:, None]])
+        return None
+
+
+def _circuit(
+    left: np.ndarray, right: np.ndarray, used: np.ndarray, nodes: int, counts: np.ndarray
+) -> list[int] | None:
+    """Return the circuit that uses each edge as often as told (Hierholzer 1873), begun after the dummy."""
+    beside: list[dict[int, int]] = [{} for _ in range(nodes)]
+    for a, b, times in zip(left.tolist(), right.tolist(), used.tolist(), strict=True):
+        if times:
+            beside[a][b] = beside[b][a] = times
+    stack, circuit = [nodes - 1], []
+    while stack:
+        here = stack[-1]
+        if not beside[here]:
+            circuit.append(stack.pop())
+            continue
+        there = next(iter(beside[here]))
+        for a, b in {(here, there), (there, here)}:
+            beside[a][b] -= 1
+            if not beside[a][b]:
+                del beside[a][b]
+        stack.append(there)
+    walk = circuit[1:-1]
+    return walk if np.array_equal(np.bincount(walk, minlength=nodes)[:-1], counts[:-1]) else None
