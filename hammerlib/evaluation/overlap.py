@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark
-from hammerlib.problems.overlap import NGRAM, overlap_counts, overlap_report
+from hammerlib.problems.overlap import NGRAM, SHARE, overlap_counts, overlap_report
 from hammerlib.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def known_overlap(
     Returns
     -------
     (pandas.DataFrame, dict)
-        `overlap_report`, and for the record: ``ngram`` (words), ``benchmarks`` (`overlap_counts`).
+        `overlap_report`, and for the record: ``ngram`` (words), ``share``, ``benchmarks`` (`overlap_counts`).
 
     Examples
     --------
@@ -57,7 +57,7 @@ def known_overlap(
     """
     known = benchmarks_at_hand() if benchmarks is None else benchmarks
     report = overlap_report(train, known)
-    return report, {"ngram": NGRAM, "benchmarks": overlap_counts(report, known)}
+    return report, {"ngram": NGRAM, "share": SHARE, "benchmarks": overlap_counts(report, known)}
 
 
 def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, object]:

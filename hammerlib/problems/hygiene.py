@@ -1,10 +1,9 @@
-"""One normal form of problem texts, and what follows from it: duplicates, conflicts, contamination."""
+"""One normal form of problem texts, and what follows from it: duplicates and conflicts."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -156,7 +155,7 @@ def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
     for index, text in enumerate(table["prompt"][:]):
         keeper = first.setdefault(_key(text), index)
         if keeper != index:
-            same = _same_text(answers[keeper], answers[index])
+            same = same_text(answers[keeper], answers[index])
             dropped.append({"id": ids[index], "first_id": ids[keeper], "same_answer": same})
     report = pd.DataFrame(dropped, columns=["id", "first_id", "same_answer"])
     return table.select(list(first.values())), DuplicateReport(len(table), len(first), report)
@@ -195,63 +194,6 @@ def conflicts(table: Dataset) -> pd.DataFrame:
     return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
 
 
-def decontaminate(
-    table: Dataset,
-    benchmarks: Mapping[str, Dataset],
-    *,
-    same_answer: Callable[[str, str], bool] | None = None,
-) -> tuple[Dataset, pd.DataFrame]:
-    """Drop the problems whose normalised text stands in a benchmark, and report every such hit.
-
-    Exact matches of the normal form only; paraphrases are not found.
-
-    Parameters
-    ----------
-    table : datasets.Dataset
-        Training problems.
-    benchmarks : mapping of str to datasets.Dataset
-        Evaluation sets by name.
-    same_answer : callable, optional
-        ``(answer, benchmark_answer) -> bool``; by default equality of the texts up to spelling. For
-        mathematical equality give a grader: ``lambda a, b: grade(rf"\\boxed{{{a}}}", b).correct``.
-
-    Returns
-    -------
-    (datasets.Dataset, pandas.DataFrame)
-        The clean rows in their order, and one report row per pair found: ``id`` (training), ``benchmark``,
-        ``benchmark_id``, ``answer``, ``benchmark_answer``, ``same_answer`` (bool). Every benchmark row that
-        stands in the training set is reported.
-
-    Examples
-    --------
-    >>> from hammerlib.problems import make_table
-    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
-    >>> clean, report = decontaminate(make_table([row]), {"test": make_table([row | {"id": "test-7"}])})
-    >>> len(clean), report["benchmark_id"].tolist(), report["same_answer"].tolist()
-    (0, ['test-7'], [True])
-    """
-    import pandas as pd
-
-    agree = same_answer or _same_text
-    places: dict[str, list[tuple[str, str, str]]] = {}
-    for name, benchmark in benchmarks.items():
-        for key, *found in zip(
-            benchmark["prompt"][:], benchmark["id"][:], benchmark["answer"][:], strict=True
-        ):
-            places.setdefault(_key(key), []).append((name, *found))
-    hits, clean = [], []
-    for index, (text, own, answer) in enumerate(
-        zip(table["prompt"][:], table["id"][:], table["answer"][:], strict=True)
-    ):
-        found = places.get(_key(text), [])
-        if not found:
-            clean.append(index)
-        for benchmark, other, gold in found:
-            hits.append((own, benchmark, other, answer, gold, agree(answer, gold)))
-    names = ["id", "benchmark", "benchmark_id", "answer", "benchmark_answer", "same_answer"]
-    return table.select(clean), pd.DataFrame(hits, columns=names)
-
-
 def _key(text: str) -> str:
     # A text without any token (a lone picture, say) is compared as it stands.
     return normalise(text) or text
@@ -264,5 +206,12 @@ def _answer_form(answer: str) -> str:
     return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
 
 
-def _same_text(one: str, other: str) -> bool:
+def same_text(one: str, other: str) -> bool:
+    """Tell whether two answers are the same text up to spelling.
+
+    Examples
+    --------
+    >>> same_text("$1,000$", "1000")
+    True
+    """
     return _answer_form(one) == _answer_form(other)
