@@ -30,7 +30,7 @@ FACES = sorted(
 
 # A room imports only rooms above it.
 ROOMS = [
-    *("errors", "yamls", "storage", "executor", "similarity", "runs", "problems", "tokens", "nano"),
+    *("errors", "yamls", "jsons", "storage", "executor", "similarity", "runs", "problems", "tokens", "nano"),
     *("backbones", "embeddings", "ordering", "diversity", "grading", "dra", "rewards", "training"),
     *("evaluation", "systems", "study", "plots", "report", "cells", "sweep", "pipeline", "cli"),
 ]

@@ -108,12 +108,12 @@ def test_a_wrong_mapping_is_named(columns, words):
         ("empty.jsonl", b"", "no problems"),
         ("empty.json", b"[]", "no problems"),
         ("empty.csv", b"prompt,answer\n", "no problems"),
-        ("bad.jsonl", b'{"prompt": "Q?", "answer": "1"}\n{"prompt"', "line 2 is no JSON"),
+        ("bad.jsonl", b'{"prompt": "Q?", "answer": "1"}\n{"prompt"', "line 2 is not JSON"),
         ("list.jsonl", b"[1]\n", "line 1 is no JSON object"),
-        ("bad.json", b"{", "cannot be read as json"),
+        ("bad.json", b"{", "is not JSON, or cut off"),
         ("object.json", b'{"a": 1}', "not a JSON list"),
         ("bad.parquet", b"PAR1 no more", "cannot be read as parquet"),
-        ("binary.jsonl", b"\xff\xfe\x00", "cannot be read as jsonl"),
+        ("binary.jsonl", b"\xff\xfe\x00", "is UTF-16"),
         ("folder.jsonl", "folder", "no such file"),
     ],
 )
@@ -176,7 +176,8 @@ def test_more_than_there_is_and_a_split_are_refused(tmp_path):
     with pytest.raises(InputError, match="only 1 problems"):
         load(path, n=2)
     with pytest.raises(InputError, match="a file has no parts"):
-        load(path, split="train")
+        load(path, split="heldout")
+    assert len(load(path, split="rl")) == len(load(path, split="train")) == 1  # what is trained on: all of it
 
 
 def test_dedupe_drops_later_copies(tmp_path):

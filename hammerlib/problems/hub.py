@@ -26,7 +26,7 @@ def load_hub(
     name : str
         ``<owner>/<repo>[/<config>][@<revision>]``; without a revision, the head of the default branch.
     split : str or None
-        Default ``train``.
+        Default ``train``, also for ``rl`` (what is trained on).
     n, seed : int
         Random subset as for files.
     columns : dict or None
@@ -56,7 +56,8 @@ def load_hub(
         raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
     repo, config, revision = match["repo"], match["config"], match["revision"]
     commit = _commit(name, repo, revision)
-    part = split or "train"
+    # "rl" is what training and notebooks ask for by default: the part to train on, whatever its name.
+    part = "train" if split in (None, "rl") else split
     import datasets
 
     try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hammerlib.errors import InputError
+from hammerlib.jsons import parse_json
 from hammerlib.problems.boxes import last_box
 from hammerlib.problems.table import OPTIONAL_COLUMNS
 
@@ -77,17 +82,17 @@ def to_rows(
         known = "; ".join(layout.name for layout in LAYOUTS)
         remedy = 'map them with columns={"prompt": "...", "answer": "..."} (known layouts: ' + known + ")"
         raise InputError("columns", seen, "unknown layout", remedy)
+    readers = {
+        "prompt": lambda record: layout.prompt(record).strip(),
+        "answer": lambda record: layout.answer(record).strip(),
+        "topic": lambda record: _topic(record) or source,
+        "difficulty": _difficulty,
+        "solution": _solution,
+        "metadata": _metadata,
+    }
     return [
-        {
-            "id": f"{source}-{index}",
-            "prompt": layout.prompt(record).strip(),
-            "answer": layout.answer(record).strip(),
-            "source": source,
-            "topic": _topic(record) or source,
-            "difficulty": _difficulty(record),
-            "solution": _solution(record),
-            "metadata": _metadata(record),
-        }
+        {"id": f"{source}-{index}", "source": source}
+        | {name: _at(index, name, read, record) for name, read in readers.items()}
         for index, record in enumerate(records)
     ]
 
@@ -99,57 +104,158 @@ def _mapped_rows(
     for name, column in columns.items():
         if name not in allowed:
             raise InputError("columns", name, "no such table column", f"map some of {', '.join(allowed)}")
-        if column.split(".")[0] not in seen:
+        if not isinstance(column, str) or (column not in seen and column.split(".")[0] not in seen):
             raise InputError("columns", column, "the source has no such column", f"it has {', '.join(seen)}")
     if missing := {"prompt", "answer"} - set(columns):
         raise InputError("columns", columns, f"{sorted(missing)} not mapped", "map both prompt and answer")
-    rows = []
-    for index, record in enumerate(records):
-        row = {name: _text(_reach(record, column)) for name, column in columns.items()}
-        row = {"id": f"{source}-{index}", "source": source, "topic": source} | row
-        if "difficulty" in row:
-            row["difficulty"] = _number(row["difficulty"], f"difficulty of row {index}")
-        if "prompt" in columns:
-            row["prompt"] = _prompt(_reach(record, columns["prompt"]))
-        rows.append(row)
-    return rows
+    readers = {"prompt": _prompt, "metadata": _notes, "difficulty": _number}
+    return [
+        {"id": f"{source}-{index}", "source": source, "topic": source}
+        | {
+            name: _at(index, name, readers.get(name, _text), _reach(record, column))
+            for name, column in columns.items()
+        }
+        for index, record in enumerate(records)
+    ]
+
+
+def _at(index: int, column: str, read: Callable[[Any], Any], value: Any) -> Any:
+    """Read one cell; what it cannot be is refused with its row."""
+    try:
+        return read(value)
+    except _Unfit as error:
+        remedy = error.remedy or "write it as text, or drop the row"
+        raise InputError(column, error.value, f"row {index} (counted from 0): {error}", remedy) from error
+
+
+class _Unfit(ValueError):
+    """A value that is neither text nor a number."""
+
+    def __init__(self, value: object, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.value, self.remedy = value, remedy
 
 
 def _reach(record: Record, column: str) -> Any:
+    """A cell by name, or by dots inside objects, which may be written as JSON or Python text."""
+    if column in record:
+        return record[column]
     value: Any = record
     for name in column.split("."):
+        if isinstance(value, str | bytes):
+            value = _object(value)
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
-def _number(value: str, field: str) -> float | None:
+def _object(text: str | bytes) -> Any:
+    """What a cell of text writes as an object or list; None where it writes none."""
     try:
-        return float(value) if value else None
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        if not text.lstrip().startswith(("{", "[")):
+            return None
+        try:
+            return parse_json(text)
+        except ValueError:
+            return ast.literal_eval(text.strip())  # pandas writes cells of a csv file as Python does
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    text = _text(value).strip()
+    try:
+        number = float(text) if text else None
     except ValueError:
-        raise InputError(field, value, "is no number", "map a numeric column") from None
+        raise _Unfit(value, "is no number", "map a numeric column") from None
+    if number is not None and not math.isfinite(number):
+        raise _Unfit(value, "is no finite number", "map a numeric column")
+    return number
+
+
+def _notes(value: Any) -> str | None:
+    """Metadata are JSON text; an object is written as such."""
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), ensure_ascii=False, sort_keys=True, default=str)
+    return _text(value) or None
 
 
 def _text(value: Any) -> str:
-    """Write a cell as text: 27.0 is 27, a list of one is its item, None is empty."""
+    """Write a cell as text: 27.0 is 27, a list of one is its item, None is empty; never what Python prints.
+
+    True and False stay words. An object, a list in a list, a date, bytes that are no UTF-8, NaN and infinity
+    are refused.
+    """
     if value is None:
         return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _Unfit(value, "holds a NUL character")
+        return value
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise _Unfit(value, "is no finite number", "fill it, or drop the row")
+        if value == int(value):
+            return str(int(value))
+        return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, bytes):
+        try:
+            return _text(value.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise _Unfit(value, "holds bytes that are no UTF-8 text") from None
     if isinstance(value, list | tuple):
+        if any(isinstance(item, list | tuple | Mapping) or item is None for item in value):
+            raise _Unfit(value, "is a list of more than texts and numbers")
         return ", ".join(_text(item) for item in value)
-    return str(value)
+    raise _Unfit(value, f"is of the kind {type(value).__name__}")
 
 
 def _prompt(value: Any) -> str:
     """Text of a plain or chat prompt; a chat may hold system and user turns only."""
+    if isinstance(value, str | bytes):
+        turns = _object(value)  # a csv file writes a chat as the text of a list
+        if not turns or not isinstance(turns, list):
+            return _text(value).strip()
+        if not all(isinstance(turn, dict) and "content" in turn for turn in turns):
+            return _text(value).strip()
+        value = turns
     if not isinstance(value, list | tuple):
         return _text(value).strip()
-    turns = [turn for turn in value if turn.get("content")]
-    if any(turn.get("role") == "assistant" for turn in turns):
-        raise InputError(
-            "prompt", value, "a chat prompt holds an assistant turn", "keep system and user turns"
-        )
-    return "\n\n".join(turn["content"].strip() for turn in turns)
+    texts = []
+    for number, turn in enumerate(value, start=1):
+        if not isinstance(turn, Mapping) or "content" not in turn:
+            problem = f"turn {number} of a chat prompt is no object with role and content"
+            raise _Unfit(value, problem, 'write [{"role": "user", "content": "..."}]')
+        role = turn.get("role") or "user"
+        if role not in ("system", "developer", "user"):
+            a = "an" if role == "assistant" else "a"
+            raise _Unfit(value, f"a chat prompt holds {a} {role} turn", "keep system and user turns")
+        texts.append(_content(turn["content"], value, number).strip())
+    return "\n\n".join(text for text in texts if text)
+
+
+def _content(content: Any, value: Any, number: int) -> str:
+    """Text of a turn: a text, or a list of parts of which all are text."""
+    if content is None or isinstance(content, str | bytes):
+        return _text(content)
+    if not isinstance(content, list | tuple):
+        raise _Unfit(value, f"the content of turn {number} is no text", "write it as text")
+    texts = []
+    for part in content:
+        if isinstance(part, Mapping):
+            kind = part.get("type") or "text"
+            if kind != "text":
+                problem = f"turn {number} of a chat prompt holds a part of type {kind}; only text is read"
+                raise _Unfit(value, problem, "drop the problem")
+            part = part.get("text")
+        if not isinstance(part, str):
+            remedy = 'write {"type": "text", "text": "..."}'
+            raise _Unfit(value, f"turn {number} holds a part without text", remedy)
+        texts.append(_text(part))
+    return "".join(texts)
 
 
 def _grade_school(record: Record) -> str:
@@ -171,22 +277,30 @@ def _question_in_context(record: Record) -> str:
 
 def _topic(record: Record) -> str:
     names = ("subject", "type", "subfield", "topic", "data_source")
-    return next((_text(record[name]) for name in names if record.get(name)), "")
+    for name in names:
+        with contextlib.suppress(_Unfit):  # a topic is of no weight: what is no text is none
+            if found := _text(record.get(name)):
+                return found
+    return ""
 
 
 def _difficulty(record: Record) -> float | None:
-    for name in ("level", "difficulty"):
-        match = re.fullmatch(r"(?:Level )?(-?\d+(?:\.\d+)?)", _text(record.get(name)))
-        if match:
-            return float(match[1])
+    """A level or difficulty, also of extra_info (AdaRFT); None where it is no number."""
+    for name in ("level", "difficulty", "extra_info.difficulty"):
+        with contextlib.suppress(_Unfit):
+            number = _number(str(_text(_reach(record, name))).removeprefix("Level "))
+            if number is not None:
+                return number
     return None
 
 
 def _solution(record: Record) -> str | None:
-    text = _text(record.get("solution"))
-    if not text and "####" in _text(record.get("answer")):
-        text = _text(record.get("answer"))
-    return text or None
+    for name in ("solution", "answer"):
+        with contextlib.suppress(_Unfit):
+            text = _text(record.get(name))
+            if text and (name == "solution" or "####" in text):
+                return text
+    return None
 
 
 def _metadata(record: Record) -> str | None:

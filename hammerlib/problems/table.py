@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -73,7 +74,8 @@ def load_problems(
         :mod:`hammerlib.systems`), or a prefix given to :func:`register_source`.
     split : str, optional
         reasoning-gym: ``supervised``, ``rl`` (default) or ``heldout``, disjoint whatever the seed; hub: the
-        repository's split (default ``train``); a file has none.
+        repository's split (default ``train``); a file has none. ``rl`` is the part to train on, whatever the
+        source calls it: ``train`` of the hub, all of a file.
     n : int, optional
         Number of problems, at least 1. reasoning-gym: spread evenly over topics (default 1000). Files and
         hub: a random subset drawn with `seed`, in file order (default: all rows).
@@ -141,8 +143,26 @@ def make_table(rows: Iterable[dict[str, Any]]) -> Dataset:
 
     rows = list(rows)
     names = [*COLUMNS, *(c for c in OPTIONAL_COLUMNS if any(row.get(c) is not None for row in rows))]
+    for name in names:
+        _check_cells(name, [row.get(name) for row in rows])
     kinds = {name: Value("float64" if name == "difficulty" else "string") for name in names}
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in names}, Features(kinds))
+
+
+def _check_cells(name: str, cells: list[Any]) -> None:
+    """Refuse a cell that its column cannot hold, before Arrow does so in words of its own."""
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        if name == "difficulty":
+            if isinstance(cell, bool) or not isinstance(cell, int | float):
+                raise InputError(name, cell, f"row {row} holds no number", "give a float or None")
+        elif not isinstance(cell, str):
+            problem = f"row {row} holds a {type(cell).__name__}, not a text"
+            raise InputError(name, cell, problem, "write it as text")
+        elif not cell.isascii() and re.search("[\ud800-\udfff]", cell):
+            problem = f"row {row} holds half a surrogate pair, which no text file can hold"
+            raise InputError(name, ascii(cell), problem, "repair the text")
 
 
 def subset(table: Dataset, n: int | None, seed: int) -> Dataset:
@@ -195,6 +215,10 @@ def check_problems(table: Dataset) -> None:
     if missing:
         remedy = "build it with load_problems"
         raise InputError("columns", table.column_names, f"the table lacks {missing}", remedy)
+    for name in COLUMNS:
+        kind = getattr(table.features[name], "dtype", "list")
+        if kind not in ("string", "large_string", "null"):
+            raise InputError(name, kind, "the column holds no texts", "build the table with load_problems")
     if len(table) == 0:
         raise InputError("problems", "0 rows", "the set is empty", "give a source with at least one problem")
     for name in ("prompt", "answer"):

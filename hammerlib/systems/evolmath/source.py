@@ -127,7 +127,8 @@ def _public(
     name: str, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
     if name.partition("@")[0] in BENCHMARKS:
-        for field, value in (("split", split), ("columns", columns)):
+        given = None if split == "rl" else split  # the part to train on, of a set that has one part
+        for field, value in (("split", given), ("columns", columns)):
             if value is not None:
                 problem = f"{name} is a benchmark, one file whose layout is known"
                 raise InputError(field, value, problem, f"leave {field} out")

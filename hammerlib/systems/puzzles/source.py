@@ -56,7 +56,7 @@ def load_puzzles(
     >>> table["scorer"][:]
     ['puzzles:nominal', 'puzzles:nominal']
     """
-    part = split or "train"
+    part = "train" if split in (None, "rl") else split
     if part not in SPLITS:
         raise InputError("split", split, "unknown part", f"use one of {', '.join(SPLITS)}")
     if columns is not None:
