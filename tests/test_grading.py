@@ -115,10 +115,10 @@ def test_different_answers_are_different_in_both_orders(one, other):
 
 
 def test_gold_and_answer_are_not_interchangeable():
-    # math-verify follows the form of the gold: an assignment to y is no x, but a bare value is either.
+    # An assignment to y is no x, but a bare value is either.
     assert grade(box("y=5"), "5").correct
     assert not grade(box("y=5"), "x=5").correct
-    assert grade(box("x > 1"), r"(1, \infty)").correct != grade(box(r"(1, \infty)"), "x > 1").correct
+    assert grade(box("x > 1"), r"(1, \infty)").correct and grade(box(r"(1, \infty)"), "x > 1").correct
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12))
@@ -207,9 +207,9 @@ def test_a_tolerance_of_the_problem_is_respected():
 def test_the_stamp_names_grader_and_version():
     from importlib.metadata import version
 
-    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 2"
+    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 3"
     row = load_problems("reasoning-gym:nano", n=1)[0]
-    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 2"
+    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 3"
 
 
 # A problem's own scorer -----------------------------------------------------------------------------

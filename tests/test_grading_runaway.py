@@ -93,8 +93,8 @@ def test_easy_batches_start_no_process(monkeypatch):
 
 
 def test_a_completion_that_hangs_is_killed_and_counted():
-    # Within the guards' limits and yet slow: the high powers of sums come in several small factors.
-    slow = "(x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29}"
+    # Within the guards' limits and yet slow: the high powers of sums come in small factors, of an integral.
+    slow = r"\int (x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29} dx"
     start = time.monotonic()
     verdicts = grade_many(
         [box(slow), box("1/2"), box("2/4")], ["(x+y)^{2}", "0.5", "0.5"], timeout=2.0, workers=1

@@ -61,8 +61,8 @@ def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch
     assert accuracy_reward(None, [f"a completion that ends in {reason}"], answer=["4"]) == [None]
 
 
-# Within the guards' limits and yet minutes of algebra: the high powers of sums come in small factors.
-HANGS = "(x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29}"
+# Within the guards' limits and yet minutes of algebra: the high powers of sums come in small factors, of an integral.
+HANGS = r"\int (x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29} dx"
 POISON = {
     "hang": (HANGS, "(x+y)^{2}", None),
     "huge exponent": ("9^{9^{9}}", "5", None),

@@ -8,10 +8,13 @@ import math
 import re
 import threading
 import warnings
+from collections import Counter
 from typing import Any
 
 from hammerlib.grading.expressions import Unreadable
-from hammerlib.grading.reading import read, same
+from hammerlib.grading.extract import choice, stated, tidy
+from hammerlib.grading.normal_form import normal_form
+from hammerlib.grading.reading import operations, read, same, says_nothing
 
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
 MAX_CHARACTERS = 1_000
@@ -25,8 +28,12 @@ SECONDS = 5
 SMALL = 1e-3
 SMALL_TOLERANCE = 1e-2
 
+_SHORT = 80  # characters of an answer that stands alone
 _INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,300})")
-_COMMA, _POINT = re.compile(r"-?\d{1,15},(?:\d{1,2}|\d{4,15})"), re.compile(r"-?\d{0,15}\.\d{1,15}")
+_COMMA, _POINT = (
+    re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})"),
+    re.compile(r"-?\d{0,15}\.\d{1,15}"),
+)
 _BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\choose.*\d{5,}")
 _STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
 _RUNAWAY = (
@@ -37,6 +44,27 @@ _RUNAWAY = (
     re.compile(r"[A-Za-z][^()]*\)\s*\^\s*\{?\s*(?:[3-9]\d|\d{3,})"),  # expansion of a high power
 )
 _TOWER = re.compile(r"(\d+)\s*\^\s*\{?\s*(\d+)\s*\^\s*\{?\s*(\d+)")
+
+_IDLE_BLANKS = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
+# Signs of a question that is still to be answered.
+_UNDONE = re.compile(
+    r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf|pmod|bmod|mod)"
+    r"(?![A-Za-z])|\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\}|!"
+)
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
+# What math-verify reads over, or reads as something else: both sides must have it equally often.
+_READ_OVER = re.compile(
+    r"\\(?:triangle|in|notin|le|ge|ne|pm|mp|circ|%|cup|cap|setminus|overline|vec|hat|tilde|dot|ddot|mathbb)"
+    r"(?![A-Za-z])|[<>=:;']|[^\x00-\x7f]"
+)
+_RELATION, _INTERVAL = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])"), re.compile(r"[\[(][^()\[\]]*,[^()\[\]]*[)\]]")
+_OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
+# With one of these only the same text is the same.
+_OPAQUE = re.compile(
+    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg|angle|parallel"
+    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod)(?![A-Za-z])|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
+    r"|\d\s+\d|\d\s*\\text|==|:="
+)
 
 
 class TooComplex(ValueError):
@@ -50,23 +78,24 @@ class TooComplex(ValueError):
 
 
 def equal(gold: str, answer: str) -> bool:
-    r"""Compare two tidied answers; the order matters, as it does for math-verify (gold first).
+    r"""Compare two answers; the order matters, as it does for math-verify (gold first).
 
     Parameters
     ----------
     gold, answer : str
-        Results of :func:`hammerlib.grading.extract.tidy`.
+        Bare answers (see :func:`exact_verdict`).
 
     Returns
     -------
     bool
-        Integers and identical texts are decided at once, all else by math-verify (six decimals), with a
-        relative comparison (1 %) of values below 0.001.
+        Of identical texts and of what :func:`exact_verdict` can read at once; math-verify is asked about
+        integrals, limits and the like, and never where one side has a word, relation, base, prime or dots
+        that the other has not.
 
     Raises
     ------
     TooComplex
-        The answer is too long, too deeply nested or has runaway powers or factorials.
+        One of them is too long, too deeply nested or has runaway powers or factorials.
     TimeoutError
         math-verify took more than five seconds (on the main thread; elsewhere nothing can interrupt it).
 
@@ -75,14 +104,89 @@ def equal(gold: str, answer: str) -> bool:
     >>> equal("0.5", r"\frac{1}{2}"), equal("(1,2)", "(2,1)")
     (True, False)
     """
-    if re.sub(r"\s", "", gold) == re.sub(r"\s", "", answer):
+    if _same_text(gold, answer):
         return True
     if _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
         return _integer(gold) == _integer(answer)
+    guard(answer)
+    guard(gold)
+    exact = _exactly(gold, answer)
+    if exact is not None:
+        return exact
+    if not _may_ask(gold, answer):
+        return False
+    gold, answer = tidy(gold), tidy(answer)
+    return _verify(parse_gold(gold), _parse(rf"\boxed{{{answer}}}"))
+
+
+def given_back(gold: str, answer: str) -> bool:
+    r"""Tell whether an answer leaves work undone that the gold does not leave.
+
+    Sums, products, powers, roots that come out, factorials, binomials and functions of plain numbers, and
+    signs such as ``\sum``, ``\int``, ``\det``, ``\lim``; fractions, mixed numbers, powers of ten,
+    ``2\sqrt{3}`` and ``3\pi/4`` are written out.
+
+    Examples
+    --------
+    >>> given_back("5050", r"\sum_{k=1}^{100}k"), given_back("2^{10}", "2^{10}")
+    (True, False)
+    """
+    undone = []
+    for text in (gold, answer):
+        form = normal_form(text)
+        signs = set(_UNDONE.findall(form)) | ({"matrices"} if form.count("\\begin") > 1 else set())
+        try:
+            signs |= operations(read(text))
+        except (Unreadable, RecursionError):
+            signs |= {"product"} if re.search(r"\d\s*(?:\*|\\times|\\cdot)\s*\d", form) else set()
+        undone.append(signs)
+    return not undone[1] <= undone[0]
+
+
+def features(answer: str) -> Counter[str]:
+    r"""Count what math-verify reads over: words, relations, bases, primes, dots, numbers side by side.
+
+    Examples
+    --------
+    >>> features(r"5 \text{ squared}") == features("5"), features("1 2") == features("12")
+    (False, False)
+    """
+    form = normal_form(answer)
+    form = re.sub(r"^\s*\\?[A-Za-z]\w?\s*(?:=|\\in(?![A-Za-z]))", "", form)
+    words = [word.lower() for inside in _TEXT.findall(form) for word in re.findall(r"[^\W\d_]+", inside)]
+    plain = re.sub(r"\\(?:begin|end)\s*\{\w+\}", " ", _TEXT.sub(" ", form))
+    runs = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", plain)
+    signs = [re.sub(r"\s+", " ", sign) for sign in _READ_OVER.findall(plain)]
+    return Counter([*(word for word in words if word not in ("and", "or")), *runs, *signs])
+
+
+def _same_text(gold: str, answer: str) -> bool:
+    """Same text but for blanks that separate nothing: `1 2` is not `12`."""
+    one, other = (_IDLE_BLANKS.sub("", text.strip()) for text in (gold, answer))
+    return one == other
+
+
+def _may_ask(gold: str, answer: str) -> bool:
+    """Whether math-verify reads all of both."""
+    one, other = features(gold), features(answer)
+    forms = normal_form(gold), normal_form(answer)
+    if _OPAQUE.search(re.sub(r"\\lim\s*_\s*\{[^{}]*\}", "", forms[1])):
+        return False
+    if any(_RELATION.search(form) for form in forms) and any(_INTERVAL.search(form) for form in forms):
+        for sign in _OF_SETS:  # 1 < |z| < 2 is a union of intervals
+            del one[sign], other[sign]
+    return one == other
+
+
+def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
+    """Verdict of our own readings; None where one of them fails."""
     if _decimal_comma(gold, answer):
         return float(gold.replace(",", ".")) == float(answer.replace(",", "."))
-    guard(answer)
-    return _verify(parse_gold(gold), _parse(rf"\boxed{{{answer}}}"))
+    try:
+        return same(read(gold, percent=percent), read(answer, percent=percent))
+    except (Unreadable, RecursionError, OverflowError, MemoryError):
+        one, other = (re.sub(r"\s+", " ", normal_form(text)) for text in (gold, answer))
+        return True if one and _same_text(one, other) else None
 
 
 def decided(gold: str, answer: str) -> bool:
@@ -93,8 +197,7 @@ def decided(gold: str, answer: str) -> bool:
     >>> decided("7", "8"), decided("7", "7.0")
     (True, False)
     """
-    same = re.sub(r"\s", "", gold) == re.sub(r"\s", "", answer)
-    return same or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
+    return _same_text(gold, answer) or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
 
 
 def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
@@ -122,13 +225,13 @@ def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | Non
     try:
         guard(gold)
         guard(answer)
-        return same(read(gold, percent=percent), read(answer, percent=percent))
-    except (TooComplex, Unreadable, RecursionError, OverflowError, MemoryError):
+    except TooComplex:
         return None
+    return _exactly(gold, answer, percent)
 
 
 def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
-    """Compare a gold with the last expression that math-verify finds in free text.
+    """Compare a gold with what a free text states, or else with the last expression that math-verify finds.
 
     Returns
     -------
@@ -145,6 +248,14 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     >>> equal_anywhere("42", "So 17 + 25 = 42.")
     (True, '42')
     """
+    said = stated(text)
+    if said is not None and _reads(said):
+        return equal(gold, said), said
+    whole = text.strip()
+    if len(whole) <= _SHORT and "\n" not in whole and _reads(whole) and equal(gold, whole):
+        return True, whole  # nothing but the answer
+    if (letter := choice(text)) is not None and re.fullmatch(r"\(?[A-J]\)?", gold.strip(" .$")):
+        return equal(gold, letter), letter
     if _BINOMIAL.search(text) or _STARS.search(text):
         raise TooComplex("a huge binomial or power")  # evaluated while they are parsed
     _guard_depth(text)
@@ -153,21 +264,34 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
         return False, None
     shown = str(found[-1])
     guard(shown)
-    if decided(gold, shown) or _decimal_comma(gold, shown):
-        return equal(gold, shown), shown
-    return _verify(parse_gold(gold), found), shown
+    exact = _exactly(gold, shown)
+    if exact is not None:
+        return exact, shown
+    return _may_ask(gold, shown) and _verify(parse_gold(tidy(gold)), found), shown
+
+
+def _reads(answer: str) -> bool:
+    try:
+        guard(answer)
+        return bool(read(answer))
+    except (TooComplex, Unreadable, RecursionError):
+        return False
 
 
 def readable(gold: str) -> bool:
-    """Tell whether math-verify turns a tidied gold into an expression.
+    """Tell whether a gold can be read: by us, or else by math-verify.
 
     Examples
     --------
-    >>> readable("1/2"), readable("")
-    (True, False)
+    >>> readable("1/2"), readable("Alice"), readable(""), readable("N/A"), readable("forty two.")
+    (True, True, False, False, False)
     """
+    if says_nothing(gold):
+        return False
+    if _reads(gold):
+        return True
     try:
-        return any(not isinstance(part, str) for part in parse_gold(gold))
+        return any(not isinstance(part, str) for part in parse_gold(tidy(gold)))
     except (TooComplex, TimeoutError):
         return False
 
@@ -217,8 +341,12 @@ def guard(answer: str) -> None:
 
 def _decimal_comma(gold: str, answer: str) -> bool:
     """Whether one is a number with a decimal comma and the other the same kind with a point."""
-    pair = (gold, answer)
-    return any(_COMMA.fullmatch(one) and _POINT.fullmatch(two) for one, two in (pair, pair[::-1]))
+    if _COMMA.fullmatch(answer) and _POINT.fullmatch(gold):
+        return True
+    # A gold 1,2 is a list; 1,22 may be one, but then nobody answers 1.22.
+    return bool(
+        re.fullmatch(r"-?(?:0,\d+|\d+,\d{2,})", gold) and _COMMA.fullmatch(gold) and _POINT.fullmatch(answer)
+    )
 
 
 def _guard_depth(text: str) -> None:

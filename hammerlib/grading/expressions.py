@@ -471,6 +471,66 @@ def symbols(node: Node) -> set[str]:
     return found.union(*(symbols(part) for part in node.parts)) if node.parts else found
 
 
+def unfinished(node: Node) -> set[str]:
+    """Operations on plain numbers that are left to be done; fractions and powers of ten are none."""
+    kind = node.kind
+    if kind in ("number", "symbol", "constant"):
+        return set()
+    found = set().union(*map(unfinished, node.parts)) if node.parts else set()
+    if kind in ("sum", "prod") and node.value is not None:
+        return found | {"big " + kind}
+    plain = [part for part in node.parts if not symbols(part) and _exact_or_none(part) is not None]
+    ten = kind == "product" and _is_power_of_ten(node.parts[-1])
+    if (kind == "sum" and len(plain) > 1) or (kind == "product" and len(_factors(node)) > 1 and not ten):
+        found.add(kind)
+    elif kind == "power" and len(plain) == 2 and not _is_power_of_ten(node):
+        found.add("power")
+    elif kind == "ratio" and len(plain) == 2:
+        exact = _exact_or_none(node)
+        if exact is not None and exact.denominator == 1:
+            found.add("ratio")
+    elif kind in ("root", "absolute", "floor", "ceil", "function") and plain:
+        known = _exact_or_none(node) is not None or kind in ("floor", "ceil") or _is_rational(node)
+        found |= {kind} if known else set()
+    elif kind in ("factorial", "binomial") and plain:
+        found.add(kind)
+    return found
+
+
+def _factors(node: Node) -> list[Node]:
+    """Factors of a product that are plain numbers."""
+    if node.kind in ("product", "group", "minus"):
+        return [factor for part in node.parts for factor in _factors(part)]
+    return [node] if not symbols(node) and _exact_or_none(node) is not None else []
+
+
+def _is_power_of_ten(node: Node) -> bool:
+    return (
+        node.kind == "power" and node.parts[0] == _number("10") and _exact_or_none(node.parts[1]) is not None
+    )
+
+
+def _exact_or_none(node: Node) -> Fraction | None:
+    try:
+        return value(node)
+    except Unreadable:
+        return None
+
+
+def _is_rational(node: Node) -> bool:
+    """Whether a function of numbers comes out as a fraction of small numbers: sin 30 degrees."""
+    if symbols(node):
+        return False
+    try:
+        number = number_of(node)
+    except Unreadable:
+        return False
+    if _imaginary(number) or not mpmath.isfinite(number) or abs(number) > 10**9:
+        return False
+    near = Fraction(round(mpmath.mpf(number.real) * 5040)) / 5040
+    return bool(abs(number - mpmath.mpf(near.numerator) / near.denominator) < 1e-14)
+
+
 # Exact values ----------------------------------------------------------------------------------------
 
 
@@ -667,7 +727,7 @@ class _Numbers:
         if kind == "ceil":
             return c.ceil(parts[0])
         if kind == "power":
-            return self.power(*parts)
+            return self.power(*parts, _exact_or_none(node.parts[1]) if not symbols(node.parts[1]) else None)
         if kind == "root":
             real = not c.im(parts[0])
             if real and c.re(parts[0]) < 0 and parts[1] == int(parts[1]) and int(parts[1]) % 2:
@@ -690,7 +750,17 @@ class _Numbers:
             raise Unreadable("a large factorial")
         return function(*parts)
 
-    def power(self, base: Any, power: Any) -> Any:
+    def power(self, base: Any, power: Any, exact: Fraction | None = None) -> Any:
+        if (
+            exact
+            and exact.denominator % 2
+            and exact.denominator > 1
+            and not self.context.im(base)
+            and base < 0
+        ):
+            # x^{2/3} of a negative number is real, as the cube root is.
+            size = self.power(-base, power)
+            return -size if exact.numerator % 2 else size
         if self.context.isfinite(power) and abs(power) > 10**7:
             raise Unreadable("a large power")
         return base**power

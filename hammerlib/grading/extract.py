@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
+from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form
 from hammerlib.problems.boxes import boxes, last_box
 
 # Text after the last of these is searched; longer tails only cost time in the patterns of math-verify.
@@ -26,6 +27,21 @@ _BETWEEN = re.compile(
 )
 _LINK = re.compile(r"[,;&]|\b(?:and|or)\b")
 _LONGEST_LINK = 80  # characters
+_THINK = "<think>"
+# What an unmarked completion says at last: "The answer is (B).", "答案：5。".
+_STATED = re.compile(
+    r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
+    r"|答案\s?(?:应该|应)?\s?(?:是|为|:|=)+)[ \t]{0,3}"
+    r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
+    re.IGNORECASE,
+)
+_CJK = re.compile(
+    r"(?<=[\u4e00-\u9fff])(?=[\w\\$+-])(?![\u4e00-\u9fff])|(?<=[\w})%$])(?<![\u4e00-\u9fff])(?=[\u4e00-\u9fff])"
+)
+_CHOICE = re.compile(
+    r"\b(?:answer|choice|option)\s*(?:is|:)?\s*(?:for sure|definitely|clearly|option|choice|letter|\s)*"
+    r"\(?([A-J])\)?(?![\w'’])"
+)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _PHRASE = re.compile(r"\banswer(?:\s+is)?\s*[:=]?\s+([^\n]+?)\s*\.?\s*(?:\n|$)", re.IGNORECASE)
 _NUMBER = re.compile(
@@ -57,7 +73,7 @@ _SPELLINGS = (
 )
 
 
-def final_answer(completion: str, *, several: bool = False) -> str | None:
+def final_answer(completion: str, *, several: bool = False, unfinished: bool = True) -> str | None:
     r"""Return what a completion marks as its final answer, or None when nothing is marked.
 
     Text after the last ``</think>`` counts where there is any. Marks in order: the last
@@ -71,6 +87,8 @@ def final_answer(completion: str, *, several: bool = False) -> str | None:
     several : bool
         Whether the problem has several answers: then boxes in a row, joined by nothing but commas and
         "and", are one answer.
+    unfinished : bool
+        Whether a mark counts that stands in a thought without end (``<think>`` and no ``</think>`` after it).
 
     Returns
     -------
@@ -88,6 +106,8 @@ def final_answer(completion: str, *, several: bool = False) -> str | None:
     >>> final_answer(r"\boxed{1} and \boxed{-2}", several=True)
     '1, -2'
     """
+    if not unfinished and is_unfinished(completion):
+        return None
     text = _after_thought(completion)
     tagged = _last_tagged(text)
     if tagged is not None:
@@ -102,7 +122,7 @@ def final_answer(completion: str, *, several: bool = False) -> str | None:
 
 
 def gold_answers(gold: str) -> list[str]:
-    r"""Return the tidied readings of a gold: its last mark or the whole, then all boxes of a short one.
+    r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one.
 
     Parameters
     ----------
@@ -120,31 +140,36 @@ def gold_answers(gold: str) -> list[str]:
     (['5'], ['2', '1, 2'])
     """
     marked = final_answer(gold)
-    found = [tidy(gold if marked is None else marked)]
+    found = [(gold if marked is None else marked).strip()]
     every = boxes(gold) if len(gold) <= SHORT_GOLD else []
     gaps = [gold[one[2] : two[0]] for one, two in itertools.pairwise(every)]
     if gaps and all(_LINK.search(gap) or not re.search(r"[A-Za-z]", gap) for gap in gaps):
-        found.append(tidy(", ".join(gold[inside].strip() for _, inside, _ in every)))
-    return [one for one in found if one]
+        found.append(", ".join(gold[inside].strip() for _, inside, _ in every))
+    return [one for one in found if one.strip(" $.")]
 
 
 def is_list(answer: str) -> bool:
-    r"""Tell whether a tidied answer has several parts, as a list or a set.
+    r"""Tell whether an answer has several parts, as a list or a set.
 
     Examples
     --------
     >>> is_list("1, -2"), is_list("(1, 2)"), is_list("10,455"), is_list(r"\{1, 2\}")
     (True, False, False, True)
     """
+    if len(answer) > LONGEST_TIDIED:
+        return False
+    answer = normal_form(answer)
     if _NUMBER.fullmatch(answer):
         return False
+    if _BRACED.fullmatch(answer):
+        answer = answer[1:-1].strip()
     inner = answer.removeprefix("\\{").removesuffix("\\}") if answer.startswith("\\{") else answer
     depth = 0
     for place, letter in enumerate(inner):
         depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0 and inner[place - 1 : place] != "{":
             return True
-    return bool(re.search(r"\band\b", inner))
+    return bool(re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", inner))
 
 
 def _last_tagged(text: str) -> str | None:
@@ -160,7 +185,7 @@ def _last_tagged(text: str) -> str | None:
 
 def _stated_last(text: str) -> str | None:
     """Answer of a sentence "final answer is $...$." behind the last box."""
-    found = _SENTENCE.findall(text, text.rfind("\\boxed") + 1)
+    found = _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1)
     return found[-1].strip() if found else None
 
 
@@ -177,6 +202,47 @@ def _last_row(text: str) -> str | None:
     return ", ".join(reversed(row)) if row else None
 
 
+def is_unfinished(completion: str) -> bool:
+    """Tell whether a completion ends within a thought.
+
+    Examples
+    --------
+    >>> is_unfinished("<think> Try 12? No, let me"), is_unfinished("<think> 3 </think> 3")
+    (True, False)
+    """
+    return completion.rfind(_THINK) > completion.rfind(_THINK_END)
+
+
+def stated(text: str) -> str | None:
+    """Return what the last sentence "the answer is ..." of an unmarked text states.
+
+    Examples
+    --------
+    >>> stated("So the answer is (B)."), stated("答案是42"), stated("42")
+    ('(B)', '42', None)
+    """
+    found = [match["answer"] for match in _STATED.finditer(text)]
+    if not found:
+        return None
+    said = found[-1].strip(" *:")
+    return said[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", said) else said
+
+
+def choice(text: str) -> str | None:
+    """Return the letter that an unmarked text chooses.
+
+    Examples
+    --------
+    >>> choice("The answer is for sure D, not A"), choice("D. it cannot be A"), choice("A or B?")
+    ('D', 'D', None)
+    """
+    found = _CHOICE.findall(text)
+    if found:
+        return found[-1]
+    first = re.match(r"\s*\(?([A-J])\)?(?:[.):,]|\s*$)", text)
+    return first[1] if first else None
+
+
 def tail(completion: str) -> str:
     """Return the end of a completion for a search without marks, numbers in scientific notation as LaTeX.
 
@@ -185,7 +251,8 @@ def tail(completion: str) -> str:
     >>> tail("<think>3</think> about 2.0e4.")
     ' about $2.0 \\\\times 10^{4}$.'
     """
-    text = _after_thought(completion)[-TAIL_CHARACTERS:]
+    text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
+    text = text if text.isascii() else _CJK.sub(" ", text)
     return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _UPRIGHT.sub(r" \1", text))
 
 
@@ -212,7 +279,8 @@ def unmarked_answer(completion: str, *, numeric: bool) -> str | None:
     >>> unmarked_answer("The answer is Monday.", numeric=False)
     'Monday'
     """
-    text = _after_thought(completion)[-TAIL_CHARACTERS:]
+    text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
+    text = text if text.isascii() else _CJK.sub(" ", text)
     if numeric:
         numbers = _NUMBER.findall(text)
         return numbers[-1] if numbers else None
@@ -247,7 +315,7 @@ def tidy(answer: str) -> str:
     """
     if len(answer) > LONGEST_TIDIED:
         return answer
-    text = answer.replace("\\$", "").replace("$", "").strip()
+    text = apply(NOTATION, answer).replace("\\$", "").replace("$", "").strip()
     text = re.sub(r",?\s+where\s.*", "", text, flags=re.DOTALL)
     for pattern, replacement in _SPELLINGS:
         text = pattern.sub(replacement, text)

@@ -41,12 +41,13 @@ def normal_form(text: str) -> str:
     return text
 
 
-def steps_until(name: str, text: str) -> str:
-    """Apply the steps before the named one: for those who need the notation but not the whole form."""
+def apply(names: tuple[str, ...], text: str) -> str:
+    """Apply the named steps only: for those who need the notation but not the whole form."""
+    if text.isascii():
+        return text
     for step in STEPS:
-        if step.name == name:
-            break
-        text = step.apply(text)
+        if step.name in names:
+            text = step.apply(text)
     return text
 
 
@@ -62,6 +63,11 @@ _ROOTS = {"√": "", "∛": "[3]", "∜": "[4]"}
 _VULGAR = re.compile(r"(\d*)\s*([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])")
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵏᵐˣ", "0123456789+-()nikmx", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "0123456789+-()nkmxa", strict=True))
+# Punctuation of Chinese texts.
+_PUNCTUATION = {
+    "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")",
+    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=",
+}  # fmt: skip
 # What the compatibility forms of Unicode do not give.
 _SIGNS = {
     "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}", "℃": r"^{\circ} \text{C}",
@@ -78,8 +84,7 @@ _SIGNS = {
     "′": "'", "’": "'", "″": "''", "…": r"\ldots ", "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "∣": "|", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "€": r"\text{EUR}", "£": r"\text{GBP}",
-    "¥": r"\text{CNY}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")",
-    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=",
+    "¥": r"\text{CNY}",
     "“": '"', "”": '"', "‰": r"\text{permille}",
 }  # fmt: skip
 _GREEK = listed(
@@ -246,6 +251,9 @@ _FRAC = re.compile(rf"\\[dtc]?frac(?![A-Za-z])\s*{_GROUP}\s*{_GROUP}")
 _SHORT_SQRT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 
 
+_DOUBLED = re.compile(r"\\(?=\\[A-Za-z]{2})")
+
+
 def _fraction(match: re.Match[str]) -> str:
     top, low = (one[1:-1].strip() if one.startswith("{") else one for one in match.groups())
     return rf"\frac{{{top}}}{{{low}}}"
@@ -315,6 +323,7 @@ def _full_stop(text: str) -> str:
 
 
 STEPS: tuple[Step, ...] = (
+    Step("conditions in words", _sub(r"(?s),?\s+(?:\\text\s*\{\s*)?where\s.*", "")),
     Step("invisible characters", _sub(_INVISIBLE.pattern, "")),
     Step("kinds of blanks", _sub(_THIN.pattern, " ")),
     Step("full width", _wide),
@@ -325,20 +334,22 @@ STEPS: tuple[Step, ...] = (
     Step("lowered", _raised(_SUB, "_")),
     Step("Greek letters", _characters({letter: rf"\{name} " for letter, name in _LETTERS.items()})),
     Step("roots", _sub(_RADICAND.pattern, _root)),
+    Step("punctuation", _characters(_PUNCTUATION)),
     Step("signs", _characters(_SIGNS)),
     Step("sizes of brackets", _sub(
         r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\s*(?:\.(?![\d.]))?", "")),
     Step("styles", _sub(
         r"\\(?:(?:display|text|script)style|(?:no)?limits"
         r"|(?:boldsymbol|bm|mathbf|mathcal|ensuremath)(?=\s*\{))(?![A-Za-z])\s*", "")),
+    Step("doubled backslashes", lambda text: text if "\\begin" in text else _DOUBLED.sub("", text)),
     Step("thousands", _thousands),
-    Step("no space", _sub(r"\\!|\\phantom\s*(?:\{[^{}]*\}|-?\d)", "")),
+    Step("no space", _sub(r"\\!|\\phantom\s*(?:\{[^{}]*\}|-)", "")),
     Step("spaces of LaTeX", _sub(
         r"(?<!\\)\\[,;:> ]|\\(?:q?quad|thinspace|enspace|space|hspace\*?\s*\{[^{}]*\})(?![A-Za-z])|~", " ")),
     Step("dollars", _sub(r"\\\$|\\textdollar(?![A-Za-z])|\bUS\s?\$", r"\\text{USD} ")),
     Step("formula signs", _sub(r"\$|\\[()\[\]]", "")),
     Step("per cent", _sub(
-        r"\\%|%|\\text\s*\{\s*(?:per\s?cent|\\?%)\s*\}|\b(?:per\s?cent|pct)\b", r"\\% ")),
+        r"\\%|%|\\text\s*\{\s*(?:per\s?cent|\\?%)\s*\}|\b(?:per\s?cent|pct|percentage)\b", r"\\% ")),
     Step("degrees", _sub(
         r"\s*\^?\s*\{\s*\\circ\s*\}|\s*\^\s*\\circ(?![A-Za-z])"
         r"|\\(?:degrees?|textdegree)(?![A-Za-z])",
@@ -362,3 +373,7 @@ STEPS: tuple[Step, ...] = (
     Step("blanks", _sub(r"\s+", " ")),
     Step("full stop", _full_stop),
 )  # fmt: skip
+
+# Steps on single characters: what a text outside formulas may be given, and all of the notation.
+LETTERS = ("invisible characters", "full width", "dashes", "punctuation")
+NOTATION = (*LETTERS, "vulgar fractions", "raised", "lowered", "Greek letters", "roots", "signs")

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.grading import equality
-from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, tidy, unmarked_answer
+from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version, refuse_pair
 from hammerlib.grading.worker import Worker
 from hammerlib.problems.registry import CODE, refuse_code, runs_code
@@ -34,6 +34,8 @@ def grade_many(
     timeout: float = 10.0,
     workers: int | None = None,
     run_code: bool = False,
+    evaluated: bool = False,
+    unfinished: bool = True,
 ) -> list[Verdict]:
     """Grade completions with a wall-clock limit on each.
 
@@ -51,7 +53,7 @@ def grade_many(
         Seconds per completion, above 0; starting a worker does not count.
     workers : int, optional
         Number of processes, at least 1; default: the processors, at most 4.
-    run_code : bool
+    run_code, evaluated, unfinished : bool
         As for `grade`.
 
     Returns
@@ -69,7 +71,9 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    with contextlib.closing(GradingPool(workers, run_code=run_code)) as pool:
+    with contextlib.closing(
+        GradingPool(workers, run_code=run_code, evaluated=evaluated, unfinished=unfinished)
+    ) as pool:
         return pool.grade(completions, problems, timeout=timeout)
 
 
@@ -80,7 +84,7 @@ class GradingPool:
 
     Parameters
     ----------
-    workers, run_code
+    workers, run_code, evaluated, unfinished
         As for :func:`grade_many`.
 
     Raises
@@ -96,9 +100,17 @@ class GradingPool:
     ['correct']
     """
 
-    def __init__(self, workers: int | None = None, *, run_code: bool = False) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        run_code: bool = False,
+        evaluated: bool = False,
+        unfinished: bool = True,
+    ) -> None:
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
         self.run_code = run_code
+        self.switches = {"run_code": run_code, "evaluated": evaluated, "unfinished": unfinished}
         if self.workers < 1:
             raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
         self._own()
@@ -122,7 +134,7 @@ class GradingPool:
         for completion, problem in zip(completions, problems, strict=True):
             refuse_pair(completion, problem)
             refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
-        verdicts = [_at_once(*pair) for pair in zip(completions, problems, strict=True)]
+        verdicts = [_at_once(*pair, self.switches) for pair in zip(completions, problems, strict=True)]
         same = _same_questions(completions, problems, [i for i, one in enumerate(verdicts) if one is None])
         waiting = deque(same)
         if os.getpid() != self._owner:
@@ -132,7 +144,7 @@ class GradingPool:
             try:
                 self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
                 while waiting or any(worker.job is not None for worker in self._crew):
-                    decided = _round(self._crew, waiting, completions, problems, timeout, self.run_code)
+                    decided = _round(self._crew, waiting, completions, problems, timeout, self.switches)
                     for first, verdict in decided:
                         for index in same[first]:
                             verdicts[index] = verdict
@@ -173,7 +185,7 @@ def _round(
     completions: Sequence[str],
     problems: Sequence[str | dict[str, Any]],
     timeout: float,
-    run_code: bool,
+    switches: dict[str, bool],
 ) -> list[tuple[int, Verdict]]:
     """Hand out work, wait for the first event, and return what is decided."""
     for worker in crew:
@@ -181,7 +193,7 @@ def _round(
             worker.replace()
         if worker.ready and worker.job is None and waiting:
             index = waiting.popleft()
-            worker.give(index, completions[index], problems[index], timeout, run_code)
+            worker.give(index, completions[index], problems[index], timeout, switches)
     busy = [worker for worker in crew if worker.job is not None or not worker.ready]
     patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
     heard = wait([worker.pipe for worker in busy], timeout=patience)
@@ -210,17 +222,20 @@ def _failed(completion: str, reason: str) -> Verdict:
     return Verdict(False, final_answer(completion), reason, grader_version())
 
 
-def _at_once(completion: str, problem: str | dict[str, Any]) -> Verdict | None:
+def _at_once(
+    completion: str, problem: str | dict[str, Any], switches: dict[str, bool] | None = None
+) -> Verdict | None:
+    switches = switches or {}
     if not isinstance(problem, str):
         if problem.get("scorer") and runs_code(problem["scorer"]):
             return None  # never in this process
         if problem.get("scorer"):
-            return grade(completion, problem) if _is_plain(_read(completion, problem)) else None
+            return grade(completion, problem, **switches) if _is_plain(_read(completion, problem)) else None
     answer = problem if isinstance(problem, str) else problem["answer"] or ""
-    gold = tidy(answer)
+    gold = answer.strip()
     extracted = final_answer(completion, several=_several(answer))
-    plain = (extracted == "") or (extracted is not None and equality.decided(gold, tidy(extracted)))
-    return grade(completion, problem) if plain else None
+    plain = (extracted == "") or (extracted is not None and equality.decided(gold, extracted))
+    return grade(completion, problem, **switches) if plain else None
 
 
 def _read(completion: str, problem: dict[str, Any]) -> str:

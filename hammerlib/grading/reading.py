@@ -9,9 +9,18 @@ from typing import Any, NamedTuple
 
 import mpmath
 
-from hammerlib.grading.expressions import Node, Unreadable, number_of, parse, same_value, symbols, value
+from hammerlib.grading.expressions import (
+    Node,
+    Unreadable,
+    number_of,
+    parse,
+    same_value,
+    symbols,
+    unfinished,
+    value,
+)
 from hammerlib.grading.normal_form import listed, normal_form
-from hammerlib.grading.units import in_number_words, same_unit, split_unit
+from hammerlib.grading.units import in_number_words, number_word, same_unit, split_unit
 
 # Below this, decimals are compared by their digits instead of their places, and to 1 %.
 SMALL, SMALL_TOLERANCE = Fraction(1, 1000), Fraction(1, 100)
@@ -84,6 +93,7 @@ class Ratio(NamedTuple):
 
 
 UNREADABLE_WORDS = {
+    "n.a",
     "na",
     "n/a",
     "none",
@@ -114,6 +124,7 @@ _OPAQUE = re.compile(
     r"|leftrightarrow)(?![A-Za-z])"
     r"|\.\.\.|:=|\?|\"|@|#"
 )
+_DOTS = ("\\ldots", "...", "\\ldots ")
 _SEPARATOR = re.compile(
     r"\s*(?:,|;|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))\s*"
 )
@@ -161,16 +172,24 @@ def read_normal(text: str) -> Any:
         return Parts(
             "union", tuple(read_normal(part) for part in _split(text, re.compile(r"\\cup(?![A-Za-z])")))
         )
+    if ";" in text and (groups := _groups(text)):
+        return groups
     pieces = _split(text, _SEPARATOR)
     if len(pieces) > 1:
         pieces = [piece for piece in pieces if piece]
+        if any(piece in _DOTS for piece in pieces):
+            # A sequence is told by its order.
+            parts = [Words("...") if piece in _DOTS else read_normal(piece) for piece in pieces]
+            return Parts("sequence", tuple(parts))
         if len(pieces) > MAX_PARTS:
             raise Unreadable("too many parts")
         parts: list[Any] = []
         for piece in pieces:
             found = read_normal(piece)
             parts += found.parts if isinstance(found, Parts) and found.kind == "list" else [found]
-        return Parts("list", tuple(parts)) if len(parts) > 1 else parts[0]
+        return _points(parts) or (Parts("list", tuple(parts)) if len(parts) > 1 else parts[0])
+    if nearly := _nearly(text):
+        return nearly
     if related := _related(text):
         return related
     if _OPAQUE.search(text):
@@ -182,6 +201,32 @@ def read_normal(text: str) -> Any:
     return _quantity(text)
 
 
+def _points(parts: list[Any]) -> Parts | None:
+    """``p=5, q=2 and p=7, q=2``: the same names again and again are coordinates of points."""
+    names = [part.name for part in parts if isinstance(part, Named)]
+    size = len(set(names))
+    if (
+        len(names) != len(parts)
+        or size < 2
+        or len(names) == size
+        or names != names[:size] * (len(names) // size)
+    ):
+        return None
+    points = (tuple(parts[start : start + size]) for start in range(0, len(parts), size))
+    return Parts("list", tuple(Parts("()", point) for point in points))
+
+
+def _groups(text: str) -> Parts | None:
+    """``p=5,q=2; p=7,q=2``: points, each by its coordinates."""
+    pieces = [piece for piece in _split(text, re.compile(r"\s*;\s*")) if piece]
+    if len(pieces) < 2 or not all("," in piece and "=" in piece for piece in pieces):
+        return None
+    groups = [read_normal(piece) for piece in pieces]
+    if not all(isinstance(group, Parts) and group.kind == "list" for group in groups):
+        return None
+    return Parts("list", tuple(Parts("()", group.parts) for group in groups))
+
+
 def _stripped(text: str) -> str:
     """Without blanks, quotes, outer braces and outer parentheses of a single value."""
     text = text.strip()
@@ -190,7 +235,7 @@ def _stripped(text: str) -> str:
             text = text[1:-1].strip()
         elif text.startswith("{") and _closing(text, 0) == len(text) - 1:
             inner = text[1:-1].strip()
-            text = inner if len(_split(inner, _SEPARATOR)) == 1 else "\\{" + inner + "\\}"
+            text = inner  # such braces are not seen
         else:
             break
     return text
@@ -263,13 +308,13 @@ def _same_or_not(one: Any, other: Any) -> bool:
     return same(one, other)
 
 
-def _split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Pieces between separators that stand outside all brackets."""
+def _split(text: str, separator: re.Pattern[str], *, keep: bool = False) -> list[str]:
+    """Pieces between separators that stand outside all brackets; `keep` puts the separators between them."""
     pieces, begin, depth, place = [], 0, 0, 0
     while place < len(text):
         letter = text[place]
         if depth == 0 and (found := separator.match(text, place)) and found.end() > place:
-            pieces.append(text[begin:place].strip())
+            pieces += [text[begin:place].strip(), found[0]] if keep else [text[begin:place].strip()]
             begin = place = found.end()
             continue
         if letter == "\\" and text[place + 1 : place + 2] in ("{", "}"):
@@ -358,7 +403,7 @@ def _related(text: str) -> Any:
         if isinstance(inner, Parts | Words):
             return Named(_name(membership[1]), inner)
         raise Unreadable("a membership")
-    pieces = re.split(_SIGN, text)
+    pieces = _split(text, _SIGN, keep=True)
     if len(pieces) == 1:
         return None
     sides = [piece.strip() for piece in pieces[::2]]
@@ -379,6 +424,27 @@ def _related(text: str) -> Any:
     return Relation(signs, tuple(parse(side) if side else None for side in bare))
 
 
+def _nearly(text: str) -> Any:
+    r"""``2/3 \\approx 0.67`` says 2/3; ``\\approx 5`` is no 5."""
+    pieces = _split(text, re.compile(r"\\approx(?![A-Za-z])"))
+    if len(pieces) != 2:
+        return None
+    if not pieces[0]:
+        return Relation(("~",), (None, _quantity(pieces[1]).node))
+    first, second = read_normal(pieces[0]), _quantity(pieces[1])
+    exact = first.reading if isinstance(first, Named) else first
+    if not isinstance(exact, Quantity) or symbols(exact.node) or symbols(second.node):
+        raise Unreadable("an approximation of something else")
+    return first
+
+
+_LEFT = re.compile(
+    rf"(?:{_NAME.pattern}|\\text\s?\{{[^{{}}\d]*\}}|[A-Za-z]{{5,12}}|\(\s?{_NAME.pattern}(?:\s?,\s?{_NAME.pattern})+\s?\)"
+    rf"|{_NAME.pattern}(?:\s?:\s?{_NAME.pattern})+|\\frac\s?\{{{_NAME.pattern}\}}\{{{_NAME.pattern}\}}"
+    rf"|\|{_NAME.pattern}\||[A-Z]{{2}}\s?/\s?[A-Z]{{2}})"
+)
+
+
 def _name(text: str) -> str:
     return re.sub(r"[\s{}]|\\text", "", text)
 
@@ -389,7 +455,7 @@ def _equation(sides: list[str]) -> Any:
     if not sides[0]:
         sides = sides[1:]
         return read_normal(sides[0]) if len(sides) == 1 else _refuse("a chain")
-    name = sides[0] if _NAME.fullmatch(sides[0]) and not _is_number_like(sides[0]) else None
+    name = sides[0] if _LEFT.fullmatch(sides[0]) and not _is_number_like(sides[0]) else None
     values = sides[1:] if name else sides
     if not all(values):
         raise Unreadable("an empty side")
@@ -457,7 +523,7 @@ def _quantity(text: str) -> Quantity:
     found = (
         split_unit(text)
         if re.search(
-            r"\\text\{|\\%|\\circ|\\AA|[A-Za-z\u4e00-\u9fff]$|[A-Za-z]\s?\^"
+            r"\\text\{|\\%|\\circ|\\AA|[A-Za-z\u4e00-\u9fff]$|[A-Za-z]\s?\^|\d\s?'"
             r"|^[-+]?\s?(?:USD|EUR|GBP|Rs)|[A-Za-z]\.?$",
             text,
         )
@@ -488,6 +554,34 @@ def _written(text: str) -> tuple[int, int] | None:
         return None
     digits = (found[1] or "") + (found[2] or "")
     return len(found[2] or "") - int(found[3] or 0), len(digits.lstrip("0")) or 1
+
+
+def says_nothing(gold: str) -> bool:
+    """Tell whether a gold is a placeholder, or a number in several words: nothing that can be won.
+
+    Examples
+    --------
+    >>> says_nothing("N/A"), says_nothing("forty two."), says_nothing("two"), says_nothing("false")
+    (True, True, False, False)
+    """
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", normal_form(gold[:200])).strip(" .!'\"")
+    plain = re.sub(r"^.*\b(?:is|are|equals)\s+", "", plain)
+    return (
+        not plain or plain.lower() in UNREADABLE_WORDS or (in_number_words(plain) and len(plain.split()) > 1)
+    )
+
+
+def operations(reading: Any) -> set[str]:
+    """Operations on plain numbers that a reading leaves to be done."""
+    if isinstance(reading, Quantity):
+        return unfinished(reading.node)
+    if isinstance(reading, Node):
+        return unfinished(reading)
+    if isinstance(reading, Equation):
+        return operations(reading.sides)
+    if isinstance(reading, tuple):
+        return set().union(*map(operations, reading)) if reading else set()
+    return set()
 
 
 # Comparison ------------------------------------------------------------------------------------------
@@ -533,9 +627,14 @@ def same(gold: Any, answer: Any) -> bool:
 def _across(gold: Any, answer: Any) -> bool:
     """Readings of two kinds: mostly two answers."""
     kinds = {type(gold), type(answer)}
+    if isinstance(gold, Relation) and gold.signs == ("~",) and isinstance(answer, Quantity):
+        # A gold that is called an approximation; the sign may be left out.
+        return _same_quantity(Quantity(gold.sides[1] or _refuse("nothing")), answer._replace(unit=None))
     if kinds == {Quantity, Words}:
         words, quantity = (gold, answer) if isinstance(gold, Words) else (answer, gold)
         # Letters that are no words: the symbol of an expression, or a product that is written out.
+        if (number := number_word(words.text)) is not None:
+            return value(quantity.node) == number
         if re.fullmatch(r"[A-Za-z]{1,3}", words.text):
             return _same_quantity(Quantity(parse(words.text)), quantity)
         return False
@@ -557,13 +656,18 @@ def _same_parts(gold: Any, answer: Any) -> bool:
     if not isinstance(gold, Parts) or not isinstance(answer, Parts):
         parts, single = (gold, answer) if isinstance(gold, Parts) else (answer, gold)
         if isinstance(single, Relation):
-            raise Unreadable("a relation and an interval")
+            interval = _interval(single)
+            return same(*((parts, interval) if parts is gold else (interval, parts)))
         return (
             parts.kind in ("list", "set")
             and len(parts.parts) == 1
             and same(*((parts.parts[0], single) if parts is gold else (single, parts.parts[0])))
         )
     one, other = gold.kind, answer.kind
+    if "union" in (one, other) and one != other:
+        # x < 1 or x > 2
+        gold, answer = (_union(parts) if parts.kind == "list" else parts for parts in (gold, answer))
+        one, other = gold.kind, answer.kind
     loose = {"list", "set"}
     if (one in loose and other in loose) or one == other == "union":
         return _same_members(gold.parts, answer.parts)
@@ -578,6 +682,41 @@ def _same_parts(gold: Any, answer: Any) -> bool:
             return False
         return all(same(*pair) for pair in zip(gold.parts, answer.parts, strict=True))
     return False
+
+
+def _union(parts: Parts) -> Parts:
+    if not all(isinstance(part, Relation) for part in parts.parts):
+        return parts
+    return Parts("union", tuple(map(_interval, parts.parts)))
+
+
+def _interval(relation: Relation) -> Parts:
+    """The numbers that a relation leaves to one symbol."""
+    signs, sides = relation.signs, relation.sides
+    if all(sign in (">", ">=") for sign in signs):
+        signs, sides = tuple(_TURNED[sign] for sign in signs[::-1]), sides[::-1]
+    infinity = Node("constant", "infty")
+    bounds = [None if node is None or node.kind in ("symbol", "call") else node for node in sides]
+    if None in sides or sum(bound is None for bound in bounds) != 1:
+        raise Unreadable("a relation that is no interval")
+    if signs == ("!=",):
+        node = next(bound for bound in bounds if bound is not None)
+        below = Parts("()", (Quantity(Node("minus", None, (infinity,))), Quantity(node)))
+        return Parts("union", (below, Parts("()", (Quantity(node), Quantity(infinity)))))
+    if not all(sign in ("<", "<=") for sign in signs):
+        raise Unreadable("a relation that is no interval")
+    if len(signs) == 2 and bounds[1] is None and bounds[0] and bounds[2]:
+        low, high = bounds[0], bounds[2]
+        kind = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
+    elif len(signs) == 1 and bounds[0] is None:
+        low, high = Node("minus", None, (infinity,)), bounds[1]
+        kind = "(" + ("]" if signs[0] == "<=" else ")")
+    elif len(signs) == 1:
+        low, high = bounds[0], infinity
+        kind = ("[" if signs[0] == "<=" else "(") + ")"
+    else:
+        raise Unreadable("a relation that is no interval")
+    return Parts(kind, (Quantity(low), Quantity(high)))
 
 
 def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
@@ -629,6 +768,10 @@ def _same_number(one: Quantity, other: Quantity) -> bool:
         if 0 in (a, b):
             return False
     return _rounded(a, b, one.decimal, other.decimal)
+
+
+def _complex(number: Any) -> bool:
+    return abs(getattr(number, "imag", 0)) > 1e-30
 
 
 def _finite(number: Any) -> bool:
@@ -710,16 +853,19 @@ def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
 
 
 def _proportional(one: Node, other: Node) -> bool:
-    """Whether two expressions differ by a constant factor that is not 0: the same equation."""
+    return bool(_factor(one, other))
+
+
+def _factor(one: Node, other: Node) -> Any:
+    """Constant factor between two expressions, or 0: then they are the same equation."""
     ratios = []
     for point in (0, 2, 3):
         a, b = number_of(one, point=point), number_of(other, point=point)
         if a == 0 or b == 0:
-            return False
+            return 0
         ratios.append(a / b)
-    return symbols(one) == symbols(other) and all(
-        abs(ratio - ratios[0]) < abs(ratios[0]) * 10**-30 for ratio in ratios
-    )
+    constant = all(abs(ratio - ratios[0]) < abs(ratios[0]) * 10**-30 for ratio in ratios)
+    return ratios[0].real if constant and symbols(one) == symbols(other) and not _complex(ratios[0]) else 0
 
 
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
@@ -734,6 +880,14 @@ def _same_relation(gold: Relation, answer: Relation) -> bool:
 
     if len(gold.signs) != len(answer.signs):
         return False
+    if len(gold.signs) == 1 and None not in (*gold.sides, *answer.sides):
+        differences = [
+            Node("sum", None, (a, Node("minus", None, (b,)))) for a, b in (gold.sides, answer.sides)
+        ]  # type: ignore[misc]
+        factor = _factor(*differences)
+        if factor:
+            sign = answer.signs[0] if factor > 0 else _TURNED[answer.signs[0]]
+            return gold.signs[0] == sign
     return agree(answer.signs, answer.sides) or agree(
         tuple(_TURNED[sign] for sign in answer.signs[::-1]), answer.sides[::-1]
     )

@@ -91,19 +91,18 @@ CHANGING = set(
     third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth
     tenth tenths hundredth hundredths thousandth thousandths double twice triple pair pairs dozens
     choose mod modulo over out of below above under negative positive point recurring repeating base
-    power if when where unless approximately about except but percentage points permille basis per-mille
+    power if when where unless approximately about except but points permille basis per-mille
     remainder with without ways? maybe unknown undefined wrong false true upto until through between
     divided multiplied raised root inverse reciprocal off from hundreds thousands millions st nd rd th
     infinity infinite instead rather isn't cannot never impossible"""
     )
 )
-_NUMBER_WORDS = set(
-    listed(
-        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred
-    thousand million billion"""
-    )
+_UNITS_TO_TWENTY = listed(
+    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen"""
 )
+_TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
+_NUMBER_WORDS = {*_UNITS_TO_TWENTY, *_TENS, "hundred", "thousand", "million", "billion"}
 _WORD = (
     r"(?:\\text\{[^{}]*\}|\^\{\\circ\}\s?(?:[CFK]\b|\\text\{[CFK]\})?|\\%|\\AA"
     r"|(?<![\\A-Za-z^_{])[A-Za-z]+(?![A-Za-z({_^]*[({_]))"
@@ -141,6 +140,8 @@ def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
             return sign + rest, money, Fraction(1), False
         value, unit, factor, _ = inner
         return (sign + value, money, factor, False) if unit in (None, money) else None
+    if marks := re.fullmatch(r"([-+]?\s?[\d./]+)\s?('{1,2})", text):
+        return marks[1], {"'": "minute of arc", "''": "arcsec"}[marks[2]], Fraction(1), False
     spaced = _CJK.sub(r" \\text{\1} ", text).strip() if _CJK.search(text) and "\\text{" not in text else text
     found = _TAIL.fullmatch(re.sub(r"\s+", " ", spaced))
     if found is None:
@@ -236,3 +237,17 @@ def in_number_words(text: str) -> bool:
     """
     words = [word for word in re.split(r"[\s-]+", text.lower().strip(" .")) if word != "and"]
     return bool(words) and all(word in _NUMBER_WORDS for word in words)
+
+
+def number_word(text: str) -> int | None:
+    """Number that one word names.
+
+    Examples
+    --------
+    >>> number_word("four"), number_word("Twelve"), number_word("fort")
+    (4, 12, None)
+    """
+    word = text.lower()
+    if word in _TENS:
+        return 10 * (2 + _TENS.index(word))
+    return _UNITS_TO_TWENTY.index(word) if word in _UNITS_TO_TWENTY else None

@@ -18,16 +18,18 @@ from hammerlib.grading.extract import (
     gold_answers,
     is_list,
     is_number,
+    is_unfinished,
     tail,
-    tidy,
     unmarked_answer,
 )
+from hammerlib.grading.normal_form import normal_form
+from hammerlib.grading.reading import says_nothing
 from hammerlib.problems.registry import CODE, SCORERS, refuse_code
 
 REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
 NO_GOLD = "error: gold unparsable"
 # Raised whenever our own rules (extraction, spelling, tolerances) may change a verdict.
-RULES = 2
+RULES = 3
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class Verdict:
         ``truncated`` (see `with_truncation`), ``timeout``, or ``error: <type>``: no verdict is possible,
         count the sample apart (``error: TooComplex`` for runaway expressions, ``error: gold unparsable``).
     grader : str
-        Name and version of the library and of our rules around it, e.g. ``math-verify 0.9.0, rules 2``;
+        Name and version of the library and of our rules around it, e.g. ``math-verify 0.9.0, rules 3``;
         verdicts of different versions may differ.
 
     Examples
     --------
-    >>> Verdict(True, "5", "correct", "math-verify 0.9.0, rules 2").correct
+    >>> Verdict(True, "5", "correct", "math-verify 0.9.0, rules 3").correct
     True
     """
 
@@ -60,7 +62,14 @@ class Verdict:
     grader: str
 
 
-def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: bool = False) -> Verdict:
+def grade(
+    completion: str,
+    gold_or_problem: str | dict[str, Any],
+    *,
+    run_code: bool = False,
+    evaluated: bool = False,
+    unfinished: bool = True,
+) -> Verdict:
     r"""Decide whether a completion's final answer equals the gold.
 
     The last complete ``\boxed{}`` is found by our own scan; see
@@ -83,6 +92,14 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
         (`hammerlib.grading.code`), and scorers outside `hammerlib.problems.registry.AUDITED`, some of which
         evaluate the answer as Python.
 
+    evaluated : bool
+        Whether the answer must be worked out as far as the gold is. Without it the question given back
+        counts, because it is equal: ``\sum_{k=1}^{100} k`` for 5050, ``17*23`` for 391, an integral or a
+        determinant for its value. The rewards ask for it.
+    unfinished : bool
+        Whether an answer counts that stands in a thought without end (``<think>`` and no ``</think>`` behind
+        it). Rewards of recipes with think tags say no.
+
     Returns
     -------
     Verdict
@@ -100,15 +117,22 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     True
     >>> grade("no idea", "7").reason
     'unextracted'
+    >>> grade(r"\boxed{17*23}", "391").correct, grade(r"\boxed{17*23}", "391", evaluated=True).correct
+    (True, False)
 
     Notes
     -----
-    Source: math-verify for equality, ours for the marks, lists, units and limits around it.
+    Source: ours for what can be read exactly (:func:`hammerlib.grading.equality.exact_verdict`), math-verify
+    for integrals, limits and the like and for finding an answer in free text.
 
-    Numbers are compared to six decimals (0.333333 is 1/3, 0.333 is not), below 0.001 to 1 %. Units after a
-    number do not count. Per cent: a share written with a sign equals the same number with and without it and
-    the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5. Lists and sets are compared without
-    order, points and intervals with order and kind of bracket.
+    Both sides come into one normal form (`hammerlib.grading.normal_form`). Numbers are exact; a decimal of
+    six places or more stands for what rounds to it (0.333333 is 1/3, 0.333 is not), below 0.001 in its
+    digits and
+    to 1 %. A unit may be left out, never exchanged for another. Per cent: a share written with a sign equals
+    the same number with and without it and the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5.
+    Lists are compared without order but with repetitions, sets without both, points and intervals with order
+    and kind of bracket; words by their letters, capitals apart. Digits to a base equal the same digits to the
+    same base. A gold that says nothing ("N/A", "None") or cannot be read is ``error: gold unparsable``.
     """
     refuse_pair(completion, gold_or_problem)
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
@@ -118,13 +142,24 @@ def grade(completion: str, gold_or_problem: str | dict[str, Any], *, run_code: b
     if scorer.startswith(CODE):
         judge = grade_code
     grader = stamp_of(scorer)
+    if not unfinished and is_unfinished(completion):
+        return Verdict(False, None, "unextracted", grader)
     try:
         extracted, reason = judge(completion, problem)
+        if evaluated and reason == "correct" and _given_back(extracted, problem):
+            reason = "wrong"
     except TimeoutError:
         extracted, reason = final_answer(completion), "timeout"
     except Exception as error:
         extracted, reason = final_answer(completion), f"error: {type(error).__name__}"
     return Verdict(reason == "correct", extracted, reason, grader)
+
+
+def _given_back(extracted: str | None, problem: dict[str, Any]) -> bool:
+    """Whether an equal answer leaves work to be done; programs do not."""
+    if extracted is None or (problem.get("scorer") or "").startswith(CODE):
+        return False
+    return all(equality.given_back(gold, extracted) for gold in gold_answers(problem["answer"] or ""))
 
 
 def refuse_pair(completion: object, gold_or_problem: object) -> None:
@@ -218,8 +253,8 @@ def _package(scorer: str) -> str:
 def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
     golds = gold_answers(problem["answer"] or "")
     extracted = final_answer(completion, several=any(map(is_list, golds)))
-    if not golds:
-        return extracted, NO_GOLD
+    if not golds or all(map(says_nothing, golds)):
+        return extracted or None, NO_GOLD
     if extracted == "":
         return None, "unextracted"
     if extracted is None:
@@ -237,11 +272,12 @@ def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | Non
 
 
 def _same(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
-    return equality.equal(gold, tidy(extracted)) or _within_tolerance(gold, extracted, problem)
+    return equality.equal(gold, extracted) or _within_tolerance(gold, extracted, problem)
 
 
 def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
     tolerance = json.loads(problem.get("metadata") or "{}").get("tolerance")
+    gold, extracted = normal_form(gold), normal_form(extracted)
     if tolerance is None or not (is_number(gold) and is_number(extracted)):
         return False
     apart = abs(float(gold.replace(",", "")) - float(extracted.replace(",", "")))

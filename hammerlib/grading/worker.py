@@ -58,10 +58,15 @@ class Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(
-        self, job: int, completion: str, problem: str | dict[str, Any], timeout: float, run_code: bool
+        self,
+        job: int,
+        completion: str,
+        problem: str | dict[str, Any],
+        timeout: float,
+        switches: dict[str, bool],
     ) -> None:
         """Hand over one completion; the deadline is `timeout` seconds from now."""
-        self.pipe.send((completion, problem, run_code))
+        self.pipe.send((completion, problem, switches))
         self.job, self.deadline = job, time.monotonic() + timeout
 
     def kill(self) -> None:
@@ -106,8 +111,8 @@ def serve(handle: int, gym: int) -> None:
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)
         while True:
-            completion, problem, run_code = pipe.recv()
-            pipe.send(grade(completion, problem, run_code=run_code))
+            completion, problem, switches = pipe.recv()
+            pipe.send(grade(completion, problem, **switches))
 
 
 def _leave_with(parent: int) -> None:
