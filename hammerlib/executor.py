@@ -191,7 +191,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError("backend", "ray", "is not installed", "pip install -e '.[ray]'") from error
+        raise InputError("backend", "ray", "is not installed", "pip install 'hammerlib[ray]'") from error
     return ray
 
 

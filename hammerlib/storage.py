@@ -41,15 +41,24 @@ def cache_dir(*parts: str) -> Path:
     Path
         The existing folder.
 
+    Raises
+    ------
+    InputError
+        It cannot be made: the home folder is none or not to be written.
+
     Examples
     --------
     >>> cache_dir("embeddings").name
     'embeddings'
     """
-    base = os.environ.get("HAMMER_CACHE") or Path.home() / ".cache" / "hammerlib"
-    folder = Path(base, *parts)
-    with writing(folder):
+    given = os.environ.get("HAMMER_CACHE")
+    try:
+        folder = Path(given or Path.home() / ".cache" / "hammerlib", *parts)
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: no home folder is known
+        reason = getattr(error, "strerror", None) or str(error)
+        remedy = "set HAMMER_CACHE to a folder that can be written"
+        raise InputError("HAMMER_CACHE", given, f"the cache cannot be written ({reason})", remedy) from error
     return folder
 
 

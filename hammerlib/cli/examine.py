@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from hammerlib.errors import InputError
 from hammerlib.storage import cache_dir, repository_root
 
 # What each kind of work imports; the extra that brings it.
@@ -60,11 +61,14 @@ def findings() -> Iterator[tuple[str, str, str]]:
         ),
     )
     yield "benchmark files", *_benchmarks()
-    yield (
-        "cache",
-        "yes",
-        f"{cache_size() / 1e6:.1f} MB in {cache_dir()}; hammer doctor --clear-cache removes it",
-    )
+    yield "cache", *_cache()
+
+
+def _cache() -> tuple[str, str]:
+    try:
+        return "yes", f"{cache_size() / 1e6:.1f} MB in {cache_dir()}; hammer doctor --clear-cache removes it"
+    except InputError as error:
+        return "no", f"{error.problem}; {error.remedy}"
 
 
 def cache_size() -> int:
@@ -76,7 +80,7 @@ def cache_size() -> int:
     True
     """
     return sum(
-        path.stat().st_size for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()
+        path.lstat().st_size for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()
     )
 
 
@@ -138,8 +142,10 @@ def _code_runner() -> Iterator[tuple[str, str, str]]:
 def _accelerator() -> tuple[str, str]:
     if importlib.util.find_spec("torch") is None:
         return "no", "torch is not installed"
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # a build for another processor or system library
+        return "no", f"torch cannot be imported ({type(error).__name__}: {str(error).splitlines()[:1]})"
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
         return "yes", f"{', '.join(names)}: profiles ci, laptop, gpu" + (", paper" if len(names) > 1 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -71,6 +71,7 @@ def sweep(chosen: Namespace) -> int:
     if chosen.dry_run:
         print(outlook(survey(whole, folder).only(cells), chosen.workers))
         return 0
+    need("torch", "transformers", "accelerate", "trl")
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
     return told(run_cells(record_cell, cells, folder, **options))
 

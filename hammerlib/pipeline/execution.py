@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hammerlib.errors import need
 from hammerlib.pipeline.live import LiveLine, count_code_cells
 from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
@@ -78,6 +79,7 @@ def run_notebooks(
     [PosixPath('.../00_overview__ci__3f2c9a1b')]
     """
     steps = plan_notebooks(profile, only=only, overrides=overrides)
+    need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or results_root()).resolve()
     for place, step in enumerate(steps, 1):
         head = f"[{place}/{len(steps)}] {step.name}"

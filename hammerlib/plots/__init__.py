@@ -1,4 +1,9 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
+# ruff: noqa: E402
+
+from hammerlib.errors import need
+
+need("matplotlib")  # before the modules below import it
 
 from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
 from hammerlib.plots.claims import coverage_scatter

@@ -9,6 +9,7 @@ from datasets import Dataset
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from hammerlib.errors import InputError, need
 from hammerlib.plots.style import CYCLE, axes_or_new, caption
 from hammerlib.storage import atomic_path
 
@@ -90,6 +91,9 @@ def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.n
     """
     import warnings
 
+    if len(vectors) < 4:
+        raise InputError("vectors", len(vectors), "are too few rows for a map", "project at least 4")
+    need("umap")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": wanted
         from umap import UMAP
@@ -118,6 +122,10 @@ def trustworthiness(vectors: np.ndarray, coordinates: np.ndarray, *, neighbours:
     >>> round(trustworthiness(np.c_[points, np.ones(60)], points), 1) > 0.5
     True
     """
+    if len(vectors) < 2 * neighbours + 1:
+        remedy = f"take {2 * neighbours + 1} problems or more, or fewer neighbours"
+        raise InputError("vectors", len(vectors), f"are too few rows for {neighbours} neighbours", remedy)
+    need("sklearn")
     from sklearn.manifold import trustworthiness as measure
 
     return float(measure(vectors, coordinates, n_neighbors=neighbours, metric="cosine"))
@@ -196,6 +204,8 @@ def hover_map(
     'map.html'
     """
     import pandas as pd
+
+    need("plotly")
     import plotly.express as px
 
     place = np.full(len(problems), -1)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, results_root
 from hammerlib.tokens import prompt_ids
@@ -206,6 +206,7 @@ def prepare(
         remedy = "train on problems whose scorers are audited"
         refuse_code(scorer, run_code=False, remedy=remedy)
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
+    need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
     import torch
 
     from hammerlib.backbones import load_backbone

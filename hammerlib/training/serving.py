@@ -57,7 +57,7 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bo
         problem, remedy = "generates by itself, so that vLLM would be loaded for nothing", "set vllm: off"
         raise InputError("plugs.rollout", mode, problem, remedy)
     if importlib.util.find_spec("vllm") is None:
-        remedy = "pip install -c constraints.txt 'hammerlib[vllm]', or set vllm: off"
+        remedy = "pip install 'hammerlib[vllm]', or set vllm: off"
         raise InputError("vllm", mode, "needs a package that is not installed", remedy)
 
 

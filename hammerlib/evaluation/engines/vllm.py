@@ -47,7 +47,7 @@ class VLLMEngine:
 
         if importlib.util.find_spec("vllm") is None:
             raise InputError(
-                "engine", "vllm", "is not installed", "pip install -e '.[vllm]', or transformers"
+                "engine", "vllm", "is not installed", "pip install 'hammerlib[vllm]', or transformers"
             )
         folder, _ = locate(backbone.name)
         if folder is None:
