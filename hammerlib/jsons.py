@@ -15,6 +15,7 @@ from typing import Any
 
 __all__ = ["parse_json"]
 
+HALF = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 100
 MAX_DIGITS = 4300  # of a whole number; Python reads no longer ones
 
@@ -26,13 +27,16 @@ class _NoNumber:
         self.text = text
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, halves: str = "refuse") -> Any:
     """Read JSON strictly.
 
     Parameters
     ----------
     text : str or bytes
         UTF-8 if bytes.
+    halves : {"refuse", "replace"}
+        What becomes of half a surrogate pair, as a model leaves it that was cut off inside a character:
+        refused, or U+FFFD.
 
     Returns
     -------
@@ -59,6 +63,8 @@ def parse_json(text: str | bytes) -> Any:
         content = json.loads(
             text, object_pairs_hook=_once, parse_constant=_NoNumber, parse_float=_float, parse_int=_int
         )
+        if halves == "replace":
+            content = _mended(content)
         _check(content)
     except UnicodeDecodeError as error:
         raise ValueError("is not UTF-8") from error
@@ -116,6 +122,16 @@ def _inside(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         raise ValueError(f"holds {value.text} at {place or 'its top'}, which is no number")
 
 
+def _mended(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {_mended(key): _mended(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_mended(value) for value in content]
+    if isinstance(content, str) and not content.isascii():
+        return HALF.sub("\ufffd", content)
+    return content
+
+
 def _whole(place: str, text: str) -> None:
-    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+    if not text.isascii() and HALF.search(text):
         raise ValueError(f"holds half a surrogate pair at {place or 'its top'}")

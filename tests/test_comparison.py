@@ -228,7 +228,7 @@ def test_what_was_made_differently_is_told():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("[" * 100_000, "line 2': is not JSON"),
+        ("[" * 100_000, "line 2': is nested"),
         ('{"id": "a", "corr', "mine.jsonl, line 2': is not JSON"),
         ("[1]", "line 2': needs id and correct"),
         ('{"id": "a"}', "line 2': needs id and correct"),

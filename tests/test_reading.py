@@ -498,6 +498,204 @@ def test_rows_with_bytes_are_written_as_their_text(tmp_path: Path) -> None:
     assert read_records(tmp_path / "a.jsonl") == [{"prompt": "a?", "answer": "1"}]
 
 
+# Completions of others
+
+TASKS = make_table(
+    [
+        {
+            "id": f"b-{i}",
+            "prompt": f"What is {i} plus {i}, if anything?",
+            "answer": str(2 * i),
+            "source": "b",
+            "topic": "t",
+        }
+        for i in range(3)
+    ]
+)
+
+
+def imported(folder: Path, *rows: object, **options):
+    from hammerlib.evaluation.imports import import_completions
+
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path = file_of(folder, "theirs.jsonl", "\n".join(lines) + "\n")
+    return import_completions(path, TASKS, root=folder, workers=1, **options)
+
+
+SCALES = {
+    "-1 and 1": ([1, -1, 1], "there is -1"),
+    "0 to 100": ([0, 100, 100], "there is 100"),
+    "0 to 100, a list": ([[0, 100], [100], [0]], "there is 100|2 values of claimed for 1 completions"),
+    "1 to 5": ([1, 5, 3], "there is 5"),
+    "percent": ([55.5, 1, 0], "there is 55.5"),
+    "as text": (["0", "100", "100"], "there is 100"),
+}
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_verdicts_on_another_scale_are_refused(tmp_path: Path, kind: str) -> None:
+    scores, words = SCALES[kind]
+    rows = [{"id": i, "output": str(2 * i), "score": score} for i, score in enumerate(scores)]
+    refused(lambda: imported(tmp_path, *rows), words)
+    record = imported(tmp_path, *rows, columns={"claimed": ""})  # the remedy that the line names
+    assert "claimed_pass@1" not in record.metrics and record.metrics["pass@1"]["value"] == 1.0
+
+
+def test_verdicts_from_0_to_1_are_taken_as_they_are(tmp_path: Path) -> None:
+    rows = [{"id": i, "output": str(2 * i), "score": score} for i, score in enumerate([True, 0.5, "0"])]
+    record = imported(tmp_path, *rows)
+    assert record.metrics["claimed_pass@1"]["value"] == 0.5 and record.metrics["pass@1"]["value"] == 1.0
+
+
+FIRST = {"id": 0, "output": "0"}
+BAD_LINES = {
+    "a verdict that is NaN": ('{"id": 1, "output": "2", "score": NaN}', "line 2 holds NaN at score"),
+    "a verdict in words": ({"id": 1, "output": "2", "score": "good"}, "line 2 cannot be read"),
+    "nan in words": ({"id": 1, "output": "2", "score": "nan"}, "line 2 cannot be read .*a verdict is nan"),
+    "a verdict that is a list of lists": ({"id": 1, "output": "2", "score": [[1]]}, "line 2 cannot be read"),
+    "fewer verdicts": (
+        {"id": 1, "output": ["2", "3"], "score": [1]},
+        "1 values of claimed for 2 completions",
+    ),
+    "more verdicts": ({"id": 1, "output": ["2"], "score": [1, 0]}, "2 values of claimed for 1 completions"),
+    "verdicts for one text": (
+        {"id": 1, "output": "2", "score": [1, 0]},
+        "2 values of claimed for 1 completions",
+    ),
+    "n_tokens in words": ({"id": 1, "output": "2", "n_tokens": "x"}, "n_tokens is 'x', no count"),
+    "n_tokens below zero": ({"id": 1, "output": "2", "n_tokens": -1}, "n_tokens is -1, no count"),
+    "half a token": ({"id": 1, "output": "2", "n_tokens": 1.5}, "n_tokens is 1.5, no count"),
+    "n_tokens true": ({"id": 1, "output": "2", "n_tokens": True}, "n_tokens is True, no count"),
+    "truncated in words": ({"id": 1, "output": "2", "truncated": "no"}, "truncated is 'no'"),
+    "truncated as a number": ({"id": 1, "output": "2", "truncated": 1}, "truncated is 1"),
+    "a sample that is a list": ({"id": 1, "output": ["2"], "sample": [[0]]}, "sample is .*no count"),
+    "an id that is an object": ({"id": {"a": 1}, "output": "2"}, "an id is dict"),
+    "an id that is true": ({"id": True, "output": "2"}, "an id is bool"),
+    "an id of 5,000 digits": ({"id": "9" * 5000, "output": "2"}, "line 2 belongs to no problem"),
+    "an id behind the last": ({"id": 3, "output": "2"}, "line 2 belongs to no problem"),
+    "a completion that is a number": ({"id": 1, "output": 2}, "line 2 cannot be read"),
+    "no completion": ({"id": 1, "output": []}, "line 2 cannot be read"),
+    "a completion in a list of lists": ({"id": 1, "output": [["2"]]}, "line 2 cannot be read"),
+    "a chat of texts": ({"prompt": ["What is 1?"], "output": "2"}, "line 2 cannot be read .AttributeError"),
+    "a key twice": ('{"id": 1, "output": "2", "output": "3"}', "line 2 has the key 'output' twice"),
+    "deep": ('{"id": 1, "output": ' + "[" * DEEP, "line 2 is"),
+    "5,000 digits": ('{"id": ' + "9" * 5000 + ', "output": "2"}', "line 2 has a whole number of 5000 digits"),
+    "NUL": ('{"id": 1, "output": "2\0"}', "line 2 is not JSON"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_LINES)
+def test_a_line_of_completions_that_cannot_be_used_is_named(tmp_path: Path, kind: str) -> None:
+    line, words = BAD_LINES[kind]
+    refused(lambda: imported(tmp_path, FIRST, line), words)
+    record = imported(tmp_path, FIRST, line, skip_bad=True)
+    assert [one["line"] for one in record.manifest["imported"]["left_out"]] == [2]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 1.0, "output": "2"},
+        {"id": "1", "output": "2"},
+        {"id": "b-1", "output": ["2"]},
+        {
+            "prompt": [{"role": "user", "content": [{"type": "text", "text": TASKS["prompt"][1]}]}],
+            "output": "2",
+        },
+        {
+            "prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": TASKS["prompt"][1]}],
+            "output": "2",
+        },
+    ],
+)
+def test_completions_find_their_problem(tmp_path: Path, row: dict) -> None:
+    record = imported(tmp_path, row)
+    assert record.metrics["pass@1"]["value"] == 1.0 and record.manifest["missing_problems"] == ["b-0", "b-2"]
+
+
+def test_completions_with_a_byte_order_mark_and_half_a_character(tmp_path: Path) -> None:
+    first = "\ufeff" + json.dumps({"id": 1, "output": "2"})
+    rows = [
+        json.loads(line)
+        for line in (
+            imported(tmp_path, first, '{"id": 2, "output": "4 \\ud83d"}').folder / "samples.jsonl"
+        ).open()
+    ]
+    assert [row["completion"] for row in rows] == ["2", "4 \ufffd"]
+
+
+OUTCOMES = {
+    "more right than drawn": ("a,4,5,t", "row 1: 5 of 4 samples are correct"),
+    "none drawn": ("a,0,0,t", "n is 0"),
+    "below zero": ("a,4,-1,t", "correct is '-1', no count"),
+    "half a sample": ("a,4,1.5,t", "correct is '1.5', no count"),
+    "words": ("a,four,1,t", "n is 'four', no count"),
+    "nothing": ("a,4,,t", "correct is '', no count"),
+    "NaN": ("a,4,nan,t", "line 2: correct is nan"),
+    "an id twice": ("a,4,1,t\na,4,2,t", "row 2: the id 'a' is there twice"),
+    "no id": (",4,1,t", "row 1: there is no id"),
+    "cut off": ("a,4,1,t\nb,4", "line 3 has 2 cells, the header 4"),
+    "5,000 digits": (f"a,{'9' * 5000},1,t", "no count"),
+}
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_outcomes_that_cannot_be_are_refused(tmp_path: Path, kind: str) -> None:
+    from hammerlib.evaluation.outcomes import read_outcomes
+
+    rows, words = OUTCOMES[kind]
+    path = file_of(tmp_path, "outcomes.csv", f"id,n,correct,topic\n{rows}\n")
+    refused(lambda: read_outcomes(path), words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no header"),
+        ("id,n,correct,topic\n", "no problems"),
+        ("id,n,correct\na,1,1\n", "lacks topic"),
+        (b"\xff\xfe", "UTF-16"),
+    ],
+)
+def test_damaged_outcomes_are_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
+    from hammerlib.evaluation.outcomes import read_outcomes
+
+    refused(lambda: read_outcomes(file_of(tmp_path, "outcomes.csv", content)), words)
+
+
+SCORES = {
+    "n_tokens": ({"n_tokens": "x"}, "n_tokens is 'x'"),
+    "n_tokens below zero": ({"n_tokens": -3}, "n_tokens is -3"),
+    "truncated": ({"truncated": "yes"}, "truncated is 'yes'"),
+    "sample": ({"sample": [1]}, "sample is"),
+    "seed": ({"seed": {"a": 1}}, "seed is"),
+    "seed true": ({"seed": True}, "seed is True"),
+    "topic": ({"topic": ["a"]}, "topic is"),
+    "extracted": ({"extracted": ["4"]}, "extracted is"),
+    "correct in words": ({"correct": "yes"}, "correct is 'yes'"),
+    "correct in percent": ({"correct": 100}, "correct is 100"),
+    "correct -1": ({"correct": -1}, "correct is -1"),
+    "correct half": ({"correct": 0.5}, "correct is 0.5"),
+    "correct as a list": ({"correct": [True]}, "correct is"),
+    "id": ({"id": ["a"]}, "an id that is no name"),
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_a_graded_line_of_wrong_kinds_is_named(tmp_path: Path, kind: str) -> None:
+    from hammerlib.evaluation.scores import read_scores
+
+    change, words = SCORES[kind]
+    good = {"id": "a", "correct": True}
+    path = file_of(
+        tmp_path, "a.jsonl", "\ufeff" + "\n".join(json.dumps(one) for one in (good, good | change))
+    )
+    assert "line 2" in refused(lambda: read_scores(path), words)
+    for line in ('{"id": "a", "correct": NaN}', '{"id": "a", "id": "b", "correct": true}', "[" * DEEP):
+        path.write_text(json.dumps(good) + "\n" + line)
+        assert "line 2" in refused(lambda: read_scores(path), "line 2")
+
+
 # The part fits the source
 
 

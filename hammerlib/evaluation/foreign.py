@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ def read_foreign(
         or lighteval's ``details_*.parquet`` (since 0.10, and the text columns before).
     columns : mapping, optional
         Any of ``completion, id, prompt, claimed, sample, truncated, n_tokens`` to the file's column; default:
-        guessed from `GUESSES`.
+        guessed from `GUESSES`; "" for a column that shall not be used.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def read_foreign(
     Raises
     ------
     InputError
-        No such file or kind of file; a column that does not exist, is not found or could be several.
+        No such file or kind of file; a column that does not exist, is not found or could be several; verdicts
+        of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100).
 
     Examples
     --------
@@ -112,8 +114,11 @@ def _collected(
     for line, row in rows:
         try:
             found.append(make(line, row))
-        except (KeyError, TypeError, ValueError, SyntaxError) as error:
-            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, SyntaxError, AttributeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:80]
+            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {reason})"))
     return found, bad
 
 
@@ -122,7 +127,7 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
     for name, column in given.items():
         if name not in GUESSES:
             raise InputError("columns", name, "no such column", f"map some of {', '.join(GUESSES)}")
-        if column not in seen:
+        if column not in seen and column:
             raise InputError(
                 "columns", column, "the file has no such column", f"it has {', '.join(sorted(seen))}"
             )
@@ -135,6 +140,7 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
             remedy = f"say which: --columns {name}={found[0]}"
             raise InputError("columns", found, f"each could be the {name}", remedy)
         names[name] = found[0]
+    names = {name: column for name, column in names.items() if column}
     if "completion" not in names or not names.keys() & {"id", "prompt"}:
         lacks = "completions" if "completion" not in names else "problem"
         remedy = "say where they stand: --columns completion=... id=... (or prompt=...)"
@@ -148,35 +154,85 @@ def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Ent
     if not texts or not all(isinstance(text, str) for text in texts):
         raise TypeError("no text in the column of completions")
     found = {name: row.get(column) for name, column in names.items()}
+    parts = {
+        name: _spread(name, found.get(name), said) for name in ("sample", "truncated", "n_tokens", "claimed")
+    }
     known = [
         {
-            name: value
+            name: _known(name, value)
             for name in ("sample", "truncated", "n_tokens")
-            if (value := _nth(found.get(name), i)) is not None
+            if (value := parts[name][i]) is not None
         }
         for i in range(len(texts))
     ]
     if isinstance(row.get("finish_reason"), str) and "truncated" not in names:
         known = [one | {"truncated": row["finish_reason"] in CUT_OFF} for one in known]
-    key, prompt = found.get("id"), found.get("prompt")
-    claimed = [_share(_nth(found.get("claimed"), i)) for i in range(len(texts))]
-    return Entry(line, None if key is None else str(key), _text(prompt), texts, claimed, known)
+    claimed = [_share(value, names.get("claimed", "")) for value in parts["claimed"]]
+    return Entry(line, _key(found.get("id")), _text(found.get("prompt")), texts, claimed, known)
 
 
-def _nth(value: Any, i: int) -> Any:
-    return value[i] if isinstance(value, list) else value
+def _spread(name: str, value: Any, said: Any) -> list[Any]:
+    """One value for each completion: a list as long as theirs, or one value for all."""
+    count = len(said) if isinstance(said, list) else 1
+    if not isinstance(value, list):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{len(value)} values of {name} for {count} completions")
+    return value
 
 
-def _share(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _key(value: Any) -> str | None:
+    """The name of a problem; 3.0 is the number 3, as pandas writes a column with holes."""
+    if isinstance(value, bool | dict | list):
+        raise TypeError(f"an id is {type(value).__name__}")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return None if value is None else str(value)
+
+
+def _known(name: str, value: Any) -> Any:
+    """A value of the kind that its column has; ValueError where it is of another."""
+    if name == "truncated":
+        if not isinstance(value, bool):
+            raise TypeError(f"truncated is {value!r}, neither true nor false")
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if name == "sample" and isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TypeError(f"{name} is {value!r}, no count")
+    return value
+
+
+def _share(value: Any, column: str) -> float | None:
+    """A verdict from 0 to 1. Another scale is refused for the whole file: its mean would be no rate."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = float(value)
+    if not isinstance(value, bool | int | float) or not math.isfinite(value):
+        raise TypeError(f"a verdict is {value!r}, no number")
+    if not 0 <= value <= 1:
+        problem = f"the file's verdicts are not on the scale from 0 to 1: there is {value:g}"
+        remedy = "rescale that column to 0 (wrong) and 1 (right), or do without it: --columns claimed="
+        raise InputError("claimed", column or "claimed", problem, remedy)
+    return float(value)
 
 
 def _text(prompt: Any) -> str | None:
     """A prompt as text; of a chat the last turn of the user."""
     if isinstance(prompt, list):
         turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
-        return turns[-1] if turns else None
+        return _parts(turns[-1]) if turns else None
     return prompt if isinstance(prompt, str) else None
+
+
+def _parts(content: Any) -> str:
+    """The text of a turn, which may be a list of parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part if isinstance(part, str) else part["text"] for part in content)
 
 
 def _first_filter(rows: list[tuple[int, dict]]) -> list[tuple[int, dict]]:
@@ -190,8 +246,9 @@ def _of_harness(line: int, row: dict[str, Any]) -> Entry:
     doc = row["doc"]
     prompt = next((doc[name] for name in GUESSES["prompt"] if isinstance(doc.get(name), str)), None)
     metric = next((row[name] for name in row.get("metrics", ()) if name in row), row.get("exact_match"))
-    share = _share(metric) if isinstance(metric, bool | int | float) else None
-    return Entry(line, str(row["doc_id"]), prompt, texts, [share] * len(texts), [{}] * len(texts))
+    share = _only({"metric": metric})
+    _all_texts(texts)
+    return Entry(line, _key(row["doc_id"]), prompt, texts, [share] * len(texts), [{}] * len(texts))
 
 
 def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
@@ -209,7 +266,7 @@ def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
 
 def _of_details(line: int, row: dict[str, Any]) -> Entry:
     answered = row["model_response"]
-    texts = list(answered["text"])
+    texts = _all_texts(list(answered["text"]))
     tokens = answered.get("output_tokens") or []
     known = [{"n_tokens": len(ids)} for ids in tokens] if len(tokens) == len(texts) else [{}] * len(texts)
     claimed = [_only(row["metric"])] * len(texts)
@@ -219,6 +276,7 @@ def _of_details(line: int, row: dict[str, Any]) -> Entry:
 def _of_old_details(line: int, row: dict[str, Any]) -> Entry:
     predictions, metrics = (_literal(row[name]) for name in ("predictions", "metrics"))
     texts = [text for one in predictions for text in (one if isinstance(one, list) else [one])]
+    _all_texts(texts)
     prompt = row.get("example") or row["full_prompt"]
     return Entry(line, None, prompt, texts, [_only(metrics)] * len(texts), [{}] * len(texts))
 
@@ -229,6 +287,12 @@ def _literal(value: Any) -> Any:
 
 
 def _only(metrics: Mapping[str, Any]) -> float | None:
-    """The metric, where there is but one."""
+    """The metric, where there is but one and it is a share; a perplexity is no verdict."""
     numbers = [value for value in metrics.values() if isinstance(value, bool | int | float)]
-    return float(numbers[0]) if len(numbers) == 1 else None
+    return float(numbers[0]) if len(numbers) == 1 and 0 <= numbers[0] <= 1 else None
+
+
+def _all_texts(texts: list[Any]) -> list[str]:
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise TypeError("no text among the completions")
+    return texts

@@ -224,8 +224,8 @@ class _Finder:
             return entry.key
         if entry.text is not None:
             return None
-        if entry.key is not None and entry.key.isdecimal() and int(entry.key) < len(self.ids):
-            return self.ids[int(entry.key)]
+        if entry.key is not None and entry.key.isdecimal() and len(entry.key) < 10:
+            return self.ids[int(entry.key)] if int(entry.key) < len(self.ids) else None
         return None
 
     def _by_text(self, text: str) -> str | None:

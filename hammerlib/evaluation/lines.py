@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
+from hammerlib.jsons import parse_json
+from hammerlib.problems.files import BOM
 
 SHOWN = 3  # bad lines in a message
 
@@ -31,8 +32,8 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
     Parameters
     ----------
     path : path
-        UTF-8; may end in the middle of a line. Empty lines do not count; half a surrogate pair, which no
-        text file can hold, becomes U+FFFD.
+        UTF-8, with or without a byte-order mark; may end in the middle of a line. Empty lines do not count;
+        half a surrogate pair, which no text file can hold, becomes U+FFFD.
 
     Returns
     -------
@@ -61,14 +62,12 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
             if not raw.strip():
                 continue
             try:
-                content = json.loads(raw.decode("utf-8"))
-            except UnicodeDecodeError:
-                bad.append(BadLine(number, "is not UTF-8"))
-            except (ValueError, RecursionError):
-                bad.append(BadLine(number, "is not JSON, or cut off"))
+                content = parse_json(raw.removeprefix(BOM) if number == 1 else raw, halves="replace")
+            except ValueError as error:
+                bad.append(BadLine(number, str(error).partition(" (")[0]))
             else:
                 if isinstance(content, dict):
-                    found.append((number, _whole(content) if b"\\ud" in raw.lower() else content))
+                    found.append((number, content))
                 else:
                     bad.append(BadLine(number, "is no JSON object"))
     return found, bad
@@ -102,13 +101,3 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
     more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     remedy = f"repair the file, or leave {len(bad)} lines out with skip_bad=True (--skip-bad)"
     raise InputError("file", Path(path).name, told + more, remedy)
-
-
-def _whole(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {_whole(key): _whole(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_whole(value) for value in content]
-    if isinstance(content, str):
-        return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return content

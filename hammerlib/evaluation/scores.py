@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from hammerlib.errors import InputError
-from hammerlib.problems.files import read_records
+from hammerlib.evaluation.outcomes import read_outcomes
+from hammerlib.jsons import parse_json
+from hammerlib.problems.files import BOM, read_records
 from hammerlib.runs import RunRecord
 from hammerlib.storage import content_hash, results_root
 
-# Beside id and correct; whichever every row has is used.
 SETTINGS = ("template", "prompt", "temperature", "top_p", "max_new_tokens", "stop", "grader")
-OPTIONAL = ("sample", "seed", "topic", "extracted", "n_tokens", "truncated")
+# What a row may have beside id and correct, and of what kind; whichever every row has is used.
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    "sample": (int, str),
+    "seed": (int, str),
+    "topic": (str, int),
+    "extracted": (str, int, float),
+    "n_tokens": (int, float),
+    "truncated": (bool,),
+}
+EXAMPLES = {"sample": "0", "seed": "0", "topic": '"sums"', "extracted": '"42"', "n_tokens": "120"}
+EXAMPLES |= {"truncated": "false"}
 
 
 class Scores(NamedTuple):
@@ -172,7 +182,7 @@ def _of_run(folder: Path) -> Scores:
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
     notes = () if record.status == "success" else (f"{record.run_id} ended with status {record.status}",)
-    table = list(_outcomes(folder)) if (folder / "outcomes.csv").is_file() else []
+    table = _outcomes(folder / "outcomes.csv")
     topics = {row["id"]: row["topic"] for row in table}
     fingerprint = record.manifest.get("problems_fingerprint")
     if (folder / "samples.jsonl").is_file():
@@ -202,31 +212,36 @@ def _hashes(path: Path) -> dict[str, str]:
     return {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in rows}
 
 
-def _outcomes(folder: Path) -> Iterator[dict]:
-    import pandas as pd
-
-    kept = {"id": str, "topic": str}
-    table = pd.read_csv(folder / "outcomes.csv", dtype=kept, keep_default_na=False)
-    yield from table[["id", "n", "correct", "topic"]].to_dict("records")
+def _outcomes(path: Path) -> list[dict]:
+    return read_outcomes(path).to_dict("records") if path.is_file() else []
 
 
 def _lines(path: Path) -> Iterator[dict]:
-    with open(path, encoding="utf-8", errors="replace") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
+                line = line.removeprefix(BOM) if number == 1 else line
                 yield _checked(line, f"{path.name}, line {number}")
 
 
-def _checked(line: str, where: str) -> dict:
+def _checked(line: bytes, where: str) -> dict:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InputError("line", where, "is not JSON", "write one object a line") from None
+        row = parse_json(line, halves="replace")
+    except ValueError as error:
+        raise InputError("line", where, str(error), "write one JSON object a line") from None
     if not isinstance(row, dict) or row.get("id") is None or "correct" not in row:
         raise InputError("line", where, "needs id and correct", 'write {"id": ..., "correct": true}')
+    if isinstance(row["id"], dict | list | bool):
+        raise InputError("line", where, "has an id that is no name", "write it as text")
     if row["correct"] not in (True, False):
-        problem = f"correct is {row['correct']!r}"
+        problem = f"correct is {row['correct']!r}"[:60]
         raise InputError("line", where, problem, "grade the completion first: true or false")
+    for name, kinds in OPTIONAL.items():
+        value = row.get(name)
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if value is not None and (not fits or (name == "n_tokens" and value < 0)):
+            problem = f"{name} is {value!r}"[:60]
+            raise InputError("line", where, problem, f"write {EXAMPLES[name]}, or leave it out")
     return {"id": str(row["id"]), "correct": bool(row["correct"])} | {
         name: row[name] for name in OPTIONAL if name in row
     }

@@ -12,6 +12,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
 from hammerlib.evaluation.intervals import mean_interval
 from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
+from hammerlib.evaluation.outcomes import read_outcomes
 from hammerlib.grading import REASONS
 from hammerlib.storage import atomic_path
 
@@ -89,9 +90,7 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
     >>> outcomes(run)["n"].tolist()
     [3, 3]
     """
-    import pandas as pd
-
-    return pd.read_csv(record.folder / "outcomes.csv", dtype={"id": str, "topic": str}, keep_default_na=False)
+    return read_outcomes(record.folder / "outcomes.csv")
 
 
 def topic_table(record: RunRecord) -> pd.DataFrame:
