@@ -11,6 +11,7 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from unittest import mock
 
 from hammerlib.grading import code
 
@@ -495,14 +496,11 @@ def cases(given: dict[str, object]) -> dict[str, tuple[str, str]]:
 
 def verdict_of(program: str, test: str, means: tuple[str, ...] = (), seconds: float = 5.0) -> str:
     """The verdict on a program, by some of the means of confinement (default: all that hold)."""
-    code.MEMORY_BYTES, code.PROCESSOR_SECONDS, code.WALL_SECONDS, code.HOOK = MEMORY, 1, seconds, False
     known = code._probed()
     kept = {name: "not used" if means and name not in means else why for name, why in known["means"].items()}
-    real, code._probed = code._probed, lambda: known | {"means": kept}
-    try:
+    limits = {"MEMORY_BYTES": MEMORY, "PROCESSOR_SECONDS": 1, "WALL_SECONDS": seconds, "HOOK": False}
+    with mock.patch.multiple(code, _probed=lambda: known | {"means": kept}, **limits):
         return code.run_program(program, test, "answer", "")
-    finally:
-        code._probed = real
 
 
 def left_over() -> list[str]:
