@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class TransformersEngine:
     def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
         self.model, self.tokenizer, self.sampling = backbone.model, backbone.tokenizer, sampling
         self.stops = frozenset(stop_tokens(backbone))
+        self._told = False
         # A stop text of n bytes spans at most n tokens; a few more: a decoder may drop a leading space.
         self._window = 4 + max((len(one.encode()) for one in sampling.stop), default=0)
 
@@ -74,11 +76,20 @@ class TransformersEngine:
             In the order of `prompts`.
         """
         from hammerlib.evaluation.engines.decoding import decode, draw
+        from hammerlib.evaluation.engines.generating import generate, keeps_attention_only
 
+        loop = decode if keeps_attention_only(self.model) else generate
+        if loop is generate and not self._told:
+            warnings.warn(
+                f"{type(self.model).__name__} keeps more than keys and values between tokens: sampling goes "
+                "through transformers' generate, which is slower",
+                stacklevel=2,
+            )
+            self._told = True
         ours = self.sampling
         pick = partial(draw, temperature=ours.temperature, top_p=ours.top_p)
         pad = self.tokenizer.pad_token_id
-        found = decode(self.model, prompts, uniforms(ours, names), pick, self._ended, pad)
+        found = loop(self.model, prompts, uniforms(ours, names), pick, self._ended, pad)
         return [self._completion(tokens) for tokens in found]
 
     def _ended(self, tokens: list[int]) -> bool:
