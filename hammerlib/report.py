@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path
+from hammerlib.storage import atomic_path, discard, file_name
 from hammerlib.study.page import write_page
 from hammerlib.study.summary import studies_section
 
@@ -49,21 +49,25 @@ def publish(folder: Path, root: Path) -> Path:
     True
     """
     record = _clean_run(folder)
-    target = root / record.run_id
+    target = root / file_name("run", record.run_id)
     with atomic_path(target) as part:
         _copy(folder, part)
         _refuse_gaps(record, part)
-        shutil.rmtree(target, ignore_errors=True)
-    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-    if size > LARGEST:
-        shutil.rmtree(target)
-        raise InputError(
-            "published",
-            f"{size / 1e6:.0f} MB",
-            "all published runs together must stay under 30 MB",
-            "remove older ones",
-        )
+        if any(one["path"] == "notebook.ipynb" for one in record.manifest["artefacts"]):
+            RunRecord.load(part).artefact("notebook.ipynb")  # its links lead elsewhere from here
+        _refuse_size(root, target, part)
+        discard(target)
     return target
+
+
+def _refuse_size(root: Path, target: Path, part: Path) -> None:
+    """Refuse a copy with which all published runs would pass the limit; the one before stays."""
+    own = {target, part.parent}
+    others = [path for path in root.rglob("*") if own.isdisjoint(path.parents)]
+    size = sum(path.stat().st_size for path in [*others, *part.rglob("*")] if path.is_file())
+    if size > LARGEST:
+        problem = "all published runs together must stay under 30 MB"
+        raise InputError("published", f"{size / 1e6:.0f} MB", problem, "remove older ones")
 
 
 def _copy(folder: Path, target: Path) -> None:
@@ -72,6 +76,8 @@ def _copy(folder: Path, target: Path) -> None:
     ):
         copy = target / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink() or not file.is_file():
+            raise InputError("run", folder.name, f"its {file.name} is no regular file", "remove it")
         if file.suffix == ".ipynb":
             notebook = _without_paths(file.read_text(encoding="utf-8"))
             copy.write_text(_with_links(notebook), encoding="utf-8")
@@ -86,7 +92,7 @@ def _refuse_gaps(record: RunRecord, copy: Path) -> None:
 
 
 def _without_paths(notebook: str) -> str:
-    """Cut folders of this machine off file names, which warnings and papermill write into notebooks."""
+    """Cut folders of this machine off file names in older notebooks; newer ones are written without them."""
     return re.sub(r"(?:/[\w.@+-]+)+/(site-packages/|notebooks/|notebook\.ipynb)", r"\1", notebook)
 
 
@@ -110,18 +116,18 @@ def _published(relative: Path) -> bool:
 
 
 def _clean_run(folder: Path) -> RunRecord:
-    if not (folder / "manifest.json").is_file():
+    if not (folder / "manifest.json").exists():
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
     if record.status != "success":
         raise InputError(
             "run", record.run_id, f"ended with status {record.status}", "run it to its end first"
         )
-    if record.manifest["git"].get("dirty") is not False:
+    if (record.manifest.get("git") or {}).get("dirty") is not False:
         raise InputError(
             "run", record.run_id, "was made from code that is not committed", "commit, then run again"
         )
-    return record
+    return record.check()
 
 
 def published_runs(root: Path) -> list[RunRecord]:

@@ -6,25 +6,44 @@ import contextlib
 import json
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
 from hammerlib.storage import (
+    altered,
+    appending,
+    cache_dir,
     content_hash,
+    discard,
     file_hash,
+    file_name,
+    read_object,
     remove_parts,
     repository_root,
     results_root,
+    sealed,
+    without_folders,
     write_json,
     writing,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+STATUSES = ("started", "success", "partial", "error")
+# What every manifest holds, and of which type; ``metrics`` and ``artefacts`` are looked into as well.
+FIELDS = {"run_id": str, "kind": str, "status": str, "parameters": dict, "metrics": dict, "artefacts": list}
+AGAIN = "restore it from a copy, or delete the run's folder and run it again"
+RESUME = "restore it from a copy, or delete this file and call again: what else is whole is kept"
 PACKAGES = ("hammerlib", "torch", "transformers", "trl", "datasets", "numpy")
 PACKAGES += ("math-verify", "reasoning-gym", "papermill")
 
@@ -90,19 +109,17 @@ class RunRecord:
         path = self.folder / "metrics.csv"
         head = "" if path.exists() else "step,metric,value\n"
         rows = "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items())
-        with writing(path), open(path, "a", encoding="utf-8") as stream:
+        with appending(path) as stream:
             stream.write(head + rows)
 
-    def artefact(self, path: str | Path) -> None:
-        """Record a file of this folder with its sha256 and size."""
-        path = (self.folder / path).resolve()
-        entry = {
-            "path": path.relative_to(self.folder.resolve()).as_posix(),
-            "sha256": file_hash(path),
-            "bytes": path.stat().st_size,
-        }
-        others = [one for one in self.manifest["artefacts"] if one["path"] != entry["path"]]
-        self.manifest["artefacts"] = [*others, entry]
+    def artefact(self, *paths: str | Path) -> None:
+        """Record files of this folder with their sha256 and size; `check` compares them."""
+        entries = {}
+        for path in ((self.folder / path).resolve() for path in paths):
+            name = path.relative_to(self.folder.resolve()).as_posix()
+            entries[name] = {"path": name, "sha256": file_hash(path), "bytes": path.stat().st_size}
+        others = [one for one in self.manifest["artefacts"] if one["path"] not in entries]
+        self.manifest["artefacts"] = [*others, *entries.values()]
         self._write()
 
     def note(self, **fields: object) -> None:
@@ -118,13 +135,64 @@ class RunRecord:
 
     @classmethod
     def load(cls, folder: str | Path) -> RunRecord:
-        """Read a run back; FileNotFoundError when there is no manifest."""
+        """Read a run back; FileNotFoundError when there is no manifest, InputError when it is damaged."""
         folder = Path(folder)
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        try:
+            manifest = read_object(folder / MANIFEST)
+            problem = _malformed(manifest)
+        except FileNotFoundError:
+            raise
+        except (ValueError, OSError) as error:
+            problem = getattr(error, "strerror", None) or str(error)
+        if problem is not None:
+            raise InputError("run", folder.resolve().name, f"its {MANIFEST} {problem}", RESUME)
         return cls(manifest["run_id"], folder, manifest)
 
+    def check(self, *names: str, within: str = "", present: bool = False) -> RunRecord:
+        """Return itself if the artefacts are what the run wrote.
+
+        Parameters
+        ----------
+        *names : str
+            Paths of artefacts in the folder; default all. One that the manifest does not list passes.
+        within : str
+            Only paths that begin so.
+        present : bool
+            Only those that are there (published copies hold no big ones).
+
+        Raises
+        ------
+        InputError
+            A file is gone, empty or changed.
+        """
+        for entry in self.manifest["artefacts"]:
+            path = self.folder / entry["path"]
+            if (names and entry["path"] not in names) or not entry["path"].startswith(within):
+                continue
+            if present and not path.exists():
+                continue
+            problem = altered(path, entry["sha256"], entry["path"])
+            if problem is not None:
+                if not path.exists():
+                    problem = f"lacks {entry['path']}, which its manifest lists"
+                    raise InputError("run", self.run_id, problem, AGAIN)
+                raise InputError("run", self.run_id, f"its {problem}", AGAIN)
+        return self
+
+    def table(self, name: str, **options: Any) -> pd.DataFrame:
+        """Return a CSV file of this run, checked; InputError where it is gone, empty or damaged."""
+        import pandas as pd
+
+        self.check(name)
+        try:
+            return pd.read_csv(self.folder / name, **options)
+        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+            reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
+            raise InputError("run", self.run_id, f"its {name} cannot be read ({reason})", AGAIN) from None
+
     def _write(self) -> None:
-        write_json(self.folder / "manifest.json", self.manifest)
+        # No name of a folder of this machine: what an error said, a file that was named by its whole path.
+        write_json(self.folder / MANIFEST, sealed(without_folders(self.manifest)))
 
     def __enter__(self) -> RunRecord:
         return self
@@ -139,6 +207,22 @@ class RunRecord:
             return
         with contextlib.suppress(InputError):  # a full disk refuses this note too; the reason goes on upwards
             self.finish(f"{kind.__name__}: {error}")
+
+
+def _malformed(manifest: dict) -> str | None:
+    """What a manifest lacks, None where it has all that is read of it."""
+    for name, kind in FIELDS.items():
+        if not isinstance(manifest.get(name), kind):
+            return f"has no {name}" if name not in manifest else f"has a {name} of another type"
+    if manifest["status"] not in STATUSES:
+        return f"has the unknown status {manifest['status']!r}"
+    for entry in manifest["artefacts"]:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(x), str) for x in ("path", "sha256")):
+            return "lists an artefact without path and sha256"
+        if Path(entry["path"]).is_absolute() or ".." in Path(entry["path"]).parts:
+            return f"lists the artefact {entry['path']!r}, which is outside its folder"
+    whole = all(isinstance(one, dict) and "value" in one for one in manifest["metrics"].values())
+    return None if whole else "has a metric without value"
 
 
 def start_run(
@@ -175,7 +259,7 @@ def start_run(
     >>> start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())).status
     'started'
     """
-    run_id = run_id or f"{kind}__{content_hash(parameters)[:10]}"
+    run_id = file_name("run", run_id or f"{kind}__{content_hash(parameters)[:10]}")
     folder = Path(root or results_root()) / run_id
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,6 +282,8 @@ def start_run(
         "error": None,
     }
     record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
+    if not (folder / MANIFEST).is_file():
+        discard(folder / MANIFEST)
     try:
         record._write()
     except InputError:
@@ -210,16 +296,22 @@ def start_run(
 def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
     """Return the run of this name if it ended with ``success``, else None.
 
+    Raises
+    ------
+    InputError
+        Its manifest or one of its artefacts is damaged: nothing of it is taken, and nothing overwritten.
+
     Examples
     --------
     >>> find_run("never-ran") is None
     True
     """
-    folder = Path(root or results_root()) / run_id
-    if not (folder / "manifest.json").is_file():
+    folder = Path(root or results_root()) / file_name("run", run_id)
+    try:
+        record = RunRecord.load(folder)
+    except FileNotFoundError:
         return None
-    record = RunRecord.load(folder)
-    return record if record.status == "success" else None
+    return record.check() if record.status == "success" else None
 
 
 @contextlib.contextmanager
@@ -259,7 +351,7 @@ def claimed(run_id: str, root: Path | None = None, *, seconds: float = -1) -> It
     """
     from filelock import FileLock
 
-    root = Path(root or results_root())
+    root, run_id = Path(root or results_root()), file_name("run", run_id)
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f".{run_id}.lock")
@@ -268,6 +360,38 @@ def claimed(run_id: str, root: Path | None = None, *, seconds: float = -1) -> It
         yield root
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def workroom() -> Iterator[Path]:
+    """Yield a folder for the block, in the cache folder; what killed processes left of theirs goes now.
+
+    Examples
+    --------
+    >>> with workroom() as room:
+    ...     room.is_dir()
+    True
+    """
+    from filelock import FileLock, Timeout
+
+    base = cache_dir("rooms")
+    with FileLock(base / ".lock"):  # nobody takes a room for abandoned that is being opened
+        for lock in base.glob("*.lock"):
+            if lock.name == ".lock":
+                continue
+            with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
+                discard(lock.with_suffix(""))
+                lock.unlink(missing_ok=True)
+        room = Path(tempfile.mkdtemp(prefix="room-", dir=base))
+        held = FileLock(base / f"{room.name}.lock")
+        held.acquire()
+    try:
+        yield room
+    finally:
+        discard(room)
+        held.release()
+        with contextlib.suppress(OSError):
+            (base / f"{room.name}.lock").unlink()
 
 
 def _now() -> str:

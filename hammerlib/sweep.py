@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib.training import Plugs, TrainConfig
+
+ROUNDS = 2  # in which a cell is tried anew, with fresh processes, after the machinery failed it
+RETRIES = 2  # of a run of a grid whose process died; training resumes from its last checkpoint
 
 
 def run_grid(
@@ -193,7 +197,7 @@ def _run_pool(task: Callable, items: Sequence, workers: int, backend: str = "pro
     from tqdm.auto import tqdm
 
     results: list = [None] * len(items)
-    found = map_tasks(task, items, workers=workers, backend=backend)
+    found = map_tasks(task, items, workers=workers, backend=backend, retries=RETRIES)
     tell_progress(f"{label} 1/{len(items)}")
     with tqdm(total=len(items), desc=label, unit="run", disable=progress_off()) as bar:
         for count, (index, result) in enumerate(found, start=2):
@@ -216,8 +220,9 @@ def run_cells(
     """Run the cells that have no record of success, several at a time; killed and called again, it goes on.
 
     Each cell is claimed while it runs, so that sweeps at once on one folder divide the cells between them. A
-    cell that fails, or whose process dies twice, leaves a record of status ``error`` with the reason, stops
-    no other, and runs again in the next sweep. A finished record of other settings is refused.
+    cell that fails leaves a record of status ``error`` with the reason at once, stops no other, and runs
+    again in the next sweep. One whose process or machine dies is tried again, at once and in two more rounds
+    with new processes, before it is recorded so. A finished record of other settings is refused.
 
     Parameters
     ----------
@@ -268,15 +273,21 @@ def run_cells(
     to_do, wait = found.to_do(), False
     before = {cell.name: read_record(cell, folder) for cell in to_do}
     pool = {"workers": workers, "backend": backend, "gpus": gpus, "retries": 1}
+    lost: Counter[str] = Counter()
     with Progress(found, workers) as progress:
         while to_do:  # a second round waits for what other sweeps held in the first
             turns = [Turn(task, cell, folder, before[cell.name], wait, ends) for cell in to_do]
-            taken = []
+            taken, orphans = [], []
             for place, result in map_tasks(take_turn, _until(ends, turns), **pool):
+                cell = to_do[place]
+                if isinstance(result, Failure) and result.of_machinery and lost[cell.name] < ROUNDS:
+                    lost[cell.name] += 1
+                    orphans.append(cell)
+                    continue
                 ended = bury(turns[place], result.reason) if isinstance(result, Failure) else result
-                progress.tell(to_do[place], ended)
-                taken += [to_do[place]] if ended.how == "taken" else []
-            to_do, wait = ([] if wait else taken), True
+                progress.tell(cell, ended)
+                taken += [cell] if ended.how == "taken" else []
+            to_do, wait = orphans + ([] if wait else taken), True
     return survey(cells, folder)
 
 

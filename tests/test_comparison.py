@@ -204,6 +204,7 @@ def test_problems_that_an_interrupted_run_did_not_finish_are_named_and_left_out(
     folder = evaluated(tmp_path, "cut", drawn(0))
     with open(folder / "samples.jsonl", "a") as stream:
         stream.write('{"id": "late", "sample": 0, "correct": true, "extracted": "4"}\n')
+    RunRecord.load(folder).artefact("samples.jsonl")
     found = compare(folder, evaluated(tmp_path, "two", drawn(1)))
     assert found.k == 4 and len(found.problems) == 40
     assert any("lacks samples of 1 problems, left out: ['late']" in note for note in found.notes)
@@ -327,6 +328,7 @@ def test_all_metrics_stand_by_topic_and_by_level(tmp_path):
     record = RunRecord.load(folder)
     pd.testing.assert_frame_equal(reliability(record), bins)
     bins.drop(columns="accuracy_low").to_csv(folder / "reliability.csv")
+    record.artefact("reliability.csv")
     with pytest.raises(InputError, match="hammer regrade"):
         reliability(record)
     (folder / "reliability.csv").unlink()

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from hammerlib.runs import RunRecord
-from hammerlib.training.checkpoints import newest_complete
+from hammerlib.training.checkpoints import newest_complete, seal
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def test_a_checkpoint_without_its_last_file_is_thrown_away(tmp_path: Path) -> No
         (place / "rng_state.pth").write_bytes(b"")
         if state:
             (place / "trainer_state.json").write_text(state)
+        seal(place)
     assert newest_complete(tmp_path) == (tmp_path / "checkpoints" / "checkpoint-2", 2)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-2"]
     assert newest_complete(tmp_path, processes=2) is None

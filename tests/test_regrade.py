@@ -67,6 +67,7 @@ def test_verdicts_of_an_older_grader_are_shown_as_changes(run: RunRecord, tmp_pa
     rows[0] |= {"correct": False, "reason": "wrong", "grader": "math-verify 0.1.0"}
     rows[1] |= {"extracted": "4.0"}
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.artefact("samples.jsonl")
     new = regrade(run.folder, root=tmp_path, workers=1)
     noted = new.manifest["regraded"]
     assert (noted["changed"], noted["now_correct"], noted["no_longer_correct"]) == (2, 1, 0)
@@ -138,6 +139,7 @@ def test_the_command_shows_transitions_and_escapes_what_models_wrote(
     rows = [json.loads(line) for line in path.open()]
     rows[0]["completion"] = "\\boxed{\x1b[31m<script>alert(1)</script>\ud800}"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.artefact("samples.jsonl")
     assert main(["regrade", str(run.folder), "--results", str(tmp_path / "r"), "--workers", "1"]) == 0
     out = capsys.readouterr().out
     assert "1 samples changed: 0 are now correct, 1 no longer" in out

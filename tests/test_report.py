@@ -76,6 +76,7 @@ def test_a_published_notebook_names_no_folder_of_this_machine(tmp_path: Path) ->
     run = study(tmp_path / "runs")
     lines = ("in /srv/ann/repo/notebooks/06.ipynb", "/srv/env/lib/site-packages/tqdm/auto.py:21: Warning")
     (run.folder / "notebook.ipynb").write_text(notebook("\n".join(lines)))
+    run.artefact("notebook.ipynb")
     copy = publish(run.folder, tmp_path / "published")
     expected = "in notebooks/06.ipynb\nsite-packages/tqdm/auto.py:21: Warning"
     told = nbformat.read(copy / "notebook.ipynb", as_version=4)
@@ -96,6 +97,7 @@ def test_every_relative_link_of_a_copy_leads_somewhere(tmp_path: Path, source: s
     executed.metadata["papermill"] = {"input_path": str(path)}
     run = study(tmp_path / "runs")
     nbformat.write(executed, run.folder / "notebook.ipynb")
+    run.artefact("notebook.ipynb")
     copy = publish(run.folder, tmp_path / "results" / "published")
     cells = nbformat.read(copy / "notebook.ipynb", as_version=4).cells
     links = [link for cell in cells if cell.cell_type == "markdown" for link in LINK.findall(cell.source)]

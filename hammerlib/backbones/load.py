@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from hammerlib.backbones.places import first_line, locate, no_file_bars
 from hammerlib.errors import InputError, need
+from hammerlib.runs import MANIFEST, RunRecord
+from hammerlib.storage import SUMS, atomic_path, damaged, write_sums
 from hammerlib.tokens import render_prompts
 
 if TYPE_CHECKING:
@@ -132,6 +134,10 @@ def load_backbone(
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     check_round_trip(tokenizer, name)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        problem = f"its tokenizer knows {len(tokenizer)} tokens, its weights {rows}"
+        raise InputError("backbone", name, problem, "save model and tokenizer together again")
     model = _moved(model, place, kind)
     return Backbone(
         name=name,
@@ -252,6 +258,73 @@ def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return untrained(), build_tokenizer()
 
 
+def save_backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all.
+
+    Parameters
+    ----------
+    model, tokenizer : transformers model and tokenizer
+    folder : Path
+        With a ``sums.json`` of the files' sha256.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib import load_backbone
+    >>> nano, folder = load_backbone("nano"), Path(tempfile.mkdtemp()) / "mine"
+    >>> save_backbone(nano.model, nano.tokenizer, folder)
+    >>> load_backbone(folder).weights_hash == nano.weights_hash
+    True
+    """
+    with atomic_path(folder) as part, no_file_bars():
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        write_sums(part)
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Refuse a folder of weights whose files are not those that were written.
+
+    Checked is what can be: a ``sums.json`` beside the files, and the manifest of the run that trained them.
+
+    Raises
+    ------
+    InputError
+        With the file that is gone, empty or changed.
+
+    Examples
+    --------
+    >>> check_folder("demo", Path("nowhere"))
+    """
+    if (folder.parent / MANIFEST).exists() and folder.name == "model":
+        RunRecord.load(folder.parent).check(within="model/")
+    if (folder / SUMS).exists():
+        problem = damaged(folder)
+        if problem is not None:
+            remedy = f"restore it from a copy, or delete {SUMS} if the change was meant"
+            raise InputError("backbone", name, f"its {problem}", remedy)
+
+
+def check_finite(model: torch.nn.Module, field: str, value: object, remedy: str) -> None:
+    """Refuse a model with weights that are no numbers: it would answer nothing, and be graded zero.
+
+    Raises
+    ------
+    InputError
+        With the name of the first such weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> check_finite(torch.nn.Linear(2, 1), "backbone", "demo", "save it again")
+    """
+    import torch
+
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise InputError(field, value, f"its weight {name} holds NaN or infinity", remedy)
+
+
 def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -259,14 +332,24 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
         raise InputError(
             "backbone", name, "no config.json in this folder", "give a folder that transformers saved"
         )
+    check_folder(name, folder)
+    # Said in so many words: left out, transformers asks on the terminal, and takes "y" from a pipe.
+    safe = {"trust_remote_code": False}
     try:
         with no_file_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True, **safe
+            )
     except Exception as error:  # any of a dozen types, by which file is damaged
+        if "trust_remote_code" in str(error):
+            problem = "brings code of its own, which is never run"
+            remedy = "use a model whose type transformers knows, saved without auto_map"
+            raise InputError("backbone", name, problem, remedy) from None
         remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
         raise InputError("backbone", name, first_line(error), remedy) from error
     if info["missing_keys"]:
         problem = f"the folder lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])}"
         raise InputError("backbone", name, problem, "save the model again, whole")
+    check_finite(model, "backbone", name, "save the model again, from before it diverged")
     return model, tokenizer

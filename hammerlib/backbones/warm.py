@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.backbones.load import load_backbone
-from hammerlib.backbones.places import no_file_bars
+from hammerlib.backbones.places import kept, no_file_bars
 from hammerlib.nano.recipe import Recipe, supervise
 from hammerlib.nano.solutions import terms_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import claimed
-from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+from hammerlib.storage import atomic_path, cache_dir, content_hash, file_name, slug, write_json, write_sums
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -94,13 +94,15 @@ def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> P
         "worked": WORKED,
         **asked,
     }
-    folder = cache_dir("backbones") / f"{backbone}-warm-{content_hash(record, start.weights_hash)[:10]}"
+    name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash)[:10]}"
+    folder = cache_dir("backbones") / file_name("backbone", name)
     with claimed(folder.name, folder.parent):
-        if not folder.is_dir():
+        if not kept(folder):
             table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
             losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
             with atomic_path(folder) as part, no_file_bars():
                 start.model.save_pretrained(part)
                 start.tokenizer.save_pretrained(part)
                 write_json(part / "recipe.json", {**record, "losses": losses})
+                write_sums(part)
     return folder

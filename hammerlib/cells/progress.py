@@ -8,7 +8,7 @@ from types import TracebackType
 
 from hammerlib.cells.records import Cell, Survey
 from hammerlib.cells.turn import Ended
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, printable
 from hammerlib.storage import progress_off, tell_progress
 
 
@@ -70,7 +70,7 @@ class Progress:
         spare = self.found.expected(self.left.values())
         if self.left and spare is not None:
             more += f", about {span(spare / self.workers)} left"
-        text = f"{cell.arm} r{cell.replicate:02d}: {told} ({done}/{total} done{more})"
+        text = printable(f"{cell.arm} r{cell.replicate:02d}: {told} ({done}/{total} done{more})")
         # Through the bar, which it would cut in two; flushed, since a log is read while the sweep runs.
         self.bar.write(text, file=sys.stdout)
         sys.stdout.flush()
@@ -122,7 +122,7 @@ def outlook(found: Survey, workers: int) -> str:
     """
     if workers < 1:
         raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
-    width = max(3, *(len(cell.arm) for cell in found.cells))
+    width = max(3, *(len(printable(cell.arm)) for cell in found.cells))
     words = ("done", "failed", "missing", "other")
     head = "".join(f"{word:>8}" for word in (*words, "to run"))
     lines = [f"{'arm':<{width}}{head}  minutes a cell"]
@@ -132,7 +132,8 @@ def outlook(found: Survey, workers: int) -> str:
         counts = [sum(found.status[cell.name] == word for cell in mine) for word in words]
         numbers = "".join(f"{count:>8}" for count in (*counts, sum(cell.arm == arm for cell in to_do)))
         known = [found.seconds[cell.name] for cell in mine if cell.name in found.seconds]
-        lines.append(f"{arm:<{width}}{numbers}{f'{sum(known) / len(known) / 60:.1f}' if known else '-':>16}")
+        minutes = f"{sum(known) / len(known) / 60:.1f}" if known else "-"
+        lines.append(f"{printable(arm):<{width}}{numbers}{minutes:>16}")
     lines.append(f"{len(to_do)} of {len(found.cells)} cells to run" + _listed(to_do))
     return "\n".join([*lines, _hours(found, workers)])
 
@@ -141,7 +142,8 @@ def _listed(cells: Iterable[Cell]) -> str:
     by_arm: dict[str, list[str]] = {}
     for cell in cells:
         by_arm.setdefault(cell.arm, []).append(f"r{cell.replicate:02d}")
-    return ": " * bool(by_arm) + "; ".join(f"{arm} {' '.join(names)}" for arm, names in by_arm.items())
+    listed = [f"{printable(arm)} {' '.join(names)}" for arm, names in by_arm.items()]
+    return ": " * bool(by_arm) + "; ".join(listed)
 
 
 def _hours(found: Survey, workers: int) -> str:

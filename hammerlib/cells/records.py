@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from hammerlib.errors import InputError
+from hammerlib.storage import file_name, read_object
 
 NAMED = 3  # cells that an error names; it counts the others
 
@@ -102,7 +102,7 @@ def record_path(cell: Cell, folder: Path) -> Path:
     >>> record_path(SimpleNamespace(name="random__r00"), Path("records")).name
     'random__r00.json'
     """
-    return folder / f"{cell.name}.json"
+    return folder / f"{file_name('cell', cell.name)}.json"
 
 
 def read_record(cell: Cell, folder: Path) -> dict | None:
@@ -111,7 +111,7 @@ def read_record(cell: Cell, folder: Path) -> dict | None:
     Raises
     ------
     InputError
-        The file is no JSON object.
+        The file is no JSON object, or was changed after it was written; a name that is no file name.
 
     Examples
     --------
@@ -120,13 +120,16 @@ def read_record(cell: Cell, folder: Path) -> dict | None:
     True
     """
     path = record_path(cell, folder)
+    remedy = "delete it: its cell runs again"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_object(path)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        remedy = "delete it: its cell runs again"
-        raise InputError("record", path.name, f"is no JSON ({error})", remedy) from error
+    except (ValueError, OSError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise InputError("record", path.name, problem, remedy) from error
+    if record.get("status") not in ("success", "error"):
+        raise InputError("record", path.name, "does not say whether its cell succeeded", remedy)
     return record
 
 

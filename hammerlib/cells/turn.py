@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hammerlib.cells.records import Cell, read_record, record_path, standing
+from hammerlib.errors import InputError
 from hammerlib.runs import SCHEMA_VERSION, claimed
-from hammerlib.storage import remove_parts, write_json
+from hammerlib.storage import remove_parts, sealed, without_folders, write_json
 
 DYING = 5.0  # seconds; a killed process is seen to be dead a moment before the system frees its claim
 
@@ -152,6 +153,9 @@ def _run(turn: Turn) -> Ended:
 def _failed(turn: Turn, reason: str, seconds: float) -> Ended:
     cell = turn.cell
     told = {"arm": cell.arm, "replicate": cell.replicate, "identity": cell.identity, "status": "error"}
-    told |= {"error": reason, "seconds": round(seconds, 3)}
-    write_json(record_path(cell, turn.folder), {"schema_version": SCHEMA_VERSION} | told)
+    told |= {"error": without_folders(reason), "seconds": round(seconds, 3)}
+    path = record_path(cell, turn.folder)
+    if path.is_dir():  # what stands there cannot be replaced by a file
+        raise InputError("record", path.name, "is no regular file", "remove it: its cell runs again")
+    write_json(path, sealed({"schema_version": SCHEMA_VERSION} | told))
     return Ended("failed", seconds, reason)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hammerlib.cli import commands, compare, grading, ordering, sweep
-from hammerlib.errors import EXTRAS, InputError, MissingExtra
+from hammerlib.cli.terminal import plain_streams
+from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
 
 _EXAMPLES = """examples:
   hammer run                                     walk all notebooks on this laptop
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(chosen, "results", None):
         os.environ["HAMMER_RESULTS"] = str(Path(chosen.results).expanduser().resolve())
     try:
-        code = chosen.command(chosen)
+        with plain_streams():
+            code = chosen.command(chosen)
         sys.stdout.flush()  # a closed pipe is told here, not when the interpreter ends
         return code
     except BrokenPipeError:
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: object, code: int) -> int:
-    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    print("error:", printable(" ".join(str(message).split())), file=sys.stderr)
     return code
 
 

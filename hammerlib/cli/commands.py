@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.ordering import problems_of
+from hammerlib.errors import printable
 from hammerlib.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def told(record: RunRecord) -> int:
     """
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
-        print(f"{name:<28}{entry['value']:.4f}{interval}")
+        print(f"{printable(name):<28}{entry['value']:.4f}{interval}")
     if record.status == "partial":
         held = record.manifest["partial"]
         print(f"partial: {held['problems']} of {held['of_problems']} problems; call again to go on")

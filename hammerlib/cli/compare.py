@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hammerlib.cli.terminal import plain
+from hammerlib.errors import printable
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
@@ -112,13 +115,14 @@ def told(found: Comparison) -> str:
     counts = found.problems["outcome"].value_counts()
     won, lost, tied = (int(counts.get(name, 0)) for name in ("won", "lost", "tied"))
     better = "{:.3f} [{:.3f}, {:.3f}]".format(*found.improvement)
-    lines = [f"A: {found.a}", f"B: {found.b}"]
+    lines = [f"A: {printable(found.a)}", f"B: {printable(found.b)}"]
     lines.append(f"{len(found.problems)} problems in both, {found.seeds} seed(s), k up to {found.k}")
     for name, missing in (("A", found.only_a), ("B", found.only_b)):
         if missing:
             more = ", ..." if len(missing) > LISTED else ""
-            lines.append(f"only in {name}, left out: {len(missing)} ({', '.join(missing[:LISTED])}{more})")
-    lines += [f"note: {note}" for note in found.notes]
+            listed = printable(", ".join(missing[:LISTED]))
+            lines.append(f"only in {name}, left out: {len(missing)} ({listed}{more})")
+    lines += [f"note: {printable(note)}" for note in found.notes]
     lines += ["", _table(found.metrics, "metric"), ""]
     lines.append(
         f"problems won by B {won}, lost {lost}, tied {tied}; B better on a problem (ties half): {better}"
@@ -142,14 +146,14 @@ def _table(frame: pd.DataFrame, name: str) -> str:
     for column in ("p", "p_holm"):
         if column in frame:
             shown[column] = [f"{p:.2g}" if p < 0.001 else f"{p:.3f}" for p in frame[column]]
-    return shown.to_string(index=False)
+    return plain(shown).to_string(index=False)
 
 
 def _power(needed: pd.DataFrame) -> str:
     shown = needed.copy()
     for column in ("problems", "low", "high"):
         shown[column] = ["never" if x != x else f"{x:.0f}" for x in needed[column]]
-    return shown.to_string(index=False)
+    return plain(shown).to_string(index=False)
 
 
 def _records(frame: pd.DataFrame | None) -> list[dict] | None:

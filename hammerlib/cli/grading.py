@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.commands import told
-from hammerlib.errors import InputError
+from hammerlib.cli.terminal import plain
+from hammerlib.errors import InputError, printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -61,20 +62,18 @@ def regrade(chosen: Namespace) -> int:
     >>> main(["regrade", "no-such-run"])
     2
     """
-    import pandas as pd
-
     from hammerlib.evaluation.regrade import regrade as again
 
     record = again(chosen.run, benchmark=chosen.benchmark, **_options(chosen))
     tables = [
-        pd.read_csv(record.folder / f"{name}.csv", dtype=str, keep_default_na=False)
+        record.table(f"{name}.csv", dtype=str, keep_default_na=False)
         for name in ("transitions", "changes")
     ]
-    print(tables[0].to_string(index=False))
+    print(plain(tables[0]).to_string(index=False))
     known = record.manifest["regraded"]
     print(
         f"\n{known['changed']} samples changed: {known['now_correct']} are now correct, "
-        f"{known['no_longer_correct']} no longer ({', '.join(known['graders_before'])} -> "
+        f"{known['no_longer_correct']} no longer ({printable(', '.join(known['graders_before']))} -> "
         f"{', '.join(record.manifest['parameters']['graders'])})"
     )
     if len(tables[1]):
@@ -99,7 +98,7 @@ def bring(chosen: Namespace) -> int:
     )
     known = record.manifest["imported"]
     print(
-        f"{known['file']}: read as {known['layout']}, {len(known['left_out'])} lines left out, "
+        f"{printable(known['file'])}: read as {known['layout']}, {len(known['left_out'])} lines left out, "
         f"{len(record.manifest['missing_problems'])} problems without a completion"
     )
     return told(record)

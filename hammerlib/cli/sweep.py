@@ -57,7 +57,7 @@ def sweep(chosen: Namespace) -> int:
     2
     """
     from hammerlib.cells import outlook, select, survey
-    from hammerlib.storage import repository_root
+    from hammerlib.storage import file_name, repository_root
     from hammerlib.study import plan
     from hammerlib.study.cell import record_cell
     from hammerlib.sweep import run_cells
@@ -67,7 +67,7 @@ def sweep(chosen: Namespace) -> int:
     whole = plan.cells(study)
     cells = select(whole, arms=arms, replicates=_span(chosen.replicates))
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
-    folder = root.resolve() / study.study
+    folder = root.resolve() / file_name("study", study.study)
     if chosen.dry_run:
         print(outlook(survey(whole, folder).only(cells), chosen.workers))
         return 0

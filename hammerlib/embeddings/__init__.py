@@ -14,7 +14,7 @@ from hammerlib.embeddings.forward import POOLINGS, TOKENS_PER_BATCH, check_optio
 from hammerlib.embeddings.record import SCHEMA_VERSION, Embeddings
 from hammerlib.errors import InputError
 from hammerlib.storage import cache_dir as storage_cache_dir
-from hammerlib.storage import content_hash
+from hammerlib.storage import content_hash, without_folders
 
 if TYPE_CHECKING:
     import datasets
@@ -81,6 +81,7 @@ def embed(
     index = check_options(backbone, layer, pooling, tokens_per_batch)
     info = _origin(backbone, layer=index, pooling=pooling, template=template)
     key = content_hash(SCHEMA_VERSION, info, texts, tokens)
+    info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
     vectors = _cached(path, key, len(texts))
     if vectors is None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.storage import atomic_path
+from hammerlib.storage import atomic_path, sealed, unsealed
 
 SCHEMA_VERSION = 1
 
@@ -63,7 +63,7 @@ class Embeddings:
         told = {"ids": self.ids, "key": self.key, "info": self.info, "item_hashes": self.item_hashes}
         told |= {"schema_version": SCHEMA_VERSION, "sha256": _digest(vectors)}
         with atomic_path(path) as part:
-            save_file({"vectors": vectors}, part, metadata={"hammerlib": json.dumps(told)})
+            save_file({"vectors": vectors}, part, metadata={"hammerlib": json.dumps(sealed(told))})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embeddings:
@@ -88,12 +88,16 @@ class Embeddings:
         remedy = "embed the problems again"
         try:
             with safe_open(os.fspath(path), framework="numpy") as stream:
-                vectors, told = (
-                    stream.get_tensor("vectors"),
-                    json.loads((stream.metadata() or {})["hammerlib"]),
-                )
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise InputError("embeddings", str(path), f"cannot be read ({error})", remedy) from None
+                vectors = stream.get_tensor("vectors")
+                told = unsealed(json.loads((stream.metadata() or {})["hammerlib"]))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else error
+            raise InputError("embeddings", str(path), f"cannot be read ({reason})", remedy) from None
+        lacking = sorted({"ids", "key", "info"} - set(told))
+        if lacking or set(told) - {"ids", "key", "info", "item_hashes", "schema_version", "sha256"}:
+            raise InputError("embeddings", str(path), f"lack {lacking} or hold more", remedy)
+        if not isinstance(told["ids"], list) or not isinstance(told["info"], dict) or vectors.ndim != 2:
+            raise InputError("embeddings", str(path), "hold ids, info or vectors of another kind", remedy)
         if told.pop("schema_version", None) != SCHEMA_VERSION:
             raise InputError("embeddings", str(path), f"are not of schema version {SCHEMA_VERSION}", remedy)
         if told.pop("sha256", None) != _digest(vectors) or len(told["ids"]) != len(vectors):

@@ -17,7 +17,7 @@ from hammerlib.evaluation.summary import summarise
 from hammerlib.executor import BACKENDS, Failure
 from hammerlib.grading import GradingPool
 from hammerlib.runs import RunRecord
-from hammerlib.storage import progress_off
+from hammerlib.storage import discard, progress_off
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -120,6 +120,8 @@ def complete(job: Job, means: Means, run: RunRecord, seed: int) -> None:
     ('partial', 0)
     """
     path = run.folder / SAMPLES
+    if path.is_dir():
+        discard(path)
     found = _kept(path, job, run)
     try:
         with contextlib.closing(GradingPool(run_code=job.run_code)) as pool:
@@ -130,8 +132,20 @@ def complete(job: Job, means: Means, run: RunRecord, seed: int) -> None:
     if None in found:
         _finish_partial(job, run, found, seed)
         return
-    samples.settle(path, [rows for rows in found if rows])
-    summarise(run, job.problems, [row for rows in found for row in rows or ()], job.k, seed)
+    rows = [row for batch in found for row in batch or ()]
+    if not job.engine.sampling.stop:
+        _refuse_silence(rows, job)
+    samples.settle(path, [batch for batch in found if batch])
+    discard(samples.sums_of(path))
+    summarise(run, job.problems, rows, job.k, seed)
+
+
+def _refuse_silence(rows: list[dict], job: Job) -> None:
+    """Refuse samples without a visible character: a damaged model or tokenizer, not a score of 0."""
+    if rows and not any(row["completion"].strip() for row in rows):
+        problem = f"all {len(rows)} completions are blank"
+        remedy = "see that weights, tokenizer and end tokens belong together, and try one prompt by hand"
+        raise InputError("model", job.backbone.name, problem, remedy)
 
 
 def _kept(path: Path, job: Job, run: RunRecord) -> Found:

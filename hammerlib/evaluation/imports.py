@@ -18,7 +18,7 @@ from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, file_hash
+from hammerlib.storage import atomic_path, content_hash, file_hash, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,7 +109,7 @@ def import_completions(
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
     notes = {"imported": {"file": path.name, "layout": layout, "left_out": [one._asdict() for one in bad]}}
     notes["imported"]["columns_lacking"] = lacking
-    run_id = f"import__{path.stem[:40]}__{content_hash(parameters)[:10]}"
+    run_id = f"import__{slug(path.stem)}__{content_hash(parameters)[:10]}"
     with claimed(run_id, root) as place:
         done = find_run(run_id, place)
         if done is not None:
@@ -251,6 +251,7 @@ def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:
     run.metric("claimed_pass@1", float(table["claimed"].mean()), n=len(table), unit="share")
     table = table.rename(columns={"correct": "graded"}).reset_index()
     differ = table[(table["claimed"] - table["graded"]).abs() > 1e-9]
-    differ.to_csv(run.folder / "claims.csv", index=False)
+    with atomic_path(run.folder / "claims.csv") as part:
+        differ.to_csv(part, index=False)
     run.artefact("claims.csv")
     run.note(claims_that_differ=len(differ))

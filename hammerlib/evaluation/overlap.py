@@ -124,7 +124,7 @@ def overlap_line(overlap: dict) -> str:
 
 
 def _training_run(model: object) -> RunRecord | None:
-    if isinstance(model, str | Path) and (Path(model) / "manifest.json").is_file():
+    if isinstance(model, str | Path) and (Path(model) / "manifest.json").exists():
         model = RunRecord.load(model)
     return model if isinstance(model, RunRecord) and model.manifest.get("kind") == "train" else None
 

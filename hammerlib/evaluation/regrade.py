@@ -80,6 +80,10 @@ def regrade(
     path = old.folder / "samples.jsonl"
     rows, bad = _samples(path)
     refuse_bad(path, bad, skip_bad)
+    if not skip_bad:  # else the lines that cannot be read are left out, and named in the record
+        old.check("samples.jsonl")
+    if benchmark is None:
+        old.check("problems.jsonl", present=True)
     rows = _finished(old, rows)
     problems = _problems(old, benchmark)
     known = set(problems["id"])
@@ -122,7 +126,7 @@ def _run_of(run: RunRecord | str | Path, root: Path | None) -> RunRecord:
     if isinstance(run, RunRecord):
         return _settled(run)
     for folder in (Path(run), Path(root or results_root()) / run):
-        if (folder / "manifest.json").is_file():
+        if (folder / "manifest.json").exists():
             return _settled(RunRecord.load(folder))
     raise InputError(
         "run", str(run), "holds no manifest.json", "name a run folder, e.g. results/runs/evaluate__..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.grading import grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root
+from hammerlib.storage import content_hash, results_root, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -143,7 +142,7 @@ def evaluate(
     parameters = _identity(job, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     parameters |= {"prompt": prompt, **judged}
-    run_id = f"evaluate__{_slug(label)}__{content_hash(parameters)[:10]}"
+    run_id = f"evaluate__{slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
     notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
@@ -195,7 +194,7 @@ def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone
     if not isinstance(model, RunRecord | str | Path):
         return model
     named = str(model.folder if isinstance(model, RunRecord) else model)
-    is_run = (Path(named) / "manifest.json").is_file() and (Path(named) / "model").is_dir()
+    is_run = (Path(named) / "manifest.json").exists() and (Path(named) / "model").is_dir()
     # vLLM loads the weights itself: the GPU's memory is left to it.
     place = "cpu" if engine == "vllm" else None
     return load_backbone(str(Path(named) / "model") if is_run else named, device=place)
@@ -245,10 +244,6 @@ def _short(name: str) -> str:
     if name.startswith("file:"):
         return f"file:{Path(name).name}"
     return "/".join(Path(name).resolve().parts[-2:]) if Path(name).is_dir() else name
-
-
-def _slug(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:40]
 
 
 def _versions(engine: str) -> dict[str, str | None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hammerlib.storage import atomic_path, writing
+from hammerlib.storage import appending, atomic_path, writable, writing
 
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
 _KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}
@@ -77,10 +78,13 @@ def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
     if not path.is_file():
         return {}, []
     *lines, rest = path.read_bytes().split(b"\n")
+    known = set(sums_of(path).read_bytes().split()) if sums_of(path).is_file() else None
     rows: dict[int, dict] = {}
     damages = []
     for number, line in enumerate(lines, start=1):
         row = _row(line)
+        if known is not None and not isinstance(row, str) and _sum(line) not in known:
+            row = "was changed after it was written"
         if isinstance(row, str):
             damages.append(Damage(number, row))
         else:
@@ -126,8 +130,11 @@ def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> R
     found = [
         [first[name] for name in batch] if ok else None for batch, ok in zip(batches, whole, strict=True)
     ]
-    if damages or len(first) > sum(len(batch) for batch in found if batch):
-        settle(path, [batch for batch in found if batch])
+    kept = [batch for batch in found if batch]
+    if damages or len(first) > sum(map(len, kept)):
+        settle(path, kept)
+    if kept and not sums_of(path).is_file():  # of a finished run, or of an older version
+        _append_sums(path, kept)
     return Recovered(found, sorted(damages))
 
 
@@ -143,10 +150,34 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
     >>> read(target)[0][1]["id"]
     'a'
     """
-    with writing(path), open(path, "ab") as stream:
+    # The sums first: one without its line does no harm. They go when the manifest has that of the whole file.
+    _append_sums(path, [rows] if rows else [])
+    with writing(path), open(writable(path), "ab") as stream:
         stream.write(_text(rows))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def sums_of(path: str | Path) -> Path:
+    """Return the file with a hash of every line of a samples file that is still growing.
+
+    Examples
+    --------
+    >>> sums_of("samples.jsonl").name
+    'samples.sums'
+    """
+    return Path(path).with_suffix(".sums")
+
+
+def _append_sums(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
+    lines = [line for rows in batches for line in _text(rows).split(b"\n")[:-1]]
+    if lines:
+        with appending(sums_of(path)) as stream:
+            stream.writelines(f"{_sum(line).decode()}\n" for line in lines)
+
+
+def _sum(line: bytes) -> bytes:
+    return hashlib.sha256(line).hexdigest()[:20].encode()
 
 
 def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:

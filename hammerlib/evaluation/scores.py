@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hammerlib.errors import InputError
+from hammerlib.evaluation import samples
 from hammerlib.evaluation.outcomes import read_outcomes
 from hammerlib.jsons import parse_json
 from hammerlib.problems.files import BOM, read_records
@@ -178,10 +179,13 @@ def other_settings(first: Scores, second: Scores) -> list[str]:
 
 
 def _of_run(folder: Path) -> Scores:
-    if not (folder / "manifest.json").is_file():
+    if not (folder / "manifest.json").exists():
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
     notes = () if record.status == "success" else (f"{record.run_id} ended with status {record.status}",)
+    record.check("outcomes.csv").check("samples.jsonl", "problems.jsonl", present=True)
+    if samples.sums_of(folder / "samples.jsonl").is_file():
+        refuse_damaged(record)
     table = _outcomes(folder / "outcomes.csv")
     topics = {row["id"]: row["topic"] for row in table}
     fingerprint = record.manifest.get("problems_fingerprint")
@@ -210,6 +214,15 @@ def _hashes(path: Path) -> dict[str, str]:
         return {}
     rows = read_records(path)
     return {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in rows}
+
+
+def refuse_damaged(record: RunRecord) -> None:
+    """Refuse the samples of an unfinished run of which a line is not what was written."""
+    damages = samples.read(record.folder / "samples.jsonl")[1]
+    if damages:
+        problem = f"its samples.jsonl, line {damages[0].line} {damages[0].problem}"
+        remedy = "finish the run first: the same command samples such lines again"
+        raise InputError("run", record.run_id, problem, remedy)
 
 
 def _outcomes(path: Path) -> list[dict]:
@@ -250,16 +263,16 @@ def _checked(line: bytes, where: str) -> dict:
 def _scores(
     name: str, rows: Iterable[dict], topics: dict[str, str], fingerprint: str | None, notes: tuple[str, ...]
 ) -> Scores:
-    samples: dict[str, dict[object, list[dict]]] = {}
+    found: dict[str, dict[object, list[dict]]] = {}
     seen = set()
     for row in rows:
         seed, number = row.get("seed"), row.get("sample")
         if number is not None and (key := (row["id"], seed, number)) in seen:
             raise InputError("sample", list(key), f"stands twice in {name}", "keep one line a sample")
         seen.add((row["id"], seed, number))
-        samples.setdefault(row["id"], {}).setdefault(seed, []).append(row)
+        found.setdefault(row["id"], {}).setdefault(seed, []).append(row)
         if row.get("topic") is not None:
             topics.setdefault(row["id"], str(row["topic"]))
-    if not samples:
+    if not found:
         raise InputError("run", name, "holds no sample", "name a finished evaluation")
-    return Scores(name, samples, topics, fingerprint, notes)
+    return Scores(name, found, topics, fingerprint, notes)

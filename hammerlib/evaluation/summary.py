@@ -90,7 +90,7 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
     >>> outcomes(run)["n"].tolist()
     [3, 3]
     """
-    return read_outcomes(record.folder / "outcomes.csv")
+    return read_outcomes(record.check("outcomes.csv").folder / "outcomes.csv")
 
 
 def topic_table(record: RunRecord) -> pd.DataFrame:
@@ -167,13 +167,11 @@ def reliability(record: RunRecord) -> pd.DataFrame:
     >>> reliability(run)["n"].tolist()
     [4]
     """
-    import pandas as pd
-
     path = record.folder / "reliability.csv"
     if not path.is_file():
         remedy = "evaluate with k of 2 or more"
         raise InputError("run", record.run_id, "has no confidences: no second sample, or no answer", remedy)
-    table = pd.read_csv(path)
+    table = record.table("reliability.csv")
     if "accuracy_low" not in table:
         remedy = f"run `hammer regrade {record.run_id}`"
         raise InputError("run", record.run_id, "has bins without intervals: an older summary", remedy)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hammerlib.errors import need
+from hammerlib.errors import InputError, need, printable
 from hammerlib.pipeline.live import LiveLine, count_code_cells
 from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
-from hammerlib.runs import RunRecord, find_run, start_run
-from hammerlib.storage import atomic_path, environment, results_root, write_json
+from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.storage import (
+    PART,
+    atomic_path,
+    discard,
+    environment,
+    read_object,
+    results_root,
+    sealed,
+    without_folders,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+TURN = ".notebook"  # after a run's name: the claim of the call that executes it, and its temporary folder
 
 
 class NotebookError(RuntimeError):
@@ -81,23 +96,54 @@ def run_notebooks(
     steps = plan_notebooks(profile, only=only, overrides=overrides)
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or results_root()).resolve()
+    _clear_rooms(root)
     for place, step in enumerate(steps, 1):
         head = f"[{place}/{len(steps)}] {step.name}"
-        if _is_current(step, root / step.run_id):
-            print(f"{head}: unchanged, kept in {_shown(root / step.run_id)}", flush=True)
-            continue
-        print(f"{head}: running", flush=True)
-        seconds = _execute(step, root)
+        with _turn(step, root, head):  # the same call elsewhere waits here, and then keeps what this one made
+            if _is_current(step, root / step.run_id):
+                print(f"{head}: unchanged, kept in {_shown(root / step.run_id)}", flush=True)
+                continue
+            print(f"{head}: running", flush=True)
+            seconds = _execute(step, root)
         print(f"{head}: done in {seconds:.0f} s, {_shown(root / step.run_id / 'notebook.html')}", flush=True)
     return [root / step.run_id for step in steps]
 
 
-def _is_current(step: Step, folder: Path) -> bool:
+@contextlib.contextmanager
+def _turn(step: Step, root: Path, head: str) -> Iterator[None]:
+    """Hold a notebook's run, so that two equal calls do not both execute it."""
+    name = f"{step.run_id}{TURN}"
     try:
-        execution = json.loads((folder / "execution.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        held = claimed(name, root, seconds=0)
+        held.__enter__()
+    except TimeoutError:
+        print(f"{head}: another hammer run executes it, waiting", flush=True)
+        held = claimed(name, root)
+        held.__enter__()
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)
+
+
+def _clear_rooms(root: Path) -> None:
+    """Remove the half-executed notebooks of calls that were killed."""
+    for room in root.glob(f".*{TURN}{PART}"):
+        run_id = room.name.removeprefix(".").removesuffix(f"{TURN}{PART}")
+        with contextlib.suppress(TimeoutError, InputError), claimed(f"{run_id}{TURN}", root, seconds=0):
+            discard(room)
+
+
+def _is_current(step: Step, folder: Path) -> bool:
+    """Whether a run is there, whole and of this step; a damaged one is told and executed again."""
+    try:
+        execution = read_object(folder / "execution.json")
+        return execution.get("key") == step.key and find_run(step.run_id, folder.parent) is not None
+    except FileNotFoundError:
         return False
-    return execution.get("key") == step.key and find_run(step.run_id, folder.parent) is not None
+    except (OSError, ValueError) as error:  # InputError is one, of the manifest and the artefacts
+        print(f"{step.name}: executed again: {printable(error)}", flush=True)
+        return False
 
 
 def _execute(step: Step, root: Path) -> float:
@@ -106,12 +152,17 @@ def _execute(step: Step, root: Path) -> float:
 
     start = time.monotonic()
     folder = root / step.run_id
-    with tempfile.TemporaryDirectory(
-        prefix="hammer-"
-    ) as room:  # the run folder never holds a half-executed notebook
-        output = Path(room) / "notebook.ipynb"
+    room = root / f".{step.run_id}{TURN}{PART}"  # the run folder never holds a half-executed notebook
+    discard(room)
+    room.mkdir()
+    try:
+        output = room / "notebook.ipynb"
         error = _papermill(step, output, root)
         notebook = nbformat.read(output, as_version=4) if output.exists() else None
+    finally:
+        discard(room)
+    if notebook is not None:
+        notebook = _of_no_machine(notebook, step)
     record = _record(step, folder)
     if error is None and record.status != "success":
         error = NotebookError(
@@ -128,19 +179,38 @@ def _execute(step: Step, root: Path) -> float:
     for name in ("notebook.ipynb", "notebook.html"):
         record.artefact(name)
     seconds = round(time.monotonic() - start, 2)
-    write_json(
-        folder / "execution.json",
-        {
-            "schema_version": 1,
-            "key": step.key,
-            "notebook_sha256": step.notebook_sha256,
-            "code_sha256": step.code_sha256,
-            "upstream": step.upstream,
-            "parameters": step.parameters,
-            "seconds": seconds,
-        },
-    )
+    execution = {
+        "schema_version": 1,
+        "key": step.key,
+        "notebook_sha256": step.notebook_sha256,
+        "code_sha256": step.code_sha256,
+        "upstream": step.upstream,
+        "parameters": without_folders(step.parameters),
+        "seconds": seconds,
+    }
+    write_json(folder / "execution.json", sealed(execution))
     return seconds
+
+
+def _of_no_machine(notebook: NotebookNode, step: Step) -> NotebookNode:
+    """The executed notebook without folders of this machine: in metadata, parameters, warnings and errors."""
+    from nbformat import from_dict
+
+    names = notebook.metadata.get("papermill", {})
+    if names:
+        # The source relative to the checkout: links of its text start there.
+        names["input_path"] = step.path.resolve().relative_to(checkout().resolve()).as_posix()
+        names["output_path"] = "notebook.ipynb"
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            pictures = {kind: one for kind, one in data.items() if kind.startswith("image/")}
+            output.update(without_folders(dict(output)))
+            if pictures:
+                output["data"].update(pictures)
+        cell["source"] = without_folders(cell["source"])
+    notebook["metadata"] = without_folders(dict(notebook["metadata"]))
+    return from_dict(notebook)
 
 
 def _record(step: Step, folder: Path) -> RunRecord:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.pipeline.parameters import SCALARS, check_value
 from hammerlib.runs import RunRecord, start_run
-from hammerlib.storage import content_hash, repository_root, results_root
+from hammerlib.storage import content_hash, discard, file_name, repository_root, results_root
 
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
@@ -28,7 +27,7 @@ def run_name(name: str, parameters: Mapping[str, object]) -> str:
     >>> run_name("03_ordering", {"profile": "ci", "seed": 0})
     '03_ordering__ci__2d223009'
     """
-    return f"{name}__{parameters['profile']}__{content_hash(dict(parameters))[:8]}"
+    return file_name("run", f"{name}__{parameters['profile']}__{content_hash(dict(parameters))[:8]}")
 
 
 def notebook_run(name: str, namespace: dict) -> RunRecord:
@@ -83,7 +82,7 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     if seeds:
         _seed_everything(seeds[0])
     run_id = run_name(name, parameters)
-    shutil.rmtree(results_root() / run_id, ignore_errors=True)
+    discard(results_root() / run_id)
     return start_run(name, parameters=parameters, seeds=seeds, run_id=run_id)
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path
+from hammerlib.storage import atomic_path, file_name
 
 # Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure
 COLOURS = {
@@ -196,7 +196,7 @@ def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
     'empty.svg'
     """
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
-    path = run.folder / "figures" / f"{name}.svg"
+    path = run.folder / "figures" / f"{file_name('figure', name)}.svg"
     with atomic_path(path) as part:
         figure.savefig(part, metadata={"Date": None}, bbox_inches="tight")  # no date: same figure, same file
     run.artefact(path)

@@ -5,16 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hammerlib.cells import read_record, record_path
+from hammerlib.cells.records import standing
 from hammerlib.problems import fingerprint
-from hammerlib.runs import RunRecord, claimed
-from hammerlib.storage import atomic_path, cache_dir, content_hash, write_json
+from hammerlib.runs import RunRecord, claimed, workroom
+from hammerlib.storage import (
+    atomic_path,
+    cache_dir,
+    content_hash,
+    discard,
+    file_name,
+    read_object,
+    sealed,
+    write_json,
+)
 from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.measure import Curve, Examination
 from hammerlib.study.orders import arm_order
@@ -72,8 +83,8 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
     >>> run_cell(Cell(study, "random", 0), tempfile.mkdtemp()).name
     'random__r00.json'
     """
-    folder = Path(root) / cell.study.study
-    path = folder / f"{cell.name}.json"
+    folder = Path(root) / file_name("study", cell.study.study)
+    path = record_path(cell, folder)
     with claimed(cell.name, folder):
         if not done(cell, root):
             write_record(path, _run(cell))
@@ -104,30 +115,25 @@ def done(cell: Cell, root: str | Path) -> bool:
     >>> done(Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0), tempfile.mkdtemp())
     False
     """
-    try:
-        record = json.loads((Path(root) / cell.study.study / f"{cell.name}.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    return record["status"] == "success" and record["identity"] == cell.identity
+    return standing(cell, read_record(cell, Path(root) / file_name("study", cell.study.study))) == "done"
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record, whole or not at all, a line a field.
+    """Write a record with its seal, whole or not at all, a line a field.
 
     Examples
     --------
     >>> path = Path(tempfile.mkdtemp(), "a.json")
     >>> write_record(path, {"status": "success", "curve": [{"step": 0}]})
-    >>> print(path.read_text(), end="")
+    >>> print(path.read_text()[:50], end="")
     {
     "status": "success",
     "curve": [
     {"step": 0}
-    ]
-    }
+    ],
     """
     lines = []
-    for key, value in record.items():
+    for key, value in sealed(record).items():
         text = json.dumps(value)
         if key == "curve":
             text = "[\n" + ",\n".join(json.dumps(point) for point in value) + "\n]"
@@ -149,9 +155,9 @@ def _run(cell: Cell) -> dict[str, Any]:
     marks = [round(total * point / study.points) for point in range(study.points)]
     curve = Curve(_examination(cell, shared, backbone, study.samples), marks)
     plugs = dataclasses.replace(plugs_of(cell.setting("bonus"), cell.replicate), observe=curve)
-    with tempfile.TemporaryDirectory() as place:
-        run = train(config, problems=problems, order=order, root=Path(place), plugs=plugs, progress=False)
-        steps = _training(run.folder)
+    with workroom() as place:
+        run = train(config, problems=problems, order=order, root=place, plugs=plugs, progress=False)
+        steps = _training(run)
         made = _provenance(run)
     curve.examine(len(steps["generated"]))
     final = _final(cell, shared, backbone, curve)
@@ -234,9 +240,24 @@ def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray
     named += [asked.max_new_tokens, asked.template]
     name = f"{content_hash(*named)[:16]}.json"
     with claimed(name, cache_dir("pass-rates")) as folder:
-        if not (folder / name).exists():
-            write_json(folder / name, asked.ask()["correct"])
-        return np.array(json.loads((folder / name).read_text())) / PROBES
+        correct = _probed(folder / name, len(shared.problems))
+        if correct is None:
+            correct = asked.ask()["correct"]
+            write_json(folder / name, sealed({"correct": correct}))
+        return np.array(correct) / PROBES
+
+
+def _probed(path: Path, n: int) -> list[int] | None:
+    """Right samples of each problem from the cache; None where there are none, or they are damaged."""
+    try:
+        correct = read_object(path)["correct"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:  # also lists, as they were kept before they had seals
+        warnings.warn(f"{path.name} is made again: it {error}", stacklevel=2)
+        discard(path)
+        return None
+    return correct if len(correct) == n else None
 
 
 def _rollouts(config: TrainConfig, n: int) -> int:
@@ -263,11 +284,9 @@ def _final(cell: Cell, shared: Replicate, backbone: Backbone, curve: Curve) -> d
     return {"samples": samples, **found, "greedy": greedy["correct"]}
 
 
-def _training(folder: Path) -> dict[str, list[float | None]]:
+def _training(run: RunRecord) -> dict[str, list[float | None]]:
     """Each metric of the training as a list over steps, four decimals."""
-    import pandas as pd
-
-    table = pd.read_csv(folder / "metrics.csv").pivot_table(index="step", columns="metric", values="value")
+    table = run.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
     rounded = table.round(4).astype(object).where(table.notna(), None)
     return {name: rounded[name].tolist() for name in table}
 

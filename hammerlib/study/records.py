@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hammerlib.errors import InputError
+from hammerlib.storage import read_object
 from hammerlib.study.pairing import refuse_mixed_arms, refuse_several, refuse_unpaired
 
 SCHEMA = 1
@@ -160,19 +160,38 @@ def _place(arm: str) -> tuple[int, str]:
 
 
 def _read(path: Path) -> dict:
+    remedy = "restore it from a copy, or remove it: its cell runs again"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_object(path)
         version = record["schema_version"]
         record.setdefault("study", path.parent.name)  # a cell that died tells only its name and why
         named = record["arm"], record["replicate"], record["status"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "record", path.name, f"is no record of a cell ({error})", "remove the file"
-        ) from None
+        if record["status"] == "success":
+            _check_shape(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        told = f"lacks {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
+        raise InputError("record", path.name, f"is no record of a cell ({told})", remedy) from None
+    if not isinstance(named[0], str) or isinstance(named[1], bool) or not isinstance(named[1], int):
+        raise InputError("record", path.name, "names its cell by other than a text and a number", remedy)
     if version != SCHEMA or named[2] not in ("success", "error"):
         problem = f"has schema {version} and status {named[2]!r}"
         raise InputError("record", path.name, problem, f"schema {SCHEMA}, success or error are known")
     return record
+
+
+def _check_shape(record: dict) -> None:
+    """Raise TypeError or KeyError where a finished record lacks what every table of it reads."""
+    held = {"identity": str, "start": dict, "settings": dict, "topics": list, "unseen": list}
+    for name, kind in (held | {"training": dict, "curve": list}).items():
+        if not isinstance(record[name], kind):
+            raise TypeError(f"{name} is of another type")
+    if not record["curve"]:
+        raise TypeError("its curve is empty")
+    for point in record["curve"]:
+        if any(isinstance(point[axis], bool) or not isinstance(point[axis], int | float) for axis in AXES):
+            raise TypeError("a point of its curve is no number")
+        if len(point["correct"]) != len(record["topics"]):
+            raise TypeError("a point of its curve has another number of problems than topics")
 
 
 def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hammerlib.backbones.load import save_backbone
+from hammerlib.backbones.places import kept
 from hammerlib.errors import InputError
 from hammerlib.runs import claimed
-from hammerlib.storage import atomic_path, cache_dir, content_hash
+from hammerlib.storage import cache_dir, content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -162,7 +164,7 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
         stop: cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}" for stop, name in named.items()
     }
     with claimed(f"nano-s{recipe.seed}-{named[stops[-1]]}", cache_dir("starts")):
-        if not all(folder.is_dir() for folder in folders.values()):
+        if not all([kept(folder) for folder in folders.values()]):
             _train_start(recipe, folders)
     return folders[origin["stop"]]
 
@@ -177,8 +179,6 @@ def _train_start(recipe: Any, folders: dict[int, Path]) -> None:
 
     def keep(step: int) -> None:
         if step in folders and not folders[step].is_dir():
-            with atomic_path(folders[step]) as part:
-                model.save_pretrained(part)
-                tokenizer.save_pretrained(part)
+            save_backbone(model, tokenizer, folders[step])
 
     supervise(model, batches(recipe, table), recipe, after=keep)

@@ -20,10 +20,11 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 from trl.rewards import get_soft_overlong_punishment
 
+from hammerlib.backbones.load import check_finite, save_backbone
 from hammerlib.backbones.places import no_file_bars
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path, progress_off
+from hammerlib.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.algorithms import trl_arguments
 from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.dynamic import DynamicSampling
@@ -31,7 +32,7 @@ from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
-from hammerlib.training.saving import NoLastCheckpoint
+from hammerlib.training.saving import NoLastCheckpoint, Seal
 from hammerlib.training.serving import vllm_arguments
 from hammerlib.training.shards import check_shards
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
@@ -126,6 +127,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())
+    trainer.add_callback(Seal(job.plugs))
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
     if isinstance(table, EpochTable):
@@ -156,6 +158,7 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         gradient_accumulation_steps=config.gradient_accumulation,
         steps_per_generation=job.plan.per_generation,
         max_steps=job.plan.steps,
+        trust_remote_code=False,
         num_generations=config.group_size,
         shuffle_dataset=False,
         **trl_arguments(config),
@@ -199,15 +202,18 @@ def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
         if trainer.accelerator.is_main_process:
             job.backbone.tokenizer.save_pretrained(folder / "model.part")
             (folder / "model.part" / "training_args.bin").unlink(missing_ok=True)
+            write_sums(folder / "model.part")
+            discard(folder / "model")
             os.replace(folder / "model.part", folder / "model")
         trainer.accelerator.wait_for_everyone()
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
     model = model.merge_and_unload() if job.config.lora_rank else model
+    remedy = "lower it, and see grad_norm in metrics.csv for the step where it began"
+    check_finite(model, "learning_rate", job.config.learning_rate, remedy)
     if trainer.accelerator.is_main_process:
-        with atomic_path(folder / "model") as part:
-            model.save_pretrained(part)
-            job.backbone.tokenizer.save_pretrained(part)
+        discard(folder / "model")  # of a run that ended here and lost its manifest
+        save_backbone(model, job.backbone.tokenizer, folder / "model")
     trainer.accelerator.wait_for_everyone()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hammerlib.errors import InputError
+from hammerlib.runs import MANIFEST, RunRecord
 from hammerlib.storage import atomic_path
 from hammerlib.training.seams import UNTRAINED, Rollout
 
@@ -105,7 +106,7 @@ def read_completions(run: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The run has kept none.
+        The run has kept none, or a file of them is damaged.
 
     Examples
     --------
@@ -126,7 +127,14 @@ def read_completions(run: Path) -> pd.DataFrame:
     if not any((run / FOLDER).glob("*.parquet")):
         remedy = "give the folder of a training run with completions_every set"
         raise InputError("run", run.name, "holds no completions", remedy)
-    table = parquet.read_table(run / FOLDER, schema=_schema()).to_pandas()
+    if (run / MANIFEST).exists():
+        RunRecord.load(run).check(within=FOLDER)
+    try:
+        table = parquet.read_table(run / FOLDER, schema=_schema()).to_pandas()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
+        reason = " ".join(str(error).split())[:160]
+        remedy = "remove the file that it names, or train again"
+        raise InputError("run", run.name, f"its {FOLDER} cannot be read ({reason})", remedy) from None
     return table.sort_values(["step", "process"], kind="stable", ignore_index=True)
 
 

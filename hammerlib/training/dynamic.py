@@ -18,7 +18,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
-from hammerlib.storage import writing
+from hammerlib.storage import appending
 from hammerlib.training.logs import SKIPPED
 from hammerlib.training.orders import ids_of
 from hammerlib.training.rollouts import generate, judge
@@ -173,7 +173,7 @@ class DynamicSampling(TrainerCallback):
         self._write(rows)
 
     def _write(self, rows: Sequence[Sequence]) -> None:
-        with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
+        with appending(self.path) as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
 
     def _observe(self, rollout: Rollout) -> dict[str, float]:

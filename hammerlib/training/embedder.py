@@ -108,7 +108,7 @@ def make_embedder(name: str, backbone: Backbone, policy: PreTrainedModel) -> Emb
 def _sentence(model: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(model, device=device)
+    return SentenceTransformer(model, device=device, trust_remote_code=False)
 
 
 def _official(device: str) -> Any:

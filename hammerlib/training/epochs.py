@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from transformers import TrainerCallback
 from hammerlib.backbones import weights_hash
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order
+from hammerlib.runs import workroom
 from hammerlib.training.orders import ids_of, make_order, order_path
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Reorder(TrainerCallback):
     def _order(self, epoch: int) -> Order:
         path = order_path(self.record.folder, epoch)
         if not path.exists():
-            with _as_backbone(self.job.backbone, self.policy) as now, tempfile.TemporaryDirectory() as cache:
+            with _as_backbone(self.job.backbone, self.policy) as now, workroom() as cache:
                 make_order(self.job.config, self.job.problems, now, epoch=epoch, cache_dir=cache).save(path)
         told = [self._told(one) for one in range(epoch + 1)]
         for one in told:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, printable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
 from hammerlib.training.schedule import is_main
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, order = read_job(chosen.config, chosen.order)
         record = train(config, order=order)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     if is_main():
         print(record.folder)

@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from hammerlib.storage import atomic_path, writing
+from hammerlib.storage import appending, discard
+from hammerlib.training.checkpoints import cut_logs
 from hammerlib.training.schedule import Plan
 
 SKIPPED = "skipped.csv"  # of dynamic sampling
@@ -105,7 +106,7 @@ class IndexLog:
         self._written = self._block
         planned, place_of = self.plan.micro(self._step)[0], self.place_of
         fresh = not self.path.exists()
-        with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as stream:
+        with appending(self.path) as stream:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
@@ -115,27 +116,8 @@ class IndexLog:
                 out.writerow([self._step + 1, epoch, self.process, place, index, one])
 
 
-def trim(path: Path, step: int) -> None:
-    """Drop the rows of a CSV (first column: step) after `step`, and a last row that a kill cut short.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> log = Path(tempfile.mkdtemp()) / "metrics.csv"
-    >>> _ = log.write_text("step,metric,value\\n1,reward,0.5\\n2,reward,0.6\\n3,rew")
-    >>> trim(log, 1); log.read_text()
-    'step,metric,value\\n1,reward,0.5\\n'
-    """
-    if not path.exists():
-        return
-    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
-    with atomic_path(path) as part:
-        part.write_text("".join([head, *kept]), encoding="utf-8")
-
-
-def trim_run(folder: Path, step: int) -> None:
-    """Make a run's logs those of its first `step` optimizer steps.
+def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
+    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds.
 
     Examples
     --------
@@ -145,11 +127,7 @@ def trim_run(folder: Path, step: int) -> None:
     >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
     False
     """
-    for path in (folder / "metrics.csv", folder / SKIPPED, *folder.glob("index_log*.csv")):
-        if step:
-            trim(path, step)
-        else:
-            path.unlink(missing_ok=True)
-    for path in folder.glob("completions/*.parquet"):
-        if int(path.stem.split("-")[0]) > step:
-            path.unlink()
+    cut_logs(folder, checkpoint)
+    for path in folder.glob("completions/*"):
+        if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
+            discard(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, need
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root
+from hammerlib.storage import content_hash, file_name, results_root
 from hammerlib.tokens import prompt_ids
 from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
@@ -65,7 +65,8 @@ class Job:
             str(self.backbone.dtype),
             *([name_of(self.embedder)] if self.embedder else []),
         )
-        return f"train__{self.order.strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
+        strategy = file_name("strategy", self.order.strategy)
+        return f"train__{strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
 
 
 def train(
@@ -147,7 +148,7 @@ def _train(job: Job, root: Path) -> RunRecord:
     parameters = job.config.effective()
     record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
     done_steps = checkpoint[1] if checkpoint else 0
-    trim_run(folder, done_steps)
+    trim_run(folder, done_steps, checkpoint[0] if checkpoint else None)
     forget_orders(folder, done_steps, job.plan.steps_per_epoch)
     with record:
         _describe(job, record, checkpoint)
@@ -272,7 +273,9 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
 
 def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.training.build import build_trainer, quiet, save_model
+    from hammerlib.training.saving import restore
 
+    restore(job.plugs, checkpoint[0] if checkpoint else None)
     with quiet():
         trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
         with resumable(record.folder, job.plan.processes):
@@ -284,17 +287,15 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
 def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
-    import pandas as pd
 
     from hammerlib.training.logs import SKIPPED
 
     model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
     skipped = [SKIPPED] if (record.folder / SKIPPED).exists() else []
-    for name in ("index_log.csv", "metrics.csv", *skipped, *model):
-        record.artefact(name)
-    table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
-        index="step", columns="metric", values="value"
-    )
+    said = [f"completions/{one.name}" for one in sorted(record.folder.glob("completions/*.parquet"))]
+    logs = sorted(one.name for one in record.folder.glob("index_log*.csv"))
+    record.artefact(*logs, "metrics.csv", *skipped, *model, *said)
+    table = record.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
     part = max(1, len(table) // 10)
     for name in [one for one in SUMMARISED if one in table]:  # none of them where nothing was trained
         values = table[name].dropna()

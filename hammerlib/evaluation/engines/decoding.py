@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from hammerlib.errors import InputError
 from hammerlib.evaluation.engines.cache import spread
 
 SCANNED = 1 << 22  # probabilities handled at once when drawing
@@ -105,6 +106,9 @@ def draw(logits: torch.Tensor, numbers: torch.Tensor, temperature: float, top_p:
     >>> draw(even, torch.tensor([0.1, 0.49, 0.51], dtype=torch.float64), 1.0, 1.0).tolist()
     [0, 0, 1]
     """
+    if torch.isnan(logits).any():
+        remedy = "load weights from before they diverged, or use float32"
+        raise InputError("model", "logits", "are NaN", remedy)
     if temperature == 0:
         return logits.argmax(-1)
     size = max(1, SCANNED // logits.shape[-1])

@@ -43,6 +43,7 @@ class VLLMEngine:
     """
 
     def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
+        from hammerlib.backbones.load import check_folder
         from hammerlib.backbones.places import locate
 
         if importlib.util.find_spec("vllm") is None:
@@ -52,6 +53,7 @@ class VLLMEngine:
         folder, _ = locate(backbone.name)
         if folder is None:
             raise InputError("model", backbone.name, "has no folder that vLLM could load", "save it to one")
+        check_folder(backbone.name, folder)
         from vllm import LLM
 
         self.tokenizer, self.sampling = backbone.tokenizer, sampling
@@ -61,6 +63,7 @@ class VLLMEngine:
         self.model = LLM(
             model=str(folder),
             dtype=backbone.dtype,
+            trust_remote_code=False,
             seed=sampling.seed,
             generation_config="vllm",
             gpu_memory_utilization=memory,

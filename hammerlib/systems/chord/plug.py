@@ -210,6 +210,13 @@ class Chord:
         trainer.record({"mu": mu} | {name: processes * micro * value for name, value in parts.items()})
         return mixed_loss(grpo, processes * expert, mu)
 
+    def state_dict(self) -> dict:
+        """Nothing: what it counts begins anew with every optimizer step."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take nothing back."""
+
     def _share(self, trainer: SeamTrainer) -> tuple[list[int], int]:
         """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""
         micro, step = trainer.current_gradient_accumulation_steps, trainer.state.global_step

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from hammerlib.errors import InputError
 from hammerlib.training.schedule import plan
 
@@ -91,7 +89,7 @@ def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
         raise InputError("records", 0, "hold no run", "give at least one training run")
     found = {}
     for record in records:
-        table = pd.read_csv(record.folder / "metrics.csv")
+        table = record.table("metrics.csv")
         generated = table.loc[table["metric"] == "generated", "value"]
         found[record.run_id] = {
             "steps": float(table["step"].nunique()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from scipy.stats import binom
@@ -173,5 +172,5 @@ def learnable(record: RunRecord) -> Learnable:
     >>> learnable(train(config, root=Path(tempfile.mkdtemp()), progress=False))
     Learnable(steps=0.0, groups=0.0)
     """
-    table = pd.read_csv(record.folder / "metrics.csv")
+    table = record.table("metrics.csv")
     return learnable_share(table.loc[table["metric"] == "zero_variance_share", "value"])

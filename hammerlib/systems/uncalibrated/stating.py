@@ -14,7 +14,7 @@ from hammerlib.backbones.places import no_file_bars
 from hammerlib.errors import InputError
 from hammerlib.nano.recipe import Recipe, supervise, untrained
 from hammerlib.nano.tokenizer import build_tokenizer
-from hammerlib.storage import atomic_path
+from hammerlib.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.tokens import prompt_ids
 from hammerlib.training.advantages import group_advantages
@@ -127,6 +127,7 @@ def save_stating_model(
     with no_file_bars(), atomic_path(Path(folder)) as part:
         model.save_pretrained(part)
         build_tokenizer().save_pretrained(part)
+        write_sums(part)
     return Path(folder), losses
 
 
