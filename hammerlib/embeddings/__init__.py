@@ -14,7 +14,7 @@ from hammerlib.embeddings.forward import POOLINGS, TOKENS_PER_BATCH, check_optio
 from hammerlib.embeddings.record import SCHEMA_VERSION, Embeddings
 from hammerlib.errors import InputError
 from hammerlib.storage import cache_dir as storage_cache_dir
-from hammerlib.storage import content_hash, without_folders
+from hammerlib.storage import content_hash, discard, without_folders
 
 if TYPE_CHECKING:
     import datasets
@@ -164,6 +164,7 @@ def _cached(path: Path, key: str, n: int) -> np.ndarray | None:
         found = Embeddings.load(path)
     except InputError as error:
         warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=3)
+        discard(path)
         return None
     if found.key != key or len(found.vectors) != n:
         warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=3)

@@ -164,7 +164,8 @@ def _samples(path: Path) -> tuple[list[dict[str, Any]], list[BadLine]]:
     ]
     rows = [row for _, row in found if set(row) >= NEEDED]
     if not rows:
-        raise InputError("run", path.parent.name, "holds no sample", "name a finished run")
+        problem = "holds no sample: its samples.jsonl is empty"
+        raise InputError("run", path.parent.name, problem, "name a finished run")
     return rows, bad
 
 
