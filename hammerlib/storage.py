@@ -559,7 +559,7 @@ def read_object(path: str | os.PathLike[str]) -> dict:
     except RecursionError:
         raise ValueError("is nested without end") from None
     except ValueError as error:
-        raise ValueError(f"is no JSON, or cut off ({error})") from None
+        raise ValueError(f"is no JSON ({error})") from None
     if not isinstance(content, dict):
         raise ValueError("holds no JSON object")
     return unsealed(content)

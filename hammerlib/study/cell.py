@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.cells import read_record, record_path
-from hammerlib.cells.records import standing
+from hammerlib.errors import InputError
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed, workroom
 from hammerlib.storage import (
@@ -83,9 +82,8 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
     >>> run_cell(Cell(study, "random", 0), tempfile.mkdtemp()).name
     'random__r00.json'
     """
-    folder = Path(root) / file_name("study", cell.study.study)
-    path = record_path(cell, folder)
-    with claimed(cell.name, folder):
+    path = _place(cell, root)
+    with claimed(cell.name, path.parent):
         if not done(cell, root):
             write_record(path, _run(cell))
     return path
@@ -115,7 +113,19 @@ def done(cell: Cell, root: str | Path) -> bool:
     >>> done(Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0), tempfile.mkdtemp())
     False
     """
-    return standing(cell, read_record(cell, Path(root) / file_name("study", cell.study.study))) == "done"
+    path = _place(cell, root)
+    try:
+        record = read_object(path)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise InputError("record", path.name, problem, "delete it: its cell runs again") from error
+    return record.get("status") == "success" and record.get("identity") == cell.identity
+
+
+def _place(cell: Cell, root: str | Path) -> Path:
+    return Path(root) / file_name("study", cell.study.study) / f"{file_name('cell', cell.name)}.json"
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
