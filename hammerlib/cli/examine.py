@@ -26,7 +26,7 @@ _NEEDS = {
     "ray sweeps": (("ray",), "[ray]"),
 }
 # The sub-folders that hammerlib makes; nothing else in the folder is ever deleted.
-CACHE_PARTS = ("embeddings", "backbones", "starts", "pass-rates")
+CACHE_PARTS = ("rooms", "embeddings", "backbones", "starts", "pass-rates")
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
