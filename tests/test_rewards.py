@@ -61,7 +61,7 @@ def test_a_grader_without_a_verdict_gives_none_not_zero(reason: str, monkeypatch
     assert accuracy_reward(None, [f"a completion that ends in {reason}"], answer=["4"]) == [None]
 
 
-# Within the guards' limits and yet minutes of algebra: the high powers of sums come in small factors, of an integral.
+# Within the guards' limits and yet minutes of algebra: an integral of high powers of sums.
 HANGS = r"\int (x+y+z)^{29}(x-y+z)^{29}(x+y-z)^{29} dx"
 POISON = {
     "hang": (HANGS, "(x+y)^{2}", None),

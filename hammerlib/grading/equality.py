@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from typing import Any
 
-from hammerlib.grading.expressions import Unreadable
+from hammerlib.grading.expressions import Nonsense, Unreadable
 from hammerlib.grading.extract import choice, stated, tidy
 from hammerlib.grading.normal_form import normal_form
 from hammerlib.grading.reading import operations, read, same, says_nothing
@@ -45,7 +45,8 @@ _RUNAWAY = (
 )
 _TOWER = re.compile(r"(\d+)\s*\^\s*\{?\s*(\d+)\s*\^\s*\{?\s*(\d+)")
 
-_IDLE_BLANKS = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
+# Not in `1 2`, `0. 5` and `1, 234`.
+_IDLE_BLANKS = re.compile(r"(?<![A-Za-z0-9.])(?!(?<=\d,)\s+\d{3}(?!\d))\s+|\s+(?![A-Za-z0-9.])")
 # Signs of a question that is still to be answered.
 _UNDONE = re.compile(
     r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf|pmod|bmod|mod)"
@@ -63,7 +64,7 @@ _OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
 _OPAQUE = re.compile(
     r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg|angle|parallel"
     r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod)(?![A-Za-z])|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
-    r"|\d\s+\d|\d\s*\\text|==|:="
+    r"|\d\.?\s+\d|\d\s*\\text|==|:="
 )
 
 
@@ -183,9 +184,14 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
     if _decimal_comma(gold, answer):
         return float(gold.replace(",", ".")) == float(answer.replace(",", "."))
     try:
-        return same(read(gold, percent=percent), read(answer, percent=percent))
+        wanted = read(gold, percent=percent)
+        try:
+            given = read(answer, percent=percent)
+        except Nonsense:
+            return False
+        return same(wanted, given)
     except (Unreadable, RecursionError, OverflowError, MemoryError):
-        one, other = (re.sub(r"\s+", " ", normal_form(text)) for text in (gold, answer))
+        one, other = (re.sub(r"\s+", " ", _TEXT.sub(r" \1 ", normal_form(text))) for text in (gold, answer))
         return True if one and _same_text(one, other) else None
 
 

@@ -32,6 +32,16 @@ class Unreadable(ValueError):
     """
 
 
+class Nonsense(Unreadable):
+    """Text that says nothing definite, whoever reads it: numbers side by side, 5 = 6, half a bracket.
+
+    Examples
+    --------
+    >>> isinstance(Nonsense("5 = 6"), Unreadable)
+    True
+    """
+
+
 class Node(NamedTuple):
     """A tree: ``number``, ``symbol``, ``constant``, or an operation with nodes as parts."""
 
@@ -143,7 +153,7 @@ class _Parser:
             signs += 1
             negative = self.take() == "-"
             if signs > 2:
-                raise Unreadable("three signs")
+                raise Nonsense("three signs")
             if negative:
                 return _negative(self.signed_product())
         return self.product()
@@ -165,17 +175,17 @@ class _Parser:
     def juxtaposed(self) -> Node:
         first = self.peek()
         node = self.power()
-        if first is not None and first.isdigit() and node.kind == "number" and (mixed := self.mixed(node)):
+        if first is not None and first.isdecimal() and node.kind == "number" and (mixed := self.mixed(node)):
             return mixed
         factors = [node]
         while self.starts_factor():
             token = self.peek() or ""
             # 3 4 is not 34, and not 12; x2 may be x_2. But (n-2) 2^{n} is a product.
             product = self.peek(1) == "^" and any(map(symbols, factors))
-            if (token[0].isdigit() or token[0] == ".") and not product:
-                raise Unreadable("a number behind a factor")
+            if (token[0].isdecimal() or token[0] == ".") and not product:
+                raise Nonsense("a number behind a factor")
             before = self.tokens[self.place - 1]
-            after_number = before[0].isdigit() and factors[-1].kind == "number"
+            after_number = before[0].isdecimal() and factors[-1].kind == "number"
             factor = self.power()
             if after_number and token == "\\frac" and all(p.kind == "number" for p in factor.parts):
                 raise Unreadable("a number before a fraction")
@@ -186,22 +196,22 @@ class _Parser:
         """A proper fraction behind a whole number: `1 1/2`, `1\\frac{1}{2}`."""
         here = self.place
         token = self.peek() or ""
-        if token.isdigit() and self.peek(1) == "/" and (self.peek(2) or "").isdigit():
+        if token.isdecimal() and self.peek(1) == "/" and (self.peek(2) or "").isdecimal():
             top, low, used = token, self.peek(2) or "", 3
         elif token == "\\frac":
             inside = self.tokens[here : here + 7]
             if [inside[i] for i in (1, 3, 4, 6) if i < len(inside)] != ["{", "}", "{", "}"]:
                 return None
             top, low, used = inside[2], inside[5], 7
-            if not (top.isdigit() and low.isdigit()):
+            if not (top.isdecimal() and low.isdecimal()):
                 return None
         else:
             return None
         if not 0 < int(top) < int(low):
             raise Unreadable("no proper fraction in a mixed number")
         self.place += used
-        if (self.starts_factor() and (self.peek() or "")[0].isdigit()) or self.peek() in ("/", "^", "!"):
-            raise Unreadable("more behind a mixed number")
+        if (self.starts_factor() and (self.peek() or "")[0].isdecimal()) or self.peek() in ("/", "^", "!"):
+            raise Nonsense("more behind a mixed number")
         mixed = Node("number", (whole.value[0] + Fraction(int(top), int(low)), None))
         rest = [mixed]
         while self.starts_factor():
@@ -273,7 +283,7 @@ class _Parser:
             self.take()
             return _negative(self.atom())
         token = self.peek() or ""
-        if token.isdigit() and len(token) > 1:
+        if token.isdecimal() and len(token) > 1:
             self.take()
             return _number(token)
         if len(token) > 1 and token.isalpha():
@@ -292,7 +302,7 @@ class _Parser:
         token = self.peek()
         if token is None:
             raise Unreadable("an end")
-        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+        if token[0].isdecimal() or (token[0] == "." and len(token) > 1):
             self.take()
             if self.peek() == "_":
                 raise Unreadable("a base")
@@ -340,7 +350,9 @@ class _Parser:
             return Node("constant", "e")
         if name == "i" and not primes:
             return Node("constant", "i")
-        if self.peek() == "(" and (name.partition("_")[0] in CALLABLE or primes):
+        # I(0) is a value of I, and no product with 0.
+        number = (self.peek(1) or "")[:1].isdecimal() and self.peek(2) == ")"
+        if self.peek() == "(" and (name.partition("_")[0] in CALLABLE or primes or number):
             return Node("call", name + "'" * primes, self.arguments())
         return Node("symbol", name + "'" * primes)
 
@@ -434,7 +446,7 @@ class _Parser:
         factors = [self.power()]
         while self.starts_factor():
             token = self.peek() or ""
-            if token[1:] in FUNCTIONS or token in ("(", "[", "|") or token[0].isdigit():
+            if token[1:] in FUNCTIONS or token in ("(", "[", "|") or token[0].isdecimal():
                 break
             factors.append(self.power())
         return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
@@ -531,6 +543,11 @@ def _is_rational(node: Node) -> bool:
     return bool(abs(number - mpmath.mpf(near.numerator) / near.denominator) < 1e-14)
 
 
+def contains(node: Node, kind: str) -> bool:
+    """Whether a tree has a part of this kind."""
+    return node.kind == kind or any(contains(part, kind) for part in node.parts)
+
+
 # Exact values ----------------------------------------------------------------------------------------
 
 
@@ -550,7 +567,7 @@ def value(node: Node) -> Fraction | None:
     try:
         return _rational(node, [part for part in parts if part is not None])
     except ZeroDivisionError as error:
-        raise Unreadable("a division by zero") from error
+        raise Nonsense("a division by zero") from error
 
 
 def _sum_of(node: Node) -> Fraction | None:
@@ -785,9 +802,11 @@ class _Numbers:
         """A number that the name and the point decide; odd points are negative."""
         drawn = int.from_bytes(hashlib.sha256(f"{name} {self.point}".encode()).digest()[:6], "big")
         size = self.context.mpf(drawn) / 2**48
-        low, width = ((0.1, 0.8), (0.2, 1.6), (1.1, 2.3), (0.3, 0.6))[self.point % 4]
+        low, width = ((0.1, 0.8), (0.2, 1.6), (1.1, 2.3), (0.3, 0.6), (4.0, 9.0), (11.0, 60.0))[
+            self.point % 6
+        ]
         size = low + width * size
-        return -size if self.point % 4 == 1 else size
+        return -size if self.point % 6 == 1 else size
 
 
 def _at(node: Node, digits: int, point: int) -> tuple[Any, int]:

@@ -58,9 +58,9 @@ def listed(words: str) -> tuple[str, ...]:
 
 # Characters ------------------------------------------------------------------------------------------
 
-_DASHES = "‐‑‒–—―−﹣－⁻➖"
+_DASHES = "‐‑‒–—―−﹣－➖"
 _ROOTS = {"√": "", "∛": "[3]", "∜": "[4]"}
-_VULGAR = re.compile(r"(\d*)\s*([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])")
+_VULGAR = re.compile(r"(?:(\d+)\s*)?([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])")
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵏᵐˣ", "0123456789+-()nikmx", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "0123456789+-()nkmxa", strict=True))
 # Punctuation of Chinese texts.
@@ -107,7 +107,9 @@ def _wide(text: str) -> str:
     if text.isascii():
         return text
     return "".join(
-        unicodedata.normalize("NFKC", c)
+        str(unicodedata.decimal(c))
+        if c.isdecimal()
+        else unicodedata.normalize("NFKC", c)
         if "\uff01" <= c <= "\uff5e" or "\U0001d400" <= c <= "\U0001d7ff"
         else c
         for c in text
@@ -254,13 +256,21 @@ _SHORT_SQRT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 _DOUBLED = re.compile(r"\\(?=\\[A-Za-z]{2})")
 
 
+_MONEY = re.compile(r"(?<!\\)\$(?=\s?\d)")
+
+
+def _odd_dollars(text: str) -> bool:
+    """Whether the dollar signs do not pair up as the ends of a formula: "$5" is money."""
+    return (text.count("$") - text.count("\\$")) % 2 == 1
+
+
 def _fraction(match: re.Match[str]) -> str:
     top, low = (one[1:-1].strip() if one.startswith("{") else one for one in match.groups())
     return rf"\frac{{{top}}}{{{low}}}"
 
 
 _SCIENTIFIC = re.compile(r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,4})(?![\w.]*\w)")
-_TEXT_GROUP = re.compile(_TEXT + r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TEXT_GROUP = re.compile(r"\s*" + _TEXT + r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*")
 
 
 def _text(match: re.Match[str]) -> str:
@@ -327,7 +337,7 @@ STEPS: tuple[Step, ...] = (
     Step("invisible characters", _sub(_INVISIBLE.pattern, "")),
     Step("kinds of blanks", _sub(_THIN.pattern, " ")),
     Step("full width", _wide),
-    Step("dashes", _sub(f"[{_DASHES}]", "-")),
+    Step("dashes", _sub(rf"[{_DASHES}]|(?<![\w)}}\]⁻⁺⁰¹²³⁴-⁹])⁻(?=\d)", "-")),
     Step("vulgar fractions", _sub(_VULGAR.pattern, _vulgar)),
     Step("repeating decimals", lambda text: _REPEATING.sub(_repeating, text)),
     Step("raised", _raised(_SUPER, "^")),
@@ -346,6 +356,7 @@ STEPS: tuple[Step, ...] = (
     Step("no space", _sub(r"\\!|\\phantom\s*(?:\{[^{}]*\}|-)", "")),
     Step("spaces of LaTeX", _sub(
         r"(?<!\\)\\[,;:> ]|\\(?:q?quad|thinspace|enspace|space|hspace\*?\s*\{[^{}]*\})(?![A-Za-z])|~", " ")),
+    Step("a single dollar sign", lambda text: _MONEY.sub(r"\\$", text) if _odd_dollars(text) else text),
     Step("dollars", _sub(r"\\\$|\\textdollar(?![A-Za-z])|\bUS\s?\$", r"\\text{USD} ")),
     Step("formula signs", _sub(r"\$|\\[()\[\]]", "")),
     Step("per cent", _sub(

@@ -11,7 +11,9 @@ import mpmath
 
 from hammerlib.grading.expressions import (
     Node,
+    Nonsense,
     Unreadable,
+    contains,
     number_of,
     parse,
     same_value,
@@ -112,7 +114,7 @@ _BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
 _NAME = re.compile(
     r"(?:\\(?:angle|triangle|odot)\s?)?"
     r"(?:\\(?!(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|sqrt|frac|text|pm|mp|neg|infty|int|sum)[A-Za-z]+"
-    r"\s?(?:\{[^{}]*\})?|[A-Za-z]{1,4})"
+    r"\s?(?:\{[^{}]*\})?|[A-Za-z]{1,4}\d{0,2})"
     r"(?:\s?_\s?(?:\{[^{}]*\}|\w))?'*(?:\s?\^\s?\{?(?:\\text\{)?[-*\w]{1,2}\}?\}?)?\s?(?:\((?:[^()=]{1,40})\))?"
 )
 _SIGNS = {"<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=": "="}
@@ -286,13 +288,13 @@ def _bracketed(opening: str, inner: str, closing: str) -> Any:
             return read_normal(inner)
         if opening == "[" and closing == "]":
             return _quantity(f"({inner})")
-        raise Unreadable("half a bracket")
+        raise Nonsense("half a bracket")
     if len(pieces) > MAX_PARTS:
         raise Unreadable("too many parts")
     if (opening, closing) not in (("(", ")"), ("[", "]")) and len(pieces) != 2:
-        raise Unreadable("brackets of two kinds")
+        raise Nonsense("brackets of two kinds")
     if "{" in opening or "}" in closing:
-        raise Unreadable("brackets of two kinds")
+        raise Nonsense("brackets of two kinds")
     return Parts(opening + closing, tuple(read_normal(piece) for piece in pieces))
 
 
@@ -382,12 +384,12 @@ def _based(text: str) -> Based | None:
         base = found[2] if found else None
     if found is None or base is None:
         return None
-    number = _BASE_WORDS.get(base.lower()) or (int(base) if base.isdigit() and len(base) < 3 else None)
+    number = _BASE_WORDS.get(base.lower()) or (int(base) if base.isdecimal() and len(base) < 3 else None)
     digits = found[1]
-    if number is None or (not digits[0].isdigit() and number <= 10):
+    if number is None or (not digits[0].isdecimal() and number <= 10):
         return None
     if not 2 <= number <= 36 or any(int(digit, 36) >= number for digit in digits):
-        return None if not digits.isdigit() else _refuse("digits beyond the base")
+        return None if not digits.isdecimal() else _refuse("digits beyond the base")
     return Based(sign + (digits.lstrip("0").upper() or "0"), number)
 
 
@@ -418,7 +420,7 @@ def _related(text: str) -> Any:
     if set(signs) == {"="}:
         return _equation(sides)
     if any(not side for side in sides[1:]) or len(signs) > 2:
-        raise Unreadable("half a relation")
+        raise Nonsense("half a relation")
     units = [split_unit(side) for side in sides]
     bare = [unit[0] if unit and unit[2] == 1 else side for side, unit in zip(sides, units, strict=True)]
     return Relation(signs, tuple(parse(side) if side else None for side in bare))
@@ -452,13 +454,17 @@ def _name(text: str) -> str:
 def _equation(sides: list[str]) -> Any:
     if len(sides) > 4:
         raise Unreadable("a long chain")
+    while len(sides) > 2 and all(_LEFT.fullmatch(side) and not _is_number_like(side) for side in sides[:2]):
+        sides = sides[1:]  # y = x = 5
+    if len(sides) == 2 and _LEFT.fullmatch(sides[1]) and not _LEFT.fullmatch(sides[0]):
+        sides = sides[::-1]  # 5 = x
     if not sides[0]:
         sides = sides[1:]
         return read_normal(sides[0]) if len(sides) == 1 else _refuse("a chain")
     name = sides[0] if _LEFT.fullmatch(sides[0]) and not _is_number_like(sides[0]) else None
     values = sides[1:] if name else sides
     if not all(values):
-        raise Unreadable("an empty side")
+        raise Nonsense("an empty side")
     if len(values) == 1:
         inner = _one_side(values[0])
         if name and not (
@@ -470,7 +476,7 @@ def _equation(sides: list[str]) -> Any:
     readings = [_one_side(one) for one in values]
     if all(isinstance(one, Quantity) and not symbols(one.node) for one in readings):
         if not all(same(readings[0], one) for one in readings[1:]):
-            raise Unreadable("two values that differ are called equal")
+            raise Nonsense("two values that differ are called equal")
         return Named(_name(name), readings[-1]) if name else readings[-1]
     if name and len(values) > 1:
         first = all(_agree(readings[0], one) for one in readings[1:])
@@ -517,34 +523,32 @@ def _ratio(text: str) -> Ratio | None:
     return Ratio(tuple(pieces), tuple(_quantity(piece) for piece in pieces))
 
 
+# Where a unit may stand at all; everything else is parsed at once.
+_MAY_HAVE_UNIT = re.compile(
+    r"\\text\{|\\%|\\circ|\\AA|[A-Za-z\u4e00-\u9fff]\.?$|[A-Za-z]\s?\^|\d\s?'|^[-+]?\s?(?:USD|EUR|GBP|Rs)"
+)
+
+
 def _quantity(text: str) -> Quantity:
     text = _stripped(text)
-    unit, factor = None, Fraction(1)
-    found = (
-        split_unit(text)
-        if re.search(
-            r"\\text\{|\\%|\\circ|\\AA|[A-Za-z\u4e00-\u9fff]$|[A-Za-z]\s?\^|\d\s?'"
-            r"|^[-+]?\s?(?:USD|EUR|GBP|Rs)|[A-Za-z]\.?$",
-            text,
-        )
-        else None
-    )
-    if found and not found[3]:
-        try:
-            node = parse(found[0])
-        except Unreadable:
-            node = parse(text)  # letters that are no unit
-            return Quantity(node, None, None)
-        # 2 \pi r: what looks like a unit behind symbols is one only where it is dressed as one.
-        if not symbols(node) or "\\text{" in text or "\\%" in text or "\\circ" in text:
-            unit, factor, text = found[1], found[2], found[0]
-        else:
-            node = parse(text)
-    else:
-        node = parse(text)
-    if factor != 1:
-        node = Node("product", None, (node, Node("number", (factor, None))))
-    return Quantity(node, unit, _written(text) if factor == 1 else None)
+    split = split_unit(text) if _MAY_HAVE_UNIT.search(text) else None
+    if split is None or split[3]:
+        return Quantity(parse(text), None, _written(text))
+    value_text, unit, factor, _ = split
+    try:
+        node = parse(value_text)
+    except Unreadable:
+        return Quantity(parse(text))  # letters that are no unit
+    # 2 \pi r: behind symbols only what is dressed as a unit is one.
+    bare = not re.search(r"\\text\{|\\%|\\circ", text)
+    angle = unit == "degree" and contains(node, "function")  # \sin 30^{\circ}
+    if angle or (symbols(node) and bare):
+        return Quantity(parse(text))
+    if factor == 1:
+        return Quantity(node, unit, _written(value_text))
+    exact = None if symbols(node) else value(node)
+    factored = Node("product", None, (node, Node("number", (factor, None))))
+    return Quantity(factored if exact is None else Node("number", (exact * factor, None)), unit)
 
 
 def _written(text: str) -> tuple[int, int] | None:
@@ -567,7 +571,9 @@ def says_nothing(gold: str) -> bool:
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", normal_form(gold[:200])).strip(" .!'\"")
     plain = re.sub(r"^.*\b(?:is|are|equals)\s+", "", plain)
     return (
-        not plain or plain.lower() in UNREADABLE_WORDS or (in_number_words(plain) and len(plain.split()) > 1)
+        not plain
+        or plain.lower() in UNREADABLE_WORDS
+        or (in_number_words(plain) and len(re.split(r"[\s-]+", plain)) > 1)
     )
 
 
@@ -814,7 +820,7 @@ def same_words(one: str, other: str) -> bool:
     (True, False, False)
     """
     one, other = (
-        re.sub(r"^(?:the|an?) (?=\\w{3})", "", re.sub(r"[\s-]+", " ", text.strip(" .!")))
+        re.sub(r"^(?:the|an?) (?=\w{3})", "", re.sub(r"[\s-]+", " ", text.strip(" .!")))
         for text in (one, other)
     )
     if one == other:
@@ -835,7 +841,7 @@ def _plural(text: str) -> str:
 
 
 def _clock(ratio: Ratio) -> bool:
-    return all(re.fullmatch(r"[0-5]\d", text) for text in ratio.texts[1:]) and ratio.texts[0].isdigit()
+    return all(re.fullmatch(r"[0-5]\d", text) for text in ratio.texts[1:]) and ratio.texts[0].isdecimal()
 
 
 def _same_ratio(gold: Ratio, answer: Ratio) -> bool:

@@ -172,7 +172,7 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
             return None
         elif word.lower() in ("square", "sq", "cubic", "cu"):
             unit.append("square" if word.lower().startswith("s") else "cubic")
-        elif word.lower() in _EMPTY and not (word == "in" and place == len(tokens) - 1):
+        elif word.lower() in _EMPTY and not (word == "in" and _alone(tokens[place + 1 :])):
             continue
         elif word in ("Cdegrees", "Fdegrees", "Kdegrees"):
             unit.append({"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[0]])
@@ -189,6 +189,11 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
         else:
             return None
     return value, _unit_name(unit), factor, guess
+
+
+def _alone(rest: list[str]) -> bool:
+    """Whether no noun follows: "in" is inches then."""
+    return not any(re.match(r"[A-Za-z]", token) for token in rest)
 
 
 def _singular(word: str) -> str:
