@@ -6,10 +6,13 @@ around it answers rightly when it did, and fails when it did not. So no verdict 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -197,6 +200,20 @@ CHEATS: dict[str, str | tuple[str, str]] = {
                 except OSError: pass""",
     "the early end": "import os; os._exit(0)",
     "the early end in a call": "import os\ndef answer(x): os._exit(0)",
+    "the exit of a means that failed": """
+        import os, sys
+        def answer(x): os._exit(97)""",
+    "a false failure of confinement": """
+        import json, os
+        text = json.dumps('error: Unconfined').encode()
+        for place in range(64):
+            try: os.write(place, len(text).to_bytes(4, 'big') + text)
+            except OSError: pass
+        os._exit(1)""",
+    "a call while the tests are defined": (
+        "def answer(x): raise ImportError('nothing')",
+        "ANSWER = answer(1)\ndef check(candidate):\n    assert ANSWER == 3\n",
+    ),
     "exit status zero": "def answer(x): raise SystemExit(0)",
     "exit at once": "raise SystemExit(0)",
     "an interrupt": "def answer(x): raise KeyboardInterrupt",
@@ -494,13 +511,29 @@ def cases(given: dict[str, object]) -> dict[str, tuple[str, str]]:
     return found | {name: (program_of(body, given), TEST) for name, body in ATTACKS.items()}
 
 
-def verdict_of(program: str, test: str, means: tuple[str, ...] = (), seconds: float = 5.0) -> str:
-    """The verdict on a program, by some of the means of confinement (default: all that hold)."""
+@contextlib.contextmanager
+def limits(means: tuple[str, ...], seconds: float) -> Iterator[None]:
+    """Short limits, and some of the means of confinement (none named: all that hold)."""
     known = code._probed()
     kept = {name: "not used" if means and name not in means else why for name, why in known["means"].items()}
-    limits = {"MEMORY_BYTES": MEMORY, "PROCESSOR_SECONDS": 1, "WALL_SECONDS": seconds, "HOOK": False}
-    with mock.patch.multiple(code, _probed=lambda: known | {"means": kept}, **limits):
+    short = {"MEMORY_BYTES": MEMORY, "PROCESSOR_SECONDS": 1, "WALL_SECONDS": seconds, "HOOK": False}
+    with mock.patch.multiple(code, _probed=lambda: known | {"means": kept}, **short):
+        yield
+
+
+def verdict_of(program: str, test: str, means: tuple[str, ...] = (), seconds: float = 5.0) -> str:
+    """The verdict on a program."""
+    with limits(means, seconds):
         return code.run_program(program, test, "answer", "")
+
+
+def verdicts_on_attacks(given: dict[str, object], means: tuple[str, ...] = ()) -> dict[str, str]:
+    """The verdicts on all attacks, and on a right program."""
+    found = {name: case for name, case in cases(given).items() if name in ATTACKS}
+    found["control"] = RIGHT, TEST
+    with limits(means, 10.0), ThreadPoolExecutor(4) as pool:
+        verdicts = pool.map(lambda case: code.run_program(*case, "answer", ""), found.values())
+        return dict(zip(found, verdicts, strict=True))
 
 
 def left_over() -> list[str]:
@@ -539,6 +572,5 @@ if __name__ == "__main__":  # python code_escapes.py GIVEN [MEANS]: as nobody
     told = json.loads(sys.argv[1])
     become_nobody(sys.base_prefix, sys.prefix, told["checkout"], told["folder"])
     os.environ["HAMMER_ESCAPE"] = "secret"
-    results = {name: verdict_of(*case) for name, case in cases(told).items() if name in ATTACKS}
-    results["control"] = verdict_of(RIGHT, TEST)
+    results = verdicts_on_attacks(told)
     print(json.dumps({"verdicts": results, "user": os.getuid(), "left": left_over(), "means": code.means()}))

@@ -51,7 +51,7 @@ def there(value: Any) -> Any:
 def typed(value: Any) -> Any:
     """A value with the types of its parts, for comparing."""
     if isinstance(value, dict):
-        return type(value), {(typed(key), repr(typed(one))) for key, one in value.items()}
+        return type(value), frozenset((typed(key), typed(one)) for key, one in value.items())
     if isinstance(value, list | tuple | deque):
         return type(value), tuple(typed(one) for one in value)
     if isinstance(value, set | frozenset):

@@ -87,8 +87,10 @@ def run_program(program: str, test: str | None = None, entry: str | None = None,
     program : str
         Python source; at most 50,000 characters.
     test : str, optional
-        Source that defines ``check(candidate)``, run apart from the program. Without it a program is judged
-        by whether it runs to its end, which is its own word: give what a model wrote a `test`.
+        Source that defines ``check(candidate)``, run apart from the program: arguments and results are plain
+        data (numbers, text, bytes, lists, tuples, sets, dicts, deques, iterators of these). Without it a
+        program is judged by whether it runs to its end, which is its own word: give what a model wrote a
+        `test`.
     entry : str, optional
         Name of the function that `test` is about; required with it.
     prompt : str
@@ -183,13 +185,15 @@ def _probed() -> dict[str, Any]:
     if sys.platform != "linux":
         return nothing
     command = [sys.executable, "-I", "-S", "-c", _PROBE, str(Path(__file__).parent)]
-    done = subprocess.run(
-        command, capture_output=True, env=_environment(), stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS
-    )
-    if done.returncode:
-        why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or f"exit {done.returncode}"
+    how = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
+    try:
+        done = subprocess.run(command, env=_environment(), timeout=PROBE_SECONDS, cwd="/", **how)
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return nothing | {"means": dict.fromkeys(nothing["means"], "trying it took too long")}
+    except ValueError:
+        why = done.stderr.strip().rpartition("\n")[2] or f"exit {done.returncode}"
         return nothing | {"means": dict.fromkeys(nothing["means"], why)}
-    found = json.loads(done.stdout)
     packages = []
     for name in PACKAGES:
         place = importlib.util.find_spec(name)

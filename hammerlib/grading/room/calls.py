@@ -30,8 +30,8 @@ sched_yield 24 124, sched_getaffinity 204 123, getpid 39 172, getppid 110 173, g
 geteuid 107 175, getgid 104 176, getegid 108 177, getgroups 115 158, getresuid 118 148, getresgid 120 150,
 getpgrp 111 -, getrlimit 97 163, getrusage 98 165, times 100 153, uname 63 160, sysinfo 99 179,
 umask 95 166, clock_gettime 228 113, clock_getres 229 114, clock_nanosleep 230 115, nanosleep 35 101,
-gettimeofday 96 169, time 201 -, getrandom 318 278, recvfrom 45 207, recvmsg 47 212, shutdown 48 210,
-getsockopt 55 209, setsockopt 54 208, getsockname 51 204, getpeername 52 205, exit 60 93, exit_group 231 94,
+gettimeofday 96 169, time 201 -, getrandom 318 278, recvfrom 45 207, shutdown 48 210,
+getsockopt 55 209, getsockname 51 204, getpeername 52 205, exit 60 93, exit_group 231 94,
 wait4 61 260, waitid 247 95
 """
 # Within the folder in memory.

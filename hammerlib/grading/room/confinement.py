@@ -18,6 +18,7 @@ import ctypes
 import glob
 import os
 import resource
+import signal
 import struct
 import sys
 
@@ -40,6 +41,7 @@ _READ_ONLY, _NO_SUID, _NO_DEVICE, _REMOUNT, _BIND, _RECURSIVE, _ALONE = 1, 2, 4,
 
 def probe() -> dict[str, object]:
     """Try each means in a process of its own: the reason why it fails ("" where it holds), and the view."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it hands that down
     seen = view()
     means = {}
     attempts = {
@@ -113,11 +115,12 @@ def view() -> dict[str, list]:
     shown = sorted(one for one in folders if not any(one.startswith(other + "/") for other in folders))
     places = [glob.escape(one) + between for one in shown for between in ("/", "/python3*/")]
     hidden = [path for place in places for site in _SITES for path in glob.glob(place + site)]
+    hidden = [os.path.realpath(path) for path in hidden if os.path.isdir(path)]
     return {
         "shown": shown + [path for path in _FILES if os.path.exists(path)],
         "devices": [path for path in _DEVICES if os.path.exists(path)],
         "links": sorted(links.items()),
-        "hidden": sorted(hidden),
+        "hidden": sorted(path for path in set(hidden) if any(path.startswith(one + "/") for one in shown)),
         "packages": [],
         "sites": [],
     }

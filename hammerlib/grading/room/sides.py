@@ -22,7 +22,7 @@ from .plain import Packer, Unpacker, Unsupported
 
 JOB, REPORT = 0, 1  # file descriptors of the outer process and the judge
 LONGEST = 32 << 20  # bytes of a message
-UNCONFINED, UNCONFINED_CODE = b"error: Unconfined", 97
+UNCONFINED, SEALED = b"error: Unconfined", "sealed"
 # Raised inside a loop or a generator of the tests, these would end it early without a word.
 _QUIET = (StopIteration, StopAsyncIteration, GeneratorExit)
 
@@ -31,6 +31,7 @@ def main(text: str) -> NoReturn:
     """Run the job on standard input by a plan (JSON); the verdict goes to standard output."""
     plan = json.loads(text)
     sys.argv[:] = [""]
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it hands that down
     try:
         confinement.enter(plan)
         calls.prctl(1, signal.SIGKILL)  # ends with the process that wants the verdict
@@ -100,6 +101,13 @@ class Far:
 
     def __init__(self, line: Line, process: int, report: int) -> None:
         self.line, self.process, self.report = line, process, report
+        self.calls = 0
+        try:
+            sealed = line.receive() == SEALED
+        except (EOFError, ValueError):
+            sealed = False
+        if not sealed:  # it has not begun with the program yet: this is not the program's fault
+            self.end(UNCONFINED)
 
     def ask(self, question: object, known: list[Any]) -> Any:
         """Return the value that the program answers, or raise its exception."""
@@ -123,9 +131,7 @@ class Far:
         for _ in range(20):
             ended, how = os.waitpid(self.process, os.WNOHANG)
             if ended:
-                if _overran(how):
-                    return b"timeout"
-                return UNCONFINED if how == UNCONFINED_CODE << 8 else b"wrong"
+                return b"timeout" if _overran(how) else b"wrong"
             time.sleep(0.01)
         return b"wrong"
 
@@ -135,6 +141,7 @@ class Far:
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that is tested; lists and dicts among the arguments change as it changes them."""
+        self.calls += 1
         packer = Packer()
         try:
             question = packer.pack((args, kwargs))
@@ -160,7 +167,8 @@ def _examine(job: dict[str, str], far: Far) -> None:
         exec(compile(job["test"], "tests", "exec"), scope.__dict__)
         check = scope.__dict__["check"]
     except BaseException as error:
-        far.end(f"error: {type(error).__name__}".encode())
+        # Before they called anything the tests failed of themselves.
+        far.end(b"wrong" if far.calls else f"error: {type(error).__name__}".encode())
     check(candidate)
 
 
@@ -194,14 +202,15 @@ def _rebuilt(names: list[str], told: tuple[Any, ...]) -> Exception | None:
 
 def _program(plan: dict[str, Any], line: Line) -> NoReturn:
     try:
-        os.closerange(3, min(line.near, line.far))
-        os.closerange(max(line.near, line.far) + 1, 256)
+        for place in set(range(3, 256)) - {line.near, line.far}:
+            os.closerange(place, place + 1)
         confinement.seal(plan)
         if plan["hook"]:
             sys.addaudithook(_refuse)
+        line.send(SEALED)
     except BaseException as error:
         sys.stderr.write(f"{error}\n")
-        os._exit(UNCONFINED_CODE)
+        os._exit(1)
     try:
         _answer(line)
     finally:
