@@ -721,6 +721,99 @@ def test_a_config_on_a_file_needs_no_split(tmp_path: Path) -> None:
     assert len(job.problems) == 8
 
 
+@pytest.mark.parametrize("split", ["split: rl\n", "split: train\n", "split: null\n", ""])
+def test_a_split_that_fits_a_file_is_taken(tmp_path: Path, split: str) -> None:
+    from hammerlib.training import TrainConfig
+
+    rows = "".join(json.dumps({"prompt": f"{i} + 1 = ?", "answer": str(i + 1)}) + "\n" for i in range(8))
+    path = file_of(tmp_path, "mine.jsonl", rows)
+    (tmp_path / "train.yaml").write_text(f"problems: file:{path}\nn_problems: 8\norder: random\n{split}")
+    config = TrainConfig.from_yaml(tmp_path / "train.yaml")
+    assert len(load_problems(config.problems, split=config.split, n=config.n_problems)) == 8
+
+
+def test_the_default_part_fits_generated_puzzles_and_sets_that_evolve(tmp_path: Path) -> None:
+    assert (
+        load_problems("puzzles:weekday", split="rl", n=2)["id"][:]
+        == load_problems("puzzles:weekday", n=2)["id"][:]
+    )
+    path = file_of(
+        tmp_path, "a.jsonl", '{"question": "Tom has 3 apples and buys 4. How many?", "answer": "7"}\n'
+    )
+    assert len(load_problems(f"evolmath:file:{path}", split="rl")) >= 1
+
+
+# Columns at every door
+
+OWN = "".join(
+    json.dumps({"task": f"{i} + 1 = ?", "meta": {"gold": i + 1}, "no": f"x{i}"}) + "\n" for i in range(8)
+)
+MAPPED = {"prompt": "task", "answer": "meta.gold"}
+
+
+@pytest.mark.parametrize(
+    ("words", "mapping"),
+    [
+        ([], None),
+        (["prompt=task", "answer=meta.gold"], MAPPED),
+        (["prompt=task,answer=meta.gold"], MAPPED),
+        (["prompt=task,answer=meta.gold", "id=no"], MAPPED | {"id": "no"}),
+        (["prompt=task, please,answer=a=b"], {"prompt": "task, please", "answer": "a=b"}),
+        (["claimed="], {"claimed": ""}),
+    ],
+)
+def test_columns_are_words_of_the_command_line(words: list[str], mapping: dict | None) -> None:
+    from hammerlib.cli.ordering import parse_columns
+
+    assert parse_columns(words) == mapping
+
+
+@pytest.mark.parametrize("words", [["prompt"], ["=task"], ["prompt=a", "prompt=b"], ["prompt=a,prompt=b"]])
+def test_columns_that_say_nothing_are_refused(words: list[str]) -> None:
+    from hammerlib.cli.ordering import parse_columns
+
+    refused(lambda: parse_columns(words), "columns = ")
+
+
+def test_every_command_that_takes_problems_takes_columns(tmp_path: Path, monkeypatch, capsys) -> None:
+    from hammerlib.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    own = f"file:{file_of(tmp_path, 'own.jsonl', OWN)}"
+    mapped = ["--columns", "prompt=task,answer=meta.gold"]
+    answers = "".join(json.dumps({"id": i, "output": str(i + 1)}) + "\n" for i in range(8))
+    theirs = str(file_of(tmp_path, "theirs.jsonl", answers))
+    results = ["--results", str(tmp_path / "runs")]
+    commands = {
+        "embed": ["embed", own, "--out", "a.safetensors"],
+        "order": ["order", own, "--backbone", "nano", "--out", "order.json"],
+        "evaluate": ["evaluate", "--model", "nano", "--benchmark", own, "--samples", "1", *results],
+    }
+    for name, words in commands.items():
+        assert main(words) == 2, name
+        assert "unknown layout" in capsys.readouterr().err
+        assert main([*words, *mapped]) == 0, name
+    imported = ["import", theirs, "--benchmark", own, *results]
+    assert main(imported) == 2
+    assert main([*imported, "--benchmark-columns", "prompt=task", "answer=meta.gold"]) == 0
+    assert "pass@1                      1.0000" in capsys.readouterr().out
+    (run,) = (tmp_path / "runs").glob("import__*")
+    assert main(["regrade", str(run), "--benchmark", own, *mapped, *results]) == 0
+    lines = f"problems: {own}\nn_problems: 8\norder: random\ncolumns: {{prompt: task, answer: meta.gold}}\n"
+    (tmp_path / "train.yaml").write_text(lines)
+    assert main(["train", "--config", "train.yaml", "--dry-run"]) == 0
+
+
+def test_columns_of_a_config_name_the_run_only_where_there_are_any() -> None:
+    from hammerlib.training import TrainConfig
+
+    assert "columns" not in TrainConfig().identity()
+    assert TrainConfig(columns=MAPPED).identity()["columns"] == MAPPED
+    for columns in (["prompt"], {"prompt": 3}, "prompt"):
+        with pytest.raises(InputError, match="columns"):
+            TrainConfig.from_dict({"columns": columns})
+
+
 @pytest.mark.skipif("HAMMER_DATA" not in os.environ, reason="needs the public files")
 @pytest.mark.parametrize(
     ("name", "rows"),

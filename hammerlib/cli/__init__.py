@@ -182,6 +182,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark", required=True, help="gsm8k, math500, aime24, ..., or a source of problems"
     )
+    _add_columns(parser)
     parser.add_argument(
         "--samples", type=int, default=16, metavar="K", help="completions a problem (default 16)"
     )
@@ -235,8 +236,20 @@ def _add_problems(parser: argparse.ArgumentParser, optional: bool = False) -> No
         help="reasoning-gym:<mix>, file:<path>, or hub:<repo>[/<config>][@<revision>]",
     )
     parser.add_argument("--split", help="part of the source (reasoning-gym: supervised, rl, heldout)")
+    _add_columns(parser)
     parser.add_argument("--n", type=int, help="number of problems")
     parser.add_argument("--seed", type=int, default=0, help="of problems and order (default 0)")
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="for a layout of its own: where prompt and answer stand, such as prompt=task answer=meta.gold",
+    )
 
 
 def _add_pooling(parser: argparse.ArgumentParser) -> None:

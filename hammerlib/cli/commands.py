@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.cli.ordering import problems_of
+from hammerlib.cli.ordering import parse_columns, problems_of
 from hammerlib.errors import printable
 from hammerlib.runs import RunRecord
 
@@ -108,6 +108,7 @@ def evaluate(chosen: Namespace) -> int:
     if chosen.max_new_tokens is None:
         chosen.max_new_tokens = NANO_LENGTH if _is_nano(chosen.model) else LENGTH
     asked = {name: getattr(chosen, name) for name in EVALUATED}
+    asked["columns"] = parse_columns(chosen.columns)
     return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
 
 
@@ -175,7 +176,8 @@ def _overlap(config: TrainConfig) -> dict[str, object]:
     from hammerlib.evaluation import known_overlap
 
     config.validate()
-    problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
+    asked = {"split": config.split, "n": config.n_problems, "columns": config.columns}
+    problems = load_problems(config.problems, seed=0, **asked)
     report, found = known_overlap(problems)
     for name, counts in found["benchmarks"].items():
         if counts["exact"] or counts["n_gram"]:

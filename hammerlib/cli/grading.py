@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hammerlib.cli.commands import told
+from hammerlib.cli.ordering import parse_columns
 from hammerlib.cli.terminal import plain
-from hammerlib.errors import InputError, printable
+from hammerlib.errors import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -26,6 +27,14 @@ def add_regrade(parser: ArgumentParser) -> None:
     """
     parser.add_argument("run", metavar="RUN", help="run folder or name, e.g. results/runs/evaluate__...")
     parser.add_argument("--benchmark", help="other golds for the same problems (default: those of the run)")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="where prompt and answer stand in a benchmark file:... of a layout of its own",
+    )
     _add_grading(parser)
 
 
@@ -46,9 +55,18 @@ def add_import(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--columns",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=COLUMN",
-        help="where completion, id, prompt, claimed stand",
+        help="where completion, id, prompt, claimed stand (claimed= does without)",
+    )
+    parser.add_argument(
+        "--benchmark-columns",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="where prompt and answer stand in a benchmark file:... of a layout of its own",
     )
     _add_grading(parser)
 
@@ -64,7 +82,8 @@ def regrade(chosen: Namespace) -> int:
     """
     from hammerlib.evaluation.regrade import regrade as again
 
-    record = again(chosen.run, benchmark=chosen.benchmark, **_options(chosen))
+    options = _options(chosen) | {"columns": parse_columns(chosen.columns)}
+    record = again(chosen.run, benchmark=chosen.benchmark, **options)
     tables = [
         record.table(f"{name}.csv", dtype=str, keep_default_na=False)
         for name in ("transitions", "changes")
@@ -94,7 +113,11 @@ def bring(chosen: Namespace) -> int:
     from hammerlib.evaluation.imports import import_completions
 
     record = import_completions(
-        chosen.file, chosen.benchmark, columns=_columns(chosen.columns), **_options(chosen)
+        chosen.file,
+        chosen.benchmark,
+        columns=parse_columns(chosen.columns),
+        benchmark_columns=parse_columns(chosen.benchmark_columns),
+        **_options(chosen),
     )
     known = record.manifest["imported"]
     print(
@@ -102,13 +125,6 @@ def bring(chosen: Namespace) -> int:
         f"{len(record.manifest['missing_problems'])} problems without a completion"
     )
     return told(record)
-
-
-def _columns(pairs: list[str]) -> dict[str, str] | None:
-    for pair in pairs:
-        if "=" not in pair:
-            raise InputError("columns", pair, "is no NAME=COLUMN", "write completion=output, for instance")
-    return dict(pair.split("=", 1) for pair in pairs) or None
 
 
 def _add_grading(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,41 @@ def problems_of(chosen: Namespace) -> Dataset:
     """
     import hammerlib
 
-    return hammerlib.load_problems(chosen.problems, split=chosen.split, n=chosen.n, seed=chosen.seed)
+    options = {"split": chosen.split, "n": chosen.n, "seed": chosen.seed}
+    return hammerlib.load_problems(
+        chosen.problems, columns=parse_columns(getattr(chosen, "columns", [])), **options
+    )
+
+
+def parse_columns(words: list[str]) -> dict[str, str] | None:
+    """Return ``name=column`` words, also several in one with commas between, as a mapping; None for no word.
+
+    Parameters
+    ----------
+    words : list of str
+
+    Raises
+    ------
+    InputError
+        A word without ``=``, or a name twice.
+
+    Examples
+    --------
+    >>> parse_columns(["prompt=task,answer=meta.gold", "id=key"])
+    {'prompt': 'task', 'answer': 'meta.gold', 'id': 'key'}
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        # A comma parts two pairs only where a pair follows: a column's own name may hold one.
+        for pair in re.split(r",(?=[A-Za-z_]\w*=)", word):
+            name, given, column = pair.partition("=")
+            if not given or not name:
+                problem = "is no NAME=COLUMN"
+                raise InputError("columns", pair, problem, "write for example prompt=task answer=gold")
+            if name in found:
+                raise InputError("columns", pair, f"{name} is mapped twice", "map it once")
+            found[name] = column
+    return found or None
 
 
 def parse_options(words: list[str]) -> dict[str, Any]:

@@ -89,7 +89,9 @@ BENCHMARKS = {
 }
 
 
-def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
+def load_benchmark(
+    name: str, *, data_dir: str | Path | None = None, columns: dict[str, str] | None = None
+) -> Dataset:
     """Load a benchmark's problems in file order.
 
     Parameters
@@ -103,6 +105,8 @@ def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
     data_dir : path, optional
         Folder with the public files; default: the environment variable ``HAMMER_DATA``. Without a folder
         the hub's pinned copy is taken.
+    columns : dict, optional
+        Of a source for `load_problems`: table column to the source's column.
 
     Returns
     -------
@@ -123,7 +127,9 @@ def load_benchmark(name: str, *, data_dir: str | Path | None = None) -> Dataset:
 
     name = str(name)  # what is no name is unknown
     if ":" in name:
-        return load_problems(name, split=source_split(name))
+        return load_problems(name, split=source_split(name), columns=columns)
+    if columns is not None:
+        raise InputError("columns", columns, f"{name} is a benchmark, its layout is known", "leave them out")
     entry, place = _place(name, data_dir)
     if name.partition("@")[0] == "humaneval":
         table = _human_eval()

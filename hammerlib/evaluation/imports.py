@@ -32,6 +32,7 @@ def import_completions(
     benchmark: Dataset | str,
     *,
     columns: Mapping[str, str] | None = None,
+    benchmark_columns: dict[str, str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     run_code: bool = False,
@@ -51,6 +52,8 @@ def import_completions(
         Problem table, or name for `load_benchmark`.
     columns : mapping, optional
         As for `read_foreign`.
+    benchmark_columns : dict, optional
+        Of a benchmark that is a source of problems, as for `load_problems`.
     skip_bad : bool
         Leave out lines that cannot be read or matched; they are listed in the record.
     workers : int, optional
@@ -86,7 +89,9 @@ def import_completions(
     from hammerlib.problems import fingerprint
 
     path = Path(path)
-    problems = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    problems = benchmark
+    if isinstance(benchmark, str):
+        problems = load_benchmark(benchmark, columns=benchmark_columns)
     layout, entries, bad = read_foreign(path, columns)
     rows, unmatched = _rows(entries, problems)
     bad = sorted([*bad, *unmatched])

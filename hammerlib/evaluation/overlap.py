@@ -135,7 +135,8 @@ def _training_set(record: RunRecord, source: str) -> Dataset | None:
 
     asked = record.manifest["parameters"]
     try:
-        train = load_problems(source, split=asked.get("split"), n=asked.get("n_problems"), seed=0)
+        options = {"split": asked.get("split"), "n": asked.get("n_problems"), "columns": asked.get("columns")}
+        train = load_problems(source, seed=0, **options)
     except InputError:
         return None
     return train if fingerprint(train) == record.manifest.get("problems_fingerprint") else None

@@ -29,6 +29,7 @@ def regrade(
     run: RunRecord | str | Path,
     *,
     benchmark: Dataset | str | None = None,
+    columns: dict[str, str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     run_code: bool = False,
@@ -42,6 +43,8 @@ def regrade(
         A run of `evaluate`, `import_completions` or `regrade`, its folder, or its name below `root`.
     benchmark : datasets.Dataset or str, optional
         Other golds for the same problem ids; default: the problems stored in the run.
+    columns : dict, optional
+        Of a `benchmark` that is a source of problems, as for `load_problems`.
     skip_bad : bool
         Leave out corrupt lines of the samples file; they are listed in the record.
     workers : int, optional
@@ -85,7 +88,7 @@ def regrade(
     if benchmark is None:
         old.check("problems.jsonl", present=True)
     rows = _finished(old, rows)
-    problems = _problems(old, benchmark)
+    problems = _problems(old, benchmark, columns)
     known = set(problems["id"])
     lost = sorted({row["id"] for row in rows} - known)
     if lost:
@@ -169,12 +172,12 @@ def _samples(path: Path) -> tuple[list[dict[str, Any]], list[BadLine]]:
     return rows, bad
 
 
-def _problems(old: RunRecord, benchmark: Dataset | str | None) -> Dataset:
+def _problems(old: RunRecord, benchmark: Dataset | str | None, columns: dict[str, str] | None) -> Dataset:
     from hammerlib.problems import make_table
     from hammerlib.problems.files import read_records
 
     if benchmark is not None:
-        return load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+        return load_benchmark(benchmark, columns=columns) if isinstance(benchmark, str) else benchmark
     stored = old.folder / "problems.jsonl"
     if stored.is_file():
         return make_table(read_records(stored))

@@ -49,6 +49,7 @@ def evaluate(
     workers: int = 1,
     backend: str = "process",
     seconds: float | None = None,
+    columns: dict[str, str] | None = None,
     root: Path | None = None,
 ) -> RunRecord:
     """Sample k completions per problem, grade them and record pass@k with intervals over problems.
@@ -92,6 +93,8 @@ def evaluate(
         compute thread and the model of its own; the record is the same.
     seconds : float, optional
         No batch starts later than this; 0 only summarises what an interrupted run has left.
+    columns : dict, optional
+        Of a source of problems whose layout is not known, as for `load_problems`.
     root : Path, optional
         Folder of runs, default `storage.results_root()`.
 
@@ -132,7 +135,7 @@ def evaluate(
     _check_counts(k, temperature, n, tokens_per_batch, seed)
     means = Means(engine, workers, backend, seconds).check()
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
-    problems, label = _problems(benchmark, n, seed)
+    problems, label = _problems(benchmark, n, seed, columns)
     judged = grading_identity(problems, run_code)
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
@@ -176,14 +179,16 @@ def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: i
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
 
 
-def _problems(benchmark: Dataset | str, n: int | None, seed: int) -> tuple[Dataset, str]:
+def _problems(
+    benchmark: Dataset | str, n: int | None, seed: int, columns: dict[str, str] | None
+) -> tuple[Dataset, str]:
     from hammerlib.problems import check_problems, load_problems
     from hammerlib.problems.table import subset
 
     if isinstance(benchmark, str) and ":" in benchmark:
-        table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed)
+        table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed, columns=columns)
         return table, _short(benchmark)
-    table = load_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    table = load_benchmark(benchmark, columns=columns) if isinstance(benchmark, str) else benchmark
     check_problems(table)
     return subset(table, n, seed), benchmark if isinstance(benchmark, str) else source_label(table)
 

@@ -41,7 +41,7 @@ class _Arm:
 
 ARM_KEYS = tuple(one.name for one in dataclasses.fields(_Arm))
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
-FRESH = ("backbone", "problems", "split", "n_problems", "seed", "save_steps", "completions_every")
+FRESH = ("backbone", "problems", "split", "columns", "n_problems", "seed", "save_steps", "completions_every")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Study:
         Another source of held-out problems; None: the same one.
     split, held_out_split : str or None
         Parts of the sources.
+    columns : dict, optional
+        Of sources whose layout is not known, as for `load_problems`; of both where there are two.
     unseen : list of str
         Topics left out of training and evaluated apart.
     n_problems, n_held_out : int
@@ -98,6 +100,7 @@ class Study:
     split: Text | None = "rl"
     held_out: Text | None = None
     held_out_split: Text | None = "heldout"
+    columns: dict[str, str] | None = None
     unseen: list[Text] = field(default_factory=list)
     n_problems: Count = 600
     n_held_out: Count = 320
@@ -246,8 +249,9 @@ class Cell:
         """Return everything that decides the cell's result, as plain JSON values."""
         shared = {name: value for name, value in dataclasses.asdict(self.study).items()
                   if name not in ("study", "replicates", "first", "arms", "base", "words")}  # fmt: skip
-        if shared["held_out"] is None:  # as it was before the field existed: finished cells keep their names
-            del shared["held_out"]
+        for name in ("held_out", "columns"):
+            if shared[name] is None:  # as it was before the field existed: finished cells keep their names
+                del shared[name]
         order = dataclasses.asdict(self.study.order(self.arm))
         arm = {key: self.setting(key) for key in ("bonus", "window") if self.setting(key) is not None}
         train = self.study.config(self.arm).identity()

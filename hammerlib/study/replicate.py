@@ -83,7 +83,8 @@ def replicate(study: Study, number: int) -> Replicate:
     start = origin["backbone"] if "backbone" in origin else str(nano_start(study, origin))
     seed = FIRST_SEED + number
     source = study.held_out or study.problems
-    held_out = load_problems(source, split=study.held_out_split, n=study.n_held_out, seed=seed)
+    part, many = study.held_out_split, study.n_held_out
+    held_out = load_problems(source, split=part, n=many, seed=seed, columns=study.columns)
     return Replicate(number, start, origin, _seen(study, seed), held_out)
 
 
@@ -110,7 +111,7 @@ def _seen(study: Study, seed: int) -> Dataset:
 
     many = study.n_problems
     for _ in range(4):
-        table = load_problems(study.problems, split=study.split, n=many, seed=seed)
+        table = load_problems(study.problems, split=study.split, n=many, seed=seed, columns=study.columns)
         if not study.unseen:
             return table
         topics = set(table["topic"])

@@ -38,7 +38,9 @@ class TrainConfig:
     ----------
     backbone, problems, split, n_problems
         What is trained on what: names for `load_backbone` and `load_problems`; `split` None where the source
-        has none. `n_problems` None takes them all.
+        has none (``rl`` is the part to train on, whatever its name). `n_problems` None takes them all.
+    columns : dict, optional
+        For a source whose layout is not known, as for `load_problems`: ``{prompt: task, answer: gold}``.
     order, order_options, layer, pooling
         Strategy for `order_by`, its options, and the hidden layer and pooling that are embedded.
     adjustment : str
@@ -159,6 +161,7 @@ class TrainConfig:
     vllm_memory: Positive = 0.3
     vllm_tensor_parallel: Count = 1
     completions_every: Count | None = 1
+    columns: dict[str, str] | None = None
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -218,6 +221,8 @@ class TrainConfig:
             found |= {"dra_route": route} if route != "reward" else {}
             found |= {"embedder": embedder} if embedder != "backbone" else {}
             found |= {"adjustment_options": options} if options else {}
+        if found["columns"] is None:
+            del found["columns"]  # runs made before it existed keep their names
         engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
         return found | (engine if self.vllm != "off" else {})
 

@@ -201,7 +201,8 @@ def prepare(
         raise InputError("embedder", name_of(embedder), "has nothing to embed", "set adjustment: dra")
     if problems is None:
         config.validate()
-        problems = load_problems(config.problems, split=config.split, n=config.n_problems, seed=0)
+        asked = {"split": config.split, "n": config.n_problems, "columns": config.columns}
+        problems = load_problems(config.problems, seed=0, **asked)
     check_problems(problems)
     for scorer in set(problems["scorer"][:]) if "scorer" in problems.column_names else ():
         remedy = "train on problems whose scorers are audited"
