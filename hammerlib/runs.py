@@ -82,7 +82,7 @@ class RunRecord:
 
     @property
     def metrics(self) -> dict[str, dict]:
-        """Metric name to ``{value, low, high, n, k, unit}``."""
+        """Metric name to ``{value, low, high, n, k, unit}``, and ``se`` where known."""
         return self.manifest["metrics"]
 
     def metric(
@@ -92,16 +92,18 @@ class RunRecord:
         *,
         low: float | None = None,
         high: float | None = None,
+        se: float | None = None,
         n: int | None = None,
         k: int | None = None,
         unit: str = "",
     ) -> None:
-        """Record one number with its interval [low, high], sample sizes and unit."""
+        """Record one number with its interval [low, high], standard error, sample sizes and unit."""
         numbers = {
             key: None if x is None else float(x)
             for key, x in (("value", value), ("low", low), ("high", high))
         }
-        self.manifest["metrics"][name] = numbers | {"n": n, "k": k, "unit": unit}
+        error = {} if se is None else {"se": float(se)}
+        self.manifest["metrics"][name] = numbers | error | {"n": n, "k": k, "unit": unit}
         self._write()
 
     def log(self, step: int, **values: float) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, binom, binomtest, t
+from scipy.stats import beta, binom, binomtest, sem, t, ttest_rel
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.dirichlet import weighted_mean_cdf, weighted_mean_quantile
-from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval
+from hammerlib.evaluation.intervals import PAIRED, Interval, mean_interval, paired_interval, standard_error
+from hammerlib.evaluation.significance import permutation_test
 from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
 
 LEAST = 0.93  # coverage of a nominal 95 %, by the project's own rule
@@ -176,6 +179,62 @@ def test_no_difference_on_thirty_problems_is_not_no_difference():
     assert [low, high] == pytest.approx([-(1 - 0.025 ** (1 / 30)), 1 - 0.025 ** (1 / 30)])
 
 
+@pytest.mark.parametrize("method", PAIRED)
+def test_the_method_is_what_the_caller_names(method):
+    a, b = np.random.default_rng(0).random((2, 50))
+    a[0], b[0] = 0.0, 1.0
+    found, moved = (
+        paired_interval(a, b, method=method),
+        paired_interval(a, [1.0000001, *b[1:]], method=method),
+    )
+    assert moved == pytest.approx(found, abs=1e-5)
+    back = paired_interval(b, a, method=method)
+    assert found == pytest.approx(Interval(-back.value, -back.high, -back.low), abs=1e-6)
+    assert len({paired_interval(a, b, method=name) for name in PAIRED}) == len(PAIRED)
+
+
+def test_student_is_the_t_interval_of_the_differences():
+    a, b = np.random.default_rng(0).random((2, 50))
+    oracle = ttest_rel(b, a).confidence_interval()
+    assert paired_interval(a, b, method="student")[1:] == pytest.approx((oracle.low, oracle.high))
+
+
+@pytest.mark.parametrize(("n", "k", "gain"), [(30, 8, 0.1), (128, 2, 0.05), (1319, 1, 0.03)])
+def test_a_difference_is_found_about_as_often_as_by_the_permutation_test(n, k, gain):
+    generator = np.random.default_rng(n)
+    sided, tested, held = [], [], []
+    for _ in range(200):
+        rates = generator.beta(1, 1, n) * (1 - gain)
+        a, b = generator.binomial(k, rates) / k, generator.binomial(k, rates + gain) / k
+        found = paired_interval(a, b)
+        sided.append(found.low > 0)
+        held.append(found.low <= gain <= found.high)
+        tested.append(permutation_test(a, b).p < 0.05)
+    assert np.mean(sided) >= np.mean(tested) - 0.05
+    assert np.mean(held) >= 0.93  # 0.95 and a bit more than one standard error of 200 trials
+
+
+def test_where_no_seed_moves_the_interval_hardly_widens():
+    generator = np.random.default_rng(0)
+    rates = generator.beta(1, 1, (1, 200))
+    a, b = (generator.binomial(8, np.minimum(rates + up, 1) * np.ones((10, 1))) / 8 for up in (0, 0.02))
+    crossed = paired_interval(a, b)
+    pooled = paired_interval(a.mean(axis=0), b.mean(axis=0))
+    doubled = paired_interval(a, b, method="guarded")
+    assert pooled.low >= crossed.low and crossed.value - crossed.low < doubled.value - doubled.low
+
+
+def test_standard_errors_are_those_of_the_mean():
+    values = np.random.default_rng(0).random(40)
+    assert standard_error(values) == pytest.approx(sem(values))
+    assert standard_error([values] * 3) == pytest.approx(sem(values)), "equal seeds tell nothing new"
+    shifts = np.array([-0.2, 0.1, 0.1])
+    both = np.hypot(sem(values), sem(shifts))
+    assert standard_error(values + shifts[:, None]) == pytest.approx(both), (
+        "additive: nothing is counted twice"
+    )
+
+
 # Seeds
 
 
@@ -232,9 +291,55 @@ def test_coverage_of_lengths_with_thirty_problems(draw):
         (lambda: paired_interval([0.5, 0.1], [0.5, 0.1, 0.2]), "b"),
         (lambda: paired_interval([0.5, 0.1], [2.5, 0.1]), "bounds"),
         (lambda: paired_interval([0.5, 0.1], [0.5, 0.1], level=0), "level"),
+        (lambda: paired_interval([0.5, 0.1], [0.5, 0.1], method="best"), "method"),
+        (lambda: paired_interval([0.5, 0.1], [0.6, 0.2], method="student"), "b"),
+        (lambda: paired_interval([0.5, 0.1], [0.6, 0.2], bounds=(1, 0)), "bounds"),
+        (lambda: paired_interval([0.5, 0.1], [0.6, 0.2], bounds=(0, np.inf)), "bounds"),
+        (lambda: paired_interval([0.5, np.nan], [0.6, 0.2]), "a"),
+        (lambda: paired_interval([0.5], [0.6]), "a"),
+        (lambda: paired_interval([], []), "a"),
+        (lambda: mean_interval([0.5, 0.1], bounds=(0.0, 0.0)), "bounds"),
+        (lambda: standard_error([1.0]), "values"),
         (lambda: paired_bootstrap([3, 4, 5], [3, 4, 5], level=2), "level"),
     ],
 )
 def test_bad_input_is_one_clear_error(call, field):
     with pytest.raises(InputError, match=f"^{field} = "):
         call()
+
+
+# The grid of the benchmark, smaller
+
+
+def grid():
+    path = Path(__file__).parents[1] / "benchmarks" / "intervals.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_intervals", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_coverage_and_power_over_a_grid_of_problems_samples_and_rates():
+    draws = 80
+    cells = list(grid().problem_cells(draws, 1, problems=(30, 128), samples=(1, 8), methods=("adjusted",)))
+    coverage, chance = np.array([cell["coverage"] for cell in cells]), np.sqrt(0.94 * 0.06 / draws)
+    assert coverage.mean() >= 0.955
+    assert coverage.min() >= 0.94 - 3 * chance, "no cell is lower than chance explains"
+    assert (coverage < 0.94 - chance).mean() < 0.05
+    behind = np.array([cell["test"] - cell["power"] for cell in cells if cell["gain"]])
+    assert (behind <= 0.05).mean() >= 0.97 and behind.mean() <= 0.01
+
+
+def test_coverage_and_power_over_a_grid_of_seeds():
+    draws = 60
+    cells = list(grid().seed_cells(draws, 1, problems=(30,), samples=(8,), seeds=(2, 3, 10)))
+    coverage = np.array([cell["coverage"] for cell in cells])
+    assert coverage.mean() >= 0.955 and coverage.min() >= 0.94 - 3 * np.sqrt(0.94 * 0.06 / draws)
+    behind = [cell["test"] - cell["power"] for cell in cells if cell["gain"] and cell["seeds"] == 10]
+    assert np.mean(behind) <= 0.05
+
+
+def test_coverage_of_forty_skewed_tokens():
+    rows = grid().token_cells(200, 3, methods=("bootstrap-t",))
+    found = {row["law"]: row["coverage"] for row in rows}
+    assert min(found.values()) >= 0.94 - np.sqrt(0.94 * 0.06 / 200), found

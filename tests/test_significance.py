@@ -89,6 +89,24 @@ def test_the_test_keeps_its_level_with_thirty_problems(p, k):
     assert np.mean(np.array(found) <= 0.05) <= 0.075  # 0.05 and two standard errors
 
 
+@pytest.mark.parametrize("call", [permutation_test, lambda a, b: equivalence_test(a, b, margin=0.1)])
+def test_seeds_are_refused_with_a_remedy_that_holds(call):
+    """One a problem averaged over seeds is a trap: it takes one lucky seed for many findings."""
+    with pytest.raises(InputError, match=r"one number a seed \(its mean over the problems\), not"):
+        call(np.zeros((3, 20)), np.ones((3, 20)))
+
+
+def test_one_number_a_seed_keeps_the_level_and_one_averaged_a_problem_does_not():
+    generator = np.random.default_rng(0)
+    by_seed, by_problem = [], []
+    for _ in range(150):
+        a, b = 0.1 * generator.normal(size=(2, 8, 1)) + 0.1 * generator.normal(size=(2, 8, 100))
+        by_seed.append(permutation_test(a.mean(axis=1), b.mean(axis=1)).p)
+        by_problem.append(permutation_test(a.mean(axis=0), b.mean(axis=0), permutations=200).p)
+    assert np.mean(np.array(by_seed) <= 0.05) <= 0.085  # .05 and two standard errors
+    assert np.mean(np.array(by_problem) <= 0.05) >= 0.28
+
+
 def test_nothing_differs_and_the_sign_does_not_matter():
     a, b = np.array([0.0, 0.5, 0.25, 1.0]), np.array([0.5, 0.5, 0.75, 0.0])
     assert permutation_test(a, a) == (0.0, 1.0, True)

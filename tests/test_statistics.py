@@ -4,18 +4,69 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap, ttest_1samp
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import mean_interval, paired_interval
 from hammerlib.evaluation.measures import COUNTS, Measure, interval_of
-from hammerlib.evaluation.statistics import Interval, bootstrap_interval, interquartile_mean, paired_bootstrap
+from hammerlib.evaluation.statistics import (
+    DRAWN,
+    METHODS,
+    Interval,
+    bootstrap_interval,
+    interquartile_mean,
+    paired_bootstrap,
+)
 
 
-def test_shares_get_the_interval_that_holds_near_the_ends():
+def test_shares_get_the_interval_that_holds_near_the_ends_by_its_name():
     values = np.random.default_rng(0).random(40)
-    assert bootstrap_interval(values) == mean_interval(values)
-    assert bootstrap_interval([0] * 30).high == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert paired_bootstrap(values, values[::-1]) == paired_interval(values, values[::-1])
+    assert bootstrap_interval(values, method="dirichlet") == mean_interval(values)
+    assert bootstrap_interval([0] * 30, method="dirichlet").high == pytest.approx(1 - 0.025 ** (1 / 30))
+    guarded = paired_interval(values, values[::-1], method="guarded")
+    assert paired_bootstrap(values, values[::-1], method="dirichlet") == guarded
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("small", [[0.0] * 20 + [1.0] * 20, np.random.default_rng(3).random(40)])
+def test_one_value_that_moves_a_little_moves_the_interval_a_little(method, small):
+    moved = np.array(small)
+    moved[0] = 1.0000001 if moved[0] in (0, 1) else moved[0]
+    moved[-1] = 1.0000001
+    kept = np.minimum(moved, 1.0)
+    assert bootstrap_interval(moved, method=method) == pytest.approx(
+        bootstrap_interval(kept, method=method), abs=1e-5
+    )
+    other = np.roll(kept, 7)
+    found = paired_bootstrap(moved, other, method=method), paired_bootstrap(kept, other, method=method)
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("call", [bootstrap_interval, lambda v, **k: paired_bootstrap(v, v[::-1], **k)])
+@pytest.mark.parametrize("method", METHODS)
+def test_draws_do_something_or_are_refused(method, call):
+    shares = np.random.default_rng(0).random(40) ** 2
+    if method in DRAWN:
+        assert call(shares, method=method, seed=1) != call(shares, method=method, seed=2)
+        assert call(shares, method=method, resamples=200) != call(shares, method=method)
+    else:
+        for option in ({"seed": 1}, {"resamples": 500}):
+            with pytest.raises(InputError, match=f"^{next(iter(option))} = "):
+                call(shares, method=method, **option)
+
+
+def test_bca_and_percentile_are_those_of_scipy():
+    values = np.random.default_rng(0).exponential(3, 60)
+    for method, name in (("bca", "BCa"), ("percentile", "percentile")):
+        oracle = bootstrap((values,), np.mean, n_resamples=2000, method=name, rng=np.random.default_rng(5))
+        found = bootstrap_interval(values, method=method, seed=5)
+        assert found[1:] == pytest.approx(tuple(oracle.confidence_interval))
+
+
+def test_student_is_scipy_s_t_interval():
+    values = np.random.default_rng(0).normal(3, 2, 25)
+    oracle = ttest_1samp(values, 0).confidence_interval()
+    assert bootstrap_interval(values, method="student")[1:] == pytest.approx((oracle.low, oracle.high))
 
 
 def test_equal_seeds_give_equal_intervals_and_touch_no_global_state():
@@ -60,8 +111,12 @@ def test_memory_blocks_do_not_depend_on_how_many_problems_there_are(monkeypatch)
     assert bootstrap_interval(values, resamples=300) == whole
 
 
-def test_equal_values_without_known_ends_have_no_width():
-    assert bootstrap_interval([7.0] * 20) == (7.0, 7.0, 7.0)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "dirichlet"])
+@pytest.mark.parametrize("values", [[7.0] * 20, [0, 0], [[0.1, 0.2], [0.2, 0.1]]])
+def test_equal_values_without_known_ends_have_unknown_ends(method, values):
+    value, low, high = bootstrap_interval(values, method=method)
+    assert value == pytest.approx(np.mean(values)) and np.isnan([low, high]).all()
+    assert interval_of(Measure(np.array([7.0] * 20), 1, "tokens", COUNTS)) is None
 
 
 def test_pairing_removes_what_two_runs_share():
@@ -90,6 +145,13 @@ def test_interquartile_mean_meets_the_values_of_rliable():
 @pytest.mark.parametrize(
     ("call", "field"),
     [
+        (lambda: bootstrap_interval([0.5, 0.1], method="guess"), "method"),
+        (lambda: bootstrap_interval([0.5, 3.0], method="dirichlet"), "values"),
+        (lambda: bootstrap_interval([0.5, 3.0], bounds=(1, 0)), "bounds"),
+        (lambda: bootstrap_interval([0.5, 3.0], method="dirichlet", bounds=(0, np.inf)), "bounds"),
+        (lambda: bootstrap_interval([0.5, 3.0], seed=-1), "seed"),
+        (lambda: bootstrap_interval([0.5, np.inf]), "values"),
+        (lambda: paired_bootstrap([0.5, 3.0], [0.5, 1.0], method="guess"), "method"),
         (lambda: bootstrap_interval([]), "values"),
         (lambda: bootstrap_interval([0.5]), "values"),
         (lambda: bootstrap_interval([0.5, float("nan")]), "values"),

@@ -203,7 +203,8 @@ def told(record: RunRecord) -> int:
     """
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
-        print(f"{printable(name):<28}{entry['value']:.4f}{interval}")
+        error = "" if entry.get("se") is None else f"  (se {entry['se']:.4f})"
+        print(f"{printable(name):<28}{entry['value']:.4f}{interval}{error}")
     if record.status == "partial":
         held = record.manifest["partial"]
         print(f"partial: {held['problems']} of {held['of_problems']} problems; call again to go on")

@@ -123,7 +123,7 @@ def told(found: Comparison) -> str:
             listed = printable(", ".join(missing[:LISTED]))
             lines.append(f"only in {name}, left out: {len(missing)} ({listed}{more})")
     lines += [f"note: {printable(note)}" for note in found.notes]
-    lines += ["", _table(found.metrics, "metric"), ""]
+    lines += ["", "mean (standard error) [95 % interval]", _table(found.metrics, "metric"), ""]
     lines.append(
         f"problems won by B {won}, lost {lost}, tied {tied}; B better on a problem (ties half): {better}"
     )
@@ -135,14 +135,14 @@ def told(found: Comparison) -> str:
 def _table(frame: pd.DataFrame, name: str) -> str:
     shown = frame[[name, "problems"]].copy()
     columns = (
-        ("A", "a", "a_low", "a_high"),
-        ("B", "b", "b_low", "b_high"),
-        ("B - A", "difference", "low", "high"),
+        ("A", "a", "a_se", "a_low", "a_high"),
+        ("B", "b", "b_se", "b_low", "b_high"),
+        ("B - A", "difference", "se", "low", "high"),
     )
-    for label, value, low, high in columns:
-        triples = zip(frame[value], frame[low], frame[high], strict=True)
+    for label, value, error, low, high in columns:
+        rows = zip(frame[value], frame[error], frame[low], frame[high], strict=True)
         sign = "+" if label == "B - A" else ""
-        shown[label] = [f"{x:{sign}.3f} [{a:{sign}.3f}, {b:{sign}.3f}]" for x, a, b in triples]
+        shown[label] = [f"{x:{sign}.3f} ({e:.3f}) [{a:{sign}.3f}, {b:{sign}.3f}]" for x, e, a, b in rows]
     for column in ("p", "p_holm"):
         if column in frame:
             shown[column] = [f"{p:.2g}" if p < 0.001 else f"{p:.3f}" for p in frame[column]]

@@ -9,7 +9,7 @@ from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_bench
 from hammerlib.evaluation.calibration import brier_score, expected_calibration_error, reliability_table
 from hammerlib.evaluation.comparison import compare, power_table
 from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval
+from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval, standard_error
 from hammerlib.evaluation.ledger import order_ledger
 from hammerlib.evaluation.metrics import cons_at_k, majority_at_k, pass_at_k, pass_hat_k
 from hammerlib.evaluation.overlap import known_overlap, overlap_line, training_overlap
@@ -62,6 +62,7 @@ __all__ = [
     "reliability",
     "reliability_table",
     "required_problems",
+    "standard_error",
     "topic_table",
     "transcripts",
     "variance_components",

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.intervals import BEYOND, Interval, mean_interval, paired_interval
+from hammerlib.evaluation.intervals import (
+    BEYOND,
+    Interval,
+    mean_interval,
+    paired_interval,
+    standard_error,
+)
 from hammerlib.evaluation.measures import COUNTS, Measure, doubling, measures
 from hammerlib.evaluation.power import required_problems, sampling_variance
 from hammerlib.evaluation.scores import Scores, check_shared, other_settings, read_scores
@@ -37,7 +43,8 @@ class Comparison(NamedTuple):
     seeds : int
         Seeds in both.
     metrics : DataFrame
-        One row a metric: ``metric, problems, a, a_low, a_high, b, b_low, b_high, difference, low, high, p``.
+        One row a metric: ``metric, problems, a, a_se, a_low, a_high, b, b_se, b_low, b_high, difference, se,
+        low, high, p``. Differences: `paired_interval` (``adjusted``), tokens `paired_bootstrap`.
     topics : DataFrame
         The same for pass@1 of each topic, with ``p_holm``; empty where topics are unknown.
     problems : DataFrame
@@ -182,7 +189,7 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
         beyond = 0.5
         if name == "difference":
             most = np.abs(values.mean(axis=0)).max() or 1.0
-            beyond = most + BEYOND * (1 - most)
+            beyond = (most + BEYOND * (1 - most)) / 2  # at the end away from zero only
         planned = (1, 4, 16, 64) if noise is not None else (1,)
         options = {"samples": planned, "seeds": sorted({1, 3, 5, 10, len(values)}), "beyond": beyond}
         table = required_problems(values, noise, k=k, half_width=half_width, **options)
@@ -228,10 +235,15 @@ def _row(a: Measure, b: Measure) -> dict[str, float]:
     left, right = a.values[:, kept], b.values[:, kept]
     row: dict[str, float] = {"problems": int(kept.sum())}
     for name, values in (("a", left), ("b", right)):
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), _interval(values, a.bounds), strict=True))
-    difference = _difference(left, right, a.bounds)
-    row |= dict(zip(("difference", "low", "high"), difference, strict=True))
+        value, low, high = _interval(values, a.bounds)
+        row |= {name: value, f"{name}_se": _error(values), f"{name}_low": low, f"{name}_high": high}
+    value, low, high = _difference(left, right, a.bounds)
+    row |= {"difference": value, "se": _error(right - left), "low": low, "high": high}
     return row | {"p": _p(left, right)}
+
+
+def _error(values: np.ndarray) -> float:
+    return standard_error(values) if values.shape[1] > 1 else np.nan
 
 
 def _interval(values: np.ndarray, bounds: tuple[float, float]) -> tuple[float, ...]:

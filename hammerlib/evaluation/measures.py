@@ -143,7 +143,7 @@ def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
     Returns
     -------
     Interval or None
-        None when fewer than two problems have a value.
+        None when fewer than two problems have a value, or all are equal on a scale without known ends.
 
     Examples
     --------
@@ -154,7 +154,8 @@ def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
     if len(values) < 2:
         return None
     if measure.bounds == COUNTS:
-        return bootstrap_interval(values, bounds=COUNTS, seed=seed)
+        found = bootstrap_interval(values, bounds=COUNTS, seed=seed)
+        return None if np.isnan(found.low) else found
     return mean_interval(values, bounds=measure.bounds)
 
 

@@ -165,7 +165,7 @@ def required_problems(
         Seeds to plan for; more than one only when `values` has seeds.
     beyond : float
         How far the interval's unseen problem lies from the mean, on average over both ends: 0.5 for shares
-        (`mean_interval`), more than the largest difference seen for `paired_interval`; 0 for other values.
+        (`mean_interval`), half of what `paired_interval` adds at one end; 0 for other values.
     level : float
         Nominal coverage in (0, 1).
     seed : int

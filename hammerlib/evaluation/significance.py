@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import checked, differences
 
+ONE_A_SEED = "give one number a seed (its mean over the problems), not one a problem averaged over seeds"
 FINEST = 4096  # differences that are multiples of 1/q for a q up to this are counted exactly
 MOST_STEPS = 500_000_000  # additions of the exact count, about half a second
 MOST_FLIPS = 1 << 20  # sums held in memory when every flip is listed: exact up to 20 pairs
@@ -53,8 +54,9 @@ def permutation_test(
     Parameters
     ----------
     a, b : array-like, (n,)
-        One number a problem, the same problem at the same place. For training seeds, give one number a seed:
-        swaps of problems would take what one lucky seed did on all of them for many findings.
+        One number a problem of one run each, the same problem at the same place. For several training seeds
+        give one number a seed (its mean over the problems), never one a problem averaged over seeds: swaps of
+        problems would take what one lucky seed did on all of them for many findings.
     permutations : int
         Random swaps where exact counting is out of reach, at least 100.
     seed : int
@@ -82,7 +84,7 @@ def permutation_test(
     """
     found = differences(a, b)
     if found.ndim != 1:
-        raise InputError("a", list(found.shape), "needs one number a problem", "average over seeds first")
+        raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
     if permutations < 100:
         raise InputError("permutations", permutations, "too few", "use 20000")
     sizes = np.abs(found[np.abs(found) > 1e-12])
@@ -147,7 +149,7 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
     Parameters
     ----------
     a, b : array-like, (n,)
-        One number a problem or a seed, paired.
+        One number a problem of one run each, or one number a seed (its mean over the problems); paired.
     margin : float
         Largest difference that does not matter, in the unit of the values, above 0.
 
@@ -175,7 +177,7 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
 
     found = differences(a, b)
     if found.ndim != 1:
-        raise InputError("a", list(found.shape), "needs one number a problem", "average over seeds first")
+        raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
     if not margin > 0:
         raise InputError("margin", margin, "must be above 0", "name the largest difference that is none")
     error = found.std(ddof=1) / np.sqrt(len(found))

@@ -1,18 +1,20 @@
-"""Intervals by the names of the bootstrap: shares get the guarded one, other values the studentised one."""
+"""The bootstrap over problems, by a method that the caller names."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.evaluation.aggregates import interquartile_mean
 from hammerlib.evaluation.intervals import (
+    SHARES,
     Interval,
     checked,
     differences,
     mean_interval,
     paired_interval,
+    student_ends,
     with_seeds,
 )
 
@@ -20,81 +22,107 @@ __all__ = ["Interval", "bootstrap_interval", "interquartile_mean", "paired_boots
 
 DRAWS_AT_ONCE = 2_000_000  # resampled values held in memory at a time (16 MB)
 FEWEST = 10  # problems; below, resamples hold too few distinct values to be studentised
+DRAWN = ("bootstrap-t", "bca", "percentile")
+METHODS = (*DRAWN, "student", "dirichlet")
+RESAMPLES, SEED = 2000, 0
 
 
 def bootstrap_interval(
     values: ArrayLike,
     *,
+    method: str = "bootstrap-t",
     bounds: tuple[float, float] | None = None,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    resamples: int | None = None,
+    seed: int | None = None,
 ) -> Interval:
     """Return the mean with its bootstrap interval over problems, and over seeds where given.
 
-    Shares (every value in [0, 1]) get `mean_interval`: the bootstrap with Dirichlet weights and one more
-    problem at each end of the scale, which a percentile bootstrap lacks near 0 and 1 and for few problems.
-    Other values, whose scale has no known end (tokens, seconds), get the studentised bootstrap over problems.
+    The method is what the caller names, whatever the values:
+
+    ``bootstrap-t`` (default)
+        Studentised resamples; their quantiles are taken as far out as Student's law is wider than the normal
+        one. For values whose scale has no known end (tokens, seconds). Fewer than ten problems get Student's
+        interval.
+    ``bca``, ``percentile``
+        Those of `scipy.stats.bootstrap`; too narrow for few problems, to compare with other work.
+    ``student``
+        Mean and Student's law, without draws.
+    ``dirichlet``
+        `mean_interval`: for shares and other values with known ends, near the ends too, without draws.
 
     Parameters
     ----------
     values : array-like, (n,) or (seeds, n)
         One number a problem, or one a seed and problem; n >= 2, finite.
+    method : {"bootstrap-t", "bca", "percentile", "student", "dirichlet"}
+        See above.
     bounds : (float, float), optional
-        Where the ends are cut, for values that are no shares: (0, inf) for a number of tokens.
+        ``dirichlet``: ends of the scale, (0, 1) if absent. Other methods: where the ends are cut, (0, inf)
+        for a number of tokens.
     level : float
         Nominal coverage in (0, 1).
-    resamples : int
-        Draws of the studentised bootstrap, at least 100; shares need none.
-    seed : int
-        Of an own generator: equal seeds give equal intervals, and no global state is touched.
+    resamples : int, optional
+        Draws, at least 100 (2,000 if absent); refused by methods that draw nothing.
+    seed : int, optional
+        Of an own generator (0 if absent): equal seeds give equal intervals, and no global state is touched.
+        Refused by methods that draw nothing.
 
     Returns
     -------
     Interval
-        Mean of `values` and the two ends.
+        Mean of `values` and the two ends. The ends are NaN (unknown) where all values are equal and the
+        method knows no ends of the scale: nothing varies that could be drawn again.
 
     Raises
     ------
     InputError
-        Fewer than two values, a value that is not finite, a level or a number of resamples out of range.
+        Another method, fewer than two values, a value that is not finite or outside the bounds of
+        ``dirichlet``, a level or a number of resamples out of range, draws for a method that has none.
 
     Notes
     -----
-    Values without known ends that are all equal give an interval of width zero, which then says nothing about
-    other problems. Fewer than ten values without known ends get Student's interval.
+    Coverage of forty skewed values: ``results/benchmarks/intervals.md``. Use ``dirichlet`` or `mean_interval`
+    for shares: near 0 and 1 resamples of few problems hold too few of the rarer outcome.
 
     References
     ----------
     Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 12.5 (bootstrap-t); DiCiccio & Efron
-    1996, section 4.
+    1996, section 4; levels: Hesterberg 2015, What teachers should know about the bootstrap, section 3.2.
 
     Examples
     --------
-    >>> bootstrap_interval([0, 1] * 50)
+    >>> bootstrap_interval([0, 1] * 50, method="dirichlet")
     Interval(value=0.5, low=0.398..., high=0.601...)
     """
+    resamples, seed = _draws(method, resamples, seed)
     table = np.atleast_2d(checked("values", values, level=level))
-    if resamples < 100:
-        raise InputError("resamples", resamples, "too few for percentiles", "use 2000")
-    if bounds is None and table.min() >= 0 and table.max() <= 1:
-        return mean_interval(table, level=level)
-    ends = _studentised(table.mean(axis=0), level, resamples, seed)
-    return with_seeds(table, ends, level, bounds or (-np.inf, np.inf))
+    if method == "dirichlet":
+        return mean_interval(table, bounds=bounds or SHARES, level=level)
+    cut = bounds or (-np.inf, np.inf)
+    if not cut[0] < cut[1]:
+        raise InputError("bounds", list(cut), "are not two rising ends", "tokens have (0, inf)")
+    return _interval(table, method, cut, level, resamples, seed)
 
 
 def paired_bootstrap(
-    a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    method: str = "bootstrap-t",
+    level: float = 0.95,
+    resamples: int | None = None,
+    seed: int | None = None,
 ) -> Interval:
     """Return the mean of b - a over the same problems, with its bootstrap interval.
-
-    Shares (every value of both in [0, 1]) get `paired_interval`, other values the studentised bootstrap of
-    their differences.
 
     Parameters
     ----------
     a, b : array-like, (n,) or (seeds, n)
         One number a problem (and seed), the same problem (and seed) at the same place.
+    method : {"bootstrap-t", "bca", "percentile", "student", "dirichlet"}
+        As in `bootstrap_interval`, of the differences; ``dirichlet``: `paired_interval` of shares, guarded at
+        both ends.
     level, resamples, seed
         As in `bootstrap_interval`.
 
@@ -110,31 +138,71 @@ def paired_bootstrap(
 
     References
     ----------
-    Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 12.5 (bootstrap-t), of the differences;
-    for shares see `paired_interval`.
+    As `bootstrap_interval`; for shares see `paired_interval`.
 
     Examples
     --------
-    >>> paired_bootstrap([0.0, 0.5, 0.25] * 9, [0.5, 1.0, 0.75] * 9).low > 0
+    >>> paired_bootstrap([3.0, 5.0, 2.0] * 9, [4.0, 9.0, 4.0] * 9).low > 0
     True
     """
+    resamples, seed = _draws(method, resamples, seed)
     difference = differences(a, b)
-    ends = [(np.min(values), np.max(values)) for values in (a, b)]
-    if all(low >= 0 and high <= 1 for low, high in ends):
-        return paired_interval(a, b, level=level)
+    if method == "dirichlet":
+        return paired_interval(a, b, method="guarded", level=level)
     table = np.atleast_2d(checked("a", difference, level=level))
-    return with_seeds(table, _studentised(table.mean(axis=0), level, resamples, seed), level)
+    return _interval(table, method, (-np.inf, np.inf), level, resamples, seed)
+
+
+def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, int]:
+    """Check method and draws; return how many resamples, from which seed."""
+    if method not in METHODS:
+        raise InputError("method", method, "is not known", f"use one of {', '.join(METHODS)}")
+    for name, given in (("resamples", resamples), ("seed", seed)):
+        if given is not None and method not in DRAWN:
+            raise InputError(name, given, f"means nothing to {method!r}, which draws nothing", "leave it out")
+    resamples = check_whole("resamples", RESAMPLES if resamples is None else resamples, 100, "use 2000")
+    return resamples, check_whole("seed", SEED if seed is None else seed, 0, "use seed=0, 1, ...")
+
+
+def _interval(
+    table: np.ndarray, method: str, cut: tuple[float, float], level: float, resamples: int, seed: int
+) -> Interval:
+    means = table.mean(axis=0)
+    if np.ptp(means) <= 1e-12 * (1 + np.abs(means).max()):
+        return Interval(float(table.mean()), float("nan"), float("nan"))
+    if method == "student" or (method == "bootstrap-t" and len(means) < FEWEST):
+        ends = student_ends(means, level)
+    elif method == "bootstrap-t":
+        ends = _studentised(means, level, resamples, seed)
+    else:
+        ends = _of_scipy(means, method, level, resamples, seed)
+    return with_seeds(table, ends, level, cut)
+
+
+def _of_scipy(means: np.ndarray, method: str, level: float, resamples: int, seed: int) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    name = {"bca": "BCa", "percentile": "percentile"}[method]
+    batch = max(1, DRAWS_AT_ONCE // len(means))
+    found = bootstrap(
+        (means,),
+        np.mean,
+        n_resamples=resamples,
+        batch=batch,
+        confidence_level=level,
+        method=name,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> tuple[float, float]:
     """Bootstrap-t: quantiles of (mean* - mean) / error*, put around the mean with the error at hand."""
-    from scipy.stats import t
+    from scipy.stats import norm, t
 
     n, centre, generator = len(means), means.mean(), np.random.default_rng(seed)
     error = means.std(ddof=1) / np.sqrt(n)
-    if n < FEWEST:
-        half = t.ppf((1 + level) / 2, n - 1) * error
-        return float(centre - half), float(centre + half)
+    share = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))  # a little further out
     step, found = max(1, DRAWS_AT_ONCE // n), []
     for start in range(0, resamples, step):
         drawn = means[generator.integers(n, size=(min(step, resamples - start), n))]
@@ -142,5 +210,5 @@ def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> 
         moved, seen = drawn.mean(axis=1) - centre, errors > 1e-12 * (1 + abs(centre))
         found.append(moved[seen] / errors[seen])  # a draw of one value n times has no error of its own
     ratios = np.concatenate(found)
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2]) if len(ratios) else (0.0, 0.0)
+    low, high = np.quantile(ratios, [share, 1 - share]) if len(ratios) else (0.0, 0.0)
     return float(centre - high * error), float(centre - low * error)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
-from hammerlib.evaluation.intervals import mean_interval
+from hammerlib.evaluation.intervals import mean_interval, standard_error
 from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
 from hammerlib.evaluation.outcomes import read_outcomes
 from hammerlib.grading import REASONS
@@ -63,7 +63,8 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
         known = one.values[~np.isnan(one.values)]
         _, low, high = interval_of(one, seed=seed) or (None, None, None)
         if len(known):
-            run.metric(name, float(known.mean()), low=low, high=high, n=len(known), k=one.k, unit=one.unit)
+            ends = {"low": low, "high": high, "se": standard_error(known) if len(known) > 1 else None}
+            run.metric(name, float(known.mean()), **ends, n=len(known), k=one.k, unit=one.unit)
     error = calibration_error(each, seed=seed)
     if error:
         value, low, high = error
@@ -104,7 +105,8 @@ def topic_table(record: RunRecord) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``topic, problems, value, low, high`` (shares); no interval for a topic of one problem.
+        Columns ``topic, problems, value, se, low, high`` (shares); neither standard error nor interval for a
+        topic of one problem.
 
     Examples
     --------
@@ -190,9 +192,9 @@ def _by_topic(table: pd.DataFrame) -> pd.DataFrame:
 
 def _ends(values: np.ndarray) -> dict[str, float | None]:
     if len(values) < 2:
-        return {"low": None, "high": None}
+        return {"se": None, "low": None, "high": None}
     _, low, high = mean_interval(values)
-    return {"low": low, "high": high}
+    return {"se": standard_error(values), "low": low, "high": high}
 
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
@@ -250,7 +252,7 @@ def _write_tables(
 
 
 def _all_by(name: str, labels: pd.Series, pairs: Pairs, found: dict[str, Measure]) -> pd.DataFrame:
-    """One row a label: problems, pass@1 with its interval (value, low, high), and the mean of each metric."""
+    """One row a label: problems, pass@1 (value, se, low, high), and the mean of each metric."""
     import pandas as pd
 
     rows = []

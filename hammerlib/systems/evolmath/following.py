@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.statistics import Interval, bootstrap_interval
+from hammerlib.evaluation.intervals import Interval, mean_interval
 from hammerlib.grading import grade
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]
     """
     aimed = table[table["targeted"]]
     result = {
-        "accuracy": bootstrap_interval(table["correct"] / table["n"], seed=seed),
-        "followed": bootstrap_interval(aimed["followed"] / aimed["n"], seed=seed),
+        "accuracy": mean_interval(table["correct"] / table["n"]),
+        "followed": mean_interval(aimed["followed"] / aimed["n"]),
     }
     errors, followed = (aimed["n"] - aimed["correct"]).to_numpy(), aimed["followed"].to_numpy()
     if not errors.sum():
