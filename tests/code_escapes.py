@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -548,6 +549,15 @@ def left_over() -> list[str]:
         if f'"RLIMIT_AS": {MEMORY}' in text and state != "Z":
             found.append(f"{path.name} {state}")
     return found
+
+
+def gone() -> bool:
+    """Whether the processes of these runs are gone, at once or after a moment."""
+    for _ in range(500):
+        if not left_over():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def become_nobody(*needed: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from code_escapes import MEMORY, left_over, verdict_of
+from code_escapes import MEMORY, gone, left_over, verdict_of
 
 from hammerlib import evaluate, load_benchmark
 from hammerlib.cli.examine import _code_runner
@@ -203,12 +203,3 @@ def test_a_killed_grader_leaves_no_program_behind() -> None:
         grader.kill()
         grader.wait()
     assert gone()
-
-
-def gone() -> bool:
-    """Whether the processes of a run are gone, at once or after a moment."""
-    for _ in range(100):
-        if not left_over():
-            return True
-        time.sleep(0.02)
-    return False

@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from code_escapes import (
     ENDLESS,
     TEST,
     cases,
+    gone,
     left_over,
     program_of,
     verdict_of,
@@ -93,11 +93,7 @@ def given() -> Iterator[dict[str, object]]:
 def assert_nothing_left(folder: Path, before: dict[str, object]) -> None:
     """No trace and, at once or after a moment, no process."""
     assert traces(folder) == before
-    for _ in range(50):
-        if not left_over():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"still running: {left_over()}")
+    assert gone(), f"still running: {left_over()}"
 
 
 @pytest.mark.parametrize("name", NAMES)

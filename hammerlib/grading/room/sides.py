@@ -128,7 +128,7 @@ class Far:
 
     def _fate(self) -> bytes:
         """Why a program does not answer any more."""
-        for _ in range(20):
+        for _ in range(200):  # its descriptors close a moment before it is gone
             ended, how = os.waitpid(self.process, os.WNOHANG)
             if ended:
                 return b"timeout" if _overran(how) else b"wrong"
