@@ -94,7 +94,7 @@ DRESSES = {
     "bullet": "- " + ASKED,
     "upper case": ASKED.replace("Find", "FIND").replace("positive", "Positive"),
     "double dollars": ASKED.replace("$", "$$"),
-    "brackets": r"Find all positive integers \(n>2\) with \[n! \mid x y\] and \(\frac{1}{2} \leqslant x^{2}\)",
+    "brackets": r"Find all positive integers \(n>2\) with \[n!\mid xy\] and \(\frac{1}{2} \leqslant x^{2}\)",
     "blanks": r"Find  all positive integers $n>2$ with $n ! \mid  xy$ and $\frac{ 1 }{2}\leqslant x ^ { 2}$",
     "unicode": "Find all positive integers n > 2 with n! | xy and ½ ≤ x²",
     "entities": "Find all positive integers n &gt; 2 with n! | xy and 1/2 &lt;= x^2",
