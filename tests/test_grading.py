@@ -266,8 +266,8 @@ def test_an_answer_in_another_format_is_wrong_and_a_broken_row_is_an_error():
     assert grade(box("six"), row).reason == "wrong"
     unheard = {"answer": "5", "scorer": "reasoning-gym:none"}
     assert grade(box("5"), unheard, run_code=True).reason == "error: InputError"
-    calendar = {"answer": "5", "scorer": "reasoning-gym:calendar_arithmetic", "metadata": "{}"}
-    assert grade(box("5"), calendar).reason == "error: KeyError"
+    interval = {"answer": "soon", "scorer": "reasoning-gym:time_intervals", "metadata": "{}"}
+    assert grade(box("5"), interval).reason == "error: KeyError"
 
 
 @pytest.mark.parametrize(

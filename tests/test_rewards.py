@@ -69,8 +69,8 @@ POISON = {
     "deep fractions": (r"\frac{1}{" * 3000 + "2" + "}" * 3000, "5", None),
     "deep brackets": ("(" * 5000 + "1" + ")" * 5000, "5", None),
     "deep braces": ("{" * 5000 + "1" + "}" * 5000, "5", None),
-    "an exception in the scorer": ("5", "5", "reasoning-gym:calendar_arithmetic"),
-    "an exception in a worker": (r"\frac{1}{2}", "5", "reasoning-gym:time_intervals"),
+    "an exception in the scorer": ("5", "soon", "reasoning-gym:time_intervals"),
+    "an exception in a worker": (r"\frac{1}{2}", "soon", "reasoning-gym:time_intervals"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -13,17 +13,16 @@ from hammerlib.errors import InputError
 from hammerlib.grading import equality
 from hammerlib.grading.code import grade_code
 from hammerlib.grading.extract import (
-    bare,
     final_answer,
     gold_answers,
     is_list,
     is_number,
     is_unfinished,
     tail,
-    unmarked_answer,
 )
 from hammerlib.grading.normal_form import normal_form
 from hammerlib.grading.reading import says_nothing
+from hammerlib.grading.scorers import by_scorer
 from hammerlib.problems.registry import CODE, SCORERS, refuse_code
 
 REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
@@ -75,8 +74,9 @@ def grade(
     The last complete ``\boxed{}`` is found by our own scan; see
     :func:`hammerlib.grading.extract.final_answer` for the other marks. Without a mark, math-verify looks for
     the last number or expression. Boxes in a row ("\boxed{1} and \boxed{-2}") are one answer where the gold
-    has several parts. Equality is math-verify's, or exactly 1.0 from the scorer that the problem names
-    (`hammerlib.problems.registry.SCORERS`; partial credit does not count). Works on any thread; off the main
+    has several parts. Equality is math-verify's. Where the problem names a scorer
+    (`hammerlib.problems.registry.SCORERS`), what can be read exactly decides if the problem has one right
+    answer (`hammerlib.grading.scorers`), else the scorer, by exactly 1.0. Works on any thread; off the main
     thread nothing interrupts a slow comparison, so batches of foreign text belong into
     :func:`hammerlib.grading.grade_many`.
 
@@ -138,7 +138,7 @@ def grade(
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
     refuse_code(problem.get("scorer"), run_code)
     scorer = problem.get("scorer") or ""
-    judge = _by_scorer if scorer else _by_math_verify
+    judge = by_scorer if scorer else _by_math_verify
     if scorer.startswith(CODE):
         judge = grade_code
     grader = stamp_of(scorer)
@@ -283,29 +283,3 @@ def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> boo
     apart = abs(float(gold.replace(",", "")) - float(extracted.replace(",", "")))
     # Decimal fractions: 4.3 - 4.2 is a little more than 0.1 in binary.
     return apart <= float(tolerance) * (1 + 1e-9)
-
-
-def _by_scorer(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
-    extracted = final_answer(completion)
-    if extracted is None:
-        extracted = unmarked_answer(completion, numeric=is_number(problem["answer"]))
-    if not extracted:
-        return None, "unextracted"
-    equality.guard(extracted)
-    metadata = json.loads(problem.get("metadata") or "{}")
-    entry = {"question": problem.get("prompt", ""), "answer": problem["answer"], "metadata": metadata}
-    score = _scorer(problem["scorer"])
-    same = any(_full_score(score, answer, entry) for answer in (extracted, bare(extracted)))
-    return extracted, "correct" if same else "wrong"
-
-
-def _scorer(name: str) -> Callable[..., float]:
-    return SCORERS[name.partition(":")[0]].function()(name)
-
-
-def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any]) -> bool:
-    try:
-        # Exactly 1: reasoning-gym 0.1.25 gives wrong answers more than 1 where a calendar gold is negative.
-        return abs(score(answer, entry) - 1) < 1e-9
-    except (ValueError, ArithmeticError):  # some scorers stumble over an answer in another format
-        return False
