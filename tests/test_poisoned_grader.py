@@ -64,10 +64,11 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     config = dataclasses.replace(SMALL, order="dataset", prompts_per_step=5, max_completion_length=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(place), *sys.path])  # grading processes take it over
-        patch.setattr(graded, "_MEMORY", graded._Memory(GradingPool(2)))
+        patch.setattr(graded, "_MEMORY", graded._Memory({(False, True): GradingPool(2, evaluated=True)}))
         patch.setitem(rewards.REWARDS, "accuracy", quick)
         record = train(config, problems=problems, plugs=Plugs(rollout=say), root=place, progress=False)
-        graded._MEMORY.pool.close()
+        for pool in graded._MEMORY.pools.values():
+            pool.close()
     return record
 
 

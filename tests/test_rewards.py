@@ -475,3 +475,65 @@ def test_failures_of_the_grader_are_counted_under_partial_as_well(monkeypatch: p
     told = {"completions": [r"\boxed{9041}"], "answer": ["9042"], "log_metric": counted.__setitem__}
     assert partial_reward(**told) == [None] and counted == {"grading/timeouts": 1.0}
     graded._MEMORY.verdicts.clear()
+
+
+WORDS = (
+    "true",
+    "false",
+    "yes",
+    "no",
+    "triangle",
+    "square",
+    "Alice",
+    "red",
+    "even",
+    "odd",
+    "north",
+    "Monday",
+    "sine",
+)
+
+
+@pytest.mark.parametrize("gold", WORDS)
+def test_a_word_is_right_and_another_word_is_wrong_and_neither_is_without_reward(gold: str) -> None:
+    said = [rf"\boxed{{{word}}}" for word in WORDS]
+    assert accuracy_reward(None, said, answer=[gold] * len(said)) == [float(word == gold) for word in WORDS]
+
+
+@pytest.mark.parametrize("gold", ["N/A", "None", "forty two.", "?"])
+def test_a_gold_that_says_nothing_gives_no_reward_and_is_counted(gold: str) -> None:
+    logged: dict[str, float] = {}
+    found = accuracy_reward(
+        None, [r"\boxed{5}", r"\boxed{wrong}"], answer=[gold] * 2, log_metric=logged.__setitem__
+    )
+    assert found == [None, None] and logged == {"grading/golds_unread": 2}
+
+
+@pytest.mark.parametrize("name", ["accuracy", "cosine", "partial", "released_cosine"])
+def test_the_question_given_back_earns_nothing(name: str) -> None:
+    said = [r"\boxed{5050}", r"\boxed{\sum_{k=1}^{100}k}", r"\boxed{50 \cdot 101}"]
+    found = REWARDS[name](completions=said, completion_ids=[[1]] * 3, answer=["5050"] * 3)
+    assert found[0] > found[1] and found[0] > found[2]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "cosine", "partial", "released_cosine"])
+def test_an_unfinished_thought_earns_nothing_where_the_recipe_says_so(name: str) -> None:
+    said = [r"<think> Try \boxed{12}? No, let me", r"<think> 3 + 4 </think> \boxed{12}"]
+    told = {"completions": said, "completion_ids": [[1]] * 2, "answer": ["12"] * 2}
+    counted, not_counted = REWARDS[name](**told), REWARDS[name](**told, unfinished=False)
+    assert counted[0] > not_counted[0] and counted[1] == not_counted[1] > not_counted[0]
+
+
+def test_training_with_think_tags_does_not_count_unfinished_thoughts() -> None:
+    from hammerlib import TrainConfig
+    from hammerlib.training.build import _rewards
+    from hammerlib.training.run import prepare
+
+    for rewards, counted in [
+        (("accuracy",), 1.0),
+        (("accuracy", "tags"), 0.0),
+        (("accuracy", "released_format"), 0.0),
+    ]:
+        job = prepare(TrainConfig(n_problems=8, order="random", rewards=rewards))
+        made = _rewards(job, None, None)[0]
+        assert made(completions=[r"<think> \boxed{12}? No"], answer=["12"]) == [counted]

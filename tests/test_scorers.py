@@ -274,6 +274,18 @@ def test_every_audited_scorer_has_a_kind_of_answer() -> None:
     assert set(KINDS) >= AUDITED
 
 
+def test_the_rewards_read_the_prompt_too() -> None:
+    row = topic("word-problems") | {"answer": "41"}
+    told = {name: [row[name]] * 2 for name in ("answer", "scorer", "metadata")}
+    asked = ["What percentage is that?", "How many is 50%?"]
+    chat = [
+        [{"role": "system", "content": "What percentage"}, {"role": "user", "content": one}] for one in asked
+    ]
+    for prompts in (asked, chat):
+        for name in ("accuracy", "partial"):
+            assert REWARDS[name](prompts=prompts, completions=[boxed("41%")] * 2, **told) == [1.0, 0.0]
+
+
 def test_golds_of_the_built_in_mixes_win_and_their_mutants_lose() -> None:
     kinds = dict.fromkeys(AUDITED, 0)
     for row in [*drawn("math", 400), *drawn("nano", 80), *drawn("one-digit", 40)]:

@@ -156,8 +156,8 @@ def grade(
 
 
 def _given_back(extracted: str | None, problem: dict[str, Any]) -> bool:
-    """Whether an equal answer leaves work to be done; programs do not."""
-    if extracted is None or (problem.get("scorer") or "").startswith(CODE):
+    """Whether an equal answer leaves work to be done; where there is a scorer, it has seen to that."""
+    if extracted is None or problem.get("scorer"):
         return False
     return all(equality.given_back(gold, extracted) for gold in gold_answers(problem["answer"] or ""))
 

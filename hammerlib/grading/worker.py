@@ -13,6 +13,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from hammerlib.grading import equality
 from hammerlib.grading.verdict import Verdict, grade
 
 # Starting a worker imports sympy and the graders that the first batch needs.
@@ -20,7 +21,7 @@ START_SECONDS = 120.0
 # A child of its own rather than multiprocessing's: that one imports the user's script a second time, which
 # trains again where the script has no `if __name__ == "__main__"`.
 SERVE = "import sys; from hammerlib.grading.worker import serve; serve(*map(int, sys.argv[1:]))"
-WITH_SCORER = {"answer": "7", "scorer": "reasoning-gym:products", "metadata": "{}"}
+WITH_SCORER = {"answer": "no number", "scorer": "reasoning-gym:products", "metadata": "{}"}
 
 
 class Worker:
@@ -106,7 +107,10 @@ def serve(handle: int, gym: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    for problem in ("0.5", *[WITH_SCORER] * gym):  # import the graders before the clock of the first job runs
+    # Import the graders before the clock of the first job runs: math-verify with its patterns for free text,
+    # which not every answer needs, and reasoning-gym.
+    equality.equal_anywhere("7/2", "so 3")
+    for problem in ("0.5", *[WITH_SCORER] * gym):
         grade(r"\boxed{\frac{1}{2}}", problem)
     with contextlib.suppress(EOFError, OSError), Connection(handle) as pipe:
         pipe.send(True)

@@ -24,33 +24,31 @@ LOG = logging.getLogger(__name__)
 class _Memory:
     """Verdicts of this process, and the workers that found them: both outlive a training step."""
 
-    pool: GradingPool | None = None
-    code_pool: GradingPool | None = None  # runs what a model wrote, where a reward allows it
+    pools: dict[tuple[bool, bool], GradingPool] = dataclasses.field(default_factory=dict)
     verdicts: dict[tuple, Verdict] = dataclasses.field(default_factory=dict)
 
 
 _MEMORY = _Memory()
 
 
-def _grade(keys: list[tuple], timeout: float, run_code: bool) -> dict[tuple, Verdict]:
-    """Verdicts of (text, answer, scorer, metadata) rows, each graded once."""
-    known = {key: _MEMORY.verdicts[key] for key in keys if key in _MEMORY.verdicts}
+def _grade(keys: list[tuple], timeout: float, run_code: bool, unfinished: bool) -> dict[tuple, Verdict]:
+    """Verdicts of (text, answer, scorer, metadata, prompt) rows, each graded once; answers worked out."""
+    switches = (run_code, unfinished)
+    known = {key: _MEMORY.verdicts[switches, key] for key in keys if (switches, key) in _MEMORY.verdicts}
     new = [key for key in dict.fromkeys(keys) if key not in known]
     if new:
-        if run_code:
-            _MEMORY.code_pool = _MEMORY.code_pool or GradingPool(run_code=True)
-        else:
-            _MEMORY.pool = _MEMORY.pool or GradingPool()
-        pool = _MEMORY.code_pool if run_code else _MEMORY.pool
+        if switches not in _MEMORY.pools:
+            _MEMORY.pools[switches] = GradingPool(run_code=run_code, unfinished=unfinished, evaluated=True)
         rows = [
-            {"answer": answer} | ({"scorer": scorer, "metadata": metadata} if scorer else {})
-            for _, answer, scorer, metadata in new
+            {"answer": answer}
+            | ({"scorer": scorer, "metadata": metadata, "prompt": prompt} if scorer else {})
+            for _, answer, scorer, metadata, prompt in new
         ]
-        found = pool.grade([text for text, *_ in new], rows, timeout=timeout)
+        found = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
         known |= dict(zip(new, found, strict=True))
-        _MEMORY.verdicts.update(known)
+        _MEMORY.verdicts.update({(switches, key): verdict for key, verdict in known.items()})
     return known
 
 
@@ -60,13 +58,16 @@ def verdicts(
     scorer: Column | None = None,
     metadata: Column | None = None,
     *,
+    prompts: Sequence[Completion] | None = None,
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
     failed: bool = False,
     run_code: bool = False,
+    unfinished: bool = True,
 ) -> list[Verdict | None]:
     """Grade completions against their problems' columns; repeated pairs are graded once.
 
+    An answer must be worked out: the question given back is wrong (`grade` with ``evaluated=True``).
     What needs algebra is graded by worker processes that stay for the next call; one that exceeds the limit
     is killed and replaced, so that no completion can stall a step.
 
@@ -75,15 +76,18 @@ def verdicts(
     completions : sequence of str or message lists, length n
     answer, scorer, metadata : sequences of length n
         Columns of the problem table, repeated per completion.
+    prompts : sequence of str or message lists, length n, optional
+        What was asked; scorers read it.
     timeout : float
         Seconds of wall clock per completion.
     log_metric : callable (name, value), optional
-        Receives ``grading/timeouts`` and ``grading/errors``, the numbers of completions without a verdict, in
-        calls that have any; they are also logged as a warning.
+        Receives ``grading/timeouts``, ``grading/errors`` and ``grading/golds_unread``, the numbers of
+        completions without a verdict (the last: because of their gold), in calls that have any; they are also
+        logged as a warning.
     failed : bool
         Keep the verdicts whose reason says that there is none (a time-out, an error), in place of None.
-    run_code : bool
-        As for `hammerlib.grade`.
+    run_code, unfinished : bool
+        As for `hammerlib.grade`. Recipes with think tags set `unfinished` to False.
 
     Returns
     -------
@@ -102,38 +106,50 @@ def verdicts(
     >>> [v.correct for v in verdicts([r"so \\boxed{4}", "no idea"], ["4", "4"])]
     [True, False]
     """
-    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric, run_code)
+    columns = (prompts, answer, scorer, metadata)
+    found = _verdicts(completions, *columns, timeout, log_metric, run_code, unfinished)
     return [one if one and (failed or one.reason in SCORABLE) else None for one in found]
 
 
 def _verdicts(
     completions: Sequence[Completion],
+    prompts: Sequence[Completion] | None,
     answer: Column,
     scorer: Column | None,
     metadata: Column | None,
     timeout: float,
     log_metric: Callable[[str, float], None] | None,
     run_code: bool,
+    unfinished: bool,
 ) -> list[Verdict | None]:
     """As `verdicts`, with the verdicts whose reason says that there is none; None only without a gold."""
-    check_rows(completions, answer=() if answer is None else answer, scorer=scorer, metadata=metadata)
+    golds = () if answer is None else answer
+    check_rows(completions, answer=golds, scorer=scorer, metadata=metadata, prompts=prompts)
     count = len(completions)
     texts = map(text_of, completions)
-    rows = list(zip(texts, answer, scorer or [None] * count, metadata or [None] * count, strict=True))
+    missing = [None] * count
+    given = zip(texts, answer, scorer or missing, metadata or missing, prompts or missing, strict=True)
+    # Only a scorer reads the prompt: rows that have none are the same whatever was asked.
+    rows = [(*row, _asked(prompt) if row[2] else "") for *row, prompt in given]
     keys = [row for row in rows if row[1] is not None and str(row[1]).strip()]
     for name in dict.fromkeys(scorer or ()):
         refuse_code(name, run_code)
-    known = _grade(keys, timeout, run_code)
-    failed = Counter(
-        "grading/timeouts" if known[key].reason == "timeout" else "grading/errors"
-        for key in keys
-        if known[key].reason.startswith(("timeout", "error")) and known[key].reason != NO_GOLD
-    )
+    known = _grade(keys, timeout, run_code, unfinished)
+    names = {"timeout": "grading/timeouts", NO_GOLD: "grading/golds_unread"}
+    reasons = [known[key].reason for key in keys]
+    failed = Counter(names.get(one, "grading/errors") for one in reasons if one not in SCORABLE)
     for name, value in sorted(failed.items()):
         LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, count)
         if log_metric is not None:
             log_metric(name, float(value))
     return [known.get(row) for row in rows]
+
+
+def _asked(prompt: object) -> str:
+    """The text of a prompt, of its last turn in a chat; scorers read nothing else of it."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
+        prompt = prompt[-1].get("content")
+    return prompt if isinstance(prompt, str) else ""
 
 
 def accuracy_reward(
@@ -147,15 +163,18 @@ def accuracy_reward(
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
     run_code: bool = False,
+    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
 
     Parameters
     ----------
-    prompts, completion_ids, **columns
+    prompts
+        What was asked, for scorers.
+    completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer, metadata, timeout, log_metric, run_code
+    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
         See `verdicts`.
 
     Returns
@@ -178,8 +197,8 @@ def accuracy_reward(
     [1.0, 0.0, None]
     """
     check_rows(completions, prompts=prompts)
-    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code}
-    found = verdicts(completions, answer, scorer, metadata, **told)
+    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
+    found = verdicts(completions, answer, scorer, metadata, prompts=prompts, **told)
     return [None if one is None else float(one.correct) for one in found]
 
 
@@ -197,6 +216,7 @@ def cosine_reward(
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
     run_code: bool = False,
+    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return a correctness reward scaled by length: short right answers gain most, short wrong ones lose
@@ -209,7 +229,7 @@ def cosine_reward(
 
     Parameters
     ----------
-    completions, answer, scorer, metadata, timeout, log_metric, run_code
+    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
         See `verdicts`.
     completion_ids : sequence of token id lists
         Their lengths are t.
@@ -235,8 +255,8 @@ def cosine_reward(
     """
     check_rows(completions, prompts=prompts, completion_ids=completion_ids)
     counts = token_counts(completion_ids, max_len)
-    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code}
-    found = verdicts(completions, answer, scorer, metadata, **told)
+    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
+    found = verdicts(completions, answer, scorer, metadata, prompts=prompts, **told)
     rewards: list[float | None] = []
     for one, count in zip(found, counts, strict=True):
         if one is None:
@@ -258,6 +278,7 @@ def released_cosine_reward(
     timeout: float = SECONDS,
     log_metric: Callable[[str, float], None] | None = None,
     run_code: bool = False,
+    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return the cosine reward as the released DRA code computes it, for comparison only.
@@ -269,9 +290,11 @@ def released_cosine_reward(
 
     Parameters
     ----------
-    prompts, completion_ids, **columns
+    prompts
+        What was asked, for scorers.
+    completion_ids, **columns
         Passed by TRL, not used.
-    completions, answer, scorer, metadata, timeout, log_metric, run_code
+    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
         See `verdicts`.
 
     Returns
@@ -286,7 +309,8 @@ def released_cosine_reward(
     """
     check_rows(completions, prompts=prompts)
     rewards: list[float | None] = []
-    found = _verdicts(completions, answer, scorer, metadata, timeout, log_metric, run_code)
+    columns_of = (prompts, answer, scorer, metadata)
+    found = _verdicts(completions, *columns_of, timeout, log_metric, run_code, unfinished)
     for said, one in zip(completions, found, strict=True):
         if one is not None and one.reason == NO_GOLD:
             rewards.append(1.0)

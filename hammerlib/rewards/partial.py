@@ -22,6 +22,7 @@ def partial_reward(
     per_attempt: bool = False,
     log_metric: Callable[[str, float], None] | None = None,
     run_code: bool = False,
+    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return the share of a puzzle's questions that a completion answers rightly.
@@ -37,7 +38,7 @@ def partial_reward(
         True: a puzzle's score is divided by the number of boxes in the completion. The paper's evaluator
         gives several attempts less weight; how much is not known, so this rule is ours and not the
         default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
-    log_metric, run_code
+    log_metric, run_code, unfinished
         See `hammerlib.rewards.verdicts`.
     **columns
         What else TRL passes, not used.
@@ -64,14 +65,17 @@ def partial_reward(
         rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
         chosen = {column: [values[place] for place in whole] for column, values in rest.items()}
         said = [completions[place] for place in whole]
-        graded = accuracy_reward(completions=said, log_metric=log_metric, run_code=run_code, **chosen)
+        if columns.get("prompts") is not None:
+            chosen["prompts"] = [columns["prompts"][place] for place in whole]
+        options = {"log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
+        graded = accuracy_reward(completions=said, **options, **chosen)
         for place, reward in zip(whole, graded, strict=True):
             rewards[place] = reward
     for place in sorted(set(range(len(names))) - set(whole)):
         if answer[place] is None or not str(answer[place]).strip():
             continue
         text = text_of(completions[place])
-        marked = final_answer(text)
+        marked = final_answer(text, unfinished=unfinished)
         score = SCORERS["puzzles"].function()(names[place])
         reward = score(marked, {"answer": answer[place]}) if marked else 0.0
         rewards[place] = reward / max(1, len(boxes(text))) if per_attempt else reward

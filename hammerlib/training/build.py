@@ -124,6 +124,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
         completions_every=config.completions_every,
         callbacks=callbacks,
     )
+    trainer.unfinished = not _with_thoughts(config)
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())
@@ -232,6 +233,8 @@ def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
     """The config's rewards, under DRA as one; `embed` is the telemetry's, shared where DRA uses the same."""
     config, longest = job.config, job.config.max_completion_length
     made = {name: functools.partial(REWARDS[name], max_len=longest) for name in ("cosine", "length")}
+    for name in ("accuracy", "cosine", "partial", "released_cosine") if _with_thoughts(config) else ():
+        made[name] = functools.partial(made.get(name) or REWARDS[name], unfinished=False)
     made["overlong"] = get_soft_overlong_punishment(longest, config.overlong_buffer or 0)
     base: list[Reward] = [made.get(name) or REWARDS[name] for name in config.rewards]
     if config.adjustment != "dra":
@@ -246,6 +249,11 @@ def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
             base, chosen, config.group_size, weights, deferred=deferred, local_rows=job.plan.rows, **options
         )
     ]
+
+
+def _with_thoughts(config: TrainConfig) -> bool:
+    """Whether a recipe rewards think tags; there an answer in a thought without end is none."""
+    return bool({"tags", "released_format"} & set(config.rewards))
 
 
 def _lora(config: TrainConfig) -> Any:

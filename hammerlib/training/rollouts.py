@@ -115,7 +115,9 @@ def _at_most(trainer: GRPOTrainer, tokens: int) -> Iterator[None]:
         setattr(holder, name, before)
 
 
-def graded(texts: list[str], rows: list[dict[str, Any]]) -> tuple[list[Verdict | None], list[str]]:
+def graded(
+    texts: list[str], rows: list[dict[str, Any]], unfinished: bool = True
+) -> tuple[list[Verdict | None], list[str]]:
     """Return verdicts where something can be said (else None), and the reason of every one.
 
     Examples
@@ -124,7 +126,8 @@ def graded(texts: list[str], rows: list[dict[str, Any]]) -> tuple[list[Verdict |
     ['correct']
     """
     columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
-    found = verdicts(texts, **columns, failed=True)
+    prompts = [row.get("prompt") or "" for row in rows]
+    found = verdicts(texts, **columns, prompts=prompts, failed=True, unfinished=unfinished)
     reasons = [one.reason if one else "" for one in found]
     return [one if one and one.reason in SCORABLE else None for one in found], reasons
 
@@ -158,7 +161,7 @@ def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list
     True
     """
     texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
-    return texts, *graded(texts, generation.rows)
+    return texts, *graded(texts, generation.rows, getattr(trainer, "unfinished", True))
 
 
 def score_tokens(

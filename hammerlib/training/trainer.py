@@ -69,6 +69,7 @@ class SeamTrainer(GRPOTrainer):
         super().__init__(*args, rollout_func=self._generated if plugs.rollout else None, **kwargs)
         self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
         self.completions_every, self.laps = completions_every, Laps()
+        self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
 
@@ -120,7 +121,7 @@ class SeamTrainer(GRPOTrainer):
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             given = self._generation
-            judged, reasons = graded(texts, inputs)
+            judged, reasons = graded(texts, inputs, self.unfinished)
             self.rollout = Rollout(
                 step=self.state.global_step,
                 rows=inputs,
