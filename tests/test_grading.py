@@ -244,7 +244,7 @@ def test_partial_and_excess_credit_of_a_scorer_do_not_count():
     assert grade(box("-1"), calendar).correct
     assert grade(box("3"), calendar).reason == "wrong"  # reasoning-gym gives this e^20
     legs = {"answer": "108", "scorer": "reasoning-gym:leg_counting", "metadata": "{}"}
-    assert grade(box("108 legs"), legs).reason == "wrong"
+    assert grade(box("108 or 107"), legs).reason == "wrong"
     fraction = {
         "answer": "$\\dfrac{54}{275}$", "scorer": "reasoning-gym:fraction_simplification",
         "metadata": '{"numerator": 648, "denominator": 3300, '
