@@ -224,6 +224,11 @@ CALLS = {
         "assert f(1, y=2, z=3) == (1, 2, {'z': 3})",
         "correct",
     ),
+    "a name given away": (
+        "def f(x):\n    global f\n    f = 5\n    return x",
+        "assert f(1) == 1 and f(2) == 2",
+        "correct",
+    ),
     "kept state": ("n = []\ndef f(x): n.append(x); return n", "f(1)\n    assert f(2) == [1, 2]", "correct"),
     "an exception": (
         "def f(x): raise ValueError('bad', x)",

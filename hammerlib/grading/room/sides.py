@@ -226,11 +226,15 @@ def _refuse(event: str, _: object) -> None:
 def _answer(line: Line) -> None:
     job = line.receive()
     module = sys.modules["program"] = types.ModuleType("program")
+    entry = None
 
     def begin() -> dict[str, Any]:
+        nonlocal entry
         exec(compile(job["program"], "program", "exec"), module.__dict__)
-        if job["entry"] is not None and not callable(module.__dict__[job["entry"]]):
-            raise TypeError(f"{job['entry']} is no function")
+        if job["entry"] is not None:
+            entry = module.__dict__[job["entry"]]  # once: `check` too gets the function, not its name
+            if not callable(entry):
+                raise TypeError(f"{job['entry']} is no function")
         return Packer().pack(None)
 
     answer = _told(begin)
@@ -241,7 +245,7 @@ def _answer(line: Line) -> None:
         def call(question: dict[str, Any] = question) -> dict[str, Any]:
             unpacker = Unpacker()
             args, kwargs = unpacker.unpack(question)
-            return Packer(unpacker.objects).pack(module.__dict__[job["entry"]](*args, **kwargs))
+            return Packer(unpacker.objects).pack(entry(*args, **kwargs))
 
         answer = _told(call)
 
