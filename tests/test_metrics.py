@@ -7,6 +7,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -220,3 +221,45 @@ def test_distinct_answers_and_entropy_have_their_closed_forms():
     assert answer_entropy(["A"] * 9) == 0
     assert answer_entropy([*"ABCD", None]) == pytest.approx(math.log(4))
     assert answer_entropy(list("AAAB")) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+
+
+@pytest.mark.parametrize("metric", [majority_at_k, cons_at_k])
+def test_whole_numbers_vote_as_their_text_and_nothing_else_that_is_no_text_votes(metric) -> None:
+    for answers in (
+        [4, 4, 5],
+        ["4", 4, "5"],
+        np.array([4, 4, 5]),
+        [np.int64(4), "4", None],
+        pd.Series([4, 4, 5]),
+    ):
+        assert metric(answers, "4", 3) == metric(answers, 4, 3) == 1.0
+    for answers in (
+        [4.0, 4.0],
+        [True, True],
+        [float("nan"), "4"],
+        [b"4", b"4"],
+        [["4"], "4"],
+        "44",
+        {"4": 1},
+        b"44",
+    ):
+        with pytest.raises(InputError, match="answers = "):
+            metric(answers, "4", 2)
+    for gold in (None, 4.0, True, b"4", ["4"], float("nan")):
+        with pytest.raises(InputError, match="gold = "):
+            metric(["4", "4"], gold, 2)
+    assert distinct_answers([4, "4", None, "5"]) == 2
+    assert answer_entropy([4, "4", None]) == 0.0
+    for counted in (distinct_answers, answer_entropy):
+        with pytest.raises(InputError, match="answers = "):
+            counted([4.0])
+
+
+@pytest.mark.parametrize("metric", [pass_at_k, pass_hat_k])
+@pytest.mark.parametrize(
+    ("n", "c"), [(math.inf, 1), (4, math.inf), (math.nan, 1), (4, math.nan), ("4", 1), (4, None)]
+)
+def test_counts_that_are_no_numbers_are_refused_in_one_line(metric, n, c) -> None:
+    with pytest.raises(InputError) as refused:
+        metric(n, c, 1)
+    assert "\n" not in str(refused.value)

@@ -537,3 +537,40 @@ def test_training_with_think_tags_does_not_count_unfinished_thoughts() -> None:
         job = prepare(TrainConfig(n_problems=8, order="random", rewards=rewards))
         made = _rewards(job, None, None)[0]
         assert made(completions=[r"<think> \boxed{12}? No"], answer=["12"]) == [counted]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cosine", {"max_len": "100"}),
+        ("cosine", {"max_len": 0}),
+        ("cosine", {"max_len": 1.5}),
+        ("cosine", {"max_len": math.nan}),
+        ("cosine", {"correct_range": (1.0, 0.5)}),
+        ("cosine", {"wrong_range": (-0.5, -1.0)}),
+        ("cosine", {"correct_range": (0.5, math.nan)}),
+        ("cosine", {"correct_range": 0.5}),
+        ("length", {"max_len": None}),
+        ("length", {"margin": 0}),
+        ("length", {"margin": 2.5}),
+        ("length", {"margin": 2000}),
+        ("repetition", {"words": 0}),
+        ("repetition", {"words": 1.5}),
+        ("repetition", {"words": "3"}),
+        ("repetition", {"penalty": 1.0}),
+        ("repetition", {"penalty": math.nan}),
+        ("repetition", {"penalty": "-1"}),
+        ("accuracy", {"answer": [4]}),
+        ("accuracy", {"answer": [math.nan]}),
+        ("accuracy", {"answer": "4"}),
+        ("accuracy", {"scorer": ["reasoning-gym:puzzle24"]}),
+        ("accuracy", {"scorer": [4]}),
+        ("accuracy", {"completions": [None]}),
+        ("log_score", {"answer": [1]}),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_anything_is_scored(name: str, options: dict) -> None:
+    told = {"completions": [r"\boxed{4}"], "completion_ids": [[1, 2]], "answer": ["4"]} | options
+    with pytest.raises(InputError) as refused:
+        REWARDS[name](**told)
+    assert "\n" not in str(refused.value)

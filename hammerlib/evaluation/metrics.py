@@ -97,7 +97,10 @@ def _estimated(
     except ValueError:  # shapes that do not fit, or rows of different lengths
         counts = hits = np.asarray(None)
     # whole floats pass: so a table with gaps holds them
-    if any(one.dtype.kind not in "iubf" or (one != np.floor(one)).any() for one in (counts, hits)):
+    if any(
+        one.dtype.kind not in "iubf" or not np.isfinite(one).all() or (one != np.floor(one)).any()
+        for one in (counts, hits)
+    ):
         raise InputError("n, c", (n, c), "are no whole numbers of one shape", "count each problem's samples")
     if counts.size and counts.min() < k:
         raise InputError("n", int(counts.min()), f"fewer samples than k={k}", MORE_SAMPLES)
@@ -138,7 +141,8 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     Parameters
     ----------
     answers : sequence of str or None
-        One entry a sample, length n. Equal strings vote together: give equivalent answers one spelling.
+        One entry a sample, length n. Equal strings vote together: give equivalent answers one spelling. Whole
+        numbers count as their text.
     gold : str
         The right answer in that spelling.
     k : int
@@ -152,7 +156,7 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     Raises
     ------
     InputError
-        When k is outside [1, n] or no whole number, or `answers` is no list.
+        When k is outside [1, n] or no whole number, `answers` is no list, an answer or the gold is no text.
 
     Notes
     -----
@@ -168,14 +172,29 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     >>> round(majority_at_k(["4", "5", "4", "6"], "4", k=2), 6)
     0.5
     """
-    if isinstance(answers, str) or not isinstance(answers, Sequence | np.ndarray):
-        raise InputError("answers", answers, "is no list of answers", "give one entry a sample")
-    n = len(answers)
+    given, right_one = _texts(answers), _text("gold", gold)
+    n = len(given)
     if check_whole("k", k, 1, "ask for one vote or more") > n:
         raise InputError("k", k, f"must lie between 1 and the {n} samples", MORE_SAMPLES)
-    counts = Counter(answer for answer in answers if answer is not None)
-    right = counts.pop(gold, 0)
+    counts = Counter(answer for answer in given if answer is not None)
+    right = counts.pop(right_one, 0)
     return _majority(right, tuple(sorted(counts.values())), n, k)
+
+
+def _texts(answers: Sequence[str | None]) -> list[str | None]:
+    """Answers as texts that can be compared; 4 and "4" would be two answers, and the gold neither."""
+    listed = isinstance(answers, Sequence) or hasattr(answers, "tolist")  # lists, arrays, columns of a frame
+    if isinstance(answers, str | bytes) or not listed:
+        raise InputError("answers", answers, "is no list of answers", "give one entry a sample")
+    return [None if one is None else _text("answers", one) for one in answers]
+
+
+def _text(field: str, value: object) -> str:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise InputError(field, value, "is no text", "give answers as text, None where there is none")
+    return str(value)
 
 
 @functools.lru_cache(maxsize=65_536)  # cons@k asks again, and so do problems with equal votes
@@ -212,14 +231,14 @@ def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     Raises
     ------
     InputError
-        When k is outside [1, n] or no whole number, or `answers` is no list.
+        When k is outside [1, n] or no whole number, `answers` is no list, an answer or the gold is no text.
 
     Examples
     --------
     >>> cons_at_k(["4", None, None, "5"], "4", k=4)  # majority@4 is 0.5
     0.0
     """
-    return majority_at_k([NONE if answer is None else answer for answer in answers], gold, k)
+    return majority_at_k([NONE if answer is None else answer for answer in _texts(answers)], gold, k)
 
 
 def distinct_answers(answers: Sequence[str | None]) -> int:
@@ -230,7 +249,7 @@ def distinct_answers(answers: Sequence[str | None]) -> int:
     >>> distinct_answers(["4", "4", "5", None])
     2
     """
-    return len(set(answers) - {None})
+    return len(set(_texts(answers)) - {None})
 
 
 def answer_entropy(answers: Sequence[str | None]) -> float:
@@ -258,7 +277,7 @@ def answer_entropy(answers: Sequence[str | None]) -> float:
     >>> round(answer_entropy(["4", "4", "5", "5", None]), 6)  # log 2
     0.693147
     """
-    counts = np.array(list(Counter(answer for answer in answers if answer is not None).values()))
+    counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
     shares = counts / max(counts.sum(), 1)
     return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
 

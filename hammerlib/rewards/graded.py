@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from hammerlib.errors import InputError
 from hammerlib.grading import NO_GOLD, GradingPool, Verdict
 from hammerlib.problems.registry import refuse_code
 from hammerlib.rewards.shape import Completion, check_rows, text_of, token_counts
@@ -246,7 +247,8 @@ def cosine_reward(
     Raises
     ------
     InputError
-        `max_len` below 1, `completion_ids` missing; lengths that differ; what `verdicts` refuses.
+        `max_len` below 1, `completion_ids` missing, a range that is not (low, high);
+        lengths that differ; what `verdicts` refuses.
 
     Examples
     --------
@@ -255,6 +257,12 @@ def cosine_reward(
     """
     check_rows(completions, prompts=prompts, completion_ids=completion_ids)
     counts = token_counts(completion_ids, max_len)
+    for name, pair in (("correct_range", correct_range), ("wrong_range", wrong_range)):
+        sound = isinstance(pair, tuple | list) and len(pair) == 2
+        if not sound or not all(isinstance(one, int | float) and math.isfinite(one) for one in pair):
+            raise InputError(name, pair, "is not a pair of finite numbers", "give (low, high)")
+        if pair[0] > pair[1]:
+            raise InputError(name, pair, "is not (low, high)", "give the smaller number first")
     told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
     found = verdicts(completions, answer, scorer, metadata, prompts=prompts, **told)
     rewards: list[float | None] = []

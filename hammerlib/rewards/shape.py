@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 
 Completion = str | list[dict[str, str]]
 Reward = Callable[..., list[float | None]]
@@ -83,7 +83,7 @@ def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -
     >>> token_counts([[5, 6], []], max_len=10)
     [2, 0]
     """
-    if max_len < 1:
+    if check_whole("max_len", max_len, -(2**63), "use max_completion_length") < 1:
         raise InputError("max_len", max_len, "must be at least 1 token", "use max_completion_length")
     if completion_ids is None:
         problem = "are needed to measure length"
@@ -226,9 +226,8 @@ def repetition_reward(
     [0.0, -0.75]
     """
     check_rows(completions, prompts=prompts)
-    if words < 1:
-        raise InputError("words", words, "must be at least 1", "use 3")
-    if penalty > 0:
+    check_whole("words", words, 1, "use 3")
+    if not isinstance(penalty, int | float) or not penalty <= 0:
         raise InputError("penalty", penalty, "would reward repetition", "give a number of at most 0")
     rewards: list[float | None] = []
     for said in completions:
@@ -279,7 +278,7 @@ def length_reward(
     """
     counts = token_counts(completion_ids, max_len)
     margin = max(1, max_len // 5) if margin is None else margin
-    if not 1 <= margin <= max_len:
+    if not 1 <= check_whole("margin", margin, -(2**63), "leave it out") <= max_len:
         raise InputError("margin", margin, f"must be from 1 to max_len ({max_len})", "leave it out")
     return [min(0.0, max(-1.0, (max_len - margin - count) / margin)) for count in counts]
 
