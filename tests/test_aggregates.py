@@ -42,9 +42,11 @@ def test_improvement_is_the_mean_of_mann_whitney_over_benchmarks():
 
 
 def test_benchmarks_are_resampled_apart():
-    """Between equal runs only the benchmark differs: resampling inside each leaves nothing to vary."""
-    found = interquartile_interval([[0.1] * 5, [0.5] * 5, [0.9] * 5])
-    assert found.low == found.value == found.high
+    """Between nearly equal runs only the benchmark differs: resampling inside each leaves next to nothing."""
+    found = interquartile_interval([[0.1, *[value] * 4] for value in (0.1, 0.5, 0.9)])
+    near = interquartile_interval([[value, value + 1e-6, value] for value in (0.1, 0.5, 0.9)])
+    assert near.high - near.low < 1e-5 < found.high - found.low
+    assert np.isnan(interquartile_interval([[0.1] * 5, [0.5] * 5]).low), "nothing varies: unknown"
     assert interquartile_interval([[0.1, 0.5, 0.9] * 5]).low < 0.5
 
 

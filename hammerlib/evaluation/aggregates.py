@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.evaluation.intervals import Interval, checked
 
 
@@ -38,7 +38,7 @@ def interquartile_mean(values: ArrayLike) -> float:
     >>> interquartile_mean([[1, 2], [2, 2], [1, 1], [2, 1]])
     1.5
     """
-    ordered = np.sort(checked("values", np.ravel(values), least=1))
+    ordered = np.sort(checked("values", _flat("values", values), least=1))
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
@@ -74,7 +74,8 @@ def interquartile_interval(
     Returns
     -------
     Interval
-        `interquartile_mean` of all scores, with percentiles of its resamples.
+        `interquartile_mean` of all scores, with percentiles of its resamples; NaN (unknown) where the scores
+        of every benchmark are equal.
 
     Raises
     ------
@@ -94,10 +95,11 @@ def interquartile_interval(
 
     Examples
     --------
-    >>> interquartile_interval([[0.1, 0.1, 0.1], [0.5, 0.5]])
-    Interval(value=0.233..., low=0.233..., high=0.233...)
+    >>> found = interquartile_interval([[0.1, 0.1, 0.2], [0.5, 0.6]])
+    >>> found.low < found.value < found.high
+    True
     """
-    rows = [np.ravel(checked("strata", one, level=level)) for one in strata]
+    rows = [np.ravel(checked("strata", one, level=level)) for one in _listed("strata", strata)]
     if not rows:
         raise InputError("strata", [], "no benchmark", "give the scores of one or more")
     generator = _generator(resamples, seed)
@@ -111,6 +113,8 @@ def interquartile_interval(
     )
     if widened:
         ends = value + (ends - value) * _widening(sum(map(len, rows)), len(rows), level)
+    if all(np.ptp(row) == 0 for row in rows):
+        return Interval(value, float("nan"), float("nan"))
     return Interval(value, float(min(ends[0], value)), float(max(ends[1], value)))
 
 
@@ -146,8 +150,8 @@ def probability_of_improvement(
 
     Notes
     -----
-    One run a benchmark leaves nothing to resample and gives an interval of width zero; with problems in the
-    place of benchmarks, use `mean_interval` of 1, 1/2 and 0 for won, tied and lost instead.
+    One run a benchmark leaves nothing to resample: the ends are NaN (unknown). With problems in the place of
+    benchmarks, use `mean_interval` of 1, 1/2 and 0 for won, tied and lost instead.
 
     References
     ----------
@@ -159,7 +163,8 @@ def probability_of_improvement(
     >>> round(probability_of_improvement(y, x).value, 6)
     0.333333
     """
-    if len(a) != len(b) or not len(a):
+    a, b = _listed("a", a), _listed("b", b)
+    if len(a) != len(b) or not a:
         raise InputError("b", len(b), f"benchmarks, and a has {len(a)}", "give the same benchmarks")
     generator, value, drawn = _generator(resamples, seed), 0.0, np.zeros(resamples)
     for left, right in zip(a, b, strict=True):
@@ -169,6 +174,8 @@ def probability_of_improvement(
         value += wins.mean()
         rows, columns = (generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
         drawn += ((rows @ wins) * columns).sum(axis=1)
+    if max(np.size(one) for one in (*a, *b)) < 2:
+        return Interval(float(value / len(a)), float("nan"), float("nan"))
     low, high = np.quantile(drawn / len(a), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value / len(a)), float(low), float(high))
 
@@ -181,6 +188,18 @@ def _widening(scores: int, strata: int, level: float) -> float:
 
 
 def _generator(resamples: int, seed: int) -> np.random.Generator:
-    if resamples < 100:
-        raise InputError("resamples", resamples, "too few for percentiles", "use 2000")
-    return np.random.default_rng(seed)
+    resamples = check_whole("resamples", resamples, 100, "use 2000")
+    return np.random.default_rng(check_whole("seed", seed, 0, "use seed=0, 1, ..."))
+
+
+def _flat(field: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.ravel(values)
+    except ValueError:  # rows of different lengths
+        raise InputError(field, values, "are rows of different lengths", "give one array") from None
+
+
+def _listed(field: str, strata: Sequence[ArrayLike]) -> list[ArrayLike]:
+    if isinstance(strata, str) or not hasattr(strata, "__iter__"):
+        raise InputError(field, strata, "is no sequence of benchmarks", "give one list of scores a benchmark")
+    return list(strata)

@@ -17,6 +17,7 @@ SHARES = (0.0, 1.0)
 BEYOND = 1 / 3
 NEAR = 0.5  # of a typical difference: what two more problems differ by, both ways, for the end towards zero
 ROUNDED = 1e-6  # of the scale: shares kept in single precision are not outside it
+LARGEST = 1e150
 PAIRED = ("adjusted", "guarded", "student")
 
 
@@ -263,10 +264,25 @@ def _variances(table: np.ndarray) -> tuple[float, float, float]:
     return float(of_problems.var(ddof=1) / n), float(of_seeds.var(ddof=1) / seeds), both
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is one real number: no text, no truth value, no array."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_bounds(bounds: object, *, finite: bool = True) -> tuple[float, float]:
+    """Return two rising ends of a scale, or refuse them."""
+    pair = tuple(bounds) if isinstance(bounds, tuple | list | np.ndarray) else ()
+    rising = len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
+    if not rising or (finite and not np.isfinite(pair).all()):
+        problem = "are not two rising finite ends" if finite else "are not two rising ends"
+        shown = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
+        raise InputError("bounds", shown, problem, "shares have (0, 1)" if finite else "tokens have (0, inf)")
+    return float(pair[0]), float(pair[1])
+
+
 def _width(bounds: tuple[float, float]) -> float:
-    if len(bounds) != 2 or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
-        raise InputError("bounds", list(bounds), "are not two rising finite ends", "shares have (0, 1)")
-    return bounds[1] - bounds[0]
+    low, high = check_bounds(bounds)
+    return high - low
 
 
 def _guarded(means: np.ndarray, guards: tuple[float, float], level: float) -> tuple[float, float]:
@@ -367,15 +383,20 @@ def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) 
     [1.0, 2.0]
     """
     try:
-        array = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype.kind in "biufO" else None
     except (TypeError, ValueError):
-        raise InputError(field, values, "are not numbers of one shape", "give one number a problem") from None
+        array = None
+    if array is None:
+        raise InputError(field, values, "are not numbers of one shape", "give one number a problem")
     if array.ndim not in (1, 2) or array.shape[-1] < least or not len(array):
         problem = f"needs one number a problem, {least} or more"
         raise InputError(field, list(array.shape), problem, "evaluate more problems")
     lost = int((~np.isfinite(array)).sum())
     if lost:
         raise InputError(field, lost, "values that are not finite", "drop or repair those problems")
-    if not 0 < level < 1:
+    if array.size and np.abs(array).max() > LARGEST:
+        raise InputError(field, float(np.abs(array).max()), "is too large to be squared", "use another unit")
+    if not (is_number(level) and 0 < level < 1):
         raise InputError("level", level, "must lie between 0 and 1", "use 0.95")
     return array

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.intervals import checked
+from hammerlib.evaluation.intervals import checked, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +108,10 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
     >>> round(found.problems, 6), found.samples
     (0.041667, 0.25)
     """
+    if not (is_number(k) and 0 < k < np.inf):
+        raise InputError("k", k, "must be above 0", "give the samples behind each value")
+    if noise is not None and checked("noise", noise).min() < 0:
+        raise InputError("noise", float(np.min(noise)), "is no variance", "use sampling_variance")
     table = np.atleast_2d(checked("values", values))
     if noise is None:
         inside = None
@@ -196,10 +200,12 @@ def required_problems(
     """
     import pandas as pd
 
-    if not half_width > 0:
+    if not (is_number(half_width) and 0 < half_width < np.inf):
         raise InputError("half_width", half_width, "must be above 0", "for two points give 0.02")
-    if min(samples, default=0) < 1 or min(seeds, default=0) < 1:
-        raise InputError("samples", list(samples), "must be at least 1", "give counts")
+    for name, counts in (("samples", samples), ("seeds", seeds)):
+        listed = list(counts) if hasattr(counts, "__iter__") else [counts]
+        if not listed or not all(is_number(one) and 1 <= one < np.inf for one in listed):
+            raise InputError(name, listed, "must be numbers of at least 1", "give counts, such as (1, 4)")
     table = np.atleast_2d(checked("values", values, level=level))
     inside = None if noise is None else np.atleast_2d(noise)
     variance_components(table, inside, k=k)  # its checks

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
-from hammerlib.evaluation.intervals import checked, differences
+from hammerlib.errors import InputError, check_whole
+from hammerlib.evaluation.intervals import checked, differences, is_number
 
 ONE_A_SEED = "give one number a seed (its mean over the problems), not one a problem averaged over seeds"
 FINEST = 4096  # differences that are multiples of 1/q for a q up to this are counted exactly
@@ -85,16 +85,29 @@ def permutation_test(
     found = differences(a, b)
     if found.ndim != 1:
         raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
-    if permutations < 100:
-        raise InputError("permutations", permutations, "too few", "use 20000")
-    sizes = np.abs(found[np.abs(found) > 1e-12])
+    permutations = check_whole("permutations", permutations, 100, "use 20000")
+    seed = check_whole("seed", seed, 0, "use seed=0, 1, ...")
+    p, exact = _p(*_in_reach(a, b, found), permutations, seed)
+    return PermutationTest(float(found.mean()), p, exact)
+
+
+def _in_reach(a: ArrayLike, b: ArrayLike, found: np.ndarray) -> tuple[np.ndarray, float]:
+    """Differences, and the size below which one is rounding, on a scale that squares and steps can hold."""
+    largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    if largest == 0 or 1e-3 <= largest <= 1e6:  # shares, tokens, seconds: as they are
+        return found, 1e-12
+    return np.asarray(b, np.float64) / largest - np.asarray(a, np.float64) / largest, 1e-12
+
+
+def _p(found: np.ndarray, rounding: float, permutations: int, seed: int) -> tuple[float, bool]:
+    """p-value, and whether it is exact."""
+    sizes = np.abs(found[np.abs(found) > rounding])
     steps = _steps(sizes)
     if steps is not None and len(steps) * int(steps.sum()) <= MOST_STEPS:
-        return PermutationTest(float(found.mean()), _counted(steps, found), exact=True)
+        return _counted(steps, found), True
     if 2 ** len(sizes) <= MOST_FLIPS:
-        return PermutationTest(float(found.mean()), _flipped(sizes, abs(found.sum())), exact=True)
-    p = _drawn(sizes, abs(found.sum()), permutations, np.random.default_rng(seed))
-    return PermutationTest(float(found.mean()), p, exact=False)
+        return _flipped(sizes, abs(found.sum())), True
+    return _drawn(sizes, abs(found.sum()), permutations, np.random.default_rng(seed)), False
 
 
 def _steps(sizes: np.ndarray) -> np.ndarray | None:
@@ -178,8 +191,9 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
     found = differences(a, b)
     if found.ndim != 1:
         raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
-    if not margin > 0:
-        raise InputError("margin", margin, "must be above 0", "name the largest difference that is none")
+    if not (is_number(margin) and 0 < margin < np.inf):
+        problem = "must be above 0 and finite"
+        raise InputError("margin", margin, problem, "name the largest difference that is none")
     error = found.std(ddof=1) / np.sqrt(len(found))
     if error < 1e-12:
         raise InputError("b", float(found[0]), "every difference is equal", "use paired_interval")

@@ -10,6 +10,7 @@ from hammerlib.evaluation.aggregates import interquartile_mean
 from hammerlib.evaluation.intervals import (
     SHARES,
     Interval,
+    check_bounds,
     checked,
     differences,
     mean_interval,
@@ -72,7 +73,8 @@ def bootstrap_interval(
     -------
     Interval
         Mean of `values` and the two ends. The ends are NaN (unknown) where all values are equal and the
-        method knows no ends of the scale: nothing varies that could be drawn again.
+        method knows no ends of the scale: nothing varies that could be drawn again. An end of ``bootstrap-t``
+        is infinite, or that of `bounds`, where all but few values are equal: many resamples lack those.
 
     Raises
     ------
@@ -98,10 +100,8 @@ def bootstrap_interval(
     resamples, seed = _draws(method, resamples, seed)
     table = np.atleast_2d(checked("values", values, level=level))
     if method == "dirichlet":
-        return mean_interval(table, bounds=bounds or SHARES, level=level)
-    cut = bounds or (-np.inf, np.inf)
-    if not cut[0] < cut[1]:
-        raise InputError("bounds", list(cut), "are not two rising ends", "tokens have (0, inf)")
+        return mean_interval(table, bounds=SHARES if bounds is None else bounds, level=level)
+    cut = (-np.inf, np.inf) if bounds is None else check_bounds(bounds, finite=False)
     return _interval(table, method, cut, level, resamples, seed)
 
 
@@ -207,8 +207,10 @@ def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> 
     for start in range(0, resamples, step):
         drawn = means[generator.integers(n, size=(min(step, resamples - start), n))]
         errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-        moved, seen = drawn.mean(axis=1) - centre, errors > 1e-12 * (1 + abs(centre))
-        found.append(moved[seen] / errors[seen])  # a draw of one value n times has no error of its own
+        moved, seen = drawn.mean(axis=1) - centre, errors > 1e-12 * np.abs(means).max()
+        # a draw of one value n times has no error: any distance is infinitely many of them
+        found.append(np.where(seen, moved / np.where(seen, errors, 1.0), np.copysign(np.inf, moved)))
     ratios = np.concatenate(found)
-    low, high = np.quantile(ratios, [share, 1 - share]) if len(ratios) else (0.0, 0.0)
+    low = np.quantile(ratios, share, method="lower")  # outwards: between two draws may lie an infinite one
+    high = np.quantile(ratios, 1 - share, method="higher")
     return float(centre - high * error), float(centre - low * error)

@@ -63,6 +63,7 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
         known = one.values[~np.isnan(one.values)]
         _, low, high = interval_of(one, seed=seed) or (None, None, None)
         if len(known):
+            low, high = (end if end is not None and np.isfinite(end) else None for end in (low, high))
             ends = {"low": low, "high": high, "se": standard_error(known) if len(known) > 1 else None}
             run.metric(name, float(known.mean()), **ends, n=len(known), k=one.k, unit=one.unit)
     error = calibration_error(each, seed=seed)
