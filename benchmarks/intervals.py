@@ -208,9 +208,9 @@ def page(cells: pd.DataFrame, again: pd.DataFrame, tokens: pd.DataFrame, command
         "",
         summary(cells).to_markdown(index=False, floatfmt=".3f"),
         "",
-        f"The {len(again)} cells of `adjusted` with one seed below .94 drawn again, {AGAIN} times, other seeds "
-        f"(standard error {np.sqrt(0.95 * 0.05 / AGAIN):.3f}): mean {again['coverage'].mean():.3f}, "
-        f"{int((again['coverage'] < 0.94).sum())} below .94. The least:",
+        f"The {len(again)} cells of `adjusted` with one seed below .94 drawn again, {AGAIN} times "
+        f"with another seed (standard error {np.sqrt(0.95 * 0.05 / AGAIN):.3f}): "
+        f"mean {again['coverage'].mean():.3f}, {int((again['coverage'] < 0.94).sum())} below .94. The least:",
         "",
         low[shown].to_markdown(index=False, floatfmt=".3f"),
         "",
