@@ -70,6 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         remedy = "see that it is there, readable and writable, and that its disk has room"
         return _fail(InputError("file", error.filename, error.strerror or str(error), remedy), 2)
+    except RecursionError:
+        problem, remedy = "is nested too deep to be read", "see that the files named hold what they should"
+        return _fail(InputError("input", None, problem, remedy), 2)
+    except ValueError as error:
+        if "null byte" not in str(error) and "null character" not in str(error):
+            raise  # a bug: its traceback is the message
+        return _fail(InputError("file", None, "a name holds a null character", "give another name"), 2)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it stopped", 130)
     except RuntimeError as error:

@@ -67,6 +67,10 @@ def _refuse_missing(chosen: Namespace, options: dict[str, Any]) -> None:
     """Refuse words that need problems where none are named."""
     from hammerlib.ordering.strategies import COLUMNS
 
+    for name in ("n", "split"):
+        if getattr(chosen, name) is not None:
+            remedy = "name a source of PROBLEMS, or leave it out"
+            raise InputError(f"--{name}", getattr(chosen, name), "selects problems, and none are named", remedy)
     sorts = None if "pass_rate" in options else str(options.get("of", chosen.strategy))
     if chosen.backbone or chosen.write:
         asked, remedy = "--backbone" if chosen.backbone else "--write", "name a source of problems"
@@ -174,10 +178,13 @@ def _vectors(chosen: Namespace, table: Dataset | None) -> Embeddings | Array:
     import numpy as np
 
     try:
-        return np.load(chosen.embeddings, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        found = np.load(chosen.embeddings, mmap_mode="r")
+    except Exception as error:  # by which byte is damaged; Python objects are never loaded
         problem = f"cannot be read ({type(error).__name__})"
         raise InputError("embeddings", str(chosen.embeddings), problem, "save an (n, d) array") from None
+    if not found.size:
+        raise InputError("embeddings", str(chosen.embeddings), "holds no vectors", "save an (n, d) array")
+    return found
 
 
 def _summary(made: Order) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, check_whole, need
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -62,8 +62,12 @@ def sweep(chosen: Namespace) -> int:
     from hammerlib.study.cell import record_cell
     from hammerlib.sweep import run_cells
 
+    check_whole("workers", chosen.workers, 1, "use --workers 1 or more")
+    check_whole("gpus", chosen.gpus, 0, "leave it out where there is none")
+    if chosen.hours is not None and not chosen.hours >= 0:
+        raise InputError("hours", chosen.hours, "must be 0 or more", "leave it out to run until all is done")
     study = plan.read_study(chosen.study)
-    arms = chosen.only.split(",") if chosen.only else None
+    arms = None if chosen.only is None else chosen.only.split(",")
     whole = plan.cells(study)
     cells = select(whole, arms=arms, replicates=_span(chosen.replicates))
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
@@ -80,7 +84,7 @@ def _span(words: str | None) -> tuple[int, int] | None:
     if words is None:
         return None
     first, _, last = words.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
+    if not (first.isdecimal() and (last or first).isdecimal()):
         raise InputError("replicates", words, "is neither a number nor two", "write 3 or 0-5")
     return int(first), int(last or first)
 
