@@ -207,7 +207,7 @@ def check_options(options: dict[str, object]) -> dict[str, object]:
 
 
 def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(field, value, f"is not a known {field}", f"use one of {', '.join(allowed)}")
 
 
@@ -229,9 +229,14 @@ def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -
 
 def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        found = np.asarray(values)
+        if found.dtype.kind == "O":  # nested lists of tensors, or with None for "not scorable"
+            found = found.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):  # also of sparse tensors
         raise InputError(field, values, "are not numbers of one shape", "pass an array") from None
+    if found.dtype.kind not in "fiub":  # text and complex numbers would be converted in silence
+        raise InputError(field, str(found.dtype), "are not real numbers", "pass an array of floats")
+    return found.astype(np.float64)
 
 
 def _vectors(embeddings: npt.ArrayLike, scope: str) -> tuple[np.ndarray, tuple[int, ...]]:

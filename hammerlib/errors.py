@@ -82,6 +82,7 @@ class InputError(ValueError):
             shown = repr(value)
         except Exception as error:  # an object that cannot even be shown, or is nested too deep
             shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+        shown = " ".join(shown[:1000].split())  # one line, also of arrays
         shown = shown if len(shown) <= 120 else shown[:117] + "..."
         # A library's message over several lines becomes one; what was found there stands in `shown`.
         told = " ".join(f"{problem}; {remedy}".split())
@@ -137,6 +138,28 @@ def need(*modules: str) -> None:
             raise MissingExtra(module)
 
 
+def check_is(field: str, value: object, kind: type | tuple[type, ...], what: str, remedy: str) -> None:
+    """Refuse what is not of a kind; True is no number.
+
+    Examples
+    --------
+    >>> check_is("n", 3, int, "a whole number", "use 3")
+    """
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(field, value, f"is not {what}", remedy)
+
+
+def check_name(field: str, value: object, known: Iterable[str], problem: str = "is not known") -> None:
+    """Refuse what is not one of the known names, of whatever type it is.
+
+    Examples
+    --------
+    >>> check_name("pooling", "mean", ("mean", "last"))
+    """
+    if not isinstance(value, str) or value not in known:
+        raise unknown(field, value, known, problem)
+
+
 def check_whole(field: str, value: object, least: int, remedy: str) -> int:
     """Return a whole number of at least `least`, or refuse what is given instead.
 
@@ -188,7 +211,7 @@ def unknown(field: str, value: object, known: Iterable[str], problem: str = "is 
     "order = 'hamer': is unknown; did you mean hammer? use one of hammer, random"
     """
     names = list(known)
-    near = difflib.get_close_matches(str(value)[:100], names, n=1)
+    near = difflib.get_close_matches(value[:100], names, n=1) if isinstance(value, str) else []
     hint = f"did you mean {near[0]}? " if near else ""
     return InputError(field, value, problem, f"{hint}use one of {', '.join(names) or 'none'}")
 

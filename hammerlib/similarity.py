@@ -84,13 +84,16 @@ def as_rows(vectors: Array, field: str = "vectors") -> Array:
     if xp is np:
         try:
             rows = np.asarray(vectors)
-        except ValueError:
+        except (ValueError, TypeError):
             problem = "are rows of different lengths"
             raise InputError(field, vectors, problem, "pass an (n, d) array") from None
         if rows.dtype.kind not in "fiub":
             raise InputError(field, str(rows.dtype), "are not real numbers", "pass an (n, d) array of floats")
         rows = rows if rows.dtype == np.float64 else rows.astype(np.float32, copy=False)
     else:
+        if vectors.layout != xp.strided or vectors.device.type == "meta" or vectors.is_complex():
+            kind = f"{vectors.dtype}, {vectors.layout}, {vectors.device}"
+            raise InputError(field, kind, "are not real numbers in memory", "pass a dense tensor of floats")
         rows = vectors.detach()
         rows = rows if rows.dtype == xp.float64 else rows.to(xp.float32)
     if rows.ndim == 1 and len(rows) == 0:

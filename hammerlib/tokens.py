@@ -116,7 +116,7 @@ def render_prompts(
     >>> render_prompts(load_backbone("nano").tokenizer, ["3 + 4 ="])
     ['3 + 4 =']
     """
-    if template not in TEMPLATES:
+    if not isinstance(template, str) or template not in TEMPLATES:
         raise InputError("template", template, "unknown template", "use raw or chat")
     odd = [prompt for prompt in prompts if not isinstance(prompt, str if template == "raw" else str | list)]
     if odd:

@@ -68,9 +68,10 @@ def read_yaml(path: str | Path, *, field: str = "file") -> Any:
     except UnicodeDecodeError as error:
         problem = f"cannot be read (byte {error.start} is no UTF-8)"
         raise InputError(field, str(path), problem, "save the file as UTF-8") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: no path at all
         problem = f"cannot be read ({' '.join(str(error).split())})"
-        raise InputError(field, str(path), problem, "give a YAML file") from error
+        named = str(path) if isinstance(path, str | Path) else path
+        raise InputError(field, named, problem, "give a YAML file") from error
     return parse_yaml(text, str(path), field=field)
 
 

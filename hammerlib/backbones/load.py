@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.backbones.places import first_line, locate, no_file_bars
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, check_is, need
 from hammerlib.runs import MANIFEST, RunRecord
 from hammerlib.storage import SUMS, atomic_path, damaged, write_sums
 from hammerlib.tokens import render_prompts
@@ -122,6 +122,7 @@ def load_backbone(
     >>> load_backbone("nano").model.num_parameters() < 1.4e6
     True
     """
+    check_is("backbone", name, (str, Path), "a name or folder", "use nano, a folder, or owner/model")
     need("torch", "transformers", "tokenizers")
     import torch
 
@@ -229,7 +230,7 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InputError("device", str(device), "unknown device", "use cpu, cuda or cuda:0") from error
+        raise InputError("device", device, "unknown device", "use cpu, cuda or cuda:0") from error
 
 
 def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
@@ -240,7 +241,7 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise InputError("dtype", str(dtype), "not a floating type", "use float32, bfloat16 or float16")
+        raise InputError("dtype", dtype, "not a floating type", "use float32, bfloat16 or float16")
     return found
 
 

@@ -69,8 +69,8 @@ def _refuse_missing(chosen: Namespace, options: dict[str, Any]) -> None:
 
     for name in ("n", "split"):
         if getattr(chosen, name) is not None:
-            remedy = "name a source of PROBLEMS, or leave it out"
-            raise InputError(f"--{name}", getattr(chosen, name), "selects problems, and none are named", remedy)
+            problem, remedy = "selects problems, and none are named", "name a source of PROBLEMS"
+            raise InputError(f"--{name}", getattr(chosen, name), problem, remedy)
     sorts = None if "pass_rate" in options else str(options.get("of", chosen.strategy))
     if chosen.backbone or chosen.write:
         asked, remedy = "--backbone" if chosen.backbone else "--write", "name a source of problems"

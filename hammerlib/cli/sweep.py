@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError, check_whole, need
+from hammerlib.errors import InputError, check_name, check_whole, need
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -57,11 +57,13 @@ def sweep(chosen: Namespace) -> int:
     2
     """
     from hammerlib.cells import outlook, select, survey
+    from hammerlib.executor import BACKENDS
     from hammerlib.storage import file_name, repository_root
     from hammerlib.study import plan
     from hammerlib.study.cell import record_cell
     from hammerlib.sweep import run_cells
 
+    check_name("backend", chosen.backend, BACKENDS, "is unknown")
     check_whole("workers", chosen.workers, 1, "use --workers 1 or more")
     check_whole("gpus", chosen.gpus, 0, "leave it out where there is none")
     if chosen.hours is not None and not chosen.hours >= 0:

@@ -85,7 +85,7 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     kernel = np.asarray(kernel, dtype=np.float64)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError("kernel", kernel.shape, "is not square", "pass an (n, n) kernel")
-    if not isinstance(q, int | float | np.number) or not q >= 0:
+    if isinstance(q, bool) or not isinstance(q, int | float | np.number) or not q >= 0:
         raise InputError("q", q, "is no order of an entropy", "use a number from 0 to infinity")
     n = len(kernel) if n is None else n
     if n == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def embed(
     >>> embed(["Tom has 3 apples and gets 4 more . how many apples ?"], "nano").vectors.dtype
     dtype('float32')
     """
-    if isinstance(backbone, str):
+    if not hasattr(backbone, "tokenizer"):
         from hammerlib.backbones import load_backbone
 
         backbone = load_backbone(backbone)
@@ -147,6 +147,8 @@ def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str],
 def _checked_texts(source: Sequence[str]) -> list[str]:
     if isinstance(source, str):
         raise InputError("texts", source, "is one string, not a list of texts", "pass [text]")
+    if isinstance(source, dict) or not isinstance(source, Iterable):
+        raise InputError("texts", source, "is no list of texts", "pass a table of problems, or [text, ...]")
     texts = list(source)
     if not texts:
         raise InputError("texts", texts, "hold nothing to embed", "pass at least one text")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_is, check_name
 from hammerlib.storage import progress_off
 from hammerlib.tokens import prompt_ids
 
@@ -77,12 +77,12 @@ def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch
     0
     """
     last = backbone.model.config.num_hidden_layers
+    check_is("layer", layer, (int, np.integer), "a whole number", f"use {-last - 1} to {last}")
     if not -last - 1 <= layer <= last:
         raise InputError(
             "layer", layer, f"is not a hidden state of {backbone.name!r}", f"use {-last - 1} to {last}"
         )
-    if pooling not in POOLINGS:
-        raise InputError("pooling", pooling, "is not known", f"use one of {', '.join(POOLINGS)}")
+    check_name("pooling", pooling, POOLINGS)
     if tokens_per_batch < 1:
         raise InputError("tokens_per_batch", tokens_per_batch, "leaves no room for a token", "use 1024")
     return layer % (last + 1)

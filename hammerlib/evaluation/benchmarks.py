@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, need, unknown
 from hammerlib.storage import file_hash
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def load_benchmark(
     """
     from hammerlib.problems import load_problems
 
-    name = str(name)  # what is no name is unknown
+    if not isinstance(name, str):
+        raise unknown("benchmark", name, BENCHMARKS)
     if ":" in name:
         return load_problems(name, split=source_split(name), columns=columns)
     if columns is not None:

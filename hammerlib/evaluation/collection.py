@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.evaluation import engines, samples, shards
 from hammerlib.evaluation.judging import judge
 from hammerlib.evaluation.summary import summarise
@@ -85,10 +85,8 @@ class Means(NamedTuple):
 
     def check(self) -> Means:
         """Return itself; InputError for a value out of range."""
-        if self.workers < 1:
-            raise InputError("workers", self.workers, "must be at least 1", "use one worker per idle core")
-        if self.backend not in BACKENDS:
-            raise InputError("backend", self.backend, "is unknown", f"use one of {', '.join(BACKENDS)}")
+        check_whole("workers", self.workers, 1, "use one worker per idle core")
+        check_name("backend", self.backend, BACKENDS, "is unknown")
         if self.seconds is not None and not self.seconds >= 0:
             raise InputError("seconds", self.seconds, "must be at least 0", "leave it out for no limit")
         return self

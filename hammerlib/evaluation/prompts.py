@@ -51,7 +51,7 @@ def recipe_of(name: str) -> Recipe:
     >>> recipe_of("boxed").user.startswith("{problem}")
     True
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise InputError("prompt", name, "is unknown", f"use one of {', '.join(RECIPES)}")
     return RECIPES[name]
 

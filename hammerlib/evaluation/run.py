@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import metadata
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_is, check_name, check_whole
 from hammerlib.evaluation import engines, shards
 from hammerlib.evaluation.benchmarks import gold_version, load_benchmark, source_label, source_split
 from hammerlib.evaluation.collection import Job, Means, complete
@@ -133,6 +134,7 @@ def evaluate(
     ['pass@1', 'pass@2', 'majority@2']
     """
     _check_counts(k, temperature, n, tokens_per_batch, seed)
+    check_name("engine", engine, engines.ENGINES, "is unknown")
     means = Means(engine, workers, backend, seconds).check()
     sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label = _problems(benchmark, n, seed, columns)
@@ -170,11 +172,12 @@ def _run_once(
 
 
 def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None, seed: int) -> None:
-    for field, value in (("k", k), ("n", n), ("tokens_per_batch", tokens_per_batch)):
-        if value is not None and value < 1:
-            raise InputError(field, value, "must be at least 1", "give a larger number")
-    if seed < 0:
-        raise InputError("seed", seed, "must be at least 0", "choose a larger value")
+    check_whole("k", k, 1, "give a larger number")
+    for field, value in (("n", n), ("tokens_per_batch", tokens_per_batch)):
+        if value is not None:
+            check_whole(field, value, 1, "give a larger number")
+    check_whole("seed", seed, 0, "choose a larger value")
+    check_is("temperature", temperature, Real, "a number", "use 1.0")
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
 
@@ -189,6 +192,8 @@ def _problems(
         table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed, columns=columns)
         return table, _short(benchmark)
     table = load_benchmark(benchmark, columns=columns) if isinstance(benchmark, str) else benchmark
+    if not hasattr(table, "column_names"):
+        raise InputError("benchmark", table, "is no table of problems", "give a name or a table of problems")
     check_problems(table)
     return subset(table, n, seed), benchmark if isinstance(benchmark, str) else source_label(table)
 
@@ -196,8 +201,9 @@ def _problems(
 def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone:
     from hammerlib.backbones import load_backbone
 
-    if not isinstance(model, RunRecord | str | Path):
+    if hasattr(model, "tokenizer"):
         return model
+    check_is("model", model, (RunRecord, str, Path), "a model", "give a name, a folder, a run or a Backbone")
     named = str(model.folder if isinstance(model, RunRecord) else model)
     is_run = (Path(named) / "manifest.json").exists() and (Path(named) / "model").is_dir()
     # vLLM loads the weights itself: the GPU's memory is left to it.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.similarity import Array, host, like, namespace
 from hammerlib.storage import progress_off
 
@@ -85,8 +85,7 @@ def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
     >>> start_item(np.eye(2), "first", np.random.default_rng(0))
     0
     """
-    if start not in STARTS:
-        raise InputError("start", start, "is not known", f"use one of {', '.join(STARTS)}")
+    check_name("start", start, STARTS)
     if start == "first":
         return 0
     if start == "random":
@@ -108,8 +107,7 @@ def check_eta(eta: float, eta_mode: str) -> None:
     --------
     >>> check_eta(0.1, "epsilon")
     """
-    if eta_mode not in ETA_MODES:
-        raise InputError("eta_mode", eta_mode, "is not known", f"use one of {', '.join(ETA_MODES)}")
+    check_name("eta_mode", eta_mode, ETA_MODES)
     number = isinstance(eta, int | float | np.number) and not isinstance(eta, bool)
     if not number or not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
         raise InputError("eta", eta, f"cannot be used in mode {eta_mode}", "use a number from 0 to 1")
@@ -271,7 +269,8 @@ def logdet_first(
     >>> logdet_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
     [0, 2, 1]
     """
-    if not isinstance(ridge, int | float | np.number) or not 0 < ridge < math.inf:
+    number = isinstance(ridge, int | float | np.number) and not isinstance(ridge, bool)
+    if not number or not 0 < ridge < math.inf:
         raise InputError("ridge", ridge, "is no positive number", "use ridge=0.1")
     left = Unvisited(units)
     added = np.full(len(units), 1.0)  # by item: x^T (I + X_S^T X_S / ridge)^-1 x

@@ -181,6 +181,8 @@ class Order:
         """
         from hammerlib.problems import item_hashes  # here, because arrays can be ordered without `datasets`
 
+        if not hasattr(problems, "column_names"):
+            raise InputError("problems", problems, "are no table of problems", "make one with load_problems")
         if self.item_hashes is None:
             remedy = "pass problems= to order_by when making it"
             raise InputError("order", self.strategy, "does not say which problems it was made for", remedy)
@@ -288,8 +290,9 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object in a file, or an InputError that names the file."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError("order", str(path), f"cannot be read ({error})", "name a saved order.json") from None
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        named = str(path) if isinstance(path, str | Path) else path
+        raise InputError("order", named, f"cannot be read ({error})", "name a saved order.json") from None
     if not isinstance(content, dict):
         raise InputError("order", str(path), "holds no order record", "name a saved order.json")
     return content

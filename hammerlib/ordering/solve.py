@@ -118,7 +118,7 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     >>> found.lower_bound <= found.total and found.gap < 0.05
     True
     """
-    _check(gap, seconds)
+    check_limits(gap, seconds)
     n, random = len(units), mean_cosine(units)
     if n <= LARGEST or _all_equal(units):
         permutation = exact_path(units) if n <= LARGEST else np.arange(n)
@@ -147,10 +147,12 @@ def _all_equal(units: Array) -> bool:
     return bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
 
 
-def _check(gap: float | None, seconds: float | None) -> None:
-    if gap is not None and not (isinstance(gap, int | float) and gap >= 0):
+def check_limits(gap: float | None, seconds: float | None) -> None:
+    """Refuse a gap or a time that is no number of the right sign."""
+    if isinstance(gap, bool) or (gap is not None and not (isinstance(gap, int | float) and gap >= 0)):
         raise InputError("gap", gap, "is no share of what can be gained", "use for example gap=0.001")
-    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (number and seconds > 0):
         raise InputError("seconds", seconds, "is no time to work", "use a positive number")
 
 

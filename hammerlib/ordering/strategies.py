@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.ordering.path import farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.record import Order
 from hammerlib.similarity import Array, host
@@ -55,8 +55,9 @@ class Task:
 
     def solve(self, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
         """Return the certified minimum path of the vectors; the last few are remembered by content."""
-        from hammerlib.ordering.solve import min_path  # compiles on first use
+        from hammerlib.ordering.solve import check_limits, min_path  # compiles on first use
 
+        check_limits(gap, seconds)
         wished = (content_hash(host(self.units)), gap, seconds, seed)
         if wished not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:
@@ -212,10 +213,8 @@ def check_names(strategy: str, centre: str) -> None:
     --------
     >>> check_names("hammer", "none")
     """
-    if strategy not in STRATEGIES:
-        raise InputError("strategy", strategy, "is not known", f"use one of {', '.join(STRATEGIES)}")
-    if centre not in CENTRES:
-        raise InputError("centre", centre, "is not known", f"use one of {', '.join(CENTRES)}")
+    check_name("strategy", strategy, STRATEGIES)
+    check_name("centre", centre, CENTRES)
 
 
 def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:

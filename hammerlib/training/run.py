@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, check_is, need
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import content_hash, file_name, results_root
 from hammerlib.tokens import prompt_ids
@@ -197,6 +197,11 @@ def prepare(
     from hammerlib.problems import check_problems, load_problems
     from hammerlib.problems.registry import refuse_code
 
+    check_is("config", config, TrainConfig, "a TrainConfig", "use TrainConfig(...) or TrainConfig.from_dict")
+    if problems is not None and not hasattr(problems, "column_names"):
+        raise InputError("problems", problems, "are no table of problems", "make one with load_problems")
+    if order is not None and not hasattr(order, "verify"):
+        raise InputError("order", order, "is no Order", "make one with order_by, or Order.load")
     if embedder is not None and config.adjustment != "dra":
         raise InputError("embedder", name_of(embedder), "has nothing to embed", "set adjustment: dra")
     if problems is None:
@@ -220,7 +225,7 @@ def prepare(
     if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
         problem = f"cannot be made again as {config.order} at the next epoch"
         raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
-    order = order or make_order(config, problems, backbone)
+    order = order if order is not None else make_order(config, problems, backbone)
     order.verify(problems)
     batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
     check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)

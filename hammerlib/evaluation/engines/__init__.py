@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from hammerlib.errors import InputError
+from hammerlib.errors import check_name
 from hammerlib.evaluation.engines.batches import Batch, default_budget, plan_batches
 from hammerlib.evaluation.engines.sampling import Completion, Sampling
 from hammerlib.evaluation.engines.transformers import TransformersEngine
@@ -74,10 +74,9 @@ def open_engine(name: str, backbone: Backbone, sampling: Sampling) -> Engine:
     hammerlib.errors.InputError: engine = 'abacus': is unknown; use one of transformers, vllm
     """
     sampling.check()
+    check_name("engine", name, ENGINES, "is unknown")
     if name == "vllm":
         from hammerlib.evaluation.engines.vllm import VLLMEngine
 
         return VLLMEngine(backbone, sampling)
-    if name != "transformers":
-        raise InputError("engine", name, "is unknown", f"use one of {', '.join(ENGINES)}")
     return TransformersEngine(backbone, sampling)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Sampling(NamedTuple):
             raise InputError("temperature", self.temperature, "must be 0 (greedy) or more", "use 1.0")
         if not 0 < self.top_p <= 1:
             raise InputError("top_p", self.top_p, "must lie in (0, 1]", "use 1.0 for the whole distribution")
-        if self.max_new_tokens < 1:
-            raise InputError("max_new_tokens", self.max_new_tokens, "must be at least 1", "use 48 or more")
+        check_whole("max_new_tokens", self.max_new_tokens, 1, "use 48 or more")
         if not all(self.stop):
             raise InputError("stop", self.stop, "holds an empty text", "leave it out")
         return self
