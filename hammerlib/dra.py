@@ -235,7 +235,7 @@ def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError, NotImplementedError):  # also of sparse tensors
         raise InputError(field, values, "are not numbers of one shape", "pass an array") from None
     if found.dtype.kind not in "fiub":  # text and complex numbers would be converted in silence
-        raise InputError(field, str(found.dtype), "are not real numbers", "pass an array of floats")
+        raise InputError(field, values, f"are not numbers but {found.dtype}", "pass an array of floats")
     return found.astype(np.float64)
 
 
