@@ -82,6 +82,16 @@ DRESSES = {
     "before": "Solve the following math problem step by step.\n\n" + ASKED,
     "before, one line": "Answer the following question: " + ASKED,
     "role": "You are a helpful assistant. Solve the problem below. " + ASKED,
+    "DAPO": "Solve the following math problem step by step. The last line of your response should be of the "
+    "form Answer: $Answer (without quotes) where $Answer is the answer to the problem.\n\n"
+    + ASKED
+    + '\n\nRemember to put your answer on its own line after "Answer:".',
+    "hashes": ASKED + '. Let\'s think step by step and output the final answer after "####".',
+    "R1": ASKED + ". Show your work in <think> tags. And return the final answer in <answer> </answer> tags.",
+    "one number": ASKED + ". Answer with a single number.",
+    "integer": ASKED + ". Note that the answer is an integer.",
+    "Chinese steps": ASKED + "。请一步步思考。",
+    "chat": f"<|im_start|>{ASKED}<|im_end|>",
     "Chinese behind": ASKED + "。请逐步推理，并将最终答案放在 \\boxed{} 中。",
     "Chinese form": ASKED + "。原始的答案是\\frac{m}{n}的形式，其中m、n是互质的。请给出m + n的值",
     "Chinese before": "请解答下列问题：" + ASKED,
@@ -175,6 +185,14 @@ def test_what_nearly_all_prompts_share_is_no_part_of_the_problem() -> None:
     assert decontaminate(own, {"b": table(*(lcm.format(pair) for pair in pairs))})[1].empty
     found = decontaminate(own, {"b": table(*(f"Solve this problem. {TASKS.format(pair)}" for pair in pairs))})
     assert len(found[0]) == 0 and len(found[1]) == len(pairs)
+
+
+def test_a_chat_template_around_every_prompt_is_no_part_of_the_problem() -> None:
+    chat = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
+    chat += "<|im_start|>assistant\n"
+    own = table(*(chat.format(f"What is {i} times {i + 1}") for i in range(2, 12)))
+    _, report = decontaminate(own, {"b": table("What is 7 times 8?", "What is 7 times 9?", source="b")})
+    assert report[["id", "benchmark_id", "kind"]].values.tolist() == [["s-5", "b-0", "exact"]]
 
 
 def test_two_figures_are_two_problems() -> None:

@@ -14,7 +14,7 @@ from hammerlib.problems.hygiene import normalise
 COMMON_SHARE = 0.8
 FEWEST_ROWS = 5
 
-_ASIDE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)|<image\S*>", re.DOTALL)
+_ASIDE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)|<image\S*>|<\|[^|>]*\|>", re.DOTALL)
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile(f"[{''.join(map(chr, _RAISED))}]+")
 # Spellings of the same mathematics beyond those of `normalise`, on lower-case text.
@@ -107,7 +107,9 @@ _INSTRUCTION = re.compile(
     r"|^\W*(?:please\s+|kindly\s+|now\s+)*(?:solve|answer|consider|read|work (?:on|through|out)|look at)\b"
     r".{0,60}\b(?:problem|question|exercise|task)s?\b"
     r"|\bhere is (?:a|the|your)\b.{0,40}\b(?:problem|question|exercise|task)\b"
-    r"|一步一步|逐步|推理|最终的?答案|答案.{0,30}(?:形式|格式|放|写)|原始的?答案"
+    r"|\b(?:last|final) line\b|\byour (?:response|reply|output)\b|\bthe answer to the (?:problem|question)\b"
+    r"|^\W*answer (?:with|in|using|only)\b|\banswer is an? (?:single|whole|positive|integer|number|real)\b"
+    r"|一步一步|一步步|逐步|推理|最终的?答案|答案.{0,30}(?:形式|格式|放|写)|原始的?答案"
     r"|(?:解答|解决|回答|完成).{0,6}(?:以下|下列|下面)|(?:以下|下列|下面)的?(?:数学)?(?:问题|题目|题)",
     re.IGNORECASE,
 )
