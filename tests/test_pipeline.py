@@ -162,6 +162,30 @@ def test_after_a_kill_only_the_killed_notebook_and_the_rest_run_again(small: Pat
     assert not [path for path in runs.rglob("*") if path.name.endswith(".part")]
 
 
+def test_two_equal_calls_execute_each_notebook_once(small: Path) -> None:
+    command = [sys.executable, "-c", CODE]
+    calls = [subprocess.Popen(command, cwd=small, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = "".join(call.communicate()[0] for call in calls)
+    assert [call.returncode for call in calls] == [0, 0]
+    assert [said.count(word) for word in (": running", ": done", ": unchanged")] == [3, 3, 3]
+
+
+def test_a_killed_call_leaves_no_room_behind_the_next(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAMMER_CACHE", str(small.parent / "cache"))
+    rooms = small.parent / "cache" / "rooms" / "notebooks"
+    (rooms / "00_first__ci__01234567-89abcdef.part").mkdir(parents=True)
+    run_notebooks("ci", only="02")
+    assert not list(rooms.glob("*.part"))
+
+
+def test_an_executed_notebook_names_no_folder_of_this_machine(small: Path) -> None:
+    for folder in run_notebooks("ci", only="00"):
+        for path in folder.rglob("*.*"):
+            assert str(small.parent) not in path.read_text(encoding="utf-8"), path
+        notes = nbformat.read(folder / "notebook.ipynb", as_version=4).metadata.papermill
+        assert (notes.input_path, notes.output_path) == ("notebooks/00_first.ipynb", "notebook.ipynb")
+
+
 # Everything that can be wrong is said before the first kernel starts.
 
 

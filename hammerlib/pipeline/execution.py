@@ -16,6 +16,8 @@ from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.storage import (
     PART,
     atomic_path,
+    cache_dir,
+    content_hash,
     discard,
     environment,
     read_object,
@@ -27,8 +29,6 @@ from hammerlib.storage import (
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-TURN = ".notebook"  # after a run's name: the claim of the call that executes it, and its temporary folder
 
 
 class NotebookError(RuntimeError):
@@ -96,7 +96,7 @@ def run_notebooks(
     steps = plan_notebooks(profile, only=only, overrides=overrides)
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or results_root()).resolve()
-    _clear_rooms(root)
+    _clear_rooms()
     for place, step in enumerate(steps, 1):
         head = f"[{place}/{len(steps)}] {step.name}"
         with _turn(step, root, head):  # the same call elsewhere waits here, and then keeps what this one made
@@ -109,28 +109,30 @@ def run_notebooks(
     return [root / step.run_id for step in steps]
 
 
+def _turn_of(step: Step, root: Path) -> tuple[str, Path]:
+    """Name and folder of a notebook's claim; the folder of runs holds runs only."""
+    return f"{step.run_id}-{content_hash(str(root))[:8]}", cache_dir("rooms", "notebooks")
+
+
 @contextlib.contextmanager
 def _turn(step: Step, root: Path, head: str) -> Iterator[None]:
     """Hold a notebook's run, so that two equal calls do not both execute it."""
-    name = f"{step.run_id}{TURN}"
-    try:
-        held = claimed(name, root, seconds=0)
-        held.__enter__()
-    except TimeoutError:
-        print(f"{head}: another hammer run executes it, waiting", flush=True)
-        held = claimed(name, root)
-        held.__enter__()
-    try:
+    name, rooms = _turn_of(step, root)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(claimed(name, rooms, seconds=0))
+        except TimeoutError:
+            print(f"{head}: another hammer run executes it, waiting", flush=True)
+            held.enter_context(claimed(name, rooms))
         yield
-    finally:
-        held.__exit__(None, None, None)
 
 
-def _clear_rooms(root: Path) -> None:
+def _clear_rooms() -> None:
     """Remove the half-executed notebooks of calls that were killed."""
-    for room in root.glob(f".*{TURN}{PART}"):
-        run_id = room.name.removeprefix(".").removesuffix(f"{TURN}{PART}")
-        with contextlib.suppress(TimeoutError, InputError), claimed(f"{run_id}{TURN}", root, seconds=0):
+    rooms = cache_dir("rooms", "notebooks")
+    for room in rooms.glob(f"*{PART}"):
+        name = room.name.removesuffix(PART)
+        with contextlib.suppress(TimeoutError, InputError), claimed(name, rooms, seconds=0):
             discard(room)
 
 
@@ -152,7 +154,8 @@ def _execute(step: Step, root: Path) -> float:
 
     start = time.monotonic()
     folder = root / step.run_id
-    room = root / f".{step.run_id}{TURN}{PART}"  # the run folder never holds a half-executed notebook
+    name, rooms = _turn_of(step, root)
+    room = rooms / f"{name}{PART}"  # the run folder never holds a half-executed notebook
     discard(room)
     room.mkdir()
     try:
