@@ -194,3 +194,33 @@ def test_equal_questions_are_put_to_a_worker_once(monkeypatch: pytest.MonkeyPatc
     found = grade_many(texts, golds, workers=1)
     assert found == [grade(*pair) for pair in zip(texts, golds, strict=True)]
     assert given == [texts[0], texts[4], *texts[5:]]
+
+
+LONG = {
+    "digits": "9" * 950,
+    "digits and blanks": "1 " * 450,
+    "sum": "1+" * 490 + "1",
+    "units": r"5 " + r"\text{a} " * 110,
+    "words": "5 " + "ab cd " * 150,
+    "decimal": "0." + "3" * 900,
+    "nested sums": r"\sum_{k=1}^{9999}\sum_{j=1}^{9999} kj",
+    "sum of factorials": r"\sum_{k=1}^{9999} k!",
+    "sum of binomials": r"\sum_{k=1}^{9999}\binom{9999}{k}",
+    "powers": "2^" * 400,
+    "roots": r"\sqrt" * 190,
+    "factorial of a factorial": "((9999!)!)",
+    "list": "1," * 450,
+    "primes": "5" + "'" * 900,
+    "commands": r"\frac" * 190,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_no_reading_takes_longer_than_the_limit_of_math_verify(name: str) -> None:
+    from hammerlib.grading.equality import exact_verdict, features
+
+    start = time.monotonic()
+    for gold, answer in (("5", LONG[name]), (LONG[name], "5"), (LONG[name], LONG[name] + "+1")):
+        assert exact_verdict(gold, answer) in (False, None)
+        features(answer)
+    assert time.monotonic() - start < 5

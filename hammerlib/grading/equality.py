@@ -39,7 +39,7 @@ _STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
 _RUNAWAY = (
     re.compile(r"\^\s*\{?\s*-?\d{6,}"),  # huge exponent
     re.compile(r"\^\s*\{[^{}]*\^\s*\{[^{}]*\^|\d\s*\^\s*\d+\s*\^"),  # tower of three
-    re.compile(r"\d{5,}\s*!|![\s!]*!|[\d^{}().*+ -]*\d[\d^{}().*+ -]*[)}]\s*!"),  # huge or stacked factorial
+    re.compile(r"\d{5,}\s*!|![\s!]*!"),  # huge or stacked factorial
     _BINOMIAL,
     re.compile(r"[A-Za-z][^()]*\)\s*\^\s*\{?\s*(?:[3-9]\d|\d{3,})"),  # expansion of a high power
 )
@@ -66,6 +66,9 @@ _OPAQUE = re.compile(
     r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod)(?![A-Za-z])|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
     r"|\d\.?\s+\d|\d\s*\\text|==|:="
 )
+
+
+_CLOSED_FACTORIAL = re.compile(r"[)}]\s{0,9}!")
 
 
 class TooComplex(ValueError):
@@ -341,8 +344,17 @@ def guard(answer: str) -> None:
     for base, power, top in _TOWER.findall(answer):
         if len(base + power + top) > 12 or int(top) * math.log10(max(1, int(power))) > MAX_EXPONENT_DIGITS:
             raise TooComplex("a tower of powers")
-    if any(pattern.search(answer) for pattern in _RUNAWAY):
+    if any(pattern.search(answer) for pattern in _RUNAWAY) or _factorial_of_numbers(answer):
         raise TooComplex("a runaway power or factorial")
+
+
+def _factorial_of_numbers(answer: str) -> bool:
+    """Whether a factorial follows a bracket behind nothing but numbers: (10^{9})!"""
+    for closing in _CLOSED_FACTORIAL.finditer(answer):
+        run = answer[: closing.start()]
+        if re.search(r"\d", run[len(run.rstrip("0123456789^{}().*+-! ")) :]):
+            return True
+    return False
 
 
 def _decimal_comma(gold: str, answer: str) -> bool:

@@ -658,7 +658,9 @@ def _of_function(name: str, parts: list[Fraction]) -> Fraction | None:
 
 def _over(node: Node) -> Fraction | None:
     low, high = value(node.parts[0]), value(node.parts[1])
-    if low is None or high is None or low.denominator != 1 or high.denominator != 1 or high - low > MAX_TERMS:
+    if low is None or high is None or low.denominator != 1 or high.denominator != 1:
+        return None
+    if high - low > _most_terms(node.parts[2]):
         return None
     total = Fraction(node.kind == "prod")
     for i in range(int(low), int(high) + 1):
@@ -667,6 +669,26 @@ def _over(node: Node) -> Fraction | None:
             return None
         total = total * term if node.kind == "prod" else total + term
     return total
+
+
+def _most_terms(body: Node) -> int:
+    """As many terms as are summed within a moment."""
+    if any(contains(body, kind) for kind in ("prod", "factorial", "binomial", "function", "root")):
+        return 100
+    if _nested(body):
+        return 30
+    if contains(body, "ratio") or contains(body, "power"):
+        return 1_000 if _small_powers(body) else 200
+    return MAX_TERMS
+
+
+def _small_powers(node: Node) -> bool:
+    small = node.kind != "power" or (node.parts[1].kind == "number" and abs(node.parts[1].value[0]) <= 10)
+    return small and all(map(_small_powers, node.parts))
+
+
+def _nested(node: Node) -> bool:
+    return (node.kind in ("sum", "prod") and node.value is not None) or any(map(_nested, node.parts))
 
 
 def _replaced(node: Node, name: str, by: Node) -> Node:

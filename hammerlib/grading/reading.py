@@ -682,8 +682,6 @@ def _same_parts(gold: Any, answer: Any) -> bool:
     ):
         if len(gold.parts) != len(answer.parts):
             return False
-        if one == "list" and other == "()":
-            return _same_members(gold.parts, answer.parts)
         if {one, other} == {"list", "[]"}:
             return False
         return all(same(*pair) for pair in zip(gold.parts, answer.parts, strict=True))

@@ -10,6 +10,7 @@ from hammerlib.grading.normal_form import listed
 # Spellings of one unit. Left out, a unit costs nothing; another one makes another answer.
 _SAME = """
 percent: \\% percent
+unit: unit units
 degree: deg degs degree degrees
 celsius: celsius °C degC
 fahrenheit: fahrenheit degF
@@ -63,8 +64,6 @@ UNITS = {
 }
 # "units" says that there is one; words of shape and place say nothing about the amount.
 _EMPTY = {
-    "unit",
-    "units",
     "the",
     "a",
     "an",
@@ -109,9 +108,10 @@ _WORD = (
 )
 _POWER = r"(?:\s?\^\s?\{?\s?-?\d\s?\}?)?"
 _TAIL = re.compile(
-    rf"(.*?[\d)}}\]!A-Za-z'|.])\s?((?:{_WORD}{_POWER}(?:\s?(?:/|\\cdot|\\times|\*|-)?\s?))*{_WORD}{_POWER})",
+    rf"(.*?[\d)}}\]!A-Za-z'|.])\s?((?:{_WORD}{_POWER}(?:\s?(?:/|\\cdot|\\times|\*|-)\s?|\s)?)*{_WORD}{_POWER})",
     re.DOTALL,
 )
+_LONGEST = 300  # characters of a value with its unit
 _HEAD = re.compile(
     r"([-+]?)\s?(?:\\text\{(USD|EUR|GBP|CNY)\}|(USD|EUR|GBP|CNY|Rs\.?)(?![A-Za-z]))\s?(.*)", re.DOTALL
 )
@@ -143,6 +143,8 @@ def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
     if marks := re.fullmatch(r"([-+]?\s?[\d./]+)\s?('{1,2})", text):
         return marks[1], {"'": "minute of arc", "''": "arcsec"}[marks[2]], Fraction(1), False
     spaced = _CJK.sub(r" \\text{\1} ", text).strip() if _CJK.search(text) and "\\text{" not in text else text
+    if len(spaced) > _LONGEST:
+        return None
     found = _TAIL.fullmatch(re.sub(r"\s+", " ", spaced))
     if found is None:
         return None
