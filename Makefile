@@ -47,8 +47,12 @@ test-vllm: .venv-vllm/.ready
 lint: $(READY)
 	.venv/bin/python -m ruff check .
 
+# Copies, made anew where there are none: what JupyterLab saves there is no change of the repository.
 lab: $(READY)
-	.venv/bin/jupyter lab notebooks
+	mkdir -p results/lab/systems
+	cp -n notebooks/*.ipynb results/lab/
+	cp -n notebooks/systems/*.ipynb results/lab/systems/
+	.venv/bin/jupyter lab results/lab
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hammerlib.errors import InputError
-from hammerlib.pipeline.parameters import SCALARS, check_value
+from hammerlib.errors import InputError, unknown
+from hammerlib.pipeline.parameters import SCALARS, check_value, check_values, declared
 from hammerlib.runs import RunRecord, start_run
 from hammerlib.storage import content_hash, discard, file_name, repository_root, results_root
 
@@ -74,7 +74,9 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
         )
     if _OPENED not in namespace:
         _refuse_undeclared(namespace, kinds)
+    _refuse_others(name, kinds)
     parameters = {key: check_value(key, namespace.get(key), kind) for key, kind in kinds.items()}
+    check_values(parameters)
     namespace.update(parameters)
     namespace[_OPENED] = True
     _enter_checkout()
@@ -84,6 +86,18 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     run_id = run_name(name, parameters)
     discard(results_root() / run_id)
     return start_run(name, parameters=parameters, seeds=seeds, run_id=run_id)
+
+
+def _refuse_others(name: str, kinds: Mapping[str, str]) -> None:
+    """Refuse a parameter that the checkout's notebook does not declare: mistyped in a running kernel."""
+    root = repository_root() or repository_root(Path(__file__).parent)
+    folders = [] if root is None else [root / "notebooks", root / "notebooks" / "systems"]
+    for folder in folders:
+        if (folder / f"{name}.ipynb").is_file():
+            known = declared(folder / f"{name}.ipynb")
+            for key in kinds:
+                if key not in known:
+                    raise unknown("parameter", key, known, f"is no parameter of notebooks/{name}.ipynb")
 
 
 def _enter_checkout() -> None:

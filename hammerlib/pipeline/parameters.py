@@ -7,12 +7,13 @@ errors.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_fields, check_whole, unknown
 from hammerlib.yamls import parse_yaml
 
 SCALARS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
@@ -192,6 +193,45 @@ def _from_text(text: str, kind: str) -> object:
         return parse_yaml(text, text)
     except InputError:
         return text  # the type check names the value and the remedy
+
+
+# Whole numbers that count something: at least 1.
+COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
+
+
+def check_values(values: Mapping[str, object]) -> None:
+    """Refuse values that a notebook could not use, before anything runs: choices and ranges by name.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Parameters by name; names without a rule pass.
+
+    Raises
+    ------
+    InputError
+        For the first value that is no choice or out of range.
+
+    Examples
+    --------
+    >>> check_values({"order": "hamer"})
+    Traceback (most recent call last):
+    hammerlib.errors.InputError: order = 'hamer': is unknown; did you mean hammer? use one of hammer, ...
+    """
+    from hammerlib.ordering import STRATEGIES
+    from hammerlib.training.config import TrainConfig
+
+    # A part may be empty here: that of the source; sizes are checked with the others below.
+    shared = {one.name for one in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
+    check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
+    for name, known in (("order", STRATEGIES), ("strategies", STRATEGIES), ("adjustments", ("none", "dra"))):
+        given = values.get(name, ())
+        for one in [given] if isinstance(given, str) else given:
+            if one not in known:
+                raise unknown(name, one, known)
+    for name in COUNTS:
+        if name in values:
+            check_whole(name, values[name], 1, "choose a larger value")
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:

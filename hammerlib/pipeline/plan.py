@@ -10,7 +10,14 @@ from pathlib import Path
 
 from hammerlib.errors import InputError
 from hammerlib.pipeline.opening import run_name
-from hammerlib.pipeline.parameters import Parameter, check_name, check_value, declared, read_settings
+from hammerlib.pipeline.parameters import (
+    Parameter,
+    check_name,
+    check_value,
+    check_values,
+    declared,
+    read_settings,
+)
 from hammerlib.runs import PACKAGES
 from hammerlib.storage import content_hash, file_hash, repository_root
 from hammerlib.yamls import read_yaml
@@ -165,6 +172,7 @@ def plan_notebooks(
     for path, parameters in cells.items():
         wanted = {name: {**values, **passed}.get(name, line.default) for name, line in parameters.items()}
         checked = {name: check_value(name, value, parameters[name].kind) for name, value in wanted.items()}
+        check_values(checked)
         mine = {name: checked[name] for name in passed if name in checked}
         # Each notebook of the walk follows the one before it; those of the systems stand alone.
         before = upstream if path in walk else ""

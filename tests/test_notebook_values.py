@@ -1,0 +1,73 @@
+"""Values and names of notebooks are checked before anything runs; the first commands of the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hammerlib.cli import main
+from hammerlib.errors import InputError
+from hammerlib.pipeline import notebook_run
+from hammerlib.pipeline.parameters import declared
+from hammerlib.training import TrainConfig
+from hammerlib.training.schedule import plan
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = declared(ROOT / "notebooks" / "04_training.ipynb")
+
+
+def kernel(**changes: tuple[str, object]) -> dict[str, object]:
+    """The namespace of a kernel that ran a parameters cell, some lines of it written anew."""
+    lines = {name: (line.kind, line.default) for name, line in NOTEBOOK.items()} | changes
+    values = {name: value for name, (_, value) in lines.items()}
+    return values | {"__annotations__": {name: kind for name, (kind, _) in lines.items()}}
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("order=hamer", "did you mean hammer?"),
+        ("strategies=[hammer, hamer]", "strategies = 'hamer'"),
+        ("adjustments=[drb]", "adjustments = 'drb'"),
+        ("loss_type=ppo", "loss_type = 'ppo'"),
+        ("pooling=max", "pooling = 'max'"),
+        ("template=none", "template = 'none'"),
+        ("scheduler=sine", "scheduler = 'sine'"),
+        ("learning_rate=-1", "learning_rate = -1.0: must be more than 0"),
+        ("group_size=1", "group_size = 1: must be at least 2"),
+        ("prompts_per_step=0", "prompts_per_step = 0"),
+        ("n_problems=0", "n_problems = 0"),
+        ("k=0", "k = 0: must be at least 1"),
+        ("workers=0", "workers = 0"),
+        ("seed=-1", "seed = -1"),
+        ("n_problem=3", "n_problem = '3'"),
+    ],
+)
+def test_a_value_is_refused_before_a_notebook_starts(
+    pair: str, words: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["run", "--profile", "ci", "--set", pair]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and words in err and err.count("\n") == 1
+
+
+def test_a_name_mistyped_in_a_running_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(InputError, match="did you mean n_problems"):
+        notebook_run("04_training", kernel(n_problem=("int", 256)))
+    with pytest.raises(InputError, match="did you mean hammer"):
+        notebook_run("04_training", kernel(order=("str", "hamer")))
+    assert notebook_run("04_training", kernel()).status == "started"
+
+
+def test_the_first_training_file_of_the_readme_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = TrainConfig.from_yaml("train.yaml")
+    assert plan(config, config.n_problems).steps == 32 and plan(config, config.n_problems, 16).steps == 32
+
+
+def test_the_lab_opens_copies() -> None:
+    lines = (ROOT / "Makefile").read_text().split("\nlab:")[1].split("\n\n")[0]
+    assert "jupyter lab results/lab" in lines and "results/lab/" in (ROOT / ".gitignore").read_text()
