@@ -241,8 +241,8 @@ def test_wrong_input_is_named_before_anything_runs(
     [
         ("profile: ci\nseeed: 3\n", "seeed = 3: no notebook has this parameter"),
         (
-            "profile: ci\nrate: 1e-4\n",
-            "rate = '1e-4': must be float, not str; give a number such as 0.0002 or 2.0e-4",
+            "profile: ci\nrate: fast\n",
+            "rate = 'fast': must be float, not str; give a number such as 0.0002 or 2.0e-4",
         ),
         ("- a\n", "profile = 'ci': configs/ci.yaml holds no names and values"),
         ("a: [\n", "profile = 'ci': configs/ci.yaml cannot be read"),
