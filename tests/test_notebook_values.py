@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
+from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline import notebook_run
 from hammerlib.pipeline.parameters import declared
 from hammerlib.training import TrainConfig
@@ -71,3 +75,13 @@ def test_the_first_training_file_of_the_readme_is_there(monkeypatch: pytest.Monk
 def test_the_lab_opens_copies() -> None:
     lines = (ROOT / "Makefile").read_text().split("\nlab:")[1].split("\n\n")[0]
     assert "jupyter lab results/lab" in lines and "results/lab/" in (ROOT / ".gitignore").read_text()
+
+
+def test_a_greedy_order_without_certificate_compiles_nothing(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(300, 8)))
+    files = ["--embeddings", str(tmp_path / "v.npy"), "--out", str(tmp_path / "o.json")]
+    words = ["order", *files, "--no-certificate"]
+    code = f"import sys; sys.modules['numba'] = None; from hammerlib.cli import main; sys.exit(main({words}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    plain = order_by("hammer", np.load(tmp_path / "v.npy"))
+    assert Order.load(tmp_path / "o.json").permutation.tolist() == plain.permutation.tolist()

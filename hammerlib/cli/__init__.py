@@ -155,6 +155,8 @@ def _add_order(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="option of the strategy, repeatable"
     )
+    told = "no bound and gap: they need the path solver, which compiles for up to a minute at first use"
+    parser.add_argument("--no-certificate", action="store_true", help=told)
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="the problems in this order: jsonl, parquet"

@@ -50,7 +50,8 @@ def order(chosen: Namespace) -> int:
     table = None if chosen.problems is None else problems_of(chosen)
     vectors = _vectors(chosen, table)
     made = hammerlib.order_by(
-        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre, **options
+        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre,
+        certify=not chosen.no_certificate, **options,
     )
     made.save(chosen.out)
     print(f"{chosen.out}: {_summary(made)}")

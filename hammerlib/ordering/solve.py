@@ -127,8 +127,9 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
         slack = 0.0 if n <= 2 or n > LARGEST else n * (n + units.shape[1]) * DOUBLE
         return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
-    with tqdm(desc="min-path", unit="step", delay=3, disable=progress_off()) as bar:
+    with tqdm(desc="certificate (first use compiles)", unit="step", delay=3, disable=progress_off()) as bar:
         work.begin(quick=gap is None)
+        bar.set_description("certificate", refresh=False)
         if gap is not None and not work.gap() <= gap:
             work.count_repeats()
         while gap is not None and not work.gap() <= gap and work.step():
