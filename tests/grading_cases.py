@@ -269,6 +269,12 @@ RELATIVES: dict[str, list[tuple[str, str, bool]]] = {
         ("2.5", "2,5", SAME), ("1e-5", r"1 \times 10^{-5}", SAME), ("2.0e4", "20000", SAME),
         ("1.2e3", "1.2e4", OTHER), ("3,14", "3.14", SAME), ("-2.50", r"-\frac{5}{2}", SAME),
     ],
+    "dress": [
+        ("5", r"\text{5 apples}", SAME), ("5", "the answer is 5", SAME), ("5", r"\text{Answer: }5", SAME),
+        ("5", "Answer: 6", OTHER), ("5", "the answer is not 5", OTHER), ("5", "5 cm^2", SAME),
+        (r"5\text{ cm}^2", "5 cm^2", SAME), (r"5\text{ cm}^2", "5 cm^3", OTHER),
+        ("5", r"\text{not 5}", OTHER),
+    ],
     "lists": [
         ("1, 2", r"1 \text{ and } 2", SAME), ("1, 2", "1; 2", SAME), ("x=1, x=2", "1, 2", SAME),
         ("1, 2", "x_1=1, x_2=2", SAME), ("(x,y)=(1,2)", "(1,2)", SAME), ("(1,2)", "x=1, y=2", SAME),

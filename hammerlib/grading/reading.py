@@ -110,6 +110,11 @@ UNREADABLE_WORDS = {
     "-",
     "not available",
 }
+_LEAD = re.compile(
+    r"^(?:\\text\s?\{\s*)?(?:(?:so|thus|hence),? )?(?:the )?(?:final |correct )?answer"
+    r"(?: is)?\s?[:=]?\s*\}?\s?(?=\S)",
+    re.IGNORECASE,
+)
 _BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
 _NAME = re.compile(
     r"(?:\\(?:angle|triangle|odot)\s?)?"
@@ -231,7 +236,9 @@ def _groups(text: str) -> Parts | None:
 
 def _stripped(text: str) -> str:
     """Without blanks, quotes, outer braces and outer parentheses of a single value."""
-    text = text.strip()
+    text = _LEAD.sub("", text.strip())
+    if dressed := re.fullmatch(r"\\text\s?\{([^{}]*\d[^{}]*)\}", text):
+        text = dressed[1].strip()  # \text{5 apples}
     for _ in range(10):
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
             text = text[1:-1].strip()

@@ -104,7 +104,7 @@ _TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
 _NUMBER_WORDS = {*_UNITS_TO_TWENTY, *_TENS, "hundred", "thousand", "million", "billion"}
 _WORD = (
     r"(?:\\text\{[^{}]*\}|\^\{\\circ\}\s?(?:[CFK]\b|\\text\{[CFK]\})?|\\%|\\AA"
-    r"|(?<![\\A-Za-z^_{])[A-Za-z]+(?![A-Za-z({_^]*[({_]))"
+    r"|(?<![\\A-Za-z^_{])[A-Za-z]+(?![A-Za-z]*\s?[({_]))"
 )
 _POWER = r"(?:\s?\^\s?\{?\s?-?\d\s?\}?)?"
 _TAIL = re.compile(
