@@ -104,7 +104,6 @@ UNREADABLE_WORDS = {
     "nil",
     "unknown",
     "tbd",
-    "todo",
     "error",
     "?",
     "-",

@@ -160,6 +160,7 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
     dressed = "\\text{" in tail
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", tail)
     plain = re.sub(r"\\cdot|\\times|\*", " ", re.sub(r"\^\s?\{\s?(-?\d)\s?\}", r"^\1", plain))
+    plain = re.sub(r"\b(sq|cu)\.(?=[A-Za-z])", r"\1. ", plain)
     tokens = re.findall(r"[A-Za-z\u4e00-\u9fff.°¢]+|/|\^\s?\{?\s?-?\d|-|\S", plain)
     factor, unit, guess = Fraction(1), [], False
     for place, token in enumerate(tokens):
