@@ -47,11 +47,13 @@ test-vllm: .venv-vllm/.ready
 lint: $(READY)
 	.venv/bin/python -m ruff check .
 
-# Copies, made anew where there are none: what JupyterLab saves there is no change of the repository.
+# Copies: what JupyterLab saves there is no change of the repository. One older than its source is made anew and told.
 lab: $(READY)
 	mkdir -p results/lab/systems
-	cp -n notebooks/*.ipynb results/lab/
-	cp -n notebooks/systems/*.ipynb results/lab/systems/
+	cd notebooks; for source in *.ipynb systems/*.ipynb; do copy=../results/lab/$$source; \
+	[ "$$copy" -nt "$$source" ] && continue; \
+	[ ! -e "$$copy" ] || { mv "$$copy" "$$copy.old"; echo "$$copy is made anew, the old one is $$copy.old"; }; \
+	cp "$$source" "$$copy"; done
 	.venv/bin/jupyter lab results/lab
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.

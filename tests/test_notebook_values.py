@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +75,31 @@ def test_the_first_training_file_of_the_readme_is_there(monkeypatch: pytest.Monk
     assert plan(config, config.n_problems).steps == 32 and plan(config, config.n_problems, 16).steps == 32
 
 
-def test_the_lab_opens_copies() -> None:
-    lines = (ROOT / "Makefile").read_text().split("\nlab:")[1].split("\n\n")[0]
-    assert "jupyter lab results/lab" in lines and "results/lab/" in (ROOT / ".gitignore").read_text()
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_lab_opens_copies_and_renews_the_older_ones(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for folder in (".venv/bin", "notebooks/systems"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / ".venv/.ready").touch()
+    (tmp_path / ".venv/bin/jupyter").symlink_to("/bin/true")
+    source, copy = tmp_path / "notebooks/a.ipynb", tmp_path / "results/lab/a.ipynb"
+
+    def lab(written: str, age: int, mine: str | None = None) -> str:
+        for name in ("a.ipynb", "systems/b.ipynb"):
+            (tmp_path / "notebooks" / name).write_text(written)
+            os.utime(tmp_path / "notebooks" / name, (time.time() - age,) * 2)
+        if mine:
+            copy.write_text(mine)
+            os.utime(copy, (time.time() - 100,) * 2)
+        ran = subprocess.run(["make", "-s", "lab"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return ran.stdout
+
+    assert "made anew" not in lab("first", 300) and copy.read_text() == "first"
+    assert "made anew" not in lab("first", 300, "with outputs") and copy.read_text() == "with outputs"
+    assert "a.ipynb.old" in lab("second", 50, "with outputs") and copy.read_text() == "second"
+    assert copy.with_name("a.ipynb.old").read_text() == "with outputs" and source.read_text() == "second"
+    assert "results/lab/" in (ROOT / ".gitignore").read_text()
 
 
 def test_a_greedy_order_without_certificate_compiles_nothing(tmp_path: Path) -> None:

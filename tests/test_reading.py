@@ -289,6 +289,15 @@ BROKEN = {
     "csv NaN": ("a.csv", "prompt,answer\nb?,NaN\n", "line 2: answer is NaN"),
     "csv inf": ("a.csv", 'prompt,answer\n"b\nc?",-inf\n', "line 3: answer is -inf"),
     "csv Infinity": ("a.csv", "prompt,answer\nb?, Infinity \n", "line 2: answer is Infinity"),
+    "csv <NA>": ("a.csv", "prompt,answer\nb?,<NA>\n", "line 2: answer is <NA>"),
+    "csv of a spreadsheet": ("a.csv", "prompt,answer\na?,1\nb?,#DIV/0!\n", "line 3: answer is #DIV/0!"),
+    "a comma of thousands": ("a.csv", "prompt,answer,level\nIs it 1,000+1?,1001\n", "1,000 may be one"),
+    "twelve thousand": ("a.csv", 'prompt,level,answer\n"a\nb?",1,2\nIs 12,345 odd?,yes\n', "line 4: 12,345"),
+    "a chat as numpy prints it": (
+        "a.csv",
+        "prompt,answer\n\"[{'content': 'Sum.', 'role': 'system'}\n {'content': 'a?', 'role': 'user'}]\",1\n",
+        "looks like a chat",
+    ),
     "no answer": ("a.csv", "prompt,answer\na?,\n", "has no answer"),
     "no prompt": ("a.csv", "prompt,answer\n ,1\n", "has no prompt"),
     "unknown columns": ("a.csv", "frage,antwort\na?,1\n", "unknown layout"),
@@ -299,6 +308,37 @@ BROKEN = {
 def test_a_broken_file_is_one_line(tmp_path: Path, kind: str) -> None:
     name, content, words = BROKEN[kind]
     refused(lambda: load(file_of(tmp_path, name, content)), words)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "a?,7,100", "What is 50+50,100,1", "train-7,100 apples?,5", '"What is 1,000+1?",1001,2', "12,345,678",
+        "In 2024,100 apples?,1", "What is 1.5,345 or so,1", "a 1, 000 b,2", 'What is 1,"100 apples",2',
+    ],
+)  # fmt: skip
+def test_numbers_beside_a_comma_are_cells(tmp_path: Path, rows: str, recwarn) -> None:
+    table = load(file_of(tmp_path, "a.csv", f"a,b,c\n{rows}\n"), columns={"prompt": "a", "answer": "b"})
+    assert (len(table), list(recwarn)) == (1, [])
+
+
+@pytest.mark.parametrize("row", ["a?,1,000", "a?,5,025", "What is 1,000,2"])
+def test_a_number_that_may_be_cut_warns(tmp_path: Path, row: str) -> None:
+    with pytest.warns(UserWarning, match=r"a\.csv, line 3: \d,0.. may be one number"):
+        load(file_of(tmp_path, "a.csv", f"prompt,answer,level\na?,1,2\n{row}\n"))
+
+
+def test_parquet_numbers_of_32_bits_inside(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    inner = pyarrow.struct([("ground_truth", pyarrow.list_(pyarrow.float32())), ("style", pyarrow.string())])
+    rows = pyarrow.array([{"ground_truth": [0.1, 0.7], "style": "rule"}, None], inner)
+    table = pyarrow.table({"prompt": ["a?", "b?"], "reward_model": rows})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    columns = {"prompt": "prompt", "answer": "reward_model.ground_truth"}
+    read = to_rows(read_records(tmp_path / "a.parquet"), source="a", columns=columns)
+    assert [row["answer"] for row in read] == ["0.1, 0.7", ""]
 
 
 def test_a_huge_line_is_no_error(tmp_path: Path) -> None:

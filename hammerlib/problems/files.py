@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BOM = b"\xef\xbb\xbf"  # of UTF-8, as Excel and Notepad write it
-# What pandas and numpy write for a missing or broken number.
-NO_NUMBERS = frozenset(
+# What pandas, numpy and spreadsheets write for a missing or broken value.
+NO_VALUES = frozenset(
     {"nan", "NaN", "NAN", "-nan", "-NaN", "inf", "-inf", "Inf", "-Inf", "INF", "Infinity", "-Infinity"}
+    | {"<NA>", "#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "NaT"}
 )
+# The two sides of a comma between thousands: 12,345 but neither 1.5,345 nor 12,3456 nor 2024,345.
+END = re.compile(r"(?:^|[^\d.,])(\d{1,3})$")
+START = re.compile(r"(\d{3})(?![\d.]\d|\d)")
 # A file is one part; as the part to train on (the default of training and notebooks) it is taken whole.
 WHOLE = (None, "rl", "train")
 
@@ -227,31 +234,44 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
     table = pyarrow.parquet.read_table(path)
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError("file", str(path), "has two columns of one name", "rename one")
-    for place, kind in enumerate(table.schema.types):
-        if pyarrow.types.is_float16(kind) or pyarrow.types.is_float32(kind):
-            # 0.1 in 32 bits is 0.1, not 0.10000000149011612.
-            short = [None if one is None else float(str(one)) for one in _narrow(table.column(place))]
-            table = table.set_column(place, table.column_names[place], pyarrow.array(short, "float64"))
-    return table.to_pylist()
+    records = table.to_pylist()
+    for field in table.schema:
+        if re.search(r"float\b", str(field.type)):
+            for record in records:
+                record[field.name] = _narrow(record[field.name], field.type)
+    return records
 
 
-def _narrow(column: Any) -> Iterator[Any]:
-    """Values of a column of 16 or 32 bits as numpy's own, which print as few digits as tell them apart."""
+def _narrow(value: Any, kind: Any) -> Any:
+    """Write numbers of 16 or 32 bits with as few digits as tell them apart: 0.1, not 0.10000000149011612."""
     import numpy as np
+    from pyarrow import types
 
-    kind = np.float16 if str(column.type) == "halffloat" else np.float32
-    return (None if one is None else kind(one) for one in column.to_pylist())
+    if value is None:
+        return None
+    if types.is_float16(kind) or types.is_float32(kind):
+        return float(str((np.float16 if types.is_float16(kind) else np.float32)(value)))
+    if types.is_struct(kind):
+        return {name: _narrow(one, kind.field(name).type) for name, one in value.items()}
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return [_narrow(one, kind.value_type) for one in value]
+    return value
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     limit = csv.field_size_limit(2**31 - 1)  # a long problem is no error
     try:
         # "skipinitialspace": a quote after a comma and a blank opens a cell too.
-        rows = csv.reader((line for _, line in _lines(path)), strict=True, skipinitialspace=True)
+        seen: list[str] = []  # the lines of the row that is being read
+        rows = csv.reader(_noted(path, seen), strict=True, skipinitialspace=True)
         header = [name.strip() for name in next(rows, [])]
         _check_header(path, header)
+        seen.clear()
         records = []
+        split = None  # the first pair of cells that may be one number
         for row in rows:
+            raw = "".join(seen)
+            seen.clear()
             if not row:
                 continue
             if len(row) != len(header):
@@ -260,12 +280,39 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
                 raise InputError("file", str(path), problem, remedy)
             records.append(dict(zip(header, row, strict=True)))
             for name, cell in records[-1].items():
-                if cell.strip() in NO_NUMBERS:
-                    problem = f"line {rows.line_num}: {name} is {cell.strip()}, which is no number"
+                if cell.strip() in NO_VALUES:
+                    problem = f"line {rows.line_num}: {name} is {cell.strip()}, which is no value"
                     raise InputError("file", str(path), problem, "fill that cell, or drop the row")
+            split = split or _split_number(path, rows.line_num, row, raw)
     finally:
         csv.field_size_limit(limit)
+    if split:
+        warnings.warn(split, stacklevel=6)
     return records
+
+
+def _noted(path: Path, seen: list[str]) -> Iterator[str]:
+    for _, line in _lines(path):
+        seen.append(line)
+        yield line
+
+
+def _split_number(path: Path, line: int, row: list[str], raw: str) -> str | None:
+    """Refuse a sentence cut in two at a thousands comma; return a warning where only a number may be.
+
+    ``What is 1,000+1?,1001`` has three cells, so a header of three names hides it. ``What is 1+99,100`` and
+    ``train-7,100 apples`` are cells as they stand.
+    """
+    for left, right in itertools.pairwise(row):
+        if not (END.search(left) and (start := START.match(right)) and f"{left},{right}" in raw):
+            continue
+        number = f"{END.search(left)[1]},{start[1]}"
+        place, remedy = f"line {line}: {number} may be one number", 'put quotes around it, such as "1,000"'
+        if " " in left.strip() and start[1] != right.strip():
+            raise InputError("file", str(path), place + " that a comma cuts into two cells", remedy)
+        if right.startswith("0"):
+            return f"{path.name}, {place}, read as two cells; if so, {remedy}"
+    return None
 
 
 def _check_header(path: Path, header: list[str]) -> None:

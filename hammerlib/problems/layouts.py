@@ -18,6 +18,7 @@ from hammerlib.problems.boxes import last_box
 from hammerlib.problems.table import OPTIONAL_COLUMNS
 
 Record = Mapping[str, Any]
+CHAT = re.compile(r"""(array\()?\[\s*\{\s*['"](role|content)['"]\s*:""")
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,10 @@ def _prompt(value: Any) -> str:
     if isinstance(value, str | bytes):
         turns = _object(value)  # a csv file writes a chat as the text of a list
         if not turns or not isinstance(turns, list):
-            return _text(value).strip()
+            text = _text(value).strip()
+            if CHAT.match(text):  # pandas writes numpy's array of turns without commas
+                raise _Unfit(value, "looks like a chat, but is no list", "write it as JSON")
+            return text
         if not all(isinstance(turn, dict) and "content" in turn for turn in turns):
             return _text(value).strip()
         value = turns
