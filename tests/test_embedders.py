@@ -12,7 +12,7 @@ import torch
 
 from hammerlib.backbones import Backbone, load_backbone
 from hammerlib.errors import InputError
-from hammerlib.training import embedder
+from hammerlib.training import TrainConfig, embedder
 from hammerlib.training.embedder import check_embedder, make_embedder
 
 TEXTS = ["3 + 4 = 7", "", "so 12", "3 + 4 = 7"]
@@ -94,8 +94,21 @@ def test_a_model_that_does_not_load_is_told_in_one_line(
     monkeypatch.setattr("transformers.AutoModel.from_pretrained", away)
     monkeypatch.setattr(embedder, "_sentence", away)
     with pytest.raises(InputError, match="OSError: the hub is away") as caught:
-        make_embedder(name, backbone, backbone.model)
+        make_embedder(name, backbone, backbone.model, remote_code=True)
     assert "\n" not in str(caught.value) and "embedder: backbone" in caught.value.remedy
+
+
+def test_code_of_the_hub_runs_only_where_it_was_allowed_in_so_many_words(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.AutoModel.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    asked = {"adjustment": "dra", "embedder": "official"}
+    with pytest.raises(InputError, match="embedder_remote_code: true"):
+        TrainConfig.from_dict(asked)
+    with pytest.raises(InputError, match="embedder_remote_code: true"):
+        make_embedder("official", backbone, backbone.model)
+    allowed = TrainConfig.from_dict({**asked, "embedder_remote_code": True})
+    assert "embedder_remote_code" not in allowed.identity()  # a permission is no other run
 
 
 def test_the_official_embedder_is_called_as_the_released_code_calls_it(
@@ -121,7 +134,7 @@ def test_the_official_embedder_is_called_as_the_released_code_calls_it(
         return Jina()
 
     monkeypatch.setattr("transformers.AutoModel.from_pretrained", load)
-    found = make_embedder("official", backbone, backbone.model)(TEXTS)
+    found = make_embedder("official", backbone, backbone.model, remote_code=True)(TEXTS)
     assert found.shape == (4, 4) and found.dtype == np.float32
     assert calls == [
         ("jinaai/jina-embeddings-v2-small-en", {"trust_remote_code": True}),

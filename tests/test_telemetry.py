@@ -150,6 +150,15 @@ def test_tensorboard_gets_the_same_numbers_as_the_csv(watched: RunRecord) -> Non
         assert np.allclose([point.value for point in points], table[name])
 
 
+def test_no_file_of_a_run_names_the_machine_or_its_folders(watched: RunRecord) -> None:
+    import socket
+
+    (events,) = (watched.folder / "tensorboard").iterdir()
+    assert socket.gethostname() not in events.name
+    for path in (one for one in watched.folder.rglob("*") if one.is_file()):
+        assert str(watched.folder.parent).encode() not in path.read_bytes(), path.name
+
+
 def test_a_tracker_that_is_not_installed_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(

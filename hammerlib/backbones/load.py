@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.backbones.places import first_line, locate, no_file_bars
+from hammerlib.backbones.places import NAMED, first_line, locate, no_file_bars
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.runs import MANIFEST, RunRecord
-from hammerlib.storage import SUMS, atomic_path, damaged, write_sums
+from hammerlib.storage import SUMS, atomic_path, content_hash, damaged, write_sums
 from hammerlib.tokens import render_prompts
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# Of a config: where and by what it was saved, and the type that weights are read in (noted apart).
+_SAYS_NOTHING = {"_name_or_path", "name_or_path", "transformers_version", "architectures", "use_cache"}
+_SAYS_NOTHING |= {"dtype", "torch_dtype", "vocab_file", "merges_file", "tokenizer_file"}
 PROBE = "Tom has 12 apples and gets 3 more (x - 7 = 41?), so he holds \\boxed{15}."
 
 
@@ -201,6 +205,47 @@ def weights_hash(model: torch.nn.Module) -> str:
         flat = weight.detach().cpu().contiguous().reshape(-1)
         digest.update(memoryview(flat.view(torch.uint8).numpy()))
     return digest.hexdigest()
+
+
+def own_parts(backbone: Backbone) -> list[str]:
+    """Return a hash of what a folder's or hub model's results depend on beside its weights; [] where named.
+
+    Equal weights with another tokenizer, configuration (rotary base, heads, ends) or chat template are
+    another model. The named ones are what their name says, and their runs keep their names.
+
+    Examples
+    --------
+    >>> own_parts(load_backbone("nano"))
+    []
+    """
+    if backbone.name.removeprefix("policy from ").removesuffix("-untrained") in NAMED:
+        return []
+    model = getattr(backbone.model, "config", None)
+    config = {} if model is None else model.to_dict()
+    ends = getattr(getattr(backbone.model, "generation_config", None), "eos_token_id", None)
+    parts = [
+        {name: value for name, value in config.items() if name not in _SAYS_NOTHING},
+        ends,
+        _tokenizer_parts(backbone.tokenizer),
+    ]
+    return [content_hash(json.dumps(parts, sort_keys=True, default=str))]
+
+
+def _tokenizer_parts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
+    """Everything that decides what a tokenizer reads and writes; not how it was last asked to pad or cut."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    rules = {} if fast is None else json.loads(fast.to_str())
+    told = {
+        "rules": {name: value for name, value in rules.items() if name not in ("padding", "truncation")},
+        "special": tokenizer.special_tokens_map,
+        "template": tokenizer.chat_template,
+    }
+    if fast is None:
+        told |= {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+        told["settings"] = {
+            name: value for name, value in tokenizer.init_kwargs.items() if name not in _SAYS_NOTHING
+        }
+    return told
 
 
 def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:

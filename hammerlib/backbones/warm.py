@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.backbones.load import load_backbone
+from hammerlib.backbones.load import load_backbone, own_parts
 from hammerlib.backbones.places import kept, no_file_bars
 from hammerlib.nano.recipe import Recipe, supervise
 from hammerlib.nano.solutions import terms_of
@@ -94,7 +94,7 @@ def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> P
         "worked": WORKED,
         **asked,
     }
-    name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash)[:10]}"
+    name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash, *own_parts(start))[:10]}"
     folder = cache_dir("backbones") / file_name("backbone", name)
     with claimed(folder.name, folder.parent):
         if not kept(folder):

@@ -72,15 +72,15 @@ def embed(
     >>> embed(["Tom has 3 apples and gets 4 more . how many apples ?"], "nano").vectors.dtype
     dtype('float32')
     """
-    if not hasattr(backbone, "tokenizer"):
-        from hammerlib.backbones import load_backbone
+    from hammerlib.backbones.load import load_backbone, own_parts
 
+    if not hasattr(backbone, "tokenizer"):
         backbone = load_backbone(backbone)
     texts, ids, hashes = _read_problems(problems_or_texts)
     tokens = tokenise(texts, ids, backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)
     info = _origin(backbone, layer=index, pooling=pooling, template=template)
-    key = content_hash(SCHEMA_VERSION, info, texts, tokens)
+    key = content_hash(SCHEMA_VERSION, info, texts, tokens, *own_parts(backbone))
     info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
     vectors = _cached(path, key, len(texts))

@@ -231,11 +231,13 @@ def _job(
 def _identity(job: Job, engine: str) -> dict:
     """Everything that the samples and verdicts depend on."""
     from hammerlib.backbones import weights_hash
+    from hammerlib.backbones.load import own_parts
     from hammerlib.problems import fingerprint
 
     backbone = job.backbone
     # As they are now: a model may have been trained since it was loaded. vLLM takes those of the folder.
     weights = backbone.weights_hash if engine == "vllm" else weights_hash(backbone.model)
+    parts = own_parts(backbone)
     return {
         "problems": len(job.problems),
         "problems_fingerprint": fingerprint(job.problems),
@@ -247,6 +249,7 @@ def _identity(job: Job, engine: str) -> dict:
         "dtype": str(backbone.dtype),
         "grader": grader_version(),
         "versions": _versions(engine),
+        **({"backbone_parts": parts} if parts else {}),
     }
 
 

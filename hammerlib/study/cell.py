@@ -244,10 +244,12 @@ def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray
     """The start's pass rate on every RL problem, where the arm needs it; the arms of a replicate share it."""
     if not cell.study.order(cell.arm).needs_pass_rates and cell.setting("window") is None:
         return None
+    from hammerlib.backbones.load import own_parts
+
     asked = _examination(cell, shared, backbone, PROBES)
     asked = dataclasses.replace(asked, problems=shared.problems)
     named = [backbone.weights_hash, fingerprint(shared.problems), PROBES, shared.number]
-    named += [asked.max_new_tokens, asked.template]
+    named += [*own_parts(backbone), asked.max_new_tokens, asked.template]
     name = f"{content_hash(*named)[:16]}.json"
     with claimed(name, cache_dir("pass-rates")) as folder:
         correct = _probed(folder / name, len(shared.problems))

@@ -241,7 +241,8 @@ def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
         return base
     chosen: Embed = job.embedder or embed
     if job.embedder is None and config.embedder != "backbone":
-        chosen = make_embedder(config.embedder, job.backbone, policy)
+        allowed = config.embedder_remote_code
+        chosen = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)
     options = config.adjustment_options
     weights, deferred = config.reward_weights or None, config.dra_route == "trainer"
     return [

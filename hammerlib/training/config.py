@@ -16,6 +16,7 @@ from hammerlib.yamls import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
 BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
+BOOKKEEPING += ("embedder_remote_code",)  # a permission
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 
 Name = Annotated[str, Field(min_length=1)]
@@ -51,6 +52,9 @@ class TrainConfig:
     embedder : str
         What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
         ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.training.embedder.make_embedder`).
+    embedder_remote_code : bool
+        Permission to run the code that the hub's model of ``embedder: official`` brings; it is refused
+        without. Read that code first: it can do whatever you can.
     dra_route : str
         Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
         the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
@@ -162,6 +166,7 @@ class TrainConfig:
     vllm_tensor_parallel: Count = 1
     completions_every: Count | None = 1
     columns: dict[str, str] | None = None
+    embedder_remote_code: bool = False
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -173,7 +178,7 @@ class TrainConfig:
 
         self.check_fields()
         check_options(self.adjustment_options)
-        check_embedder(self.embedder)
+        check_embedder(self.embedder, self.embedder_remote_code)
         check_algorithm(self)
         check_vllm(self)
         for name in self.report_to:

@@ -24,23 +24,30 @@ OFFICIAL, OFFICIAL_LENGTH = "jinaai/jina-embeddings-v2-small-en", 3584
 Embed = Callable[[list[str]], np.ndarray]
 
 
-def check_embedder(name: str) -> None:
+def check_embedder(name: str, remote_code: bool = False) -> None:
     """Refuse a `TrainConfig.embedder` that cannot be made here, without loading anything.
 
     Parameters
     ----------
     name : str
         See `make_embedder`.
+    remote_code : bool
+        See `make_embedder`.
 
     Raises
     ------
     InputError
-        Unknown name, or sentence-transformers is asked for and not installed.
+        Unknown name, sentence-transformers is asked for and not installed, or `official` without
+        `remote_code`.
 
     Examples
     --------
     >>> check_embedder("policy")
     """
+    if name == "official" and not remote_code:
+        problem = f"runs Python code of {OFFICIAL} from the hub on this machine"
+        remedy = "set embedder_remote_code: true if you trust it, or use embedder: backbone"
+        raise InputError("embedder", name, problem, remedy)
     if name in EMBEDDERS:
         return
     if not name.startswith(SENTENCE) or not name.removeprefix(SENTENCE).strip():
@@ -50,7 +57,9 @@ def check_embedder(name: str) -> None:
         raise InputError("embedder", name, "needs an extra that is not installed", f"pip install '{EXTRA}'")
 
 
-def make_embedder(name: str, backbone: Backbone, policy: PreTrainedModel) -> Embed:
+def make_embedder(
+    name: str, backbone: Backbone, policy: PreTrainedModel, *, remote_code: bool = False
+) -> Embed:
     """Return the callable that embeds completion texts for DRA.
 
     Parameters
@@ -66,6 +75,8 @@ def make_embedder(name: str, backbone: Backbone, policy: PreTrainedModel) -> Emb
         As before training; its device is used by all.
     policy : transformers model
         The one that is trained.
+    remote_code : bool
+        Whether code of the hub's model may run; ``official`` needs it. Nothing else does, or can.
 
     Returns
     -------
@@ -83,7 +94,7 @@ def make_embedder(name: str, backbone: Backbone, policy: PreTrainedModel) -> Emb
     >>> make_embedder("policy", backbone, backbone.model)(["4", ""]).shape[0]
     2
     """
-    check_embedder(name)
+    check_embedder(name, remote_code)
     if name == "backbone":
         return CompletionEmbedder(backbone)
     if name == "policy":

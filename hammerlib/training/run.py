@@ -52,6 +52,7 @@ class Job:
     @property
     def run_id(self) -> str:
         """Name from the content: the same job has the same folder."""
+        from hammerlib.backbones.load import own_parts
         from hammerlib.problems import fingerprint
 
         identity = content_hash(
@@ -64,6 +65,7 @@ class Job:
             str(self.backbone.device).split(":")[0],
             str(self.backbone.dtype),
             *([name_of(self.embedder)] if self.embedder else []),
+            *own_parts(self.backbone),
         )
         strategy = file_name("strategy", self.order.strategy)
         return f"train__{strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"

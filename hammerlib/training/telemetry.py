@@ -7,13 +7,16 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from hammerlib.diversity import group_telemetry
+from hammerlib.storage import without_folders
 from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:
@@ -239,7 +242,8 @@ class Watcher(TrainerCallback):
 def tensorboard_writer(folder: Path, first_step: int) -> TrainerCallback:
     """Return transformers' callback writing to ``<folder>/tensorboard``, the run's own place.
 
-    Its default is a folder of the checkpoints, which do not outlive the run, named after the machine.
+    Its default is a folder of the checkpoints, which do not outlive the run, named after the machine; so are
+    the files, which take another name here: a run's folder names no machine.
 
     Parameters
     ----------
@@ -254,11 +258,20 @@ def tensorboard_writer(folder: Path, first_step: int) -> TrainerCallback:
     >>> type(tensorboard_writer(Path(tempfile.mkdtemp()), 0)).__name__
     'TensorBoardCallback'
     """
+    from tensorboard.summary.writer import event_file_writer
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
 
+    class Writer(SummaryWriter):
+        """Without folders of this machine in the arguments that transformers writes."""
+
+        def add_text(self, tag: str, text_string: str, *rest: Any, **more: Any) -> None:
+            super().add_text(tag, without_folders(text_string), *rest, **more)
+
     where = str(folder / "tensorboard")
-    return TensorBoardCallback(SummaryWriter(where, purge_step=first_step + 1 if first_step else None))
+    with mock.patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "run")):
+        writer = Writer(where, purge_step=first_step + 1 if first_step else None)  # opens its file at once
+    return TensorBoardCallback(writer)
 
 
 def _rows(logs: dict[str, float | None]) -> Iterator[tuple[str, float]]:
