@@ -15,7 +15,7 @@ import pytest
 from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, order_by
-from hammerlib.pipeline import notebook_run
+from hammerlib.pipeline import notebook_run, plan_notebooks
 from hammerlib.pipeline.parameters import declared
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
@@ -49,6 +49,14 @@ def kernel(**changes: tuple[str, object]) -> dict[str, object]:
         ("workers=0", "workers = 0"),
         ("seed=-1", "seed = -1"),
         ("n_problem=3", "n_problem = '3'"),
+        ("problems=gym:nano", "problems = 'gym:nano': unknown source"),
+        ("problems=null", "problems = 'null': unknown source"),
+        ("problems=file:none.jsonl", "problems = 'file:none.jsonl': there is no such file"),
+        ("second_problems=nano", "second_problems = 'nano': unknown source"),
+        ("train_seeds=[0, 0]", "holds 0 twice"),
+        ("map_seeds=[1, 2, 1]", "holds 1 twice"),
+        ("adjustments=[dra, dra]", "holds dra twice"),
+        ("strategies=[random, hammer, random]", "holds random twice"),
     ],
 )
 def test_a_value_is_refused_before_a_notebook_starts(
@@ -58,6 +66,28 @@ def test_a_value_is_refused_before_a_notebook_starts(
     assert main(["run", "--profile", "ci", "--set", pair]) == 2
     out, err = capsys.readouterr()
     assert out == "" and words in err and err.count("\n") == 1
+
+
+def test_a_parameter_that_no_selected_notebook_has_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(InputError, match="06_study has no such parameter; leave it out, or select one of 00"):
+        plan_notebooks("ci", only="06", overrides=["n_problems=8"])
+    assert len(plan_notebooks("ci", only="06,05", overrides=["n_problems=8"])) == 2
+
+
+def test_an_edited_file_or_model_is_another_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    problems, model = tmp_path / "mine.jsonl", tmp_path / "model"
+    model.mkdir()
+    words = [f"problems=file:{problems}", f"backbone={model}"]
+
+    def key(text: str, weights: str) -> str:
+        problems.write_text(text)
+        (model / "model.safetensors").write_text(weights)
+        return plan_notebooks("ci", only="00", overrides=words)[0].key
+
+    keys = [key("a", "1"), key("b", "1"), key("b", "12")]
+    assert len(set(keys)) == 3 and plan_notebooks("ci", only="00", overrides=words)[0].key == keys[2]
 
 
 def test_a_name_mistyped_in_a_running_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

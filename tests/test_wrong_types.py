@@ -233,6 +233,8 @@ def test_the_options_of_an_order(field: str, values: list[str], capsys: pytest.C
         "starts: {seeds: [0]}",
         "starts: {seeds: 0, stops: [1]}",
         "starts: {seeds: [a], stops: [1]}",
+        "starts: {seeds: [0, 0], stops: [1]}",
+        "starts: {seeds: [0], stops: [1, 1]}",
         "starts: {seeds: [], stops: [1]}",
         "starts: {seeds: [0], stops: [0]}",
         "starts: {seeds: [0], stops: [1], steps: 3}",

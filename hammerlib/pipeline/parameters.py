@@ -198,6 +198,9 @@ def _from_text(text: str, kind: str) -> object:
 # Whole numbers that count something: at least 1.
 COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
 
+# Lists whose items are runs or columns of their own.
+DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
+
 
 def check_values(values: Mapping[str, object]) -> None:
     """Refuse values that a notebook could not use, before anything runs: choices and ranges by name.
@@ -210,7 +213,7 @@ def check_values(values: Mapping[str, object]) -> None:
     Raises
     ------
     InputError
-        For the first value that is no choice or out of range.
+        For the first value that is no choice, out of range, or twice in a list of runs.
 
     Examples
     --------
@@ -219,6 +222,7 @@ def check_values(values: Mapping[str, object]) -> None:
     hammerlib.errors.InputError: order = 'hamer': is unknown; did you mean hammer? use one of hammer, ...
     """
     from hammerlib.ordering import STRATEGIES
+    from hammerlib.problems.registry import SOURCES
     from hammerlib.training.config import TrainConfig
 
     # A part may be empty here: that of the source; sizes are checked with the others below.
@@ -232,6 +236,14 @@ def check_values(values: Mapping[str, object]) -> None:
     for name in COUNTS:
         if name in values:
             check_whole(name, values[name], 1, "choose a larger value")
+    for name in DISTINCT:
+        given = list(values.get(name, ()))
+        if twice := [one for one in given if given.count(one) > 1]:
+            raise InputError(name, given, f"holds {twice[0]} twice, which is no second run", "name it once")
+    for name in ("problems", "second_problems"):
+        if (source := values.get(name)) and str(source).partition(":")[0] not in SOURCES:
+            known = ", ".join(f"{prefix}:..." for prefix in sorted(SOURCES))
+            raise InputError(name, source, "unknown source", f"use one of {known}")
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:

@@ -178,19 +178,40 @@ def plan_notebooks(
         before = upstream if path in walk else ""
         steps.append(Step(path, checked, mine, file_hash(path), code, before, _inputs_hash(checked, root)))
         upstream = steps[-1].key
-    return _selected(steps, only)
+    selected = _selected(steps, only)
+    for name in passed:
+        if not any(name in step.parameters for step in selected):
+            users = ", ".join(step.label for step in steps if name in step.parameters)
+            problem = f"{', '.join(step.label for step in selected)} has no such parameter"
+            raise InputError(name, passed[name], problem, f"leave it out, or select one of {users}")
+    return selected
 
 
 def _inputs_hash(parameters: Mapping[str, object], root: Path) -> str:
-    """Hash of what lies in the checkout under a value that reads as a path, such as a study's records."""
-    paths = [
-        (root / value).resolve() for value in parameters.values() if isinstance(value, str) and "/" in value
-    ]
-    named = [path for path in paths if path.is_relative_to(root.resolve()) and path != root.resolve()]
-    files = [one for place in named for one in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    return content_hash(
-        *((one.relative_to(root.resolve()).as_posix(), file_hash(one)) for one in files if one.is_file())
-    )
+    """Hash of what lies under a value that names a file or folder: problems, a model, a study's records.
+
+    In the checkout and of ``file:`` sources by content; other folders, such as models, by size and time.
+    """
+    root, found = root.resolve(), []
+    for name, value in parameters.items():
+        if not isinstance(value, str):
+            continue
+        source = value.startswith("file:")
+        if not source and "/" not in value:
+            continue
+        place = (root / Path(value.removeprefix("file:")).expanduser()).resolve()
+        if source and not place.is_file():
+            raise InputError(name, value, "there is no such file", "give its whole path")
+        if place == root or root.is_relative_to(place):
+            continue
+        within = place.is_relative_to(root)
+        for one in [place] if place.is_file() else sorted(place.rglob("*")):
+            if one.is_file():
+                label = one.relative_to(root if within else place.parent).as_posix()
+                told = one.stat()
+                whole = within or source
+                found.append((label, file_hash(one) if whole else (told.st_size, told.st_mtime_ns)))
+    return content_hash(*found)
 
 
 def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, Parameter]:

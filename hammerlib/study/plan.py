@@ -136,6 +136,10 @@ class Study:
             raise InputError("starts", self.starts, "names no start", remedy)
         drawn = {name: given.pop(name) for name in ("seeds", "stops")}
         check_fields(_Snapshots, drawn, "starts", inside="starts")
+        for name, values in drawn.items():
+            if len(set(values)) < len(values):
+                problem = "holds a start twice, which would count as two"
+                raise InputError(f"starts.{name}", values, problem, "name it once")
         for name in sorted({"seed", "steps"} & set(given)):
             raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
         check_fields(Recipe, given, "starts", inside="starts")
