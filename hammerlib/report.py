@@ -11,6 +11,7 @@ from pathlib import Path
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, discard, file_name
+from hammerlib.study.formats import foreign
 from hammerlib.study.page import write_page
 from hammerlib.study.summary import studies_section
 
@@ -176,12 +177,12 @@ def study_table(record: RunRecord) -> str:
     for arm in sorted(arms, key=lambda name: (name != "before", "+" in name, name != "random", name)):
         prefix = f"difference/{arm} - "
         twins = [
-            f"{_share(value)} vs {name.removeprefix(prefix)}"
+            f"{_share(value)} vs {foreign(name.removeprefix(prefix))}"
             for name, value in found.items()
             if name.startswith(prefix)
         ]
         cells = [_share(found.get(f"{arm}/{metric}")) for metric in ("pass@1", "greedy", f"pass@{k}")]
-        lines.append(f"| {arm} | " + " | ".join(cells) + f" | {'; '.join(twins) or '–'} |")
+        lines.append(f"| {foreign(arm)} | " + " | ".join(cells) + f" | {'; '.join(twins) or '–'} |")
     return "\n".join(lines)
 
 
@@ -201,10 +202,9 @@ def provenance_line(record: RunRecord) -> str:
         f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, "
         f"k = {given['k']} samples"
     )
-    return (
-        f"Command `hammer run --profile {given['profile']} --only {made['kind'][:2]}`; "
-        f"commit `{made['git']['commit'][:10]}`; {design}; intervals: {made.get('intervals', OLDER)}."
-    )
+    command = f"hammer run --profile {foreign(given['profile'])} --only {foreign(made['kind'][:2])}"
+    told = f"{foreign(design)}; intervals: {foreign(made.get('intervals', OLDER))}"
+    return f"Command `{command}`; commit `{foreign(made['git']['commit'][:10])}`; {told}."
 
 
 def results_section(root: Path) -> str:
@@ -235,8 +235,9 @@ def runs_section(root: Path) -> str:
         manifest = record.manifest
         lines.append(
             f"| [{record.run_id}](published/{record.run_id}) "
-            f"| {manifest['parameters'].get('profile', '–')} | `{str(manifest['git']['commit'])[:10]}` "
-            f"| {manifest.get('seconds', '–')} | {manifest['seeds'] or 'one a replicate'} "
+            f"| {foreign(manifest['parameters'].get('profile', '–'))} "
+            f"| `{foreign(str(manifest['git']['commit'])[:10])}` | {foreign(manifest.get('seconds', '–'))} "
+            f"| {manifest['seeds'] or 'one a replicate'} "
             f"| {len(manifest['metrics'])} |"
         )
     return "\n".join(lines)

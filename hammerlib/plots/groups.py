@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from hammerlib.errors import printable
 from hammerlib.plots.style import axes_or_new, caption
 
 
@@ -42,7 +43,7 @@ def group_panel(
     ax.set_yticks(ticks, labels)
     ax.grid(False)
     ax.set_xlabel("completion")
-    ax.set_title(title, loc="left")
+    ax.set_title(printable(title), loc="left")
     return ax
 
 
@@ -72,7 +73,7 @@ def topic_bars(
         value, low, high = values[name]
         ax.barh(row, value, color="#0072B2", alpha=0.75, height=0.7)
         ax.plot([low, high], [row, row], color="#000000", linewidth=1.2)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [printable(name) for name in names])
     ax.set(xlabel=label, xlim=(0, 1))
     caption(ax, title, note)
     return ax

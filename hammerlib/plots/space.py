@@ -9,7 +9,7 @@ from datasets import Dataset
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, need, printable
 from hammerlib.plots.style import CYCLE, axes_or_new, caption
 from hammerlib.storage import atomic_path
 
@@ -165,7 +165,7 @@ def semantic_map(
             s=8,
             color=CYCLE[position % len(CYCLE)],
             marker="os^Dv"[position // len(CYCLE) % 5],
-            label=name,
+            label=printable(name),
             linewidths=0,
             zorder=2,
         )
@@ -179,7 +179,7 @@ def semantic_map(
     ax.set(xticks=[], yticks=[], aspect="equal", xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     ax.grid(False)
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, markerscale=2)
-    ax.set_title(f"{title}\n{note}", loc="left", fontsize=9)
+    ax.set_title(f"{printable(title)}\n{printable(note)}", loc="left", fontsize=9)
     return ax
 
 

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hammerlib.errors import printable
 from hammerlib.runs import RunRecord
 from hammerlib.storage import atomic_path, file_name
 
@@ -100,6 +101,7 @@ def style() -> None:
             "legend.fontsize": 8,
             "svg.hashsalt": "hammerlib",
             "figure.constrained_layout.use": True,
+            "text.parse_math": False,  # a topic or name of others, such as "$5 or $x_{"
         }
     )
     if "inline" in matplotlib.get_backend():
@@ -158,9 +160,9 @@ def caption(ax: Axes, title: str, note: str) -> None:
     >>> ax = axes_or_new(None); caption(ax, "Reward rises", "n = 3 seeds"); ax.get_title(loc="left")
     'Reward rises'
     """
-    ax.set_title(title, loc="left")
+    ax.set_title("\n".join(map(printable, title.split("\n"))), loc="left")
     ax.annotate(
-        textwrap.fill(note, 80),
+        textwrap.fill(printable(note), 80),
         xy=(0, 0),
         xycoords="axes fraction",
         xytext=(0, -34),

@@ -6,7 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
+from hammerlib.errors import printable
+
 NONE = "–"
+_MARKUP = str.maketrans({"<": "&lt;", "|": r"\|", "[": r"\["})
 
 
 class Measured(Protocol):
@@ -75,6 +78,19 @@ def p_value(p: float) -> str:
     if np.isnan(p):
         return NONE
     return "p < .001" if p < 0.001 else "p = 1" if p >= 0.9995 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
+def foreign(text: object) -> str:
+    """Return what others wrote (a topic, an error) as words of a Markdown page: no tag, link, cell or line.
+
+    Pages are shown in notebooks too, where a tag would be obeyed.
+
+    Examples
+    --------
+    >>> foreign("sums"), foreign("<script>\\n# a | b")
+    ('sums', '&lt;script>\\\\n# a \\\\| b')
+    """
+    return printable(text).translate(_MARKUP)
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from hammerlib.errors import InputError
-from hammerlib.storage import read_object
+from hammerlib.storage import file_name, read_object
+from hammerlib.study.formats import foreign
 from hammerlib.study.pairing import refuse_mixed_arms, refuse_several, refuse_unpaired
 
 SCHEMA = 1
@@ -176,6 +177,20 @@ def _read(path: Path) -> dict:
     if version != SCHEMA or named[2] not in ("success", "error"):
         problem = f"has schema {version} and status {named[2]!r}"
         raise InputError("record", path.name, problem, f"schema {SCHEMA}, success or error are known")
+    return _plain(record)
+
+
+def _plain(record: dict) -> dict:
+    """The record with names that are names, and what others wrote as words of a page."""
+    for name in ("study", "arm", "twin"):
+        if record.get(name) is not None:
+            file_name(name, record[name])
+    for name in ("topics", "unseen"):
+        if name in record:
+            record[name] = [foreign(one) for one in record[name]]
+    for name in ("error", "commit"):
+        if record.get(name) is not None:
+            record[name] = foreign(record[name])
     return record
 
 
