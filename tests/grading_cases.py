@@ -210,7 +210,7 @@ RELATIVES: dict[str, list[tuple[str, str, bool]]] = {
         ("5", "5 factorial", OTHER), ("5", "half of 5", OTHER), ("5", "twice 5", OTHER),
         ("5", "minus 5", OTHER), ("5", "negative 5", OTHER), ("5", "5 halves", OTHER),
         ("5", "5 tenths", OTHER), ("5", "5 or more", OTHER), ("5", "5 plus 1", OTHER), ("5", "5e3", OTHER),
-        ("5000", "5_000", OTHER), ("5", "5^2", OTHER), ("5", "5'", SAME), ("5", "5.5", OTHER),
+        ("5000", "5_000", OTHER), ("5", "5^2", OTHER), ("5", "5'", OTHER), ("5", "5.5", OTHER),
         ("5", "5..6", OTHER), ("5", "5-6", OTHER), ("5", "5--", OTHER), ("5", "--5", SAME),
         ("5", "-5", OTHER), ("5", "+5", SAME), ("5", "#5", OTHER), ("5", "5;6", OTHER),
         ("5", "5 times", OTHER), ("5", "5 pairs", OTHER), ("5", "5‰", OTHER), ("5", "0x5", OTHER),
@@ -221,7 +221,7 @@ RELATIVES: dict[str, list[tuple[str, str, bool]]] = {
         ("1234567", "1{,}234{,}567", SAME), ("1234567", r"1,\!234,\!567", SAME),
         ("1234567", r"1,\! 234,\! 567", SAME), ("1234567", "1 234 567", SAME),
         ("1234567", "1 234 567", SAME), ("1234567", "1'234'567", SAME), ("1234567", r"1\;234\;567", SAME),
-        ("1234567", "12,34,567", OTHER), ("1234567", "1，234，567", SAME),
+        ("1234567", "12,34,567", SAME), ("1234567", "1，234，567", SAME),
         (r"\$306,\!956.63", "306956.63", SAME), ("335{,}670", "335670", SAME),
         ("10000.5", "10,000.5", SAME), ("10000", "10.000", OTHER), ("10", "10,000", OTHER),
         ("10000", "-10,000", OTHER), ("-10000", "−10 000", SAME), ("(1,234)", "1234", OTHER),
@@ -301,7 +301,7 @@ FREE_TEXT: list[tuple[str, str, bool]] = [
 ]  # fmt: skip
 NO_GOLD = [
     "", " ", "N/A", "n/a", "None", "none", "null", "nan", "NaN", "forty two.",
-    "forty-two", "Answer is forty two.", "?", "$$", "unknown",
+    "Answer is forty two.", "?", "$$", "unknown",
 ]  # fmt: skip
 READABLE = [
     "false", "triangle",

@@ -9,6 +9,7 @@ import re
 import threading
 import warnings
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from hammerlib.grading.expressions import Nonsense, Unreadable
@@ -46,7 +47,9 @@ _RUNAWAY = (
 _TOWER = re.compile(r"(\d+)\s*\^\s*\{?\s*(\d+)\s*\^\s*\{?\s*(\d+)")
 
 # Not in `1 2`, `0. 5` and `1, 234`.
-_IDLE_BLANKS = re.compile(r"(?<![A-Za-z0-9.])(?!(?<=\d,)\s+\d{3}(?!\d))\s+|\s+(?![A-Za-z0-9.])")
+_IDLE_BLANKS = re.compile(
+    r"(?<![A-Za-z0-9.])(?!(?<=\d,)\s+\d{3}(?!\d))\s+|\s+(?![A-Za-z0-9.\s]|,\s*\d{3}(?!\d))"
+)
 # Signs of a question that is still to be answered.
 _UNDONE = re.compile(
     r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf|pmod|bmod|mod)"
@@ -63,7 +66,8 @@ _OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
 # With one of these only the same text is the same.
 _OPAQUE = re.compile(
     r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg|angle|parallel"
-    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod)(?![A-Za-z])|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
+    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout|phantom)(?![A-Za-z])"
+    r"|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
     r"|\d\.?\s+\d|\d\s*\\text|==|:="
 )
 
@@ -174,6 +178,8 @@ def _may_ask(gold: str, answer: str) -> bool:
     """Whether math-verify reads all of both."""
     one, other = features(gold), features(answer)
     forms = normal_form(gold), normal_form(answer)
+    if not all(forms):
+        return False
     if _OPAQUE.search(re.sub(r"\\lim\s*_\s*\{[^{}]*\}", "", forms[1])):
         return False
     if any(_RELATION.search(form) for form in forms) and any(_INTERVAL.search(form) for form in forms):
@@ -186,6 +192,11 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
     """Verdict of our own readings; None where one of them fails."""
     if _decimal_comma(gold, answer):
         return float(gold.replace(",", ".")) == float(answer.replace(",", "."))
+    grouped = _grouped(gold), _grouped(answer)
+    if None not in grouped and (_FOREIGN.fullmatch(gold.strip()) or _FOREIGN.fullmatch(answer.strip())):
+        return grouped[0] == grouped[1]
+    if (chosen := _chosen(gold, answer)) is not None:
+        return chosen
     try:
         wanted = read(gold, percent=percent)
         try:
@@ -196,6 +207,48 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
     except (Unreadable, RecursionError, OverflowError, MemoryError):
         one, other = (re.sub(r"\s+", " ", _TEXT.sub(r" \1 ", normal_form(text))) for text in (gold, answer))
         return True if one and _same_text(one, other) else None
+
+
+# 12,34,567 and 1.234,56 and 1.234.567: numbers where the other side is one, else perhaps lists.
+_FOREIGN = re.compile(r"-?(?:\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3})+,\d+)")
+_OWN = re.compile(r"-?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d{1,40})(?:\.\d{1,20})?")
+
+
+def _grouped(text: str) -> Fraction | None:
+    """Number with its digits in groups, as here or as elsewhere."""
+    text = text.strip().strip("$")
+    if _OWN.fullmatch(text):
+        return Fraction(re.sub(r"[^\d.-]", "", text))
+    if not _FOREIGN.fullmatch(text):
+        return None
+    if re.search(r"[.\s]\d{3}.*,\d+$", text):
+        return Fraction(re.sub(r"[.\s]", "", text).replace(",", "."))
+    return Fraction(text.replace(",", "") if "," in text else text.replace(".", ""))
+
+
+_LABEL = re.compile(r"\s*(?:\\text\{\s*)?(?:\((?P<in>[A-J])\)|(?P<out>[A-J])\s?(?:\)|[.:](?=\s)))\s*(?P<open>\})?\s*(?P<rest>\S.*)", re.DOTALL)
+_OPTION = re.compile(r"\s*(?:\\text\{)?(?:option|choice|answer|letter)\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}?\s*\.?", re.IGNORECASE)
+_LETTER = re.compile(r"\s*(?:\\text\{)?\s*\(?([A-J])\)?[.)]?\s*\}?\s*")
+
+
+def _chosen(gold: str, answer: str) -> bool | None:
+    """Whether the same letter is chosen, where an answer is labelled with one: `(A) 5`, `A. 5`, `Option A`."""
+    if not re.search(r"[A-J]", gold):
+        return None
+    wanted, given = normal_form(gold), normal_form(answer)
+    letter, labelled = _LETTER.fullmatch(wanted), _LABEL.fullmatch(given)
+    if letter and (option := _OPTION.fullmatch(given)):
+        return option[1] == letter[1]
+    if letter and labelled:
+        return (labelled["in"] or labelled["out"]) == letter[1] and not re.match(r"[(,;/+]|or\b|and\b", labelled["rest"])
+    full = _LABEL.fullmatch(wanted)
+    if full is None or not full["in"] or not ("\\text" in wanted and full["open"]):
+        return None
+    if labelled and labelled["in"]:
+        return labelled["in"] == full["in"] and _exactly(full["rest"], labelled["rest"]) is True
+    if own := _LETTER.fullmatch(given):
+        return own[1] == full["in"]
+    return _exactly(full["rest"], answer)
 
 
 def decided(gold: str, answer: str) -> bool:

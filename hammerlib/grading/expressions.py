@@ -409,10 +409,24 @@ class _Parser:
             return self.big(name)
         if name in GREEK:
             return self.name("\\" + name)
+        if name == "overline" and (conjugate := self.conjugate()):
+            return conjugate
         if name in DECORATIONS:
             inside = self.index() if self.peek() == "{" else self.take()
             return self.name(f"\\{name}{{{inside}}}")
         raise Unreadable("\\" + name)
+
+    def conjugate(self) -> Node | None:
+        """``\\overline{3+4i}``; None where the line is over a name."""
+        here = self.place
+        try:
+            inside = self.argument()
+        except Unreadable:
+            inside = None
+        if inside is None or symbols(inside) or not contains(inside, "constant"):
+            self.place = here
+            return None
+        return _replaced(inside, "i", _negative(Node("constant", "i")))
 
     def function(self, name: str) -> Node:
         power = base = None

@@ -161,7 +161,7 @@ _CONSTANTS = {"infty": "infty", "infinity": "infty", "inf": "infty", "oo": "inft
 }
 _PLAIN = re.compile(
     rf"\\text\s*\{{[^{{}}]*\}}|(?<![\\A-Za-z])(?:(?P<free>{'|'.join([*_FREE, *_CONSTANTS])})(?![A-Za-z])"
-    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*\()|(?P<glued>sqrt|ln|log|sin|cos|tan)(?=\d))"
+    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*\()|(?P<glued>sqrt|ln|log|sin|cos|tan)(?=\d|x(?![A-Za-z])))"
 )
 
 
@@ -201,7 +201,7 @@ def _called(text: str) -> str:
     return text
 
 
-_DIGIT_GAP = r"(?:\{,\}|,\\[!,;: ]\s*|\\[!,;: ]\s*|\\thinspace\s+|,|\s|')"
+_DIGIT_GAP = r"(?:\{,\}|,\\!\s*|\\[!,;: ]\s*|\\thinspace\s+|,|\s|')"
 _THOUSANDS = re.compile(
     rf"(?<![\d.,_^\\A-Za-z])\d{{1,3}}({_DIGIT_GAP})\d{{3}}(?!\d)(?:\1\d{{3}}(?!\d))*(?!_)"
 )
@@ -241,9 +241,23 @@ _REPEATING = re.compile(
 )
 
 
+# 0.333... and 0.1666...: at least three repeated digits, and each block twice.
+_REPEATED = re.compile(r"(?<![\d.,])(\d*)\.(\d{0,12}?)(\d{1,6}?)((?:\3)+)\s*(?:\.\.\.|…|\\l?dots(?![A-Za-z]))\s*(?![\d.])")
+
+
+def _repeated(match: re.Match[str]) -> str:
+    head, once, again, rest = match.groups()
+    if len(again + rest) < max(3, 2 * len(again)) or (len(again) == 2 and len(rest) < 4):
+        return match[0]
+    return _as_fraction(head or "0", once, again)
+
+
 def _repeating(match: re.Match[str]) -> str:
     again = (match[3] or match[4] or match[5] or match[6]).replace("\u0305", "")
-    head, once = match[1] or "0", match[2]
+    return _as_fraction(match[1] or "0", match[2], again)
+
+
+def _as_fraction(head: str, once: str, again: str) -> str:
     top = int(head + once + again) - int(head + once)
     return rf"\frac{{{top}}}{{{(10 ** len(again) - 1) * 10 ** len(once)}}}"
 
@@ -333,13 +347,19 @@ def _full_stop(text: str) -> str:
 
 
 STEPS: tuple[Step, ...] = (
+    Step("emphasis", _sub(r"\A\s*(\*{1,2}|`)([^*`]+)\1\s*\Z", r"\2")),
+    Step("line breaks at the end", _sub(r"(?:\s*\\)+\s*\Z", "")),
+    Step("colours", _sub(r"\\(?:text)?color\s*\{[^{}]*\}", "")),
+    Step("announcements", _sub(
+        r"\A\s*(?:\\text\s*\{\s*)?(?:the|our|my)?\s*(?:final\s)?answer\s*(?:is|:)\s*:?\s*(?:\}\s*)?(?=[^\s}][^}]*\Z)", "",
+        re.IGNORECASE)),
     Step("conditions in words", _sub(r"(?s),?\s+(?:\\text\s*\{\s*)?where\s.*", "")),
     Step("invisible characters", _sub(_INVISIBLE.pattern, "")),
     Step("kinds of blanks", _sub(_THIN.pattern, " ")),
     Step("full width", _wide),
     Step("dashes", _sub(rf"[{_DASHES}]|(?<![\w)}}\]⁻⁺⁰¹²³⁴-⁹])⁻(?=\d)", "-")),
     Step("vulgar fractions", _sub(_VULGAR.pattern, _vulgar)),
-    Step("repeating decimals", lambda text: _REPEATING.sub(_repeating, text)),
+    Step("repeating decimals", lambda text: _REPEATED.sub(_repeated, _REPEATING.sub(_repeating, text))),
     Step("raised", _raised(_SUPER, "^")),
     Step("lowered", _raised(_SUB, "_")),
     Step("Greek letters", _characters({letter: rf"\{name} " for letter, name in _LETTERS.items()})),
@@ -366,12 +386,15 @@ STEPS: tuple[Step, ...] = (
         r"|\\(?:degrees?|textdegree)(?![A-Za-z])",
         r"^{\\circ}")),
     Step("words", _until_stable(_TEXT_GROUP, _text)),
+    Step("modulus in words", _sub(
+        r"\(\s*(?:\\text\s*\{\s*mod\s*\}|\\?mod(?![A-Za-z]))\s*(\d+|[A-Za-z]|\{[^{}]*\})\s*\)", r"\\pmod{\1}")),
     Step("primes", _sub(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime"))),
     Step("names of commands", lambda text: _COMMANDS.sub(_one_name, text)),
     Step("negated signs", _sub(
         r"\\not\s*(=|\\in(?![A-Za-z]))", lambda match: r"\ne " if match[1] == "=" else r"\notin ")),
     Step("upright letters", _sub(r"\\(?:rm|bf|it)(?![A-Za-z])\s*", "")),
     Step("module prefixes", _sub(r"\b(?:np|numpy|math|sympy|sp|mpmath|torch)\.(?=[A-Za-z])", "")),
+    Step("logarithms to a base", _sub(r"(?<![\\A-Za-z])log_?(2|10)\s*(?=\()", r"\\log_{\1}")),
     Step("plain functions and constants", lambda text: _PLAIN.sub(_plain_name, text)),
     Step("calls", _called),
     Step("powers", _sub(r"\*\*", "^")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -22,7 +23,14 @@ from hammerlib.grading.expressions import (
     value,
 )
 from hammerlib.grading.normal_form import listed, normal_form
-from hammerlib.grading.units import in_number_words, number_word, same_unit, split_unit
+from hammerlib.grading.units import (
+    UNITS,
+    in_number_words,
+    number_in_words,
+    number_word,
+    same_unit,
+    split_unit,
+)
 
 # Below this, decimals are compared by their digits instead of their places, and to 1 %.
 SMALL, SMALL_TOLERANCE = Fraction(1, 1000), Fraction(1, 100)
@@ -37,6 +45,8 @@ class Quantity(NamedTuple):
     node: Node
     unit: str | None = None
     decimal: tuple[int, int] | None = None
+    # `5 m` is a product, or else this many of that unit.
+    guess: tuple[Node, str] | None = None
 
 
 class Words(NamedTuple):
@@ -87,8 +97,23 @@ class Grid(NamedTuple):
     rows: tuple[tuple[Any, ...], ...]
 
 
+class Time(NamedTuple):
+    """A time of day with its half: 8:15 a.m."""
+
+    hours: int
+    rest: tuple[int, ...]
+
+
+class Congruence(NamedTuple):
+    """What is left modulo a number; "" where nothing is named."""
+
+    name: str
+    residue: Any
+    modulus: Node
+
+
 class Ratio(NamedTuple):
-    """``3:4``, or a time of day."""
+    """``3:4``, or a time of day without its half."""
 
     texts: tuple[str, ...]
     parts: tuple[Quantity, ...]
@@ -167,6 +192,8 @@ def read_normal(text: str) -> Any:
         raise Unreadable("nothing")
     if grid := _grid(text):
         return grid
+    if special := _signed_in_words(text) or _said_twice(text) or _time(text) or _congruence(text) or _reals(text):
+        return special
     if (words := _words(text)) is not None:
         return words
     if based := _based(text):
@@ -207,6 +234,102 @@ def read_normal(text: str) -> Any:
     return _quantity(text)
 
 
+_SIGN_WORD = re.compile(r"(?:\\text\{\s*)?(?:minus|negative)(?:\s*\})?\s*(?=[\d.]|\\(?:frac|sqrt|pi)(?![A-Za-z]))", re.I)
+
+
+def _signed_in_words(text: str) -> Any:
+    """``minus 3``, ``\\text{negative }3``."""
+    found = _SIGN_WORD.match(text)
+    if not found or ("\\text{" in found[0]) != ("}" in found[0]):
+        return None
+    rest = read_normal(text[found.end() :])
+    if not isinstance(rest, Quantity) or symbols(rest.node) or text[found.end() :].lstrip().startswith("-"):
+        raise Nonsense("a sign of something else")
+    return rest._replace(node=Node("minus", None, (rest.node,)))
+
+
+_TWICE = re.compile(r"(?:\\text\{)?\s*([^(){}]+?)\s*\}?\s*\(\s*(?:\\text\{)?\s*([^(){}]+?)\s*\}?\s*\)\s*\}?")
+
+
+def _said_twice(text: str) -> Any:
+    """``5 (five)``, ``five (5)``: a number and the same in words."""
+    found = _TWICE.fullmatch(text)
+    if not found:
+        return None
+    spelled = [number_in_words(one) for one in found.groups()]
+    if (spelled[0] is None) == (spelled[1] is None):
+        return None
+    place = 0 if spelled[0] is None else 1
+    number = _quantity(found[1 + place])
+    if value(number.node) != spelled[1 - place]:
+        raise Nonsense("two numbers")
+    return number
+
+
+_HALF = re.compile(r"(\d{1,2})(?:\s?:\s?([0-5]\d))?(?:\s?:\s?([0-5]\d))?\s?([AaPp])\.?\s?[Mm]\.?")
+
+
+def _time(text: str) -> Time | None:
+    """``8:15 a.m.``: hours as those of a day, then minutes and seconds without zeros at the end."""
+    found = _HALF.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("  ", " ").strip())
+    if not found or not 1 <= int(found[1]) <= 12:
+        return None
+    rest = [int(part or 0) for part in found.groups()[1:3]]
+    while rest and rest[-1] == 0:
+        rest.pop()
+    return Time(int(found[1]) % 12 + 12 * (found[4] in "Pp"), tuple(rest))
+
+
+_MODULO = re.compile(
+    r"(.+?)\s*\(?\s*(?:\\(?:pmod|bmod|mod|pod)(?![A-Za-z])|\\text\{\s*\(?mod\s*\}|(?<![A-Za-z\\])mod(?![A-Za-z]))\s*"
+    r"(\{[^{}]*\}|\d+|[A-Za-z])\s*\)?"
+)
+
+
+def _congruence(text: str) -> Any:
+    """``x \\equiv 5 \\pmod 7``, ``5 \\mod 7``; ``7 \\bmod 3`` between numbers is the operation."""
+    found = _MODULO.fullmatch(text) if "mod" in text else None
+    if not found or _SIGN.search(text):
+        return None
+    left, modulus = found[1].strip(), parse(found[2].strip("{} "))
+    sides = _split(left, re.compile(r"\\equiv(?![A-Za-z])"))
+    if len(sides) > 2 or "mod" in left.replace("\\text", ""):
+        raise Unreadable("more than one congruence")
+    residue = read_normal(sides[-1])
+    if not isinstance(residue, Quantity | Parts):
+        raise Unreadable("no residue")
+    if "\\bmod" in text and len(sides) == 1 and isinstance(residue, Quantity):
+        whole, by = value(residue.node), value(modulus)
+        if whole is not None and by is not None and whole.denominator == by.denominator == 1 and by > 0:
+            return Quantity(Node("number", (Fraction(whole % by), None)))
+    return Congruence(_name(sides[0]) if len(sides) == 2 else "", residue, modulus)
+
+
+_ALL_REALS = re.compile(r"(?:all |the )?(?:set of )?(?:all )?(?:the )?real(?:s| numbers?)", re.I)
+_ALMOST_ALL = re.compile(r"(?:\\mathbb\s?\{?\s?R\s?\}?|\(-\\infty\s?,\s?\+?\\infty\s?\))\s?(?:\\setminus|\\backslash|-|\\)\s?\\\{(.+)\\\}")
+_INFINITY = Node("constant", "infty")
+
+
+def _reals(text: str) -> Parts | None:
+    """The real numbers as the interval that they are, without some points as a union."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip(" .")
+    everything = Parts("()", (Quantity(Node("minus", None, (_INFINITY,))), Quantity(_INFINITY)))
+    if re.fullmatch(r"\\mathbb\s?\{?\s?R\s?\}?\s?(?:[\^_]\s?\{?\s?\+\s?\}?|_\s?\{\s?>\s?0\s?\})", text):
+        return Parts("()", (Quantity(Node("number", (Fraction(0), None))), Quantity(_INFINITY)))
+    if _ALL_REALS.fullmatch(plain) or re.fullmatch(r"\\mathbb\s?\{?\s?R\s?\}?", text):
+        return everything
+    found = _ALMOST_ALL.fullmatch(text)
+    if not found:
+        return None
+    points = read_normal(found[1])
+    points = points.parts if isinstance(points, Parts) and points.kind == "list" else (points,)
+    if not all(isinstance(one, Quantity) and not symbols(one.node) for one in points):
+        raise Unreadable("no points")
+    ordered = sorted(_distinct(points), key=lambda one: number_of(one.node).real)
+    edges = [everything.parts[0], *ordered, everything.parts[1]]
+    return Parts("union", tuple(Parts("()", pair) for pair in itertools.pairwise(edges)))
+
+
 def _points(parts: list[Any]) -> Parts | None:
     """``p=5, q=2 and p=7, q=2``: the same names again and again are coordinates of points."""
     names = [part.name for part in parts if isinstance(part, Named)]
@@ -239,7 +362,9 @@ def _stripped(text: str) -> str:
     if dressed := re.fullmatch(r"\\text\s?\{([^{}]*\d[^{}]*)\}", text):
         text = dressed[1].strip()  # \text{5 apples}
     for _ in range(10):
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
+        if text.startswith("\\underline") and _closing(text, text.find("{")) == len(text) - 1:
+            text = text[text.find("{") + 1 : -1].strip()
+        elif len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
             text = text[1:-1].strip()
         elif text.startswith("{") and _closing(text, 0) == len(text) - 1:
             inner = text[1:-1].strip()
@@ -373,8 +498,15 @@ def _words(text: str) -> Any:
     if re.fullmatch(r"[A-Z]{2,}(?:\s[A-Z]{2,})*", bare) or re.fullmatch(
         r"[^\W\d_]{2,}(?:[-'\s][^\W\d_]+){0,7}", bare
     ):
-        if bare.lower() in UNREADABLE_WORDS or (in_number_words(bare) and " " in bare):
+        if bare.lower() in UNREADABLE_WORDS:
             raise Unreadable("no answer in it")
+        if re.search(r"[\s-]", bare) and (spelled := number_in_words(bare)) is not None:
+            return Quantity(Node("number", (spelled, None)))
+        number, _, unit = bare.rpartition(" ")
+        if unit in UNITS and (spelled := number_in_words(number)) is not None:
+            return Quantity(Node("number", (spelled, None)), UNITS[unit])
+        if in_number_words(bare) and " " in bare:
+            raise Unreadable("no number in its words")
         if re.search(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])", bare):
             return None
         return Words(bare)
@@ -446,8 +578,12 @@ def _nearly(text: str) -> Any:
     return first
 
 
+_DERIVATIVE = (
+    r"\\frac\s?\{\s?(?P<d>d|\\partial)\s?(?:\^\s?\{?\d\}?)?\s?[A-Za-z]\s?\}"
+    r"\s?\{\s?(?P=d)\s?[A-Za-z]\s?(?:\^\s?\{?\d\}?)?\s?\}"
+)
 _LEFT = re.compile(
-    rf"(?:{_NAME.pattern}|\\text\s?\{{[^{{}}\d]*\}}|[A-Za-z]{{5,12}}|\(\s?{_NAME.pattern}(?:\s?,\s?{_NAME.pattern})+\s?\)"
+    rf"(?:{_NAME.pattern}|{_DERIVATIVE}|\\text\s?\{{[^{{}}\d]*\}}|[A-Za-z]{{5,12}}|\(\s?{_NAME.pattern}(?:\s?,\s?{_NAME.pattern})+\s?\)"
     rf"|{_NAME.pattern}(?:\s?:\s?{_NAME.pattern})+|\\frac\s?\{{{_NAME.pattern}\}}\{{{_NAME.pattern}\}}"
     rf"|\|{_NAME.pattern}\||[A-Z]{{2}}\s?/\s?[A-Z]{{2}})"
 )
@@ -476,7 +612,7 @@ def _equation(sides: list[str]) -> Any:
         if name and not (
             isinstance(inner, Quantity)
             and symbols(inner.node)
-            and not re.search(r"[(_']|^\\?[A-Za-z]+$", name)
+            and not re.search(r"[(_']|^\\?[A-Za-z]+$|^\\frac", name)
         ):
             return Named(_name(name), inner)
     readings = [_one_side(one) for one in values]
@@ -538,8 +674,10 @@ _MAY_HAVE_UNIT = re.compile(
 def _quantity(text: str) -> Quantity:
     text = _stripped(text)
     split = split_unit(text) if _MAY_HAVE_UNIT.search(text) else None
-    if split is None or split[3]:
+    if split is None:
         return Quantity(parse(text), None, _written(text))
+    if split[3]:
+        return Quantity(parse(text), None, _written(text), _guess(text, split[0], split[1]))
     value_text, unit, factor, _ = split
     try:
         node = parse(value_text)
@@ -555,6 +693,13 @@ def _quantity(text: str) -> Quantity:
     exact = None if symbols(node) else value(node)
     factored = Node("product", None, (node, Node("number", (factor, None))))
     return Quantity(factored if exact is None else Node("number", (exact * factor, None)), unit)
+
+
+def _guess(text: str, number: str, unit: str | None) -> tuple[Node, str] | None:
+    """A number, a blank and a letter that is a unit."""
+    if unit is None or not re.fullmatch(r"[-+]?[\d.]+ ", text[: len(number) + 1]):
+        return None
+    return parse(number), unit
 
 
 def _written(text: str) -> tuple[int, int] | None:
@@ -573,13 +718,16 @@ def says_nothing(gold: str) -> bool:
     --------
     >>> says_nothing("N/A"), says_nothing("forty two."), says_nothing("two"), says_nothing("false")
     (True, True, False, False)
+    >>> says_nothing("forty-two")
+    False
     """
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", normal_form(gold[:200])).strip(" .!'\"")
     plain = re.sub(r"^.*\b(?:is|are|equals)\s+", "", plain)
+    several = in_number_words(plain) and len(re.split(r"[\s-]+", plain)) > 1
     return (
         not plain
         or plain.lower() in UNREADABLE_WORDS
-        or (in_number_words(plain) and len(re.split(r"[\s-]+", plain)) > 1)
+        or (several and number_in_words(plain, hyphens=True) is None)
     )
 
 
@@ -615,6 +763,8 @@ def same(gold: Any, answer: Any) -> bool:
         if isinstance(answer, Equation):
             return same(answer, gold)
         return same(gold.reading, answer)
+    if isinstance(gold, Congruence) != isinstance(answer, Congruence):
+        return isinstance(gold, Congruence) and same(gold.residue, answer)
     if isinstance(gold, Parts) or isinstance(answer, Parts):
         return _same_parts(gold, answer)
     if type(gold) is not type(answer):
@@ -623,8 +773,10 @@ def same(gold: Any, answer: Any) -> bool:
         return _same_quantity(gold, answer)
     if isinstance(gold, Words):
         return same_words(gold.text, answer.text)
-    if isinstance(gold, Based):
+    if isinstance(gold, Based | Time):
         return gold == answer
+    if isinstance(gold, Congruence):
+        return _same_congruence(gold, answer)
     if isinstance(gold, Grid):
         shape = gold.kind == answer.kind and list(map(len, gold.rows)) == list(map(len, answer.rows))
         cells = zip(sum(gold.rows, ()), sum(answer.rows, ()), strict=False)
@@ -642,6 +794,8 @@ def _across(gold: Any, answer: Any) -> bool:
     if isinstance(gold, Relation) and gold.signs == ("~",) and isinstance(answer, Quantity):
         # A gold that is called an approximation; the sign may be left out.
         return _same_quantity(Quantity(gold.sides[1] or _refuse("nothing")), answer._replace(unit=None))
+    if Time in kinds:
+        return _same_time(*((gold, answer) if isinstance(gold, Time) else (answer, gold)))
     if kinds == {Quantity, Words}:
         words, quantity = (gold, answer) if isinstance(gold, Words) else (answer, gold)
         # Letters that are no words: the symbol of an expression, or a product that is written out.
@@ -744,7 +898,14 @@ def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
     return True
 
 
+_LETTER_UNITS = {"m", "g", "s", "L", "h"}
+
+
 def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
+    for one, other in ((gold, answer), (answer, gold)):
+        bare = other.unit is None and other.guess is None and not symbols(other.node)
+        if one.guess and (other.unit == one.guess[1] or (bare and one.guess[1] in _LETTER_UNITS)):
+            return _same_number(Quantity(one.guess[0], None, one.decimal), other)
     percent = [one.unit == "percent" for one in (gold, answer)]
     if any(percent) and not all(percent):
         bare = answer if percent[0] else gold
@@ -842,6 +1003,29 @@ def same_words(one: str, other: str) -> bool:
 
 def _plural(text: str) -> str:
     return re.sub(r"solutions\b", "solution", text.lower())
+
+
+def _same_time(time: Time, other: Any) -> bool:
+    """The half of the day may be left out, as a unit may; 20:15 has it."""
+    if isinstance(other, Ratio) and _clock(other):
+        hours, *rest = map(int, other.texts)
+        while rest and rest[-1] == 0:
+            rest.pop()
+        return tuple(rest) == time.rest and hours in ((time.hours, time.hours % 12 or 12))
+    if isinstance(other, Quantity) and other.unit is None and not time.rest:
+        return value(other.node) == (time.hours % 12 or 12)
+    return False
+
+
+def _same_congruence(gold: Congruence, answer: Congruence) -> bool:
+    if (gold.name and answer.name and gold.name != answer.name) or not same_value(gold.modulus, answer.modulus):
+        return False
+    if same(gold.residue, answer.residue):
+        return True
+    if not (isinstance(gold.residue, Quantity) and isinstance(answer.residue, Quantity)):
+        return False
+    one, other, by = value(gold.residue.node), value(answer.residue.node), value(gold.modulus)
+    return None not in (one, other, by) and by != 0 and ((one - other) / by).denominator == 1  # type: ignore[operator]
 
 
 def _clock(ratio: Ratio) -> bool:

@@ -28,7 +28,6 @@ mi: mi mile miles
 ft: ft foot feet
 inch: in inch inches
 yd: yd yard yards
-mph: mph
 kg: kg kgs kilogram kilograms 千克 公斤
 g: g gram grams 克
 mg: mg milligram milligrams
@@ -56,6 +55,7 @@ rad: rad rads radian radians
 angstrom: \\AA angstrom angstroms
 mol: mol mole moles
 arcsec: arcsec arcsecs arcsecond arcseconds
+arcmin: arcmin arcmins arcminute arcminutes
 person: person persons people 人
 piece: piece pieces 个 颗 只 张 本 条 件 位 种 次 块 名 道 枚 辆 棵 朵
 """
@@ -79,9 +79,16 @@ _EMPTY = {
     "old",
     "wide",
 }
+# Marks of feet and inches, or of minutes and seconds: no answer to a number without a unit.
+PRIME, DOUBLE_PRIME = "prime", "double-prime"
+_MARKED = {PRIME: ("ft", "min", "arcmin"), DOUBLE_PRIME: ("inch", "s", "arcsec")}
 MULTIPLIERS = {
     "dozen": 12, "score": 20, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9,
     "trillion": 10**12, "gross": 144,
+}  # fmt: skip
+_LONG = {
+    "mph": "mi / h", "kph": "km / h", "kmph": "km / h", "kmh": "km / h", "cc": "cm^3", "mps": "m / s",
+    "fps": "ft / s", "sqft": "ft^2", "bps": "bit / s",
 }  # fmt: skip
 # Words behind a number that change what it says: with one of them it is no longer that number.
 CHANGING = set(
@@ -141,7 +148,9 @@ def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
         value, unit, factor, _ = inner
         return (sign + value, money, factor, False) if unit in (None, money) else None
     if marks := re.fullmatch(r"([-+]?\s?[\d./]+)\s?('{1,2})", text):
-        return marks[1], {"'": "minute of arc", "''": "arcsec"}[marks[2]], Fraction(1), False
+        # 0.003'' are seconds of arc; 5' may be anything.
+        double = "arcsec" if "." in marks[1] else DOUBLE_PRIME
+        return marks[1], PRIME if marks[2] == "'" else double, Fraction(1), False
     spaced = _CJK.sub(r" \\text{\1} ", text).strip() if _CJK.search(text) and "\\text{" not in text else text
     if len(spaced) > _LONGEST:
         return None
@@ -169,6 +178,8 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
             unit.append("/")
         elif token.startswith("^"):
             unit.append("^" + token[-1] if "-" not in token else "^-" + token[-1])
+        elif word.lower() in ("squared", "cubed") and "/" in unit:
+            unit.append("^2" if word.lower() == "squared" else "^3")
         elif word.lower() in MULTIPLIERS:
             factor *= MULTIPLIERS[word.lower()]
         elif word.lower() in CHANGING and not (word == "of" and unit):
@@ -216,19 +227,28 @@ def _unit_name(parts: list[str]) -> str | None:
         else:
             named.append(part + power)
             power = ""
-    return " ".join(named) or None
+    whole = " ".join(named)
+    for short, long in _LONG.items():
+        whole = re.sub(rf"(?<![\w^]){short}(?![\w^])", long, whole)
+    return whole or None
 
 
 def same_unit(one: str | None, other: str | None) -> bool:
     """A unit may be left out; two that are given must be the same, or one says it in fewer words.
+
+    Primes (5') are feet or minutes, and no answer where no unit is asked for.
 
     Examples
     --------
     >>> same_unit("cm", None), same_unit("cm", "m"), same_unit("apple", "red apple")
     (True, False, True)
     """
+    if other in _MARKED:
+        return one == other or one in _MARKED[other]
     if one is None or other is None or one == other:
         return True
+    if one in _MARKED:
+        return other in _MARKED[one]
     first, second = set(one.split()), set(other.split())
     known = set(UNITS.values())
     bare = {re.sub(r"\^.*", "", word) for word in first ^ second}
@@ -245,6 +265,71 @@ def in_number_words(text: str) -> bool:
     """
     words = [word for word in re.split(r"[\s-]+", text.lower().strip(" .")) if word != "and"]
     return bool(words) and all(word in _NUMBER_WORDS for word in words)
+
+
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PORTIONS = {"half": 2, "halve": 2, "quarter": 4} | dict(
+    zip(listed("third fourth fifth sixth seventh eighth ninth tenth"), range(3, 11), strict=True)
+)
+
+
+def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
+    """Number that words spell out: "minus twenty-five", "one hundred and five", "two thirds".
+
+    With `hyphens`, "forty two" is none: so a data set that was written with care has it.
+
+    Examples
+    --------
+    >>> number_in_words("one hundred and five"), number_in_words("two thirds"), number_in_words("four five")
+    (Fraction(105, 1), Fraction(2, 3), None)
+    >>> number_in_words("forty-two", hyphens=True), number_in_words("forty two", hyphens=True)
+    (Fraction(42, 1), None)
+    """
+    text = text.lower().strip(" .!")
+    if hyphens and re.search(rf"\b(?:{'|'.join(_TENS)})\s", text + "") and not re.search(r"(?:ty)\s(?:and|h|t[hr]|m|b)", text):
+        return None
+    words = re.split(r"[\s-]+", text)
+    negative = words[0] in ("minus", "negative")
+    words = words[negative:]
+    portion = 1
+    if len(words) > 1 and (part := words[-1].removesuffix("s")) in _PORTIONS:
+        words, portion = words[:-1], _PORTIONS[part]
+        if words[-1] == "a":
+            words[-1] = "one"
+    found = _spelled(words)
+    if found is None or (portion > 1 and not 0 < found < 100):
+        return None
+    return Fraction(-found if negative else found, portion)
+
+
+def _spelled(words: list[str]) -> int | None:
+    """Whole number: below a hundred, times its scale, from the largest scale down."""
+    total, group, last = 0, None, 10**15
+    for place, word in enumerate(words):
+        if word == "and":
+            if place in (0, len(words) - 1) or words[place - 1] not in _SCALES:
+                return None
+        elif word in _SCALES and word != "hundred":
+            if group is None or group == 0 or _SCALES[word] >= last:
+                return None
+            total, group, last = total + group * _SCALES[word], None, _SCALES[word]
+        elif word == "hundred":
+            if group is None or not 0 < group < 100:
+                return None
+            group *= 100
+        else:
+            small = number_word(word)
+            if small is None:
+                return None
+            if group is None:
+                group = small
+            elif small and ((group % 100 == 0 and group) or (group % 10 == 0 and group % 100 >= 20 and small < 10)):
+                group += small
+            else:
+                return None
+    if group is None and not total:
+        return None
+    return total + (group or 0)
 
 
 def number_word(text: str) -> int | None:
