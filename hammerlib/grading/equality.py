@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from hammerlib.grading.expressions import Nonsense, Unreadable
-from hammerlib.grading.extract import choice, stated, tidy
+from hammerlib.grading.extract import choice, heads, stated, taken_back, tidy
 from hammerlib.grading.normal_form import normal_form
-from hammerlib.grading.reading import operations, read, same, says_nothing
+from hammerlib.grading.reading import Words, operations, read, same, says_nothing
 
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
 MAX_CHARACTERS = 1_000
@@ -311,11 +311,16 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     (True, '42')
     """
     said = stated(text)
-    if said is not None and _reads(said):
-        return equal(gold, said), said
+    for head in heads(said) if said is not None else ():
+        if _reads(head) or _chosen(gold, head) is not None:
+            return equal(gold, head), head
     whole = text.strip()
-    if len(whole) <= _SHORT and "\n" not in whole and _reads(whole) and equal(gold, whole):
-        return True, whole  # nothing but the answer
+    if len(whole) <= _SHORT and "\n" not in whole and _reads(whole):
+        # nothing but the answer
+        if equal(gold, whole):
+            return True, whole
+        if not isinstance(read(whole), Words) and not re.search(r"(?<![\\A-Za-z{])[A-Za-z]{2,}", whole):
+            return False, whole
     if (letter := choice(text)) is not None and re.fullmatch(r"\(?[A-J]\)?", gold.strip(" .$")):
         return equal(gold, letter), letter
     if _BINOMIAL.search(text) or _STARS.search(text):
@@ -326,10 +331,47 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
         return False, None
     shown = str(found[-1])
     guard(shown)
+    start = text.rfind(shown)
+    if start >= 0:
+        run, start, end = _around(text, start, start + len(shown))
+        if taken_back(text, start, end):
+            if turned := re.search(r",\s*(?:and\s+)?not\b[^,.]*\Z", text[:start]):
+                return equal_anywhere(gold, text[: turned.start()])
+            rest = text[end:]
+            return equal_anywhere(gold, rest) if re.search(r"\d", rest) else (False, shown)
+        if run != shown and _reads(run):
+            same_run = equal(gold, run)
+            return same_run, shown if same_run and "=" in run else run
     exact = _exactly(gold, shown)
     if exact is not None:
         return exact, shown
     return _may_ask(gold, shown) and _verify(parse_gold(tidy(gold)), found), shown
+
+
+_PIECE = (
+    r"(?:\d[\d,]*(?:\.\d+)?(?:[:,]\d+)*|\.\d+|[-+*/^=<>≤≥≠!%'_°²³√π∞×÷·±−–′″\\]|(?:arc)?(?:sin|cos|tan)(?![A-Za-z])|(?:ln|log|sqrt|pi|exp)(?![A-Za-z])"
+    r"|\\[A-Za-z]+|(?<![A-Za-z'’])[A-Za-z](?=\s?=|[\d^_(*/+-])|(?<=[\d)^*/+-])[A-Za-z](?![A-Za-z])"
+    r"|[(\[{](?:[^()\[\]{}A-Za-z$]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,80}[)\]}])"
+)
+_BULLET = re.compile(r"[ \t]*(?:[-*+>•][ \t]+)*")
+_RUN = re.compile(rf"{_PIECE}(?:[ ]?{_PIECE})*")
+
+
+def _around(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """The longest run of mathematics in a line around a value: `2π` for 2, `(3, 5)` for 5."""
+    line = text.rfind("\n", 0, start) + 1
+    line += len(_BULLET.match(text, line)[0])  # type: ignore[index]
+    last = text.find("\n", end)
+    for match in _RUN.finditer(text[line : last if last >= 0 else len(text)]):
+        if line + match.start() <= start and end <= line + match.end():
+            dash = text[: line + match.start()].rstrip()[-1:].isalpha()  # Total - 5 apples
+            run = re.sub(r"^[-+*]\s+", "", match[0]) if dash else match[0]
+            if re.search(r"[)\]}] \d|\d [(\[{]", run):
+                break  # (2) 5
+            if re.search(r"(?<![\w)])-\s?\$$", text[: line + match.start()]):
+                run = "-" + run  # -$5
+            return run, line + match.start(), line + match.end()
+    return text[start:end], start, end
 
 
 def _reads(answer: str) -> bool:

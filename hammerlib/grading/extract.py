@@ -16,6 +16,9 @@ LONGEST_TIDIED = 4_000
 # A gold with several boxes that is longer is a worked solution: its last box is the answer.
 SHORT_GOLD = 200
 
+# "negative 5"; but "6 minus 5" and "the minus 5" stay.
+_SIGN_WORDS = re.compile(r"\bnegative\s+(?=\$?\d)|(?<=\bis )minus\s+(?=\d)|(?<=\A)minus\s+(?=\d)", re.IGNORECASE)
+
 _THINK_END = "</think>"
 _TAG = re.compile(r"</?answer>", re.IGNORECASE)
 # The last line that the few-shot prompt of Minerva teaches (Lewkowycz et al. 2022, appendix D).
@@ -31,16 +34,40 @@ _THINK = "<think>"
 # What an unmarked completion says at last: "The answer is (B).", "答案：5。".
 _STATED = re.compile(
     r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
-    r"|答案\s?(?:应该|应)?\s?(?:是|为|:|=)+)[ \t]{0,3}"
+    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
     r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
     re.IGNORECASE,
 )
+# Where Chinese, Japanese or Korean script meets something else.
+_SCRIPT = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
 _CJK = re.compile(
-    r"(?<=[\u4e00-\u9fff])(?=[\w\\$+-])(?![\u4e00-\u9fff])|(?<=[\w})%$])(?<![\u4e00-\u9fff])(?=[\u4e00-\u9fff])"
+    rf"(?<={_SCRIPT})(?=[\w\\$+-])(?!{_SCRIPT})|(?<=[\w}})%$])(?<!{_SCRIPT})(?={_SCRIPT})"
 )
+_COPULA = re.compile(r"\s*(?:です|だ|である|입니다)\s*。?$")
 _CHOICE = re.compile(
     r"\b(?:answer|choice|option)\s*(?:is|:)?\s*(?:for sure|definitely|clearly|option|choice|letter|\s)*"
     r"\(?([A-J])\)?(?![\w'’])"
+)
+# Words in front of a value that deny it, and words that make it another one.
+_FILLER = r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
+_DENIED = re.compile(
+    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!=|\\neq?)\s*{_FILLER}[\s$*(:]*$",
+    re.IGNORECASE,
+)
+_QUALIFIED = re.compile(
+    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than|up to|above|below"
+    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple|square root of|multiple of|divisible by|multiplied by"
+    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
+    re.IGNORECASE,
+)
+_CHANGED_AFTER = re.compile(
+    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?"
+    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by|percent of|% of|out of)",
+    re.IGNORECASE,
 )
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _PHRASE = re.compile(r"\banswer(?:\s+is)?\s*[:=]?\s+([^\n]+?)\s*\.?\s*(?:\n|$)", re.IGNORECASE)
@@ -221,11 +248,58 @@ def stated(text: str) -> str | None:
     >>> stated("So the answer is (B)."), stated("答案是42"), stated("42")
     ('(B)', '42', None)
     """
-    found = [match["answer"] for match in _STATED.finditer(text)]
+    found = [
+        # a bullet on the next line is no sign
+        re.sub(r"^[-*+]\s+", "", match["answer"]) if "\n" in match[0][:-1] else match["answer"]
+        for match in _STATED.finditer(text)
+    ]
     if not found:
         return None
-    said = found[-1].strip(" *:")
+    said = _COPULA.sub("", found[-1]).strip(" *:")
     return said[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", said) else said
+
+
+# Where a statement goes on with its reasons.
+_CLAUSE = re.compile(
+    r"\s*(?:\s\((?=[^)]*(?:[A-Za-z]{3}|[\u4e00-\u9fff]))|,\s*(?:(?:and|but)\s+)?not\b|,\s*不|;|,?\s(?:because|since|as|so|which|where|when|for)\s|\s[-–—]\s(?=[A-Za-z]{2}))"
+)
+_BUT = re.compile(r"(?:definitely |certainly |clearly )?not\s+[^,.]{1,40}?,?\s+but\s+(?:rather\s+)?(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def heads(said: str) -> list[str]:
+    """Return what a statement says, whole and up to its first reason: "8 (3 dogs)", "41, not 42".
+
+    Examples
+    --------
+    >>> heads("8 (3 dogs)"), heads("not 41 but 42")
+    (['8', '8 (3 dogs)'], ['42'])
+    """
+    if turned := _BUT.fullmatch(said):
+        return [turned[1].strip()]
+    found = [said]
+    if (cut := _CLAUSE.search(said)) and cut.start() > 0:
+        found.insert(";" in cut[0], said[: cut.start()].strip(" *"))
+    return [one[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", one) else one for one in found]
+
+
+def taken_back(text: str, start: int, end: int) -> bool:
+    """Tell whether the words around a value deny it or make it another one: "not 42", "at least 42".
+
+    Examples
+    --------
+    >>> taken_back("it is not 42", 10, 12), taken_back("42 squared", 0, 2), taken_back("not 41 but 42", 11, 13)
+    (True, True, False)
+    """
+    before, after = text[max(0, start - 80) : start], text[end : end + 40]
+    before = before[max(before.rfind("\n"), before.rfind(". ")) + 1 :]
+    if re.search(r"\bbut\s+(?:rather\s+)?$", before) and "anything" not in before:
+        before = ""
+    return bool(
+        _DENIED.search(before)
+        or _QUALIFIED.search(before)
+        or _DENIED_AFTER.match(after)
+        or _CHANGED_AFTER.match(after)
+    )
 
 
 def choice(text: str) -> str | None:
@@ -236,9 +310,9 @@ def choice(text: str) -> str | None:
     >>> choice("The answer is for sure D, not A"), choice("D. it cannot be A"), choice("A or B?")
     ('D', 'D', None)
     """
-    found = _CHOICE.findall(text)
+    found = [match for match in _CHOICE.finditer(text) if not taken_back(text, *match.span())]
     if found:
-        return found[-1]
+        return found[-1][1]
     first = re.match(r"\s*\(?([A-J])\)?(?:[.):,]|\s*$)", text)
     return first[1] if first else None
 
@@ -253,6 +327,7 @@ def tail(completion: str) -> str:
     """
     text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
     text = text if text.isascii() else _CJK.sub(" ", text)
+    text = _SIGN_WORDS.sub("-", re.sub(r"</?[A-Za-z]{1,12}>", " ", text))
     return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _UPRIGHT.sub(r" \1", text))
 
 

@@ -286,7 +286,7 @@ def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
     (Fraction(42, 1), None)
     """
     text = text.lower().strip(" .!")
-    if hyphens and re.search(rf"\b(?:{'|'.join(_TENS)})\s", text + "") and not re.search(r"(?:ty)\s(?:and|h|t[hr]|m|b)", text):
+    if hyphens and re.search(rf"\b(?:{'|'.join(_TENS)})\s+(?:{'|'.join(_UNITS_TO_TWENTY[1:10])})\b", text):
         return None
     words = re.split(r"[\s-]+", text)
     negative = words[0] in ("minus", "negative")
@@ -323,7 +323,7 @@ def _spelled(words: list[str]) -> int | None:
                 return None
             if group is None:
                 group = small
-            elif small and ((group % 100 == 0 and group) or (group % 10 == 0 and group % 100 >= 20 and small < 10)):
+            elif small and group and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 and small < 10)):
                 group += small
             else:
                 return None
