@@ -12,7 +12,7 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
-from hammerlib.grading.expressions import Nonsense, Unreadable
+from hammerlib.grading.expressions import MAX_FACTORIAL, Nonsense, Unreadable, parse, value
 from hammerlib.grading.extract import choice, heads, stated, taken_back, tidy
 from hammerlib.grading.normal_form import normal_form
 from hammerlib.grading.reading import Words, operations, read, same, says_nothing
@@ -35,7 +35,7 @@ _COMMA, _POINT = (
     re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})"),
     re.compile(r"-?\d{0,15}\.\d{1,15}"),
 )
-_BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\choose.*\d{5,}")
+_BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\[dt]?binom\s*\{[^{}]*\d\s*\^|\\choose.*\d{5,}")
 _STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
 _RUNAWAY = (
     re.compile(r"\^\s*\{?\s*-?\d{6,}"),  # huge exponent
@@ -338,7 +338,8 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
             if turned := re.search(r",\s*(?:and\s+)?not\b[^,.]*\Z", text[:start]):
                 return equal_anywhere(gold, text[: turned.start()])
             rest = text[end:]
-            return equal_anywhere(gold, rest) if re.search(r"\d", rest) else (False, shown)
+            goes_on = re.match(r"[^\d.;]{0,20}?(?:[.;]\s|\bbut\b).*\d", rest, re.DOTALL)
+            return equal_anywhere(gold, rest) if goes_on else (False, shown)
         if run != shown and _reads(run):
             same_run = equal(gold, run)
             return same_run, shown if same_run and "=" in run else run
@@ -444,10 +445,19 @@ def guard(answer: str) -> None:
 
 
 def _factorial_of_numbers(answer: str) -> bool:
-    """Whether a factorial follows a bracket behind nothing but numbers: (10^{9})!"""
+    """Whether a factorial of numbers in brackets is huge: (10^{9})!, but neither (n+1)! nor (3+2)!"""
     for closing in _CLOSED_FACTORIAL.finditer(answer):
-        run = answer[: closing.start()]
-        if re.search(r"\d", run[len(run.rstrip("0123456789^{}().*+-! ")) :]):
+        depth, start = 0, closing.start()
+        while start >= 0 and (depth := depth + (answer[start] in ")}") - (answer[start] in "({")):
+            start -= 1
+        inside = answer[start + 1 : closing.start()]
+        if start < 0 or not re.search(r"\d", inside) or re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", inside):
+            continue
+        try:
+            size = value(parse(normal_form(inside)))
+        except (Unreadable, RecursionError):
+            return True
+        if size is None or size > MAX_FACTORIAL:
             return True
     return False
 

@@ -687,10 +687,10 @@ def _over(node: Node) -> Fraction | None:
 
 def _most_terms(body: Node) -> int:
     """As many terms as are summed within a moment."""
+    if depth := _nested(body):
+        return (30, 9)[depth - 1] if depth < 3 else -1
     if any(contains(body, kind) for kind in ("prod", "factorial", "binomial", "function", "root")):
         return 100
-    if _nested(body):
-        return 30
     if contains(body, "ratio") or contains(body, "power"):
         return 1_000 if _small_powers(body) else 200
     return MAX_TERMS
@@ -701,8 +701,9 @@ def _small_powers(node: Node) -> bool:
     return small and all(map(_small_powers, node.parts))
 
 
-def _nested(node: Node) -> bool:
-    return (node.kind in ("sum", "prod") and node.value is not None) or any(map(_nested, node.parts))
+def _nested(node: Node) -> int:
+    """How many sums and products over an index stand in each other."""
+    return (node.kind in ("sum", "prod") and node.value is not None) + max(map(_nested, node.parts), default=0)
 
 
 def _replaced(node: Node, name: str, by: Node) -> Node:

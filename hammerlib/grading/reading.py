@@ -210,12 +210,14 @@ def read_normal(text: str) -> Any:
     pieces = _split(text, _SEPARATOR)
     if len(pieces) > 1:
         pieces = [piece for piece in pieces if piece]
+        if not pieces:
+            raise Unreadable("nothing but separators")
         if any(piece in _DOTS for piece in pieces):
             # A sequence is told by its order.
             parts = [Words("...") if piece in _DOTS else read_normal(piece) for piece in pieces]
             return Parts("sequence", tuple(parts))
         if len(pieces) > MAX_PARTS:
-            raise Unreadable("too many parts")
+            raise Nonsense("too many parts")
         parts: list[Any] = []
         for piece in pieces:
             found = read_normal(piece)
@@ -421,7 +423,7 @@ def _bracketed(opening: str, inner: str, closing: str) -> Any:
             return _quantity(f"({inner})")
         raise Nonsense("half a bracket")
     if len(pieces) > MAX_PARTS:
-        raise Unreadable("too many parts")
+        raise Nonsense("too many parts")
     if (opening, closing) not in (("(", ")"), ("[", "]")) and len(pieces) != 2:
         raise Nonsense("brackets of two kinds")
     if "{" in opening or "}" in closing:
