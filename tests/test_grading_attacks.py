@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import pytest
@@ -10,7 +11,9 @@ from grading_attacks import ATTACKS, UNMARKED
 
 from hammerlib.grading import grade, grade_many
 
-PAIRS = [pytest.param(*row, id=f"{kind}: {row[0]} | {row[1]}") for kind, rows in ATTACKS.items() for row in rows]
+PAIRS = [
+    pytest.param(*row, id=f"{kind}: {row[0]} | {row[1]}") for kind, rows in ATTACKS.items() for row in rows
+]
 
 
 @pytest.mark.parametrize(("gold", "answer", "right"), PAIRS)
@@ -48,13 +51,21 @@ def test_hostile_text_costs_seconds_at_most_and_wins_nothing(text: str) -> None:
     assert time.process_time() - begin < 12
 
 
-TOKENS = r"""\frac \sqrt \sum_{k=1}^{9} \int \log \text{ \pmod \equiv \ne \pm \cup \mathbb{R} { } ( ) [ ] | ^ _ ! ' % $ , . ...
-+ - * / = < & \\ 0 1 2 5 42 1,234 0.333... x i pi and or not minus am mod (A) 答案 是 √ ½ ² \begin{pmatrix} \end{pmatrix}""".split()
+TOKENS = re.split(
+    r"\s+",
+    r"""\frac \sqrt \sum_{k=1}^{9} \int \log \text{ \pmod \equiv \ne \pm \cup \mathbb{R}
+{ } ( ) [ ] | ^ _ ! '
+% $ , . ...
++ - * / = < & \\ 0 1 2 5 42 1,234 0.333... x i pi and
+or not minus am mod (A) 答案 是 √ ½ ² \begin{pmatrix} \end{pmatrix}""",
+)
 
 
 def test_random_tokens_end_in_a_verdict() -> None:
     draw = random.Random(15)
-    texts = ["".join(draw.choices([*TOKENS, " ", "\x00", "\ud800"], k=draw.randrange(1, 25))) for _ in range(200)]
+    texts = [
+        "".join(draw.choices([*TOKENS, " ", "\x00", "\ud800"], k=draw.randrange(1, 25))) for _ in range(200)
+    ]
     texts = [rf"\boxed{{{text}}}" if place % 2 else text for place, text in enumerate(texts)]
     allowed = ("correct", "wrong", "unextracted", "timeout", "error: TooComplex", "error: gold unparsable")
     for verdict in grade_many(texts, [r"\frac{1}{3}"] * len(texts), workers=1):

@@ -52,7 +52,8 @@ _IDLE_BLANKS = re.compile(
 )
 # Signs of a question that is still to be answered.
 _UNDONE = re.compile(
-    r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf|pmod|bmod|mod)"
+    r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf"
+    r"|pmod|bmod|mod)"
     r"(?![A-Za-z])|\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\}|!"
 )
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
@@ -65,8 +66,10 @@ _RELATION, _INTERVAL = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])"), re.compile(r"[\[
 _OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
 # With one of these only the same text is the same.
 _OPAQUE = re.compile(
-    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg|angle|parallel"
-    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout|phantom)(?![A-Za-z])"
+    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg"
+    r"|angle|parallel"
+    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout"
+    r"|phantom)(?![A-Za-z])"
     r"|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
     r"|\d\.?\s+\d|\d\s*\\text|==|:="
 )
@@ -210,7 +213,10 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
 
 
 # 12,34,567 and 1.234,56 and 1.234.567: numbers where the other side is one, else perhaps lists.
-_FOREIGN = re.compile(r"-?(?:\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3})+,\d+)")
+_FOREIGN = re.compile(
+    r"-?(?:\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+"
+    r"|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3})+,\d+)"
+)
 _OWN = re.compile(r"-?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d{1,40})(?:\.\d{1,20})?")
 
 
@@ -226,13 +232,21 @@ def _grouped(text: str) -> Fraction | None:
     return Fraction(text.replace(",", "") if "," in text else text.replace(".", ""))
 
 
-_LABEL = re.compile(r"\s*(?:\\text\{\s*)?(?:\((?P<in>[A-J])\)|(?P<out>[A-J])\s?(?:\)|[.:](?=\s)))\s*(?P<open>\})?\s*(?P<rest>\S.*)", re.DOTALL)
-_OPTION = re.compile(r"\s*(?:\\text\{)?(?:option|choice|answer|letter)\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}?\s*\.?", re.IGNORECASE)
+_LABEL = re.compile(
+    r"\s*(?:\\text\{\s*)?(?:\((?P<in>[A-J])\)|(?P<out>[A-J])\s?(?:\)"
+    r"|[.:](?=\s)))\s*(?P<open>\})?\s*(?P<rest>\S.*)",
+    re.DOTALL,
+)
+_OPTION = re.compile(
+    r"\s*(?:\\text\{)?(?:option|choice|answer"
+    r"|letter)\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}?\s*\.?",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r"\s*(?:\\text\{)?\s*\(?([A-J])\)?[.)]?\s*\}?\s*")
 
 
 def _chosen(gold: str, answer: str) -> bool | None:
-    """Whether the same letter is chosen, where an answer is labelled with one: `(A) 5`, `A. 5`, `Option A`."""
+    """Whether the same letter is chosen, where an answer bears one: `(A) 5`, `A. 5`, `Option A`."""
     if not re.search(r"[A-J]", gold):
         return None
     wanted, given = normal_form(gold), normal_form(answer)
@@ -240,7 +254,9 @@ def _chosen(gold: str, answer: str) -> bool | None:
     if letter and (option := _OPTION.fullmatch(given)):
         return option[1] == letter[1]
     if letter and labelled:
-        return (labelled["in"] or labelled["out"]) == letter[1] and not re.match(r"[(,;/+]|or\b|and\b", labelled["rest"])
+        return (labelled["in"] or labelled["out"]) == letter[1] and not re.match(
+            r"[(,;/+]|or\b|and\b", labelled["rest"]
+        )
     full = _LABEL.fullmatch(wanted)
     if full is None or not full["in"] or not ("\\text" in wanted and full["open"]):
         return None
@@ -451,7 +467,11 @@ def _factorial_of_numbers(answer: str) -> bool:
         while start >= 0 and (depth := depth + (answer[start] in ")}") - (answer[start] in "({")):
             start -= 1
         inside = answer[start + 1 : closing.start()]
-        if start < 0 or not re.search(r"\d", inside) or re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", inside):
+        if (
+            start < 0
+            or not re.search(r"\d", inside)
+            or re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", inside)
+        ):
             continue
         try:
             size = value(parse(normal_form(inside)))

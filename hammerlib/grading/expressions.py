@@ -703,7 +703,8 @@ def _small_powers(node: Node) -> bool:
 
 def _nested(node: Node) -> int:
     """How many sums and products over an index stand in each other."""
-    return (node.kind in ("sum", "prod") and node.value is not None) + max(map(_nested, node.parts), default=0)
+    own = node.kind in ("sum", "prod") and node.value is not None
+    return own + max(map(_nested, node.parts), default=0)
 
 
 def _replaced(node: Node, name: str, by: Node) -> Node:

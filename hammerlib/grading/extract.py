@@ -17,7 +17,11 @@ LONGEST_TIDIED = 4_000
 SHORT_GOLD = 200
 
 # "negative 5"; but "6 minus 5" and "the minus 5" stay.
-_SIGN_WORDS = re.compile(r"\bnegative\s+(?=\$?\d)|(?<=\bis )minus\s+(?=\d)|(?<=\A)minus\s+(?=\d)", re.IGNORECASE)
+_SIGN_WORDS = re.compile(
+    r"\bnegative\s+(?=\$?\d)"
+    r"|(?<=\bis )minus\s+(?=\d)|(?<=\A)minus\s+(?=\d)",
+    re.IGNORECASE,
+)
 
 _THINK_END = "</think>"
 _TAG = re.compile(r"</?answer>", re.IGNORECASE)
@@ -34,39 +38,50 @@ _THINK = "<think>"
 # What an unmarked completion says at last: "The answer is (B).", "答案：5。".
 _STATED = re.compile(
     r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
-    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
+    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+"
+    r"|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
     r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
     re.IGNORECASE,
 )
 # Where Chinese, Japanese or Korean script meets something else.
 _SCRIPT = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
-_CJK = re.compile(
-    rf"(?<={_SCRIPT})(?=[\w\\$+-])(?!{_SCRIPT})|(?<=[\w}})%$])(?<!{_SCRIPT})(?={_SCRIPT})"
-)
+_CJK = re.compile(rf"(?<={_SCRIPT})(?=[\w\\$+-])(?!{_SCRIPT})|(?<=[\w}})%$])(?<!{_SCRIPT})(?={_SCRIPT})")
 _COPULA = re.compile(r"\s*(?:です|だ|である|입니다)\s*。?$")
 _CHOICE = re.compile(
     r"\b(?:answer|choice|option)\s*(?:is|:)?\s*(?:for sure|definitely|clearly|option|choice|letter|\s)*"
     r"\(?([A-J])\)?(?![\w'’])"
 )
 # Words in front of a value that deny it, and words that make it another one.
-_FILLER = r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
+_FILLER = (
+    r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just"
+    r"|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
+)
 _DENIED = re.compile(
-    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!=|\\neq?)\s*{_FILLER}[\s$*(:]*$",
+    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without"
+    rf"|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!="
+    rf"|\\neq?)\s*{_FILLER}[\s$*(:]*$",
     re.IGNORECASE,
 )
 _QUALIFIED = re.compile(
-    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than|up to|above|below"
-    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple|square root of|multiple of|divisible by|multiplied by"
-    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
+    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than"
+    r"|up to|above|below"
+    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple"
+    r"|square root of|multiple of|divisible by|multiplied by"
+    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+"
+    r"|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
+    r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong"
+    r"|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
     re.IGNORECASE,
 )
 _CHANGED_AFTER = re.compile(
-    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?"
-    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by|percent of|% of|out of)",
+    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)"
+    r"|thirds?|quarters?|fourths?|fifths?"
+    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger"
+    r"|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by"
+    r"|percent of|% of|out of)",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
@@ -261,9 +276,13 @@ def stated(text: str) -> str | None:
 
 # Where a statement goes on with its reasons.
 _CLAUSE = re.compile(
-    r"\s*(?:\s\((?=[^)]*(?:[A-Za-z]{3}|[\u4e00-\u9fff]))|,\s*(?:(?:and|but)\s+)?not\b|,\s*不|;|,?\s(?:because|since|as|so|which|where|when|for)\s|\s[-–—]\s(?=[A-Za-z]{2}))"
+    r"\s*(?:\s\((?=[^)]*(?:[A-Za-z]{3}|[\u4e00-\u9fff]))|,\s*(?:(?:and|but)\s+)?not\b|,\s*不|;"
+    r"|,?\s(?:because|since|as|so|which|where|when|for)\s|\s[-–—]\s(?=[A-Za-z]{2}))"
 )
-_BUT = re.compile(r"(?:definitely |certainly |clearly )?not\s+[^,.]{1,40}?,?\s+but\s+(?:rather\s+)?(.+)", re.IGNORECASE | re.DOTALL)
+_BUT = re.compile(
+    r"(?:definitely |certainly |clearly )?not\s+[^,.]{1,40}?,?\s+but\s+(?:rather\s+)?(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def heads(said: str) -> list[str]:
@@ -287,8 +306,10 @@ def taken_back(text: str, start: int, end: int) -> bool:
 
     Examples
     --------
-    >>> taken_back("it is not 42", 10, 12), taken_back("42 squared", 0, 2), taken_back("not 41 but 42", 11, 13)
-    (True, True, False)
+    >>> taken_back("it is not 42", 10, 12), taken_back("42 squared", 0, 2)
+    (True, True)
+    >>> taken_back("not 41 but 42", 11, 13)
+    False
     """
     before, after = text[max(0, start - 80) : start], text[end : end + 40]
     before = before[max(before.rfind("\n"), before.rfind(". ")) + 1 :]

@@ -242,7 +242,10 @@ _REPEATING = re.compile(
 
 
 # 0.333... and 0.1666...: at least three repeated digits, and each block twice.
-_REPEATED = re.compile(r"(?<![\d.,])(\d*)\.(\d{0,12}?)(\d{1,6}?)((?:\3)+)\s*(?:\.\.\.|…|\\l?dots(?![A-Za-z]))\s*(?![\d.])")
+_REPEATED = re.compile(
+    r"(?<![\d.,])(\d*)\.(\d{0,12}?)(\d{1,6}?)((?:\3)+)\s*(?:\.\.\.|…"
+    r"|\\l?dots(?![A-Za-z]))\s*(?![\d.])"
+)
 
 
 def _repeated(match: re.Match[str]) -> str:
@@ -351,7 +354,8 @@ STEPS: tuple[Step, ...] = (
     Step("line breaks at the end", _sub(r"(?:\s*\\)+\s*\Z", "")),
     Step("colours", _sub(r"\\(?:text)?color\s*\{[^{}]*\}", "")),
     Step("announcements", _sub(
-        r"\A\s*(?:\\text\s*\{\s*)?(?:the|our|my)?\s*(?:final\s)?answer\s*(?:is|:)\s*:?\s*(?:\}\s*)?(?=[^\s}][^}]*\Z)", "",
+        r"\A\s*(?:\\text\s*\{\s*)?(?:the|our|my)?\s*(?:final\s)?answer\s*(?:is"
+        r"|:)\s*:?\s*(?:\}\s*)?(?=[^\s}][^}]*\Z)", "",
         re.IGNORECASE)),
     Step("conditions in words", _sub(r"(?s),?\s+(?:\\text\s*\{\s*)?where\s.*", "")),
     Step("invisible characters", _sub(_INVISIBLE.pattern, "")),
@@ -387,7 +391,8 @@ STEPS: tuple[Step, ...] = (
         r"^{\\circ}")),
     Step("words", _until_stable(_TEXT_GROUP, _text)),
     Step("modulus in words", _sub(
-        r"\(\s*(?:\\text\s*\{\s*mod\s*\}|\\?mod(?![A-Za-z]))\s*(\d+|[A-Za-z]|\{[^{}]*\})\s*\)", r"\\pmod{\1}")),
+        r"\(\s*(?:\\text\s*\{\s*mod\s*\}|\\?mod(?![A-Za-z]))"
+        r"\s*(\d+|[A-Za-z]|\{[^{}]*\})\s*\)", r"\\pmod{\1}")),
     Step("primes", _sub(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime"))),
     Step("names of commands", lambda text: _COMMANDS.sub(_one_name, text)),
     Step("negated signs", _sub(

@@ -144,7 +144,8 @@ _NAME = re.compile(
     r"(?:\\(?:angle|triangle|odot)\s?)?"
     r"(?:\\(?!(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|sqrt|frac|text|pm|mp|neg|infty|int|sum)[A-Za-z]+"
     r"\s?(?:\{[^{}]*\})?|[A-Za-z]{1,4}\d{0,2})"
-    r"(?:\s?_\s?(?:\{[^{}]*\}|\w))?'*(?:\s?\^\s?\{?(?:\\text\{)?[-*\w]{1,2}\}?\}?)?\s?(?:\((?:[^()=]{1,40})\))?"
+    r"(?:\s?_\s?(?:\{[^{}]*\}"
+    r"|\w))?'*(?:\s?\^\s?\{?(?:\\text\{)?[-*\w]{1,2}\}?\}?)?\s?(?:\((?:[^()=]{1,40})\))?"
 )
 _SIGNS = {"<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=": "="}
 _SIGN = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|[<>]=?|=<|=>|!=|==?)")
@@ -192,7 +193,13 @@ def read_normal(text: str) -> Any:
         raise Unreadable("nothing")
     if grid := _grid(text):
         return grid
-    if special := _signed_in_words(text) or _said_twice(text) or _time(text) or _congruence(text) or _reals(text):
+    if (
+        special := _signed_in_words(text)
+        or _said_twice(text)
+        or _time(text)
+        or _congruence(text)
+        or _reals(text)
+    ):
         return special
     if (words := _words(text)) is not None:
         return words
@@ -236,7 +243,11 @@ def read_normal(text: str) -> Any:
     return _quantity(text)
 
 
-_SIGN_WORD = re.compile(r"(?:\\text\{\s*)?(?:minus|negative)(?:\s*\})?\s*(?=[\d.]|\\(?:frac|sqrt|pi)(?![A-Za-z]))", re.I)
+_SIGN_WORD = re.compile(
+    r"(?:\\text\{\s*)?(?:minus|negative)(?:\s*\})?\s*(?=[\d.]|\\(?:frac|sqrt"
+    r"|pi)(?![A-Za-z]))",
+    re.I,
+)
 
 
 def _signed_in_words(text: str) -> Any:
@@ -283,7 +294,8 @@ def _time(text: str) -> Time | None:
 
 
 _MODULO = re.compile(
-    r"(.+?)\s*\(?\s*(?:\\(?:pmod|bmod|mod|pod)(?![A-Za-z])|\\text\{\s*\(?mod\s*\}|(?<![A-Za-z\\])mod(?![A-Za-z]))\s*"
+    r"(.+?)\s*\(?\s*(?:\\(?:pmod|bmod|mod|pod)(?![A-Za-z])|\\text\{\s*\(?mod\s*\}"
+    r"|(?<![A-Za-z\\])mod(?![A-Za-z]))\s*"
     r"(\{[^{}]*\}|\d+|[A-Za-z])\s*\)?"
 )
 
@@ -308,7 +320,10 @@ def _congruence(text: str) -> Any:
 
 
 _ALL_REALS = re.compile(r"(?:all |the )?(?:set of )?(?:all )?(?:the )?real(?:s| numbers?)", re.I)
-_ALMOST_ALL = re.compile(r"(?:\\mathbb\s?\{?\s?R\s?\}?|\(-\\infty\s?,\s?\+?\\infty\s?\))\s?(?:\\setminus|\\backslash|-|\\)\s?\\\{(.+)\\\}")
+_ALMOST_ALL = re.compile(
+    r"(?:\\mathbb\s?\{?\s?R\s?\}?"
+    r"|\(-\\infty\s?,\s?\+?\\infty\s?\))\s?(?:\\setminus|\\backslash|-|\\)\s?\\\{(.+)\\\}"
+)
 _INFINITY = Node("constant", "infty")
 
 
@@ -585,7 +600,8 @@ _DERIVATIVE = (
     r"\s?\{\s?(?P=d)\s?[A-Za-z]\s?(?:\^\s?\{?\d\}?)?\s?\}"
 )
 _LEFT = re.compile(
-    rf"(?:{_NAME.pattern}|{_DERIVATIVE}|\\text\s?\{{[^{{}}\d]*\}}|[A-Za-z]{{5,12}}|\(\s?{_NAME.pattern}(?:\s?,\s?{_NAME.pattern})+\s?\)"
+    rf"(?:{_NAME.pattern}|{_DERIVATIVE}|\\text\s?\{{[^{{}}\d]*\}}|[A-Za-z]{{5,12}}"
+    rf"|\(\s?{_NAME.pattern}(?:\s?,\s?{_NAME.pattern})+\s?\)"
     rf"|{_NAME.pattern}(?:\s?:\s?{_NAME.pattern})+|\\frac\s?\{{{_NAME.pattern}\}}\{{{_NAME.pattern}\}}"
     rf"|\|{_NAME.pattern}\||[A-Z]{{2}}\s?/\s?[A-Z]{{2}})"
 )
@@ -1020,7 +1036,9 @@ def _same_time(time: Time, other: Any) -> bool:
 
 
 def _same_congruence(gold: Congruence, answer: Congruence) -> bool:
-    if (gold.name and answer.name and gold.name != answer.name) or not same_value(gold.modulus, answer.modulus):
+    if (gold.name and answer.name and gold.name != answer.name) or not same_value(
+        gold.modulus, answer.modulus
+    ):
         return False
     if same(gold.residue, answer.residue):
         return True

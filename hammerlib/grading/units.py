@@ -323,7 +323,11 @@ def _spelled(words: list[str]) -> int | None:
                 return None
             if group is None:
                 group = small
-            elif small and group and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 and small < 10)):
+            elif (
+                small
+                and group
+                and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 and small < 10))
+            ):
                 group += small
             else:
                 return None
