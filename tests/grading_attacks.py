@@ -243,7 +243,7 @@ UNMARKED: list[tuple[str, str, bool]] = [
     ("42", "정답은 42입니다.", SAME), ("42", "답: 42", SAME), ("42", "La respuesta es 42.", SAME),
     ("42", "La réponse est 42.", SAME), ("42", "Die Antwort ist 42.", SAME), ("42", "Ответ: 42", SAME),
     ("3", "答：3", SAME), ("3", "结果是3", SAME), ("3", "结果为 3。", SAME), ("3", "等于3。", SAME),
-    ("3", "答案是3个。", SAME), ("3", "答案是3，不是4。", SAME), 
+    ("3", "答案是3个。", SAME), ("3", "答案是3，不是4。", SAME),
     ("4", "答案是3，不是4。", OTHER), ("1/2", "答案是二分之一", OTHER),
     ("3", "最终答案：3", SAME), ("3", "因此，答案为：$3$。", SAME), ("B", "The answer is B", SAME),
     ("B", "The correct option is B.", SAME), ("B", "Answer: B", SAME), ("B", "B", SAME),

@@ -125,19 +125,20 @@ def grade(
     Source: ours for what can be read exactly (:func:`hammerlib.grading.equality.exact_verdict`), math-verify
     for integrals, limits and the like and for finding an answer in free text.
 
-    Both sides come into one normal form (`hammerlib.grading.normal_form`). Numbers are exact; a decimal of
-    six places or more stands for what rounds to it (0.333333 is 1/3, 0.333 is not), below 0.001 in its
-    digits and
-    to 1 %. A unit may be left out, never exchanged for another. Per cent: a share written with a sign equals
-    the same number with and without it and the fraction (50\% is 50 and 0.5); without a sign 50 is not 0.5.
-    Lists are compared without order but with repetitions, sets without both, points and intervals with order
-    and kind of bracket; words by their letters, capitals apart. Digits to a base equal the same digits to the
-    same base. Behind a number a prime (5') stands for feet or minutes and answers no gold without a unit; half
-    of the day may be left out, never exchanged (8:15 a.m.); a congruence may leave out its name, and its
-    modulus only where the gold has it; numbers may be spelled out ("twenty-five"), a gold only with its hyphen.
-    A number with dots (0.333...) repeats what is written three times. Digits grouped as elsewhere
-    (12,34,567; 1.234,56) count where the other side is one number. Without a mark, a value that the words around
-    it deny or change ("not 42", "at least 42", "42 squared") is not the answer; "about 42" is. A gold that says nothing ("N/A", "None") or cannot be read is ``error: gold unparsable``.
+    Both sides come into one normal form (`hammerlib.grading.normal_form`). Numbers are exact; a decimal
+    of six places or more stands for what rounds to it (0.333333 is 1/3, 0.333 is not), below 0.001 in its
+    digits and to 1 %. A unit may be left out, never exchanged for another. Per cent: a share written with
+    a sign equals the same number with and without it and the fraction (50\% is 50 and 0.5); without a
+    sign 50 is not 0.5. Lists are compared without order but with repetitions, sets without both, points
+    and intervals with order and kind of bracket; words by their letters, capitals apart. Digits to a base
+    equal the same digits to the same base. Behind a number a prime (5') stands for feet or minutes and
+    answers no gold without a unit; half of the day may be left out, never exchanged (8:15 a.m.); a
+    congruence may leave out its name, and its modulus only where the gold has it; numbers may be spelled
+    out ("twenty-five"), a gold only with its hyphen. A number with dots (0.333...) repeats what is
+    written three times. Digits grouped as elsewhere (12,34,567; 1.234,56) count where the other side is
+    one number. Without a mark, a value that the words around it deny or change ("not 42", "at least 42",
+    "42 squared") is not the answer; "about 42" is. A gold that says nothing ("N/A", "None") or cannot be
+    read is ``error: gold unparsable``.
     """
     refuse_pair(completion, gold_or_problem)
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
