@@ -92,6 +92,14 @@ DRESSES = {
     "integer": ASKED + ". Note that the answer is an integer.",
     "Chinese steps": ASKED + "。请一步步思考。",
     "chat": f"<|im_start|>{ASKED}<|im_end|>",
+    "chat of roles": f"<|im_start|>user\n{ASKED}<|im_end|>\n<|im_start|>assistant\n",
+    "chat of headers": f"<|start_header_id|>user<|end_header_id|>\n\n{ASKED}<|eot_id|>",
+    "chat of turns": f"<start_of_turn>user\n{ASKED}<end_of_turn>\n<start_of_turn>model\n",
+    "chat of marks": f"<s>[INST] {ASKED} [/INST]",
+    "points behind": ASKED + ". (5 points)",
+    "origin": f"[AIME 2024 #3] {ASKED}.",
+    "origin behind": f"{ASKED}. (HMMT February 2020, Problem 3)",
+    "a power of Python": ASKED.replace("x^{2}", "x**2"),
     "Chinese behind": ASKED + "。请逐步推理，并将最终答案放在 \\boxed{} 中。",
     "Chinese form": ASKED + "。原始的答案是\\frac{m}{n}的形式，其中m、n是互质的。请给出m + n的值",
     "Chinese before": "请解答下列问题：" + ASKED,
@@ -140,6 +148,39 @@ def test_another_number_or_sign_is_another_problem(dress: str, other: str) -> No
     own = DRESSES[dress].replace(ASKED, OTHERS[other])
     clean, report = decontaminate(table(own), {"b": table(ASKED, source="b")})
     assert len(clean) == 1 and report.empty
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (r"What is $\lim_{x\to 0} f(x)$?", r"What is $\lim_{x\rightarrow\infty} f(x)$?"),
+        ("What is 2**3?", "What is 2*3?"),
+        ("Who won the AIME of 2024 by 3 points?", "Who won the AIME of 2024 by 5 points?"),
+        ("(3 balls) How many ways?", "(5 balls) How many ways?"),
+        ("How many sums are there (3)?", "How many sums are there (5)?"),
+    ],
+)
+def test_what_looks_like_a_label_or_an_arrow_counts(own: str, other: str) -> None:
+    assert len(decontaminate(table(own), {"b": table(other, source="b")})[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda one: decontaminate(one, one),
+        lambda one: decontaminate(one, {"b": [1]}),
+        lambda one: decontaminate(None, {"b": one}),
+        lambda one: decontaminate(one, {"b": one.remove_columns("answer")}),
+        lambda one: decontaminate(one, {"b": one}, n="13"),
+        lambda one: decontaminate(one, {"b": one}, n=13.5),
+        lambda one: decontaminate(one, {"b": one}, share="half"),
+        lambda one: overlap_report(one, None),
+    ],
+)
+def test_what_is_no_table_or_number_is_one_line(call) -> None:
+    with pytest.raises(InputError) as caught:
+        call(table("What is 1 + 1?"))
+    assert "\n" not in str(caught.value)
 
 
 FIELDS = (
@@ -228,7 +269,9 @@ def test_dapo_holds_problems_of_three_benchmarks_and_removal_agrees_with_the_rep
     }.items():
         assert {f"{name}-{place}" for place in places} <= exact
     # Read by hand: each pair is one problem. Other questions about one figure are not there.
-    assert (len(removed), removed["kind"].eq("exact").sum()) == (125, 49)
+    assert (len(removed), removed["kind"].eq("exact").sum()) == (126, 49)
+    pairs = set(zip(removed["id"], removed["benchmark_id"], strict=True))
+    assert ("dapo_math_17k-14273", "olympiadbench675-52") in pairs  # an arrow of two names
     assert not {f"math500-{place}" for place in (123, 177, 189, 320)} & set(removed["benchmark_id"])
     assert set(dapo["id"]) - set(clean["id"]) == set(removed["id"])
     few = dapo.select(range(0, len(dapo), 40))

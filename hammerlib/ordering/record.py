@@ -177,7 +177,7 @@ class Order:
         ...     Order(np.array([0]), "dataset").verify(None)
         ... except InputError as error:
         ...     print(error.field)
-        order
+        problems
         """
         from hammerlib.problems import item_hashes  # here, because arrays can be ordered without `datasets`
 

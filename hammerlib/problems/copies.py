@@ -14,6 +14,11 @@ from hammerlib.problems.hygiene import normalise
 COMMON_SHARE = 0.8
 FEWEST_ROWS = 5
 
+# Marks of a chat with the roles that they name.
+_CHAT = re.compile(
+    r"<\|im_start\|>\s*(?:system|user|assistant)\b|<\|start_header_id\|>\s*\w+\s*<\|end_header_id\|>"
+    r"|<start_of_turn>\s*(?:user|model)\b|<end_of_turn>|<｜[^｜>]*｜>|<\|[^|>]*\|>|\[/?INST\]|<</?SYS>>|</?s>"
+)
 _ASIDE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)|<image\S*>|<\|[^|>]*\|>", re.DOTALL)
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile(f"[{''.join(map(chr, _RAISED))}]+")
@@ -26,6 +31,7 @@ _SPELLINGS = (
     (re.compile(r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|(?<=\b[a-z])['’′]"), " prime "),
     (re.compile(r"(?<=[\w)}])\s+!"), "!"),
     (re.compile(r"\bper\s?cent\b"), "%"),
+    (re.compile(r"(?<=[\da-z)])\*\*(?=[\d(])"), "^"),
 )
 # Braces that group, from the inside outwards: a fraction or a power keeps its extent as brackets.
 _GROUPS = (
@@ -57,6 +63,7 @@ _NAMES = {
     **{"ϕ": "phi", "varphi": "phi", "ϵ": "epsilon", "varepsilon": "epsilon", "vartheta": "theta"},
     **{"lamda": "lambda", "√": "sqrt", "∞": "infty", "infinity": "infty", "pm": "±"},
     **{"leqslant": "<=", "geqslant": ">=", "⩽": "<=", "⩾": ">=", "lt": "<", "gt": ">"},
+    **dict.fromkeys(("rightarrow", "longrightarrow"), "to"),
     **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
 }
 _SYMBOLS = {
@@ -108,17 +115,27 @@ _INSTRUCTION = re.compile(
     r".{0,60}\b(?:problem|question|exercise|task)s?\b"
     r"|\bhere is (?:a|the|your)\b.{0,40}\b(?:problem|question|exercise|task)\b"
     r"|\b(?:last|final) line\b|\byour (?:response|reply|output)\b|\bthe answer to the (?:problem|question)\b"
-    r"|^\W*answer (?:with|in|using|only)\b|\banswer is an? (?:single|whole|positive|integer|number|real)\b"
+    r"|^\W*answer(?:\W*$| (?:with|in|using|only)\b)"
+    r"|\banswer is an? (?:single|whole|positive|integer|number|real)\b"
     r"|一步一步|一步步|逐步|推理|最终的?答案|答案.{0,30}(?:形式|格式|放|写)|原始的?答案"
     r"|(?:解答|解决|回答|完成).{0,6}(?:以下|下列|下面)|(?:以下|下列|下面)的?(?:数学)?(?:问题|题目|题)",
     re.IGNORECASE,
 )
+# Where a problem is from, or what it is worth, in brackets.
+_ORIGIN = (
+    r"(?:\[(?=[^]]{0,40}\b(?:AIME|AMC|HMMT|IMO|USAMO|Putnam)\b)[^]]{1,50}\]"
+    r"|\((?=[^)]{0,40}\b(?:AIME|AMC|HMMT|IMO|USAMO|Putnam)\b)[^)]{1,50}\)"
+    r"|[(\[]\d+\s*(?:points?|marks?|pts?\.?|分)\s*[)\]])"
+)
 _LABEL = re.compile(
-    r"^[\s#*>]*(?:(?:problem|question|exercise|task|prompt|q|题目|问题|例题?|题)\s*(?:no\.?\s*)?#?\d*\s*\**\s*[.:：)]"
-    r"|\(?\d{1,3}[.)、]\s+(?=[^\W\d_]{2})|[(\[]?\d+\s*(?:points?|marks?|pts?\.?|分)\s*[)\]]?)[\s*]*",
+    rf"^(?:\s*{_ORIGIN})?"
+    r"[\s#*>]*(?:(?:problem|question|exercise|task|prompt|q|题目|问题|例题?|题)\s*(?:no\.?\s*)?#?\d*\s*\**\s*[.:：)]"
+    r"|\(?\d{1,3}[.)、]\s+(?=[^\W\d_]{2})|[(\[]?\d+\s*(?:points?|marks?|pts?\.?|分)\s*[)\]]?|)[\s*]*",
     re.IGNORECASE,
 )
-_END_LABEL = re.compile(r"[\s#*]*\b(?:answer|solution|a|答案|答|解)\s*\**\s*[:：]\s*\**\s*$", re.IGNORECASE)
+_END_LABEL = re.compile(
+    rf"(?:[\s#*]*\b(?:answer|solution|a|答案|答|解)\s*\**\s*[:：]\s*\**|\s*{_ORIGIN})\s*$", re.IGNORECASE
+)
 _ASKS = re.compile(
     r"^\W*(?:find|compute|determine|calculate|evaluate|what|how|which|let(?!['’]s)|suppose|求)\b|[?？]\W*$",
     re.IGNORECASE,
@@ -252,7 +269,7 @@ def without_instructions(text: str) -> str:
     >>> without_instructions("Problem 3: What is 1+1? Put your final answer in \\\\boxed{}.")
     'What is 1+1?'
     """
-    sentences = sentences_of(text)
+    sentences = sentences_of(_CHAT.sub(" ", text))
     told = [bool(_INSTRUCTION.search(one)) and not _ASKS.search(one) for one in sentences]
     first = 0
     while first < len(told) and told[first] and not re.search(r"\d", sentences[first]):

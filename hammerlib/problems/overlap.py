@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 from hammerlib.problems.copies import (
     KINDS,
     common_ends,
@@ -137,16 +137,16 @@ def decontaminate(
     Notes
     -----
     n-grams of 13 words: Brown et al. 2020 (arXiv 2005.14165), appendix C. The other conditions are ours. On
-    DAPO-Math-17k (17,917 rows) against AMC 2023, MATH-500 and OlympiadBench it finds 125 pairs, 49 exact and
-    76 by n-grams; read by hand, every pair is one problem, some with the question turned ("give m + n").
+    DAPO-Math-17k (17,917 rows) against AMC 2023, MATH-500 and OlympiadBench it finds 126 pairs, 49 exact and
+    77 by n-grams; read by hand, every pair is one problem, some with the question turned ("give m + n").
     Within one set, whose problems are siblings, n-grams also find siblings: 1 pair in OlympiadBench.
     """
     import pandas as pd
 
-    if n < 2:
-        raise InputError("n", n, "must be at least 2", f"leave it out for {NGRAM}")
-    if not 0 < share <= 1:
+    check_whole("n", n, 2, f"leave it out for {NGRAM}")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise InputError("share", share, "must be above 0 and at most 1", f"leave it out for {SHARE}")
+    _check_tables(table, benchmarks)
     agree = same_answer or same_text
     places: list[tuple[str, str, str]] = []  # benchmark, id, answer of every benchmark problem
     theirs: list[_Text] = []
@@ -166,6 +166,17 @@ def decontaminate(
             hits.append((own, name, other, kind, shared, part, answer, gold, agree(answer, gold)))
     report = pd.DataFrame(hits, columns=list(COLUMNS)).astype({"same_answer": bool, "shared": "Int64"})
     return table.select(clean), report
+
+
+def _check_tables(table: Dataset, benchmarks: Mapping[str, Dataset]) -> None:
+    if not isinstance(benchmarks, Mapping):
+        remedy = 'give {"name": table}'
+        raise InputError("benchmarks", type(benchmarks).__name__, "are no tables by name", remedy)
+    for name, one in [("table", table), *benchmarks.items()]:
+        lacking = {"id", "prompt", "answer"} - set(getattr(one, "column_names", ()) or ())
+        if lacking:
+            problem = f"is no table with {', '.join(sorted(lacking))}"
+            raise InputError(str(name), type(one).__name__, problem, "make it with load_problems")
 
 
 def overlap_report(

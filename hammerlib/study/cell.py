@@ -76,6 +76,7 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
 
     Examples
     --------
+    >>> import tempfile
     >>> from hammerlib.study.plan import Study
     >>> study = Study("s", 1, {"backbone": "nano"}, {"random": {"order": "random"}}, n_problems=8,
     ...               n_held_out=8, points=1, samples=1, final_samples=1)
@@ -94,6 +95,7 @@ def record_cell(cell: Cell, folder: str | Path) -> Path:
 
     Examples
     --------
+    >>> import tempfile
     >>> from hammerlib.study.plan import Study
     >>> cell = Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0)
     >>> folder = Path(tempfile.mkdtemp(), "s")
@@ -109,6 +111,7 @@ def done(cell: Cell, root: str | Path) -> bool:
 
     Examples
     --------
+    >>> import tempfile
     >>> from hammerlib.study.plan import Study
     >>> done(Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0), tempfile.mkdtemp())
     False
@@ -133,9 +136,10 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
     Examples
     --------
+    >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "a.json")
     >>> write_record(path, {"status": "success", "curve": [{"step": 0}]})
-    >>> print(path.read_text()[:50], end="")
+    >>> print(path.read_text()[:48])
     {
     "status": "success",
     "curve": [
