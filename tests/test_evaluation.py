@@ -280,7 +280,8 @@ def test_a_training_run_is_evaluated_by_its_record_or_folder(backbone, tmp_path)
     asked = {"n": 4, "k": 1, "temperature": 0.0, "root": tmp_path}
     by_record = evaluate(trained, SOURCE, **asked)
     assert by_record.run_id == evaluate(str(trained.folder), SOURCE, **asked).run_id
-    assert by_record.run_id == evaluate(backbone, SOURCE, **asked).run_id, "same weights, same run"
+    loaded = load_backbone(str(trained.folder / "model"))
+    assert by_record.run_id == evaluate(loaded, SOURCE, **asked).run_id, "same weights and parts, same run"
     assert by_record.manifest["backbone"] == f"{trained.run_id}/model"
 
 
