@@ -26,6 +26,10 @@ def test_what_a_text_says_around_its_last_value_counts(gold: str, text: str, rig
     assert grade(text, gold).correct is right
 
 
+def test_what_is_too_small_for_a_float_is_not_all_the_same() -> None:
+    assert not grade(rf"\boxed{{{'½' * 300}}}", r"\frac{1}{2004!}").correct
+
+
 HOSTILE = [
     r"\boxed{and}",
     r"\boxed{" + r"\prod_{k=1}^{99}" * 8 + "1}",

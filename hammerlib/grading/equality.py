@@ -530,6 +530,8 @@ def _small_and_apart(gold: Any, found: Any) -> bool:
         one, other = float(gold), float(found)
     except (TypeError, ValueError, AttributeError, OverflowError):
         return False
+    if 0.0 in (one, other):  # zero, or too small for a float: nothing says that they are one
+        return not (getattr(gold, "is_zero", one == 0) and getattr(found, "is_zero", other == 0))
     return 0 < abs(one) < SMALL and abs(one - other) > SMALL_TOLERANCE * abs(one)
 
 
