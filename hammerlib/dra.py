@@ -232,7 +232,7 @@ def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
         found = np.asarray(values)
         if found.dtype.kind == "O":  # nested lists of tensors, or with None for "not scorable"
             found = found.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError):  # also of sparse tensors
+    except (TypeError, ValueError, RuntimeError):  # the last of sparse tensors
         raise InputError(field, values, "are not numbers of one shape", "pass an array") from None
     if found.dtype.kind not in "fiub":  # text and complex numbers would be converted in silence
         raise InputError(field, values, f"are not numbers but {found.dtype}", "pass an array of floats")
