@@ -178,8 +178,8 @@ def without_folders(content: Any) -> Any:
 
     Examples
     --------
-    >>> without_folders({"file": f"{Path.home().resolve()}/work/mine.jsonl", "shape": "/a/b"})
-    {'file': 'work/mine.jsonl', 'shape': '/a/b'}
+    >>> without_folders({"file": f"{Path.home().resolve()}/sums/mine.jsonl", "shape": "/a/b"})
+    {'file': 'sums/mine.jsonl', 'shape': '/a/b'}
     """
     if isinstance(content, str):
         return _FOLDERS.sub(_last_parts, content) if "/" in content else content

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_house import PACKAGE
 
 from hammerlib import TrainConfig, load_backbone, train
 from hammerlib.cli import main
@@ -20,6 +21,7 @@ from hammerlib.errors import InputError
 from hammerlib.nano.shipping import CHECKPOINT
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs
+from hammerlib.training.embedder import make_embedder
 from hammerlib.training.saving import Seal, _prints
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('RAN').touch()\n"
@@ -114,22 +116,44 @@ def test_a_known_type_that_also_names_code_is_loaded_without_it(tmp_path: Path) 
     assert not (tmp_path / "m" / "RAN").exists()
 
 
-def test_sentence_transformers_and_vllm_are_told_not_to_trust_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hammerlib.evaluation.engines import Sampling
-    from hammerlib.evaluation.engines import vllm as engine
-    from hammerlib.training import embedder
+LOADERS = {"from_pretrained", "from_config", "SentenceTransformer", "CrossEncoder", "LLM", "AsyncLLM"}
 
-    asked: dict[str, Any] = {}
-    stand_in = types.ModuleType("sentence_transformers")
-    stand_in.SentenceTransformer = lambda *_, **options: asked.update(st=options)
-    monkeypatch.setitem(sys.modules, "sentence_transformers", stand_in)
-    embedder._sentence("m", "cpu")
-    other = types.ModuleType("vllm")
-    other.LLM = lambda **options: asked.update(vllm=options)
-    monkeypatch.setitem(sys.modules, "vllm", other)
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: True)
-    engine.VLLMEngine(load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))
-    assert asked["st"]["trust_remote_code"] is False and asked["vllm"]["trust_remote_code"] is False
+
+def test_every_call_that_loads_a_model_says_that_its_code_is_not_trusted() -> None:
+    silent, trusted = [], []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        safe = {
+            node.targets[0].id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and "trust_remote_code': False" in ast.unparse(node.value)
+        }
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in LOADERS:
+                continue
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            where = f"{path.name}:{ast.unparse(node.func)}"
+            if given.get("trust_remote_code") == "True":
+                trusted.append(where)
+            elif given.get("trust_remote_code") != "False" and given.get(None) not in safe:
+                silent.append(where)
+    assert not silent
+    # The authors' own embedder, which `embedder_remote_code: true` asks for by name.
+    assert trusted == ["embedder.py:AutoModel.from_pretrained"]
+
+
+def test_an_encoder_that_brings_code_is_refused(tmp_path: Path) -> None:
+    backbone = load_backbone("nano")
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "evil.py").write_text(EVIL + "class Module: ...\n")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match="executes third-party code"):
+        make_embedder(f"sentence-transformers:{tmp_path}", backbone, backbone.model)
+    assert not (tmp_path / "RAN").exists()
 
 
 # Hooks with state
