@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GYM = "reasoning-gym:nano"
 NAN, INF = float("nan"), float("inf")
 DEEP = "[" * 100_000
-LONGEST = 15  # seconds that a refusal may take
+LONGEST = 120  # seconds after which a refusal counts as hanging, on a busy machine too
 
 
 def too_long(*_: object) -> None:
