@@ -150,9 +150,9 @@ class Study:
 
     def _check_config(self, fields: dict[str, Any], place: str) -> None:
         """Refuse fields of TrainConfig that cannot be trained, by their place in the file."""
-        taken = sorted(set(FRESH) & set(fields))
-        if taken:
-            raise InputError(place, taken, "belong to the replicate", "leave them out of base and arms")
+        for name in sorted(set(FRESH) & set(fields)):
+            remedy = "leave it out of base and arms"
+            raise InputError(f"{place}.{name}", fields[name], "belongs to the replicate", remedy)
         try:
             self._config(fields)
         except InputError as error:
