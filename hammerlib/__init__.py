@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hammerlib.moved import install as _install_old_names
+
 __version__ = "0.1.0"
 
 # Public name -> module that holds it, in the order in which problems flow.
@@ -65,6 +67,9 @@ if TYPE_CHECKING:
     from hammerlib.problems import load_problems
     from hammerlib.rewards import DRAReward, accuracy_reward, cosine_reward, format_reward
     from hammerlib.training import TrainConfig, schedule_table, train
+
+
+_install_old_names()
 
 
 def __getattr__(name: str) -> object:

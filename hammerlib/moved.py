@@ -1,0 +1,53 @@
+"""Old module names, kept importable for one release after a move."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# Old dotted name -> new one; what lies below an old package moves with it unless it has a line of its own.
+MOVED: dict[str, str] = {}
+
+
+class MovedModules:
+    """Finder that answers an old module name with the module of today."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for an old name, None for every other."""
+        if not name.startswith("hammerlib."):
+            return None
+        return ModuleSpec(name, self) if new_name(name) else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python make an empty module, which `exec_module` replaces."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the module of today in the place of the old one, so that both names are one module."""
+        name = module.__spec__.name
+        new = new_name(name)
+        warnings.warn(
+            f"{name} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel=2
+        )
+        sys.modules[name] = importlib.import_module(new)
+
+
+def new_name(name: str) -> str | None:
+    """Today's name of an old module, None where the name is no old one."""
+    old = name
+    while old:
+        if old in MOVED:
+            return MOVED[old] + name[len(old) :]
+        old = old.rpartition(".")[0]
+    return None
+
+
+def install() -> None:
+    """Make old names importable; a second call changes nothing."""
+    if not any(isinstance(one, MovedModules) for one in sys.meta_path):
+        sys.meta_path.insert(0, MovedModules())
