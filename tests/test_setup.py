@@ -196,6 +196,19 @@ def test_every_library_that_the_package_imports_is_a_direct_dependency() -> None
 # The package
 
 
+def test_tests_of_one_group_run_in_one_worker(tmp_path: Path) -> None:
+    # Otherwise every worker executes all notebooks; a new pytest can end it without a word.
+    (tmp_path / "test_group.py").write_text(
+        "import os, pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('n', range(6))\n"
+        f"def test_it(n): open({str(tmp_path / 'workers')!r}, 'a').write(os.environ['PYTEST_XDIST_WORKER'])\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "test_group.py"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "workers").read_text() in ("gw0" * 6, "gw1" * 6)
+
+
 def test_version_is_said_once() -> None:
     assert hammerlib.__version__ == PROJECT["version"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
