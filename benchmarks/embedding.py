@@ -24,7 +24,7 @@ import numpy as np
 from hammerlib import load_backbone, load_problems
 from hammerlib.backbones import Backbone
 from hammerlib.embeddings import TOKENS_PER_BATCH, encode
-from hammerlib.storage import write_json
+from hammerlib.runs.storage import write_json
 
 PLAIN_BATCH = 16
 Encoder = Callable[[list[str]], np.ndarray]

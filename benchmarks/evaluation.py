@@ -28,7 +28,7 @@ from hammerlib.backbones import Backbone
 from hammerlib.evaluation.engines import Sampling, TransformersEngine, default_budget, plan_batches
 from hammerlib.evaluation.judging import judge
 from hammerlib.grading import GradingPool
-from hammerlib.storage import write_json
+from hammerlib.runs.storage import write_json
 
 PLACE = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 Rows = list[list[int]]

@@ -16,7 +16,7 @@ import platform
 import re
 from pathlib import Path
 
-from hammerlib.storage import write_json
+from hammerlib.runs.storage import write_json
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "benchmarks" / "notebooks.json"

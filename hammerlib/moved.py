@@ -10,7 +10,17 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 # Old dotted name -> new one; what lies below an old package moves with it unless it has a line of its own.
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "hammerlib.cells": "hammerlib.runs.trials",
+    "hammerlib.cells.progress": "hammerlib.runs.trials",
+    "hammerlib.cells.records": "hammerlib.runs.trials",
+    "hammerlib.cells.turn": "hammerlib.runs.trials",
+    "hammerlib.executor": "hammerlib.runs.workers",
+    "hammerlib.jsons": "hammerlib.runs.reading",
+    "hammerlib.storage": "hammerlib.runs.storage",
+    "hammerlib.sweep": "hammerlib.evaluation.grid",
+    "hammerlib.yamls": "hammerlib.runs.reading",
+}
 
 
 class MovedModules:
@@ -34,7 +44,10 @@ class MovedModules:
         warnings.warn(
             f"{name} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel=2
         )
-        sys.modules[name] = importlib.import_module(new)
+        today = importlib.import_module(new)
+        if not hasattr(today, "__path__") and any(old.startswith(f"{name}.") for old in MOVED):
+            today.__path__ = []  # a package once, one file today
+        sys.modules[name] = today
 
 
 def new_name(name: str) -> str | None:

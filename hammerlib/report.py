@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path, discard, file_name
+from hammerlib.runs.storage import atomic_path, discard, file_name
 from hammerlib.study.formats import foreign
 from hammerlib.study.page import write_page
 from hammerlib.study.summary import studies_section

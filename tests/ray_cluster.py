@@ -16,12 +16,13 @@ import ray
 import sweep_cells
 from ray.cluster_utils import Cluster
 
-from hammerlib import evaluate, executor
-from hammerlib.executor import DIED, Failure, map_tasks
-from hammerlib.storage import environment
+from hammerlib import evaluate
+from hammerlib.runs import workers as executor
+from hammerlib.runs.storage import environment
+from hammerlib.runs.trials import run_cells
+from hammerlib.runs.workers import DIED, Failure, map_tasks
 from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
-from hammerlib.sweep import run_cells
 
 ASKED = {"n": 24, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 

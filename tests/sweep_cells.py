@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hammerlib.cells import record_path
-from hammerlib.storage import content_hash, write_json
-from hammerlib.sweep import run_cells
+from hammerlib.runs.storage import content_hash, write_json
+from hammerlib.runs.trials import record_path, run_cells
 
 
 @dataclass(frozen=True)

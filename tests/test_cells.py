@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from sweep_cells import Grid, grid, order
 
-from hammerlib.cells import Ended, Progress, outlook, refuse_others, select, survey
-from hammerlib.cells.progress import span
 from hammerlib.errors import InputError
-from hammerlib.storage import write_json
+from hammerlib.runs.storage import write_json
+from hammerlib.runs.trials import Ended, Progress, outlook, refuse_others, select, span, survey
 
 
 def stood(folder: Path, **status: str) -> None:

@@ -15,7 +15,6 @@ from study_records import cell as study_cell
 
 from hammerlib import TrainConfig, evaluate, load_backbone, train
 from hammerlib.backbones.load import check_folder
-from hammerlib.cells import read_record, survey
 from hammerlib.cli import main
 from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
@@ -26,7 +25,8 @@ from hammerlib.pipeline.execution import _is_current
 from hammerlib.problems import load_problems
 from hammerlib.report import publish, published_runs
 from hammerlib.runs import RunRecord, find_run, start_run
-from hammerlib.storage import file_hash, sealed, write_json
+from hammerlib.runs.storage import file_hash, sealed, write_json
+from hammerlib.runs.trials import read_record, survey
 from hammerlib.study.cell import _probed, write_record
 from hammerlib.study.records import read_records
 from hammerlib.training import read_completions

@@ -19,9 +19,9 @@ from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k, shards
 from hammerlib.evaluation.engines import Sampling, TransformersEngine
-from hammerlib.executor import DIED, Failure
 from hammerlib.problems import fingerprint, load_problems
 from hammerlib.runs import RunRecord
+from hammerlib.runs.workers import DIED, Failure
 
 MODEL, SOURCE = "nano", "reasoning-gym:nano"
 SMALL = {"n": 16, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}

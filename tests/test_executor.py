@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hammerlib import executor
 from hammerlib.errors import InputError
-from hammerlib.executor import DIED, Failure, map_tasks
-from hammerlib.storage import environment
+from hammerlib.runs import workers as executor
+from hammerlib.runs.storage import environment
+from hammerlib.runs.workers import DIED, Failure, map_tasks
 
 
 def _square(x: int) -> int:
@@ -88,7 +88,7 @@ def test_a_killed_process_takes_no_other_item_with_it():
 
 ORPHAN = """
 import os, sys, time
-from hammerlib.executor import map_tasks
+from hammerlib.runs.workers import map_tasks
 def wait(path):
     open(path, "w").write(str(os.getpid()))
     time.sleep(60)

@@ -16,7 +16,7 @@ from hammerlib.errors import InputError
 from hammerlib.plots.space import hover_map
 from hammerlib.report import provenance_line, runs_section, study_table
 from hammerlib.runs import RunRecord, start_run
-from hammerlib.storage import sealed, write_json
+from hammerlib.runs.storage import sealed, write_json
 from hammerlib.study.page import study_page
 from hammerlib.study.records import read_records
 from hammerlib.study.summary import studies_section

@@ -31,20 +31,20 @@ FACES = sorted(
 
 # A room imports only rooms above it.
 ROOMS = [
-    *("moved", "errors", "yamls", "jsons", "storage", "executor", "similarity", "runs", "problems"),
+    *("moved", "errors", "runs", "similarity", "problems"),
     *("tokens", "nano", "backbones", "embeddings", "models", "ordering", "diversity", "exact", "grading"),
     *("dra", "advantages", "rewards", "training", "evaluation", "systems", "study", "plots", "report"),
-    *("pages", "cells", "sweep", "pipeline", "adapters", "cli"),
+    *("pages", "pipeline", "adapters", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.
 KEPT_TO = {
     "trl": ["training"],
     "vllm": ["evaluation/engines/vllm.py"],
-    "ray": ["executor.py"],
+    "ray": ["runs/workers.py"],
     # The doctor asks torch for GPUs.
     "torch": ["backbones", "nano", "embeddings", "models", "training", "evaluation", "cli/examine.py"],
     "transformers": ["tokens.py", "backbones", "nano", "embeddings", "models", "training", "evaluation"],
-    "ruamel": ["yamls.py"],
+    "ruamel": ["runs/reading.py"],
     "typer": ["cli"],
     "jinja2": ["pages", "report", "pipeline", "study"],
     "reasoning_gym": ["problems/gym.py", "problems/families.py", "grading"],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 from hammerlib.study.plan import cells, read_study
 from hammerlib.training import TrainConfig
 

@@ -11,7 +11,7 @@ import pytest
 
 from hammerlib.pipeline import live
 from hammerlib.runs import RunRecord, start_run
-from hammerlib.storage import environment, tell_progress
+from hammerlib.runs.storage import environment, tell_progress
 
 
 class Terminal(io.StringIO):

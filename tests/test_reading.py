@@ -12,10 +12,10 @@ import pytest
 
 from hammerlib import load_problems
 from hammerlib.errors import InputError
-from hammerlib.jsons import parse_json
 from hammerlib.problems import check_problems, fingerprint, make_table
 from hammerlib.problems.files import read_records, write_records
 from hammerlib.problems.layouts import to_rows
+from hammerlib.runs.reading import parse_json
 
 DEEP = 50_000
 

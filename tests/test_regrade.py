@@ -17,7 +17,7 @@ from hammerlib.evaluation.regrade import regrade
 from hammerlib.problems import make_table
 from hammerlib.report import publish
 from hammerlib.runs import RunRecord
-from hammerlib.storage import file_hash
+from hammerlib.runs.storage import file_hash
 
 SAID = [r"\boxed{5}", r"\boxed{6}", r"\boxed{3}", "#### 05", r"\boxed{}", r"\boxed{4}"]
 ALGEBRA = [r"\boxed{1/2}", r"\boxed{0.5}", r"\boxed{3}", "so it is 4", "no idea", r"\boxed{9^{9^{9}}}"]

@@ -18,7 +18,7 @@ import pytest
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import atomic_path, cache_dir, content_hash, file_hash, results_root, write_json
+from hammerlib.runs.storage import atomic_path, cache_dir, content_hash, file_hash, results_root, write_json
 
 
 def test_the_error_names_field_value_and_remedy() -> None:
@@ -101,7 +101,7 @@ def test_a_kill_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
     script = (
-        "import os, signal\nfrom hammerlib.storage import atomic_path\n"
+        "import os, signal\nfrom hammerlib.runs.storage import atomic_path\n"
         f"with atomic_path({str(target)!r}) as part:\n    part.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -186,7 +186,7 @@ def test_a_run_that_cannot_write_its_end_still_raises_the_reason(
     def full(*_: object) -> None:
         raise InputError("file", "manifest.json", "cannot be written", "make room")
 
-    monkeypatch.setattr("hammerlib.runs.write_json", full)
+    monkeypatch.setattr("hammerlib.runs.record.write_json", full)
     with pytest.raises(RuntimeError, match="the reason"), run:
         raise RuntimeError("the reason")
     assert RunRecord.load(run.folder).status == "started"

@@ -16,18 +16,18 @@ import pytest
 import sweep_cells
 from sweep_cells import grid, records, starts
 
-from hammerlib import executor, sweep
-from hammerlib.cells import Survey, survey
-from hammerlib.cells.turn import Turn, bury
 from hammerlib.cli import main
 from hammerlib.cli.sweep import told
 from hammerlib.errors import InputError
-from hammerlib.executor import DIED
-from hammerlib.runs import claimed
-from hammerlib.storage import environment
+from hammerlib.evaluation import grid as evaluating
+from hammerlib.runs import claimed, trials
+from hammerlib.runs import workers as executor
+from hammerlib.runs.storage import environment
+from hammerlib.runs.trials import Survey, Turn, bury, run_cells, survey
+from hammerlib.runs.workers import DIED, Failure, map_tasks
 from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
-from hammerlib.sweep import run_cells
+from hammerlib.training import grid as training
 
 
 def _fail_on_two(x: int) -> int:
@@ -59,24 +59,24 @@ def _train_arm(job: tuple[Arm, object]) -> tuple[int, int]:
 
 
 def test_results_keep_the_order_of_the_items_and_failures_their_reason():
-    assert sweep._run_pool(_fail_on_two, [3, 2, 1], 2, label="t") == [
-        3,
-        "InputError: item = 2: is two; use three",
-        1,
+    assert list(map_tasks(_fail_on_two, [3, 2, 1], workers=1)) == [
+        (0, 3),
+        (1, Failure("InputError: item = 2: is two; use three")),
+        (2, 1),
     ]
 
 
 def test_a_grid_returns_records_by_config_and_trains_equal_configs_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "_train", _train_arm)
-    records = sweep.run_grid([Arm(2), Arm(0), Arm(2)], workers=1, root=tmp_path)
+    monkeypatch.setattr(training, "_train", _train_arm)
+    records = training.run_grid([Arm(2), Arm(0), Arm(2)], workers=1, root=tmp_path)
     assert [seed for seed, _ in records] == [2, 0, 2]
     assert records[0] is records[2]
 
 
 def test_a_grid_names_its_failed_runs_after_the_others_have_finished(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "_train", _train_arm)
+    monkeypatch.setattr(training, "_train", _train_arm)
     with pytest.raises(InputError) as caught:
-        sweep.run_grid([Arm(3), Arm(1), Arm(2, adjustment="dra")], workers=2, root=tmp_path)
+        training.run_grid([Arm(3), Arm(1), Arm(2, adjustment="dra")], workers=2, root=tmp_path)
     line = str(caught.value)
     assert "1 of 3 runs failed (hammer-none-s3: InputError: problems = 7: fewer than one batch" in line
     assert "\n" not in line
@@ -90,16 +90,16 @@ def _evaluate_model(job: tuple[str, str, object, dict]) -> tuple[str, int]:
 
 
 def test_models_are_evaluated_once_each_and_returned_in_order(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "_evaluate", _evaluate_model)
-    records = sweep.evaluate_grid(["b", "a", "b"], "x", workers=2, root=tmp_path, k=4)
+    monkeypatch.setattr(evaluating, "_evaluate", _evaluate_model)
+    records = evaluating.evaluate_grid(["b", "a", "b"], "x", workers=2, root=tmp_path, k=4)
     assert records == [("b on x", 4), ("a on x", 4), ("b on x", 4)]
     with pytest.raises(InputError, match="1 of 2 runs failed \\(absent: InputError: model = 'absent'"):
-        sweep.evaluate_grid(["absent", "a"], "x", workers=1, root=tmp_path, k=4)
+        evaluating.evaluate_grid(["absent", "a"], "x", workers=1, root=tmp_path, k=4)
 
 
 def test_two_configs_that_share_a_name_stay_two_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "_train", _train_options)
-    records = sweep.run_grid(
+    monkeypatch.setattr(training, "_train", _train_options)
+    records = training.run_grid(
         [Arm(1, options={"rate": 1}), Arm(1, options={"rate": 2})], workers=1, root=tmp_path
     )
     assert records == [{"rate": 1}, {"rate": 2}]
@@ -111,9 +111,9 @@ def _train_given(job: tuple) -> tuple:
 
 
 def test_tables_and_plugs_reach_their_config_and_nothing_is_merged(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "_train", _train_given)
+    monkeypatch.setattr(training, "_train", _train_given)
     given = {"problems": ["one", "two"], "plugs": [None, "reshaped"]}
-    records = sweep.run_grid([Arm(1), Arm(1)], **given, workers=1, root=tmp_path)
+    records = training.run_grid([Arm(1), Arm(1)], **given, workers=1, root=tmp_path)
     assert records == [
         (1, {"problems": "one", "plugs": None}),
         (1, {"problems": "two", "plugs": "reshaped"}),
@@ -127,11 +127,11 @@ def _train_options(job: tuple[Arm, object]) -> dict:
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        (lambda: sweep.evaluate_grid([], "x"), "models"),
-        (lambda: sweep.run_grid([]), "configs"),
-        (lambda: sweep.run_grid([Arm(0), Arm(-1)]), "seed"),
-        (lambda: sweep.run_grid([Arm(0)], workers=0), "workers"),
-        (lambda: sweep.run_grid([Arm(0)], plugs=[None, None]), "plugs"),
+        (lambda: evaluating.evaluate_grid([], "x"), "models"),
+        (lambda: training.run_grid([]), "configs"),
+        (lambda: training.run_grid([Arm(0), Arm(-1)]), "seed"),
+        (lambda: training.run_grid([Arm(0)], workers=0), "workers"),
+        (lambda: training.run_grid([Arm(0)], plugs=[None, None]), "plugs"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(call, field):
@@ -278,7 +278,7 @@ def test_a_sweep_waits_for_a_cell_that_another_holds_and_takes_it_over_from_a_ki
 def test_no_cell_starts_after_the_hours_and_what_is_under_way_is_finished(tmp_path, monkeypatch):
     assert run_cells(sweep_cells.order, grid(5), tmp_path, hours=0).count("missing") == 5
     clock = SimpleNamespace(time=lambda: 7200.0 * (tmp_path / "random__r01.json").exists())
-    monkeypatch.setattr(sweep, "time", clock)
+    monkeypatch.setattr(trials, "time", clock)
     found = run_cells(sweep_cells.order, grid(5), tmp_path, hours=1)
     assert (found.count("done"), found.count("missing")) == (3, 2)
 

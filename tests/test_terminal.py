@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hammerlib.cells import Ended, Progress, Survey, outlook
 from hammerlib.cli import _fail, main
 from hammerlib.cli.commands import told
 from hammerlib.cli.compare import told as compared
@@ -19,6 +18,7 @@ from hammerlib.errors import InputError, printable
 from hammerlib.evaluation.comparison import Comparison, compare
 from hammerlib.evaluation.scores import Scores, read_scores
 from hammerlib.runs import RunRecord
+from hammerlib.runs.trials import Ended, Progress, Survey, outlook
 
 HOSTILE = {
     "colour": "\x1b[31mred", "clear": "\x1b[2J\x1b[H", "title": "\x1b]0;owned\x07", "link": "\x1b]8;;http://x\x1b\\x",

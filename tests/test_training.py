@@ -19,7 +19,7 @@ from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.embedder import CompletionEmbedder
 

@@ -11,10 +11,10 @@ from hammerlib.cli.ordering import parse_options
 from hammerlib.errors import InputError
 from hammerlib.pipeline.parameters import Parameter, read_settings
 from hammerlib.pipeline.plan import read_profile
+from hammerlib.runs.reading import parse_yaml, read_yaml
 from hammerlib.study.plan import read_study
 from hammerlib.systems.puzzles.reading import read_spec
 from hammerlib.training import TrainConfig
-from hammerlib.yamls import parse_yaml, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = sorted(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hammerlib.backbones.places import NAMED, first_line, locate, no_file_bars
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.runs import MANIFEST, RunRecord
-from hammerlib.storage import SUMS, atomic_path, content_hash, damaged, write_sums
+from hammerlib.runs.storage import SUMS, atomic_path, content_hash, damaged, write_sums
 from hammerlib.tokens import render_prompts
 
 if TYPE_CHECKING:

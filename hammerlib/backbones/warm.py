@@ -19,7 +19,15 @@ from hammerlib.nano.recipe import Recipe, supervise
 from hammerlib.nano.solutions import terms_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import claimed
-from hammerlib.storage import atomic_path, cache_dir, content_hash, file_name, slug, write_json, write_sums
+from hammerlib.runs.storage import (
+    atomic_path,
+    cache_dir,
+    content_hash,
+    file_name,
+    slug,
+    write_json,
+    write_sums,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -65,7 +65,7 @@ def compare(chosen: Namespace) -> int:
     from hammerlib.evaluation.comparison import compare as compared
     from hammerlib.evaluation.comparison import power_table
     from hammerlib.evaluation.scores import read_scores
-    from hammerlib.storage import write_json
+    from hammerlib.runs.storage import write_json
 
     if chosen.b is None and (chosen.power is None or chosen.page):
         raise InputError("RUN_B", None, "is missing", "name a second run, or ask for --power only")

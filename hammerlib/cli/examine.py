@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hammerlib.errors import InputError
-from hammerlib.storage import cache_dir, repository_root
+from hammerlib.runs.storage import cache_dir, repository_root
 
 # What each kind of work imports; the extra that brings it.
 _NEEDS = {

@@ -147,7 +147,7 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     >>> parse_options(["eta=0.1", "eta_mode=pool", "gap=null"])
     {'eta': 0.1, 'eta_mode': 'pool', 'gap': None}
     """
-    from hammerlib.yamls import parse_yaml
+    from hammerlib.runs.reading import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:

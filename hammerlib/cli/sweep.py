@@ -10,7 +10,7 @@ from hammerlib.errors import InputError, check_name, check_whole, need
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from hammerlib.cells import Survey
+    from hammerlib.runs.trials import Survey
 
 
 def add_sweep(parser: ArgumentParser) -> None:
@@ -56,12 +56,11 @@ def sweep(chosen: Namespace) -> int:
     >>> main(["sweep", "no-such-study.yaml"])
     2
     """
-    from hammerlib.cells import outlook, select, survey
-    from hammerlib.executor import BACKENDS
-    from hammerlib.storage import file_name, repository_root
+    from hammerlib.runs.storage import file_name, repository_root
+    from hammerlib.runs.trials import outlook, run_cells, select, survey
+    from hammerlib.runs.workers import BACKENDS
     from hammerlib.study import plan
     from hammerlib.study.cell import record_cell
-    from hammerlib.sweep import run_cells
 
     check_name("backend", chosen.backend, BACKENDS, "is unknown")
     check_whole("workers", chosen.workers, 1, "use --workers 1 or more")
@@ -96,7 +95,7 @@ def told(found: Survey) -> int:
 
     Examples
     --------
-    >>> from hammerlib.cells import Survey
+    >>> from hammerlib.runs.trials import Survey
     >>> told(Survey([], {"a__r00": "done", "a__r01": "failed"}, {}))
     1 of 2 cells done, 1 failed, 0 not run
     1

@@ -12,8 +12,8 @@ from hammerlib.diversity.prefixes import fitting, prefix_profile, topics_of
 from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, used_vectors
+from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import BLOCK_ROWS, Array, centred_rows, host
-from hammerlib.storage import progress_off
 
 if TYPE_CHECKING:
     import datasets

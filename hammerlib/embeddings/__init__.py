@@ -13,8 +13,8 @@ import numpy as np
 from hammerlib.embeddings.forward import POOLINGS, TOKENS_PER_BATCH, check_options, pooled_states, tokenise
 from hammerlib.embeddings.record import SCHEMA_VERSION, Embeddings
 from hammerlib.errors import InputError
-from hammerlib.storage import cache_dir as storage_cache_dir
-from hammerlib.storage import content_hash, discard, without_folders
+from hammerlib.runs.storage import cache_dir as storage_cache_dir
+from hammerlib.runs.storage import content_hash, discard, without_folders
 
 if TYPE_CHECKING:
     import datasets

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError, check_is, check_name
-from hammerlib.storage import progress_off
+from hammerlib.runs.storage import progress_off
 from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.storage import atomic_path, sealed, unsealed
+from hammerlib.runs.storage import atomic_path, sealed, unsealed
 
 SCHEMA_VERSION = 1
 

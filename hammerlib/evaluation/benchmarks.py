@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError, need, unknown
-from hammerlib.storage import file_hash
+from hammerlib.runs.storage import file_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset

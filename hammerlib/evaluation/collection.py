@@ -14,10 +14,10 @@ from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.evaluation import engines, samples, shards
 from hammerlib.evaluation.judging import judge
 from hammerlib.evaluation.summary import summarise
-from hammerlib.executor import BACKENDS, Failure
 from hammerlib.grading import GradingPool
 from hammerlib.runs import RunRecord
-from hammerlib.storage import discard, progress_off
+from hammerlib.runs.storage import discard, progress_off
+from hammerlib.runs.workers import BACKENDS, Failure
 
 if TYPE_CHECKING:
     from datasets import Dataset

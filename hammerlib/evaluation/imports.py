@@ -18,7 +18,7 @@ from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import atomic_path, content_hash, file_hash, slug
+from hammerlib.runs.storage import atomic_path, content_hash, file_hash, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset

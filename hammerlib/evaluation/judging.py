@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.grading import GradingPool, with_truncation
 from hammerlib.grading.verdict import stamp_of
 from hammerlib.problems.registry import refuse_code
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
-from hammerlib.jsons import parse_json
 from hammerlib.problems.files import BOM
+from hammerlib.runs.reading import parse_json
 
 SHOWN = 3  # bad lines in a message
 

@@ -14,7 +14,7 @@ from hammerlib.evaluation.judging import grading_identity
 from hammerlib.evaluation.lines import BadLine, read_lines, refuse_bad
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import atomic_path, content_hash, file_hash, results_root
+from hammerlib.runs.storage import atomic_path, content_hash, file_hash, results_root
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -18,7 +18,7 @@ from hammerlib.evaluation.prompts import format_prompts, recipe_of
 from hammerlib.grading import grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, results_root, slug
+from hammerlib.runs.storage import content_hash, results_root, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -90,7 +90,7 @@ def evaluate(
         Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name:
         each sample has random numbers of its own, but float rounding differs between batches.
     workers, backend : int, {"process", "ray"}
-        From 2 on, and with Ray, whole batches are drawn on workers (see `executor.map_tasks`), each with one
+        From 2 on, and with Ray, whole batches are drawn on workers (see `workers.map_tasks`), each with one
         compute thread and the model of its own; the record is the same.
     seconds : float, optional
         No batch starts later than this; 0 only summarises what an interrupted run has left.

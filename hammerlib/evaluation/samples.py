@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hammerlib.storage import appending, atomic_path, writable, writing
+from hammerlib.runs.storage import appending, atomic_path, writable, writing
 
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
 _KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from hammerlib.errors import InputError
 from hammerlib.evaluation import samples
 from hammerlib.evaluation.outcomes import read_outcomes
-from hammerlib.jsons import parse_json
 from hammerlib.problems.files import BOM, read_records
 from hammerlib.runs import RunRecord
-from hammerlib.storage import content_hash, results_root
+from hammerlib.runs.reading import parse_json
+from hammerlib.runs.storage import content_hash, results_root
 
 SETTINGS = ("template", "prompt", "temperature", "top_p", "max_new_tokens", "stop", "grader")
 # What a row may have beside id and correct, and of what kind; whichever every row has is used.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.engines import Completion, Engine, Sampling, open_engine
-from hammerlib.executor import Failure, map_tasks
+from hammerlib.runs.workers import Failure, map_tasks
 
 if TYPE_CHECKING:
     from hammerlib.backbones import Backbone
@@ -114,7 +114,7 @@ def drawn_apart(
     workers : int
         Batches under way at once.
     backend : {"process", "ray"}
-        As for `executor.map_tasks`. Machines of a Ray cluster need this package, and the model under the
+        As for `workers.map_tasks`. Machines of a Ray cluster need this package, and the model under the
         same name.
 
     Yields

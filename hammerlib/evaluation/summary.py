@@ -14,7 +14,7 @@ from hammerlib.evaluation.intervals import mean_interval, standard_error
 from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
 from hammerlib.evaluation.outcomes import read_outcomes
 from hammerlib.grading import REASONS
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd

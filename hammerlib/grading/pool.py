@@ -21,7 +21,7 @@ from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_nu
 from hammerlib.grading.verdict import Verdict, grade, grader_version, refuse_pair
 from hammerlib.grading.worker import Worker
 from hammerlib.problems.registry import CODE, refuse_code, runs_code
-from hammerlib.storage import progress_off
+from hammerlib.runs.storage import progress_off
 
 # Short texts without powers, factorials, calls or LaTeX cost a reasoning-gym scorer nothing.
 PLAIN_CHARACTERS = 64

@@ -13,7 +13,7 @@ from hammerlib.errors import InputError
 from hammerlib.nano.solutions import solve
 from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems
-from hammerlib.storage import progress_off
+from hammerlib.runs.storage import progress_off
 from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:

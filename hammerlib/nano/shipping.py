@@ -11,7 +11,7 @@ from hammerlib.nano import measure
 from hammerlib.nano.recipe import Recipe, settings, train_nano
 from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems
-from hammerlib.storage import atomic_path, write_json
+from hammerlib.runs.storage import atomic_path, write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError, check_whole
 from hammerlib.ordering.record import Order, normalised_gap
 from hammerlib.ordering.strategies import Task, check_names, permute
+from hammerlib.runs.storage import content_hash
 from hammerlib.similarity import Array, as_rows, centred_rows, edge_cosines, host, mean_cosine, unit_rows
-from hammerlib.storage import content_hash
 
 if TYPE_CHECKING:
     import datasets

@@ -13,8 +13,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError, check_name
+from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import Array, host, like, namespace
-from hammerlib.storage import progress_off
 
 ETA_MODES = ("epsilon", "pool", "subsample")
 STARTS = ("least-similar", "first", "random")

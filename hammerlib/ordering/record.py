@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.storage import content_hash, write_json
+from hammerlib.runs.storage import content_hash, write_json
 
 if TYPE_CHECKING:
     import datasets

@@ -31,8 +31,8 @@ from hammerlib.ordering.prices import (
 )
 from hammerlib.ordering.record import normalised_gap
 from hammerlib.ordering.repeats import repeated_path
+from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import NARROW, Array, edge_cosines, host, mean_cosine, namespace
-from hammerlib.storage import progress_off
 
 REDUCED = 64  # dimensions of the first, cheap passes
 INFORMATIVE = 0.7  # share of the centred variance in those dimensions that earns a second pass

@@ -11,8 +11,8 @@ import numpy as np
 from hammerlib.errors import InputError, check_name
 from hammerlib.ordering.path import farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.record import Order
+from hammerlib.runs.storage import content_hash, writing
 from hammerlib.similarity import Array, host
-from hammerlib.storage import content_hash, writing
 
 if TYPE_CHECKING:
     import datasets

@@ -9,8 +9,8 @@ from hammerlib.errors import InputError
 from hammerlib.ordering.compiled import compiled, compiled_sums
 from hammerlib.ordering.exact import LARGEST, exact_path
 from hammerlib.ordering.solve import min_path
+from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import Array, host
-from hammerlib.storage import progress_off
 
 SWEEPS = 6  # times that every item may look for an exchange
 PARTNERS = 24  # items of other windows that it looks at each time

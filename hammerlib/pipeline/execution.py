@@ -13,7 +13,7 @@ from hammerlib.pipeline.live import LiveLine, count_code_cells
 from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import (
+from hammerlib.runs.storage import (
     PART,
     atomic_path,
     cache_dir,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from hammerlib.storage import progress_off
+from hammerlib.runs.storage import progress_off
 
 REFRESH = 1.0  # seconds
 SHOWN = 2  # runs side by side that fit into a line

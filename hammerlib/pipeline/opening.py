@@ -13,7 +13,7 @@ import numpy as np
 from hammerlib.errors import InputError, unknown
 from hammerlib.pipeline.parameters import SCALARS, check_value, check_values, declared
 from hammerlib.runs import RunRecord, start_run
-from hammerlib.storage import content_hash, discard, file_name, repository_root, results_root
+from hammerlib.runs.storage import content_hash, discard, file_name, repository_root, results_root
 
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 
 if TYPE_CHECKING:
     import nbformat

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hammerlib.errors import InputError, check_fields, check_whole, unknown
-from hammerlib.yamls import parse_yaml
+from hammerlib.runs.reading import parse_yaml
 
 SCALARS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 

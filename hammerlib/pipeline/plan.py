@@ -18,9 +18,9 @@ from hammerlib.pipeline.parameters import (
     declared,
     read_settings,
 )
-from hammerlib.runs import PACKAGES
-from hammerlib.storage import content_hash, file_hash, repository_root
-from hammerlib.yamls import read_yaml
+from hammerlib.runs.reading import read_yaml
+from hammerlib.runs.record import PACKAGES
+from hammerlib.runs.storage import content_hash, file_hash, repository_root
 
 
 @dataclass(frozen=True)

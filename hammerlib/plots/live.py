@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hammerlib.plots.curves import training_curves
-from hammerlib.storage import progress_off, results_root
+from hammerlib.runs.storage import progress_off, results_root
 
 LABELS = {
     "reward_raw": "share of right answers",

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.storage import atomic_path, content_hash
+from hammerlib.runs.storage import atomic_path, content_hash
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 
 from hammerlib.errors import InputError, need, printable
 from hammerlib.plots.style import CYCLE, axes_or_new, caption
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 
 
 def sampled_cosines(

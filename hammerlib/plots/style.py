@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hammerlib.errors import printable
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path, file_name
+from hammerlib.runs.storage import atomic_path, file_name
 
 # Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure
 COLOURS = {

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
-from hammerlib.jsons import parse_json
 from hammerlib.problems.layouts import to_rows
 from hammerlib.problems.table import make_table, subset
-from hammerlib.storage import atomic_path
+from hammerlib.runs.reading import parse_json
+from hammerlib.runs.storage import atomic_path
 
 if TYPE_CHECKING:
     from datasets import Dataset

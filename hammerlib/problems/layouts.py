@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from hammerlib.errors import InputError
-from hammerlib.jsons import parse_json
 from hammerlib.problems.boxes import last_box
 from hammerlib.problems.table import OPTIONAL_COLUMNS
+from hammerlib.runs.reading import parse_json
 
 Record = Mapping[str, Any]
 CHAT = re.compile(r"""(array\()?\[\s*\{\s*['"](role|content)['"]\s*:""")

@@ -15,7 +15,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed, workroom
-from hammerlib.storage import (
+from hammerlib.runs.storage import (
     atomic_path,
     cache_dir,
     content_hash,

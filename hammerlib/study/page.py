@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 from hammerlib.study.discoveries import study_tests
 from hammerlib.study.endpoints import ENDPOINTS
 from hammerlib.study.glossary import arm_list, design_lines

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
-from hammerlib.storage import content_hash
+from hammerlib.runs.reading import read_yaml
+from hammerlib.runs.storage import content_hash
 from hammerlib.study.bonuses import plugs_of
 from hammerlib.study.settings import OrderSettings, check_interval
-from hammerlib.yamls import read_yaml
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hammerlib.errors import InputError
-from hammerlib.storage import file_name, read_object
+from hammerlib.runs.storage import file_name, read_object
 from hammerlib.study.formats import foreign
 from hammerlib.study.pairing import refuse_mixed_arms, refuse_several, refuse_unpaired
 

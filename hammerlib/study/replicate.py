@@ -11,7 +11,7 @@ from hammerlib.backbones.load import save_backbone
 from hammerlib.backbones.places import kept
 from hammerlib.errors import InputError
 from hammerlib.runs import claimed
-from hammerlib.storage import cache_dir, content_hash
+from hammerlib.runs.storage import cache_dir, content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset

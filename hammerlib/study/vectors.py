@@ -11,7 +11,7 @@ from hammerlib.backbones import untrained_like
 from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
 from hammerlib.problems import item_hashes
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset

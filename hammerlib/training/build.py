@@ -24,7 +24,7 @@ from hammerlib.backbones.load import check_finite, save_backbone
 from hammerlib.backbones.places import no_file_bars
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
-from hammerlib.storage import atomic_path, discard, progress_off, write_sums
+from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.algorithms import trl_arguments
 from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.dynamic import DynamicSampling

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hammerlib.errors import InputError
-from hammerlib.storage import (
+from hammerlib.runs.storage import (
     atomic_path,
     damaged,
     discard,

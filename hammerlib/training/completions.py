@@ -10,7 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.runs import MANIFEST, RunRecord
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
-from hammerlib.yamls import read_yaml
+from hammerlib.runs.reading import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
 BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")

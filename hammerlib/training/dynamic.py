@@ -18,7 +18,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
-from hammerlib.storage import appending
+from hammerlib.runs.storage import appending
 from hammerlib.training.logs import SKIPPED
 from hammerlib.training.orders import ids_of
 from hammerlib.training.rollouts import generate, judge

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from hammerlib.storage import appending, discard
+from hammerlib.runs.storage import appending, discard
 from hammerlib.training.checkpoints import cut_logs
 from hammerlib.training.schedule import Plan
 

@@ -7,7 +7,7 @@ import functools
 import types
 from collections.abc import Callable
 
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 
 
 def name_of(plug: Callable | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.storage import content_hash, file_name, results_root
+from hammerlib.runs.storage import content_hash, file_name, results_root
 from hammerlib.tokens import prompt_ids
 from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 from hammerlib.training.checkpoints import seal
 from hammerlib.training.names import name_of
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from hammerlib.diversity import group_telemetry
-from hammerlib.storage import without_folders
+from hammerlib.runs.storage import without_folders
 from hammerlib.training.seams import UNTRAINED, Rollout
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     from hammerlib.backbones import Backbone

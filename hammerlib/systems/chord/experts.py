@@ -11,7 +11,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.nano.solutions import STRATEGIES, solve
-from hammerlib.storage import content_hash
+from hammerlib.runs.storage import content_hash
 from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:

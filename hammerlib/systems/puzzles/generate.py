@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hammerlib.errors import InputError
-from hammerlib.storage import atomic_path
+from hammerlib.runs.storage import atomic_path
 from hammerlib.systems.puzzles.build import UNWANTED, Puzzle, build
 from hammerlib.systems.puzzles.choices import Choices, Rejected
 from hammerlib.systems.puzzles.spec import Spec

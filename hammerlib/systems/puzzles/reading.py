@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hammerlib.errors import InputError
+from hammerlib.runs.reading import read_yaml
 from hammerlib.systems.puzzles.scoring import scorer
 from hammerlib.systems.puzzles.spec import Condition, Derived, Mixed, Option, Query, Spec, Symbol, Variable
-from hammerlib.yamls import read_yaml
 
 SEEDS = Path(__file__).with_name("seeds")
 _ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}

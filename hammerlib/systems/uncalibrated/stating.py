@@ -14,7 +14,7 @@ from hammerlib.backbones.places import no_file_bars
 from hammerlib.errors import InputError
 from hammerlib.nano.recipe import Recipe, supervise, untrained
 from hammerlib.nano.tokenizer import build_tokenizer
-from hammerlib.storage import atomic_path, write_sums
+from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.tokens import prompt_ids
 from hammerlib.training.advantages import group_advantages

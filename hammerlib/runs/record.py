@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
-from hammerlib.storage import (
+from hammerlib.runs.storage import (
     altered,
     appending,
     cache_dir,

@@ -1,15 +1,23 @@
-"""The one reader of YAML: studies, training files, profiles, recipes, puzzles and ``--set`` values.
+"""Strict readers of YAML and JSON that others wrote: what can be read in two ways is refused in one line.
+
+YAML: studies, training files, profiles, recipes, puzzles and ``--set`` values.
 
 The core schema of YAML 1.2, strictly. ``010`` is ten (YAML 1.1 says eight), ``1e-4`` is a number; ``off``,
 ``yes``, ``1:30`` and ``2026-11-29`` are text. What could be read in two ways is refused in one line: a key
 that stands twice, a second document, a tag such as ``!!python/object``, a number that is not finite.
+
+JSON: Python's own reader takes ``NaN`` and ``Infinity``, the last of two equal keys, half a surrogate pair
+and ``1e999`` in silence, and stops at 4,300 digits or a thousand brackets with an exception of another kind.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import math
 import re
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +26,7 @@ from hammerlib.errors import InputError
 if TYPE_CHECKING:
     from ruamel.yaml.error import YAMLError
 
-__all__ = ["parse_yaml", "read_yaml"]
+__all__ = ["parse_json", "parse_yaml", "read_yaml"]
 
 # Section 10.3.2 of YAML 1.2.2: what an unquoted scalar is, and the characters with which it may begin. All
 # else is text. (ruamel.yaml's own table adds 1_000, 0b1, dates and merge keys, which 1.2 does not know.)
@@ -30,7 +38,7 @@ CORE_SCHEMA = (
     ("float", r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN", list("-+.")),
 )
 CORE_TAGS = ("null", "bool", "int", "float", "str", "seq", "map")
-MAX_DEPTH = 50
+YAML_DEPTH = 50
 MAX_VALUES = 100_000  # with every alias written out: eight lines of aliases can stand for a billion values
 MAX_BITS = 128  # of a whole number; every seed and every count fits
 
@@ -110,9 +118,9 @@ def parse_yaml(text: str, name: str, *, field: str = "yaml") -> Any:
         if version := re.search(r"^%YAML\s+(?!1\.2\s*$)(\S+)", text, re.MULTILINE):
             raise ValueError(f"YAML {version[1]} is declared, read is YAML 1.2")
         content = _load(text)
-        _check(content, 0, {})
+        _check_yaml(content, 0, {})
     except RecursionError:
-        reason = f"nested more than {MAX_DEPTH} deep"
+        reason = f"nested more than {YAML_DEPTH} deep"
     except ValueError as error:
         reason = str(error)
     else:
@@ -163,7 +171,7 @@ def _classes() -> tuple[type, type]:
     return CoreResolver, CoreConstructor
 
 
-def _check(value: Any, depth: int, sizes: dict[int, int]) -> int:
+def _check_yaml(value: Any, depth: int, sizes: dict[int, int]) -> int:
     """Count the values in `value`, aliases written out; ValueError for what no setting can be."""
     if isinstance(value, bool) or value is None:
         return 1
@@ -179,8 +187,8 @@ def _check(value: Any, depth: int, sizes: dict[int, int]) -> int:
         if value.bit_length() > MAX_BITS:
             raise ValueError(f"a whole number has more than {MAX_BITS} bits")
         return 1
-    if depth >= MAX_DEPTH:
-        raise ValueError(f"nested more than {MAX_DEPTH} deep")
+    if depth >= YAML_DEPTH:
+        raise ValueError(f"nested more than {YAML_DEPTH} deep")
     if id(value) in sizes:
         if not sizes[id(value)]:  # not yet counted: we are inside it
             raise ValueError("a value holds itself")
@@ -191,7 +199,7 @@ def _check(value: Any, depth: int, sizes: dict[int, int]) -> int:
         if any(isinstance(key, tuple) for key in value):
             raise ValueError("a key is a list")
         parts = [*value.keys(), *value.values()]
-    size = 1 + sum(_check(part, depth + 1, sizes) for part in parts)
+    size = 1 + sum(_check_yaml(part, depth + 1, sizes) for part in parts)
     if size > MAX_VALUES:
         raise ValueError(f"aliases make more than {MAX_VALUES:,} values of it")
     sizes[id(value)] = size
@@ -208,3 +216,125 @@ def _reason(error: YAMLError) -> str:
     problem = " ".join(str(problem).split())[:160]
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     return f"line {mark.line + 1}: {problem}" if mark is not None else problem
+
+
+HALF = re.compile("[\ud800-\udfff]")
+JSON_DEPTH = 100
+MAX_DIGITS = 4300  # of a whole number; Python reads no longer ones
+
+
+class _NoNumber:
+    """Stands where a text said NaN or Infinity, until its place is known."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def parse_json(text: str | bytes, *, halves: str = "refuse") -> Any:
+    """Read JSON strictly.
+
+    Parameters
+    ----------
+    text : str or bytes
+        UTF-8 if bytes.
+    halves : {"refuse", "replace"}
+        What becomes of half a surrogate pair, as a model leaves it that was cut off inside a character:
+        refused, or U+FFFD.
+
+    Returns
+    -------
+    object
+        dict, list, str, int, float, bool or None. A number of more digits than a float holds is its own text.
+
+    Raises
+    ------
+    ValueError
+        One line that names the place: no JSON, NaN, Infinity or a number beyond floats, a key twice in one
+        object, half a surrogate pair, more than 4,300 digits, nested more than 100 deep.
+
+    Examples
+    --------
+    >>> parse_json('{"answer": 0.5}')
+    {'answer': 0.5}
+    >>> parse_json('{"meta": [{"answer": NaN}]}')
+    Traceback (most recent call last):
+    ValueError: holds NaN at meta[0].answer, which is no number
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        content = json.loads(
+            text, object_pairs_hook=_distinct, parse_constant=_NoNumber, parse_float=_float, parse_int=_int
+        )
+        if halves == "replace":
+            content = _mended(content)
+        _check_json(content)
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError(f"is nested more than {JSON_DEPTH} deep") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON, or cut off ({error})") from error
+    return content
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"has the key {twice[:40]!r} twice in one object")
+    return found
+
+
+def _float(text: str) -> float | str | _NoNumber:
+    value = float(text)
+    if not math.isfinite(value):
+        return _NoNumber(text if len(text) < 20 else text[:17] + "...")
+    # 3.14159265358979323846 as a gold: the digits that a float drops are kept, as text.
+    return value if Decimal(text) == Decimal(repr(value)) else text
+
+
+def _int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"has a whole number of {len(text)} digits")
+    return int(text)
+
+
+def _check_json(content: Any) -> None:
+    # Level by level, so that no depth of nesting is a depth of calls.
+    level = [("", content)]
+    for _ in range(JSON_DEPTH + 1):
+        if not level:
+            return
+        level = [inner for place, value in level for inner in _inside(place, value)]
+    raise ValueError(f"is nested more than {JSON_DEPTH} deep")
+
+
+def _inside(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _whole(f"a key of {place or 'its top'}", name)
+            yield (f"{place}.{name}" if place else name), inner
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield f"{place}[{number}]", inner
+    elif isinstance(value, str):
+        _whole(place, value)
+    elif isinstance(value, _NoNumber):
+        raise ValueError(f"holds {value.text} at {place or 'its top'}, which is no number")
+
+
+def _mended(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {_mended(key): _mended(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_mended(value) for value in content]
+    if isinstance(content, str) and not content.isascii():
+        return HALF.sub("\ufffd", content)
+    return content
+
+
+def _whole(place: str, text: str) -> None:
+    if not text.isascii() and HALF.search(text):
+        raise ValueError(f"holds half a surrogate pair at {place or 'its top'}")

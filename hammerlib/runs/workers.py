@@ -14,10 +14,11 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
-from hammerlib.storage import environment
+from hammerlib.runs.storage import environment, progress_off, tell_progress
 
 BACKENDS = ("process", "ray")
 PAUSE = 0.5  # seconds before a second try, twice that before a third: memory that ran out may be free again
+RETRIES = 2  # of a named job whose process died; training resumes from its last checkpoint
 DIED = "its process was killed or ran out of memory"
 # Read by OpenMP, MKL and OpenBLAS once, when a worker first imports numpy or torch: two workers whose
 # threads spin for the same cores are up to ten times slower than one thread each.
@@ -112,6 +113,38 @@ def map_tasks(
         raise InputError("backend", backend, "is unknown", f"use one of {', '.join(BACKENDS)}")
     work = _Work(task, items, workers, retries, gpus)
     return _over_ray(work, _ray()) if backend == "ray" else _over_processes(work)
+
+
+def map_named(
+    field: str,
+    task: Callable[[Any], Any],
+    names: list[str],
+    jobs: list[Any],
+    workers: int,
+    backend: str = "process",
+    *,
+    label: str,
+) -> list[Any]:
+    """Apply a task to named jobs; when some fail, one error names them all after the others have finished."""
+    from tqdm.auto import tqdm
+
+    results: list = [None] * len(jobs)
+    finished = map_tasks(task, jobs, workers=workers, backend=backend, retries=RETRIES)
+    tell_progress(f"{label} 1/{len(jobs)}")
+    with tqdm(total=len(jobs), desc=label, unit="run", disable=progress_off()) as bar:
+        for count, (index, result) in enumerate(finished, start=2):
+            results[index] = result
+            bar.update()
+            tell_progress(f"{label} {min(count, len(jobs))}/{len(jobs)}")
+    failed = [
+        f"{name}: {result.reason}"
+        for name, result in zip(names, results, strict=True)
+        if isinstance(result, Failure)
+    ]
+    if failed:
+        problem = f"{len(failed)} of {len(jobs)} runs failed ({'; '.join(failed)})"
+        raise InputError(field, names, problem, "repair these and call again: the finished runs are reused")
+    return results
 
 
 def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:
