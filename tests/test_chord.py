@@ -36,7 +36,7 @@ from hammerlib.systems.chord import (
     nano_experts,
     token_weights,
 )
-from hammerlib.systems.chord.plug import check_reading
+from hammerlib.systems.chord.algorithm import check_reading
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.seams import name_of
 

@@ -58,7 +58,7 @@ from hammerlib.systems.evolmath import (
     useless,
     value_of,
 )
-from hammerlib.systems.evolmath.fitness import entropy, grade_level
+from hammerlib.systems.evolmath.evolution import entropy, grade_level
 from hammerlib.systems.evolmath.phrases import BACKGROUND, FUZZY_SIGNS, IRRELEVANT, THEMES
 from hammerlib.systems.evolmath.problem import solve
 

@@ -33,7 +33,7 @@ from hammerlib.systems.puzzles import (
     write_jsonl,
 )
 from hammerlib.systems.puzzles.choices import scale
-from hammerlib.systems.puzzles.corpus import part_of
+from hammerlib.systems.puzzles.generate import part_of
 from hammerlib.systems.smt import (
     CONNECTIVES,
     TooMany,
@@ -386,7 +386,7 @@ def test_a_seed_that_is_not_reproduced_is_named() -> None:
 def _content(name: str) -> dict:
     import yaml
 
-    from hammerlib.systems.puzzles.reading import SEEDS
+    from hammerlib.systems.puzzles.spec import SEEDS
 
     return {"name": name, **yaml.safe_load((SEEDS / f"{name}.yaml").read_text())}
 

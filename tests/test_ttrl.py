@@ -244,7 +244,7 @@ def test_all_vote_and_the_first_are_trained(monkeypatch: pytest.MonkeyPatch) -> 
         asked.extend(row["id"] for row in rows)
         return Generation(rows, [[5]] * 12, [[place] for place in range(12)])
 
-    monkeypatch.setattr("hammerlib.systems.ttrl.plugs.generate", sampled)
+    monkeypatch.setattr("hammerlib.systems.ttrl.algorithm.generate", sampled)
     read = SimpleNamespace(batch_decode=lambda ids, skip_special_tokens: [texts[one] for (one,) in ids])
     rows = [{"id": name, "prompt": "p", "answer": "4"} for name in "aabb"]
     said = VoteThenSample(6)(rows, SimpleNamespace(num_generations=2, processing_class=read))

@@ -13,7 +13,7 @@ from hammerlib.pipeline.parameters import Parameter, read_settings
 from hammerlib.pipeline.plan import read_profile
 from hammerlib.runs.reading import parse_yaml, read_yaml
 from hammerlib.study.plan import read_study
-from hammerlib.systems.puzzles.reading import read_spec
+from hammerlib.systems.puzzles.spec import read_spec
 from hammerlib.training import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -67,7 +67,7 @@ def learnable_window(
     problems : Dataset
         Problem table of n rows.
     pass_rates : (n,) array-like
-        Of the start, in [0, 1], such as `hammerlib.systems.hard_examples.probe` measures.
+        Of the start, in [0, 1], such as `hammerlib.systems.hard_examples.selection` measures.
     interval : two floats
         Lowest and highest pass rate, both included.
     samples : int

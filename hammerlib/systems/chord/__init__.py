@@ -4,11 +4,18 @@ One loss, (1 - mu) of GRPO and mu of a supervised term, with a schedule for mu a
 token: phi = p (1 - p), detached, leaves alone what the policy already does and what it cannot reach yet.
 """
 
+from hammerlib.systems.chord.algorithm import Chord
 from hammerlib.systems.chord.experts import Experts, load_experts, nano_experts
 from hammerlib.systems.chord.flow import expert_flow
-from hammerlib.systems.chord.loss import WEIGHTINGS, expert_loss, mixed_loss, token_weights
-from hammerlib.systems.chord.plug import Chord
-from hammerlib.systems.chord.schedule import PRESETS, adaptive_mu, mu_at
+from hammerlib.systems.chord.loss import (
+    PRESETS,
+    WEIGHTINGS,
+    adaptive_mu,
+    expert_loss,
+    mixed_loss,
+    mu_at,
+    token_weights,
+)
 
 __all__ = [
     "PRESETS",

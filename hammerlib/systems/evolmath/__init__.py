@@ -7,24 +7,49 @@ Public problems such as GSM8K's evolve in the same way as texts. Where the paper
 (noise and stories), phrase banks do here; its last rewording by a model (polish) is left out.
 """
 
-from hammerlib.systems.evolmath.crossover import can_cross, cross, cross_pairs, first_number, is_linked, ratio
-from hammerlib.systems.evolmath.evolution import Evolution, evolve, evolve_table, stories_of
-from hammerlib.systems.evolmath.fitness import WEIGHTS, is_low, measure, scores
+from hammerlib.systems.evolmath.evolution import (
+    WEIGHTS,
+    Evolution,
+    can_cross,
+    cross,
+    cross_pairs,
+    evolve,
+    evolve_table,
+    first_number,
+    is_linked,
+    is_low,
+    measure,
+    ratio,
+    scores,
+    stories_of,
+)
 from hammerlib.systems.evolmath.following import follow_metrics, follow_table, simulate
-from hammerlib.systems.evolmath.linear import is_necessary, rank, released_is_necessary, value_of
 from hammerlib.systems.evolmath.operators import (
+    OPERATORS,
     approximate,
     background,
     confused,
+    disturb,
+    disturb_table,
     irrelevant,
     is_needed,
     misleading,
     translate,
     useless,
 )
-from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, Statement
-from hammerlib.systems.evolmath.public import OPERATORS, disturb, disturb_table
-from hammerlib.systems.evolmath.seeds import draw_rows, seed_problem
+from hammerlib.systems.evolmath.problem import (
+    Item,
+    Link,
+    Part,
+    Relation,
+    Statement,
+    draw_rows,
+    is_necessary,
+    rank,
+    released_is_necessary,
+    seed_problem,
+    value_of,
+)
 from hammerlib.systems.evolmath.source import load_evolved
 from hammerlib.systems.evolmath.stories import Passage, Story
 

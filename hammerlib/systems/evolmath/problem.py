@@ -1,14 +1,127 @@
-"""A problem with its provenance: binding equations, noise, links between parts; solved and put in words."""
+"""Linear systems as problems: exact algebra, binding equations, noise, links, words, and seeds."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from hammerlib.errors import InputError
-from hammerlib.systems.evolmath.linear import value_of
 from hammerlib.systems.evolmath.phrases import THEMES
+
+Row = Sequence[Fraction | int]
+
+
+def reduced(rows: Sequence[Row]) -> list[list[Fraction]]:
+    """Return the rows of the reduced echelon form that are not zero.
+
+    Examples
+    --------
+    >>> reduced([[2, 4], [1, 2]])
+    [[Fraction(1, 1), Fraction(2, 1)]]
+    """
+    left = [[Fraction(value) for value in row] for row in rows]
+    done: list[list[Fraction]] = []
+    for column in range(len(rows[0]) if rows else 0):
+        pivot = next((row for row in left if row[column]), None)
+        if pivot is None:
+            continue
+        left.remove(pivot)
+        pivot = [value / pivot[column] for value in pivot]
+        left = [[a - row[column] * b for a, b in zip(row, pivot, strict=True)] for row in left]
+        done = [[a - row[column] * b for a, b in zip(row, pivot, strict=True)] for row in done]
+        done.append(pivot)
+    return done
+
+
+def rank(rows: Sequence[Row]) -> int:
+    """Return the rank of a matrix, exactly.
+
+    Examples
+    --------
+    >>> rank([[1, 2], [Fraction(1, 2), 1], [0, 1]])
+    2
+    """
+    return len(reduced(rows))
+
+
+def value_of(rows: Sequence[Row], right: Row, unknown: int) -> Fraction | None:
+    """Return the one value that a system gives an unknown; None where it leaves it open.
+
+    Parameters
+    ----------
+    rows : (equations, unknowns) of numbers
+    right : (equations,) of numbers
+    unknown : int
+        Column.
+
+    Raises
+    ------
+    InputError
+        The equations contradict each other.
+
+    Examples
+    --------
+    >>> value_of([[1, 1], [1, -1]], [3, 1], 1), value_of([[1, 1]], [3], 0)
+    (Fraction(1, 1), None)
+    """
+    width = len(rows[0])
+    found = reduced([[*row, one] for row, one in zip(rows, right, strict=True)])
+    if any(not any(row[:width]) for row in found):
+        remedy = "drop one of them"
+        raise InputError("equations", len(rows), "contradict each other", remedy)
+    for row in found:
+        if [column for column in range(width) if row[column]] == [unknown]:
+            return row[width]
+    return None
+
+
+def is_necessary(rows: Sequence[Row], target: int = -1) -> bool:
+    """Tell whether the first equation is needed for the value of an unknown.
+
+    The released pipeline's condition (arXiv 2508.13003), in an exact form of ours: equation 5, without the
+    unknown it introduces, must not follow from equations 2 to 4, that is
+    rank([A2..A4; c]) > rank([A2..A4]) with c the coefficients of the last equation without the target.
+
+    Parameters
+    ----------
+    rows : (5, 5) of numbers
+        The last one holds the target, the others do not.
+    target : int
+        Column of the unknown that is asked for.
+
+    Examples
+    --------
+    >>> is_necessary([[1, 0, 0], [0, 1, 0], [1, 1, 1]]), is_necessary([[1, 0, 0], [0, 1, 0], [0, 1, 1]])
+    (True, False)
+    """
+    middle = [list(row) for row in rows[1:-1]]
+    last = list(rows[-1])
+    last[target] = 0
+    return rank([*middle, last]) > rank(middle)
+
+
+def released_is_necessary(rows: Sequence[Row], target: int = -1) -> bool:
+    """Tell what the released code takes for the same: wrong in both directions, kept for comparison.
+
+    It cuts equations 2 to 4 down to the columns of the last equation and compares the rank with their number.
+
+    Parameters
+    ----------
+    rows : (5, 5) of numbers
+    target : int
+
+    Examples
+    --------
+    >>> rows = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [4, 0, -4, 0, 0], [2, 0, -2, 0, 2]]
+    >>> released_is_necessary(rows), is_necessary(rows)
+    (True, False)
+    """
+    place = target % len(rows[-1])
+    used = [column for column, value in enumerate(rows[-1]) if value and column != place]
+    return rank([[row[column] for column in used] for row in rows[1:-1]]) < len(used)
+
 
 VARIABLES = ("x", "y", "z", "m", "n")
 UNUSED = ("a", "b", "c")
@@ -272,3 +385,68 @@ def _sentence(text: str, theme: str) -> str:
 def _question(part: Part, place: int, parts: int) -> str:
     asked = f"the number of {THEMES[part.theme][TARGET]}" if part.theme else TARGET
     return f"What is {asked}?" if parts == 1 else f"Question {place + 1}: what is {asked}?"
+
+
+LOWEST, HIGHEST = 1, 20  # of each unknown
+_WHOLE = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)
+COEFFICIENTS = (*map(Fraction, _WHOLE), Fraction(-1, 2), Fraction(1, 2))
+
+
+def draw_rows(rng: random.Random) -> list[list[Fraction]]:
+    """Draw the coefficients of five equations: four over x, y, z, m with one to three terms, one with n.
+
+    Which terms, how many and which coefficients are uniform (the paper's code; its distribution of the
+    number of terms is not documented).
+
+    Examples
+    --------
+    >>> rows = draw_rows(random.Random(0))
+    >>> [len(rows), all(row[4] == 0 for row in rows[:4]), rows[4][4] != 0]
+    [5, True, True]
+    """
+    rows = [_row(rng, rng.sample(range(4), rng.randint(1, 3))) for _ in range(4)]
+    return [*rows, _row(rng, [*rng.sample(range(4), rng.randint(1, 2)), 4])]
+
+
+def _row(rng: random.Random, columns: Sequence[int]) -> list[Fraction]:
+    row = [Fraction(0)] * len(VARIABLES)
+    for column in columns:
+        row[column] = rng.choice(COEFFICIENTS)
+    return row
+
+
+def seed_problem(
+    rng: random.Random, necessary: Callable[[Sequence[Sequence[Fraction]]], bool] = is_necessary
+) -> Item:
+    """Draw systems until one has a unique solution for which the first equation is needed.
+
+    Parameters
+    ----------
+    rng : random.Random
+    necessary : callable
+        The test; `linear.released_is_necessary` repeats the released slip.
+
+    Returns
+    -------
+    Item
+        In symbols; the answer is the value of n, a whole number from 1 to 20.
+
+    Examples
+    --------
+    >>> item = seed_problem(random.Random(1))
+    >>> 1 <= item.answer <= 20, item.parts[0].noise
+    (True, ())
+    """
+    while True:
+        rows = draw_rows(rng)
+        if rank([row[:4] for row in rows[:4]]) == 4 and necessary(rows):
+            break
+    solution = [rng.randint(LOWEST, HIGHEST) for _ in VARIABLES]
+    equations = [
+        Relation(
+            tuple((name, value) for name, value in zip(VARIABLES, row, strict=True) if value),
+            sum((a * b for a, b in zip(row, solution, strict=True)), Fraction(0)),
+        )
+        for row in rows
+    ]
+    return Item((Part(tuple(equations)),), operators=("seed",))

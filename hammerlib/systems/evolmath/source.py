@@ -15,8 +15,7 @@ from hammerlib.problems.gym import PARTS, part_of
 from hammerlib.problems.table import subset
 from hammerlib.systems.evolmath.evolution import evolve, evolve_table
 from hammerlib.systems.evolmath.operators import approximate, translate
-from hammerlib.systems.evolmath.problem import Item
-from hammerlib.systems.evolmath.seeds import seed_problem
+from hammerlib.systems.evolmath.problem import Item, seed_problem
 
 if TYPE_CHECKING:
     from datasets import Dataset

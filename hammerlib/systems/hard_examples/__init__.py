@@ -4,9 +4,15 @@ The model is probed on the whole pool, a share of it is chosen by measured pass 
 GRPO steps on each choice are compared with a random choice of the same size.
 """
 
-from hammerlib.systems.hard_examples.budget import same_budget, subset_config
-from hammerlib.systems.hard_examples.probe import pass_rates, probe
-from hammerlib.systems.hard_examples.selection import SUBSETS, select, select_level
+from hammerlib.systems.hard_examples.selection import (
+    SUBSETS,
+    pass_rates,
+    probe,
+    same_budget,
+    select,
+    select_level,
+    subset_config,
+)
 from hammerlib.systems.hard_examples.signal import (
     Learnable,
     expected_path,

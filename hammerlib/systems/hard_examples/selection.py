@@ -1,11 +1,117 @@
-"""Subsets of a pool by measured pass rate: a share of it (hard, medium, easy, random), or one level."""
+"""Which problems of a pool to train: probed pass rates, subsets, equal budgets."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
+from hammerlib.evaluation import evaluate, outcomes
+from hammerlib.training.schedule import plan
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hammerlib.backbones import Backbone
+    from hammerlib.runs import RunRecord
+    from hammerlib.training import TrainConfig
+
+
+def probe(
+    problems: Dataset,
+    backbone: Backbone | str,
+    *,
+    k: int = 10,
+    max_new_tokens: int = 250,
+    template: str = "raw",
+    seed: int = 0,
+    root: Path | None = None,
+) -> np.ndarray:
+    """Return the share of right answers among k samples of every problem.
+
+    Parameters
+    ----------
+    problems : Dataset
+        Problem table of n rows: the pool.
+    backbone : Backbone or str
+        The model before training.
+    k : int
+        Samples a problem at temperature 1 from the whole distribution.
+    max_new_tokens, template, seed, root
+        As for `hammerlib.evaluate`, whose record holds the samples and is found again.
+
+    Returns
+    -------
+    (n,) float64 array
+        In [0, 1], multiples of 1/k, in the order of `problems`.
+
+    Notes
+    -----
+    Source: arXiv 2508.14094 and its code: mean success (not: any success) of samples of the base model at
+    temperature 1, top-p 1, 250 tokens; its committed scores are multiples of 0.1, so K = 10.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib import load_problems
+    >>> pool = load_problems("reasoning-gym:nano", split="rl", n=2)
+    >>> probe(pool, "nano", k=2, max_new_tokens=4, root=Path(tempfile.mkdtemp())).tolist()
+    [0.0, 0.0]
+    """
+    asked = {"max_new_tokens": max_new_tokens, "template": template, "seed": seed, "root": root}
+    return pass_rates(evaluate(backbone, problems, k=k, temperature=1.0, top_p=1.0, **asked), problems)
+
+
+def pass_rates(record: RunRecord, problems: Dataset) -> np.ndarray:
+    """Return the pass rates that an evaluation holds for a pool.
+
+    Parameters
+    ----------
+    record : RunRecord
+        Of `hammerlib.evaluate`.
+    problems : Dataset
+        Problem table; each row's ``id`` must have been evaluated, with the same number of samples.
+
+    Returns
+    -------
+    (n,) float64 array
+        In [0, 1], in the order of `problems`.
+
+    Raises
+    ------
+    InputError
+        A problem without samples, or problems with different numbers of samples.
+
+    Notes
+    -----
+    Source: arXiv 2508.14094's code, ``mean(pred == gold)``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib import evaluate, load_problems
+    >>> pool = load_problems("reasoning-gym:nano", split="rl", n=2)
+    >>> record = evaluate("nano", pool, k=1, max_new_tokens=4, root=Path(tempfile.mkdtemp()))
+    >>> len(pass_rates(record, pool.select([1])))
+    1
+    """
+    table = outcomes(record).set_index("id")
+    missing = sorted(set(problems["id"]) - set(table.index))
+    if missing:
+        remedy = "probe the whole pool"
+        raise InputError("record", record.run_id, f"has no samples of {len(missing)} problems", remedy)
+    chosen = table.loc[problems["id"][:]]
+    if chosen["n"].nunique() > 1:
+        counts = sorted(chosen["n"].unique().tolist())
+        remedy = "finish the evaluation: rates of unequal samples do not rank"
+        raise InputError("record", record.run_id, f"has {counts} samples a problem", remedy)
+    return (chosen["correct"] / chosen["n"]).to_numpy(dtype=float)
+
 
 SUBSETS = ("hard", "medium", "easy", "random")
 
@@ -105,3 +211,90 @@ def _checked(rates: ArrayLike) -> np.ndarray:
     if rates.ndim != 1 or not rates.size or not ((rates >= 0) & (rates <= 1)).all():
         raise InputError("rates", rates.shape, "must be n numbers in [0, 1]", "give the probe's pass rates")
     return rates
+
+
+def subset_config(config: TrainConfig, size: int, steps: int) -> TrainConfig:
+    """Return a config that trains `size` problems for exactly `steps` optimizer steps, in as many epochs.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Any order, adjustment and loss.
+    size : int
+        Problems of the subset; a multiple of the prompts of a generation batch, or ``tail: report``.
+    steps : int
+        Optimizer steps, at least 1.
+
+    Returns
+    -------
+    TrainConfig
+        With `n_problems`, `max_steps` and `epochs` set.
+
+    Raises
+    ------
+    InputError
+        Dynamic sampling, which takes another number of samples on each subset; what `TrainConfig.validate`
+        refuses.
+
+    Notes
+    -----
+    Source: arXiv 2508.14094 trains every subset for the same number of steps.
+
+    Examples
+    --------
+    >>> from hammerlib import TrainConfig
+    >>> subset_config(TrainConfig(prompts_per_step=4), size=20, steps=12).epochs
+    3
+    """
+    if config.dynamic_sampling:
+        problem = "takes another number of samples on each subset"
+        raise InputError("dynamic_sampling", True, problem, "set dynamic_sampling: false")
+    if steps < 1:
+        raise InputError("steps", steps, "is below 1", "give optimizer steps")
+    once = dataclasses.replace(config, n_problems=size, max_steps=None, epochs=1)
+    epochs = -(-steps // plan(once, size).steps_per_epoch)
+    return dataclasses.replace(once, max_steps=steps, epochs=epochs).validate()
+
+
+def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Return the optimizer steps and generated completions that all runs share.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        Training runs.
+
+    Returns
+    -------
+    dict of str to float
+        ``steps`` and ``completions``.
+
+    Raises
+    ------
+    InputError
+        No run, or runs that differ in either number.
+
+    Notes
+    -----
+    Source: ours, the check of arXiv 2508.14094's equal number of steps.
+
+    Examples
+    --------
+    >>> same_budget([])
+    Traceback (most recent call last):
+    hammerlib.errors.InputError: records = 0: hold no run; give at least one training run
+    """
+    if not records:
+        raise InputError("records", 0, "hold no run", "give at least one training run")
+    found = {}
+    for record in records:
+        table = record.table("metrics.csv")
+        generated = table.loc[table["metric"] == "generated", "value"]
+        found[record.run_id] = {
+            "steps": float(table["step"].nunique()),
+            "completions": float(generated.sum()),
+        }
+    different = {tuple(one.values()) for one in found.values()}
+    if len(different) > 1:
+        raise InputError("records", found, "differ in steps or completions", "see subset_config")
+    return next(iter(found.values()))

@@ -5,24 +5,25 @@ over all declared symbols; a puzzle is kept if its answer follows. Every random 
 record rebuilds the puzzle, which checks specification and answer alike.
 """
 
-from hammerlib.systems.puzzles.build import Puzzle, build
+from hammerlib.systems.puzzles.build import Puzzle, State, build
 from hammerlib.systems.puzzles.choices import Choices, Rejected
-from hammerlib.systems.puzzles.corpus import cut, deduplicate, difficulties, signature
 from hammerlib.systems.puzzles.formulas import evaluate, render
 from hammerlib.systems.puzzles.generate import (
     Harvest,
     check_seed,
+    cut,
+    deduplicate,
+    difficulties,
     generate,
     read_jsonl,
     rebuild,
     released_difference,
+    signature,
     write_jsonl,
 )
-from hammerlib.systems.puzzles.reading import read_spec, seed_names
 from hammerlib.systems.puzzles.scoring import hard_score, scorer, soft_score
 from hammerlib.systems.puzzles.source import load_puzzles
-from hammerlib.systems.puzzles.spec import Spec
-from hammerlib.systems.puzzles.state import State
+from hammerlib.systems.puzzles.spec import Spec, read_spec, seed_names
 
 __all__ = [
     "Choices",

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
 from hammerlib.systems.puzzles.build import Puzzle
-from hammerlib.systems.puzzles.corpus import SPLITS, difficulties, part_of, signature
-from hammerlib.systems.puzzles.generate import generate
-from hammerlib.systems.puzzles.reading import read_spec, seed_names
+from hammerlib.systems.puzzles.generate import SPLITS, difficulties, generate, part_of, signature
+from hammerlib.systems.puzzles.spec import read_spec, seed_names
 
 if TYPE_CHECKING:
     from datasets import Dataset

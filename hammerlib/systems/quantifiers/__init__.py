@@ -6,8 +6,305 @@ probabilistic grammar fitted to them generates new terms; their probabilities ar
 refitting each round, z3. No number of the paper is claimed or compared with.
 """
 
-from hammerlib.systems.quantifiers.examples import EXAMPLES
-from hammerlib.systems.quantifiers.grammar import STRATEGIES, Grammar, Production
-from hammerlib.systems.quantifiers.loop import Outcome, instantiate
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hammerlib.errors import InputError
+from hammerlib.systems.smt import LIMIT, Problem, Term
 
 __all__ = ["EXAMPLES", "STRATEGIES", "Grammar", "Outcome", "Production", "instantiate"]
+
+# mimic: p. revolt: 1/p renormalised, or (1 - p)/(K - 1) over K productions; the abstract does not say which.
+# uniform: 1/K, the control arm: what the learned probabilities are worth.
+STRATEGIES = ("mimic", "revolt-reciprocal", "revolt-complement", "uniform")
+
+
+class Production(NamedTuple):
+    """A way to build a term of a sort: a function and the sorts of its arguments (ours).
+
+    Examples
+    --------
+    >>> Production("U", "f", ("U",)).name
+    'f'
+    """
+
+    sort: str
+    name: str
+    arguments: tuple[str, ...] = ()
+
+
+class Grammar:
+    """How often each production of each sort was used in observed terms, subterms included.
+
+    The probabilistic grammar of arXiv 2508.13811's abstract, kept (mimic) or inverted (revolt); the paper's
+    equations are not known to us. Ours: p = count / total of the sort; 1/p renormalised or (1 - p)/(K - 1) as
+    the inversions; the pseudo-count `alpha`; the depth limit.
+
+    Parameters
+    ----------
+    terms : iterable of Term
+        Observed; repeated ones count again.
+    signature : iterable of Production
+        With `alpha` above 0 each of these counts `alpha` times more, so that unseen symbols stay reachable.
+    alpha : float
+        0 or more; 0 learns from the observed terms alone.
+
+    Raises
+    ------
+    InputError
+        Negative `alpha`; in `sample`, a sort without finite terms, an unknown strategy or a depth below 1.
+
+    Examples
+    --------
+    >>> c = Term("c", "U")
+    >>> grammar = Grammar([c, c, Term("f", "U", (c,))])
+    >>> [grammar.probabilities("U", s)[Production("U", "c")] for s in ("mimic", "revolt-reciprocal")]
+    [0.75, 0.25]
+    """
+
+    def __init__(
+        self, terms: Iterable[Term], signature: Iterable[Production] = (), alpha: float = 0.0
+    ) -> None:
+        if alpha < 0:
+            raise InputError("alpha", alpha, "must be 0 or more", "use 0 to learn from observed terms alone")
+        self.counts: Counter[Production] = Counter()
+        for term in terms:
+            self._count(term)
+        for production in signature if alpha else ():
+            self.counts[production] += alpha
+        self.heights = self._heights()
+
+    def _count(self, term: Term) -> None:
+        self.counts[Production(term.sort, term.name, tuple(part.sort for part in term.arguments))] += 1
+        for part in term.arguments:
+            self._count(part)
+
+    def _heights(self) -> dict[str, int]:
+        """Height of the lowest finite term of each sort that has one; a constant has 1."""
+        heights: dict[str, int] = {}
+        while True:
+            found = dict(heights)
+            for production in self.counts:
+                if all(sort in heights for sort in production.arguments):
+                    height = 1 + max((heights[sort] for sort in production.arguments), default=0)
+                    found[production.sort] = min(height, found.get(production.sort, height))
+            if found == heights:
+                return heights
+            heights = found
+
+    def probabilities(self, sort: str, strategy: str = "mimic") -> dict[Production, float]:
+        """Return the probability of each production of a sort; InputError for an unknown strategy."""
+        if strategy not in STRATEGIES:
+            raise InputError("strategy", strategy, "is unknown", f"use one of {', '.join(STRATEGIES)}")
+        counts = {one: count for one, count in self.counts.items() if one.sort == sort}
+        total = sum(counts.values())
+        weights = {one: count / total for one, count in counts.items()}
+        if strategy == "revolt-reciprocal":
+            weights = {one: 1 / p for one, p in weights.items()}
+        elif strategy == "revolt-complement" and len(weights) > 1:
+            weights = {one: 1 - p for one, p in weights.items()}
+        elif strategy == "uniform":
+            weights = dict.fromkeys(weights, 1.0)
+        total = sum(weights.values())
+        return {one: weight / total for one, weight in weights.items()}
+
+    def probability(self, term: Term, strategy: str = "mimic") -> float:
+        """Return the probability of a whole term, sampled without a depth limit."""
+        production = Production(term.sort, term.name, tuple(part.sort for part in term.arguments))
+        result = self.probabilities(term.sort, strategy).get(production, 0.0)
+        for part in term.arguments:
+            result *= self.probability(part, strategy)
+        return result
+
+    def sample(self, sort: str, rng: random.Random, *, strategy: str = "mimic", depth: int = 4) -> Term:
+        """Draw a term top-down; where `depth` levels no longer suffice for more, the lowest productions only.
+
+        Inverted probabilities favour rare symbols, often of high arity: without the limit sampling need not
+        end (expected offspring of 1 or more). InputError for a sort without finite terms.
+        """
+        if sort not in self.heights or depth < 1:
+            raise InputError("sort", sort, f"has no term of depth {depth}", "observe some, or raise alpha")
+        choices = self.probabilities(sort, strategy)
+        room = max(depth, self.heights[sort])
+        fitting = {
+            one: p
+            for one, p in choices.items()
+            if all(self.heights.get(argument, room) < room for argument in one.arguments)
+        }
+        (chosen,) = rng.choices(list(fitting), weights=list(fitting.values()))
+        parts = [self.sample(one, rng, strategy=strategy, depth=max(room - 1, 1)) for one in chosen.arguments]
+        return Term(chosen.name, sort, tuple(parts))
+
+
+class Outcome(NamedTuple):
+    """How a problem ended (ours).
+
+    Attributes
+    ----------
+    verdict : str
+        ``unsat``, ``sat`` or ``unknown``.
+    rounds, instances : int
+        Rounds of sampling, and distinct instances that were added.
+    seconds : float
+        Wall clock, for information: nothing depends on it.
+
+    Examples
+    --------
+    >>> Outcome("unsat", 1, 4, 0.01).verdict
+    'unsat'
+    """
+
+    verdict: str
+    rounds: int
+    instances: int
+    seconds: float
+
+
+def instantiate(
+    text: str,
+    strategy: str | None,
+    *,
+    rounds: int = 10,
+    samples: int = 4,
+    depth: int = 4,
+    alpha: float = 0.0,
+    limit: int = LIMIT,
+    seed: int = 0,
+) -> Outcome:
+    """Decide a quantified problem by e-matching, and by sampled instances where that gives up.
+
+    The loop of arXiv 2508.13811's abstract; rounds, refitting and limits are ours. Every instance of a
+    universal formula is implied by it, so that ``unsat`` stays right whatever is sampled. A binding is added
+    once; "the same" means the same text: terms that the problem makes equal count as different ones.
+
+    Parameters
+    ----------
+    text : str
+        SMT-LIB 2 declarations and assertions.
+    strategy : str or None
+        One of `STRATEGIES`; None: e-matching alone, once more in every round with another random seed.
+    rounds, samples : int
+        At most so many rounds, each with so many draws for every universal formula.
+    depth : int
+        Largest depth of a sampled term; a constant has 1.
+    alpha : float
+        See `Grammar`: pseudo-count of every function that occurs in the problem.
+    limit : int
+        z3's resource units for each of its calls, `rounds` + 1 at most. Where e-matching itself diverges, the
+        call ends there, and the sampling goes on.
+    seed : int
+        Of the draws and of z3.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        Unreadable text, unknown strategy, or a limit below 1.
+
+    Examples
+    --------
+    >>> from hammerlib.systems.quantifiers import EXAMPLES
+    >>> [instantiate(EXAMPLES["stuck trigger"], one).verdict for one in (None, "mimic")]
+    ['unknown', 'unsat']
+    """
+    if min(rounds, samples, depth, limit) < 1:
+        remedy = "give whole numbers from 1"
+        raise InputError("limits", [rounds, samples, depth, limit], "one of them allows nothing", remedy)
+    problem, rng, start = Problem(text), random.Random(seed), time.monotonic()
+    signature = [Production(sort, name, arguments) for name, sort, arguments in problem.functions]
+    Grammar([]).probabilities("", strategy or "mimic")  # refuse an unknown strategy before the first call
+    added: set[tuple] = set()
+    # A solver that has our instances may need fewer of its own: what was seen stays seen, each binding once.
+    seen: dict[tuple, None] = {}
+    verdict, turn = "unknown", 0
+    for turn in range(rounds + 1):
+        verdict, found = problem.observe(limit=limit, seed=seed + turn)
+        seen |= dict.fromkeys(found)
+        if verdict != "unknown" or turn == rounds:
+            break
+        if strategy is not None:
+            grammar = Grammar((term for _, terms in seen for term in terms), signature, alpha)
+            _add(problem, grammar, strategy, samples, depth, rng, added)
+    return Outcome(verdict, turn, len(added), time.monotonic() - start)
+
+
+def _add(
+    problem: Problem,
+    grammar: Grammar,
+    strategy: str,
+    samples: int,
+    depth: int,
+    rng: random.Random,
+    added: set[tuple],
+) -> None:
+    """Add new instances of every universal formula whose sorts the grammar knows."""
+    for place in range(len(problem.universals)):
+        sorts = problem.sorts(place)
+        if not all(sort in grammar.heights for sort in sorts):
+            continue
+        for _ in range(samples):
+            terms = tuple(grammar.sample(sort, rng, strategy=strategy, depth=depth) for sort in sorts)
+            if (place, terms) not in added:
+                added.add((place, terms))
+                problem.add_instance(place, terms)
+
+
+_UNARY = """
+(declare-sort U 0)
+(declare-fun f (U) U) (declare-fun h (U) U) (declare-const c U) (declare-const d U)
+(declare-fun P (U) Bool) (declare-fun A (U) Bool) (declare-fun R (U) Bool)
+(assert (forall ((x U)) (! (=> (and (P x) (A x)) (P (f x))) :pattern ((P x) (A x)))))
+(assert (P c)) (assert (A c)) (assert (A (f c)))
+"""
+_BINARY = """
+(declare-sort U 0)
+(declare-fun g (U U) U) (declare-fun h (U U) U) (declare-const a U) (declare-const b U)
+(declare-fun P (U) Bool) (declare-fun R (U) Bool)
+(assert (forall ((x U)) (! (=> (P x) (P (g x b))) :pattern ((P x) (R x)))))
+(assert (P a)) (assert (R a)) (assert (P b)) (assert (R b)) (assert (P (g a b))) (assert (R (g a b)))
+"""
+_TWO_SORTS = """
+(declare-sort Key 0) (declare-sort Box 0)
+(declare-const k Key) (declare-const l Key) (declare-fun box (Key) Box) (declare-fun key (Box) Key)
+(declare-fun Fits (Key Box) Bool) (declare-fun Seen (Key) Bool) (declare-fun Open (Box) Bool)
+(declare-fun h (Key Box) Bool)
+(assert (forall ((x Key)) (! (=> (Seen x) (Fits x (box x))) :pattern ((Seen x)))))
+(assert (forall ((y Box)) (! (=> (Open y) (Seen (key y))) :pattern ((Open y)))))
+(assert (Seen k)) (assert (Open (box k))) (assert (Seen l))
+"""
+# Pairs of a, b and e are instantiated nine times; s and z once.
+_PAIRS = """
+(declare-sort U 0)
+(declare-fun s (U) U) (declare-fun h (U U) U)
+(declare-const a U) (declare-const b U) (declare-const e U) (declare-const z U)
+(declare-fun P (U) Bool) (declare-fun K (U) Bool) (declare-fun L (U) Bool) (declare-fun Q (U U) Bool)
+(declare-fun R (U U) Bool)
+(assert (forall ((x U) (y U)) (! (=> (and (P x) (P y)) (Q x y)) :pattern ((P x) (P y)))))
+(assert (forall ((x U)) (! (=> (K x) (L x)) :pattern ((K x)))))
+(assert (P a)) (assert (P b)) (assert (P e)) (assert (K (s z)))
+"""
+_NEVER = "(assert (forall ((x U)) (! (not (R (f x))) :pattern ((h x)))))"
+_NEVER_PAIR = "(assert (forall ((x U) (y U)) (! (not (R x y)) :pattern ((h x y)))))"
+
+# Name -> SMT-LIB 2. Ours, small enough to check by hand; h occurs only in triggers, where it never matches.
+# The last two favour one strategy each: the missing binding is common, or rare, among those seen.
+EXAMPLES = {
+    "stuck trigger": f"{_UNARY}(assert (R (f (f c)))) {_NEVER}",
+    "deeper term": f"{_UNARY}(assert (R (f (f (f c))))) {_NEVER}",
+    "two variables": _BINARY
+    + "(assert (R (g (g a b) a))) (assert (forall ((x U) (y U)) (! (not (R (g x y))) :pattern ((h x y)))))",
+    "two sorts": f"{_TWO_SORTS}(assert (forall ((x Key) (y Box)) (! (not (Fits x y)) :pattern ((h x y)))))",
+    "nested": _UNARY
+    + "(declare-const B Bool) (assert (or B (forall ((x U)) (! (not (P x)) :pattern ((h x))))))"
+    + "(assert (not B))",
+    "common terms": f"{_PAIRS}(assert (R a e)) {_NEVER_PAIR}",
+    "rare terms": f"{_PAIRS}(assert (R z (s z))) {_NEVER_PAIR}",
+}

@@ -1,22 +1,16 @@
 """The one place that speaks to z3: all solutions of a puzzle, instantiations of a quantified problem."""
-# ruff: noqa: E402
 
-from hammerlib.errors import need
+from __future__ import annotations
 
-need("z3")  # before the modules below import it
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
-from hammerlib.systems.smt.finite import (
-    CONNECTIVES,
-    TooMany,
-    Undecided,
-    compare,
-    is_term,
-    optimum,
-    released_solutions,
-    solutions,
-    symbol,
-)
-from hammerlib.systems.smt.matching import LIMIT, Problem, Term
+from hammerlib.errors import InputError, need
+
+need("z3")
+
+import z3  # noqa: E402
 
 __all__ = [
     "CONNECTIVES",
@@ -32,3 +26,459 @@ __all__ = [
     "solutions",
     "symbol",
 ]
+
+KINDS = ("bool", "int", "float", "enum")
+_SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3 keeps sorts for ever
+
+
+class Undecided(RuntimeError):
+    """z3 gave neither a model nor a refutation, mostly because its time was up.
+
+    Examples
+    --------
+    >>> str(Undecided("timeout"))
+    'timeout'
+    """
+
+
+class TooMany(RuntimeError):
+    """There are more solutions than asked for.
+
+    Examples
+    --------
+    >>> str(TooMany("more than 6000 solutions"))
+    'more than 6000 solutions'
+    """
+
+
+def symbol(name: str, kind: str, values: Sequence[str] = ()) -> Any:
+    """Declare an unknown.
+
+    Parameters
+    ----------
+    name : str
+        Unique within a puzzle.
+    kind : str
+        ``bool``, ``int``, ``float`` (a real number) or ``enum``.
+    values : sequence of str
+        Of an enum, two or more.
+
+    Raises
+    ------
+    InputError
+        Unknown kind, or an enum without values.
+
+    Examples
+    --------
+    >>> symbol("x", "int") + 1 > 2
+    x + 1 > 2
+    """
+    if kind == "enum":
+        if len(values) < 2:
+            raise InputError("values", list(values), f"enum {name} needs two or more", "name its values")
+        key = tuple(values)
+        if key not in _SORTS:
+            _SORTS[key] = z3.EnumSort(f"enum{len(_SORTS)}", list(key))[0]
+        return z3.Const(name, _SORTS[key])
+    makers = {"bool": z3.Bool, "int": z3.Int, "float": z3.Real}
+    if kind not in makers:
+        raise InputError("type", kind, f"symbol {name} has an unknown type", f"use one of {', '.join(KINDS)}")
+    return makers[kind](name)
+
+
+def is_term(value: object) -> bool:
+    """Tell whether a value is (or a list holds) a z3 term.
+
+    Examples
+    --------
+    >>> is_term(symbol("p", "bool")), is_term([1, 2])
+    (True, False)
+    """
+    if isinstance(value, list | tuple):
+        return any(map(is_term, value))
+    return z3.is_expr(value)
+
+
+def _flat(parts: Iterable[Any]) -> list[Any]:
+    return [one for part in parts for one in (_flat(part) if isinstance(part, list | tuple) else [part])]
+
+
+def _either(plain: Callable[..., Any], symbolic: Callable[..., Any]) -> Callable[..., Any]:
+    """A connective over any number of parts, or over one list of parts."""
+
+    def connective(*parts: Any) -> Any:
+        flat = _flat(parts)
+        return symbolic(flat) if is_term(flat) else plain(flat)
+
+    return connective
+
+
+def _if(condition: Any, then: Any, otherwise: Any) -> Any:
+    return z3.If(condition, then, otherwise) if is_term(condition) else then if condition else otherwise
+
+
+CONNECTIVES: dict[str, Callable[..., Any]] = {
+    "And": _either(all, z3.And),
+    "Or": _either(any, z3.Or),
+    "Not": _either(lambda parts: not parts[0], lambda parts: z3.Not(parts[0])),
+    "Xor": _either(lambda parts: bool(parts[0]) != bool(parts[1]), lambda parts: z3.Xor(*parts)),
+    "Implies": _either(lambda parts: not parts[0] or bool(parts[1]), lambda parts: z3.Implies(*parts)),
+    "Sum": _either(sum, lambda parts: z3.Sum([_number(part) for part in parts])),
+    "Count": _either(lambda parts: sum(map(bool, parts)), lambda parts: z3.Sum([_number(p) for p in parts])),
+    "Distinct": _either(lambda parts: len(set(parts)) == len(parts), lambda parts: z3.Distinct(*parts)),
+    "If": _if,
+}
+
+
+def _number(part: Any) -> Any:
+    if is_term(part):
+        return z3.If(part, 1, 0) if z3.is_bool(part) else part
+    return int(part) if isinstance(part, bool) else part
+
+
+def compare(relation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """Apply ``operator.eq``, ``lt`` and so on; the name of an enum's value stands for the value.
+
+    Parameters
+    ----------
+    relation : callable
+        Of the module ``operator``.
+    left, right : z3 term or plain value
+
+    Raises
+    ------
+    InputError
+        A name that is no value of the enum.
+
+    Examples
+    --------
+    >>> import operator
+    >>> compare(operator.eq, symbol("pet", "enum", ["cat", "dog"]), "dog")
+    pet == dog
+    """
+    if isinstance(right, str) and is_term(left):
+        right = _value(left.sort(), right)
+    elif isinstance(left, str) and is_term(right):
+        left = _value(right.sort(), left)
+    return relation(left, right)
+
+
+def _value(sort: Any, name: str) -> Any:
+    known = [sort.constructor(i) for i in range(sort.num_constructors())]
+    for one in known:
+        if one.name() == name:
+            return one()
+    raise InputError("value", name, "is no value of this enum", f"use {', '.join(o.name() for o in known)}")
+
+
+def _plain(value: Any) -> bool | int | Fraction | str:
+    if z3.is_bool(value):
+        return z3.is_true(value)
+    if z3.is_int_value(value):
+        return value.as_long()
+    if z3.is_rational_value(value):
+        return Fraction(value.numerator_as_long(), value.denominator_as_long())
+    return value.decl().name()
+
+
+def _solver(constraints: Iterable[Any], milliseconds: int, solver: Any = None) -> Any:
+    solver = solver or z3.Solver()
+    solver.set("timeout", milliseconds)
+    # A constraint may have come out plain: False excludes everything, True nothing.
+    solver.add([one if is_term(one) else z3.BoolVal(bool(one)) for one in _flat(constraints)])
+    return solver
+
+
+def solutions(
+    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
+) -> list[dict[str, Any]]:
+    """Return every assignment of *all* symbols that meets the constraints, sorted.
+
+    PuzzleClone's blocking clauses (arXiv 2508.15180), mended: z3's models leave out symbols that do not
+    matter; they are completed, and each clause speaks of every declared symbol. See `released_solutions`.
+
+    Parameters
+    ----------
+    symbols : mapping of str to z3 constant
+    constraints : iterable of z3 formulas or bools
+    limit : int
+        Largest number of solutions allowed.
+    milliseconds : int
+        For each call of z3.
+
+    Returns
+    -------
+    list of dict
+        Symbol to bool, int, Fraction or str.
+
+    Raises
+    ------
+    TooMany
+        More than `limit`.
+    Undecided
+        z3 gave up.
+
+    Examples
+    --------
+    >>> p, q = symbol("p", "bool"), symbol("q", "bool")
+    >>> len(solutions({"p": p, "q": q}, [p]))
+    2
+    """
+    solver, found = _solver(constraints, milliseconds), []
+    while (verdict := solver.check()) == z3.sat:
+        model = solver.model()
+        values = {name: model.eval(term, model_completion=True) for name, term in symbols.items()}
+        found.append({name: _plain(value) for name, value in values.items()})
+        if len(found) > limit:
+            raise TooMany(f"more than {limit} solutions")
+        solver.add(z3.Or([symbols[name] != value for name, value in values.items()]))
+    if verdict == z3.unknown:
+        raise Undecided(solver.reason_unknown())
+    return sorted(found, key=lambda one: [(type(v).__name__, v) for v in one.values()])
+
+
+def released_solutions(
+    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
+) -> list[dict[str, Any]]:
+    """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
+
+    It excludes what a model mentions, and reads None (false in formulas: our assumption) for what none does.
+
+    Parameters
+    ----------
+    symbols, constraints, limit, milliseconds
+        As for `solutions`.
+
+    Raises
+    ------
+    TooMany, Undecided
+        As for `solutions`.
+
+    Examples
+    --------
+    >>> p, q = symbol("p", "bool"), symbol("q", "bool")
+    >>> len(released_solutions({"p": p, "q": q}, [p]))
+    1
+    """
+    solver, found = _solver(constraints, milliseconds), []
+    names = {str(term): name for name, term in symbols.items()}
+    while (verdict := solver.check()) == z3.sat:
+        model = solver.model()
+        said = {names[one.name()]: model[one] for one in model.decls() if one.name() in names}
+        found.append({name: _plain(said[name]) if name in said else None for name in symbols})
+        if len(found) > limit:
+            raise TooMany(f"more than {limit} solutions")
+        solver.add(z3.Or([symbols[name] != value for name, value in said.items()]))
+    if verdict == z3.unknown:
+        raise Undecided(solver.reason_unknown())
+    return found
+
+
+def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, milliseconds: int = 15_000) -> Any:
+    """Return the largest or smallest value of a term under constraints; None when they exclude each other.
+
+    Parameters
+    ----------
+    constraints : iterable of z3 formulas or bools
+    goal : z3 term
+        Number.
+    largest : bool
+        Maximise, else minimise.
+    milliseconds : int
+        For the call of z3.
+
+    Raises
+    ------
+    Undecided
+        z3 gave up, or the goal has no bound.
+
+    Examples
+    --------
+    >>> x = symbol("x", "int")
+    >>> optimum([x * x < 10], x, largest=True)
+    3
+    """
+    solver = _solver(constraints, milliseconds, z3.Optimize())
+    (solver.maximize if largest else solver.minimize)(goal)
+    verdict = solver.check()
+    if verdict == z3.unknown:
+        raise Undecided(solver.reason_unknown())
+    if verdict == z3.unsat:
+        return None
+    value = _plain(solver.model().eval(goal, model_completion=True))
+    better = goal > value if largest else goal < value
+    if _solver([*constraints, better], milliseconds).check() != z3.unsat:
+        raise Undecided("the goal has no bound")
+    return value
+
+
+LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
+
+
+class Term(NamedTuple):
+    """A ground term: function (or constant, or numeral), its sort, its arguments (our reading of SMT-LIB's).
+
+    Examples
+    --------
+    >>> print(Term("f", "U", (Term("c", "U"),)))
+    f(c)
+    """
+
+    name: str
+    sort: str
+    arguments: tuple[Term, ...] = ()
+
+    def __str__(self) -> str:
+        """Write it as a function call."""
+        return f"{self.name}({', '.join(map(str, self.arguments))})" if self.arguments else self.name
+
+
+Binding = tuple[Term, ...]
+
+
+class Problem:
+    """Assertions with quantifiers, and what e-matching makes of them: z3 for `quantifiers` (ours).
+
+    Calls of z3 end by its count of resource units (``rlimit``), not by the clock: the same problem and seed
+    give the same verdict and instantiations on a busy machine too.
+
+    Parameters
+    ----------
+    text : str
+        SMT-LIB 2 declarations and assertions; no ``check-sat``.
+
+    Attributes
+    ----------
+    universals : list of (z3 quantifier, bool)
+        Closed universal formulas in which no other is nested, and whether each is asserted itself: its
+        instances are then implied; elsewhere an instance needs the formula as its premise.
+
+    Raises
+    ------
+    InputError
+        Text that z3 cannot parse.
+
+    Examples
+    --------
+    >>> one = Problem("(declare-fun P (Int) Bool) (assert (forall ((x Int)) (P x))) (assert (not (P 3)))")
+    >>> one.check(), one.sorts(0)
+    ('unsat', ['Int'])
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            self.assertions = list(z3.parse_smt2_string(text))
+        except z3.Z3Exception as error:
+            first = str(error).splitlines()[0]
+            raise InputError("problem", text, first, "write SMT-LIB 2 declarations and assertions") from error
+        self.universals = [one for formula in self.assertions for one in _universals(formula, asserted=True)]
+        self.functions: dict[tuple, Any] = {}
+        for formula in self.assertions:
+            self._note(formula)
+
+    def sorts(self, place: int) -> list[str]:
+        """Return the sorts of a universal formula's variables."""
+        formula, _ = self.universals[place]
+        return [str(formula.var_sort(i)) for i in range(formula.num_vars())]
+
+    def observe(self, *, limit: int = LIMIT, seed: int = 0) -> tuple[str, list[tuple[str, Binding]]]:
+        """Run e-matching without its rescue strategies, for at most `limit` resource units.
+
+        Returns
+        -------
+        (str, list of (str, tuple of Term))
+            Verdict, and each instantiation: its formula in SMT-LIB and what the variables were bound to.
+            Bindings with terms that z3 made up (Skolem functions) or interprets (sums) are left out.
+        """
+        seen: list[tuple[str, Binding]] = []
+        read: dict[int, tuple[Any, Term | None]] = {}
+
+        def listen(hint: Any, _: Any, __: Any) -> None:
+            if not z3.is_app(hint) or hint.decl().name() != "inst":
+                return
+            for part in hint.children():
+                if z3.is_app(part) and part.decl().name() == "bind":
+                    terms = tuple(self._term(one, read) for one in part.children())
+                    if None not in terms:
+                        seen.append((hint.arg(0).sexpr(), terms))
+
+        solver = self._solver(limit, seed, rescue=False)
+        watch = z3.OnClause(solver, listen)  # must outlive the check
+        verdict = str(solver.check())
+        del watch
+        return verdict, seen
+
+    def check(self, *, limit: int = LIMIT, seed: int = 0, rescue: bool = False) -> str:
+        """Return ``sat``, ``unsat`` or ``unknown``; `rescue` allows model-based instantiation."""
+        return str(self._solver(limit, seed, rescue=rescue).check())
+
+    def add_instance(self, place: int, terms: Iterable[Term]) -> None:
+        """Assert an instance of a universal formula, with the formula as its premise where that is nested."""
+        formula, asserted = self.universals[place]
+        ground = [self._expression(term) for term in terms]
+        # z3 numbers bound variables from the innermost.
+        instance = z3.substitute_vars(formula.body(), *reversed(ground))
+        self.assertions.append(instance if asserted else z3.Implies(formula, instance))
+
+    def _solver(self, limit: int, seed: int, *, rescue: bool) -> Any:
+        solver = z3.SimpleSolver() if not rescue else z3.Solver()
+        solver.set("rlimit", limit)
+        solver.set("random_seed", seed)
+        if not rescue:
+            solver.set("auto_config", False)
+            solver.set("mbqi", False)
+        solver.add(self.assertions)
+        return solver
+
+    def _note(self, term: Any) -> None:
+        """Remember the functions, constants and numerals that occur, which terms are built from."""
+        if z3.is_quantifier(term):
+            self._note(term.body())
+        elif z3.is_app(term):
+            for part in term.children():
+                self._note(part)
+            if _is_free(term) or z3.is_int_value(term):
+                self.functions[_key(term)] = term if z3.is_int_value(term) else term.decl()
+
+    def _term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
+        """Read a z3 term once, shared parts included; what is kept in `read` keeps its number."""
+        key = expression.get_id()
+        if key not in read:
+            read[key] = expression, self._fresh_term(expression, read)
+        return read[key][1]
+
+    def _fresh_term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
+        """Read a z3 term; None when it holds a function that z3 made up or interprets."""
+        if not z3.is_app(expression) or _key(expression) not in self.functions:
+            return None
+        parts = [self._term(part, read) for part in expression.children()]
+        if any(part is None for part in parts):
+            return None
+        return Term(_name(expression), str(expression.sort()), tuple(parts))
+
+    def _expression(self, term: Term) -> Any:
+        key = (term.name, term.sort, tuple(part.sort for part in term.arguments))
+        function = self.functions[key]
+        return function(*map(self._expression, term.arguments)) if z3.is_func_decl(function) else function
+
+
+def _universals(formula: Any, *, asserted: bool) -> Iterator[tuple[Any, bool]]:
+    if z3.is_quantifier(formula):
+        if formula.is_forall():
+            yield formula, asserted
+        return
+    for part in formula.children():
+        if z3.is_bool(part):
+            yield from _universals(part, asserted=asserted and z3.is_and(formula))
+
+
+def _is_free(term: Any) -> bool:
+    return term.decl().kind() == z3.Z3_OP_UNINTERPRETED and not z3.is_bool(term)
+
+
+def _name(term: Any) -> str:
+    return str(term) if z3.is_int_value(term) else term.decl().name()
+
+
+def _key(term: Any) -> tuple:
+    return _name(term), str(term.sort()), tuple(str(part.sort()) for part in term.children())

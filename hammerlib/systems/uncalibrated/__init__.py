@@ -5,7 +5,6 @@ the fix is ``scale_rewards: none`` of `hammerlib.TrainConfig`, with rewards ``lo
 ``quadratic_score``; `LeaveOneOut` is RLOO as a plug.
 """
 
-from hammerlib.systems.uncalibrated.estimators import ESTIMATORS, advantages, expected_advantage, surrogate
 from hammerlib.systems.uncalibrated.stating import (
     LeaveOneOut,
     forecast_problems,
@@ -13,12 +12,16 @@ from hammerlib.systems.uncalibrated.stating import (
     statement_policy,
 )
 from hammerlib.systems.uncalibrated.tabular import (
+    ESTIMATORS,
     STATED,
     Outcomes,
+    advantages,
     auroc,
     calibration,
     draw_outcomes,
+    expected_advantage,
     fit_table,
+    surrogate,
 )
 
 __all__ = [

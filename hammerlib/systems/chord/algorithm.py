@@ -10,8 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.systems.chord.experts import Experts, vocabulary_of
-from hammerlib.systems.chord.loss import check_weighting, expert_loss, mixed_loss
-from hammerlib.systems.chord.schedule import adaptive_mu, mu_at
+from hammerlib.systems.chord.loss import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
 from hammerlib.training.rollouts import score_tokens
 from hammerlib.training.seams import UNTRAINED, Plugs
 

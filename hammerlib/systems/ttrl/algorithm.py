@@ -10,8 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError
 from hammerlib.grading import final_answer, grade
-from hammerlib.systems.ttrl.reshaping import clip_advantages, entropy_scale
-from hammerlib.systems.ttrl.votes import majority_vote, vote_metrics
+from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.rollouts import completion_entropies, generate
 from hammerlib.training.seams import UNTRAINED, Generation, Rollout
 
