@@ -26,7 +26,7 @@ from datasets import Dataset
 from hammerlib import load_backbone, load_benchmark
 from hammerlib.backbones import Backbone
 from hammerlib.evaluation.engines import Sampling, TransformersEngine, default_budget, plan_batches
-from hammerlib.evaluation.judging import judge
+from hammerlib.evaluation.samples import judge
 from hammerlib.grading import GradingPool
 from hammerlib.runs.storage import write_json
 

@@ -44,7 +44,37 @@ MOVED: dict[str, str] = {
     "hammerlib.systems.ttrl.reshaping": "hammerlib.systems.ttrl.votes",
     "hammerlib.systems.uncalibrated.estimators": "hammerlib.systems.uncalibrated.tabular",
     "hammerlib.yamls": "hammerlib.runs.reading",
+    "hammerlib.evaluation.dirichlet": "hammerlib.evaluation.intervals",
+    "hammerlib.evaluation.statistics": "hammerlib.evaluation.intervals",
+    "hammerlib.evaluation.aggregates": "hammerlib.evaluation.intervals",
+    "hammerlib.evaluation.power": "hammerlib.evaluation.significance",
+    "hammerlib.evaluation.measures": "hammerlib.evaluation.metrics",
+    "hammerlib.evaluation.calibration": "hammerlib.evaluation.metrics",
+    "hammerlib.evaluation.scores": "hammerlib.evaluation.comparison",
+    "hammerlib.evaluation.transcripts": "hammerlib.evaluation.comparison",
+    "hammerlib.evaluation.run": "hammerlib.evaluation.evaluator",
+    "hammerlib.evaluation.collection": "hammerlib.evaluation.evaluator",
+    "hammerlib.evaluation.shards": "hammerlib.evaluation.evaluator",
+    "hammerlib.evaluation.judging": "hammerlib.evaluation.samples",
+    "hammerlib.evaluation.outcomes": "hammerlib.evaluation.samples",
+    "hammerlib.evaluation.lines": "hammerlib.evaluation.foreign",
+    "hammerlib.evaluation.regrade": "hammerlib.evaluation.imports",
+    "hammerlib.evaluation.prompts": "hammerlib.evaluation.benchmarks",
+    "hammerlib.evaluation.overlap": "hammerlib.evaluation.benchmarks",
+    "hammerlib.evaluation.engines.sampling": "hammerlib.evaluation.engines",
+    "hammerlib.evaluation.engines.batches": "hammerlib.evaluation.engines",
+    "hammerlib.evaluation.engines.transformers": "hammerlib.evaluation.engines",
+    "hammerlib.evaluation.engines.cache": "hammerlib.evaluation.engines.decoding",
+    "hammerlib.evaluation.engines.generating": "hammerlib.evaluation.engines.decoding",
 }
+
+
+class _KeepsFunctions(ModuleType):
+    """A room whose functions Python does not replace by an old module of the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and callable(self.__dict__.get(name))):
+            super().__setattr__(name, value)
 
 
 class MovedModules:
@@ -65,6 +95,9 @@ class MovedModules:
         """Put the module of today in the place of the old one, so that both names are one module."""
         name = module.__spec__.name
         new = new_name(name)
+        room, _, child = name.rpartition(".")
+        if callable(getattr(sys.modules[room], child, None)):  # a function named like its old module
+            sys.modules[room].__class__ = _KeepsFunctions
         warnings.warn(
             f"{name} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel=2
         )

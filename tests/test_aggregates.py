@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import mannwhitneyu, trim_mean
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.aggregates import (
+from hammerlib.evaluation.intervals import (
     interquartile_interval,
     interquartile_mean,
     probability_of_improvement,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.calibration import (
+from hammerlib.evaluation.metrics import (
     brier_score,
     calibration_interval,
     expected_calibration_error,

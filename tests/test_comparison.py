@@ -14,10 +14,9 @@ from scipy.stats import binomtest
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.evaluation.comparison import compare, power_table
+from hammerlib.evaluation.comparison import Scores, compare, power_table, read_scores
 from hammerlib.evaluation.intervals import mean_interval, paired_interval
 from hammerlib.evaluation.metrics import pass_at_k
-from hammerlib.evaluation.scores import Scores, read_scores
 from hammerlib.evaluation.summary import levels_of, reliability, summarise
 from hammerlib.problems import make_table
 from hammerlib.runs import RunRecord, start_run

@@ -18,7 +18,7 @@ from hammerlib.backbones.load import check_folder
 from hammerlib.cli import main
 from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
-from hammerlib.evaluation.scores import read_scores
+from hammerlib.evaluation.comparison import read_scores
 from hammerlib.evaluation.summary import outcomes, reliability
 from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline.execution import _is_current
@@ -90,8 +90,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     evaluated = evaluate("nano", "reasoning-gym:nano", **ASKED, root=root / "runs")
     hotter = evaluate("nano", "reasoning-gym:nano", **ASKED, temperature=0.5, root=root / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hammerlib.evaluation.collection.summarise", stop)
-        patch.setattr("hammerlib.evaluation.collection.discard", lambda path: None)
+        patch.setattr("hammerlib.evaluation.evaluator.summarise", stop)
+        patch.setattr("hammerlib.evaluation.evaluator.discard", lambda path: None)
         with pytest.raises(KeyboardInterrupt):
             evaluate("nano", "reasoning-gym:nano", **ASKED, root=root / "killed")
     problems = load_problems("reasoning-gym:nano", split="rl", n=6)

@@ -16,8 +16,7 @@ from transformers.cache_utils import DynamicLayer
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.engines import Sampling, TransformersEngine, decoding, open_engine, plan_batches
-from hammerlib.evaluation.engines.cache import RoomyLayer
-from hammerlib.evaluation.engines.decoding import decode, draw
+from hammerlib.evaluation.engines.decoding import RoomyLayer, decode, draw
 
 WORDS = ["<pad>", "<eos>", "<unk>", *"0123456789", "+", "-", "=", "?"]
 

@@ -17,7 +17,7 @@ import torch
 
 from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
-from hammerlib.evaluation import evaluate, load_benchmark, outcomes, pass_at_k, shards
+from hammerlib.evaluation import evaluate, evaluator, load_benchmark, outcomes, pass_at_k
 from hammerlib.evaluation.engines import Sampling, TransformersEngine
 from hammerlib.problems import fingerprint, load_problems
 from hammerlib.runs import RunRecord
@@ -167,12 +167,12 @@ def test_a_worker_refuses_a_model_that_was_changed_in_memory(backbone):
     with torch.no_grad():
         weight[0, 0] += 1
     try:
-        source = shards.source_of(backbone, "transformers", Sampling(1.0, 1.0, 4, 0))
+        source = evaluator.source_of(backbone, "transformers", Sampling(1.0, 1.0, 4, 0))
     finally:
         with torch.no_grad():
             weight.copy_(kept)
     with pytest.raises(InputError, match=r"^model = 'nano': holds other weights in a worker"):
-        shards._opened(source)
+        evaluator._opened(source)
 
 
 def test_a_batch_that_no_worker_could_draw_is_named_and_the_others_are_kept(
@@ -183,10 +183,10 @@ def test_a_batch_that_no_worker_could_draw_is_named_and_the_others_are_kept(
             if place == 1:
                 yield place, Failure(DIED)
             else:
-                yield place, shards._draw(TransformersEngine(backbone, source.sampling), draft)
+                yield place, evaluator._draw(TransformersEngine(backbone, source.sampling), draft)
 
-    source = shards.source_of(backbone, "transformers", Sampling(1.0, 1.0, SMALL["max_new_tokens"], 0))
-    monkeypatch.setattr(shards, "map_tasks", lossy)
+    source = evaluator.source_of(backbone, "transformers", Sampling(1.0, 1.0, SMALL["max_new_tokens"], 0))
+    monkeypatch.setattr(evaluator, "map_tasks", lossy)
     with pytest.raises(InputError, match=r"^workers = 2: 1 batches failed \(its process was killed"):
         evaluate(backbone, SOURCE, **SMALL, workers=2, root=tmp_path)
     assert RunRecord.load(tmp_path / record.run_id).status == "error"

@@ -9,8 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.regrade import regrade
+from hammerlib.evaluation.imports import import_completions, regrade
 from hammerlib.grading import final_answer, grade_many
 from hammerlib.grading.extract import tidy
 from hammerlib.pipeline.page import write_page

@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 
 from hammerlib.embeddings.forward import pooled_states
 from hammerlib.evaluation.engines import Sampling, open_engine
-from hammerlib.evaluation.engines.generating import keeps_attention_only
+from hammerlib.evaluation.engines.decoding import keeps_attention_only
 from hammerlib.nano.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
@@ -113,8 +113,7 @@ def test_the_law_is_that_of_the_decoding_loop() -> None:
     """On a model that both can sample from they give the same; a checkpoint's own settings stay out."""
     from functools import partial
 
-    from hammerlib.evaluation.engines.decoding import decode, draw
-    from hammerlib.evaluation.engines.generating import generate
+    from hammerlib.evaluation.engines.decoding import decode, draw, generate
 
     backbone = tiny("Llama", **PLAIN["Llama"])
     backbone.model.generation_config = GenerationConfig(

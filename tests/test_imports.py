@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.evaluation.foreign import read_foreign
+from hammerlib.evaluation.foreign import read_foreign, read_lines
 from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.lines import read_lines
 from hammerlib.problems import make_table
 
 TEXTS = ["What is the sum of 3 and 4?", "What is the product of 3 and 4?", "Halve the number six please."]

@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest, sem, t, ttest_rel
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.dirichlet import weighted_mean_cdf, weighted_mean_quantile
-from hammerlib.evaluation.intervals import PAIRED, Interval, mean_interval, paired_interval, standard_error
+from hammerlib.evaluation.intervals import (
+    PAIRED,
+    Interval,
+    bootstrap_interval,
+    mean_interval,
+    paired_bootstrap,
+    paired_interval,
+    standard_error,
+    weighted_mean_cdf,
+    weighted_mean_quantile,
+)
 from hammerlib.evaluation.significance import permutation_test
-from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
 
 LEAST = 0.93  # coverage of a nominal 95 %, by the project's own rule
 

@@ -7,7 +7,12 @@ import pytest
 
 from hammerlib.errors import InputError
 from hammerlib.evaluation.intervals import mean_interval
-from hammerlib.evaluation.power import Components, required_problems, sampling_variance, variance_components
+from hammerlib.evaluation.significance import (
+    Components,
+    required_problems,
+    sampling_variance,
+    variance_components,
+)
 
 
 def test_the_variance_of_one_sample_is_unbiased():

@@ -8,7 +8,7 @@ import pytest
 
 from hammerlib import evaluate, load_problems
 from hammerlib.errors import InputError
-from hammerlib.evaluation.prompts import RECIPES, format_prompts
+from hammerlib.evaluation.benchmarks import RECIPES, format_prompts
 
 
 def test_the_recipe_of_the_dra_paper_is_word_for_word() -> None:

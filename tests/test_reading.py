@@ -681,7 +681,7 @@ OUTCOMES = {
 
 @pytest.mark.parametrize("kind", OUTCOMES)
 def test_outcomes_that_cannot_be_are_refused(tmp_path: Path, kind: str) -> None:
-    from hammerlib.evaluation.outcomes import read_outcomes
+    from hammerlib.evaluation.samples import read_outcomes
 
     rows, words = OUTCOMES[kind]
     path = file_of(tmp_path, "outcomes.csv", f"id,n,correct,topic\n{rows}\n")
@@ -698,7 +698,7 @@ def test_outcomes_that_cannot_be_are_refused(tmp_path: Path, kind: str) -> None:
     ],
 )
 def test_damaged_outcomes_are_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
-    from hammerlib.evaluation.outcomes import read_outcomes
+    from hammerlib.evaluation.samples import read_outcomes
 
     refused(lambda: read_outcomes(file_of(tmp_path, "outcomes.csv", content)), words)
 
@@ -723,7 +723,7 @@ SCORES = {
 
 @pytest.mark.parametrize("kind", SCORES)
 def test_a_graded_line_of_wrong_kinds_is_named(tmp_path: Path, kind: str) -> None:
-    from hammerlib.evaluation.scores import read_scores
+    from hammerlib.evaluation.comparison import read_scores
 
     change, words = SCORES[kind]
     good = {"id": "a", "correct": True}

@@ -12,8 +12,7 @@ from hammerlib import evaluate
 from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.evaluation.comparison import compare
-from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.regrade import regrade
+from hammerlib.evaluation.imports import import_completions, regrade
 from hammerlib.problems import make_table
 from hammerlib.report import publish
 from hammerlib.runs import RunRecord

@@ -7,16 +7,17 @@ import pytest
 from scipy.stats import bootstrap, ttest_1samp
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.intervals import mean_interval, paired_interval
-from hammerlib.evaluation.measures import COUNTS, Measure, interval_of
-from hammerlib.evaluation.statistics import (
+from hammerlib.evaluation.intervals import (
     DRAWN,
     METHODS,
     Interval,
     bootstrap_interval,
     interquartile_mean,
+    mean_interval,
     paired_bootstrap,
+    paired_interval,
 )
+from hammerlib.evaluation.metrics import COUNTS, Measure, interval_of
 
 
 def test_shares_get_the_interval_that_holds_near_the_ends_by_its_name():
@@ -107,7 +108,7 @@ def test_long_tails_widen_the_upper_end_only():
 def test_memory_blocks_do_not_depend_on_how_many_problems_there_are(monkeypatch):
     values = 10 * np.random.default_rng(0).random(500)
     whole = bootstrap_interval(values, resamples=300)
-    monkeypatch.setattr("hammerlib.evaluation.statistics.DRAWS_AT_ONCE", 7 * len(values))
+    monkeypatch.setattr("hammerlib.evaluation.intervals.DRAWS_AT_ONCE", 7 * len(values))
     assert bootstrap_interval(values, resamples=300) == whole
 
 

@@ -15,8 +15,7 @@ from hammerlib.cli.commands import told
 from hammerlib.cli.compare import told as compared
 from hammerlib.cli.terminal import Plain, plain
 from hammerlib.errors import InputError, printable
-from hammerlib.evaluation.comparison import Comparison, compare
-from hammerlib.evaluation.scores import Scores, read_scores
+from hammerlib.evaluation.comparison import Comparison, Scores, compare, read_scores
 from hammerlib.runs import RunRecord
 from hammerlib.runs.trials import Ended, Progress, Survey, outlook
 

@@ -12,8 +12,8 @@ import pytest
 from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.evaluation import compare, transcripts
+from hammerlib.evaluation.comparison import Answer
 from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.transcripts import Answer
 from hammerlib.plots import side_by_side
 from hammerlib.problems import make_table
 

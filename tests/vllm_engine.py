@@ -67,7 +67,7 @@ def test_length_limit_and_stop_texts(loaded, backbone):
 
 
 def test_an_evaluation_leaves_the_same_kind_of_record(loaded, backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr("hammerlib.evaluation.run.engines.open_engine", lambda *_: loaded)
+    monkeypatch.setattr("hammerlib.evaluation.evaluator.engines.open_engine", lambda *_: loaded)
     rows = [{"id": f"p{i}", "prompt": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(2)]
     table = make_table({**row, "source": "sums", "topic": "sums"} for row in rows)
     run = evaluate(

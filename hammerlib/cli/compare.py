@@ -63,8 +63,7 @@ def compare(chosen: Namespace) -> int:
     """
     from hammerlib.errors import InputError
     from hammerlib.evaluation.comparison import compare as compared
-    from hammerlib.evaluation.comparison import power_table
-    from hammerlib.evaluation.scores import read_scores
+    from hammerlib.evaluation.comparison import power_table, read_scores
     from hammerlib.runs.storage import write_json
 
     if chosen.b is None and (chosen.power is None or chosen.page):
@@ -93,7 +92,7 @@ def compare(chosen: Namespace) -> int:
 
 
 def _page(found: Comparison, chosen: Namespace) -> None:
-    from hammerlib.evaluation.transcripts import transcripts
+    from hammerlib.evaluation.comparison import transcripts
     from hammerlib.plots.sides import side_by_side
 
     rows = transcripts(found, chosen.a, chosen.b)
@@ -107,7 +106,7 @@ def told(found: Comparison) -> str:
     Examples
     --------
     >>> from hammerlib.evaluation.comparison import compare
-    >>> from hammerlib.evaluation.scores import Scores
+    >>> from hammerlib.evaluation.comparison import Scores
     >>> run = Scores("x", {name: {None: [{"correct": True}]} for name in "abc"}, {}, None, ())
     >>> told(compare(run, run)).splitlines()[0]
     'A: x'

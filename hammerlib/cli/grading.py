@@ -80,7 +80,7 @@ def regrade(chosen: Namespace) -> int:
     >>> main(["regrade", "no-such-run"])
     2
     """
-    from hammerlib.evaluation.regrade import regrade as again
+    from hammerlib.evaluation.imports import regrade as again
 
     options = _options(chosen) | {"columns": parse_columns(chosen.columns)}
     record = again(chosen.run, benchmark=chosen.benchmark, **options)

@@ -1,27 +1,48 @@
 """Evaluation: samples, metrics with intervals, tests between runs, one record per run."""
 
-from hammerlib.evaluation.aggregates import (
+from hammerlib.evaluation.benchmarks import (
+    BENCHMARKS,
+    RECIPES,
+    format_prompts,
+    gold_version,
+    known_overlap,
+    load_benchmark,
+    overlap_line,
+    training_overlap,
+)
+from hammerlib.evaluation.comparison import compare, power_table, read_scores, transcripts
+from hammerlib.evaluation.evaluator import evaluate
+from hammerlib.evaluation.imports import import_completions, regrade
+from hammerlib.evaluation.intervals import (
+    Interval,
+    bootstrap_interval,
     interquartile_interval,
     interquartile_mean,
+    mean_interval,
+    paired_bootstrap,
+    paired_interval,
     probability_of_improvement,
+    standard_error,
 )
-from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_benchmark
-from hammerlib.evaluation.calibration import brier_score, expected_calibration_error, reliability_table
-from hammerlib.evaluation.comparison import compare, power_table
-from hammerlib.evaluation.imports import import_completions
-from hammerlib.evaluation.intervals import Interval, mean_interval, paired_interval, standard_error
 from hammerlib.evaluation.ledger import order_ledger
-from hammerlib.evaluation.metrics import cons_at_k, majority_at_k, pass_at_k, pass_hat_k
-from hammerlib.evaluation.overlap import known_overlap, overlap_line, training_overlap
-from hammerlib.evaluation.power import required_problems, variance_components
-from hammerlib.evaluation.prompts import RECIPES, format_prompts
-from hammerlib.evaluation.regrade import regrade
-from hammerlib.evaluation.run import evaluate
-from hammerlib.evaluation.scores import read_scores
-from hammerlib.evaluation.significance import benjamini_hochberg, equivalence_test, holm, permutation_test
-from hammerlib.evaluation.statistics import bootstrap_interval, paired_bootstrap
+from hammerlib.evaluation.metrics import (
+    brier_score,
+    cons_at_k,
+    expected_calibration_error,
+    majority_at_k,
+    pass_at_k,
+    pass_hat_k,
+    reliability_table,
+)
+from hammerlib.evaluation.significance import (
+    benjamini_hochberg,
+    equivalence_test,
+    holm,
+    permutation_test,
+    required_problems,
+    variance_components,
+)
 from hammerlib.evaluation.summary import outcomes, reason_counts, reliability, topic_table
-from hammerlib.evaluation.transcripts import transcripts
 
 __all__ = [
     "RECIPES",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.embeddings import TOKENS_PER_BATCH, encode
 from hammerlib.embeddings.forward import tokenise
-from hammerlib.evaluation.collection import SAMPLES
-from hammerlib.evaluation.run import evaluate
+from hammerlib.evaluation.evaluator import SAMPLES, evaluate
 from hammerlib.ordering import greedy_path, used_vectors
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Estimators over the samples of one problem: pass@k, pass^k, majority@k, cons@k; no order counts."""
+"""Metrics of one evaluation, one number a problem; the order of its samples never counts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError, check_whole
+from hammerlib.evaluation.intervals import SHARES, Interval, bootstrap_interval, mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MORE_SAMPLES = "draw more samples or ask for a smaller k"
 NONE = "\0none"  # any string that no extractor returns
+BINS = 10  # of equal width
+# Any string that no extractor returns: right answers of different spelling vote together.
+RIGHT = "\0right"
+COUNTS = (0.0, math.inf)  # scale of tokens
+SHARE, SAMPLES = "share", "share of samples"
+Groups = Sequence[Sequence[dict]]
 
 
 def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
@@ -316,3 +328,450 @@ def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return (nodes + 1) / 2, weights / 2
+
+
+def vote_confidence(answers: Sequence[str | None]) -> np.ndarray:
+    """Return for each sample the share of the *other* samples that give the same answer.
+
+    The sample's own vote is left out: with it, a lone answer among k would have confidence 1/k, though no
+    other supports it. Left out, the share is unbiased for the chance that one more sample agrees.
+
+    Parameters
+    ----------
+    answers : sequence of str or None
+        One entry a sample, two or more; equal strings agree.
+
+    Returns
+    -------
+    ndarray, (n,)
+        In [0, 1]; NaN for a sample without an answer, which has nothing to be confident of. Other samples
+        without one count as disagreeing.
+
+    Raises
+    ------
+    InputError
+        Fewer than two samples: there are no others.
+
+    Examples
+    --------
+    >>> vote_confidence(["4", "4", "5", None]).round(3).tolist()
+    [0.333, 0.333, 0.0, nan]
+    """
+    if len(answers) < 2:
+        raise InputError("answers", len(answers), "samples: no others to agree", "draw two or more")
+    counts = Counter(answers)
+    others = [np.nan if one is None else counts[one] - 1 for one in answers]
+    return np.array(others, dtype=np.float64) / (len(answers) - 1)
+
+
+def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Return the mean squared distance between confidence and outcome.
+
+    Parameters
+    ----------
+    confidence : array-like, (n,)
+        Stated probabilities or vote shares, in [0, 1].
+    correct : array-like of bool, (n,)
+        Whether each answer was right.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is best, always saying one half gives 0.25.
+
+    Raises
+    ------
+    InputError
+        Different lengths, no value, confidence outside [0, 1].
+
+    References
+    ----------
+    Brier 1950, Verification of forecasts expressed in terms of probability.
+
+    Examples
+    --------
+    >>> brier_score([1.0, 0.5], [True, False])
+    0.125
+    """
+    stated, right = _pairs(confidence, correct)
+    return float(((stated - right) ** 2).mean())
+
+
+def reliability_table(
+    confidence: ArrayLike, correct: ArrayLike, *, problems: ArrayLike | None = None, bins: int = BINS
+) -> pd.DataFrame:
+    """Return accuracy beside confidence, in bins of equal width, with intervals over problems.
+
+    Parameters
+    ----------
+    confidence, correct : array-like, (n,)
+        As in `brier_score`.
+    problems : array-like, (n,), optional
+        Which problem each answer belongs to; default one problem an answer.
+    bins : int
+        Number of bins; bin i is (i / bins, (i + 1) / bins], the first takes 0 too.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin: ``low, high, n, problems, confidence, accuracy, accuracy_low, accuracy_high`` (answers,
+        problems with an answer there, means, 95 % interval of the accuracy; NaN where n is 0).
+
+    Raises
+    ------
+    InputError
+        As in `brier_score`, bins < 1, or problems of another length.
+
+    Notes
+    -----
+    Answers of one problem go together, so that the interval is Clopper's and Pearson's with the number of
+    problems, weighted by their answers: (sum w)^2 / sum w^2. It runs wide where answers of a problem differ.
+
+    References
+    ----------
+    Korn & Graubard 1998, Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data; Kish 1965, Survey Sampling, section 11.7 (effective number).
+
+    Examples
+    --------
+    >>> reliability_table([0.2, 0.4, 0.9], [0, 1, 1], bins=2)["accuracy"].tolist()
+    [0.5, 1.0]
+    """
+    import pandas as pd
+
+    stated, right = _pairs(confidence, correct)
+    of = np.arange(len(stated)) if problems is None else np.unique(problems, return_inverse=True)[1]
+    if of.shape != stated.shape:
+        raise InputError("problems", list(of.shape), "one for each answer", "join them by sample")
+    n, sums, hits = _binned(stated, right, bins)
+    edges = np.arange(bins + 1) / bins
+    with np.errstate(invalid="ignore"):
+        means = {"confidence": sums / n, "accuracy": hits / n}
+    weights = np.zeros((bins, of.max() + 1))
+    np.add.at(weights, (_places(stated, bins), of), 1)
+    low, high = _cluster_ends(weights, means["accuracy"])
+    ends = {"accuracy_low": low, "accuracy_high": high}
+    counts = {"n": n.astype(int), "problems": (weights > 0).sum(axis=1)}
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts, **means, **ends})
+
+
+def _cluster_ends(weights: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends at 95 % of each row's share, from the answers of its problems (bins, problems)."""
+    from scipy.stats import beta
+
+    with np.errstate(invalid="ignore"):
+        number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+    hits = share * number
+    low = np.where(hits > 0, beta.ppf(0.025, hits, number - hits + 1), 0 * number)
+    high = np.where(number - hits > 0, beta.ppf(0.975, hits + 1, number - hits), 1 + 0 * number)
+    return np.minimum(low, share), np.maximum(high, share)
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> float:
+    """Return the mean distance between confidence and accuracy over bins, weighted by their answers.
+
+    Parameters
+    ----------
+    confidence, correct, bins
+        As in `reliability_table`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; noise in each bin's accuracy makes it too large for few answers, never zero.
+
+    Raises
+    ------
+    InputError
+        As in `reliability_table`.
+
+    References
+    ----------
+    Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599), section 2.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error([0.2, 0.4, 0.9], [0, 1, 1], bins=2), 6)  # (2 * 0.2 + 0.1) / 3
+    0.166667
+    """
+    n, sums, hits = _binned(*_pairs(confidence, correct), bins)
+    return float(np.abs(sums - hits).sum() / n.sum())
+
+
+def calibration_interval(
+    groups: Sequence[tuple[ArrayLike, ArrayLike]],
+    *,
+    bins: int = BINS,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Return the expected calibration error of all problems with a bootstrap interval over problems.
+
+    Parameters
+    ----------
+    groups : sequence of (confidence, correct)
+        One pair of arrays a problem: samples of a problem are resampled together.
+    bins : int
+    level : float
+    resamples : int
+        Bootstrap draws.
+    seed : int
+        Of an own generator.
+
+    Returns
+    -------
+    Interval
+        The basic bootstrap interval (percentiles mirrored at the value), because resampling adds to the
+        error's upward bias what sampling added before; stretched to hold the value, cut to [0, 1].
+
+    Raises
+    ------
+    InputError
+        No answer at all, or as in `reliability_table`.
+
+    References
+    ----------
+    Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2.
+
+    Examples
+    --------
+    >>> found = calibration_interval([([1.0, 1.0], [1, 1]), ([0.5], [0])] * 20)
+    >>> found.low <= found.value <= found.high
+    True
+    """
+    filled = [pair for pair in groups if len(pair[0])]
+    if not filled:
+        raise InputError("groups", len(groups), "problems without an answer", "see the unextracted share")
+    cells = np.stack([np.concatenate(_binned(*_pairs(*pair), bins)) for pair in filled])
+    value = float(_error_of(cells.sum(axis=0), bins))
+    generator, n = np.random.default_rng(seed), len(cells)
+    chosen = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
+    found = _error_of(chosen @ cells, bins)
+    low, high = 2 * value - np.quantile(found, [(1 + level) / 2, (1 - level) / 2])
+    return Interval(value, float(min(max(low, 0.0), value)), float(max(min(high, 1.0), value)))
+
+
+def _error_of(cells: np.ndarray, bins: int) -> np.ndarray:
+    n, sums, hits = np.split(cells, [bins, 2 * bins], axis=-1)
+    return np.abs(sums - hits).sum(axis=-1) / n.sum(axis=-1)
+
+
+def _binned(stated: np.ndarray, right: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers, summed confidence and right answers of each bin."""
+    if bins < 1:
+        raise InputError("bins", bins, "must be at least 1", "use 10")
+    places = _places(stated, bins)
+    n, sums, hits = (np.bincount(places, weights, bins) for weights in (None, stated, right))
+    return n.astype(np.float64), sums, hits
+
+
+def _places(stated: np.ndarray, bins: int) -> np.ndarray:
+    # 0.3 * 10 is 3.0000000000000004: rounded, so that an upper edge stays in its bin.
+    return np.clip(np.ceil(np.round(stated * bins, 9)).astype(int) - 1, 0, bins - 1)
+
+
+def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    stated, right = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    if stated.shape != right.shape or stated.ndim != 1 or not len(stated):
+        problem = f"needs one outcome a confidence ({list(stated.shape)}), one or more"
+        raise InputError("correct", list(right.shape), problem, "join both by sample")
+    if not ((stated >= 0) & (stated <= 1)).all():
+        raise InputError("confidence", stated[:5].tolist(), "outside [0, 1]", "divide percentages by 100")
+    return stated, right
+
+
+class Measure(NamedTuple):
+    """One metric of every problem.
+
+    Attributes
+    ----------
+    values : ndarray, (n,)
+        By problem; NaN where a problem has none.
+    k : int
+        Samples of one attempt.
+    unit : str
+    bounds : (float, float)
+        Ends of the scale; the upper one is infinite for counts without a limit.
+
+    Examples
+    --------
+    >>> Measure(np.array([0.5]), 1, "share", (0.0, 1.0)).k
+    1
+    """
+
+    values: np.ndarray
+    k: int
+    unit: str
+    bounds: tuple[float, float]
+
+
+def measures(groups: Groups, k: int) -> dict[str, Measure]:
+    """Return every metric that the samples at hand allow.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of dict
+        Samples by problem, k or more each, with ``correct`` and, where known, ``extracted``, ``n_tokens``
+        and ``truncated``.
+    k : int
+        Largest number of samples of one attempt.
+
+    Returns
+    -------
+    dict
+        ``pass@1`` ... ``pass@k``; ``majority@j`` and ``cons@j`` for j = 2, 4, ... k; ``avg@k`` (where every
+        problem has k samples: the mean of all, which is pass@1 under the field's other name); ``pass^j``;
+        ``truncated_share``, ``unextracted_share``, ``mean_tokens``, ``distinct_answers``,
+        ``answer_entropy`` (nats), ``brier`` (of the confidences of `confidences`; problems without an answer
+        have none).
+
+    Raises
+    ------
+    InputError
+        A problem with fewer than k samples.
+
+    Examples
+    --------
+    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": False, "extracted": "5"}]
+    >>> {name: float(found.values[0]) for name, found in measures([rows], 2).items()}["pass@2"]
+    1.0
+    """
+    counts = np.array([len(group) for group in groups])
+    correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
+    found = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
+    whole = bool((counts == k).all())
+    votes = [[_vote(row) for row in group] for group in groups] if _known(groups, "extracted") else None
+    if votes:
+        for name, rule in (("majority", majority_at_k), ("cons", cons_at_k)):
+            for j in doubling(k):
+                each = np.array([rule(vote, RIGHT, j) for vote in votes])
+                found[f"{name}@{j}"] = Measure(each, j, SHARE, SHARES)
+    if whole:
+        found[f"avg@{k}"] = Measure(correct / counts, k, SHARE, SHARES)
+    for j in doubling(k)[k == 1 :]:
+        found[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j, SHARE, SHARES)
+    found |= _means(groups, k)
+    if votes and whole:
+        found |= _answers(votes, k)
+    if votes and counts.min() > 1:
+        found["brier"] = Measure(_brier(groups, votes), k, "squared share", SHARES)
+    return found
+
+
+def doubling(k: int) -> list[int]:
+    """Return 2, 4, 8, ... up to k, and k itself.
+
+    Examples
+    --------
+    >>> doubling(6), doubling(1)
+    ([2, 4, 6], [1])
+    """
+    return sorted({2**i for i in range(1, k.bit_length())} | {k})
+
+
+def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return confidence and correctness of the answered samples of each problem.
+
+    The confidence of an answer is the share of the problem's other samples that agree, right answers of any
+    spelling with each other (`calibration.vote_confidence`).
+
+    Examples
+    --------
+    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": True, "extracted": "4.0"}]
+    >>> confidences([rows])
+    [(array([1., 1.]), array([1., 1.]))]
+    """
+    return _confidences(groups, [[_vote(row) for row in group] for group in groups])
+
+
+def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
+    """Return the mean over problems with its interval; None for the ends of a single problem.
+
+    Parameters
+    ----------
+    measure : Measure
+    seed : int
+        Of the bootstrap of counts without a limit.
+
+    Returns
+    -------
+    Interval or None
+        None when fewer than two problems have a value, or all are equal on a scale without known ends.
+
+    Examples
+    --------
+    >>> interval_of(Measure(np.array([0.0, 1.0]), 1, "share", (0.0, 1.0))).value
+    0.5
+    """
+    values = measure.values[~np.isnan(measure.values)]
+    if len(values) < 2:
+        return None
+    if measure.bounds == COUNTS:
+        found = bootstrap_interval(values, bounds=COUNTS, seed=seed)
+        return None if np.isnan(found.low) else found
+    return mean_interval(values, bounds=measure.bounds)
+
+
+def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:
+    """Return the expected calibration error of all answered samples, with its interval over problems.
+
+    Returns
+    -------
+    Interval or None
+        None where no problem has an answer and a second sample.
+
+    Examples
+    --------
+    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": True, "extracted": "4"}]
+    >>> calibration_error([rows, rows]).value
+    0.0
+    """
+    known = _known(groups, "extracted") and min(map(len, groups)) > 1
+    pairs = [pair for pair in confidences(groups) if len(pair[0])] if known else []
+    return calibration_interval(pairs, seed=seed) if pairs else None
+
+
+def _vote(row: dict) -> str | None:
+    return RIGHT if row["correct"] else row["extracted"]
+
+
+def _known(groups: Groups, field: str) -> bool:
+    return all(field in row for group in groups for row in group)
+
+
+def _means(groups: Groups, k: int) -> dict[str, Measure]:
+    rules: tuple[tuple[str, str, Callable[[dict], float], str], ...] = (
+        ("truncated_share", "truncated", lambda row: row["truncated"], SAMPLES),
+        ("unextracted_share", "extracted", lambda row: row["extracted"] is None, SAMPLES),
+        ("mean_tokens", "n_tokens", lambda row: row["n_tokens"], "tokens"),
+    )
+    found = {}
+    for name, field, of, unit in rules:
+        if _known(groups, field):
+            each = np.array([np.mean([of(row) for row in group]) for group in groups])
+            found[name] = Measure(each, k, unit, SHARES if unit == SAMPLES else COUNTS)
+    return found
+
+
+def _answers(votes: list[list[str | None]], k: int) -> dict[str, Measure]:
+    distinct = np.array([float(distinct_answers(vote)) for vote in votes])
+    entropy = np.array([answer_entropy(vote) for vote in votes])
+    return {
+        "distinct_answers": Measure(distinct, k, "answers", (0.0, float(k))),
+        "answer_entropy": Measure(entropy, k, "nats", (0.0, max(math.log(k), 1e-9))),
+    }
+
+
+def _brier(groups: Groups, votes: list[list[str | None]]) -> np.ndarray:
+    pairs = _confidences(groups, votes)
+    return np.array([np.mean((said - right) ** 2) if len(said) else np.nan for said, right in pairs])
+
+
+def _confidences(groups: Groups, votes: list[list[str | None]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    found = []
+    for group, vote in zip(groups, votes, strict=True):
+        said, right = vote_confidence(vote), np.array([float(row["correct"]) for row in group])
+        answered = ~np.isnan(said)
+        found.append((said[answered], right[answered]))
+    return found

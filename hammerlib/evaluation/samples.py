@@ -1,4 +1,4 @@
-"""The samples file: one JSON line a sample, written batch by batch, whole after any kill."""
+"""The samples of a run: graded, one JSON line each, whole after any kill; and their counts by problem."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hammerlib.runs.storage import appending, atomic_path, writable, writing
+from hammerlib.errors import InputError
+from hammerlib.grading import GradingPool, with_truncation
+from hammerlib.grading.verdict import stamp_of
+from hammerlib.problems.files import read_records
+from hammerlib.problems.registry import refuse_code
+from hammerlib.runs.storage import appending, atomic_path, content_hash, writable, writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
 
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
 _KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}
+COLUMNS = ("id", "n", "correct", "topic")
+# Columns beside those of the fingerprint that verdicts and tables depend on.
+RULING = ("scorer", "metadata", "topic", "difficulty")
 
 
 class Damage(NamedTuple):
@@ -215,3 +228,140 @@ def _row(line: bytes) -> dict | str:
         return f"lacks {', '.join(missing)}"
     wrong = [name for name, kind in _KINDS.items() if type(row[name]) is not kind]
     return f"has an unfit value of {', '.join(wrong)}" if wrong else row
+
+
+def read_outcomes(path: str | Path) -> pd.DataFrame:
+    """Read the outcomes of an evaluation.
+
+    Parameters
+    ----------
+    path : path
+        ``outcomes.csv``; columns beside ``id, n, correct, topic`` are not read.
+
+    Returns
+    -------
+    DataFrame
+        ``id`` and ``topic`` as text, ``n`` (at least 1) and ``correct`` (0 to n) as whole numbers.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, damaged or lacks a column; a count that cannot be; an id twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "outcomes.csv"
+    >>> _ = path.write_text("id,n,correct,topic\\na,4,1,sums\\n")
+    >>> read_outcomes(path)["correct"].tolist()
+    [1]
+    """
+    import pandas as pd
+
+    path = Path(path)
+    rows = read_records(path)
+    lacking = [name for name in COLUMNS if name not in rows[0]]
+    if lacking:
+        problem = f"lacks {', '.join(lacking)}"
+        raise InputError("file", str(path), problem, "evaluate or regrade the run again")
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=1):
+        problem = _problem(row, seen)
+        if problem:
+            raise InputError(
+                "file", str(path), f"row {number}: {problem}", "evaluate or regrade the run again"
+            )
+        seen.add(row["id"])
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    columns |= {name: [int(cell) for cell in columns[name]] for name in ("n", "correct")}
+    return pd.DataFrame(columns)
+
+
+def _problem(row: dict[str, str], seen: set[str]) -> str | None:
+    if not row["id"] or row["id"] in seen:
+        return f"the id {row['id']!r} is there twice" if row["id"] else "there is no id"
+    for name in ("n", "correct"):
+        if not row[name].isascii() or not row[name].isdecimal() or len(row[name]) > 9:
+            return f"{name} is {row[name][:20]!r}, no count"
+    if int(row["n"]) < 1:
+        return "n is 0"
+    if int(row["correct"]) > int(row["n"]):
+        return f"{row['correct']} of {row['n']} samples are correct"
+    return None
+
+
+def judge(
+    pool: GradingPool,
+    completions: Sequence[str],
+    truncated: Sequence[bool],
+    problems: Sequence[dict[str, Any]],
+    *,
+    timeout: float = 10.0,
+) -> list[dict[str, Any]]:
+    """Grade samples on a pool of processes, in order.
+
+    Parameters
+    ----------
+    pool : GradingPool
+        Its workers; what needs no algebra is decided in this process.
+    completions : sequence of str
+        What the model wrote.
+    truncated : sequence of bool
+        Whether the length limit ended it.
+    problems : sequence of dict
+        Row of the problem table for every completion.
+    timeout : float
+        Wall clock in seconds per completion.
+
+    Returns
+    -------
+    list of dict
+        ``correct, extracted, reason, grader`` (see `hammerlib.grading.Verdict`).
+
+    Examples
+    --------
+    >>> pool = GradingPool(workers=1)
+    >>> judge(pool, ["so 7", "so 3 +"], [False, True], [{"answer": "7"}] * 2)[1]["reason"]
+    'truncated'
+    >>> pool.close()
+    """
+    found = pool.grade(completions, problems, timeout=timeout)
+    return [
+        asdict(with_truncation(verdict, text, cut))
+        for verdict, text, cut in zip(found, completions, truncated, strict=True)
+    ]
+
+
+def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
+    """Return what verdicts depend on beside prompts and golds, for the name of a run.
+
+    Parameters
+    ----------
+    problems : datasets.Dataset
+        Problem table.
+    run_code : bool
+        Whether programs may be run.
+
+    Returns
+    -------
+    dict
+        ``graders`` (the stamp of every grader in use) and ``ruling`` (sha256 of scorers, their metadata,
+        topics and difficulties).
+
+    Raises
+    ------
+    InputError
+        An unknown scorer, or one that may run code while `run_code` is false.
+
+    Examples
+    --------
+    >>> from hammerlib import load_problems
+    >>> found = grading_identity(load_problems("reasoning-gym:nano", n=2), run_code=False)
+    >>> found["graders"][0].split()[0], len(found["ruling"])
+    ('reasoning-gym', 64)
+    """
+    columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
+    scorers = set(columns.get("scorer", [None]))
+    for scorer in scorers:
+        refuse_code(scorer, run_code)
+    return {"graders": sorted({stamp_of(one or "") for one in scorers}), "ruling": content_hash(columns)}

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.calibration import expected_calibration_error, reliability_table
 from hammerlib.evaluation.intervals import mean_interval, standard_error
-from hammerlib.evaluation.measures import Measure, calibration_error, confidences, interval_of, measures
-from hammerlib.evaluation.outcomes import read_outcomes
+from hammerlib.evaluation.metrics import (
+    Measure,
+    calibration_error,
+    confidences,
+    expected_calibration_error,
+    interval_of,
+    measures,
+    reliability_table,
+)
+from hammerlib.evaluation.samples import read_outcomes
 from hammerlib.grading import REASONS
 from hammerlib.runs.storage import atomic_path
 

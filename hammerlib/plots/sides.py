@@ -14,7 +14,7 @@ from hammerlib.runs.storage import atomic_path, content_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hammerlib.evaluation.transcripts import Answer
+    from hammerlib.evaluation.comparison import Answer
 
 HEAD, TAIL = 700, 500  # characters kept of a long text: it ends with the answer
 _SAID = 4  # different completions of a run and problem
@@ -111,7 +111,7 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     Parameters
     ----------
     rows : DataFrame
-        As `hammerlib.evaluation.transcripts` gives it.
+        As `hammerlib.evaluation.comparison` gives it.
     a, b : str
         Names of the runs for the head.
     most : int
@@ -120,7 +120,7 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     Examples
     --------
     >>> import pandas as pd
-    >>> from hammerlib.evaluation.transcripts import Answer
+    >>> from hammerlib.evaluation.comparison import Answer
     >>> row = {"id": "p-1", "topic": "sum", "prompt": "1+1?", "gold": "2", "outcome": "won", "a": 0, "b": 1}
     >>> row |= {"answers_a": [Answer("<b>3</b>", False, "wrong", 1)], "answers_b": []}
     >>> table = side_by_side(pd.DataFrame([row]), "before", "after")

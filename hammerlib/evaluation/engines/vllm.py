@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.engines.sampling import Completion, Sampling, sample_seed, stop_tokens
-from hammerlib.evaluation.engines.transformers import encode_prompts
+from hammerlib.evaluation.engines import Completion, Sampling, encode_prompts, sample_seed, stop_tokens
 
 if TYPE_CHECKING:
     from hammerlib.backbones import Backbone
