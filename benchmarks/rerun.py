@@ -24,8 +24,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes it repeatable
 
-from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
+from hammerlib.study.trial import run_cell
 
 APART = {"seconds", "commit", "dirty", "packages", "python"}
 

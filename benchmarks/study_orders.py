@@ -20,10 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes 
 import pandas as pd
 
 from hammerlib import load_backbone
-from hammerlib.study.orders import arm_order
+from hammerlib.study.orders import arm_order, order_vectors
 from hammerlib.study.plan import Cell, cells, read_study
-from hammerlib.study.replicate import replicate
-from hammerlib.study.vectors import order_vectors
+from hammerlib.study.trial import replicate
 
 
 def remade(cell: Cell, record: dict) -> dict:

@@ -25,7 +25,7 @@ import yaml
 
 LOOP = """
 import sys
-from hammerlib.study.cell import run_cell
+from hammerlib.study.trial import run_cell
 from hammerlib.study.plan import cells, read_study
 for cell in cells(read_study(sys.argv[1])):
     run_cell(cell, sys.argv[2])

@@ -11,9 +11,8 @@ from pathlib import Path
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, file_name
-from hammerlib.study.formats import foreign
-from hammerlib.study.page import write_page
-from hammerlib.study.summary import studies_section
+from hammerlib.study.pages import studies_section, write_page
+from hammerlib.study.records import foreign
 
 KEPT = (".json", ".csv", ".svg", ".ipynb")  # pages with scripts inside stay out: megabytes each
 LINK = re.compile(r"\]\((?![a-z]+:|[#/])([^)#\s]+)")  # relative links of Markdown

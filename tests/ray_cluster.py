@@ -21,8 +21,8 @@ from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
 from hammerlib.runs.trials import run_cells
 from hammerlib.runs.workers import DIED, Failure, map_tasks
-from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
+from hammerlib.study.trial import run_cell
 
 ASKED = {"n": 24, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 

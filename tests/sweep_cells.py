@@ -134,7 +134,7 @@ arms: {random: {order: random}, hammer: {order: hammer}}
 
 def tiny(cell: Grid, folder: Path) -> None:
     """A cell of the study above, trained and examined; its start is written down, as in `order`."""
-    from hammerlib.study.cell import run_cell  # not above: the workers of the other tasks need no torch
+    from hammerlib.study.trial import run_cell  # not above: the workers of the other tasks need no torch
 
     with open(folder / "starts", "a", encoding="utf-8") as stream:
         stream.write(f"{cell.name} {os.getpid()}\n")

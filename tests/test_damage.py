@@ -27,8 +27,8 @@ from hammerlib.report import publish, published_runs
 from hammerlib.runs import RunRecord, find_run, start_run
 from hammerlib.runs.storage import file_hash, sealed, write_json
 from hammerlib.runs.trials import read_record, survey
-from hammerlib.study.cell import _probed, write_record
 from hammerlib.study.records import read_records
+from hammerlib.study.trial import _probed, write_record
 from hammerlib.training import read_completions
 from hammerlib.training.checkpoints import newest_complete
 

@@ -17,9 +17,8 @@ from hammerlib.plots.space import hover_map
 from hammerlib.report import provenance_line, runs_section, study_table
 from hammerlib.runs import RunRecord, start_run
 from hammerlib.runs.storage import sealed, write_json
-from hammerlib.study.page import study_page
+from hammerlib.study.pages import studies_section, study_page
 from hammerlib.study.records import read_records
-from hammerlib.study.summary import studies_section
 
 EVIL = "</script><script>alert(1)</script>|[x](javascript:y)\n# forged \x1b[31m"
 

@@ -57,7 +57,7 @@ KEPT_TO = {
     "tensorboard": ["training"],
     "plotly": ["plots"],
     "umap": ["plots"],
-    "sklearn": ["plots", "study/vectors.py"],
+    "sklearn": ["plots", "study/orders.py"],
     "z3": ["systems/smt"],
 }
 

@@ -31,8 +31,8 @@ from hammerlib.runs.storage import (
     write_json,
 )
 from hammerlib.runs.trials import read_record, record_path
-from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import Cell, Study
+from hammerlib.study.trial import run_cell
 
 UNFIT = [
     "..", ".", "", "../x", "../../../escaped", "a/b", "/etc/x", "a\\b", "..\\x", "a/../../b", "./a", "a/",

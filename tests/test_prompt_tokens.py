@@ -178,7 +178,7 @@ def test_embedding_evaluation_and_training_read_the_same_ids(
 
 
 def test_the_study_measures_on_the_same_ids(folders, door) -> None:
-    from hammerlib.study.measure import Examination
+    from hammerlib.study.trial import Examination
 
     name = "template with BOS, adds both"
     for template in ("raw", "chat"):

@@ -15,7 +15,7 @@ from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
-from hammerlib.study.bonuses import DistinctAnswers, PermutedRewards, plugs_of
+from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards, plugs_of
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.advantages import group_advantages
 

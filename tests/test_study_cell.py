@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from hammerlib import load_backbone
-from hammerlib.study.cell import done, run_cell
-from hammerlib.study.measure import Curve, Examination
 from hammerlib.study.plan import Cell, Study
-from hammerlib.study.replicate import nano_start, origin_of, replicate
+from hammerlib.study.trial import Curve, Examination, done, nano_start, origin_of, replicate, run_cell
 
 TINY = Study(
     "tiny",

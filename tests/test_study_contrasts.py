@@ -9,11 +9,26 @@ from scipy import stats
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
-from hammerlib.study.contrasts import contrast_table, judged, paired_endpoints, pairs_of
-from hammerlib.study.decomposition import decomposition_table
-from hammerlib.study.discoveries import COMPARED, SPREAD, WAITING, main_contrasts, study_tests
+from hammerlib.study.contrasts import (
+    COMPARED,
+    SPREAD,
+    WAITING,
+    contrast_table,
+    decomposition_table,
+    deviation,
+    family_table_of,
+    judged,
+    main_contrasts,
+    paired_endpoints,
+    pairs_of,
+    reading,
+    spread_table,
+    student_interval,
+    study_tests,
+    survival_steps,
+    threshold_table,
+)
 from hammerlib.study.endpoints import family_table
-from hammerlib.study.families import family_table_of
 from hammerlib.study.power import (
     detectable,
     equivalence_power,
@@ -23,9 +38,6 @@ from hammerlib.study.power import (
     seconds_of,
 )
 from hammerlib.study.records import Records, collected
-from hammerlib.study.spread import deviation, spread_table, student_interval
-from hammerlib.study.thresholds import survival_steps, threshold_table
-from hammerlib.study.verdicts import reading
 
 GAPS = [0.012, 0.020, -0.004, 0.009, 0.001, 0.016]
 

@@ -11,7 +11,7 @@ from hammerlib.backbones import NAMED
 from hammerlib.nano.ladder import SIZES
 from hammerlib.problems.gym import mix
 from hammerlib.study.plan import Cell, Study, cells, read_study
-from hammerlib.study.replicate import replicate
+from hammerlib.study.trial import replicate
 from hammerlib.training.schedule import plan
 
 FOLDER = Path(__file__).parents[1] / "configs" / "study"

@@ -10,7 +10,7 @@ import pytest
 
 from hammerlib.backbones import load_backbone, untrained_like
 from hammerlib.errors import InputError
-from hammerlib.study.matching import advantage_ratio, weight_change
+from hammerlib.study.algorithms import advantage_ratio, weight_change
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 
 DOCTOR = TrainConfig(

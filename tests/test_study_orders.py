@@ -15,11 +15,16 @@ from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.ordering import STRATEGIES, Order, edge_costs, order_by
 from hammerlib.problems import item_hashes, load_problems
-from hammerlib.study.controls import matched, random_batches, strata
-from hammerlib.study.orders import arm_order
-from hammerlib.study.settings import ORDERS, OrderSettings
-from hammerlib.study.vectors import order_vectors, tfidf_vectors
-from hammerlib.study.window import learnable_window
+from hammerlib.study.orders import (
+    arm_order,
+    learnable_window,
+    matched,
+    order_vectors,
+    random_batches,
+    strata,
+    tfidf_vectors,
+)
+from hammerlib.study.plan import ORDERS, OrderSettings
 from hammerlib.training import TrainConfig, train
 
 N, K = 240, 8

@@ -12,13 +12,21 @@ from study_records import cell, grid
 
 from hammerlib.errors import InputError
 from hammerlib.report import STUDY, publish_study
-from hammerlib.study.contrasts import contrast_table
-from hammerlib.study.discoveries import study_tests
-from hammerlib.study.page import PAGE, planned_cells, planned_study, study_page, write_page
+from hammerlib.study.contrasts import contrast_table, study_tests, verdict
+from hammerlib.study.pages import (
+    PAGE,
+    PILOTS,
+    planned_cells,
+    planned_study,
+    scale_table,
+    studies_section,
+    study_folders,
+    study_page,
+    verdict_lines,
+    verdict_lists,
+    write_page,
+)
 from hammerlib.study.records import Records, collected, read_records
-from hammerlib.study.scales import PILOTS, scale_table, study_folders
-from hammerlib.study.summary import studies_section, verdict_lines, verdict_lists
-from hammerlib.study.verdicts import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = sorted({path.parent for path in (ROOT / "results" / "study").glob("*/*.json")})

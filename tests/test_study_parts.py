@@ -11,17 +11,22 @@ import pytest
 from study_records import grid
 
 from hammerlib.errors import InputError
-from hammerlib.study.clock import undisturbed, undisturbed_seconds
-from hammerlib.study.contrasts import paired_endpoints
-from hammerlib.study.decomposition import decomposition_table
-from hammerlib.study.discoveries import ADJUSTED, GRADED, PROCESS, adjusted_of, of_kind, study_tests
+from hammerlib.study.contrasts import (
+    ADJUSTED,
+    GRADED,
+    PROCESS,
+    adjusted_of,
+    decomposition_table,
+    interaction_table,
+    of_kind,
+    paired_endpoints,
+    study_tests,
+)
 from hammerlib.study.endpoints import endpoints_of
-from hammerlib.study.glossary import arm_list, design_lines, order_list
-from hammerlib.study.interactions import interaction_table
-from hammerlib.study.page import study_page
+from hammerlib.study.pages import BY_RUN, arm_list, design_lines, order_list, shown_endpoints, study_page
 from hammerlib.study.plan import Study, cells, read_study
+from hammerlib.study.power import undisturbed, undisturbed_seconds
 from hammerlib.study.records import Records, collected
-from hammerlib.study.tables import BY_RUN, shown_endpoints
 
 MAIN = Path(__file__).resolve().parents[1] / "configs" / "study" / "main.yaml"
 ARMS = {"random": 0.0, "hammer": -0.2, "random-k32": 0.0, "hammer-k32": 0.0, "dra": -0.2, "dra-placebo": -0.2}

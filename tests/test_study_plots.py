@@ -8,10 +8,9 @@ import pytest
 from study_records import cell, grid
 
 from hammerlib.plots import contrast_forest, difference_curves, replicate_curves, waiting_curves
-from hammerlib.study.contrasts import contrast_table
-from hammerlib.study.curves import curve_of
+from hammerlib.study.contrasts import contrast_table, student_interval
+from hammerlib.study.endpoints import curve_of
 from hammerlib.study.records import Records, collected
-from hammerlib.study.spread import student_interval
 
 WORDS = {"title": "t", "note": "n"}
 

@@ -14,9 +14,21 @@ from study_records import cell, grid
 
 from hammerlib.errors import InputError
 from hammerlib.study.contrasts import paired_endpoints
-from hammerlib.study.curves import Curve, area, crossing, curve_of, cut, drawdown, late_mean
-from hammerlib.study.endpoints import ENDPOINTS, endpoint_table, endpoints_of, family_table
-from hammerlib.study.noise import drawdown_of_noise, point_errors
+from hammerlib.study.endpoints import (
+    ENDPOINTS,
+    Curve,
+    area,
+    crossing,
+    curve_of,
+    cut,
+    drawdown,
+    drawdown_of_noise,
+    endpoint_table,
+    endpoints_of,
+    family_table,
+    late_mean,
+    point_errors,
+)
 from hammerlib.study.records import collected, filtered, lineage, read_records
 
 

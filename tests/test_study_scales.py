@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 from study_records import grid
 
-from hammerlib.study.discoveries import main_contrasts, study_tests
+from hammerlib.study.contrasts import main_contrasts, study_tests
 from hammerlib.study.endpoints import endpoint_table
+from hammerlib.study.pages import (
+    PILOTS,
+    SIZES,
+    scale_table,
+    shown_scales,
+    size_of,
+    studies_section,
+    study_folders,
+)
 from hammerlib.study.records import Records, collected
-from hammerlib.study.scales import PILOTS, scale_table, shown_scales, size_of, study_folders
-from hammerlib.study.summary import SIZES, studies_section
 
 
 def sized(name: str, parameters: int, hammer: float) -> list[dict]:

@@ -10,9 +10,9 @@ import pytest
 from ordering_samples import problem_table
 
 from hammerlib.errors import InputError
-from hammerlib.study.cell import PROBES, run_cell
+from hammerlib.study.orders import learnable_window
 from hammerlib.study.plan import Cell, Study
-from hammerlib.study.window import learnable_window
+from hammerlib.study.trial import PROBES, run_cell
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
 

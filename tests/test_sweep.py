@@ -25,8 +25,8 @@ from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
 from hammerlib.runs.trials import Survey, Turn, bury, run_cells, survey
 from hammerlib.runs.workers import DIED, Failure, map_tasks
-from hammerlib.study.cell import run_cell
 from hammerlib.study.plan import cells, read_study
+from hammerlib.study.trial import run_cell
 from hammerlib.training import grid as training
 
 

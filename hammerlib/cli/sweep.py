@@ -60,7 +60,7 @@ def sweep(chosen: Namespace) -> int:
     from hammerlib.runs.trials import outlook, run_cells, select, survey
     from hammerlib.runs.workers import BACKENDS
     from hammerlib.study import plan
-    from hammerlib.study.cell import record_cell
+    from hammerlib.study.trial import record_cell
 
     check_name("backend", chosen.backend, BACKENDS, "is unknown")
     check_whole("workers", chosen.workers, 1, "use --workers 1 or more")

@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from hammerlib.evaluation import Interval
 from hammerlib.plots.curves import forest
 from hammerlib.plots.style import axes_or_new, caption, colour
-from hammerlib.study.curves import THRESHOLD, Curve, curve_of
+from hammerlib.study.contrasts import crossing_times, student_interval, survival_steps
+from hammerlib.study.endpoints import THRESHOLD, Curve, curve_of
 from hammerlib.study.records import Records
-from hammerlib.study.spread import student_interval
-from hammerlib.study.thresholds import crossing_times, survival_steps
 
 UNITS = {
     "rollouts": "completions generated in training",

@@ -1,18 +1,121 @@
-"""What one number says of a cell: areas, ends, thresholds, falls, each a function of the record alone."""
+"""The held-out curve of a trial, and what one number says of it: areas, ends, thresholds, falls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hammerlib.diversity.modes import effective_modes
+from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
-from hammerlib.study.curves import THRESHOLD, area, crossing, curve_of, cut, drawdown, late_mean
-from hammerlib.study.noise import drawdown_of_noise
-from hammerlib.study.records import Records, filtered, start_name
+from hammerlib.study.records import Records, filtered, samples_of, start_name
+
+LATE = (
+    0.2  # share of the axis whose mean is the final value: the last checkpoint alone is biased by its batch
+)
+THRESHOLD = 0.70  # pass@1 whose first crossing is timed
+
+
+class Curve(NamedTuple):
+    """Held-out pass@1 of a cell along one axis."""
+
+    axis: np.ndarray
+    values: np.ndarray
+
+
+class Crossing(NamedTuple):
+    """When a curve first reaches a threshold."""
+
+    at: float
+    reached: bool
+
+
+def curve_of(cell: dict, *, axis: str = "rollouts", family: str | None = None, unseen: bool = False) -> Curve:
+    """Return a cell's held-out pass@1 along an axis."""
+    topics = np.array(cell["topics"])
+    kept = topics == family if family is not None else np.isin(topics, cell["unseen"]) == unseen
+    if not kept.any():
+        what = family or ("unseen families" if unseen else "trained families")
+        raise InputError("family", what, "has no held-out problem", "choose another")
+    samples = samples_of(cell)
+    values = np.array([np.array(point["correct"])[kept].mean() / samples for point in cell["curve"]])
+    column = "rollouts" if axis == "paid" else axis
+    places = np.array([point[column] for point in cell["curve"]], dtype=np.float64)
+    probe = cell.get("probe_rollouts", 0) if axis == "paid" else 0
+    if probe:
+        places, values = np.append(0.0, places + probe), np.append(values[0], values)
+    return Curve(places, values)
+
+
+def cut(curve: Curve, end: float | None) -> Curve:
+    """Return the curve up to `end`, where its value lies on the straight line between two points."""
+    axis, values = curve
+    end = float(axis[-1] if end is None else end)
+    if not axis[0] < end <= axis[-1] * (1 + 1e-12):
+        raise InputError("end", end, f"the curve runs from {axis[0]:g} to {axis[-1]:g}", "choose it inside")
+    inside = axis < end
+    return Curve(np.append(axis[inside], end), np.append(values[inside], np.interp(end, axis, values)))
+
+
+def area(curve: Curve) -> float:
+    """Return the mean height of a curve: its area by the trapezoid rule over the length of the axis."""
+    return float(np.trapezoid(curve.values, curve.axis) / (curve.axis[-1] - curve.axis[0]))
+
+
+def late_mean(axis: ArrayLike, values: ArrayLike) -> float:
+    """Return the mean of the values in the last fifth of an axis that starts at 0 (its ends included)."""
+    places = np.asarray(axis, dtype=np.float64)
+    return float(np.asarray(values)[places >= (1 - LATE) * places[-1] - 1e-9].mean())
+
+
+def crossing(curve: Curve, threshold: float = THRESHOLD) -> Crossing:
+    """Return where a curve first reaches the threshold."""
+    axis, values = curve
+    above = np.flatnonzero(values >= threshold)
+    if not len(above):
+        return Crossing(float(axis[-1]), False)
+    after = above[0]
+    if after == 0:
+        return Crossing(float(axis[0]), True)
+    risen = (threshold - values[after - 1]) / (values[after] - values[after - 1])
+    return Crossing(float(axis[after - 1] + risen * (axis[after] - axis[after - 1])), True)
+
+
+def drawdown(values: ArrayLike) -> float:
+    """Return the largest fall below the running maximum; noise alone makes it positive (module `noise`)."""
+    given = np.asarray(values, dtype=np.float64)
+    return float((np.maximum.accumulate(given) - given).max())
+
+
+DRAWS = 1000
+SEED = 0
+
+
+def point_errors(cell: dict) -> np.ndarray:
+    """Return the standard error of each point of the curve, from its samples alone."""
+    samples, seen = samples_of(cell), ~np.isin(cell["topics"], cell["unseen"])
+    if samples < 2:
+        return np.full(len(cell["curve"]), np.nan)
+    rates = np.array([point["correct"] for point in cell["curve"]])[:, seen] / samples
+    return np.sqrt((rates * (1 - rates) / (samples - 1)).sum(axis=1)) / seen.sum()
+
+
+def drawdown_of_noise(cell: dict) -> float:
+    """Return the drawdown to expect of a curve that never falls, from the noise of its samples."""
+    from scipy.optimize import isotonic_regression
+
+    errors = point_errors(cell)
+    if np.isnan(errors).any():
+        return float("nan")
+    rising = isotonic_regression(curve_of(cell).values).x
+    drawn = rising + errors * np.random.default_rng(SEED).standard_normal((DRAWS, len(rising)))
+    return float((np.maximum.accumulate(drawn, axis=1) - drawn).max(axis=1).mean())
+
 
 # Endpoint -> what it is, in words for tables.
 ENDPOINTS = {
@@ -45,18 +148,7 @@ ENDPOINTS = {
 
 
 def effective_strategies(counts: Mapping[str, int]) -> float:
-    """Return exp of the entropy of the strategies' shares among right samples; NaN where there are none.
-
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Strategy to number of right samples that used it.
-
-    Examples
-    --------
-    >>> round(effective_strategies({"columns": 5, "tens": 5, "check": 0}), 9)
-    2.0
-    """
+    """Return exp of the entropy of the strategies' shares among right samples; NaN where there are none."""
     found = np.array(list(counts.values()), dtype=np.float64)
     if not found.sum():
         return float("nan")
@@ -66,29 +158,7 @@ def effective_strategies(counts: Mapping[str, int]) -> float:
 def endpoints_of(
     cell: dict, *, ends: Mapping[str, float] | None = None, threshold: float = THRESHOLD
 ) -> dict[str, float]:
-    """Return every endpoint of a cell.
-
-    Parameters
-    ----------
-    cell : dict
-        Its record.
-    ends : mapping of str to float, optional
-        Axis (``rollouts``, ``paid``, ``tokens``) to where its curves are cut, for two cells that used
-        unequal amounts; default where the cell ended.
-    threshold : float
-        Pass@1 whose first crossing is timed.
-
-    Returns
-    -------
-    dict of str to float
-        The names of `ENDPOINTS`, with ``start`` (pass@1 before training) and ``reached`` (1 or 0); NaN where
-        the record holds nothing to measure it by.
-
-    Examples
-    --------
-    >>> sorted(set(ENDPOINTS) - {"auc", "final"})[:2]
-    ['answers', 'auc_paid']
-    """
+    """Return every endpoint of a cell."""
     ends = ends or {}
     main = cut(curve_of(cell), ends.get("rollouts"))
     steps = curve_of(cell, axis="step")
@@ -163,25 +233,7 @@ def _of_process(cell: dict) -> dict[str, float]:
 
 
 def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """Return the endpoints of every cell, each over the whole of its own axis; kept for the next call.
-
-    Parameters
-    ----------
-    records : Records
-        Of one study.
-    threshold : float
-        Pass@1 whose first crossing is timed.
-
-    Returns
-    -------
-    DataFrame
-        One row a cell: ``arm, replicate, start_name`` and the endpoints.
-
-    Examples
-    --------
-    >>> endpoint_table(Records("demo", (), pd.DataFrame())).empty
-    True
-    """
+    """Return the endpoints of every cell, each over the whole of its own axis; kept for the next call."""
     return _endpoint_table(records, threshold).copy()
 
 
@@ -196,23 +248,7 @@ def _endpoint_table(records: Records, threshold: float) -> pd.DataFrame:
 
 
 def family_table(records: Records) -> pd.DataFrame:
-    """Return ``auc`` and ``final`` of every cell by family of problems.
-
-    Parameters
-    ----------
-    records : Records
-        Of one study.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``arm, replicate, family, unseen, auc, final``.
-
-    Examples
-    --------
-    >>> family_table(Records("demo", (), pd.DataFrame())).empty
-    True
-    """
+    """Return ``auc`` and ``final`` of every cell by family of problems."""
     rows = []
     for cell in records.cells:
         for family in sorted(set(cell["topics"])):

@@ -3,24 +3,219 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from hammerlib.backbones import untrained_like
+from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order, order_by, used_vectors
-from hammerlib.ordering.windows import shuffle_windows
+from hammerlib.ordering.windows import check_window, shuffle_windows
 from hammerlib.problems import item_hashes
+from hammerlib.runs.storage import content_hash
 from hammerlib.similarity import edge_cosines, mean_cosine
-from hammerlib.study.controls import matched, random_batches, strata
-from hammerlib.study.settings import BY_EASE, COURSES, DERIVED, OrderSettings, check_interval
+from hammerlib.study.plan import BY_EASE, COURSES, DERIVED, OrderSettings, check_interval
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.embeddings import Embeddings
+    from hammerlib.backbones import Backbone
+
+KINDS = ("backbone", "untrained", "tfidf")
+# Words, numbers and single signs: scikit-learn's own pattern drops every digit and sign of "3 + 4 =".
+TERM = r"(?u)\w+|[^\w\s]"
+TERMS_KEPT = 4096  # most frequent ones: at most 16 kB a prompt
+
+
+def order_vectors(
+    kind: str,
+    problems: Dataset,
+    backbone: Backbone,
+    *,
+    seed: int = 0,
+    cache_dir: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Embeddings:
+    """Return the vectors of the problems from which an arm's order is made."""
+    if kind not in KINDS:
+        raise InputError("vectors", kind, "are not known", f"use one of {', '.join(KINDS)}")
+    if kind == "tfidf":
+        return tfidf_vectors(problems)
+    model = backbone if kind == "backbone" else untrained_like(backbone, seed)
+    return embed(problems, model, cache_dir=cache_dir, **options)
+
+
+def tfidf_vectors(problems: Dataset) -> Embeddings:
+    """Return each prompt's words, numbers and signs, counted and weighted by how rare they are."""
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError as error:
+        problem, remedy = "needs scikit-learn, which is not installed", "pip install 'hammerlib[notebooks]'"
+        raise InputError("vectors", "tfidf", problem, remedy) from error
+    made = TfidfVectorizer(token_pattern=TERM, max_features=TERMS_KEPT, dtype=np.float32)
+    vectors = made.fit_transform(problems["prompt"][:]).toarray()
+    hashes = item_hashes(problems)
+    info = {"backbone": "tfidf", "d": vectors.shape[1], "n": len(vectors)}
+    return Embeddings(vectors, list(map(str, problems["id"])), content_hash(info, hashes), info, hashes)
+
+
+BINS = 4
+
+
+def random_batches(path: np.ndarray, window: int, seed: int, *, block: int | None = None) -> np.ndarray:
+    """Return batches of random make-up in the sequence of a path."""
+    check_window(window)
+    n, rng = len(path), np.random.default_rng([seed, 3])
+    block = max(n, 1) if block is None else block
+    if isinstance(block, bool) or not isinstance(block, int) or block < 1 or (block < n and block % window):
+        remedy = f"use a multiple of {window}, or leave it out"
+        raise InputError("block", block, "does not hold whole batches", remedy)
+    places = [np.arange(0)]
+    for first in range(0, n, block):
+        drawn = first + rng.permutation(min(block, n - first))
+        whole = len(drawn) // window * window
+        batches = drawn[:whole].reshape(-1, window)
+        places += [batches[np.argsort(batches.mean(axis=1), kind="stable")].ravel(), drawn[whole:]]
+    return path[np.concatenate(places)]
+
+
+def strata(lengths: np.ndarray, pass_rates: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Return the stratum of every problem: a quantile bin of length crossed with one of pass rate."""
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+        raise InputError("bins", bins, "is no number of bins", "use 4")
+    return _quantile_bin(lengths, bins) * bins + _quantile_bin(pass_rates, bins)
+
+
+def _quantile_bin(values: np.ndarray, bins: int) -> np.ndarray:
+    above = values[values > values.min()]
+    if not above.size:
+        return np.zeros(len(values), dtype=np.int64)
+    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1], method="higher")
+    # Where most values tie at the lowest, they are one bin and the rest are others.
+    return np.searchsorted(np.unique(np.maximum(edges, above.min())), values, side="right")
+
+
+def matched(path: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
+    """Return an order in which every place holds a random problem of the stratum that the path has there."""
+    rng, found = np.random.default_rng([seed, 4]), np.array(path)
+    for name in np.unique(stratum):
+        places = np.flatnonzero(stratum[path] == name)
+        found[places] = rng.permutation(path[places])
+    return found
+
+
+@dataclass(frozen=True)
+class Window:
+    """The problems of a learnability window and how long they are trained.
+
+    Attributes
+    ----------
+    rows : (m,) int array
+        Rows of the whole table, ascending.
+    problems : Dataset
+        These rows.
+    epochs : int
+        Passes that consume at least as many prompts as one pass over the whole table.
+    max_steps : int
+        Optimizer steps that consume as many prompts as one pass over the whole table.
+    inside : int
+        Problems whose pass rate lies in the window; those above m fill no whole step and were left out.
+    probe_rollouts : int
+        Completions spent on measuring the pass rates of the whole table: part of the arm's budget.
+    """
+
+    rows: np.ndarray
+    problems: Dataset
+    epochs: int
+    max_steps: int
+    inside: int
+    probe_rollouts: int
+
+
+def learnable_window(
+    problems: Dataset,
+    pass_rates: ArrayLike,
+    interval: tuple[float, float] | list[float],
+    *,
+    samples: int,
+    prompts_per_step: int,
+    seed: int = 0,
+) -> Window:
+    """Select the problems whose measured pass rate lies in an interval, and match the prompts consumed.
+
+    Parameters
+    ----------
+    problems : Dataset
+        Problem table of n rows.
+    pass_rates : (n,) array-like
+        Of the start, in [0, 1], such as `hammerlib.systems.hard_examples.selection` measures.
+    interval : two floats
+        Lowest and highest pass rate, both included.
+    samples : int
+        Completions a problem behind the pass rates, at least 1.
+    prompts_per_step : int
+        Prompts of one optimizer step, at least 1. What fills no whole step of a pass is left out, drawn by
+        `seed`, so that every pass trains every kept problem once.
+    seed : int
+
+    Returns
+    -------
+    Window
+        Give `problems` to `train` with its `epochs` and `max_steps`.
+
+    Raises
+    ------
+    InputError
+        Rates that are not n numbers in [0, 1] or no multiples of 1 / samples, an interval that is none, a
+        window with fewer problems than a step, or a table smaller than a step.
+
+    Notes
+    -----
+    Source: the selection of arXiv 2506.09016 (SPEED-RL) and arXiv 2508.14094, before training instead of in
+    between. A GRPO step learns from a group with probability ``1 - p^G - (1 - p)^G``. Measured rates regress:
+    problems chosen for a rate in the middle have true rates nearer the pool's mean.
+    """
+    low, high = check_interval("window", interval)
+    rates, n = _measured(pass_rates, samples, len(problems)), len(problems)
+    if isinstance(prompts_per_step, bool) or not 1 <= prompts_per_step <= n:
+        raise InputError("prompts_per_step", prompts_per_step, f"is no step of {n} problems", "use 8")
+    inside = np.flatnonzero((rates >= low - 1e-9) & (rates <= high + 1e-9))
+    kept = len(inside) // prompts_per_step * prompts_per_step
+    if kept == 0:
+        problem = f"holds {len(inside)} of {n} problems, not one step of {prompts_per_step}"
+        raise InputError("window", interval, problem, "widen it")
+    rows = np.sort(np.random.default_rng(seed).permutation(inside)[:kept])
+    steps = n // prompts_per_step
+    return Window(
+        rows=rows,
+        problems=problems.select(rows),
+        epochs=-(-steps // (kept // prompts_per_step)),
+        max_steps=steps,
+        inside=len(inside),
+        probe_rollouts=samples * n,
+    )
+
+
+def _measured(pass_rates: ArrayLike, samples: int, n: int) -> np.ndarray:
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise InputError("samples", samples, "is no number of completions", "use 8")
+    rates = np.asarray(pass_rates, dtype=float)
+    if rates.shape != (n,) or not ((rates >= 0) & (rates <= 1)).all():
+        remedy = "sample the start on these problems"
+        raise InputError("pass_rates", rates.shape, f"are not {n} numbers in [0, 1]", remedy)
+    counts = rates * samples
+    if not np.allclose(counts, np.round(counts), atol=1e-6):
+        odd = float(rates[np.abs(counts - np.round(counts)).argmax()])
+        raise InputError(
+            "samples", samples, f"cannot have given a pass rate of {odd:.4g}", "give their number"
+        )
+    return rates
+
 
 # Streams of randomness beside the strategies' own, so that no two of them draw alike.
 TAIL, DIRECTION = 1, 2
@@ -68,7 +263,7 @@ def arm_order(
     problems : Dataset
         Problem table of n rows.
     vectors_of : callable, str -> Embeddings
-        Called once, with ``settings.vectors``; `hammerlib.study.vectors.order_vectors` as a partial.
+        Called once, with ``settings.vectors``; `hammerlib.study.orders.order_vectors` as a partial.
     pass_rates : (n,) array, optional
         Measured on the start, in [0, 1]; needed where ``settings.needs_pass_rates``.
     seed : int
@@ -87,17 +282,6 @@ def arm_order(
     ------
     InputError
         Missing pass rates, options of no use, or an interval that no problem lies in.
-
-    Examples
-    --------
-    >>> from functools import partial
-    >>> from hammerlib import load_backbone, load_problems
-    >>> from hammerlib.study.vectors import order_vectors
-    >>> problems = load_problems("reasoning-gym:nano", split="rl", n=8)
-    >>> vectors_of = partial(order_vectors, problems=problems, backbone=load_backbone("nano"))
-    >>> order = arm_order(OrderSettings("random-batches", window=4), problems, vectors_of, seed=3)
-    >>> order.strategy, order.provenance["direction"], len(order)
-    ('random-batches', 'forward', 8)
     """
     options = dict(settings.options)
     part = _Part(

@@ -1,4 +1,4 @@
-"""What a study compares, read from a YAML file: arms times replicates, a cell each."""
+"""What a study compares, read from a YAML file: arms times replicates, a trial each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,112 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
+from hammerlib.ordering import STRATEGIES
+from hammerlib.ordering.options import check_order_options
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import content_hash
-from hammerlib.study.bonuses import plugs_of
-from hammerlib.study.settings import OrderSettings, check_interval
+from hammerlib.study.algorithms import plugs_of
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
+
+# Orders that are made of another one (option `of`), with the options that are their own.
+DERIVED = {
+    "reversed": (),
+    "batch-shuffled": ("window",),
+    "random-batches": ("window", "block"),
+    "matched": ("bins", "by"),
+}
+ORDERS = tuple(dict.fromkeys((*STRATEGIES, *DERIVED)))
+BY_EASE = ("easy-to-hard", "hard-to-easy")
+# What ``matched`` keeps of the course of the order that it is made of.
+COURSES = ("length-and-pass-rate", "topic")
+# Orders whose objective is the same forwards and backwards.
+UNDIRECTED = ("min-path", "batch-diverse")
+
+
+@dataclass(frozen=True)
+class OrderSettings:
+    """How an arm orders its problems.
+
+    Parameters
+    ----------
+    order : str
+        A strategy of `hammerlib.order_by`, ``random-batches`` (`controls.random_batches`) or ``matched``
+        (`controls.matched`); the last two, ``reversed`` and ``batch-shuffled`` are made of the order that the
+        option `of` names (default ``hammer``), which gets the options that are not their own. ``matched``
+        keeps the course of what `by` names: ``length-and-pass-rate`` (default) or ``topic``.
+    options : mapping
+        Of the strategy, with `centre`. Also, for any order, one of: ``cooldown: 0.2`` (that share of the
+        problems is drawn beforehand and comes last in random order; the head is whole steps) and
+        ``inside: [0.2, 0.8]`` (only problems whose pass rate lies there, ends included, are put in the order;
+        the others follow at random).
+    vectors : {"backbone", "untrained", "tfidf"}
+        See `hammerlib.study.orders.order_vectors`.
+    direction : {"forward", "either"}
+        ``either``: the seed decides whether the order is trained forwards or backwards; only for orders whose
+        objective has no direction (min-path, batch-diverse).
+    window : int
+        Prompts a step, at least 1: what `window` is where the options leave it out.
+
+    Raises
+    ------
+    InputError
+        Anything unknown or out of range, before a vector is computed.
+
+    Notes
+    -----
+    Source: ours, but for the strategies; HAMMER (arXiv 2509.25240) is not known to have such controls.
+    """
+
+    order: str = "random"
+    options: dict[str, JsonValue] = field(default_factory=dict)
+    vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"
+    direction: Literal["forward", "either"] = "forward"
+    window: Annotated[int, Field(ge=1)] = 8
+
+    def __post_init__(self) -> None:
+        check_fields(OrderSettings, vars(self), "order")
+        if self.order not in ORDERS:
+            raise unknown("order", self.order, ORDERS)
+        around = ("centre", "cooldown", "inside")
+        check_order_options(self.order, self.options, derived=DERIVED, always=around)
+        if self.direction == "either" and self.order not in UNDIRECTED:
+            remedy = f"leave it out; only {' and '.join(UNDIRECTED)} read the same both ways"
+            raise InputError("direction", "either", f"would make {self.order!r} another order", remedy)
+        _check_around(self.options)
+
+    @property
+    def _base(self) -> str:
+        return self.options.get("of", "hammer") if self.order in DERIVED else self.order
+
+    @property
+    def needs_pass_rates(self) -> bool:
+        """Whether the start has to be sampled before there is an order."""
+        eases = self.order == "matched" and self._course == COURSES[0]
+        return eases or self._base in BY_EASE or "inside" in self.options
+
+    @property
+    def _course(self) -> Any:
+        return self.options.get("by", COURSES[0]) if self.order == "matched" else COURSES[0]
+
+
+def _check_around(options: dict[str, Any]) -> None:
+    share, inside = options.get("cooldown"), options.get("inside")
+    if share is not None and inside is not None:
+        raise InputError("options", ["cooldown", "inside"], "both say what comes last", "give one of them")
+    if inside is not None:
+        check_interval("inside", inside)
+
+
+def check_interval(field: str, interval: Any) -> tuple[float, float]:
+    """Return the two ends of an interval of pass rates, or refuse it."""
+    ends = list(interval) if isinstance(interval, list | tuple) else []
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    if len(ends) != 2 or not numbers or not 0 <= ends[0] <= ends[1] <= 1:
+        raise InputError(field, interval, "are no two pass rates, low and high", "use [0.2, 0.8]")
+    return float(ends[0]), float(ends[1])
+
 
 Count = Annotated[int, Field(ge=1)]
 # Names become folders and files of records.
@@ -59,8 +158,8 @@ class Study:
         (``width``, ``layers``, ...), or ``{"backbone": name}``.
     arms : dict of str to dict
         Fields of TrainConfig that differ from `base`; ``order``, ``order_options``, ``vectors`` and
-        ``direction`` as in `hammerlib.study.settings.OrderSettings`; ``bonus`` and ``window``, see
-        `hammerlib.study.bonuses` and `hammerlib.study.window`; ``twin`` (the arm it is compared with,
+        ``direction`` as in `hammerlib.study.plan.OrderSettings`; ``bonus`` and ``window``, see
+        `hammerlib.study.algorithms` and `hammerlib.study.orders`; ``twin`` (the arm it is compared with,
         default ``random``); and ``replicates`` where an arm gets fewer of them.
     base : dict
         Fields of TrainConfig common to all arms.
@@ -84,11 +183,6 @@ class Study:
     first : int
         Number of the first replicate; replicates of other numbers have other problems, held-out problems and
         samples (the supervised starts come back), so that a pilot is no part of the study it plans.
-
-    Examples
-    --------
-    >>> Study("s", 2, {"backbone": "nano"}, {"random": {}}).validate().points
-    10
     """
 
     study: Name
@@ -216,20 +310,7 @@ class _Snapshots:
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm in one replicate.
-
-    Parameters
-    ----------
-    study : Study
-    arm : str
-    replicate : int
-        From 0.
-
-    Examples
-    --------
-    >>> Cell(Study("s", 2, {"backbone": "nano"}, {"random": {}}), "random", 1).name
-    'random__r01'
-    """
+    """One arm in one replicate."""
 
     study: Study
     arm: str
@@ -268,13 +349,7 @@ class Cell:
 
 
 def cells(study: Study) -> list[Cell]:
-    """Return all cells, replicate by replicate, so that a study cut short is balanced.
-
-    Examples
-    --------
-    >>> [cell.name for cell in cells(Study("s", 2, {"backbone": "nano"}, {"random": {}}))]
-    ['random__r00', 'random__r01']
-    """
+    """Return all cells, replicate by replicate, so that a study cut short is balanced."""
     counts = {arm: said.get("replicates", study.replicates) for arm, said in study.arms.items()}
     return [
         Cell(study, arm, study.first + number)
@@ -285,30 +360,7 @@ def cells(study: Study) -> list[Cell]:
 
 
 def read_study(path: str | Path) -> Study:
-    """Read a study from its YAML file.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``configs/study/NAME.yaml``.
-
-    Returns
-    -------
-    Study
-        Validated.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, names something unknown, lacks something, or holds an arm that cannot run.
-
-    Examples
-    --------
-    >>> read_study("nowhere.yaml")
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: study = 'nowhere.yaml': cannot be read (...); give a YAML file
-    """
+    """Read a study from its YAML file."""
     values = read_yaml(path, field="study")
     check_fields(Study, values, "study")
     return Study(**values).validate()

@@ -1,16 +1,14 @@
-"""What a number of replicates can show, and how many, and hours, a wished width of the interval takes."""
+"""What a number of replicates can show, how many a wished interval takes, and the hours for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
 from hammerlib.study.contrasts import MARGIN
-from hammerlib.study.formats import markdown, shown
 from hammerlib.study.records import Records
 
 HALF_WIDTHS = (0.005, 0.01, 0.02)
@@ -22,27 +20,7 @@ WISHED = 0.01  # half-width, of results/PROTOCOL.md
 
 
 def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> int:
-    """Return the fewest replicates whose Student interval is no wider than wished, if they deviate by `sd`.
-
-    Parameters
-    ----------
-    sd : float
-        Standard deviation of the paired differences, at least 0.
-    half_width : float
-        Above 0, in the same unit.
-    level : float
-        Nominal coverage in (0, 1).
-
-    Raises
-    ------
-    InputError
-        A half-width that is not above 0, or a deviation that no number of replicates makes up for.
-
-    Examples
-    --------
-    >>> replicates_needed(0.02, 0.01)
-    18
-    """
+    """Return the fewest replicates whose Student interval is no wider than wished, for this `sd`."""
     from scipy.stats import t
 
     if not (half_width > 0 and np.isfinite(sd) and sd >= 0):
@@ -63,26 +41,7 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
 
 
 def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds that one replicate of some arms takes, on one of two workers.
-
-    Parameters
-    ----------
-    records : Records
-    arms : sequence of str, optional
-        Default all.
-
-    Returns
-    -------
-    float
-        Sum over arms of the lower quartile over their replicates: wall seconds, and most were measured beside
-        other work. With examinations where the record holds the seconds of the whole cell, else of training
-        alone.
-
-    Examples
-    --------
-    >>> seconds_of(Records("demo", (), pd.DataFrame()), [])
-    0.0
-    """
+    """Return the measured seconds that one replicate of some arms takes, on one of two workers."""
     total = 0.0
     for arm in records.arms if arms is None else arms:
         spent = [cell.get("seconds", cell["curve"][-1]["seconds"]) for cell in records.of(arm).values()]
@@ -91,28 +50,7 @@ def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
 
 
 def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) -> float:
-    """Return the smallest true difference that a paired t-test finds with some power.
-
-    Parameters
-    ----------
-    sd : float
-        True standard deviation of the paired differences, above 0.
-    n : int
-        Replicates, at least 2.
-    power : float
-        Chance to find it, in (`level`, 1).
-    level : float
-        Of the two-sided test, not corrected.
-
-    References
-    ----------
-    Noncentral t, as R's `power.t.test`.
-
-    Examples
-    --------
-    >>> round(detectable(1.0, 16), 3)
-    0.749
-    """
+    """Return the smallest true difference that a paired t-test finds with some power."""
     from scipy.optimize import brentq
     from scipy.stats import norm, t
 
@@ -125,28 +63,7 @@ def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) 
 
 
 def equivalence_power(sd: float, n: int, *, margin: float = MARGIN, level: float = 0.05) -> float:
-    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin.
-
-    Parameters
-    ----------
-    sd : float
-        True standard deviation of the paired differences, above 0.
-    n : int
-        Replicates, at least 2.
-    margin : float
-        Largest difference that does not matter, in the unit of `sd`.
-    level : float
-        Of each one-sided test.
-
-    References
-    ----------
-    Phillips 1990, Power of the two one-sided tests procedure in bioequivalence.
-
-    Examples
-    --------
-    >>> equivalence_power(0.001, 18) > 0.999, equivalence_power(0.1, 18)
-    (True, 0.0)
-    """
+    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin."""
     from scipy.stats import norm, t
 
     room = margin * np.sqrt(n) / sd - t.ppf(1 - level, n - 1) * _deviations(n)
@@ -179,12 +96,6 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
         detectable_high`` (smallest true difference found with 80 % power by an uncorrected two-sided test at
         5 %; for the deviation seen and the ends of its interval) and ``equivalence, equivalence_low,
         equivalence_high`` (chance to show that a true zero is inside the margin).
-
-    Examples
-    --------
-    >>> nothing = pd.DataFrame(columns=["contrast", "arm", "twin", "n", "sd", "sd_low", "sd_high"])
-    >>> planned_table(nothing, Records("demo", (), pd.DataFrame())).empty
-    True
     """
     rows, ends = [], ("", "_low", "_high")
     for one in contrasts.itertuples():
@@ -229,12 +140,6 @@ def power_table(
         and the ends of its chi-square interval), ``missing`` (of ``replicates``, those not there yet) and
         ``hours`` (of one of two workers, arm and twin, for the missing ones). Contrasts of one replicate,
         or without any spread, are left out.
-
-    Examples
-    --------
-    >>> nothing = pd.DataFrame(columns=["contrast", "arm", "twin", "n", "sd", "sd_low", "sd_high"])
-    >>> power_table(nothing, Records("demo", (), pd.DataFrame())).empty
-    True
     """
     rows = []
     for one in contrasts.itertuples():
@@ -251,37 +156,19 @@ def power_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def shown_power(contrasts: pd.DataFrame, records: Records) -> str:
-    """Return one line a primary contrast: what the plan can show, and replicates for a half-width of a point.
-
-    Parameters
-    ----------
-    contrasts : DataFrame
-        `contrasts.contrast_table`; only primary ones are shown.
-    records : Records
-
-    Examples
-    --------
-    >>> shown_power(pd.DataFrame(), Records("demo", (), pd.DataFrame())).count("|")
-    20
-    """
-    header = ["contrast", "n", "deviation", "planned", "found with 80 %", "shown equivalent, %"]
-    header += ["half-width", "replicates for 1 point", "of them missing"]
-    if contrasts.empty:
-        return markdown(header, [])
-    primary = contrasts[contrasts["primary"]]
-    needed = power_table(primary, records, half_widths=(WISHED,))
-    needed = {one.contrast: one for one in needed.itertuples()}
-    rows = []
-    for one in planned_table(primary, records).itertuples():
-        count = needed[one.contrast]
-        shapes = [_with_ends(one, *how) for how in (("sd", 1), ("detectable", 1), ("equivalence", 0))]
-        told = [f"{100 * count.half_width:.1f}", f"{count.replicates} [{count.low}, {count.high}]"]
-        cells = [one.contrast, f"{one.n}", shapes[0], str(one.planned), *shapes[1:], *told]
-        rows.append([*cells, f"{count.missing:.0f}"])
-    return markdown(header, rows)
+def undisturbed_seconds(records: Records) -> pd.Series:
+    """Return the seconds of training that the less disturbed cells of each arm took."""
+    if not records.cells:
+        return pd.Series(dtype=float)
+    return records.table.groupby("arm", sort=False)["seconds"].quantile(UNDISTURBED)
 
 
-def _with_ends(one: Any, name: str, digits: int) -> str:
-    ends = (getattr(one, f"{name}_low"), getattr(one, f"{name}_high"))
-    return shown((getattr(one, name), *ends), 100, digits)
+def undisturbed(records: Records) -> Records:
+    """Return the records with the seconds of each curve as if every cell had taken its arm's."""
+    whole = undisturbed_seconds(records)
+    cells = []
+    for cell in records.cells:
+        factor = whole[cell["arm"]] / cell["curve"][-1]["seconds"]
+        curve = [point | {"seconds": point["seconds"] * factor} for point in cell["curve"]]
+        cells.append(cell | {"curve": curve})
+    return Records(records.study, tuple(cells), records.missing)

@@ -1,7 +1,9 @@
-"""All cell records of a study as tidy tables: read whole, or refused with the reason."""
+"""All trial records of a study as tidy tables: read whole, or refused with the reason."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +11,57 @@ from pathlib import Path
 
 import pandas as pd
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, printable
 from hammerlib.runs.storage import file_name, read_object
-from hammerlib.study.formats import foreign
-from hammerlib.study.pairing import refuse_mixed_arms, refuse_several, refuse_unpaired
+
+# Signs that Markdown or a browser would obey.
+_MARKUP = str.maketrans({"<": "&lt;", "|": r"\|", "[": r"\["})
+# What all arms of a replicate share; where it differs, they are not paired.
+PAIRED = ("start", "problems", "held_out", "topics", "unseen", "packages")
+# Settings that a replicate draws anew, so that an arm does not keep them.
+DRAWN = ("replicate",)
+
+
+def foreign(text: object) -> str:
+    """Return what others wrote (a topic, an error) as words of a Markdown page: no tag, link, line."""
+    return printable(text).translate(_MARKUP)
+
+
+def refuse_several(field: str, values: Iterable[object], problem: str) -> None:
+    """Raise where values differ that have to be one."""
+    seen = sorted({json.dumps(value, sort_keys=True) for value in values})
+    if len(seen) > 1:
+        raise InputError(field, seen, problem, "analyse them apart, or run the odd cells anew")
+
+
+def refuse_mixed_arms(cells: Sequence[dict]) -> None:
+    """Raise where an arm has other settings, or another twin, in some replicates than in others."""
+    for arm in dict.fromkeys(cell["arm"] for cell in cells):
+        same = [cell for cell in cells if cell["arm"] == arm]
+        kept = [{k: v for k, v in cell["settings"].items() if k not in DRAWN} for cell in same]
+        for name in dict.fromkeys(name for settings in kept for name in settings):
+            found = (settings.get(name) for settings in kept)
+            refuse_several(f"{arm}: {name}", found, "settings differ between replicates")
+        refuse_several(f"{arm}: twin", (cell.get("twin") for cell in same), "twins differ")
+
+
+def refuse_unpaired(cells: Sequence[dict]) -> None:
+    """Raise where the arms of a replicate do not share what they are to share, their first point among it."""
+    for replicate in sorted({cell["replicate"] for cell in cells}):
+        same = [cell for cell in cells if cell["replicate"] == replicate]
+        for name in PAIRED:
+            problem = "arms of a replicate differ, so they are not paired"
+            refuse_several(f"replicate {replicate}: {name}", (cell[name] for cell in same), problem)
+        first = {cell["arm"]: json.dumps(cell["curve"][0]["correct"]) for cell in same}
+        if not same[0]["packages"]["torch"].endswith("+cpu"):
+            continue
+        usual = Counter(first.values()).most_common(1)[0][0]
+        odd = [f"{arm}__r{replicate:02d}" for arm, seen in first.items() if seen != usual]
+        if odd:
+            problem = "differ from the other arms before training, so they are not paired"
+            remedy = "run them anew with the code and on the machine of the others"
+            raise InputError(f"replicate {replicate}: curve[0].correct", odd, problem, remedy)
+
 
 SCHEMA = 1
 FIRST = ("random", "hammer", "min-path", "dra")  # arms of the primary contrasts lead every table
@@ -33,11 +82,6 @@ class Records:
     missing : DataFrame
         Columns ``arm, replicate, reason``: cells without a record, cells that failed, and cells whose
         settings are not those of the study's file.
-
-    Examples
-    --------
-    >>> Records("demo", (), pd.DataFrame(columns=["arm", "replicate", "reason"])).arms
-    []
     """
 
     study: str
@@ -102,13 +146,6 @@ def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = 
         No record, a file that is none, several studies, a cell twice, an arm with several settings or twins,
         a replicate whose arms had different starts, problems, held-out problems or packages, or were not the
         same model before training, a cell that the plan does not hold.
-
-    Examples
-    --------
-    >>> read_records(Path("nowhere"))
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: folder = 'nowhere': holds no record of a cell; run the study first...
     """
     found = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
     if not found:
@@ -118,27 +155,7 @@ def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = 
 
 
 def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | None = None) -> Records:
-    """Check records and put them side by side.
-
-    Parameters
-    ----------
-    found : sequence of dict
-        As the files hold them, one a cell.
-    expected : mapping of (arm, replicate) to str, optional
-        As in `read_records`.
-
-    Raises
-    ------
-    InputError
-        As in `read_records`.
-
-    Examples
-    --------
-    >>> cell = {"study": "demo", "arm": "random", "twin": None, "replicate": 0, "status": "error",
-    ...         "error": "out of memory"}
-    >>> collected([cell]).missing.values.tolist()
-    [['random', 0, 'out of memory']]
-    """
+    """Check records and put them side by side."""
     refuse_several("study", (cell["study"] for cell in found), "records of several studies")
     keys = [(cell["arm"], cell["replicate"]) for cell in found]
     twice = sorted({key for key in keys if keys.count(key) > 1})
@@ -254,13 +271,7 @@ def _row(cell: dict) -> dict[str, object]:
 
 
 def start_name(cell: dict) -> str:
-    """Return which start a cell trained from: seed and stopping point, or the backbone's name.
-
-    Examples
-    --------
-    >>> start_name({"start": {"seed": 0, "stop": 950, "weights": "ab"}})
-    'seed 0, stop 950'
-    """
+    """Return which start a cell trained from: seed and stopping point, or the backbone's name."""
     start = cell["start"]
     if "stop" in start:
         return f"seed {start['seed']}, stop {start['stop']}"
@@ -268,40 +279,17 @@ def start_name(cell: dict) -> str:
 
 
 def lineage(cell: dict) -> str:
-    """Return the supervised run that a cell's start is a checkpoint of, or the backbone's name.
-
-    Examples
-    --------
-    >>> lineage({"start": {"seed": 0, "stop": 950, "weights": "ab"}})
-    'seed 0'
-    """
+    """Return the supervised run that a cell's start is a checkpoint of, or the backbone's name."""
     return start_name(cell).partition(", stop")[0]
 
 
 def filtered(cell: dict) -> bool:
-    """Return whether groups without variance are left out of the cell's training and replaced.
-
-    Examples
-    --------
-    >>> filtered({"settings": {"train": {"dynamic_sampling": True}}})
-    True
-    """
+    """Return whether groups without variance are left out of the cell's training and replaced."""
     return bool(cell["settings"].get("train", {}).get("dynamic_sampling"))
 
 
 def samples_of(cell: dict) -> int:
-    """Return how many samples of a held-out problem stand behind each point of the curve.
-
-    Raises
-    ------
-    InputError
-        The record does not say.
-
-    Examples
-    --------
-    >>> samples_of({"settings": {"samples": 4}})
-    4
-    """
+    """Return how many samples of a held-out problem stand behind each point of the curve."""
     samples = cell["settings"].get("samples")
     if not samples:
         problem = "the record does not say how many samples a point has"

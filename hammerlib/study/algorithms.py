@@ -1,7 +1,4 @@
-"""Rewards beside DRA's in the advantage seam: its placebo, and a bonus for what no other completion says.
-
-The entropy bonus needs no plug: ``TrainConfig(entropy_coef=...)`` is TRL's own term.
-"""
+"""Rewards beside DRA's: its placebo, a bonus for what no other says, and how large an arm's steps are."""
 
 from __future__ import annotations
 
@@ -11,14 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hammerlib.dra import diversity_weights
+from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.training.advantages import group_advantages
 from hammerlib.training.seams import Plugs, Rollout
 
 if TYPE_CHECKING:
     import torch
+
+    from hammerlib.backbones import Backbone
 
 COMPARED = ("answer", "text")
 
@@ -49,14 +49,6 @@ class PermutedRewards:
     defaults) on the embeddings of the frozen start, and multiply the raw reward as there. It reads the raw
     reward, so that the configuration's ``adjustment`` changes nothing but telemetry; leave it ``none``.
     ``scale_rewards: batch`` takes the deviation of this process's groups.
-
-    Examples
-    --------
-    >>> rows, said, one = [{"id": "a"}] * 3, ["1", "1", "2"], np.ones(3)
-    >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    >>> rollout = Rollout(0, rows, said, [[7]] * 3, [None] * 3, one, one, vectors, 3)
-    >>> sorted(PermutedRewards(seed=0).weights(rollout).round(4).tolist())
-    [0.5, 0.5, 1.0]
     """
 
     seed: int
@@ -110,13 +102,6 @@ class DistinctAnswers:
     penalty for final answers repeated in the batch, right or wrong. That it enters the reward before the
     group's mean and deviation, as DRA does, is ours, and so is `of="text"`. ``scale_rewards: batch`` takes
     the deviation of this process's groups.
-
-    Examples
-    --------
-    >>> rows, said, one = [{"id": "a"}] * 3, ["1", "1", "2"], np.ones(3)
-    >>> rollout = Rollout(0, rows, said, [[7]] * 3, [None] * 3, one, one, np.eye(3), 3)
-    >>> DistinctAnswers(0.3, of="text").penalties(rollout).round(2).tolist()
-    [0.1, 0.1, 0.0]
     """
 
     weight: float
@@ -149,32 +134,7 @@ BONUSES = ("permuted-rewards", "distinct-answers")
 
 
 def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
-    """Return the plugs of an arm's ``bonus``.
-
-    Parameters
-    ----------
-    settings : mapping or None
-        ``{"name": "permuted-rewards"}`` or ``{"name": "distinct-answers", "weight": 0.5, "of": "text"}``;
-        None for no bonus.
-    seed : int
-        The replicate's.
-
-    Returns
-    -------
-    Plugs
-
-    Raises
-    ------
-    InputError
-        An unknown name or setting; ``entropy``, which is a field of `TrainConfig`.
-
-    Examples
-    --------
-    >>> plugs_of({"name": "permuted-rewards"}, seed=3).advantage
-    PermutedRewards(seed=3)
-    >>> plugs_of(None, seed=3) == Plugs()
-    True
-    """
+    """Return the plugs of an arm's ``bonus``."""
     if settings is None:
         return Plugs()
     given = dict(settings)
@@ -188,3 +148,26 @@ def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
         problem = f"are not the settings of {name!r}"
         raise InputError("bonus", sorted(given), problem, f"its settings: {', '.join(known) or 'none'}")
     return Plugs(advantage=PermutedRewards(seed) if name == "permuted-rewards" else DistinctAnswers(**given))
+
+
+def advantage_ratio(raw: npt.ArrayLike, vectors: npt.ArrayLike, **options: Any) -> float:
+    """Return how many times larger the advantages are without DRA than with it, before any division."""
+    values = np.asarray(raw, dtype=float)
+    before, after = (_mean_size(one) for one in (values, adjust_rewards(values, vectors, **options)))
+    if not before > 0 or not after > 0:
+        problem = "hold no group whose rewards differ"
+        raise InputError("raw", values.shape, problem, "measure on more problems")
+    return before / after
+
+
+def _mean_size(rewards: np.ndarray) -> float:
+    return float(np.nanmean(np.abs(rewards - np.nanmean(rewards, axis=1, keepdims=True))))
+
+
+def weight_change(start: Backbone, end: Backbone) -> float:
+    """Return how far training moved the weights: the length of the difference of all parameters."""
+    before, after = (dict(one.model.named_parameters()) for one in (start, end))
+    if {name: one.shape for name, one in before.items()} != {name: one.shape for name, one in after.items()}:
+        raise InputError("end", end.name, f"has other parameters than {start.name}", "give one run's ends")
+    squares = [((after[name] - before[name]).detach().double() ** 2).sum().item() for name in before]
+    return float(np.sqrt(sum(squares)))

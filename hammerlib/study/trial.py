@@ -1,4 +1,4 @@
-"""One cell of a study: train an arm in a replicate, examine it on the way, write one record."""
+"""One trial of a study: train an arm in a replicate, examine it on the way, write one record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import functools
 import json
 import time
 import warnings
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hammerlib.backbones.load import save_backbone
+from hammerlib.backbones.places import kept
 from hammerlib.errors import InputError
+from hammerlib.nano.solutions import STRATEGIES, strategy_of
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed, workroom
 from hammerlib.runs.storage import (
@@ -25,20 +30,197 @@ from hammerlib.runs.storage import (
     sealed,
     write_json,
 )
-from hammerlib.study.bonuses import plugs_of
-from hammerlib.study.measure import Curve, Examination
-from hammerlib.study.orders import arm_order
+from hammerlib.study.algorithms import plugs_of
+from hammerlib.study.orders import arm_order, learnable_window, order_vectors
 from hammerlib.study.plan import Cell
-from hammerlib.study.replicate import Replicate, replicate
-from hammerlib.study.vectors import order_vectors
-from hammerlib.study.window import learnable_window
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib.backbones import Backbone
     from hammerlib.ordering import Order
+    from hammerlib.study.plan import Study
     from hammerlib.training import TrainConfig
+    from hammerlib.training.seams import Rollout
+
+FIRST_SEED = 1000  # of the problems of replicate 0: no notebook draws from these
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """What all arms of a replicate share."""
+
+    number: int
+    start: str
+    origin: dict[str, Any]
+    problems: Dataset
+    held_out: Dataset
+
+
+def replicate(study: Study, number: int) -> Replicate:
+    """Return a replicate; its start is trained first where it does not exist."""
+    from hammerlib.problems import load_problems
+
+    origin = origin_of(study, number)
+    start = origin["backbone"] if "backbone" in origin else str(nano_start(study, origin))
+    seed = FIRST_SEED + number
+    source = study.held_out or study.problems
+    part, many = study.held_out_split, study.n_held_out
+    held_out = load_problems(source, split=part, n=many, seed=seed, columns=study.columns)
+    return Replicate(number, start, origin, _seen(study, seed), held_out)
+
+
+def origin_of(study: Study, number: int) -> dict[str, Any]:
+    """Return the start of a replicate: all seeds at the first stop, then all at the next, then again."""
+    if "backbone" in study.starts:
+        return {"backbone": study.starts["backbone"]}
+    seeds, stops = study.starts["seeds"], study.starts["stops"]
+    stop = stops[number // len(seeds) % len(stops)]
+    return {"seed": seeds[number % len(seeds)], "stop": stop}
+
+
+def _seen(study: Study, seed: int) -> Dataset:
+    """RL problems without the topics left out: as many are drawn as it takes, the first ones kept."""
+    from hammerlib.problems import load_problems
+
+    many = study.n_problems
+    for _ in range(4):
+        table = load_problems(study.problems, split=study.split, n=many, seed=seed, columns=study.columns)
+        if not study.unseen:
+            return table
+        topics = set(table["topic"])
+        unknown = sorted(set(study.unseen) - topics)
+        if unknown:
+            raise InputError(
+                "unseen", unknown, "are no topics here", f"use some of {', '.join(sorted(topics))}"
+            )
+        places = [place for place, topic in enumerate(table["topic"]) if topic not in study.unseen]
+        if len(places) >= study.n_problems:
+            return table.select(places[: study.n_problems])
+        many = int(many * 1.1 * study.n_problems / max(1, len(places))) + 1
+    raise InputError(
+        "n_problems", study.n_problems, "are not left without the unseen topics", "ask for fewer"
+    )
+
+
+def nano_start(study: Study, origin: dict[str, Any]) -> Path:
+    """Return the folder of a supervised nano checkpoint, trained to its stop where it is not there yet."""
+    from hammerlib.nano.recipe import Recipe, settings
+
+    extra = {key: value for key, value in study.starts.items() if key not in ("seeds", "stops")}
+    stops = sorted(study.starts["stops"])
+    recipe = Recipe(**extra, seed=origin["seed"], steps=stops[-1])
+    # The number of steps only ends the recipe; it changes no weight before.
+    named = {stop: content_hash(settings(dataclasses.replace(recipe, steps=stop)))[:12] for stop in stops}
+    folders = {
+        stop: cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}" for stop, name in named.items()
+    }
+    with claimed(f"nano-s{recipe.seed}-{named[stops[-1]]}", cache_dir("starts")):
+        if not all([kept(folder) for folder in folders.values()]):
+            _train_start(recipe, folders)
+    return folders[origin["stop"]]
+
+
+def _train_start(recipe: Any, folders: dict[int, Path]) -> None:
+    from hammerlib.nano.recipe import batches, supervise, untrained
+    from hammerlib.nano.tokenizer import build_tokenizer
+    from hammerlib.problems import load_problems
+
+    table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
+    model, tokenizer = untrained(recipe), build_tokenizer()
+
+    def keep(step: int) -> None:
+        if step in folders and not folders[step].is_dir():
+            save_backbone(model, tokenizer, folders[step])
+
+    supervise(model, batches(recipe, table), recipe, after=keep)
+
+
+ROWS = 256  # samples generated at once; measured on two cores: more is no faster, less is
+
+
+@dataclass
+class Examination:
+    """A set of problems with a number of samples each; every sample has random numbers of its own."""
+
+    problems: Dataset
+    backbone: Backbone
+    samples: int
+    seed: int
+    max_new_tokens: int = 48
+    template: str = "raw"
+    temperature: float = 1.0
+
+    def ask(self, model: Any = None) -> dict[str, Any]:
+        """Return what a model gets right."""
+        from hammerlib.evaluation.engines import Sampling, open_engine
+        from hammerlib.grading import grade
+
+        model = model or self.backbone.model
+        sampling = Sampling(self.temperature, 1.0, self.max_new_tokens, self.seed)
+        engine = open_engine("transformers", dataclasses.replace(self.backbone, model=model), sampling)
+        rows = self.problems.to_list()
+        prompts = engine.encode([row["prompt"] for row in rows], self.template)
+        # By length, so that rows of a batch are padded little; the numbers do not hang on the batch.
+        order = sorted(range(len(rows)), key=lambda place: (len(prompts[place]), place))
+        jobs = [(place, sample) for place in order for sample in range(self.samples)]
+        said: list[list[Any]] = [[] for _ in rows]
+        training = model.training
+        model.eval()
+        for start in range(0, len(jobs), ROWS):
+            part = jobs[start : start + ROWS]
+            names = [(rows[place]["id"], sample) for place, sample in part]
+            found = engine.generate([prompts[place] for place, _ in part], names)
+            for (place, _), completion in zip(part, found, strict=True):
+                said[place].append(completion)
+        model.train(training)
+        graded = [[grade(one.text, row) for one in group] for row, group in zip(rows, said, strict=True)]
+        pairs = [(one, mark) for group, marks in zip(said, graded, strict=True)
+                 for one, mark in zip(group, marks, strict=True)]  # fmt: skip
+        ways = Counter(strategy_of(one.text) for one, mark in pairs if mark.correct)
+        return {
+            "correct": [sum(mark.correct for mark in marks) for marks in graded],
+            "answers": sum(len({mark.extracted for mark in marks}) for marks in graded) / len(graded),
+            "truncated": sum(one.truncated for one, _ in pairs) / len(pairs),
+            "strategies": {name: ways[name] for name in STRATEGIES if ways[name]},
+        }
+
+
+@dataclass
+class Curve:
+    """The ``observe`` plug that examines the policy at chosen numbers of rollouts."""
+
+    examination: Examination
+    marks: list[int]
+    points: list[dict[str, Any]] = field(default_factory=list)
+    trainer: Any = None
+    rollouts: int = 0
+    _started: float = 0.0
+    _examined: float = 0.0
+
+    def __call__(self, rollout: Rollout) -> dict[str, float]:
+        """Examine the policy that generated `rollout` where a mark is reached, then count it."""
+        if self.trainer is None:
+            self._started = time.perf_counter()
+        self.trainer = rollout.trainer
+        passed = [mark for mark in self.marks if mark <= self.rollouts]
+        if len(passed) > len(self.points):
+            self.examine(rollout.step)
+        self.rollouts += len(rollout.rows) + (len(rollout.spare.rows) if rollout.spare else 0)
+        return {}
+
+    def examine(self, step: int) -> None:
+        """Add a point for the policy as it is."""
+        before = time.perf_counter()
+        found = self.examination.ask(self.model())
+        seconds = before - self._started - self._examined
+        self._examined += time.perf_counter() - before
+        self.points.append({"step": step, "rollouts": self.rollouts, "seconds": round(seconds, 2), **found})
+
+    def model(self) -> Any:
+        """Return the policy, without what distributed training wraps around it."""
+        return self.trainer.accelerator.unwrap_model(self.trainer.model)
+
 
 SCHEMA = 1
 PROBES = 8  # samples of the start for each problem's pass rate
@@ -73,15 +255,6 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
     ------
     InputError
         Settings that cannot be trained.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.study.plan import Study
-    >>> study = Study("s", 1, {"backbone": "nano"}, {"random": {"order": "random"}}, n_problems=8,
-    ...               n_held_out=8, points=1, samples=1, final_samples=1)
-    >>> run_cell(Cell(study, "random", 0), tempfile.mkdtemp()).name
-    'random__r00.json'
     """
     path = _place(cell, root)
     with claimed(cell.name, path.parent):
@@ -91,31 +264,12 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
 
 
 def record_cell(cell: Cell, folder: str | Path) -> Path:
-    """Run a cell for `sweep.run_cells`, which names the folder of the study's records.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.study.plan import Study
-    >>> cell = Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0)
-    >>> folder = Path(tempfile.mkdtemp(), "s")
-    >>> write_record(folder / "random__r00.json", {"status": "success", "identity": cell.identity})
-    >>> record_cell(cell, folder).name  # it is there: nothing runs
-    'random__r00.json'
-    """
+    """Run a cell for `sweep.run_cells`, which names the folder of the study's records."""
     return run_cell(cell, Path(folder).parent)
 
 
 def done(cell: Cell, root: str | Path) -> bool:
-    """Whether a cell's record is there, with success and of these settings.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.study.plan import Study
-    >>> done(Cell(Study("s", 1, {"backbone": "nano"}, {"random": {}}), "random", 0), tempfile.mkdtemp())
-    False
-    """
+    """Whether a cell's record is there, with success and of these settings."""
     path = _place(cell, root)
     try:
         record = read_object(path)
@@ -132,20 +286,7 @@ def _place(cell: Cell, root: str | Path) -> Path:
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record with its seal, whole or not at all, a line a field.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "a.json")
-    >>> write_record(path, {"status": "success", "curve": [{"step": 0}]})
-    >>> print(path.read_text()[:48])
-    {
-    "status": "success",
-    "curve": [
-    {"step": 0}
-    ],
-    """
+    """Write a record with its seal, whole or not at all, a line a field."""
     lines = []
     for key, value in sealed(record).items():
         text = json.dumps(value)
