@@ -150,7 +150,7 @@ def test_a_copy_of_the_hub_is_taken_at_its_pinned_commit(monkeypatch):
         row = {"question": "1+1?", "answer": "One more. #### 2"}
         return datasets.Dataset.from_list([row] * asked["rows"])
 
-    monkeypatch.setattr("hammerlib.problems.hub._commit", lambda name, repo, revision: revision)
+    monkeypatch.setattr("hammerlib.problems.files._commit", lambda name, repo, revision: revision)
     monkeypatch.setattr(datasets, "load_dataset", serve)
     asked["rows"] = 1319
     table = load_benchmark("gsm8k@hub")

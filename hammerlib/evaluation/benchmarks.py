@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError, need, unknown
-from hammerlib.problems.overlap import NGRAM, SHARE, overlap_counts, overlap_report
+from hammerlib.problems.cleaning import NGRAM, SHARE, overlap_counts, overlap_report
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import file_hash
 

@@ -1,8 +1,15 @@
 """The problem table: sources, checks, fingerprint and hygiene."""
 
-from hammerlib.problems.boxes import boxes, last_box
-from hammerlib.problems.hygiene import conflicts, deduplicate, drop_incomplete, normalise
-from hammerlib.problems.overlap import decontaminate, overlap_counts, overlap_report
+from hammerlib.problems.cleaning import (
+    conflicts,
+    decontaminate,
+    deduplicate,
+    drop_incomplete,
+    normalise,
+    overlap_counts,
+    overlap_report,
+)
+from hammerlib.problems.layouts import boxes, last_box
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
-from hammerlib.problems.hygiene import normalise
+from hammerlib.problems.cleaning import normalise
 from hammerlib.problems.table import make_table
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 SOURCES: dict[str, Entry] = {
     "reasoning-gym": Entry("hammerlib.problems.gym:load_gym", "reasoning_gym"),
     "file": Entry("hammerlib.problems.files:load_file"),
-    "hub": Entry("hammerlib.problems.hub:load_hub"),
+    "hub": Entry("hammerlib.problems.files:load_hub"),
     "evolmath": Entry("hammerlib.systems.evolmath.source:load_evolved"),
     "puzzles": Entry("hammerlib.systems.puzzles.source:load_puzzles", "z3-solver"),
 }

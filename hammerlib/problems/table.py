@@ -120,7 +120,7 @@ def load_problems(
     table = SOURCES[prefix].function()(name, split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:
-        from hammerlib.problems.hygiene import deduplicate
+        from hammerlib.problems.cleaning import deduplicate
 
         table, _ = deduplicate(table)
     return table

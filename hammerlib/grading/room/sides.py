@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import calls, confinement
+from . import confinement
 from .plain import Packer, Unpacker, Unsupported
 
 JOB, REPORT = 0, 1  # file descriptors of the outer process and the judge
@@ -34,7 +34,7 @@ def main(text: str) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it hands that down
     try:
         confinement.enter(plan)
-        calls.prctl(1, signal.SIGKILL)  # ends with the process that wants the verdict
+        confinement.prctl(1, signal.SIGKILL)  # ends with the process that wants the verdict
         os.dup2(os.open("/dev/null", os.O_RDWR), 2)
         inner = os.fork()
     except BaseException as error:

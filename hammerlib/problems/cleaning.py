@@ -1,0 +1,801 @@
+"""Problem texts cleaned: one normal form, copies and conflicts of a set, overlap with benchmarks."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError, check_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+_SPELLINGS = (
+    (re.compile(r"\\[()\[\]]"), " "),  # math delimiters; plain parentheses count
+    (re.compile(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![a-zA-Z])"), " "),
+    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\(?:cdot|times)(?![a-zA-Z])|[×·⋅∙]"), "*"),
+    (re.compile(r"\\div(?![a-zA-Z])|÷"), "/"),
+    (re.compile(r"\\leq?(?![a-zA-Z])|≤"), "<="),
+    (re.compile(r"\\geq?(?![a-zA-Z])|≥"), ">="),
+    (re.compile(r"\\neq?(?![a-zA-Z])|≠"), "!="),
+    (re.compile(r"\\[,;:! ]"), " "),
+    (re.compile(r"[−–—]"), "-"),
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),  # thousands separators
+    (re.compile(r"(?<=[a-z]{2})-(?=[a-z]{2})"), " "),  # hyphens between words are no operators
+)
+# Words, numbers (with a decimal point), operators; '!' counts only as a factorial. All else is layout.
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|!=|<=|>=|[-+()*/^=<>%|±√∞°]|(?<=[\d)])!|(?<=\b[a-z])!")
+
+_ANSWER_SPELLINGS = (
+    (re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[,;:! ]|\\?\$|\^\{?\\circ\}?|\s"), ""),
+    (re.compile(r"\\(?:text|mbox|mathrm|textbf)(?=\{)"), ""),
+    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\frac(?:\{(\w)\}|(\w))(?:\{(\w)\}|(\w))"), r"\\frac\1\2\3\4"),
+    (re.compile(r"\\sqrt\{(\w)\}"), r"\\sqrt\1"),
+    (re.compile(r"^\{([^{}]*)\}$"), r"\1"),
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<![\d.])\.(?=\d)"), "0."),
+)
+
+
+def normalise(text: str) -> str:
+    """Return the normal form under which two problem texts count as the same.
+
+    Lower case, NFKC; words, numbers and operators are kept as tokens with one space between them, so that
+    ``3 - 5`` and ``3 + 5``, ``(2 + 3) * 4`` and ``2 + (3 * 4)``, or ``1 2`` and ``12`` stay apart;
+    punctuation, dollar signs, braces and spellings of the same LaTeX (``\\dfrac``, ``\\left``) do not
+    count. (A form without operators produces false matches on arithmetic problems.) Ours.
+
+    Examples
+    --------
+    >>> normalise("What is $3 \\\\cdot 5$?") == normalise("what is 3*5")
+    True
+    >>> normalise("3 - 5"), normalise("1,000 three-digit numbers")
+    ('3 - 5', '1000 three digit numbers')
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    for pattern, replacement in _SPELLINGS:
+        text = pattern.sub(replacement, text)
+    return " ".join(_TOKEN.findall(text))
+
+
+@dataclass(frozen=True)
+class DuplicateReport:
+    """What :func:`deduplicate` did.
+
+    Parameters
+    ----------
+    rows, kept : int
+        Rows before and after.
+    dropped : pandas.DataFrame
+        One row per dropped problem: ``id``, ``first_id`` (the copy that stays), ``same_answer`` (bool).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> DuplicateReport(3, 3, pd.DataFrame(columns=["id", "first_id", "same_answer"])).removed
+    0
+    """
+
+    rows: int
+    kept: int
+    dropped: pd.DataFrame
+
+    @property
+    def removed(self) -> int:
+        """Number of dropped rows, at least 0.
+
+        Examples
+        --------
+        >>> DuplicateReport(5, 3, None).removed
+        2
+        """
+        return self.rows - self.kept
+
+
+def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
+    """Drop the problems of a table that lack text or answer.
+
+    Returns
+    -------
+    (datasets.Dataset, pandas.DataFrame)
+        The complete rows in their order; ``id`` and ``missing`` ("prompt" or "answer") of the others.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "", "source": "x", "topic": "t"}
+    >>> drop_incomplete(make_table([row]))[1].values.tolist()
+    [['x-0', 'answer']]
+    """
+    import pandas as pd
+
+    kept, dropped = [], []
+    for index, row in enumerate(zip(table["id"][:], table["prompt"][:], table["answer"][:], strict=True)):
+        missing = next(
+            (name for name, text in zip(("prompt", "answer"), row[1:], strict=True) if not text.strip()), None
+        )
+        if missing:
+            dropped.append((row[0], missing))
+        else:
+            kept.append(index)
+    return table.select(kept), pd.DataFrame(dropped, columns=["id", "missing"])
+
+
+def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
+    """Keep the first problem of every normalised text.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        A problem table.
+
+    Returns
+    -------
+    (datasets.Dataset, DuplicateReport)
+        The kept rows in their order; every dropped row with the copy that stays and whether their answers
+        are the same text. Problems whose copies disagree are listed by :func:`conflicts`.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> rows = [{"id": i, "prompt": p, "answer": "2", "source": "s", "topic": "t"}
+    ...         for i, p in [("a", "What is 1+1?"), ("b", "what is 1 + 1")]]
+    >>> kept, report = deduplicate(make_table(rows))
+    >>> kept["id"][:], report.removed
+    (['a'], 1)
+    """
+    import pandas as pd
+
+    ids, answers = table["id"][:], table["answer"][:]
+    first: dict[str, int] = {}
+    dropped = []
+    for index, text in enumerate(table["prompt"][:]):
+        keeper = first.setdefault(_key(text), index)
+        if keeper != index:
+            same = same_text(answers[keeper], answers[index])
+            dropped.append({"id": ids[index], "first_id": ids[keeper], "same_answer": same})
+    report = pd.DataFrame(dropped, columns=["id", "first_id", "same_answer"])
+    return table.select(list(first.values())), DuplicateReport(len(table), len(first), report)
+
+
+def conflicts(table: Dataset) -> pd.DataFrame:
+    """List the problems of a table whose normalised text occurs with different answers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per problem involved: ``group`` (int, counted from 0 in order of appearance), ``id``,
+        ``answer``, ``prompt``. Empty when nothing conflicts. Answers are compared as texts without
+        spaces, dollar signs, letter case and other spellings of the same LaTeX.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> rows = [{"id": str(i), "prompt": "What is 6*1?", "answer": str(a), "source": "s", "topic": "t"}
+    ...         for i, a in enumerate([6, 64])]
+    >>> conflicts(make_table(rows))["answer"].tolist()
+    ['6', '64']
+    """
+    import pandas as pd
+
+    ids, prompts, answers = table["id"][:], table["prompt"][:], table["answer"][:]
+    groups: dict[str, list[int]] = {}
+    for index, text in enumerate(prompts):
+        groups.setdefault(_key(text), []).append(index)
+    clashing = (rows for rows in groups.values() if len({_answer_form(answers[i]) for i in rows}) > 1)
+    listed = [
+        {"group": group, "id": ids[i], "answer": answers[i], "prompt": prompts[i]}
+        for group, rows in enumerate(clashing)
+        for i in rows
+    ]
+    return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
+
+
+def _key(text: str) -> str:
+    # A text without any token (a lone picture, say) is compared as it stands.
+    return normalise(text) or text
+
+
+def _answer_form(answer: str) -> str:
+    for pattern, replacement in _ANSWER_SPELLINGS:
+        answer = pattern.sub(replacement, answer)
+    form = answer.lower()
+    return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
+
+
+def same_text(one: str, other: str) -> bool:
+    """Tell whether two answers are the same text up to spelling.
+
+    Examples
+    --------
+    >>> same_text("$1,000$", "1000")
+    True
+    """
+    return _answer_form(one) == _answer_form(other)
+
+
+# Nearly all rows of a file begin or end with the same words: an instruction, not the problem.
+COMMON_SHARE = 0.8
+FEWEST_ROWS = 5
+
+# Marks of a chat with the roles that they name.
+_CHAT = re.compile(
+    r"<\|im_start\|>\s*(?:system|user|assistant)\b|<\|start_header_id\|>\s*\w+\s*<\|end_header_id\|>"
+    r"|<start_of_turn>\s*(?:user|model)\b|<end_of_turn>|<｜[^｜>]*｜>|<\|[^|>]*\|>|\[/?INST\]|<</?SYS>>|</?s>"
+)
+_ASIDE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)|<image\S*>|<\|[^|>]*\|>", re.DOTALL)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_SUPERSCRIPT = re.compile(f"[{''.join(map(chr, _RAISED))}]+")
+# Spellings of the same mathematics beyond those of `normalise`, on lower-case text.
+_NOTATION = (
+    (re.compile(r"(?m)^\s*(?:[-*•·‣▪◦–—]|\\item(?![a-z]))\s+"), " "),  # bullets
+    (re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}(?:\{[lcr|]*\})?"), " "),
+    (re.compile(r"(?<=\d)(?:\{,\}|,?\\[,! ])(?=\d{3}(?!\d))"), ""),  # thousands
+    (re.compile(r"\^\s*\{?\s*\\circ(?![a-z])\s*\}?|\\degree(?![a-z])|\bdegrees?\b"), "°"),
+    (re.compile(r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|(?<=\b[a-z])['’′]"), " prime "),
+    (re.compile(r"(?<=[\w)}])\s+!"), "!"),
+    (re.compile(r"\bper\s?cent\b"), "%"),
+    (re.compile(r"(?<=[\da-z)])\*\*(?=[\d(])"), "^"),
+)
+# Braces that group, from the inside outwards: a fraction or a power keeps its extent as brackets.
+_GROUPS = (
+    (re.compile(r"\\(?:text|mbox|hbox|math[a-z]+|operatorname\*?|boldsymbol)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"([\^_])\s*\{([^{}]*)\}"), r"\1(\2)"),
+    (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
+    (re.compile(r"\\[dt]?frac\s*([a-z\d])\s*([a-z\d])"), r"(\1/\2)"),
+    (re.compile(r"\\[dt]?frac\s*([a-z\d])\s*\{([^{}]*)\}"), r"(\1/(\2))"),
+    (re.compile(r"\\?sqrt\s*[{(]\s*([a-z]|\d+)\s*[)}]"), r" sqrt \1 "),
+    (re.compile(r"\\sqrt\s*\{([^{}]*)\}"), r" sqrt(\1)"),
+    (re.compile(r"_\(([^()]*)\)|_"), r" \1 "),
+    (re.compile(r"\^\s*\(\s*([-+]?(?:[a-z]|\d+))\s*\)"), r"^\1"),
+    (re.compile(r"(?<![\w^])\(\s*((?:[a-z]|\d+)(?:\s*/\s*(?:[a-z]|\d+))?)\s*\)(?!\s*\^)"), r" \1 "),
+)
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+# Commands that say how something looks, and words of layout.
+_LAYOUT = _set(
+    "text textbf textit textrm mathrm mathbf mathbb mathcal mathit mathsf operatorname mbox hbox rm bf "
+    "limits quad qquad ldots cdots dots dotsc dotsb vdots big bigl bigr hspace vspace boldsymbol nbsp br "
+    "bullet"
+)
+_NAMES = {
+    **{chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA)},
+    **{"ϕ": "phi", "varphi": "phi", "ϵ": "epsilon", "varepsilon": "epsilon", "vartheta": "theta"},
+    **{"lamda": "lambda", "√": "sqrt", "∞": "infty", "infinity": "infty", "pm": "±"},
+    **{"leqslant": "<=", "geqslant": ">=", "⩽": "<=", "⩾": ">=", "lt": "<", "gt": ">"},
+    **dict.fromkeys(("rightarrow", "longrightarrow"), "to"),
+    **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
+}
+_SYMBOLS = {
+    **{"△": "triangle", "∠": "angle", "⊥": "perp", "∥": "parallel", "∈": "in", "∪": "cup", "∩": "cap"},
+    **{"⊂": "subset", "≡": "equiv", "≈": "approx", "→": "to", "∑": "sum", "∏": "prod", "∫": "int", "ℝ": "r"},
+}
+_SYMBOL = re.compile("|".join(_SYMBOLS))
+_SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-z])")
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+_DEPTH = 8  # of nested braces
+
+_NUMBER_WORDS = {
+    **{"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"},
+    **{"nine": "9", "ten": "10", "eleven": "11", "twelve": "12"},
+}
+_SIGNS = _set("+ - / ^ < > <= >= != % ! ±")
+# Words whose exchange makes another problem: functions, extremes, parity, quantities.
+KINDS = {
+    **{name: name for name in _set("sin cos tan cot sec csc log ln exp gcd lcm odd even")},
+    **{name: name for name in _set("sum product difference quotient ratio area perimeter volume")},
+    **dict.fromkeys(_set("smallest least minimum minimal lowest"), "min"),
+    **dict.fromkeys(_set("largest greatest maximum maximal highest biggest"), "max"),
+}
+_DRAWING = re.compile(r"\[asy\](.*?)\[/asy\]", re.DOTALL)
+_ASK = re.compile(
+    r"\b(?:find|determine|compute|calculate|evaluate|what|how many|how much|how|which|prove|show)\b|求",
+    re.IGNORECASE,
+)
+_FILLING = _set(
+    "is are was be do does did will can the a an of value number amount that this for to in on at and or if "
+    "then by with all which such so it its their from as possible given total please"
+)
+_CAPITALS = re.compile(r"(?<![A-Za-z\\])[A-Z](?:\s?[A-Z]){1,5}(?![A-Za-z])")
+
+# Ends of sentences, also inside a formula or a quotation; and instructions glued to the text before them.
+_END = re.compile(
+    r"""([.?!:]["”'’)\]$}\\]*)\s+|(?<=[。？！：])|(?<=[.?!$\])}])\s*(?=(?:The|Your|Express|Enter|Give|Write|Provide"""
+    r"""|Put|Please|Round|State|Report)\b)|(?=#?\*?原始的?答案)"""
+)
+# What a sentence says when it tells how to answer, not what is asked.
+_INSTRUCTION = re.compile(
+    r"\bboxed\b|\bstep[ -]by[ -]step\b|\b(?:think|reason)\b.{0,40}\b(?:carefully|steps?|before)\b"
+    r"|\b(?:show|explain|justify)\b.{0,20}\b(?:work|working|steps|reasoning|answer|solution)\b"
+    r"|\b(?:express|give|write|provide|state|report|put|enter|submit|output|return|present|box|round|place"
+    r"|leave|format|wrap|enclose|include|end|conclude|finish)\b.{0,60}\banswers?\b"
+    r"|\banswers?\b.{0,30}\b(?:in|the|as)\b.{0,12}\b(?:form|format)\b"
+    r"|\banswers? (?:should|must|can|may|will) be\b|\bhelpful assistant|^\W*you are an?\b"
+    r"|^\W*(?:please\s+|kindly\s+|now\s+)*(?:solve|answer|consider|read|work (?:on|through|out)|look at)\b"
+    r".{0,60}\b(?:problem|question|exercise|task)s?\b"
+    r"|\bhere is (?:a|the|your)\b.{0,40}\b(?:problem|question|exercise|task)\b"
+    r"|\b(?:last|final) line\b|\byour (?:response|reply|output)\b|\bthe answer to the (?:problem|question)\b"
+    r"|^\W*answer(?:\W*$| (?:with|in|using|only)\b)"
+    r"|\banswer is an? (?:single|whole|positive|integer|number|real)\b"
+    r"|一步一步|一步步|逐步|推理|最终的?答案|答案.{0,30}(?:形式|格式|放|写)|原始的?答案"
+    r"|(?:解答|解决|回答|完成).{0,6}(?:以下|下列|下面)|(?:以下|下列|下面)的?(?:数学)?(?:问题|题目|题)",
+    re.IGNORECASE,
+)
+# Where a problem is from, or what it is worth, in brackets.
+_ORIGIN = (
+    r"(?:\[(?=[^]]{0,40}\b(?:AIME|AMC|HMMT|IMO|USAMO|Putnam)\b)[^]]{1,50}\]"
+    r"|\((?=[^)]{0,40}\b(?:AIME|AMC|HMMT|IMO|USAMO|Putnam)\b)[^)]{1,50}\)"
+    r"|[(\[]\d+\s*(?:points?|marks?|pts?\.?|分)\s*[)\]])"
+)
+_LABEL = re.compile(
+    rf"^(?:\s*{_ORIGIN})?"
+    r"[\s#*>]*(?:(?:problem|question|exercise|task|prompt|q|题目|问题|例题?|题)\s*(?:no\.?\s*)?#?\d*\s*\**\s*[.:：)]"
+    r"|\(?\d{1,3}[.)、]\s+(?=[^\W\d_]{2})|[(\[]?\d+\s*(?:points?|marks?|pts?\.?|分)\s*[)\]]?|)[\s*]*",
+    re.IGNORECASE,
+)
+_END_LABEL = re.compile(
+    rf"(?:[\s#*]*\b(?:answer|solution|a|答案|答|解)\s*\**\s*[:：]\s*\**|\s*{_ORIGIN})\s*$", re.IGNORECASE
+)
+_ASKS = re.compile(
+    r"^\W*(?:find|compute|determine|calculate|evaluate|what|how|which|let(?!['’]s)|suppose|求)\b|[?？]\W*$",
+    re.IGNORECASE,
+)
+_FEWEST_WORDS = 2  # of a problem
+_OUTER = 4  # sentences at either end among which an instruction is looked for
+
+
+def tokens_of(text: str) -> list[str]:
+    r"""Return the tokens of a text that count: words, numbers, operators; notation and layout aside.
+
+    On top of `normalise`: HTML entities, figures, bullets, environments, fonts, fractions, Greek letters and
+    symbols in unicode or LaTeX, degrees, primes, factorials after a blank.
+
+    Examples
+    --------
+    >>> tokens_of(r"Is $\theta ≤ \frac{1}{2}$?"), tokens_of("- is θ &lt;= 1/2")
+    (['is', 'theta', '<=', '1', '/', '2'], ['is', 'theta', '<=', '1', '/', '2'])
+    """
+    text = _ASIDE.sub(" ", html.unescape(text))
+    text = _SUPERSCRIPT.sub(lambda found: "^" + found[0].translate(_RAISED), text)
+    text = unicodedata.normalize("NFKC", text).replace("⁄", "/").lower()
+    text = _CHINESE.sub(r" \g<0> ", text)  # written without blanks: every sign is a word
+    text = _SYMBOL.sub(lambda found: f" {_SYMBOLS[found[0]]} ", text)
+    for pattern, replacement in _NOTATION:
+        text = pattern.sub(replacement, text)
+    text = _SIZES.sub("", text)
+    for _ in range(_DEPTH):
+        before = text
+        for pattern, replacement in _GROUPS:
+            text = pattern.sub(replacement, text)
+        if text == before:
+            break
+    names = (_NAMES.get(token, token) for token in normalise(text).split(" "))
+    found = [name for name in names if name and name not in _LAYOUT]
+    last = len(found) - 1
+    return [
+        token
+        for place, token in enumerate(found)
+        if token != "*"
+        or (0 < place < last and found[place - 1][-1].isdigit() and found[place + 1][0].isdigit())
+    ]
+
+
+def facts_of(text: str, tokens: Iterable[str]) -> Counter[str]:
+    """Count what makes two long texts of the same words different problems.
+
+    Every number, number word and sign as often as it stands there; once each, names of several capitals
+    (triangle ABC), functions, and which extreme or parity is asked for.
+
+    Examples
+    --------
+    >>> sorted(facts_of("Find the least AB - 12", ["find", "the", "least", "ab", "-", "12"]).items())
+    [('-', 1), ('12', 1), ('AB', 1), ('min', 1)]
+    """
+    values = [_NUMBER_WORDS.get(token, token) for token in tokens]
+    counts = Counter(value for value in values if value[0].isdigit() or value in _SIGNS)
+    counts.update({KINDS[value] for value in values if value in KINDS})
+    counts.update({re.sub(r"\s", "", name) for name in _CAPITALS.findall(_ASIDE.sub(" ", text))})
+    return counts
+
+
+def figure_of(text: str) -> str:
+    """Return a text's drawing without blanks and its size, "" where there is none.
+
+    Examples
+    --------
+    >>> figure_of("Find $x$. [asy] size(100); draw((0,0)--(1,1)); [/asy]")
+    'draw((0,0)--(1,1));'
+    """
+    drawn = "".join(_DRAWING.findall(text))
+    return re.sub(r"\s|(?:unit)?size\([^)]*\);", "", drawn)
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text.
+
+    Examples
+    --------
+    >>> sentences_of("Let $x=2.$ Find $x$.")
+    ['Let $x=2.$', 'Find $x$.']
+    """
+    return [one for one in _END.sub(r"\1\n", text.strip()).split("\n") if one.strip()]
+
+
+def questions_of(text: str) -> list[str]:
+    """Return what the sentences that ask say from there on; the last sentence where none asks.
+
+    Examples
+    --------
+    >>> questions_of("Let $x=2.$ Then find $x$. (It is even.)")
+    ['find $x$.']
+    """
+    # A line may end inside a formula.
+    sentences = sentences_of(" ".join(_ASIDE.sub(" ", text).split())) or [text]
+    asking = [one[found.start() :] for one in sentences if (found := _ASK.search(one))]
+    return asking or sentences[-1:]
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the words, letters and numbers of a question; "ask" for the words that ask, no filling words.
+
+    Examples
+    --------
+    >>> words_of("What is the value of $x$?") == words_of("Find $x$.")
+    True
+    """
+    words = {KINDS.get(token, token) for token in tokens_of(_ASK.sub(" ask ", text))}
+    return frozenset(word for word in words if word not in _FILLING and word[0].isalnum())
+
+
+def joined(tokens: Iterable[str]) -> str:
+    """Return tokens without blanks, so that ``x y`` is ``xy``; two numbers stay two.
+
+    Examples
+    --------
+    >>> joined(["x", "y", "+", "1", "2"])
+    'xy+1 2'
+    """
+    text = ""
+    for token in tokens:
+        text += " " * (text[-1:].isdigit() and token[0].isdigit()) + token
+    return text
+
+
+def without_instructions(text: str) -> str:
+    """Return a problem without labels and without sentences at its ends that tell how to answer.
+
+    Examples
+    --------
+    >>> without_instructions("Problem 3: What is 1+1? Put your final answer in \\\\boxed{}.")
+    'What is 1+1?'
+    """
+    sentences = sentences_of(_CHAT.sub(" ", text))
+    told = [bool(_INSTRUCTION.search(one)) and not _ASKS.search(one) for one in sentences]
+    first = 0
+    while first < len(told) and told[first] and not re.search(r"\d", sentences[first]):
+        first += 1
+    # What follows an instruction belongs to it: "The answer is in the form m/n. Please provide m + n."
+    behind = (place for place in range(max(first + 1, len(told) - _OUTER), len(told)) if told[place])
+    kept = " ".join(sentences[first : next(behind, None)])
+    kept = _END_LABEL.sub("", _LABEL.sub("", kept, count=1)).strip()
+    return kept if len(kept.split()) >= _FEWEST_WORDS or _CHINESE.search(kept) else text
+
+
+def without_common_sentences(texts: Sequence[str]) -> list[str]:
+    """Return texts without the sentences with which nearly all begin or end.
+
+    Examples
+    --------
+    >>> without_common_sentences([f"Hi. {i} + 1 = ? Be quick." for i in range(5)])[0]
+    '0 + 1 = ?'
+    """
+    rows = [sentences_of(text) for text in texts]
+    before, after = common_ends(rows)
+    return [" ".join(without_ends(row, (before, after))) for row in rows]
+
+
+def common_ends(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tokens with which nearly all rows begin, and those with which nearly all end.
+
+    Examples
+    --------
+    >>> common_ends([["find", str(i), "put", "it", "in", "a", "box"] for i in range(5)])
+    (('find',), ('put', 'it', 'in', 'a', 'box'))
+    """
+    return _common(rows), _common([row[::-1] for row in rows])[::-1]
+
+
+def _common(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    found: list[str] = []
+    left = [row for row in rows if row]
+    while len(rows) >= FEWEST_ROWS:
+        tokens = Counter(row[len(found)] for row in left if len(row) > len(found))
+        token, count = tokens.most_common(1)[0] if tokens else ("", 0)
+        if count < COMMON_SHARE * len(rows):
+            break
+        left = [row for row in left if len(row) > len(found) and row[len(found)] == token]
+        found.append(token)
+    return tuple(found)
+
+
+def without_ends(tokens: list[str], ends: tuple[Sequence[str], Sequence[str]]) -> list[str]:
+    """Return tokens without the common ends they have, unless nothing else is there.
+
+    Examples
+    --------
+    >>> without_ends(["find", "7", "please"], (("find",), ("please",)))
+    ['7']
+    """
+    before, after = map(list, ends)
+    start = len(before) if before and tokens[: len(before)] == before else 0
+    end = len(tokens) - (len(after) if after and tokens[start:][-len(after) :] == after else 0)
+    return tokens[start:end] or tokens
+
+
+NGRAM = 13  # words; Brown et al. 2020 (arXiv 2005.14165), appendix C
+SHARE = 0.5  # of a benchmark problem's n-grams
+_MISSING = 0.34  # of the words of its question
+REPORT_COLUMNS = (
+    "id",
+    "benchmark",
+    "benchmark_id",
+    "kind",
+    "shared",
+    "share",
+    "answer",
+    "benchmark_answer",
+    "same_answer",
+)
+
+
+class _Text:
+    """A problem text in the forms that are compared."""
+
+    def __init__(self, text: str, full: list[str], bare: list[list[str]], n: int) -> None:
+        self.text, self.kept = text, without_instructions(text)
+        core = full if self.kept == text else tokens_of(self.kept)
+        # Key to whether only what nearly all rows share was taken off. The longest form comes last.
+        self.keys = dict.fromkeys(map(joined, bare), True) | {
+            joined(core): False,
+            joined(full) or text: False,
+        }
+        self.keys.pop("", None)
+        tokens = min(core, *bare, key=len)
+        self.grams = {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
+        self.figure = figure_of(text)
+        # What a copy of this text must hold, and what this text holds as a copy of another.
+        self.asked, self.facts = facts_of(text, tokens), facts_of(text, full)
+
+    @functools.cached_property
+    def question(self) -> frozenset[str]:
+        return words_of(questions_of(self.kept)[-1])
+
+    @functools.cached_property
+    def questions(self) -> list[frozenset[str]]:
+        return [words_of(one) for one in questions_of(self.text)]
+
+    def asks(self, other: _Text) -> bool:
+        """Whether this text asks what the other asks: all letters and numbers, most words."""
+        allowed = max(1, _MISSING * len(other.question))
+        lacking = (other.question - words for words in self.questions)
+        return any(len(words) <= allowed and not any(map(_is_fact, words)) for words in lacking)
+
+
+def _is_fact(word: str) -> bool:
+    return len(word) == 1 or word[0].isdigit() or word in KINDS.values()
+
+
+def decontaminate(
+    table: Dataset,
+    benchmarks: Mapping[str, Dataset],
+    *,
+    n: int = NGRAM,
+    share: float = SHARE,
+    same_answer: Callable[[str, str], bool] | None = None,
+) -> tuple[Dataset, pd.DataFrame]:
+    """Drop the problems that stand in a benchmark, and report every such pair.
+
+    Two rules. *exact*: the texts are the same once notation, layout and labels are aside
+    (`hammerlib.problems.cleaning.tokens_of`; digits and operators count), with or without the sentences at
+    their ends that tell how to answer, and with or without the words with which nearly all rows of a table
+    begin or end. *n-gram*: at least `share` of the benchmark problem's runs of `n` words stand in the
+    training problem, and so do all its numbers, signs, functions, names of several letters and its question:
+    a variant with another number is another problem, and so is another question about one setting. Two
+    different figures always tell two problems apart.
+    Paraphrases and translations are not found.
+
+    Parameters
+    ----------
+    table : datasets.Dataset
+        Training problems.
+    benchmarks : mapping of str to datasets.Dataset
+        Evaluation sets by name.
+    n : int
+        Words, numbers or operators of an n-gram, at least 2; shorter problems are compared exactly only.
+    share : float
+        In (0, 1].
+    same_answer : callable, optional
+        ``(answer, benchmark_answer) -> bool``; by default equality of the texts up to spelling. For
+        mathematical equality give a grader: ``lambda a, b: grade(rf"\\boxed{{{a}}}", b).correct``.
+
+    Returns
+    -------
+    (datasets.Dataset, pandas.DataFrame)
+        The clean rows in their order, and one report row per pair found: ``id`` (training), ``benchmark``,
+        ``benchmark_id``, ``kind`` (exact, n-gram), ``shared`` (n-grams; missing for exact), ``share`` (of the
+        benchmark problem's), ``answer``, ``benchmark_answer``, ``same_answer`` (bool).
+
+    Raises
+    ------
+    InputError
+        `n` below 2, `share` out of range.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
+    >>> clean, report = decontaminate(make_table([row]), {"test": make_table([row | {"id": "test-7"}])})
+    >>> len(clean), report["benchmark_id"].tolist(), report["same_answer"].tolist()
+    (0, ['test-7'], [True])
+
+    Notes
+    -----
+    n-grams of 13 words: Brown et al. 2020 (arXiv 2005.14165), appendix C. The other conditions are ours. On
+    DAPO-Math-17k (17,917 rows) against AMC 2023, MATH-500 and OlympiadBench it finds 126 pairs, 49 exact and
+    77 by n-grams; read by hand, every pair is one problem, some with the question turned ("give m + n").
+    Within one set, whose problems are siblings, n-grams also find siblings: 1 pair in OlympiadBench.
+    """
+    import pandas as pd
+
+    check_whole("n", n, 2, f"leave it out for {NGRAM}")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise InputError("share", share, "must be above 0 and at most 1", f"leave it out for {SHARE}")
+    _check_tables(table, benchmarks)
+    agree = same_answer or same_text
+    places: list[tuple[str, str, str]] = []  # benchmark, id, answer of every benchmark problem
+    theirs: list[_Text] = []
+    for name, benchmark in benchmarks.items():
+        ids, golds = benchmark["id"][:], benchmark["answer"][:]
+        places += [(name, own, gold) for own, gold in zip(ids, golds, strict=True)]
+        theirs += _texts(benchmark["prompt"][:], n)
+    finder = _Finder(theirs, share)
+    hits, clean = [], []
+    rows = zip(table["id"][:], table["answer"][:], _texts(table["prompt"][:], n), strict=True)
+    for index, (own, answer, text) in enumerate(rows):
+        found = finder.find(text)
+        if not found:
+            clean.append(index)
+        for place, (kind, shared, part) in sorted(found.items()):
+            name, other, gold = places[place]
+            hits.append((own, name, other, kind, shared, part, answer, gold, agree(answer, gold)))
+    report = pd.DataFrame(hits, columns=list(REPORT_COLUMNS)).astype({"same_answer": bool, "shared": "Int64"})
+    return table.select(clean), report
+
+
+def _check_tables(table: Dataset, benchmarks: Mapping[str, Dataset]) -> None:
+    if not isinstance(benchmarks, Mapping):
+        remedy = 'give {"name": table}'
+        raise InputError("benchmarks", type(benchmarks).__name__, "are no tables by name", remedy)
+    for name, one in [("table", table), *benchmarks.items()]:
+        lacking = {"id", "prompt", "answer"} - set(getattr(one, "column_names", ()) or ())
+        if lacking:
+            problem = f"is no table with {', '.join(sorted(lacking))}"
+            raise InputError(str(name), type(one).__name__, problem, "make it with load_problems")
+
+
+def overlap_report(
+    train: Dataset, benchmarks: Mapping[str, Dataset], *, n: int = NGRAM, share: float = SHARE
+) -> pd.DataFrame:
+    """List the benchmark problems that stand in a training set: `decontaminate`'s report, exact ones first.
+
+    Parameters
+    ----------
+    train, benchmarks, n, share
+        As for `decontaminate`, which removes the training problems that are listed here.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    InputError
+        As for `decontaminate`.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
+    >>> report = overlap_report(make_table([row]), {"test": make_table([row | {"id": "test-7"}])})
+    >>> report[["benchmark", "benchmark_id", "id", "kind"]].values.tolist()
+    [['test', 'test-7', 'x-0', 'exact']]
+    """
+    report = decontaminate(train, benchmarks, n=n, share=share)[1]
+    return report.sort_values("kind", kind="stable", ignore_index=True)
+
+
+def overlap_counts(report: pd.DataFrame, benchmarks: Mapping[str, Dataset]) -> dict[str, dict[str, int]]:
+    """Count the problems of each benchmark that an overlap report lists.
+
+    Returns
+    -------
+    dict
+        Benchmark to ``problems`` (all of it), ``exact`` and ``n_gram`` (problems found so; exact ones are
+        not counted again).
+
+    Examples
+    --------
+    >>> from hammerlib.problems import overlap_report
+    >>> from hammerlib.problems import make_table
+    >>> row = {"id": "x-0", "prompt": "What is 1+1?", "answer": "2", "source": "x", "topic": "t"}
+    >>> sets = {"test": make_table([row])}
+    >>> overlap_counts(overlap_report(make_table([row]), sets), sets)
+    {'test': {'problems': 1, 'exact': 1, 'n_gram': 0}}
+    """
+    found = {}
+    for name, table in benchmarks.items():
+        mine = report[report["benchmark"] == name]
+        exact = set(mine[mine["kind"] == "exact"]["benchmark_id"])
+        partly = set(mine["benchmark_id"]) - exact
+        found[name] = {"problems": len(table), "exact": len(exact), "n_gram": len(partly)}
+    return found
+
+
+def _texts(prompts: Sequence[str], n: int) -> Iterator[_Text]:
+    """The comparable forms of a table's prompts; what nearly all of them share is found over the table."""
+    full = [tokens_of(text) for text in prompts]
+    ends = common_ends(full)
+    shorter = without_common_sentences(prompts)
+    for tokens, text, rest in zip(full, prompts, shorter, strict=True):
+        bare = [without_ends(tokens, ends)]
+        if rest != " ".join(sentences_of(text)):
+            bare.append(tokens_of(rest))
+        yield _Text(text, tokens, bare, n)
+
+
+class _Finder:
+    """Benchmark problems by what they share with a training problem."""
+
+    def __init__(self, theirs: Sequence[_Text], share: float) -> None:
+        self.theirs, self.share = theirs, share
+        self.by_key: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+        self.by_gram: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, text in enumerate(theirs):
+            for key, is_bare in text.keys.items():
+                self.by_key[key].append((place, is_bare))
+            for gram in text.grams:
+                self.by_gram[gram].append(place)
+
+    def find(self, text: _Text) -> dict[int, tuple[str, int | None, float]]:
+        """Place of every benchmark problem that is this one, to kind, shared n-grams and their share."""
+        counts = Counter(place for gram in text.grams for place in self.by_gram.get(gram, ()))
+        found: dict[int, tuple[str, int | None, float]] = {}
+        for place, shared in counts.items():
+            other = self.theirs[place]
+            part = shared / len(other.grams)
+            if part >= self.share and other.asked <= text.facts and text.asks(other) and _drawn(text, other):
+                found[place] = ("n-gram", shared, part)
+        for key, is_bare in text.keys.items():
+            for place, other_bare in self.by_key.get(key, ()):
+                # "Find the gcd of: 4, 6" and "Find the lcm of: 4, 6" are the same only without their heads.
+                if not (is_bare and other_bare) and _drawn(text, self.theirs[place]):
+                    found[place] = ("exact", None, 1.0)
+        return found
+
+
+def _drawn(one: _Text, other: _Text) -> bool:
+    """Whether two texts have no two different figures: "Find x in the figure" is many problems."""
+    return not one.figure or not other.figure or one.figure == other.figure
