@@ -11,7 +11,7 @@ from public_sets import public_set
 from hammerlib import TrainConfig, evaluate, load_problems, train
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.evaluation import overlap_line, training_overlap
+from hammerlib.evaluation.benchmarks import overlap_line, training_overlap
 from hammerlib.problems import decontaminate, make_table, overlap_counts, overlap_report
 
 STORY = "A farmer has 12 rows with 7 apple trees each and sells every third tree before winter comes"

@@ -173,7 +173,7 @@ def doctor(chosen: Namespace) -> int:
 def _overlap(config: TrainConfig) -> dict[str, object]:
     """Tell, before training, which benchmarks at hand share problems with the training set."""
     from hammerlib import load_problems
-    from hammerlib.evaluation import known_overlap
+    from hammerlib.evaluation.benchmarks import known_overlap
 
     config.validate()
     asked = {"split": config.split, "n": config.n_problems, "columns": config.columns}

@@ -2,16 +2,11 @@
 
 from hammerlib.evaluation.benchmarks import (
     BENCHMARKS,
-    RECIPES,
-    format_prompts,
-    gold_version,
-    known_overlap,
     load_benchmark,
     overlap_line,
-    training_overlap,
 )
 from hammerlib.evaluation.comparison import compare, power_table, read_scores, transcripts
-from hammerlib.evaluation.evaluator import evaluate
+from hammerlib.evaluation.evaluator import Evaluator, evaluate
 from hammerlib.evaluation.imports import import_completions, regrade
 from hammerlib.evaluation.intervals import (
     Interval,
@@ -42,17 +37,13 @@ from hammerlib.evaluation.significance import (
     required_problems,
     variance_components,
 )
-from hammerlib.evaluation.summary import outcomes, reason_counts, reliability, topic_table
+from hammerlib.evaluation.summary import outcomes, topic_table
 
 __all__ = [
-    "RECIPES",
-    "format_prompts",
-    "gold_version",
     "import_completions",
-    "known_overlap",
-    "training_overlap",
     "regrade",
     "BENCHMARKS",
+    "Evaluator",
     "Interval",
     "benjamini_hochberg",
     "bootstrap_interval",
@@ -79,8 +70,6 @@ __all__ = [
     "power_table",
     "probability_of_improvement",
     "read_scores",
-    "reason_counts",
-    "reliability",
     "reliability_table",
     "required_problems",
     "standard_error",

@@ -152,31 +152,7 @@ def load_benchmark(
 
 
 def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, str | None]:
-    """Return which copy of the golds a name stands for, for the record of a run.
-
-    Parameters
-    ----------
-    name : str
-        As for `load_benchmark`.
-    data_dir : path, optional
-        As for `load_benchmark`.
-
-    Returns
-    -------
-    dict
-        ``file``, ``sha256`` and ``origin`` of a local file; ``repository``, ``revision`` and ``split`` of
-        the hub's; ``package`` of HumanEval; ``source`` of any other source of problems.
-
-    Raises
-    ------
-    InputError
-        As for `load_benchmark`.
-
-    Examples
-    --------
-    >>> gold_version("reasoning-gym:nano")
-    {'source': 'reasoning-gym:nano', 'split': 'heldout'}
-    """
+    """Return which copy of the golds a name stands for, for the record of a run."""
     if name.startswith("file:"):
         path = Path(name.partition(":")[2]).expanduser()
         return {"file": path.name, "sha256": file_hash(path) if path.is_file() else None, "origin": None}
@@ -191,15 +167,7 @@ def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, 
 
 
 def source_split(source: str) -> str | None:
-    """Return the part of a problem source that evaluation may see.
-
-    Examples
-    --------
-    >>> [source_split(source) for source in ("reasoning-gym:nano", "hub:openai/gsm8k/main", "file:mine.csv")]
-    ['heldout', 'test', None]
-    >>> [source_split(source) for source in ("evolmath:targeted", "evolmath:gsm8k", "evolmath:file:mine.csv")]
-    ['heldout', None, None]
-    """
+    """Return the part of a problem source that evaluation may see."""
     prefix, _, inner = source.partition(":")
     if prefix == "evolmath" and (":" in inner or inner.partition("@")[0] in BENCHMARKS):
         return source_split(inner)  # a set that evolves keeps its own parts
@@ -208,14 +176,7 @@ def source_split(source: str) -> str | None:
 
 
 def source_label(table: Dataset) -> str:
-    """Return where a table's problems come from, or ``mixed``, or ``unnamed`` where no row says it.
-
-    Examples
-    --------
-    >>> from hammerlib.problems import load_problems
-    >>> source_label(load_problems("reasoning-gym:nano", n=2))
-    'reasoning-gym:nano'
-    """
+    """Return where a table's problems come from, or ``mixed``, or ``unnamed`` where no row says it."""
     found = sorted({one for one in table["source"] if one})
     return found[0] if len(found) == 1 else "mixed" if found else "unnamed"
 
@@ -286,13 +247,7 @@ def _human_eval() -> Dataset:
 
 
 class Recipe(NamedTuple):
-    """Where the problem stands in the user's turn, and the system's turn (None: there is none).
-
-    Examples
-    --------
-    >>> RECIPES["plain"]
-    Recipe(user='{problem}', system=None)
-    """
+    """Where the problem stands in the user's turn, and the system's turn (None: there is none)."""
 
     user: str
     system: str | None = None
@@ -313,49 +268,14 @@ RECIPES = {
 
 
 def recipe_of(name: str) -> Recipe:
-    """Return a recipe by name.
-
-    Raises
-    ------
-    InputError
-        Unknown name.
-
-    Examples
-    --------
-    >>> recipe_of("boxed").user.startswith("{problem}")
-    True
-    """
+    """Return a recipe by name."""
     if not isinstance(name, str) or name not in RECIPES:
         raise InputError("prompt", name, "is unknown", f"use one of {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
 def format_prompts(problems: Dataset | Sequence[str], recipe: str = "plain") -> list[str]:
-    r"""Return the user's turn of every problem.
-
-    Parameters
-    ----------
-    problems : datasets.Dataset or sequence of str
-        Problem table, or texts.
-    recipe : str
-        ``plain`` (the problem alone), ``boxed`` (step by step, answer in a box) or ``dra-paper`` (the
-        evaluation prompt of DRA-GRPO, arXiv 2505.09655).
-
-    Returns
-    -------
-    list of str
-        Same length and order.
-
-    Raises
-    ------
-    InputError
-        Unknown recipe.
-
-    Examples
-    --------
-    >>> format_prompts(["1+1?"], "boxed")
-    ['1+1?\n\nPlease reason step by step, and put your final answer within \\boxed{}.']
-    """
+    r"""Return the user's turn of every problem."""
     user = recipe_of(recipe).user
     texts = [problems] if isinstance(problems, str) else problems
     texts = texts["prompt"][:] if hasattr(texts, "column_names") else list(texts)
@@ -363,13 +283,7 @@ def format_prompts(problems: Dataset | Sequence[str], recipe: str = "plain") -> 
 
 
 def benchmarks_at_hand() -> dict[str, Dataset]:
-    """Return every benchmark whose file stands in the data folder (``HAMMER_DATA``).
-
-    Examples
-    --------
-    >>> set(benchmarks_at_hand()) <= set(BENCHMARKS)
-    True
-    """
+    """Return every benchmark whose file stands in the data folder (``HAMMER_DATA``)."""
     folder = os.environ.get("HAMMER_DATA")
     files = {name: entry.file for name, entry in BENCHMARKS.items() if entry.file}
     return {
@@ -380,56 +294,14 @@ def benchmarks_at_hand() -> dict[str, Dataset]:
 def known_overlap(
     train: Dataset, benchmarks: dict[str, Dataset] | None = None
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Look for a training set's problems in benchmarks, before training on it.
-
-    Parameters
-    ----------
-    train : datasets.Dataset
-        Problem table.
-    benchmarks : dict of str to datasets.Dataset, optional
-        Default: `benchmarks_at_hand`.
-
-    Returns
-    -------
-    (pandas.DataFrame, dict)
-        `overlap_report`, and for the record: ``ngram`` (words), ``share``, ``benchmarks`` (`overlap_counts`).
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> train = load_problems("reasoning-gym:nano", n=20)
-    >>> known_overlap(train, {"itself": train})[1]["benchmarks"]
-    {'itself': {'problems': 20, 'exact': 20, 'n_gram': 0}}
-    """
+    """Look for a training set's problems in benchmarks, before training on it."""
     known = benchmarks_at_hand() if benchmarks is None else benchmarks
     report = overlap_report(train, known)
     return report, {"ngram": NGRAM, "share": SHARE, "benchmarks": overlap_counts(report, known)}
 
 
 def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, object]:
-    """Say how much of an evaluation's problems its model was trained on.
-
-    Parameters
-    ----------
-    model : object
-        What `evaluate` was given.
-    problems : datasets.Dataset
-        The evaluation's problems.
-    label : str
-        Name of the benchmark.
-
-    Returns
-    -------
-    dict
-        For a training run: ``trained_on`` (source), ``ngram``, ``benchmarks`` and ``exact_ids``. For any
-        other model ``trained_on`` is None: what it has seen is not known.
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> training_overlap("nano", load_problems("reasoning-gym:nano", n=2), "demo")
-    {'trained_on': None}
-    """
+    """Say how much of an evaluation's problems its model was trained on."""
     record = _training_run(model)
     if record is None:
         return {"trained_on": None}

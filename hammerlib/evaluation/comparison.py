@@ -52,30 +52,7 @@ WIDER = (
 
 
 class Scores(NamedTuple):
-    """Samples of one run by problem and seed.
-
-    Attributes
-    ----------
-    name : str
-        Run or file, without folders.
-    samples : dict
-        Problem id to ``{seed: [row, ...]}``; a row has ``correct`` and whatever else is known.
-    topics : dict
-        Problem id to topic; empty where unknown.
-    fingerprint : str or None
-        Of the problem table, when the run recorded it.
-    notes : tuple of str
-        What a reader should know.
-    hashes : dict or None
-        Problem id to a hash of prompt and gold; empty or None where the run stored no problems.
-    settings : dict or None
-        Of `SETTINGS`, those that the run recorded.
-
-    Examples
-    --------
-    >>> Scores("demo", {"a": {0: [{"correct": True}]}}, {}, None, ()).name
-    'demo'
-    """
+    """Samples of one run by problem and seed."""
 
     name: str
     samples: dict[str, dict[object, list[dict]]]
@@ -120,18 +97,7 @@ def read_scores(place: str | Path) -> Scores:
 
 
 def run_path(place: str | Path) -> Path:
-    """Return the run folder or file that `place` names, also by the id of a run.
-
-    Raises
-    ------
-    InputError
-        Nothing there.
-
-    Examples
-    --------
-    >>> run_path(".").is_dir()
-    True
-    """
+    """Return the run folder or file that `place` names, also by the id of a run."""
     path = Path(place)
     if not path.exists() and (results_root() / path).is_dir():
         path = results_root() / path
@@ -142,25 +108,7 @@ def run_path(place: str | Path) -> Path:
 
 
 def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
-    """Refuse two runs whose equal ids do not mean equal problems.
-
-    Parameters
-    ----------
-    first, second : Scores
-    shared : list of str
-        Ids in both.
-
-    Raises
-    ------
-    InputError
-        Fewer than two ids; another prompt or gold behind one, where both runs stored their problems; else
-        the same ids and another fingerprint.
-
-    Examples
-    --------
-    >>> runs = [Scores(name, {}, {}, None, ()) for name in "xy"]
-    >>> check_shared(*runs, ["a", "b"])
-    """
+    """Refuse two runs whose equal ids do not mean equal problems."""
     if len(shared) < 2:
         problem = f"shares {len(shared)} problems with {first.name}"
         raise InputError("run", second.name, problem, "compare runs over the same problems, by id")
@@ -178,23 +126,7 @@ def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
 
 
 def other_settings(first: Scores, second: Scores) -> list[str]:
-    """Return a note on what two runs were made with differently, where both recorded it.
-
-    Parameters
-    ----------
-    first, second : Scores
-
-    Returns
-    -------
-    list of str
-        One note, or none.
-
-    Examples
-    --------
-    >>> runs = [Scores("x", {}, {}, None, (), {}, {"temperature": heat}) for heat in (0.6, 1.0)]
-    >>> other_settings(*runs)
-    ['made differently: temperature 0.6 and 1.0']
-    """
+    """Return a note on what two runs were made with differently, where both recorded it."""
     a, b = first.settings or {}, second.settings or {}
     differ = [name for name in SETTINGS if name in a and name in b and a[name] != b[name]]
     told = [f"{name} {a[name]} and {b[name]}" for name in differ]
@@ -302,35 +234,7 @@ def _scores(
 
 
 class Comparison(NamedTuple):
-    """What two runs have in common and where they differ.
-
-    Attributes
-    ----------
-    a, b : str
-        Names of the runs.
-    k : int
-        Samples that every shared problem has in both; the largest k of any metric.
-    seeds : int
-        Seeds in both.
-    metrics : DataFrame
-        One row a metric: ``metric, problems, a, a_se, a_low, a_high, b, b_se, b_low, b_high, difference, se,
-        low, high, p``. Differences: `paired_interval` (``adjusted``), tokens `paired_bootstrap`.
-    topics : DataFrame
-        The same for pass@1 of each topic, with ``p_holm``; empty where topics are unknown.
-    problems : DataFrame
-        One row a shared problem: ``id, topic, a, b, outcome`` (shares of right samples; won, lost, tied).
-    improvement : Interval
-        Chance that `b` is better on a problem, ties for a half.
-    only_a, only_b : list of str
-        Problems that the other run lacks.
-    notes : list of str
-        What a reader should know.
-
-    Examples
-    --------
-    >>> Comparison._fields[:3]
-    ('a', 'b', 'k')
-    """
+    """What two runs have in common and where they differ."""
 
     a: str
     b: str
@@ -577,22 +481,7 @@ def _span(sizes: list[int]) -> str:
 
 
 class Answer(NamedTuple):
-    """A completion, its verdict, and how many samples of the problem gave it.
-
-    Attributes
-    ----------
-    text : str
-        As the model wrote it: not safe to put on a page.
-    correct : bool
-    reason : str
-        As the grader gave it; ``correct`` or ``wrong`` where a file has none.
-    count : int
-
-    Examples
-    --------
-    >>> Answer("4", True, "correct", 3).count
-    3
-    """
+    """A completion, its verdict, and how many samples of the problem gave it."""
 
     text: str
     correct: bool

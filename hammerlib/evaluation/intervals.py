@@ -309,31 +309,7 @@ def with_seeds(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     apart: bool = False,
 ) -> Interval:
-    """Return the mean with an interval over problems, widened by the spread of the seeds' means.
-
-    Parameters
-    ----------
-    table : ndarray, (seeds, n)
-        One number a seed and problem; a single seed widens nothing.
-    ends : (float, float)
-        The interval over problems.
-    level : float
-        Nominal coverage in (0, 1).
-    bounds : (float, float)
-        Where the ends are cut.
-    apart : bool
-        Take off the interaction of problems and seeds, which both spreads hold, once.
-
-    Returns
-    -------
-    Interval
-        Squares of half-widths added, end by end.
-
-    Examples
-    --------
-    >>> with_seeds(np.array([[1.0, 3.0]]), (0.0, 4.0), 0.95)
-    Interval(value=2.0, low=0.0, high=4.0)
-    """
+    """Return the mean with an interval over problems, widened by the spread of the seeds' means."""
     from scipy.stats import t
 
     value, seeds = float(table.mean()), len(table)
@@ -350,18 +326,7 @@ def with_seeds(
 
 
 def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """Return b - a, both checked.
-
-    Raises
-    ------
-    InputError
-        Different shapes, fewer than two problems, or a value that is not finite.
-
-    Examples
-    --------
-    >>> differences([0.5, 0.25], [1.0, 0.0]).tolist()
-    [0.5, -0.25]
-    """
+    """Return b - a, both checked."""
     first, second = checked("a", a), checked("b", b)
     if first.shape != second.shape:
         problem = f"needs the shape of a ({list(first.shape)})"
@@ -370,28 +335,7 @@ def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 
 
 def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) -> np.ndarray:
-    """Return values as an array of float64, of `least` problems or more.
-
-    Parameters
-    ----------
-    field : str
-        Name for the error.
-    values : array-like, (n,) or (seeds, n)
-    least : int
-        Fewest problems.
-    level : float
-        A nominal coverage, checked on the way.
-
-    Raises
-    ------
-    InputError
-        No numbers, fewer values, a value that is not finite, a level outside (0, 1).
-
-    Examples
-    --------
-    >>> checked("values", [1, 2]).tolist()
-    [1.0, 2.0]
-    """
+    """Return values as an array of float64, of `least` problems or more."""
     try:
         array = np.asarray(values)
         array = array.astype(np.float64) if array.dtype.kind in "biufO" else None
@@ -413,32 +357,7 @@ def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) 
 
 
 def weighted_mean_cdf(values: ArrayLike, at: float) -> float:
-    """Return P(sum of w_i x_i <= at) for w uniform on the simplex.
-
-    Dirichlet weights are exponential variables over their sum, so the event is that a sum of exponentials
-    with factors x_i - at is not positive; its characteristic function is inverted as a series.
-
-    Parameters
-    ----------
-    values : array-like, (n,)
-        The x_i, finite, n >= 2.
-    at : float
-        In the unit of `values`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; absolute error about 1e-8.
-
-    References
-    ----------
-    Davies 1973, Numerical inversion of a characteristic function, Biometrika 60.
-
-    Examples
-    --------
-    >>> round(weighted_mean_cdf([0.0, 0.0, 1.0], 0.5), 6)  # Beta(1, 2)
-    0.75
-    """
+    """Return P(sum of w_i x_i <= at) for w uniform on the simplex."""
     points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     if at <= points[0] or at >= points[-1]:
         return float(at >= points[-1])
@@ -446,25 +365,7 @@ def weighted_mean_cdf(values: ArrayLike, at: float) -> float:
 
 
 def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
-    """Return the value below which the weighted mean lies with probability `share`.
-
-    Parameters
-    ----------
-    values : array-like, (n,)
-        As in `weighted_mean_cdf`.
-    share : float
-        In (0, 1).
-
-    Returns
-    -------
-    float
-        Between the smallest and the largest value; two distinct values give the quantile of a beta law.
-
-    Examples
-    --------
-    >>> round(weighted_mean_quantile([0.0] * 30 + [1.0], 0.975), 6)  # 1 - 0.025 ** (1 / 30)
-    0.115703
-    """
+    """Return the value below which the weighted mean lies with probability `share`."""
     from scipy.optimize import brentq
     from scipy.stats import beta
 

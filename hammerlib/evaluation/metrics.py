@@ -254,41 +254,12 @@ def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
 
 
 def distinct_answers(answers: Sequence[str | None]) -> int:
-    """Return how many different answers the samples give; a missing answer is none.
-
-    Examples
-    --------
-    >>> distinct_answers(["4", "4", "5", None])
-    2
-    """
+    """Return how many different answers the samples give; a missing answer is none."""
     return len(set(_texts(answers)) - {None})
 
 
 def answer_entropy(answers: Sequence[str | None]) -> float:
-    """Return the entropy of the answers given, in nats; 0 where there is one answer or none.
-
-    The plug-in estimate from the shares: too small for few samples (by about (answers - 1) / 2n), so compare
-    it at equal numbers of samples only.
-
-    Parameters
-    ----------
-    answers : sequence of str or None
-        One entry a sample; missing answers are left out.
-
-    Returns
-    -------
-    float
-        In [0, log(n)].
-
-    References
-    ----------
-    Shannon 1948; bias: Miller 1955.
-
-    Examples
-    --------
-    >>> round(answer_entropy(["4", "4", "5", "5", None]), 6)  # log 2
-    0.693147
-    """
+    """Return the entropy of the answers given, in nats; 0 where there is one answer or none."""
     counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
     shares = counts / max(counts.sum(), 1)
     return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
@@ -296,10 +267,7 @@ def answer_entropy(answers: Sequence[str | None]) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def _draws(m: int, n: int, k: int) -> np.ndarray:
-    """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n.
-
-    Nothing overflows so, and any common rate cancels in the final ratio.
-    """
+    """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n."""
     rate, j = k / n, np.arange(m + 1)
     logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
     return np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
@@ -331,32 +299,7 @@ def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vote_confidence(answers: Sequence[str | None]) -> np.ndarray:
-    """Return for each sample the share of the *other* samples that give the same answer.
-
-    The sample's own vote is left out: with it, a lone answer among k would have confidence 1/k, though no
-    other supports it. Left out, the share is unbiased for the chance that one more sample agrees.
-
-    Parameters
-    ----------
-    answers : sequence of str or None
-        One entry a sample, two or more; equal strings agree.
-
-    Returns
-    -------
-    ndarray, (n,)
-        In [0, 1]; NaN for a sample without an answer, which has nothing to be confident of. Other samples
-        without one count as disagreeing.
-
-    Raises
-    ------
-    InputError
-        Fewer than two samples: there are no others.
-
-    Examples
-    --------
-    >>> vote_confidence(["4", "4", "5", None]).round(3).tolist()
-    [0.333, 0.333, 0.0, nan]
-    """
+    """Return for each sample the share of the *other* samples that give the same answer."""
     if len(answers) < 2:
         raise InputError("answers", len(answers), "samples: no others to agree", "draw two or more")
     counts = Counter(answers)
@@ -506,40 +449,7 @@ def calibration_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Return the expected calibration error of all problems with a bootstrap interval over problems.
-
-    Parameters
-    ----------
-    groups : sequence of (confidence, correct)
-        One pair of arrays a problem: samples of a problem are resampled together.
-    bins : int
-    level : float
-    resamples : int
-        Bootstrap draws.
-    seed : int
-        Of an own generator.
-
-    Returns
-    -------
-    Interval
-        The basic bootstrap interval (percentiles mirrored at the value), because resampling adds to the
-        error's upward bias what sampling added before; stretched to hold the value, cut to [0, 1].
-
-    Raises
-    ------
-    InputError
-        No answer at all, or as in `reliability_table`.
-
-    References
-    ----------
-    Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2.
-
-    Examples
-    --------
-    >>> found = calibration_interval([([1.0, 1.0], [1, 1]), ([0.5], [0])] * 20)
-    >>> found.low <= found.value <= found.high
-    True
-    """
+    """Return the expected calibration error of all problems with a bootstrap interval over problems."""
     filled = [pair for pair in groups if len(pair[0])]
     if not filled:
         raise InputError("groups", len(groups), "problems without an answer", "see the unextracted share")
@@ -582,23 +492,7 @@ def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.nd
 
 
 class Measure(NamedTuple):
-    """One metric of every problem.
-
-    Attributes
-    ----------
-    values : ndarray, (n,)
-        By problem; NaN where a problem has none.
-    k : int
-        Samples of one attempt.
-    unit : str
-    bounds : (float, float)
-        Ends of the scale; the upper one is infinite for counts without a limit.
-
-    Examples
-    --------
-    >>> Measure(np.array([0.5]), 1, "share", (0.0, 1.0)).k
-    1
-    """
+    """One metric of every problem."""
 
     values: np.ndarray
     k: int
@@ -607,36 +501,7 @@ class Measure(NamedTuple):
 
 
 def measures(groups: Groups, k: int) -> dict[str, Measure]:
-    """Return every metric that the samples at hand allow.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of dict
-        Samples by problem, k or more each, with ``correct`` and, where known, ``extracted``, ``n_tokens``
-        and ``truncated``.
-    k : int
-        Largest number of samples of one attempt.
-
-    Returns
-    -------
-    dict
-        ``pass@1`` ... ``pass@k``; ``majority@j`` and ``cons@j`` for j = 2, 4, ... k; ``avg@k`` (where every
-        problem has k samples: the mean of all, which is pass@1 under the field's other name); ``pass^j``;
-        ``truncated_share``, ``unextracted_share``, ``mean_tokens``, ``distinct_answers``,
-        ``answer_entropy`` (nats), ``brier`` (of the confidences of `confidences`; problems without an answer
-        have none).
-
-    Raises
-    ------
-    InputError
-        A problem with fewer than k samples.
-
-    Examples
-    --------
-    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": False, "extracted": "5"}]
-    >>> {name: float(found.values[0]) for name, found in measures([rows], 2).items()}["pass@2"]
-    1.0
-    """
+    """Return every metric that the samples at hand allow."""
     counts = np.array([len(group) for group in groups])
     correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
     found = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
@@ -660,50 +525,17 @@ def measures(groups: Groups, k: int) -> dict[str, Measure]:
 
 
 def doubling(k: int) -> list[int]:
-    """Return 2, 4, 8, ... up to k, and k itself.
-
-    Examples
-    --------
-    >>> doubling(6), doubling(1)
-    ([2, 4, 6], [1])
-    """
+    """Return 2, 4, 8, ... up to k, and k itself."""
     return sorted({2**i for i in range(1, k.bit_length())} | {k})
 
 
 def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return confidence and correctness of the answered samples of each problem.
-
-    The confidence of an answer is the share of the problem's other samples that agree, right answers of any
-    spelling with each other (`calibration.vote_confidence`).
-
-    Examples
-    --------
-    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": True, "extracted": "4.0"}]
-    >>> confidences([rows])
-    [(array([1., 1.]), array([1., 1.]))]
-    """
+    """Return confidence and correctness of the answered samples of each problem."""
     return _confidences(groups, [[_vote(row) for row in group] for group in groups])
 
 
 def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
-    """Return the mean over problems with its interval; None for the ends of a single problem.
-
-    Parameters
-    ----------
-    measure : Measure
-    seed : int
-        Of the bootstrap of counts without a limit.
-
-    Returns
-    -------
-    Interval or None
-        None when fewer than two problems have a value, or all are equal on a scale without known ends.
-
-    Examples
-    --------
-    >>> interval_of(Measure(np.array([0.0, 1.0]), 1, "share", (0.0, 1.0))).value
-    0.5
-    """
+    """Return the mean over problems with its interval; None for the ends of a single problem."""
     values = measure.values[~np.isnan(measure.values)]
     if len(values) < 2:
         return None
@@ -714,19 +546,7 @@ def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
 
 
 def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:
-    """Return the expected calibration error of all answered samples, with its interval over problems.
-
-    Returns
-    -------
-    Interval or None
-        None where no problem has an answer and a second sample.
-
-    Examples
-    --------
-    >>> rows = [{"correct": True, "extracted": "4"}, {"correct": True, "extracted": "4"}]
-    >>> calibration_error([rows, rows]).value
-    0.0
-    """
+    """Return the expected calibration error of all answered samples, with its interval over problems."""
     known = _known(groups, "extracted") and min(map(len, groups)) > 1
     pairs = [pair for pair in confidences(groups) if len(pair[0])] if known else []
     return calibration_interval(pairs, seed=seed) if pairs else None

@@ -29,64 +29,21 @@ RULING = ("scorer", "metadata", "topic", "difficulty")
 
 
 class Damage(NamedTuple):
-    """A line that is no sample.
-
-    Attributes
-    ----------
-    line : int
-        Counted from 1.
-    problem : str
-        What is wrong with it.
-
-    Examples
-    --------
-    >>> Damage(3, "is cut off").line
-    3
-    """
+    """A line that is no sample."""
 
     line: int
     problem: str
 
 
 class Recovered(NamedTuple):
-    """What a samples file holds of a plan.
-
-    Attributes
-    ----------
-    batches : list of (list of dict or None)
-        Rows of each planned batch; None where it has to be sampled again.
-    damages : list of Damage
-        Lines that are no sample of the plan, or repeat one.
-
-    Examples
-    --------
-    >>> recover("does-not-exist.jsonl", [[("a", 0)]]).batches
-    [None]
-    """
+    """What a samples file holds of a plan."""
 
     batches: list[list[dict] | None]
     damages: list[Damage]
 
 
 def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
-    """Return the samples of a file by line number, and the lines that are none.
-
-    Parameters
-    ----------
-    path : path
-        ``samples.jsonl``; may be missing, may end anywhere, may be damaged anywhere.
-
-    Returns
-    -------
-    rows : dict of int to dict
-        Line number, from 1, to a row with the keys `FIELDS`.
-    damages : list of Damage
-
-    Examples
-    --------
-    >>> read("does-not-exist.jsonl")
-    ({}, [])
-    """
+    """Return the samples of a file by line number, and the lines that are none."""
     path = Path(path)
     if not path.is_file():
         return {}, []
@@ -108,26 +65,7 @@ def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
 
 
 def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> Recovered:
-    """Return the batches of the plan that are whole in the file, and leave only those in it.
-
-    A damaged line costs its own batch and no other: what stands before and behind it is kept.
-
-    Parameters
-    ----------
-    path : path
-        ``samples.jsonl``; may be missing, may end anywhere, may be damaged anywhere.
-    batches : sequence of sequences of (str, int)
-        The whole plan as (problem id, sample number).
-
-    Returns
-    -------
-    Recovered
-
-    Examples
-    --------
-    >>> recover("does-not-exist.jsonl", [[("a", 0)]])
-    Recovered(batches=[None], damages=[])
-    """
+    """Return the batches of the plan that are whole in the file, and leave only those in it."""
     rows, damages = read(path)
     planned = {name: place for place, batch in enumerate(batches) for name in batch}
     first: dict[tuple[str, int], dict] = {}
@@ -152,17 +90,7 @@ def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> R
 
 
 def append(path: str | Path, rows: Sequence[dict]) -> None:
-    """Append one batch in one write and bring it to the disk before returning.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "samples.jsonl"
-    >>> row = dict(zip(FIELDS, ("a", 0, "7", 1, False, True, "7", "equal", "grader 1")))
-    >>> append(target, [row])
-    >>> read(target)[0][1]["id"]
-    'a'
-    """
+    """Append one batch in one write and bring it to the disk before returning."""
     # The sums first: one without its line does no harm. They go when the manifest has that of the whole file.
     _append_sums(path, [rows] if rows else [])
     with writing(path), open(writable(path), "ab") as stream:
@@ -172,13 +100,7 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
 
 
 def sums_of(path: str | Path) -> Path:
-    """Return the file with a hash of every line of a samples file that is still growing.
-
-    Examples
-    --------
-    >>> sums_of("samples.jsonl").name
-    'samples.sums'
-    """
+    """Return the file with a hash of every line of a samples file that is still growing."""
     return Path(path).with_suffix(".sums")
 
 
@@ -194,16 +116,7 @@ def _sum(line: bytes) -> bytes:
 
 
 def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
-    """Write these batches in this order in place of the file, whole or not at all.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "samples.jsonl"
-    >>> settle(target, [])
-    >>> target.read_bytes()
-    b''
-    """
+    """Write these batches in this order in place of the file, whole or not at all."""
     with atomic_path(path) as part, open(part, "wb") as stream:
         for rows in batches:
             stream.write(_text(rows))
@@ -231,31 +144,7 @@ def _row(line: bytes) -> dict | str:
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """Read the outcomes of an evaluation.
-
-    Parameters
-    ----------
-    path : path
-        ``outcomes.csv``; columns beside ``id, n, correct, topic`` are not read.
-
-    Returns
-    -------
-    DataFrame
-        ``id`` and ``topic`` as text, ``n`` (at least 1) and ``correct`` (0 to n) as whole numbers.
-
-    Raises
-    ------
-    InputError
-        The file is missing, empty, damaged or lacks a column; a count that cannot be; an id twice.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "outcomes.csv"
-    >>> _ = path.write_text("id,n,correct,topic\\na,4,1,sums\\n")
-    >>> read_outcomes(path)["correct"].tolist()
-    [1]
-    """
+    """Read the outcomes of an evaluation."""
     import pandas as pd
 
     path = Path(path)
@@ -298,33 +187,7 @@ def judge(
     *,
     timeout: float = 10.0,
 ) -> list[dict[str, Any]]:
-    """Grade samples on a pool of processes, in order.
-
-    Parameters
-    ----------
-    pool : GradingPool
-        Its workers; what needs no algebra is decided in this process.
-    completions : sequence of str
-        What the model wrote.
-    truncated : sequence of bool
-        Whether the length limit ended it.
-    problems : sequence of dict
-        Row of the problem table for every completion.
-    timeout : float
-        Wall clock in seconds per completion.
-
-    Returns
-    -------
-    list of dict
-        ``correct, extracted, reason, grader`` (see `hammerlib.grading.Verdict`).
-
-    Examples
-    --------
-    >>> pool = GradingPool(workers=1)
-    >>> judge(pool, ["so 7", "so 3 +"], [False, True], [{"answer": "7"}] * 2)[1]["reason"]
-    'truncated'
-    >>> pool.close()
-    """
+    """Grade samples on a pool of processes, in order."""
     found = pool.grade(completions, problems, timeout=timeout)
     return [
         asdict(with_truncation(verdict, text, cut))
@@ -333,33 +196,7 @@ def judge(
 
 
 def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
-    """Return what verdicts depend on beside prompts and golds, for the name of a run.
-
-    Parameters
-    ----------
-    problems : datasets.Dataset
-        Problem table.
-    run_code : bool
-        Whether programs may be run.
-
-    Returns
-    -------
-    dict
-        ``graders`` (the stamp of every grader in use) and ``ruling`` (sha256 of scorers, their metadata,
-        topics and difficulties).
-
-    Raises
-    ------
-    InputError
-        An unknown scorer, or one that may run code while `run_code` is false.
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> found = grading_identity(load_problems("reasoning-gym:nano", n=2), run_code=False)
-    >>> found["graders"][0].split()[0], len(found["ruling"])
-    ('reasoning-gym', 64)
-    """
+    """Return what verdicts depend on beside prompts and golds, for the name of a run."""
     columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
     scorers = set(columns.get("scorer", [None]))
     for scorer in scorers:

@@ -25,22 +25,7 @@ COLUMNS = ("seeds", "samples", "problems", "low", "high")
 
 
 class PermutationTest(NamedTuple):
-    """Outcome of a test.
-
-    Attributes
-    ----------
-    difference : float
-        Mean of b - a.
-    p : float
-        Two-sided p-value in (0, 1].
-    exact : bool
-        Whether all sign flips were counted; else a random part of them was.
-
-    Examples
-    --------
-    >>> PermutationTest(0.1, 0.03, True).p
-    0.03
-    """
+    """Outcome of a test."""
 
     difference: float
     p: float
@@ -281,24 +266,7 @@ def _chances(p: ArrayLike) -> np.ndarray:
 
 
 class Components(NamedTuple):
-    """Variances that add up to the variance of a mean over problems, seeds and samples.
-
-    Attributes
-    ----------
-    problems : float
-        Between problems, of their expected values.
-    samples : float or None
-        Between two samples of one problem; None where each problem has one, and it is inside `problems`.
-    seeds : float or None
-        Between seeds, of their means over all problems; None where there is one.
-    mixed : float or None
-        Of problems and seeds together (some seeds gain on some problems); None where there is one seed.
-
-    Examples
-    --------
-    >>> Components(0.1, 0.2, None, None).samples
-    0.2
-    """
+    """Variances that add up to the variance of a mean over problems, seeds and samples."""
 
     problems: float
     samples: float | None
@@ -307,30 +275,7 @@ class Components(NamedTuple):
 
 
 def sampling_variance(correct: ArrayLike, k: ArrayLike) -> np.ndarray:
-    """Return the variance of one sample of each problem, estimated without bias from k of them.
-
-    Parameters
-    ----------
-    correct : array-like of int, any shape
-        Right samples of each problem.
-    k : int, or array-like of int
-        Samples of each problem, at least 2.
-
-    Returns
-    -------
-    ndarray
-        c (k - c) / (k (k - 1)), in [0, k / (4 (k - 1))].
-
-    Raises
-    ------
-    InputError
-        k < 2: one sample has no spread.
-
-    Examples
-    --------
-    >>> sampling_variance([0, 1, 2], 2).tolist()
-    [0.0, 0.5, 0.0]
-    """
+    """Return the variance of one sample of each problem, estimated without bias from k of them."""
     right, n = np.asarray(correct, dtype=np.float64), np.asarray(k, dtype=np.float64)
     if n.min(initial=2) < 2:
         raise InputError("k", int(n.min()), "one sample has no spread", "draw two or more")

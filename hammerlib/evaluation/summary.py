@@ -34,33 +34,7 @@ Pairs = list[tuple[np.ndarray, np.ndarray]]  # confidence and correctness by pro
 
 
 def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, seed: int) -> None:
-    """Write every metric, with its interval over problems, and the tables into the run.
-
-    Parameters
-    ----------
-    run : RunRecord
-        Open record.
-    problems : datasets.Dataset
-        With ``id`` and ``topic``.
-    rows : sequence of dict
-        Graded samples, k for every problem.
-    k : int
-        Samples a problem.
-    seed : int
-        Of the bootstrap of lengths and of the calibration error.
-
-    Examples
-    --------
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> from hammerlib import evaluate, load_problems
-    >>> problems = load_problems("reasoning-gym:nano", split="heldout", n=2)
-    >>> run = evaluate("nano", problems, k=1, max_new_tokens=4, root=Path(tempfile.mkdtemp()))
-    >>> rows = [json.loads(line) for line in (run.folder / "samples.jsonl").open(encoding="utf-8")]
-    >>> summarise(run, problems, rows, k=1, seed=0)
-    >>> run.metrics["pass@1"]["n"]
-    2
-    """
+    """Write every metric, with its interval over problems, and the tables into the run."""
     groups: dict[str, list[dict]] = {name: [] for name in problems["id"]}
     for row in rows:
         groups[row["id"]].append(row)
@@ -130,24 +104,7 @@ def topic_table(record: RunRecord) -> pd.DataFrame:
 
 
 def reason_counts(record: RunRecord) -> dict[str, int]:
-    """Return how many samples of a finished evaluation got each kind of verdict.
-
-    Returns
-    -------
-    dict
-        Every kind of `hammerlib.grading.REASONS` in that sequence, zeros too; all errors are ``error``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from hammerlib.runs import start_run
-    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
-    >>> run.note(reasons={"wrong": 3, "error: TypeError": 1, "error: KeyError": 1})
-    >>> counts = reason_counts(run)
-    >>> counts["correct"], counts["wrong"], counts["error"]
-    (0, 3, 2)
-    """
+    """Return how many samples of a finished evaluation got each kind of verdict."""
     counts = {reason.partition(":")[0]: 0 for reason in REASONS}
     for reason, count in record.manifest["reasons"].items():
         counts[reason.partition(":")[0]] += count
@@ -155,28 +112,7 @@ def reason_counts(record: RunRecord) -> dict[str, int]:
 
 
 def reliability(record: RunRecord) -> pd.DataFrame:
-    """Return accuracy by confidence of a finished evaluation.
-
-    Returns
-    -------
-    DataFrame
-        As `reliability_table`, of the answers' votes (`vote_confidence`).
-
-    Raises
-    ------
-    InputError
-        The run has one sample a problem, or no answer, or was summarised before bins had intervals.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from hammerlib.runs import start_run
-    >>> run = start_run("demo", parameters={}, root=Path(tempfile.mkdtemp()))
-    >>> _ = (run.folder / "reliability.csv").write_text("n,accuracy,accuracy_low\\n4,0.5,0.1\\n")
-    >>> reliability(run)["n"].tolist()
-    [4]
-    """
+    """Return accuracy by confidence of a finished evaluation."""
     path = record.folder / "reliability.csv"
     if not path.is_file():
         remedy = "evaluate with k of 2 or more"
@@ -206,23 +142,7 @@ def _ends(values: np.ndarray) -> dict[str, float | None]:
 
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
-    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten.
-
-    Parameters
-    ----------
-    difficulty : sequence of float or None
-        As in a problem table; None or NaN has the level ``unknown``.
-
-    Returns
-    -------
-    list of str
-        Levels sort from easy to hard, as numbers or as ``1: 0 to 20`` ... ``5: 80 to 100``.
-
-    Examples
-    --------
-    >>> levels_of([1.0, 2.0, None])
-    ['1', '2', 'unknown']
-    """
+    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten."""
     known = np.array([np.nan if one is None else one for one in difficulty], dtype=np.float64)
     distinct = np.unique(known[~np.isnan(known)])
     if len(distinct) <= MOST_LEVELS:

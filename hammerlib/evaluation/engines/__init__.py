@@ -27,26 +27,7 @@ ENGINES = ("transformers", "vllm")
 
 
 class Sampling(NamedTuple):
-    """How completions are drawn.
-
-    Attributes
-    ----------
-    temperature : float
-        0 is greedy.
-    top_p : float
-        Nucleus in (0, 1]; 1 is all of the distribution. Never a top-k cut.
-    max_new_tokens : int
-        Length limit in tokens.
-    seed : int
-        With the problem's id and the sample's number it gives each sample random numbers of its own.
-    stop : tuple of str
-        Texts that end a completion beside the end token, and are cut off it with all behind them.
-
-    Examples
-    --------
-    >>> Sampling(1.0, 1.0, 48, 0).stop
-    ()
-    """
+    """How completions are drawn."""
 
     temperature: float
     top_p: float
@@ -67,22 +48,7 @@ class Sampling(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """One sampled completion.
-
-    Attributes
-    ----------
-    text : str
-        Without special tokens, and without the stop text.
-    n_tokens : int
-        Tokens generated, those of the end included.
-    truncated : bool
-        True when the length limit came before the end.
-
-    Examples
-    --------
-    >>> Completion("7", 2, False).n_tokens
-    2
-    """
+    """One sampled completion."""
 
     text: str
     n_tokens: int
@@ -90,82 +56,25 @@ class Completion(NamedTuple):
 
 
 def sample_seed(seed: int, name: str, sample: int) -> int:
-    """Return the seed of one sample, the same wherever and beside whatever it is drawn.
-
-    Parameters
-    ----------
-    seed : int
-        Of the run.
-    name : str
-        Problem id.
-    sample : int
-        Its number, from 0.
-
-    Returns
-    -------
-    int
-        128 bits of a hash.
-
-    Examples
-    --------
-    >>> sample_seed(0, "aime24-3", 0) == sample_seed(0, "aime24-3", 0)
-    True
-    """
+    """Return the seed of one sample, the same wherever and beside whatever it is drawn."""
     return int(content_hash(seed, name, sample)[:32], 16)
 
 
 def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Return each sample's own stream of random numbers.
-
-    Parameters
-    ----------
-    sampling : Sampling
-        Seed and length limit.
-    names : sequence of (str, int)
-        Problem id and sample number.
-
-    Returns
-    -------
-    (len(names), max_new_tokens) float64
-        In [0, 1), from the counter-based generator Philox: the same on every device.
-
-    Examples
-    --------
-    >>> both = uniforms(Sampling(1.0, 1.0, 4, 0), [("a", 0), ("b", 0)])
-    >>> (both[1] == uniforms(Sampling(1.0, 1.0, 4, 0), [("b", 0)])[0]).all()
-    np.True_
-    """
+    """Return each sample's own stream of random numbers."""
     keys = [sample_seed(sampling.seed, *name) for name in names]
     streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     return np.stack([stream.random(sampling.max_new_tokens) for stream in streams])
 
 
 def cut_at(text: str, stop: Sequence[str]) -> str:
-    """Return the text before the first stop text.
-
-    Examples
-    --------
-    >>> cut_at("7. Question: 1+1? Answer", ["Answer", "Question:"])
-    '7. '
-    """
+    """Return the text before the first stop text."""
     ends = [place for place in (text.find(one) for one in stop) if place >= 0]
     return text[: min(ends, default=len(text))]
 
 
 def stop_tokens(backbone: Backbone) -> list[int]:
-    """Return the ids that end a completion: the checkpoint's and the tokenizer's.
-
-    Raises
-    ------
-    InputError
-        The backbone names no end token or no padding token.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> len(stop_tokens(load_backbone("nano")))
-    1
-    """
+    """Return the ids that end a completion: the checkpoint's and the tokenizer's."""
     own = backbone.model.generation_config.eos_token_id
     listed = own if isinstance(own, list) else [own]
     found = {token for token in [*listed, backbone.tokenizer.eos_token_id] if token is not None}
@@ -176,31 +85,7 @@ def stop_tokens(backbone: Backbone) -> list[int]:
 
 
 def plan_batches(lengths: Sequence[int], k: int, room: int, tokens_per_batch: int) -> list[Batch]:
-    """Cut k samples of every prompt into batches of similar prompt length.
-
-    The plan depends on nothing but its arguments, so a resumed or sharded run meets the same batches.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Prompt tokens per problem.
-    k : int
-        Samples a problem.
-    room : int
-        New tokens allowed to each.
-    tokens_per_batch : int
-        Limit on rows times (longest prompt + room); a single row may exceed it.
-
-    Returns
-    -------
-    list of list of (int, int)
-        (problem, sample) pairs; longest prompts first, so that memory runs out at once or not at all.
-
-    Examples
-    --------
-    >>> plan_batches([2, 9], k=2, room=1, tokens_per_batch=20)
-    [[(1, 0), (1, 1)], [(0, 0), (0, 1)]]
-    """
+    """Cut k samples of every prompt into batches of similar prompt length."""
     batches: list[Batch] = []
     limit = 0
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -213,36 +98,14 @@ def plan_batches(lengths: Sequence[int], k: int, room: int, tokens_per_batch: in
 
 
 def default_budget(device: torch.device | str) -> int:
-    """Return the tokens of a batch where none are asked for.
-
-    Examples
-    --------
-    >>> default_budget("cpu"), default_budget("cuda:0")
-    (16384, 262144)
-    """
+    """Return the tokens of a batch where none are asked for."""
     return TOKENS_PER_BATCH["cpu" if str(device).startswith("cpu") else "gpu"]
 
 
 class TransformersEngine:
     """Sampling with a loop of our own, because ``model.generate`` reads a prompt once a sample and computes
     finished rows to the end, and transformers' continuous batching is slower still on a CPU and has one seed
-    for all requests (``results/benchmarks/evaluation.md``).
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Model and tokenizer; runs where the model lies.
-    sampling : Sampling
-        Temperature, nucleus, length limit, seed and stop texts. The checkpoint's generation config is not
-        read, but for its end tokens.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> engine = TransformersEngine(load_backbone("nano"), Sampling(0.0, 1.0, 4, 0))
-    >>> len(engine.generate(engine.encode(["What is 2 + 3?"]), [("first", 0)]))
-    1
-    """
+    for all requests (``results/benchmarks/evaluation.md``)."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
         self.model, self.tokenizer, self.sampling = backbone.model, backbone.tokenizer, sampling
@@ -266,21 +129,7 @@ class TransformersEngine:
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
     ) -> list[Completion]:
-        """Sample one completion per row of token ids.
-
-        Parameters
-        ----------
-        prompts : sequence of sequences of int
-            Prompt token ids; equal ones are read once.
-        names : sequence of (str, int)
-            Problem id and sample number of each row: with the seed they are all its randomness. torch's
-            random state is not touched.
-
-        Returns
-        -------
-        list of Completion
-            In the order of `prompts`.
-        """
+        """Sample one completion per row of token ids."""
         from hammerlib.evaluation.engines.decoding import decode, draw, generate, keeps_attention_only
 
         loop = decode if keeps_attention_only(self.model) else generate
@@ -314,34 +163,7 @@ class TransformersEngine:
 def encode_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], template: str, room: int, limit: int | None
 ) -> list[list[int]]:
-    """Return token ids per prompt, as `prompt_ids` makes them everywhere.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-    prompts : sequence of str
-        Not yet rendered.
-    template : {"raw", "chat"}
-    room : int
-        New tokens that follow.
-    limit : int, optional
-        Positions of the model.
-
-    Returns
-    -------
-    list of list of int
-
-    Raises
-    ------
-    InputError
-        A prompt and its completion exceed the limit.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> len(encode_prompts(load_backbone("nano").tokenizer, ["2 + 3 ="], "raw", room=4, limit=256)[0])
-    7
-    """
+    """Return token ids per prompt, as `prompt_ids` makes them everywhere."""
     ids = prompt_ids(tokenizer, prompts, template)
     longest = max(range(len(ids)), key=lambda i: len(ids[i]))
     most = len(ids[longest])
@@ -352,13 +174,7 @@ def encode_prompts(
 
 
 class Engine(Protocol):
-    """What an engine offers: sampling, threads, encode and generate.
-
-    Examples
-    --------
-    >>> sorted(name for name in vars(Engine) if name in ("encode", "generate", "threads"))
-    ['encode', 'generate', 'threads']
-    """
+    """What an engine offers: sampling, threads, encode and generate."""
 
     sampling: Sampling
 
@@ -376,27 +192,7 @@ class Engine(Protocol):
 
 
 def open_engine(name: str, backbone: Backbone, sampling: Sampling) -> Engine:
-    """Return the engine of this name.
-
-    Parameters
-    ----------
-    name : str
-        One of `ENGINES`.
-    backbone : Backbone
-    sampling : Sampling
-
-    Raises
-    ------
-    InputError
-        Unknown name, or sampling parameters out of range; for vLLM also what `VLLMEngine` refuses.
-
-    Examples
-    --------
-    >>> open_engine("abacus", None, Sampling(1.0, 1.0, 8, 0))
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: engine = 'abacus': is unknown; use one of transformers, vllm
-    """
+    """Return the engine of this name."""
     sampling.check()
     check_name("engine", name, ENGINES, "is unknown")
     if name == "vllm":

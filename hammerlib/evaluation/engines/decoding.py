@@ -28,28 +28,7 @@ Pick = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class RoomyLayer(DynamicLayer):
-    """Keys and values of one layer in buffers that are long enough from the start.
-
-    transformers' own layer copies all it holds at every step and at every selection: a fifth of the time of a
-    decoding step of SmolLM2-135M with 64 rows of 150 tokens.
-
-    Parameters
-    ----------
-    layer : DynamicLayer
-        The layer after the prompts, one row a prompt.
-    source : (rows,) long tensor
-        Which prompt each row continues.
-    room : int
-        Tokens that may follow.
-
-    Examples
-    --------
-    >>> prompts = DynamicLayer()
-    >>> _ = prompts.update(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
-    >>> layer = RoomyLayer(prompts, torch.tensor([0, 0]), room=5)
-    >>> layer.update(torch.ones(2, 2, 1, 4), torch.ones(2, 2, 1, 4))[0].shape
-    torch.Size([2, 2, 4, 4])
-    """
+    """Keys and values of one layer in buffers that are long enough from the start."""
 
     def __init__(self, layer: DynamicLayer, source: torch.Tensor, room: int) -> None:
         super().__init__()
@@ -88,26 +67,7 @@ class RoomyLayer(DynamicLayer):
 
 
 def spread(cache: DynamicCache, source: torch.Tensor, room: int) -> None:
-    """Give every row of a batch its own copy of its prompt's cache, in place.
-
-    Parameters
-    ----------
-    cache : DynamicCache
-        After the prompts, one row a prompt. Layers of other kinds (sliding windows, linear attention) keep
-        transformers' own class.
-    source : (rows,) long tensor
-        Which prompt each row continues.
-    room : int
-        Tokens that may follow.
-
-    Examples
-    --------
-    >>> cache = DynamicCache()
-    >>> _ = cache.update(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4), 0)
-    >>> spread(cache, torch.tensor([0, 0]), room=5)
-    >>> cache.layers[0].keys.shape
-    torch.Size([2, 2, 3, 4])
-    """
+    """Give every row of a batch its own copy of its prompt's cache, in place."""
     for place, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.is_initialized:
             cache.layers[place] = RoomyLayer(layer, source, room)
@@ -124,36 +84,7 @@ def decode(
     ended: Callable[[list[int]], bool],
     pad: int,
 ) -> list[list[int]]:
-    """Continue every prompt until it has ended or its random numbers are used up.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Decoder-only causal language model.
-    prompts : sequence of sequences of int
-        Token ids of each row; equal ones are read once.
-    numbers : (rows, steps) float64
-        Each row's random numbers in [0, 1), one a step.
-    pick : callable
-        (rows, vocabulary) logits and (rows,) random numbers to (rows,) tokens, such as `draw`.
-    ended : callable
-        Whether a row's new tokens are complete.
-    pad : int
-        Id of the padding token.
-
-    Returns
-    -------
-    list of list of int
-        New tokens per row, in the order of `prompts`.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> nano = load_backbone("nano", device="cpu")
-    >>> greedy = lambda logits, _: logits.argmax(-1)
-    >>> [len(row) for row in decode(nano.model, [[3, 4]] * 2, np.zeros((2, 5)), greedy, lambda row: False, 0)]
-    [5, 5]
-    """
+    """Continue every prompt until it has ended or its random numbers are used up."""
     device, steps = model.device, numbers.shape[1]
     distinct = {ids: place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     source = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
@@ -181,30 +112,7 @@ def decode(
 
 
 def draw(logits: torch.Tensor, numbers: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """Draw one token a row by inverting the distribution function at the row's own random number.
-
-    A row's token depends on no other row: not on their number, their order or their random numbers.
-
-    Parameters
-    ----------
-    logits : (rows, vocabulary) tensor
-    numbers : (rows,) float64 tensor
-        In [0, 1).
-    temperature : float
-        0 takes the likeliest token.
-    top_p : float
-        In (0, 1]: the fewest likeliest tokens that hold this much probability; 1 is all of them.
-
-    Returns
-    -------
-    (rows,) long tensor
-
-    Examples
-    --------
-    >>> even = torch.zeros(3, 2)
-    >>> draw(even, torch.tensor([0.1, 0.49, 0.51], dtype=torch.float64), 1.0, 1.0).tolist()
-    [0, 0, 1]
-    """
+    """Draw one token a row by inverting the distribution function at the row's own random number."""
     if torch.isnan(logits).any():
         remedy = "load weights from before they diverged, or use float32"
         raise InputError("model", "logits", "are NaN", remedy)
@@ -269,21 +177,7 @@ def _closed_up(alive: Sequence[bool]) -> list[int]:
 
 
 def keeps_attention_only(model: PreTrainedModel) -> bool:
-    """Return whether all that the model keeps between tokens is keys and values, row by row.
-
-    Linear attention, state spaces, convolutions and caches of a model's own (Mamba, Jamba, Qwen3-Next, RWKV)
-    cannot be dealt out to the samples of a prompt, and RWKV would ignore our cache without a word.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> keeps_attention_only(load_backbone("nano").model)
-    True
-    """
+    """Return whether all that the model keeps between tokens is keys and values, row by row."""
     if model._is_stateful or not model._supports_default_dynamic_cache():
         return False
     layers = DynamicCache(config=model.config).layers
@@ -299,24 +193,7 @@ def generate(
     ended: Callable[[list[int]], bool],
     pad: int,
 ) -> list[list[int]]:
-    """Continue every prompt as `decode` does, by the same law and the same random numbers.
-
-    Prompts of one length go together, so that no state ever sees padding; one by one where the model is wrong
-    about batches (in transformers 5.23 RWKV gives other tokens for two rows than for one).
-
-    Parameters
-    ----------
-    model, prompts, numbers, pick, ended, pad
-        As for `hammerlib.evaluation.engines.decoding.decode`.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> nano = load_backbone("nano", device="cpu")
-    >>> greedy = lambda logits, _: logits.argmax(-1)
-    >>> [len(row) for row in generate(nano.model, [[3, 4]], np.zeros((1, 5)), greedy, lambda row: False, 0)]
-    [5]
-    """
+    """Continue every prompt as `decode` does, by the same law and the same random numbers."""
     found: list[list[int]] = [[] for _ in prompts]
     lengths: dict[int, list[int]] = {}
     for row, prompt in enumerate(prompts):

@@ -16,30 +16,7 @@ SEED_BITS = 63  # vLLM takes a signed 64-bit seed
 
 
 class VLLMEngine:
-    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder.
-
-    Every sample is a request of its own with a seed of its own; the prompt's cache is shared by vLLM's prefix
-    caching. vLLM batches as requests come, so that float rounding can change a sample when a run is repeated.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Gives folder, type, tokenizer and end tokens; best loaded on the CPU.
-    sampling : Sampling
-        Temperature, nucleus, length limit, seed and stop texts.
-    memory : float
-        Share of the GPU's memory that vLLM may take, in (0, 1].
-
-    Raises
-    ------
-    InputError
-        vLLM is not installed, or the backbone has no folder.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> VLLMEngine(load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))  # doctest: +SKIP
-    """
+    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
         from hammerlib.backbones.load import check_folder
