@@ -100,6 +100,9 @@ MOVED: dict[str, str] = {
     "hammerlib.evaluation.engines.transformers": "hammerlib.evaluation.engines",
     "hammerlib.evaluation.engines.cache": "hammerlib.evaluation.engines.decoding",
     "hammerlib.evaluation.engines.generating": "hammerlib.evaluation.engines.decoding",
+    "hammerlib.training.advantages": "hammerlib.advantages",
+    "hammerlib.training.names": "hammerlib.training.hooks",
+    "hammerlib.training.seams": "hammerlib.training.hooks",
 }
 
 

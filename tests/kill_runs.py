@@ -59,11 +59,11 @@ CONFIGS = {
     "lora": {"lora_rank": 2, "num_iterations": 2, "save_steps": 2, "n_problems": 4},
 }  # fmt: skip
 PLACES = {
-    "loss": ("hammerlib.training.trainer:SeamTrainer._compute_loss", range(1, 13)),
-    "generation": ("hammerlib.training.trainer:SeamTrainer._generate_and_score_completions", (1, 2, 3, 5)),
+    "loss": ("hammerlib.training.trainer:PolicyTrainer._compute_loss", range(1, 13)),
+    "generation": ("hammerlib.training.trainer:PolicyTrainer._generate_and_score_completions", (1, 2, 3, 5)),
     "log": ("hammerlib.runs:RunRecord.log", (1, 3, 4)),
-    "checkpoint": ("hammerlib.training.trainer:SeamTrainer._save_checkpoint", (1, 2)),
-    "random-state": ("hammerlib.training.trainer:SeamTrainer._save_rng_state", (1, 2)),
+    "checkpoint": ("hammerlib.training.trainer:PolicyTrainer._save_checkpoint", (1, 2)),
+    "random-state": ("hammerlib.training.trainer:PolicyTrainer._save_rng_state", (1, 2)),
     "new-order": ("hammerlib.training.epochs:make_order", (1, 2)),
     "epoch": ("hammerlib.training.epochs:Reorder.on_epoch_begin", (2, 3)),
     "model": ("hammerlib.training.build:save_model", (1,)),

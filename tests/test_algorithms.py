@@ -18,7 +18,7 @@ from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.rollouts import score_tokens
 from hammerlib.training.run import prepare
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
 ONE = TrainConfig(
     n_problems=2, order="random", prompts_per_step=2, group_size=4, max_completion_length=12, beta=0.0
@@ -31,7 +31,7 @@ ALGORITHMS = {
 RECIPES = sorted((Path(__file__).parents[1] / "configs" / "recipes").glob("*.yaml"))
 
 
-def a_trainer(folder: Path, **changes: object) -> SeamTrainer:
+def a_trainer(folder: Path, **changes: object) -> PolicyTrainer:
     with quiet():
         job = prepare(dataclasses.replace(ONE, **changes), progress=False)
         return build_trainer(job, RunRecord("demo", folder, {}))
@@ -56,7 +56,7 @@ def test_the_loss_is_the_papers_by_hand(algorithm: str, ratio: float, tmp_path: 
     """Four rows of made advantages, sampled by a policy `ratio` times less likely to say each token."""
     found = []
 
-    def loss(trainer: SeamTrainer, model: torch.nn.Module, inputs: dict, default: Callable) -> torch.Tensor:
+    def loss(trainer: PolicyTrainer, model: torch.nn.Module, inputs: dict, default: Callable) -> torch.Tensor:
         mask = inputs["completion_mask"].float()
         prompts = [ids[seen.bool()].tolist() for ids, seen in
                    zip(inputs["prompt_ids"], inputs["prompt_mask"], strict=True)]  # fmt: skip
@@ -84,7 +84,7 @@ def test_the_loss_is_the_papers_by_hand(algorithm: str, ratio: float, tmp_path: 
 def test_truncated_completions_leave_the_loss(tmp_path: Path) -> None:
     seen = {}
 
-    def loss(trainer: SeamTrainer, model: torch.nn.Module, inputs: dict, default: Callable) -> torch.Tensor:
+    def loss(trainer: PolicyTrainer, model: torch.nn.Module, inputs: dict, default: Callable) -> torch.Tensor:
         seen.update(inputs)
         seen["ends"] = trainer.eos_token_ids
         return default()

@@ -38,7 +38,7 @@ from hammerlib.systems.chord import (
 )
 from hammerlib.systems.chord.algorithm import check_reading
 from hammerlib.training import Plugs, TrainConfig, train
-from hammerlib.training.seams import name_of
+from hammerlib.training.hooks import name_of
 
 CHANCES = torch.tensor([[0.9, 0.5, 0.1]], dtype=torch.float64)
 ALL = torch.ones(1, 3)

@@ -21,7 +21,7 @@ from hammerlib.training import build
 from hammerlib.training.build import quiet
 from hammerlib.training.epochs import Reorder
 from hammerlib.training.telemetry import NAMES, Watcher
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
 DRIFT = f"DRIFT (trl {trl.__version__}, transformers {transformers.__version__}): "
 
@@ -100,7 +100,7 @@ def test_defaults_we_rely_on_are_unchanged(name: str) -> None:
 def test_the_seams_override_nothing_else() -> None:
     ours = {
         name
-        for name, one in vars(SeamTrainer).items()
+        for name, one in vars(PolicyTrainer).items()
         if inspect.isfunction(one) and hasattr(GRPOTrainer, name)
     }
     assert ours == {

@@ -23,7 +23,7 @@ from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.dynamic import walked as cursor_of
 from hammerlib.training.rollouts import generate
 from hammerlib.training.schedule import plan
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
 WALK = TrainConfig(
     n_problems=16,
@@ -101,16 +101,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from hammerlib.training import train
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 sys.path.insert(0, {tests!r})
 from test_dynamic import WALK
-inner, calls = SeamTrainer._compute_loss, []
+inner, calls = PolicyTrainer._compute_loss, []
 def die(self, *args, **kwargs):
     calls.append(1)
     if len(calls) == {call}:
         os.kill(os.getpid(), signal.SIGKILL)
     return inner(self, *args, **kwargs)
-SeamTrainer._compute_loss = die
+PolicyTrainer._compute_loss = die
 train(WALK, root=Path({root!r}), progress=False)
 """
 
@@ -140,7 +140,7 @@ class Scripted:
 
     right: tuple[int, ...] = (0,)
 
-    def __call__(self, rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def __call__(self, rows: list[dict], trainer: PolicyTrainer) -> Generation:
         place_of = {one: place for place, one in enumerate(trainer.train_dataset["id"][:])}
         good = [k % 3 < self.right[place_of[row["id"]]] for k, row in enumerate(rows)]
         said = [f"\\boxed{{{row['answer']}}}" if one else "no" for row, one in zip(rows, good, strict=True)]
@@ -212,14 +212,14 @@ def test_dra_adjusts_what_was_chosen_by_its_answers(tmp_path: Path) -> None:
 
 
 def test_forced_prefixes_go_together_with_it_and_other_rows_are_refused(tmp_path: Path) -> None:
-    def guided(rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def guided(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         return generate(trainer, rows, prefixes=[[7] if place % 2 else [] for place in range(len(rows))])
 
     config = dataclasses.replace(WALK, n_problems=4, max_steps=1, save_steps=None)
     record = train(config, root=tmp_path, plugs=Plugs(rollout=guided), progress=False)
     assert record.status == "success"
 
-    def other(rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def other(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         return generate(trainer, rows[::-1])
 
     with pytest.raises(InputError, match="not those it was given"):

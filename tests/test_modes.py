@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
+from hammerlib.advantages import group_advantages
 from hammerlib.diversity.advantages import batched_advantages
 from hammerlib.diversity.collapse import mode_arms, right_ways, sampled_policies
 from hammerlib.diversity.modes import effective_modes, equicosine, exact_policy
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
-from hammerlib.training.advantages import group_advantages
 
 START = np.array([0.25, 0.15, 0.10, 0.25, 0.25])
 RIGHT = np.array([True, True, True, False, False])

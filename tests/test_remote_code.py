@@ -22,7 +22,7 @@ from hammerlib.nano.shipping import CHECKPOINT
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs
 from hammerlib.training.embedder import make_embedder
-from hammerlib.training.saving import Seal, _prints
+from hammerlib.training.saving import Seal, fingerprints
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('RAN').touch()\n"
 CONFIG = TrainConfig(
@@ -258,9 +258,10 @@ def test_what_a_hook_holds_is_seen_at_any_depth() -> None:
         return held
 
     plugs = Plugs(observe=hook)
-    before = _prints(plugs)
-    assert before == _prints(plugs) and Seal(plugs).before == {}
+    parts = Seal((), plugs).parts
+    before = fingerprints(parts)
+    assert before == fingerprints(parts) and list(before) == ["plugs.observe"]
     held["a"][0]["b"][1].add(3)
-    changed = _prints(plugs)
+    changed = fingerprints(parts)
     held["rng"].random()
-    assert before != changed != _prints(plugs)
+    assert before != changed != fingerprints(parts)

@@ -25,7 +25,7 @@ from hammerlib.training import Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.build import grpo_arguments, quiet
 from hammerlib.training.logs import OrderMismatchError
 from hammerlib.training.run import prepare
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
 TINY = TrainConfig(order="random", group_size=2, prompts_per_step=2, max_completion_length=1, tail="report")
 # (prompts, accumulation, steps per generation, iterations, epochs, problems, max_steps)
@@ -234,18 +234,18 @@ def test_a_batch_that_is_not_the_orders_stops_the_run_before_it_is_generated(
     fault: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generated, handed = [], []
-    inner, score = SeamTrainer._prepare_inputs, SeamTrainer._generate_and_score_completions
+    inner, score = PolicyTrainer._prepare_inputs, PolicyTrainer._generate_and_score_completions
 
-    def broken(self: SeamTrainer, rows: list[dict]) -> dict:
+    def broken(self: PolicyTrainer, rows: list[dict]) -> dict:
         handed.append(1)
         return inner(self, fault(rows) if len(handed) == 3 else rows)
 
-    def counted(self: SeamTrainer, rows: list[dict]) -> dict:
+    def counted(self: PolicyTrainer, rows: list[dict]) -> dict:
         generated.append(1)
         return score(self, rows)
 
-    monkeypatch.setattr(SeamTrainer, "_prepare_inputs", broken)
-    monkeypatch.setattr(SeamTrainer, "_generate_and_score_completions", counted)
+    monkeypatch.setattr(PolicyTrainer, "_prepare_inputs", broken)
+    monkeypatch.setattr(PolicyTrainer, "_generate_and_score_completions", counted)
     with pytest.raises(OrderMismatchError, match="step 3, process 0"):
         train(dataclasses.replace(TINY, n_problems=8), root=tmp_path, progress=False)
     assert len(generated) == 2

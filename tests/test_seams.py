@@ -13,19 +13,19 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from hammerlib.advantages import group_advantages
 from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.problems import load_problems
 from hammerlib.rewards import DRAReward, accuracy_reward
 from hammerlib.runs import RunRecord
 from hammerlib.training import Generation, Plugs, Rollout, TrainConfig, train
-from hammerlib.training.advantages import group_advantages
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.groups import adjust_all, whole_groups
+from hammerlib.training.hooks import UNTRAINED, name_of
 from hammerlib.training.rollouts import generate, score_tokens
 from hammerlib.training.run import prepare
-from hammerlib.training.seams import UNTRAINED, name_of
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
 ONE = TrainConfig(
     n_problems=2,
@@ -42,7 +42,7 @@ def one_run(root: Path, config: TrainConfig = ONE, **plugs: Callable) -> RunReco
     return train(config, root=root, plugs=Plugs(**plugs), progress=False)
 
 
-def a_trainer(folder: Path, **changes: object) -> SeamTrainer:
+def a_trainer(folder: Path, **changes: object) -> PolicyTrainer:
     plugs = {name: changes.pop(name) for name in ("rollout", "observe") if name in changes}
     with quiet():
         job = prepare(dataclasses.replace(ONE, **changes), plugs=Plugs(**plugs), progress=False)
@@ -82,7 +82,7 @@ class Gradients:
         self.ours: list[torch.Tensor] = []
 
     def __call__(
-        self, trainer: SeamTrainer, model: torch.nn.Module, inputs: dict, default: Callable
+        self, trainer: PolicyTrainer, model: torch.nn.Module, inputs: dict, default: Callable
     ) -> object:
         weights = [one for one in model.parameters() if one.requires_grad]
         self.theirs = torch.autograd.grad(default(), weights)
@@ -204,7 +204,7 @@ class Guided:
     train_prefix: bool = False
     start: tuple[int, ...] = (7, 8, 9)
 
-    def __call__(self, rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def __call__(self, rows: list[dict], trainer: PolicyTrainer) -> Generation:
         prefixes = [list(self.start) if place % 2 else [] for place in range(len(rows))]
         return generate(trainer, rows, prefixes=prefixes, train_prefix=self.train_prefix)
 
@@ -259,7 +259,7 @@ class Sized:
 
     sizes: tuple[int, ...]
 
-    def __call__(self, rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def __call__(self, rows: list[dict], trainer: PolicyTrainer) -> Generation:
         problems = list({row["id"]: row for row in rows}.values())
         chosen = [row for row, size in zip(problems, self.sizes, strict=True) for _ in range(size)]
         groups = np.repeat(np.arange(len(self.sizes)), self.sizes)
@@ -299,7 +299,7 @@ def test_dra_refuses_groups_of_different_size_in_one_line(tmp_path: Path) -> Non
 class Voted:
     """Twice as many completions vote for the label; the first half is trained (TTRL's vote-then-sample)."""
 
-    def __call__(self, rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def __call__(self, rows: list[dict], trainer: PolicyTrainer) -> Generation:
         twice = [row for start in range(0, len(rows), 4) for row in rows[start : start + 4] * 2]
         found = generate(trainer, [{**row, "answer": "7"} for row in twice])
         groups = [place // 8 if place % 8 < 4 else UNTRAINED for place in range(len(twice))]
@@ -318,7 +318,7 @@ def test_completions_can_be_generated_and_graded_without_being_trained(tmp_path:
 
 
 def test_the_index_log_says_what_was_trained_not_what_was_handed_out(tmp_path: Path) -> None:
-    def other(rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def other(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         made = {**rows[0], "id": "made-1"}  # a problem of the rollout's own (SvS)
         found = generate(trainer, [rows[0]] * 2 + [made] * 4 + [rows[-1]] * 2)
         return dataclasses.replace(found, groups=np.array([0, 0, 1, 1, 1, 1, UNTRAINED, UNTRAINED]))
@@ -331,7 +331,7 @@ def test_the_index_log_says_what_was_trained_not_what_was_handed_out(tmp_path: P
 
 
 def test_what_is_not_trained_does_not_move_the_policy(tmp_path: Path) -> None:
-    def half(rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def half(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         return dataclasses.replace(
             generate(trainer, rows[:6]), groups=np.array([0, 0, 0, 0, UNTRAINED, UNTRAINED])
         )
@@ -354,7 +354,7 @@ class Mixed:
     expert: tuple[int, ...] = (7, 8, 9, 10)
 
     def __call__(
-        self, trainer: SeamTrainer, model: torch.nn.Module, inputs: dict, default: Callable
+        self, trainer: PolicyTrainer, model: torch.nn.Module, inputs: dict, default: Callable
     ) -> torch.Tensor:
         logps, _, mask = score_tokens(model, [[5, 6]], [list(self.expert)])
         phi = (logps.exp() * (1 - logps.exp())).detach()
@@ -457,7 +457,7 @@ def test_groups_of_a_rollout_are_never_gathered_whatever_they_look_like(
 ) -> None:
     """On two processes one might see runs of G and gather, the other not, and both would wait for ever."""
 
-    def own(rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def own(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         found = generate(trainer, rows)
         return dataclasses.replace(found, groups=np.arange(len(rows)) // trainer.num_generations)
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
+from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
 from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards, plugs_of
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
-from hammerlib.training.advantages import group_advantages
 
 SMALL = TrainConfig(n_problems=4, order="random", prompts_per_step=2, group_size=4, max_completion_length=40)
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hammerlib.advantages import group_advantages
 from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.problems import load_problems
@@ -31,9 +32,8 @@ from hammerlib.systems.ttrl import (
     watch_votes,
 )
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
-from hammerlib.training.advantages import group_advantages
+from hammerlib.training.hooks import UNTRAINED, Generation
 from hammerlib.training.rollouts import completion_entropies, score_tokens
-from hammerlib.training.seams import UNTRAINED, Generation
 
 VOTES = ["4", "4", "5", "3", None, "4", "5", "5"]
 TWO = TrainConfig(

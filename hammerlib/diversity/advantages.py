@@ -14,7 +14,7 @@ SCALES = ("group", "none")
 def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
     """Return the advantages of groups of completions: rewards less their mean, divided or not.
 
-    For many equal groups at once. `hammerlib.training.advantages` takes groups of different size and missing
+    For many equal groups at once. `hammerlib.advantages` takes groups of different size and missing
     rewards; where both apply they agree.
 
     Parameters

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
-from hammerlib.training.advantages import group_advantages
-from hammerlib.training.seams import Plugs, Rollout
+from hammerlib.training.hooks import Plugs, Rollout
 
 if TYPE_CHECKING:
     import torch

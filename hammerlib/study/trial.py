@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hammerlib.ordering import Order
     from hammerlib.study.plan import Study
     from hammerlib.training import TrainConfig
-    from hammerlib.training.seams import Rollout
+    from hammerlib.training.hooks import Rollout
 
 FIRST_SEED = 1000  # of the problems of replicate 0: no notebook draws from these
 

@@ -2,12 +2,14 @@
 
 from hammerlib.training.completions import read_completions
 from hammerlib.training.config import TrainConfig
+from hammerlib.training.hooks import Algorithm, Generation, Hooks, Plugs, Rollout
 from hammerlib.training.run import train
-from hammerlib.training.seams import Generation, Plugs, Rollout
 from hammerlib.training.table import schedule_table
 
 __all__ = [
+    "Algorithm",
     "Generation",
+    "Hooks",
     "Plugs",
     "Rollout",
     "TrainConfig",

@@ -21,6 +21,7 @@ LATER = {
     "weight_decay": 0,
     "entropy_coef": 0,
     "dynamic_sampling": False,
+    "algorithms": (),
 }
 
 

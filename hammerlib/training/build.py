@@ -7,7 +7,8 @@ import copy
 import functools
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +31,16 @@ from hammerlib.training.checkpoints import FOLDER
 from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.epochs import EpochTable, Reorder
+from hammerlib.training.hooks import Algorithm, compose, own_reward
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.orders import ids_of
 from hammerlib.training.saving import NoLastCheckpoint, Seal
 from hammerlib.training.serving import vllm_arguments
 from hammerlib.training.shards import check_shards
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
-from hammerlib.training.trainer import SeamTrainer
+from hammerlib.training.trainer import PolicyTrainer
 
-# TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout seam is experimental.
+# TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout hook is experimental.
 MUTED = (
     ".*gradient_checkpointing.* is deprecated and will be removed in v6.*",
     ".*'rollout_func', which is an experimental feature.*",
@@ -71,7 +73,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrainer:
+def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTrainer:
     """Return a trainer for `job` that writes into `record`'s folder.
 
     The policy is a copy: the job's own backbone stays frozen and embeds the completions.
@@ -85,7 +87,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
 
     Returns
     -------
-    SeamTrainer
+    PolicyTrainer
 
     Examples
     --------
@@ -103,21 +105,25 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
     if config.beta > 0 and not config.lora_rank:
         _keep_reference(job, policy, record.folder)
-    plugs = job.plugs
+    algorithms = list(job.algorithms)
+    if config.adjustment == "dra":
+        algorithms.insert(0, _dra(job, embed, policy))
+    hooks = compose([*algorithms, job.plugs])
     callbacks: list[TrainerCallback] = [
         Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
     ]
     if config.dynamic_sampling:
-        callbacks.append(DynamicSampling(record.folder, job.plan, config, index_log.index, plugs))
-        plugs = callbacks[-1].plugs()
-    trainer = SeamTrainer(
+        callbacks.append(DynamicSampling(record.folder, job.plan, config, index_log.index, hooks))
+        hooks = callbacks[-1].plugs()
+    callbacks += [one for one in algorithms if isinstance(one, TrainerCallback)]
+    trainer = PolicyTrainer(
         model=policy,
-        reward_funcs=_rewards(job, embed, policy),
+        reward_funcs=_rewards(config, algorithms),
         args=grpo_arguments(job, record.folder),
         train_dataset=table.places if isinstance(table, EpochTable) else table,
         processing_class=copy.deepcopy(job.backbone.tokenizer),
         peft_config=_lora(config),
-        plugs=plugs,
+        hooks=hooks,
         embed=embed,
         index_log=index_log,
         folder=record.folder,
@@ -128,7 +134,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> SeamTrain
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())
-    trainer.add_callback(Seal(job.plugs))
+    trainer.add_callback(Seal(job.algorithms, job.plugs))
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
     if isinstance(table, EpochTable):
@@ -177,12 +183,12 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     )
 
 
-def save_model(trainer: SeamTrainer, job: Job, folder: Path) -> None:
+def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
     """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged).
 
     Parameters
     ----------
-    trainer : SeamTrainer
+    trainer : PolicyTrainer
         After training.
     job : Job
     folder : Path
@@ -229,27 +235,50 @@ def _dataset(job: Job) -> Dataset | EpochTable:
     return EpochTable(table, job.order) if again else table
 
 
-def _rewards(job: Job, embed: CompletionEmbedder, policy: Any) -> list[Reward]:
-    """The config's rewards, under DRA as one; `embed` is the telemetry's, shared where DRA uses the same."""
-    config, longest = job.config, job.config.max_completion_length
+def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Reward]:
+    """The config's rewards, and what the algorithms make of them."""
+    longest = config.max_completion_length
     made = {name: functools.partial(REWARDS[name], max_len=longest) for name in ("cosine", "length")}
     for name in ("accuracy", "cosine", "partial", "released_cosine") if _with_thoughts(config) else ():
         made[name] = functools.partial(made.get(name) or REWARDS[name], unfinished=False)
     made["overlong"] = get_soft_overlong_punishment(longest, config.overlong_buffer or 0)
-    base: list[Reward] = [made.get(name) or REWARDS[name] for name in config.rewards]
-    if config.adjustment != "dra":
-        return base
-    chosen: Embed = job.embedder or embed
+    functions: list[Reward] = [made.get(name) or own_reward(name) or REWARDS[name] for name in config.rewards]
+    for algorithm in algorithms:
+        functions = algorithm.rewards(functions, config)
+    return functions
+
+
+@dataclass(frozen=True)
+class DRA(Algorithm):
+    """DRA as `TrainConfig.adjustment` asks for it: the rewards wrapped in one `DRAReward`."""
+
+    embed: Embed
+    local_rows: int
+
+    def rewards(self, functions: list[Reward], config: TrainConfig) -> list[Reward]:
+        """Return the one reward whose value in a group depends on what the others say."""
+        weights, deferred = config.reward_weights or None, config.dra_route == "trainer"
+        options = config.adjustment_options
+        return [
+            DRAReward(
+                functions,
+                self.embed,
+                config.group_size,
+                weights,
+                deferred=deferred,
+                local_rows=self.local_rows,
+                **options,
+            )
+        ]
+
+
+def _dra(job: Job, telemetry: CompletionEmbedder, policy: Any) -> DRA:
+    """DRA with the run's embedder; the telemetry's own is shared where both embed by the backbone."""
+    config, embed = job.config, job.embedder or telemetry
     if job.embedder is None and config.embedder != "backbone":
         allowed = config.embedder_remote_code
-        chosen = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)
-    options = config.adjustment_options
-    weights, deferred = config.reward_weights or None, config.dra_route == "trainer"
-    return [
-        DRAReward(
-            base, chosen, config.group_size, weights, deferred=deferred, local_rows=job.plan.rows, **options
-        )
-    ]
+        embed = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)
+    return DRA(embed, job.plan.rows)
 
 
 def _with_thoughts(config: TrainConfig) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.runs import MANIFEST, RunRecord
 from hammerlib.runs.storage import atomic_path
-from hammerlib.training.seams import UNTRAINED, Rollout
+from hammerlib.training.hooks import EXCLUDED, Rollout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ def _columns(
         "id": [row["id"] for row in rollout.rows],
         "position": [place_of.get(row["id"], -1) for row in rollout.rows],
         "group": rollout.groups.tolist(),
-        "trained": (rollout.groups != UNTRAINED).tolist(),
+        "trained": (rollout.groups != EXCLUDED).tolist(),
         "prompt": [_words(row["prompt"]) for row in rollout.rows],
         "completion": rollout.completions,
         "n_tokens": [len(ids) for ids in rollout.completion_ids],

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.runs.reading import read_yaml
@@ -24,10 +25,21 @@ Count = Annotated[int, Field(ge=1)]
 FromZero = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Options = dict[str, JsonValue]
-Reward = Literal[
+REWARDS = (
     *("accuracy", "format", "cosine", "tags", "repetition", "length", "overlong", "partial"),
     *("released_format", "released_cosine", "log_score", "quadratic_score"),
-]
+)
+
+
+def _reward_name(name: str) -> str:
+    """Let pass a reward's name or ``module:function``; the error is that of a choice."""
+    if ":" not in name and name not in REWARDS:
+        known = [*REWARDS, "my_package.my_module:function"]
+        raise PydanticCustomError("literal_error", "unknown", {"expected": ", ".join(known)})
+    return name
+
+
+Reward = Annotated[str, AfterValidator(_reward_name)]
 Scheduler = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"]
 
 
@@ -61,7 +73,8 @@ class TrainConfig:
     rewards : tuple of str
         ``accuracy``, ``partial`` (right parts of a puzzle), ``format``, ``cosine``, ``tags``,
         ``repetition``, ``length``, ``overlong``; summed. As in the released DRA code: ``released_format``,
-        ``released_cosine``. Of stated percentages: ``log_score``, ``quadratic_score``.
+        ``released_cosine``. Of stated percentages: ``log_score``, ``quadratic_score``. One's own as
+        ``my_package.my_module:function``, with TRL's signature.
     reward_weights : tuple of float
         One per reward; () for 1 each.
     overlong_buffer, mask_truncated_completions
@@ -107,6 +120,10 @@ class TrainConfig:
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
         (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
+    algorithms : tuple of dict
+        Systems beside GRPO, composed in this order: ``{name: cure, n1: 4}`` with the options of the
+        algorithm; a name of `hammerlib.training.hooks.REGISTRY`, of an installed package's entry points, or
+        ``my_package.my_module:Class``.
 
     Examples
     --------
@@ -167,12 +184,14 @@ class TrainConfig:
     completions_every: Count | None = 1
     columns: dict[str, str] | None = None
     embedder_remote_code: bool = False
+    algorithms: tuple[Options, ...] = ()
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
         from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
+        from hammerlib.training.hooks import make_algorithms, own_reward
         from hammerlib.training.schedule import plan
         from hammerlib.training.serving import check_vllm
 
@@ -181,6 +200,9 @@ class TrainConfig:
         check_embedder(self.embedder, self.embedder_remote_code)
         check_algorithm(self)
         check_vllm(self)
+        for place, name in enumerate(self.rewards):
+            own_reward(name, f"rewards[{place}]")
+        make_algorithms(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
                 raise InputError(
@@ -215,6 +237,7 @@ class TrainConfig:
         """
         from hammerlib.dra import check_options
         from hammerlib.training.algorithms import unset
+        from hammerlib.training.hooks import algorithm_identity, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
         found = {name: value for name, value in self.effective().items() if name not in left_out}
@@ -228,6 +251,9 @@ class TrainConfig:
             found |= {"adjustment_options": options} if options else {}
         if found["columns"] is None:
             del found["columns"]  # runs made before it existed keep their names
+        found["rewards"] = [own_reward_name(name) for name in self.rewards]
+        if self.algorithms:
+            found["algorithms"] = [algorithm_identity(one) for one in self.algorithms]
         engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
         return found | (engine if self.vllm != "off" else {})
 

@@ -19,17 +19,17 @@ from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import appending
+from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Hooks, Rollout
 from hammerlib.training.logs import SKIPPED
 from hammerlib.training.orders import ids_of
 from hammerlib.training.rollouts import generate, judge
-from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.grading import Verdict
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.run import Job
     from hammerlib.training.schedule import Plan
-    from hammerlib.training.trainer import SeamTrainer
+    from hammerlib.training.trainer import PolicyTrainer
 
 
 def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
@@ -62,8 +62,8 @@ def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
     return "not scorable" if not found else "all correct" if found == {True} else "none correct"
 
 
-class DynamicSampling(TrainerCallback):
-    """The rollout seam that fills each generation batch with groups that vary, and ends with the order.
+class DynamicSampling(Algorithm, TrainerCallback):
+    """The rollout that fills each generation batch with groups that vary, and ends with the order.
 
     Generation itself is the rollout plug's where there is one, so forced prefixes go together with it; it
     must return the rows it was given. What was left out is written to ``skipped.csv``. If the rounds or the
@@ -84,7 +84,7 @@ class DynamicSampling(TrainerCallback):
         Its `epochs` and `refill_rounds`.
     index : sequence of int, length n
         Row of the problem table at each place of the order.
-    plugs : Plugs
+    plugs : Hooks
         Of the user.
 
     Raises
@@ -104,15 +104,15 @@ class DynamicSampling(TrainerCallback):
     >>> from hammerlib.training.config import TrainConfig
     >>> from hammerlib.training.schedule import plan
     >>> config = TrainConfig(n_problems=8, dynamic_sampling=True)
-    >>> walk = DynamicSampling(Path(tempfile.mkdtemp()), plan(config, 8), config, range(8), Plugs())
-    >>> walk.cursor, walk.end, walk.plugs().rollout is walk
+    >>> walk = DynamicSampling(Path(tempfile.mkdtemp()), plan(config, 8), config, range(8), Hooks())
+    >>> walk.cursor, walk.end, walk.plugs().rollout == walk.rollout
     (0, 8, True)
     """
 
     HEAD = ("step", "epoch", "position", "index", "id", "reason")
 
     def __init__(
-        self, folder: Path, plan: Plan, config: TrainConfig, index: Sequence[int], plugs: Plugs
+        self, folder: Path, plan: Plan, config: TrainConfig, index: Sequence[int], plugs: Hooks
     ) -> None:
         self.path, self.plan, self.index, self.inner = folder / SKIPPED, plan, index, plugs
         self.limit, self.end = config.refill_rounds, len(index) * config.epochs
@@ -121,21 +121,21 @@ class DynamicSampling(TrainerCallback):
         if not self.path.exists():
             self._write([self.HEAD])
 
-    def plugs(self) -> Plugs:
-        """Return the user's plugs with this one in the rollout seam and its counts observed."""
-        return dataclasses.replace(self.inner, rollout=self, observe=self._observe)
+    def plugs(self) -> Hooks:
+        """Return the user's plugs with this rollout and its counts observed."""
+        return dataclasses.replace(self.inner, rollout=self.rollout, observe=self.observe)
 
-    def __call__(self, rows: list[dict], trainer: SeamTrainer) -> Generation:
+    def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""
         wanted, kept, parts = len(rows) // self.plan.group, 0, []
         self.rounds = self.skipped = 0
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
-            return dataclasses.replace(self._last.take([0]), groups=np.array([UNTRAINED]))
+            return dataclasses.replace(self._last.take([0]), groups=np.array([EXCLUDED]))
         while kept < wanted and self.rounds < self.limit and self.cursor < self.end:
             places = range(self.cursor, min(self.cursor + wanted - kept, self.end))
             found, reasons = self._sampled(places, trainer)
             named = np.cumsum([reason is None for reason in reasons]) - 1 + kept
-            groups = [UNTRAINED if reason else int(name) for reason, name in zip(reasons, named, strict=True)]
+            groups = [EXCLUDED if reason else int(name) for reason, name in zip(reasons, named, strict=True)]
             found.groups = np.repeat(groups, self.plan.group)
             parts.append(found)
             self._log(trainer.state.global_step + 1, places, found, reasons)
@@ -151,7 +151,7 @@ class DynamicSampling(TrainerCallback):
         if self.cursor >= self.end and self.plan.resumes_exactly(state.global_step):
             control.should_training_stop, control.should_save = True, False
 
-    def _sampled(self, places: range, trainer: SeamTrainer) -> tuple[Generation, list[str | None]]:
+    def _sampled(self, places: range, trainer: PolicyTrainer) -> tuple[Generation, list[str | None]]:
         """Generate and judge the groups of the problems at `places` of the walk."""
         n, size = len(self.index), self.plan.group
         rows = [{**trainer.train_dataset[place % n], "epoch": place // n}
@@ -176,7 +176,15 @@ class DynamicSampling(TrainerCallback):
         with appending(self.path) as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
 
-    def _observe(self, rollout: Rollout) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the cursor stands in the run's logs, which a checkpoint holds."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        """Return the inner values, and how many groups were skipped in how many rounds."""
         told = self.inner.observe(rollout) if self.inner.observe else {}
         told |= {} if self.rounds else {"generated": 0.0, "generated_tokens": 0.0}
         return told | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 
-from hammerlib.training.seams import Rollout
+from hammerlib.errors import InputError
+from hammerlib.training.hooks import Rollout
 
 if TYPE_CHECKING:
     from hammerlib.rewards import DRAReward
@@ -43,6 +44,14 @@ def adjust_all(reward: DRAReward, group_size: int, first: int) -> tuple[np.ndarr
     """
     adjusted, weights = reward.adjusted(gather_object([reward.scored]), group_size)
     return adjusted, float(weights[first : first + len(reward.raw)].mean())
+
+
+def same_everywhere(field: str, value: object, what: str) -> None:
+    """Refuse what is not the same on all processes, on each of them, before they wait for each other."""
+    for rank, other in enumerate(gather_object([value])):
+        if other != value:
+            problem = f"{what} differ from those of process {rank}: {other}"
+            raise InputError(field, value, problem, "let them depend on nothing but the configuration")
 
 
 def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
 from hammerlib.rewards import SCORABLE, verdicts
-from hammerlib.training.seams import Generation, Rollout
+from hammerlib.training.hooks import Generation, Rollout
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -32,7 +32,7 @@ def generate(
     Parameters
     ----------
     trainer : GRPOTrainer
-        Stock or `SeamTrainer`; its temperature, lengths and random state are used.
+        Stock or `PolicyTrainer`; its temperature, lengths and random state are used.
     rows : sequence of dict, length m
         With a ``prompt``; repeat a row for several completions.
     prefixes : m token id lists, optional

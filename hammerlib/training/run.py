@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from hammerlib.tokens import prompt_ids
 from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
+from hammerlib.training.hooks import Algorithm, Hooks, compose, make_algorithms, name_of, names_of
 from hammerlib.training.orders import forget_orders, ids_of, make_order
 from hammerlib.training.schedule import Plan, is_main, plan
-from hammerlib.training.seams import Plugs, name_of
 from hammerlib.training.serving import check_vllm
 
 if TYPE_CHECKING:
@@ -44,10 +45,15 @@ class Job:
     backbone: Backbone
     order: Order
     plan: Plan
-    plugs: Plugs
+    plugs: Hooks
     progress: bool
     embedder: Embed | None = None
     longest_prompt: int = 0
+    algorithms: tuple[Algorithm, ...] = ()  # those that the config names, then those given as objects
+
+    def algorithm_names(self) -> list[str]:
+        """Names of the algorithms given as objects; the others are in the config."""
+        return names_of(self.algorithms[len(self.config.algorithms) :])
 
     @property
     def run_id(self) -> str:
@@ -66,6 +72,7 @@ class Job:
             str(self.backbone.dtype),
             *([name_of(self.embedder)] if self.embedder else []),
             *own_parts(self.backbone),
+            *self.algorithm_names(),
         )
         strategy = file_name("strategy", self.order.strategy)
         return f"train__{strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
@@ -77,7 +84,8 @@ def train(
     problems: Dataset | None = None,
     order: Order | None = None,
     root: Path | None = None,
-    plugs: Plugs | None = None,
+    plugs: Hooks | None = None,
+    algorithms: Sequence[Algorithm] = (),
     embedder: Embed | None = None,
     progress: bool = True,
 ) -> RunRecord:
@@ -97,8 +105,10 @@ def train(
         is trained.
     root : Path, optional
         Where run folders stand; default `results_root()`.
-    plugs : Plugs, optional
-        Callables for the trainer's seams.
+    plugs : Hooks, optional
+        Callables for the trainer's hooks, where a class would be too much.
+    algorithms : sequence of Algorithm, optional
+        Objects, composed after those that the config names; they name the run by class, code and settings.
     embedder : callable, list of n str -> (n, d) array, optional
         Embeds the completions for DRA in place of what the config names.
     progress : bool
@@ -129,7 +139,8 @@ def train(
     >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
-    job = prepare(config, problems=problems, order=order, plugs=plugs, embedder=embedder, progress=progress)
+    parts = {"plugs": plugs, "algorithms": algorithms, "embedder": embedder}
+    job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     if not is_main():  # the main process holds the claim for all
         return _train(job, Path(root or results_root()))
     with claimed(job.run_id, root) as place:
@@ -168,7 +179,8 @@ def prepare(
     *,
     problems: Dataset | None = None,
     order: Order | None = None,
-    plugs: Plugs | None = None,
+    plugs: Hooks | None = None,
+    algorithms: Sequence[Algorithm] = (),
     embedder: Embed | None = None,
     progress: bool = True,
     processes: int | None = None,
@@ -177,7 +189,7 @@ def prepare(
 
     Parameters
     ----------
-    config, problems, order, plugs, embedder, progress
+    config, problems, order, plugs, algorithms, embedder, progress
         As in `train`.
     processes : int, optional
         To plan for; default `process_count()`.
@@ -229,9 +241,26 @@ def prepare(
         raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
     order = order if order is not None else make_order(config, problems, backbone)
     order.verify(problems)
-    batches, plugs = plan(config, len(problems), processes), plugs or Plugs()
-    check_vllm(config, processes=batches.processes, rollout=plugs.rollout is not None)
-    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest)
+    batches = plan(config, len(problems), processes)
+    plugs = plugs or Hooks()
+    made = _algorithms(config, plugs, algorithms)
+    check_vllm(config, processes=batches.processes, rollout=compose([*made, plugs]).rollout is not None)
+    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, made)
+
+
+def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
+    """The config's algorithms and those given, each of which has checked the config."""
+    from hammerlib.training.saving import check_state
+
+    for one in given:
+        remedy = "give an object of a subclass of hammerlib.training.Algorithm"
+        check_is("algorithms", one, Algorithm, "an algorithm", remedy)
+        one.check(config)
+    made = (*make_algorithms(config), *given)
+    compose([*made, plugs])
+    if config.save_steps is not None:
+        check_state(made)
+    return made
 
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
@@ -271,6 +300,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         device=str(job.backbone.device),
         dtype=str(job.backbone.dtype),
         plugs=job.plugs.names(),
+        **({"algorithms": names_of(job.algorithms)} if job.algorithms else {}),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
         tail_dropped=[] if job.config.dynamic_sampling else dropped,
@@ -281,11 +311,14 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
 
 def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.training.build import build_trainer, quiet, save_model
+    from hammerlib.training.groups import same_everywhere
     from hammerlib.training.saving import restore
 
-    restore(job.plugs, checkpoint[0] if checkpoint else None)
+    restore(job.algorithms, job.plugs, checkpoint[0] if checkpoint else None)
     with quiet():
         trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
+        if trainer.accelerator.num_processes > 1:
+            same_everywhere("run", job.run_id, "name and its parts")
         with resumable(record.folder, job.plan.processes):
             trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import json
+import os
 import random
 import types
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import content_hash
 from hammerlib.training.checkpoints import seal
-from hammerlib.training.names import name_of
+from hammerlib.training.hooks import Algorithm, Hooks, name_of, overridden
 
-if TYPE_CHECKING:
-    from hammerlib.training.seams import Plugs
-
-STATES = "plugs.pt"  # in a checkpoint: what the state_dict of each hook returned
+STATES = "algorithms"  # in a checkpoint: what the state_dict of each algorithm and hook returned
 DEEPEST = 6  # levels of containers and objects that are looked into for changes
 
 
@@ -51,77 +54,152 @@ class NoLastCheckpoint(TrainerCallback):
 class Seal(TrainerCallback):
     """Seals every checkpoint when all processes have written theirs; without its seal none is resumed from.
 
-    Parameters
-    ----------
-    plugs : Plugs
-        Of the user. One with ``state_dict`` and ``load_state_dict`` (tensors and plain values) is kept in the
-        checkpoint; one that has changed since training began, and has no such methods, is refused.
-
-    Raises
-    ------
-    InputError
-        At the first checkpoint: a hook keeps state of its own, which a resumed run would lack.
-
-    Examples
-    --------
-    >>> from hammerlib.training.seams import Plugs
-    >>> Seal(Plugs()).plugs.loss is None
-    True
+    Algorithms and hooks with ``state_dict`` and ``load_state_dict`` are kept in the checkpoint, by every
+    process for itself; one that has changed since training began, and has no such methods, is refused with
+    an InputError at the first checkpoint: a resumed run would lack its state.
     """
 
-    def __init__(self, plugs: Plugs) -> None:
-        self.plugs = plugs
+    def __init__(self, algorithms: Sequence[Algorithm], plugs: Hooks) -> None:
+        self.parts = _parts(algorithms, plugs)
         self.before: dict[str, str] = {}
 
     def on_train_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
-        """Remember what the hooks hold now."""
-        self.before = _prints(self.plugs)
+        """Remember what algorithms and hooks hold now."""
+        self.before = fingerprints(self.parts)
 
     def on_save(self, args: Any, state: Any, control: object, **kwargs: object) -> None:
-        """Keep the hooks' states and seal the checkpoint that was just written."""
-        now = _prints(self.plugs)
-        for seam, plug in _hooks(self.plugs):
-            if not _keeps_state(plug) and now[seam] != self.before.get(seam, now[seam]):
-                problem = "keeps state of its own that a checkpoint does not hold: a killed run would lose it"
-                remedy = "give it state_dict and load_state_dict, or leave save_steps out"
-                raise InputError(f"plugs.{seam}", name_of(plug), problem, remedy)
+        """Keep the states and seal the checkpoint that was just written."""
+        for name, now in fingerprints(self.parts).items():
+            if now != self.before.get(name, now):
+                raise _keeps_to_itself(name, name_of(self.parts[name]))
+        path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        states = {name: part.state_dict() for name, part in self.parts.items() if _has_state(part)}
+        if states:
+            write_states(path, states, PartialState().process_index)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            states = {seam: plug.state_dict() for seam, plug in _hooks(self.plugs) if _keeps_state(plug)}
-            if states:
-                torch.save(states, path / STATES)
             seal(path)
         PartialState().wait_for_everyone()
 
 
-def restore(plugs: Plugs, checkpoint: Path | None) -> None:
-    """Give the hooks back what a checkpoint holds of them.
-
-    Examples
-    --------
-    >>> from hammerlib.training.seams import Plugs
-    >>> restore(Plugs(), None)
-    """
-    if checkpoint is None or not (checkpoint / STATES).is_file():
+def restore(algorithms: Sequence[Algorithm], plugs: Hooks, checkpoint: Path | None) -> None:
+    """Give algorithms and hooks back what a checkpoint holds of them."""
+    if checkpoint is None:
         return
-    states = torch.load(checkpoint / STATES, weights_only=True)
-    for seam, plug in _hooks(plugs):
-        if seam in states:
-            plug.load_state_dict(states[seam])
+    parts = _parts(algorithms, plugs)
+    states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
+    for name, state in states.items():
+        parts[name].load_state_dict(state)
 
 
-def _hooks(plugs: Plugs) -> list[tuple[str, Any]]:
-    found = [(one.name, getattr(plugs, one.name)) for one in dataclasses.fields(plugs)]
-    return [(name, plug) for name, plug in found if plug is not None]
+def check_state(algorithms: Sequence[Algorithm]) -> None:
+    """Refuse, where checkpoints are written, an algorithm that holds what can change and does not save it.
+
+    Attributes named as parameters of its constructor are settings. What changes all the same is found at the
+    first checkpoint (`Seal`).
+    """
+    changing = (list, dict, set, bytearray, deque, np.ndarray, torch.Tensor, torch.nn.Module)
+    changing += (torch.Generator, np.random.Generator, random.Random)
+    for place, algorithm in enumerate(algorithms):
+        if _has_state(algorithm):
+            continue
+        settings = inspect.signature(type(algorithm)).parameters
+        for name, value in vars(algorithm).items():
+            if name not in settings and isinstance(value, changing):
+                raise _keeps_to_itself(f"algorithms[{place}].{name}", type(algorithm).__qualname__)
 
 
-def _keeps_state(plug: Any) -> bool:
-    return callable(getattr(plug, "state_dict", None)) and callable(getattr(plug, "load_state_dict", None))
+def _keeps_to_itself(field: str, value: object) -> InputError:
+    problem = "keeps state of its own that a checkpoint does not hold: a killed run would lose it"
+    remedy = "give it state_dict and load_state_dict, or leave save_steps out"
+    return InputError(field, value, problem, remedy)
 
 
-def _prints(plugs: Plugs) -> dict[str, str]:
-    return {seam: content_hash(_held(plug)) for seam, plug in _hooks(plugs) if not _keeps_state(plug)}
+def _parts(algorithms: Sequence[Algorithm], plugs: Hooks) -> dict[str, Any]:
+    """Everything that may hold state, by the name it has in checkpoints and errors."""
+    parts = {f"algorithms[{place}]": one for place, one in enumerate(algorithms)}
+    for hook in dataclasses.fields(plugs):
+        if (called := getattr(plugs, hook.name)) is not None:
+            parts[f"plugs.{hook.name}"] = called
+    return parts
+
+
+def _has_state(part: Any) -> bool:
+    if isinstance(part, Algorithm):
+        return bool(overridden(part, "state_dict") and overridden(part, "load_state_dict"))
+    return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
+
+
+# States on disk: JSON with the tensors beside it
+
+
+def write_states(folder: Path, states: dict[str, dict], process: int) -> None:
+    """Write what `state_dict` methods returned: ``algorithms-<process>.json`` and ``.safetensors``."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _packed(states, "", tensors)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / f"{STATES}-{process}.safetensors")
+    (folder / f"{STATES}-{process}.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def read_states(folder: Path, process: int) -> dict[str, dict]:
+    """Return what `write_states` wrote; nothing where a run has no states."""
+    path = folder / f"{STATES}-{process}.json"
+    if path.is_file():
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return _unpacked(tree, load_file(path.with_suffix(".safetensors")))
+    old = folder / "plugs.pt"  # of runs that began before states were JSON and safetensors
+    if not old.is_file():
+        return {}
+    return {f"plugs.{name}": state for name, state in torch.load(old, weights_only=True).items()}
+
+
+def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """A state as JSON: tensors by their name in the other file, tuples and keys that are no text marked."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": path}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        tensors[path] = torch.from_numpy(np.array(value))
+        return {"$array": path}
+    if isinstance(value, list | tuple):
+        items = [_packed(one, f"{path}/{place}", tensors) for place, one in enumerate(value)]
+        return items if isinstance(value, list) else {"$tuple": items}
+    if isinstance(value, dict) and all(isinstance(key, str) and not key.startswith("$") for key in value):
+        return {key: _packed(one, f"{path}/{key}", tensors) for key, one in value.items()}
+    if isinstance(value, dict):
+        return {"$items": _packed([list(pair) for pair in value.items()], path, tensors)}
+    remedy = "let state_dict return tensors, arrays, numbers, text, lists and names with values"
+    raise InputError(path.strip("/"), type(value).__qualname__, "cannot be kept in a checkpoint", remedy)
+
+
+def _unpacked(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_unpacked(one, tensors) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    kind = next(iter(tree), "")
+    if kind == "$tensor":
+        return tensors[tree[kind]]
+    if kind == "$array":
+        return tensors[tree[kind]].numpy()
+    if kind == "$tuple":
+        return tuple(_unpacked(tree[kind], tensors))
+    if kind == "$items":
+        return {key: value for key, value in _unpacked(tree[kind], tensors)}
+    return {key: _unpacked(one, tensors) for key, one in tree.items()}
+
+
+# What may have changed
+
+
+def fingerprints(parts: dict[str, Any]) -> dict[str, str]:
+    """Return a hash of what every part without state methods holds."""
+    return {name: content_hash(_held(part)) for name, part in parts.items() if not _has_state(part)}
 
 
 def _held(value: Any, depth: int = 0) -> Any:

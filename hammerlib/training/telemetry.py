@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from hammerlib.diversity import group_telemetry
 from hammerlib.runs.storage import without_folders
-from hammerlib.training.seams import UNTRAINED, Rollout
+from hammerlib.training.hooks import EXCLUDED, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.runs import RunRecord
@@ -89,7 +89,7 @@ def observe(rollout: Rollout) -> dict[str, float]:
         }
         for rows in sizes
     ]
-    chosen = rollout.groups != UNTRAINED
+    chosen = rollout.groups != EXCLUDED
     trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
     raw = trained[~np.isnan(trained)]
     rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]

@@ -1,10 +1,10 @@
-"""The one GRPOTrainer subclass: TRL 1.16 with four seams and an order that is checked.
+"""The one GRPOTrainer subclass: TRL 1.16 with the hooks of algorithms and an order that is checked.
 
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe seams), ``_compute_loss`` (loss seam), ``_get_eval_sampler`` (TRL's always shuffles),
-``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends). What a rollout seam generated is handed
+observe hooks), ``_compute_loss`` (loss hook), ``_get_eval_sampler`` (TRL's always shuffles),
+``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends). What a rollout hook generated is handed
 over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their signatures.
 """
 
@@ -21,26 +21,26 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
+from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, raw_sum, text_of
 from hammerlib.tokens import prompt_ids
-from hammerlib.training.advantages import group_advantages
 from hammerlib.training.completions import save_completions
-from hammerlib.training.groups import adjust_all, whole_groups
+from hammerlib.training.groups import adjust_all, same_everywhere, whole_groups
+from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.rollouts import generate, graded, judge
-from hammerlib.training.seams import UNTRAINED, Generation, Plugs, Rollout
 from hammerlib.training.telemetry import PREFIX, Laps, observe
 
 
-class SeamTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer with the seams of `hammerlib.training.seams.Plugs`.
+class PolicyTrainer(GRPOTrainer):
+    """TRL's GRPOTrainer with the hooks of `hammerlib.training.hooks.Hooks`.
 
     Parameters
     ----------
     *args, **kwargs
-        As for ``GRPOTrainer``; ``rollout_func`` comes from `plugs`.
-    plugs : Plugs
+        As for ``GRPOTrainer``; ``rollout_func`` comes from `hooks`.
+    hooks : Hooks
     embed : callable, list of n str -> (n, d) array
         Completion embeddings, shared with `DRAReward`.
     index_log : IndexLog
@@ -52,22 +52,22 @@ class SeamTrainer(GRPOTrainer):
 
     Examples
     --------
-    >>> SeamTrainer.__base__.__name__
+    >>> PolicyTrainer.__base__.__name__
     'GRPOTrainer'
     """
 
     def __init__(
         self,
         *args: Any,
-        plugs: Plugs,
+        hooks: Hooks,
         embed: Callable[[list[str]], np.ndarray],
         index_log: IndexLog,
         folder: Path,
         completions_every: int | None = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, rollout_func=self._generated if plugs.rollout else None, **kwargs)
-        self.plugs, self.embed, self.index_log, self.folder = plugs, embed, index_log, folder
+        super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
+        self.hooks, self.embed, self.index_log, self.folder = hooks, embed, index_log, folder
         self.completions_every, self.laps = completions_every, Laps()
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
@@ -84,7 +84,7 @@ class SeamTrainer(GRPOTrainer):
         self.index_log.check(self.state.global_step, generation_batch)
         inputs = super()._prepare_inputs(generation_batch)
         pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
-        self.index_log.record([row for row, group in pairs if group != UNTRAINED])
+        self.index_log.record([row for row, group in pairs if group != EXCLUDED])
         return inputs
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], Any, dict]:
@@ -95,7 +95,7 @@ class SeamTrainer(GRPOTrainer):
         return prompt_ids(self.processing_class, prompts, template), None, {}
 
     def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
-        """TRL's ``rollout_func``: what the rollout seam generated; evaluation samples plainly."""
+        """TRL's ``rollout_func``: what the rollout hook generated; evaluation samples plainly."""
         if not self.model.training or self._generation is None:
             return generate(self, [{"prompt": prompt} for prompt in prompts]).for_trl()
         return self._generation.for_trl()
@@ -141,13 +141,13 @@ class SeamTrainer(GRPOTrainer):
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
-        """Run the rollout seam, TRL's scoring, the advantage seam, the telemetry and the observe seam."""
+        """Run the rollout hook, TRL's scoring, the advantage hook, the telemetry and the observe hook."""
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
         self.laps.start()
         spare, said = None, None
-        if self.plugs.rollout is not None:
-            found = self.plugs.rollout(inputs, self)
+        if self.hooks.rollout is not None:
+            found = self.hooks.rollout(inputs, self)
             said = found.completion_ids
             self._generation, spare = found.split(len(inputs))
             inputs = self._generation.rows
@@ -157,18 +157,18 @@ class SeamTrainer(GRPOTrainer):
         process = self.accelerator.process_index
         given = self._generation is not None and self._generation.groups is not None
         seen, own = (self.rollout, None) if given else whole_groups(self.rollout, process)
-        if self.plugs.advantage is not None:
-            advantages = self.plugs.advantage(seen)
+        if self.hooks.advantage is not None:
+            advantages = self.hooks.advantage(seen)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
             self.rollout.advantages = output["advantages"]
             seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
         said = said or self.rollout.completion_ids
         counts = {"generated": len(said), "generated_tokens": sum(map(len, said))}
-        counts["trained"] = int((self.rollout.groups != UNTRAINED).sum())
+        counts["trained"] = int((self.rollout.groups != EXCLUDED).sum())
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
         values |= observe(seen)
-        if self.plugs.observe is not None:
-            values |= self.plugs.observe(seen)
+        if self.hooks.observe is not None:
+            values |= self.hooks.observe(seen)
         self.record(values | self.laps.taken())
         self._keep(self.rollout)
         return output
@@ -189,11 +189,11 @@ class SeamTrainer(GRPOTrainer):
         )
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        """Return TRL's loss, or what the loss seam makes of it."""
-        if self.plugs.loss is None:
+        """Return TRL's loss, or what the loss hook makes of it."""
+        if self.hooks.loss is None:
             return super()._compute_loss(model, inputs)
-        return self.plugs.loss(
-            self, model, inputs, lambda: super(SeamTrainer, self)._compute_loss(model, inputs)
+        return self.hooks.loss(
+            self, model, inputs, lambda: super(PolicyTrainer, self)._compute_loss(model, inputs)
         )
 
     def _check_groups(self) -> None:
@@ -227,14 +227,14 @@ class SeamTrainer(GRPOTrainer):
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
         n, process = len(rollout.rows), self.accelerator.process_index
         names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
-        groups = np.where(rollout.groups == UNTRAINED, UNTRAINED, names)
+        groups = np.where(rollout.groups == EXCLUDED, EXCLUDED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
         found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
         return torch.tensor(found[process * n : (process + 1) * n])
 
     def _checked(self, advantages: torch.Tensor, output: dict[str, Any]) -> torch.Tensor:
-        """The advantage seam's tensor, padded to the batch's tokens."""
+        """The advantage hook's tensor, padded to the batch's tokens."""
         rows, tokens = output["completion_mask"].shape
         longest = int(output["completion_mask"].sum(1).max())
         fits = advantages.dim() == 1 or (advantages.dim() == 2 and longest <= advantages.shape[1] <= tokens)
@@ -249,9 +249,14 @@ class SeamTrainer(GRPOTrainer):
     def record(self, values: dict[str, float]) -> None:
         """Average telemetry over processes and hand it to TRL's log; every process gives the same names."""
         names: Sequence[str] = sorted(values)
+        if self.accelerator.num_processes > 1:  # tensors of different length would abort in the gather below
+            same_everywhere("algorithms.observe", list(names), "metrics")
         local = torch.tensor(
             [[values[name] for name in names]], dtype=torch.float64 if self.args.use_cpu else torch.float32
         )
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
+
+
+SeamTrainer = PolicyTrainer  # old spelling, one release

@@ -11,8 +11,8 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.systems.chord.experts import Experts, vocabulary_of
 from hammerlib.systems.chord.loss import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
+from hammerlib.training.hooks import UNTRAINED, Plugs
 from hammerlib.training.rollouts import score_tokens
-from hammerlib.training.seams import UNTRAINED, Plugs
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from hammerlib.training.config import TrainConfig
-    from hammerlib.training.trainer import SeamTrainer
+    from hammerlib.training.trainer import PolicyTrainer
 
 
 # What the GRPO term needs, and what another value does.
@@ -180,7 +180,7 @@ class Chord:
 
     def __call__(
         self,
-        trainer: SeamTrainer,
+        trainer: PolicyTrainer,
         model: torch.nn.Module,
         inputs: dict[str, Any],
         default: Callable[[], torch.Tensor],
@@ -216,7 +216,7 @@ class Chord:
     def load_state_dict(self, state: dict) -> None:
         """Take nothing back."""
 
-    def _share(self, trainer: SeamTrainer) -> tuple[list[int], int]:
+    def _share(self, trainer: PolicyTrainer) -> tuple[list[int], int]:
         """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""
         micro, step = trainer.current_gradient_accumulation_steps, trainer.state.global_step
         place = (self._last[1] + 1) % micro if self._last[0] == step else 0
@@ -226,7 +226,7 @@ class Chord:
         tokens = sum(len(self.experts.completion_ids[k]) for k in whole)
         return whole[place * processes + process :: micro * processes], tokens
 
-    def _mean_reward(self, trainer: SeamTrainer, inputs: dict[str, Any]) -> float:
+    def _mean_reward(self, trainer: PolicyTrainer, inputs: dict[str, Any]) -> float:
         """Mean reward as graded of the trained completions, over all processes; only adaptive mu needs it."""
         if self.tau is None:
             return 0.0

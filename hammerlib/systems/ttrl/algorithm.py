@@ -11,13 +11,13 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.grading import final_answer, grade
 from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
+from hammerlib.training.hooks import UNTRAINED, Generation, Rollout
 from hammerlib.training.rollouts import completion_entropies, generate
-from hammerlib.training.seams import UNTRAINED, Generation, Rollout
 
 if TYPE_CHECKING:
     import torch
 
-    from hammerlib.training.trainer import SeamTrainer
+    from hammerlib.training.trainer import PolicyTrainer
 
 KINDS = ("residual", "clip")
 JUDGED_BY = ("answer", "scorer", "metadata")  # columns that may tell the truth
@@ -59,7 +59,7 @@ class VoteThenSample:
         if self.votes < 1:
             raise InputError("votes", self.votes, "must be at least 1", "use 64")
 
-    def __call__(self, rows: list[dict[str, Any]], trainer: SeamTrainer) -> Generation:
+    def __call__(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return `votes` completions for each problem, the first G of them in a group."""
         size = trainer.num_generations
         if self.votes < size:

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
-from hammerlib.training.seams import UNTRAINED
+from hammerlib.training.hooks import UNTRAINED
 
 
 class Vote(NamedTuple):

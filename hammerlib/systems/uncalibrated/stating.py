@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from datasets import Dataset
 
+from hammerlib.advantages import group_advantages
 from hammerlib.backbones.places import no_file_bars
 from hammerlib.errors import InputError
 from hammerlib.nano.recipe import Recipe, supervise, untrained
@@ -17,9 +18,8 @@ from hammerlib.nano.tokenizer import build_tokenizer
 from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.tokens import prompt_ids
-from hammerlib.training.advantages import group_advantages
+from hammerlib.training.hooks import Rollout
 from hammerlib.training.rollouts import score_tokens
-from hammerlib.training.seams import Rollout
 
 if TYPE_CHECKING:
     import torch

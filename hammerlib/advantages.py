@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.training.seams import UNTRAINED
 
+EXCLUDED = -1  # the group of a completion that is recorded but not trained
 SCALES = ("group", "batch", "none")
 EPS = 1e-4  # TRL's; verl and the papers' own code use 1e-6
 
@@ -55,7 +55,7 @@ def group_advantages(
     if rewards.ndim != 1 or rewards.shape != groups.shape:
         shapes = [rewards.shape, groups.shape]
         raise InputError("rewards, groups", shapes, "must both be of length n", "give one group per reward")
-    counted = ~np.isnan(rewards) & (groups != UNTRAINED)
+    counted = ~np.isnan(rewards) & (groups != EXCLUDED)
     found = np.zeros(len(rewards))
     for name in np.unique(groups[counted]):
         rows = np.flatnonzero(counted & (groups == name))

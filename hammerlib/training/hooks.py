@@ -1,0 +1,632 @@
+"""The one door to the trainer: `Algorithm`, what it is handed, how several compose, and their names.
+
+An algorithm is named in the configuration (``algorithms: [{name: cure, n1: 4}]``, or with a class of one's
+own, ``{name: my_package.my_module:Class}``) or handed over from Python as an object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hammerlib.advantages import EXCLUDED
+from hammerlib.errors import InputError, check_fields, unknown
+from hammerlib.runs.storage import content_hash
+
+if TYPE_CHECKING:
+    import torch
+
+    from hammerlib.grading import Verdict
+    from hammerlib.rewards import Reward
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.trainer import PolicyTrainer
+
+UNTRAINED = EXCLUDED  # old spelling, one release
+
+# Name in a configuration -> "module:Class", imported when a configuration asks for it. Packages add theirs as
+# entry points of the group below.
+REGISTRY: dict[str, str] = {}
+ENTRY_POINTS = "hammerlib.algorithms"
+
+HOOKS = ("rollout", "advantage", "loss", "observe")
+
+
+class Algorithm:
+    """What a system adds to GRPO; a subclass overrides the methods it needs, all others stay as they are.
+
+    Notes
+    -----
+    Source: ours, in the manner of prime-rl's ``algo``; the hooks are TRL 1.16's ``rollout_func``,
+    ``_generate_and_score_completions`` and ``_compute_loss`` (see `hammerlib.training.trainer`). A subclass
+    with settings should be a dataclass: its fields then name the run. One that is a transformers
+    ``TrainerCallback`` as well is called as such.
+
+    Examples
+    --------
+    >>> class Longest(Algorithm):
+    ...     METRICS = {"longest": "tokens of the longest completion"}
+    ...     def observe(self, rollout):
+    ...         return {"longest": max(map(len, rollout.completion_ids))}
+    >>> compose([Longest()]).loss is None
+    True
+    """
+
+    METRICS: ClassVar[dict[str, str]] = {}  # name in metrics.csv -> meaning, unit
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse, with an InputError, a configuration that this algorithm cannot train with."""
+
+    def rewards(self, functions: list[Reward], config: TrainConfig) -> list[Reward]:
+        """Return the reward functions to train with in place of the configuration's."""
+        return functions
+
+    def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
+        """Generate for the n problem rows of this process's generation batch, G in a row per problem.
+
+        `hammerlib.training.generation.generate` samples from the policy, also on from forced prefixes.
+        """
+        raise NotImplementedError
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages, (n,) or (n, T) with T at least the tokens of the longest completion.
+
+        ``rollout.advantages`` holds those so far: TRL's, or of the algorithm named before.
+        """
+        raise NotImplementedError
+
+    def loss(
+        self,
+        trainer: PolicyTrainer,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        default: Callable[[], torch.Tensor],
+    ) -> torch.Tensor:
+        """Return the loss of a micro-batch; ``default()`` is TRL's, or of the algorithm named before.
+
+        It is already divided by ``trainer.current_gradient_accumulation_steps``, as an added term must be.
+        """
+        raise NotImplementedError
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        """Return values for ``metrics.csv`` and the trackers; the same names on every process."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: tensors, arrays and JSON values; it goes into every checkpoint."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned, before the next step."""
+        raise NotImplementedError
+
+
+@dataclass
+class Generation:
+    """What a rollout seam hands to the trainer: m completions, each with its problem row and its group.
+
+    Parameters
+    ----------
+    rows : list of dict, length m
+        The problem row of every completion; its columns reach the reward functions, so that a rollout may
+        hand over other problems, or other answers, than it was given. All with the same columns.
+    prompt_ids, completion_ids : lists of m non-empty token id lists
+    logprobs : lists of float or None as long as the completions, optional
+        Of the sampled tokens, where the engine reports them (vLLM); None for a token that was not sampled.
+    mask : lists of 0 and 1 as long as the completions, optional
+        1 = token is trained, 0 = only context, such as a forced prefix. None: all are trained.
+    groups : (m,) int array, optional
+        Completions of one group are compared with each other, whatever its size; a group lies on one process.
+        -1 (`EXCLUDED`): recorded, not trained. None: G rows in a row are a group, as TRL has them.
+
+    Raises
+    ------
+    InputError
+        Lists of different lengths, an empty prompt or completion, rows with different columns.
+
+    Notes
+    -----
+    Source: ours, over TRL 1.16's ``rollout_func``, which cannot change rows or group sizes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hammerlib.training.hooks import EXCLUDED
+    >>> rows = [{"id": "a", "prompt": "2+2"}] * 3
+    >>> one = Generation(rows, [[5]] * 3, [[7], [8], [9]], groups=np.array([0, EXCLUDED, 0]))
+    >>> kept, spare = one.split(2)
+    >>> kept.completion_ids, spare.completion_ids
+    ([[7], [9]], [[8]])
+    """
+
+    rows: list[dict[str, Any]]
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    logprobs: list[list[float | None]] | None = None
+    mask: list[list[int]] | None = None
+    groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.groups = None if self.groups is None else np.asarray(self.groups)
+        lengths = {name: len(value) for name, value in self._given().items()}
+        if len(set(lengths.values())) > 1 or not self.rows:
+            raise _refusal(lengths, "must be of one length above 0", "return one entry per completion")
+        if not (all(map(len, self.prompt_ids)) and all(map(len, self.completion_ids))):
+            raise _refusal([], "is an empty prompt or completion", "return at least one token for each")
+        for name in ("logprobs", "mask"):
+            given = getattr(self, name)
+            if given is not None and [*map(len, given)] != [*map(len, self.completion_ids)]:
+                raise _refusal(name, "does not fit completion_ids", "return one value per completion token")
+        if any(row.keys() != self.rows[0].keys() for row in self.rows):
+            raise _refusal(
+                "rows", "have different columns", "give every row the columns of the problem table"
+            )
+
+    def _given(self) -> dict[str, Sequence]:
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+    def take(self, places: Sequence[int]) -> Generation:
+        """Return the completions at `places`, in that order."""
+        return Generation(**{name: [value[int(k)] for k in places] for name, value in self._given().items()})
+
+    @classmethod
+    def join(cls, parts: Sequence[Generation]) -> Generation:
+        """Return all parts as one: without a mask all tokens are trained, groups keep their names."""
+        masked = any(part.mask for part in parts)
+        found = {}
+        for name in (one.name for one in fields(cls)):
+            given = [getattr(part, name) for part in parts]
+            if name == "mask" and masked:
+                given = [part.mask or [[1] * len(ids) for ids in part.completion_ids] for part in parts]
+            found[name] = None if any(one is None for one in given) else [row for one in given for row in one]
+        return cls(**found)
+
+    def split(self, total: int) -> tuple[Generation, Generation | None]:
+        """Return the `total` completions that enter the batch, and those left over (None if there are none).
+
+        The trained ones come first, in their order. Missing ones are filled up with untrained ones, or with
+        copies of the shortest completion; all their tokens are masked.
+
+        Raises
+        ------
+        InputError
+            More than `total` completions are to be trained, or another number without `groups`.
+        """
+        m = len(self.rows)
+        if self.groups is None and m == total:
+            return self, None
+        trained = np.flatnonzero(np.arange(m) if self.groups is None else self.groups != EXCLUDED)
+        if self.groups is None or len(trained) > total:
+            remedy = f"give {total} rows groups from 0 and all others the group {EXCLUDED}"
+            raise _refusal(m, f"completions to train do not fit a batch of {total}", remedy)
+        others = np.flatnonzero(self.groups == EXCLUDED)
+        shortest = int(np.argmin([*map(len, self.completion_ids)]))
+        missing = total - len(trained)
+        kept = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
+        if missing:
+            kept.groups[len(trained) :] = EXCLUDED
+            mask = kept.mask or [[1] * len(ids) for ids in kept.completion_ids]
+            blank = [[0] * len(ids) for ids in kept.completion_ids[len(trained) :]]
+            kept.mask = mask[: len(trained)] + blank
+        return kept, self.take(others[missing:]) if len(others) > missing else None
+
+    def for_trl(self) -> dict[str, list | None]:
+        """Return what TRL's public ``rollout_func`` must return."""
+        found = {"prompt_ids": self.prompt_ids, "completion_ids": self.completion_ids}
+        return found | {"logprobs": self.logprobs} | ({"env_mask": self.mask} if self.mask else {})
+
+
+@dataclass
+class Rollout:
+    """One generation batch on this process: n completions that were graded, with their groups.
+
+    Where groups straddle processes, plugs and telemetry see the batch of all processes instead.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done so far.
+    rows : list of dict, length n
+        The problem row of every completion.
+    completions : list of str, length n
+        Decoded text without special tokens.
+    completion_ids : list of token id lists, length n
+    verdicts : list of Verdict or None, length n
+        None where nothing can be said.
+    reasons : list of str, length n
+        Of every verdict, also of graders that timed out or failed; "" without a gold answer.
+    raw, rewards : (n,) float64 arrays
+        Weighted sum of the rewards before and after adjustment; NaN where no reward applies.
+    vectors : (n, d) float32 array
+        Completion embeddings of the frozen initial backbone.
+    group_size : int
+        G of the configuration.
+    advantages : (n,) or (n, T) tensor
+        Group-relative, from `rewards`; for `observe`, as trained.
+    groups : (n,) int array
+        Group of every completion, -1 where it is not trained; default G rows in a row.
+    mask : list of 0/1 lists or None
+        Tokens that are trained (None: all).
+    prompt_ids : list of token id lists, length n
+    spare : Rollout or None
+        Completions generated and graded but left out of the batch; without rewards (NaN) and vectors.
+    trainer : PolicyTrainer
+        With ``trainer.model``, the policy as it generated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(3)
+    >>> said = Rollout(0, [{"id": "a"}] * 3, ["4"] * 3, [[7]] * 3, [None] * 3, one, one, np.ones((3, 2)), 3)
+    >>> said.groups.tolist(), [rows.shape for rows in said.by_size()]
+    ([0, 0, 0], [(1, 3)])
+    """
+
+    step: int
+    rows: list[dict[str, Any]]
+    completions: list[str]
+    completion_ids: list[list[int]]
+    verdicts: list[Verdict | None]
+    raw: np.ndarray
+    rewards: np.ndarray
+    vectors: np.ndarray
+    group_size: int
+    advantages: torch.Tensor | None = None
+    reasons: list[str] = field(default_factory=list)
+    groups: np.ndarray | None = None
+    mask: list[list[int]] | None = None
+    prompt_ids: list[list[int]] = field(default_factory=list)
+    spare: Rollout | None = None
+    trainer: PolicyTrainer | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.groups is None:
+            self.groups = np.arange(len(self.rows)) // self.group_size
+
+    def by_size(self) -> list[np.ndarray]:
+        """Return the rows of the trained groups: one (B, G) int array for each group size G."""
+        names = np.unique(self.groups[self.groups != EXCLUDED])
+        members = [np.flatnonzero(self.groups == name) for name in names]
+        sizes = sorted({len(rows) for rows in members})
+        return [np.stack([rows for rows in members if len(rows) == size]) for size in sizes]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Callables for the four hooks of the trainer, for those who want no class; None leaves TRL's behaviour.
+
+    Parameters
+    ----------
+    rollout, advantage, loss, observe : callable, optional
+        As the methods of `Algorithm`.
+
+    Notes
+    -----
+    A callable with settings should be a dataclass: its fields then name the run.
+
+    Examples
+    --------
+    >>> hooks = Hooks(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))})
+    >>> hooks.names()["loss"] is None
+    True
+    """
+
+    rollout: Callable[[list[dict], PolicyTrainer], Generation] | None = None
+    advantage: Callable[[Rollout], torch.Tensor] | None = None
+    loss: Callable[..., torch.Tensor] | None = None
+    observe: Callable[[Rollout], dict[str, float]] | None = None
+
+    def names(self) -> dict[str, str | None]:
+        """Return what stands in each hook, for the run's name and manifest.
+
+        A callable is named by module, name, bytecode and settings, so that changing these changes the run.
+        """
+        return {one.name: name_of(getattr(self, one.name)) for one in fields(self)}
+
+
+Plugs = Hooks  # old spelling, one release
+
+
+# Composition
+
+
+def overridden(algorithm: Algorithm | Hooks, name: str) -> Callable | None:
+    """Return a method that an algorithm has of its own, None where it is the base class's."""
+    method = getattr(algorithm, name, None)
+    if method is None or getattr(method, "__func__", None) is getattr(Algorithm, name):
+        return None
+    return method
+
+
+def compose(algorithms: Sequence[Algorithm | Hooks]) -> Hooks:
+    """Return the hooks of several algorithms as one: observers merge, advantages chain, losses nest.
+
+    Raises
+    ------
+    InputError
+        Two rollouts, or two algorithms that declare a metric of the same name.
+    """
+    found = {name: [one for each in algorithms if (one := overridden(each, name))] for name in HOOKS}
+    if len(found["rollout"]) > 1:
+        named = [_label(one) for one in algorithms if overridden(one, "rollout")]
+        remedy = "leave out all but one"
+        raise InputError("algorithms", named, "generate in two ways, and one batch has one rollout", remedy)
+    declared: list[str] = [name for one in algorithms for name in getattr(one, "METRICS", {})]
+    _refuse_twice(declared)
+    return Hooks(
+        rollout=found["rollout"][0] if found["rollout"] else None,
+        advantage=_joined(found["advantage"], _chained),
+        loss=_joined(found["loss"], _nested),
+        observe=_joined(found["observe"], _merged),
+    )
+
+
+def _joined(methods: list[Callable], join: Callable[[list[Callable]], Callable]) -> Callable | None:
+    if len(methods) < 2:
+        return methods[0] if methods else None
+    return join(methods)
+
+
+def _chained(methods: list[Callable]) -> Callable[[Rollout], torch.Tensor]:
+    def advantage(rollout: Rollout) -> torch.Tensor:
+        for method in methods:
+            rollout = dataclasses.replace(rollout, advantages=method(rollout))
+        return rollout.advantages
+
+    return advantage
+
+
+def _nested(methods: list[Callable]) -> Callable[..., torch.Tensor]:
+    def loss(trainer: Any, model: Any, inputs: dict[str, Any], default: Callable) -> torch.Tensor:
+        for method in methods:
+            default = functools.partial(method, trainer, model, inputs, default)
+        return default()
+
+    return loss
+
+
+def _merged(methods: list[Callable]) -> Callable[[Rollout], dict[str, float]]:
+    def observe(rollout: Rollout) -> dict[str, float]:
+        parts = [method(rollout) for method in methods]
+        _refuse_twice([name for part in parts for name in part])
+        return {name: value for part in parts for name, value in part.items()}
+
+    return observe
+
+
+def _refuse_twice(metrics: list[str]) -> None:
+    twice = sorted({name for name in metrics if metrics.count(name) > 1})
+    if twice:
+        problem, remedy = "are reported by two algorithms", "rename them in one, or leave one out"
+        raise InputError("algorithms", twice, problem, remedy)
+
+
+def _label(algorithm: object) -> str:
+    return type(algorithm).__qualname__
+
+
+# Names
+
+
+def import_object(name: str, field: str) -> Any:
+    """Return what ``module:object`` names; an InputError of one line where there is none."""
+    module, _, path = name.partition(":")
+    remedy = "write my_package.my_module:name, with the package installed or on PYTHONPATH"
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:  # whatever the user's module raises
+        reason = " ".join(str(error).split())[:160]
+        problem = f"its module cannot be imported ({type(error).__name__}: {reason})"
+        raise InputError(field, name, problem, remedy) from error
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise unknown(field, name, _public(found), f"{module} has no {part!r}") from None
+    return found
+
+
+def _public(owner: object) -> list[str]:
+    return [name for name in vars(owner) if not name.startswith("_")] if hasattr(owner, "__dict__") else []
+
+
+def own_reward(name: str, field: str = "rewards") -> Reward | None:
+    """Return the function that ``module:function`` names; None for a name of the house's own rewards."""
+    if ":" not in name:
+        return None
+    found = import_object(name, field)
+    if not callable(found) or isinstance(found, type):
+        problem, remedy = "is no function", "name a function with TRL's signature of rewards"
+        raise InputError(field, name, problem, remedy)
+    return found
+
+
+def own_reward_name(name: str) -> str:
+    """Return a reward's name as it names a run: one's own with a hash of its code."""
+    found = own_reward(name)
+    return name if found is None else f"{name}#{code_hash(found)}"
+
+
+def known_algorithms() -> dict[str, str]:
+    """Return `REGISTRY` with the entry points of installed packages."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return {point.name: point.value for point in points} | REGISTRY
+
+
+def algorithm_class(name: str, field: str = "algorithms") -> type[Algorithm]:
+    """Return the class that a name of `REGISTRY` or ``module:Class`` stands for."""
+    if ":" in name:
+        place = name
+    else:
+        known = known_algorithms()
+        if name not in known:
+            raise unknown(field, name, [*sorted(known), "my_package.my_module:Class"])
+        place = known[name]
+    found = import_object(place, field)
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        problem, remedy = "is no algorithm", "name a subclass of hammerlib.training.Algorithm"
+        raise InputError(field, name, problem, remedy)
+    return found
+
+
+def make_algorithms(config: TrainConfig) -> list[Algorithm]:
+    """Return the algorithms that a configuration names, with their options, each having checked it.
+
+    Raises
+    ------
+    InputError
+        An unknown name or option, an option of the wrong type, what an algorithm itself refuses, or parts
+        that do not go together (see `compose`).
+    """
+    made = [_made(settings, place) for place, settings in enumerate(config.algorithms)]
+    compose(made)
+    for algorithm in made:
+        algorithm.check(config)
+    return made
+
+
+def _made(settings: dict[str, Any], place: int) -> Algorithm:
+    field = f"algorithms[{place}]"
+    options = dict(settings)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        remedy = "write {name: cure, n1: 4}"
+        raise InputError(field, settings, "has no name", remedy)
+    kind = algorithm_class(name, f"{field}.name")
+    _check_options(kind, options, field)
+    try:
+        return kind(**options)
+    except InputError as error:
+        inside = f"{field}.{error.field}"
+        raise InputError(inside, error.value, error.problem, error.remedy) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(field, options, f"cannot be made ({error})", f"see the options of {name}") from error
+
+
+def _check_options(kind: type[Algorithm], options: dict[str, Any], field: str) -> None:
+    """Refuse unknown and missing options, and those whose annotation is a plain type they do not fit."""
+    parameters = inspect.signature(kind).parameters
+    known = [one.name for one in parameters.values() if one.kind is not one.VAR_KEYWORD]
+    if len(known) == len(parameters):
+        for name in options:
+            if name not in known:
+                raise unknown(field, name, known, "is no option of this algorithm")
+    for one in parameters.values():
+        needed = one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        if needed and one.name not in options:
+            raise InputError(f"{field}.{one.name}", None, "is missing", "add it")
+    hints = typing.get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
+    plain = {bool, int, float, str, types.NoneType}
+    typed = {
+        name: value
+        for name, value in options.items()
+        if name in hints and (set(typing.get_args(hints[name])) or {hints[name]}) <= plain
+    }
+    described = dataclasses.make_dataclass("Options", [(name, hints[name]) for name in typed])
+    check_fields(described, typed, "options", inside=field)
+
+
+def algorithm_identity(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as they name a run: a class of one's own with a hash of its code."""
+    if ":" not in settings["name"]:
+        return dict(settings)
+    return settings | {"code": code_hash(algorithm_class(settings["name"]))}
+
+
+def names_of(algorithms: Iterable[Algorithm]) -> list[str]:
+    """Return module, name, settings and code of algorithms handed over as objects, for the run's name."""
+    return [f"{type(one).__module__}.{_label(one)}#{_settings_hash(one)}" for one in algorithms]
+
+
+def _settings_hash(algorithm: Algorithm) -> str:
+    settings = [repr(algorithm)] if dataclasses.is_dataclass(algorithm) else _attributes(algorithm)
+    return content_hash(*settings, code_hash(type(algorithm)))[:8]
+
+
+def code_hash(thing: Callable) -> str:
+    """Return a hash of a function's bytecode, or of that of all methods that a class has and inherits."""
+    if not isinstance(thing, type):
+        return str(name_of(thing)).rpartition("#")[2]
+    parts = []
+    for kind in thing.__mro__:
+        if kind in (object, Algorithm):
+            continue
+        for name, member in sorted(vars(kind).items()):
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(function, types.FunctionType):
+                parts += [name, *_code(function.__code__), *_settings(function)]
+            elif not name.startswith("__") and (text := _told(member)) is not None:
+                parts += [name, text]
+    return content_hash(*parts)[:8]
+
+
+def name_of(plug: Callable | None) -> str | None:
+    """Return module, name and a hash of bytecode and settings of a callable, None for None.
+
+    Settings are the arguments of a ``functools.partial``, the fields of a dataclass (without those marked
+    ``repr=False``), and numbers, strings, tuples and functions among a function's defaults and enclosed
+    variables or an object's public attributes.
+
+    Examples
+    --------
+    >>> name_of(len)
+    'builtins.len'
+    """
+    if plug is None:
+        return None
+    if isinstance(plug, functools.partial):
+        settings = content_hash(repr(plug.args), repr(sorted(plug.keywords.items())))
+        return f"{name_of(plug.func)}({settings[:8]})"
+    named = f"{getattr(plug, '__module__', '')}.{getattr(plug, '__qualname__', type(plug).__name__)}"
+    if dataclasses.is_dataclass(plug):
+        return f"{named}#{content_hash(repr(plug), *_code(type(plug).__call__.__code__))[:8]}"
+    owner = plug if not hasattr(plug, "__code__") else getattr(plug, "__self__", None)
+    code = getattr(plug, "__code__", None) or getattr(type(plug).__call__, "__code__", None)
+    if code is None:
+        return named
+    return f"{named}#{content_hash(*_code(code), *_settings(plug), *_attributes(owner))[:8]}"
+
+
+def _settings(plug: Callable) -> list[str]:
+    """Defaults and enclosed variables of a function."""
+    cells = [one.cell_contents for one in getattr(plug, "__closure__", None) or () if one != types.CellType()]
+    defaults = [*(getattr(plug, "__defaults__", None) or ())]
+    by_name = sorted((getattr(plug, "__kwdefaults__", None) or {}).items())
+    return [said for one in (*defaults, *by_name, *cells) if (said := _told(one)) is not None]
+
+
+def _attributes(owner: object) -> list[str]:
+    """Public attributes of the object that a callable is, or belongs to."""
+    found = getattr(owner, "__dict__", {}) if not isinstance(owner, type) else {}
+    told = {name: _told(value) for name, value in sorted(found.items()) if not name.startswith("_")}
+    return [f"{name}={said}" for name, said in told.items() if said is not None]
+
+
+def _told(value: object) -> str | None:
+    """A setting in words; None for what may change while it is used, or has no words of its own."""
+    if isinstance(value, types.FunctionType):
+        return " ".join([value.__qualname__, *_code(value.__code__)])
+    if isinstance(value, tuple | frozenset):
+        parts = [_told(one) for one in value]
+        return None if None in parts else str(sorted(parts) if isinstance(value, frozenset) else parts)
+    return repr(value) if value is None or isinstance(value, bool | int | float | str | bytes) else None
+
+
+def _code(code: types.CodeType) -> list[str]:
+    """Bytecode and constants; the code of inner functions in place of their addresses."""
+    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
+    plain = tuple(one for one in code.co_consts if not isinstance(one, types.CodeType))
+    return [code.co_code.hex(), str(plain), *(part for one in inner for part in _code(one))]
+
+
+def _refusal(value: object, problem: str, remedy: str) -> InputError:
+    return InputError("plugs.rollout", value, problem, remedy)
