@@ -1,4 +1,4 @@
-"""Seconds to embed texts: `hammerlib.embeddings.encode` against a plain loop and sentence-transformers.
+"""Seconds to embed texts: `hammerlib.models.encode` against a plain loop and sentence-transformers.
 
     python benchmarks/embedding.py [--backbones nano smollm2-135m] [--sources SOURCE ...] [--n N]
 
@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from hammerlib import load_backbone, load_problems
-from hammerlib.backbones import Backbone
-from hammerlib.embeddings import TOKENS_PER_BATCH, encode
+from hammerlib.models import Backbone
+from hammerlib.models.embeddings import TOKENS_PER_BATCH, encode
 from hammerlib.runs.storage import write_json
 
 PLAIN_BATCH = 16

@@ -24,10 +24,10 @@ import transformers
 from datasets import Dataset
 
 from hammerlib import load_backbone, load_benchmark
-from hammerlib.backbones import Backbone
 from hammerlib.evaluation.engines import Sampling, TransformersEngine, default_budget, plan_batches
 from hammerlib.evaluation.samples import judge
 from hammerlib.grading import GradingPool
+from hammerlib.models import Backbone
 from hammerlib.runs.storage import write_json
 
 PLACE = Path(__file__).resolve().parents[1] / "results" / "benchmarks"

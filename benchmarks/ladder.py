@@ -22,10 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes 
 
 import pandas as pd
 
-from hammerlib.nano.ladder import SIZES, sized
-from hammerlib.nano.measure import family_table, sample
-from hammerlib.nano.recipe import batches, supervise, untrained
-from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.models.nano.measure import family_table, sample
+from hammerlib.models.nano.recipe import SIZES, batches, sized, supervise, untrained
+from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems
 
 AIM, ENOUGH = 0.45, 0.6

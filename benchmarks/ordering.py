@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hammerlib.ordering.path import greedy_path
-from hammerlib.ordering.record import normalised_gap
+from hammerlib.ordering.greedy import greedy_path
+from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.solve import min_path
 from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 
@@ -159,7 +159,7 @@ def tfidf(n: int) -> np.ndarray:
 
 def states(n: int, file: Path) -> np.ndarray:
     """The first n rows of what `hammer embed` wrote."""
-    from hammerlib.embeddings import Embeddings
+    from hammerlib.models.embeddings import Embeddings
 
     return (np.load(file) if file.suffix == ".npy" else Embeddings.load(file).vectors)[:n]
 

@@ -22,8 +22,8 @@ __version__ = "0.1.0"
 # Public name -> module that holds it, in the order in which problems flow.
 _HOMES = {
     "load_problems": "hammerlib.problems",
-    "load_backbone": "hammerlib.backbones",
-    "embed": "hammerlib.embeddings",
+    "load_backbone": "hammerlib.models",
+    "embed": "hammerlib.models.embeddings",
     "order_by": "hammerlib.ordering",
     "Order": "hammerlib.ordering",
     "vendi_score": "hammerlib.diversity",
@@ -49,10 +49,8 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from hammerlib.backbones import load_backbone
     from hammerlib.diversity import prefix_profile, vendi_score
     from hammerlib.dra import adjust_rewards, diversity_weights
-    from hammerlib.embeddings import embed
     from hammerlib.evaluation import (
         bootstrap_interval,
         evaluate,
@@ -63,6 +61,8 @@ if TYPE_CHECKING:
         pass_at_k,
     )
     from hammerlib.grading import grade
+    from hammerlib.models import load_backbone
+    from hammerlib.models.embeddings import embed
     from hammerlib.ordering import Order, order_by
     from hammerlib.problems import load_problems
     from hammerlib.rewards import DRAReward, accuracy_reward, cosine_reward, format_reward

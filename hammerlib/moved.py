@@ -7,10 +7,41 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 
 # Old dotted name -> new one; what lies below an old package moves with it unless it has a line of its own.
 MOVED: dict[str, str] = {
+    "hammerlib.tokens": "hammerlib.models.tokens",
+    "hammerlib.nano": "hammerlib.models.nano",
+    "hammerlib.nano.ladder": "hammerlib.models.nano.recipe",
+    "hammerlib.nano.shipping": "hammerlib.models.nano.recipe",
+    "hammerlib.backbones": "hammerlib.models.backbone",
+    "hammerlib.backbones.load": "hammerlib.models.backbone",
+    "hammerlib.backbones.places": "hammerlib.models.backbone",
+    "hammerlib.backbones.warm": "hammerlib.models.warm",
+    "hammerlib.embeddings": "hammerlib.models.embeddings",
+    "hammerlib.embeddings.forward": "hammerlib.models.embeddings",
+    "hammerlib.embeddings.record": "hammerlib.models.embeddings",
+    "hammerlib.ordering.path": "hammerlib.ordering.greedy",
+    "hammerlib.ordering.record": "hammerlib.ordering.order",
+    "hammerlib.ordering.options": "hammerlib.ordering.strategies",
+    "hammerlib.ordering.bound": "hammerlib.ordering.certificate",
+    "hammerlib.ordering.repeats": "hammerlib.ordering.certificate",
+    "hammerlib.ordering.compiled": "hammerlib.ordering.candidates",
+    "hammerlib.ordering.prices": "hammerlib.ordering.candidates",
+    "hammerlib.ordering.improve": "hammerlib.ordering.tour",
+    "hammerlib.ordering.fragments": "hammerlib.ordering.tour",
+    "hammerlib.ordering.exact": "hammerlib.ordering.tour",
+    "hammerlib.diversity.groups": "hammerlib.diversity.scores",
+    "hammerlib.diversity.prefixes": "hammerlib.diversity.profiles",
+    "hammerlib.diversity.explain": "hammerlib.diversity.profiles",
+    "hammerlib.diversity.modes": "hammerlib.exact.modes",
+    "hammerlib.diversity.collapse": "hammerlib.exact.modes",
+    "hammerlib.diversity.advantages": "hammerlib.exact.modes",
+    "hammerlib.diversity.tabular": "hammerlib.exact.tabular",
+    "hammerlib.diversity.claims": "hammerlib.exact.claims",
+    "hammerlib.systems.chord.flow": "hammerlib.exact.flow",
+    "hammerlib.systems.hard_examples.signal": "hammerlib.exact.signal",
     "hammerlib.cells": "hammerlib.runs.trials",
     "hammerlib.cells.progress": "hammerlib.runs.trials",
     "hammerlib.cells.records": "hammerlib.runs.trials",
@@ -142,6 +173,11 @@ class MovedModules:
         if not hasattr(today, "__path__") and any(old.startswith(f"{name}.") for old in MOVED):
             today.__path__ = []  # a package once, one file today
         sys.modules[name] = today
+
+    def get_code(self, name: str) -> CodeType:
+        """Return what `python -m` runs for an old name: the module of today."""
+        run = f"import runpy; runpy.run_module({new_name(name)!r}, run_name='__main__', alter_sys=True)"
+        return compile(run, "<moved>", "exec")
 
 
 def new_name(name: str) -> str | None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hammerlib.backbones import load_backbone
+from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import TrainConfig, build, epochs, run, train

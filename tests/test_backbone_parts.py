@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hammerlib import TrainConfig, embed, evaluate, load_backbone
-from hammerlib.backbones.load import own_parts
-from hammerlib.nano.shipping import CHECKPOINT
+from hammerlib.models.backbone import own_parts
+from hammerlib.models.nano.recipe import CHECKPOINT
 from hammerlib.training.run import prepare
 
 CONFIG = TrainConfig(n_problems=8, order="random", max_completion_length=4)

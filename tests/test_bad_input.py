@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hammerlib.embeddings import Embeddings
+from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import order_by
 from hammerlib.problems import item_hashes, load_problems
 from hammerlib.runs import RunRecord

@@ -9,12 +9,11 @@ import pytest
 
 from hammerlib import order_by
 from hammerlib.ordering import Order
-from hammerlib.ordering.bound import certified_bound
 from hammerlib.ordering.candidates import search
-from hammerlib.ordering.exact import exact_path
-from hammerlib.ordering.record import normalised_gap
-from hammerlib.ordering.repeats import distinct_rows, repeated_path
+from hammerlib.ordering.certificate import certified_bound, distinct_rows, repeated_path
+from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.solve import min_path
+from hammerlib.ordering.tour import exact_path
 from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 
 

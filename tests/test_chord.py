@@ -16,11 +16,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
-from hammerlib.nano.recipe import encode
-from hammerlib.nano.solutions import strategy_of
+from hammerlib.models import load_backbone
+from hammerlib.models.nano.recipe import encode
+from hammerlib.models.nano.solutions import strategy_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.systems.chord import (

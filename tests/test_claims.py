@@ -10,17 +10,17 @@ import pytest
 from ordering_samples import gaussian
 
 from hammerlib.diversity import coverage_radius, dcscore, mean_pairwise_cosine, vendi_score
-from hammerlib.diversity.claims import (
+from hammerlib.errors import InputError
+from hammerlib.exact.claims import (
     against_subsets,
     beside_random,
     coverage_correlations,
     coverage_gaps,
     poles,
 )
-from hammerlib.diversity.tabular import exact_training, order_spread, same_optimum
-from hammerlib.errors import InputError
+from hammerlib.exact.tabular import exact_training, order_spread, same_optimum
 from hammerlib.ordering import order_by
-from hammerlib.ordering.exact import exact_path
+from hammerlib.ordering.tour import exact_path
 from hammerlib.similarity import centred_rows, edge_cosines, unit_rows
 
 

@@ -16,9 +16,9 @@ import pytest
 import hammerlib
 from hammerlib.cli import build_parser, commands, main
 from hammerlib.cli.examine import CACHE_PARTS, cache_size, clear_cache
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
 from hammerlib.grading.code import refused
+from hammerlib.models.embeddings import Embeddings
 from hammerlib.pipeline import NotebookError
 from hammerlib.training import TrainConfig
 

@@ -16,7 +16,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler, get_callable_name
 
-from hammerlib.backbones import load_backbone
+from hammerlib.models import load_backbone
 from hammerlib.training import build
 from hammerlib.training.build import quiet
 from hammerlib.training.epochs import Reorder

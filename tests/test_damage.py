@@ -14,12 +14,12 @@ import pytest
 from study_records import cell as study_cell
 
 from hammerlib import TrainConfig, evaluate, load_backbone, train
-from hammerlib.backbones.load import check_folder
 from hammerlib.cli import main
-from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
 from hammerlib.evaluation.comparison import read_scores
 from hammerlib.evaluation.summary import outcomes, reliability
+from hammerlib.models.backbone import check_folder
+from hammerlib.models.embeddings import Embeddings, embed
 from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline.execution import _is_current
 from hammerlib.problems import load_problems
@@ -442,7 +442,7 @@ def test_damaged_samples_of_a_killed_evaluation_are_drawn_again(
 
 
 def _copy_of_nano(folder: Path) -> Path:
-    from hammerlib.nano.shipping import CHECKPOINT
+    from hammerlib.models.nano.recipe import CHECKPOINT
 
     shutil.copytree(CHECKPOINT, folder)
     (folder / "sums.json").unlink(missing_ok=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from hammerlib.backbones import Backbone, load_backbone
 from hammerlib.errors import InputError
+from hammerlib.models import Backbone, load_backbone
 from hammerlib.training import TrainConfig, embedder
 from hammerlib.training.embedder import check_embedder, make_embedder
 

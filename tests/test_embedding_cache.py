@@ -11,8 +11,8 @@ import pytest
 import torch
 from embedding_samples import LAYERS, make_backbone, sentences, spoil
 
-from hammerlib.embeddings import Embeddings, embed, encode
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import Embeddings, embed, encode
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ class TestCache:
     ) -> None:
         first = embed(sentences(6), backbone)
         assert [path.stem for path in own_cache.iterdir()] == [first.key]
-        monkeypatch.setattr("hammerlib.embeddings.pooled_states", lambda *_: pytest.fail("the model ran"))
+        ran = "the model ran"
+        monkeypatch.setattr("hammerlib.models.embeddings.pooled_states", lambda *_: pytest.fail(ran))
         np.testing.assert_array_equal(embed(sentences(6), backbone).vectors, first.vectors)
 
     def test_every_text_weight_and_option_has_a_key_of_its_own(self) -> None:

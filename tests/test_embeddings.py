@@ -13,9 +13,8 @@ from embedding_samples import LAYERS, make_backbone, sentences, spoil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hammerlib.embeddings import Embeddings, embed, encode
-from hammerlib.embeddings.forward import batches_by_length, pooled_states
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import Embeddings, batches_by_length, embed, encode, pooled_states
 from hammerlib.problems import item_hashes
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.evaluation import evaluate, evaluator, load_benchmark, outcomes, pass_at_k
 from hammerlib.evaluation.engines import Sampling, TransformersEngine
+from hammerlib.models import load_backbone
 from hammerlib.problems import fingerprint, load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.runs.workers import DIED, Failure
@@ -29,7 +29,7 @@ SMALL = {"n": 16, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 
 @pytest.fixture(scope="module")
 def backbone():
-    from hammerlib.backbones import load_backbone
+    from hammerlib.models import load_backbone
 
     return load_backbone(MODEL, device="cpu")
 

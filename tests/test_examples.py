@@ -43,7 +43,7 @@ def test_examples_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pasted_example_has_its_own_name_and_no_other() -> None:
-    assert _pasted("hammerlib.ordering.record.Order.save") == {"Order": hammerlib.Order}
+    assert _pasted("hammerlib.ordering.order.Order.save") == {"Order": hammerlib.Order}
     assert _pasted("hammerlib.runs.storage.atomic_path") is None
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import reasoning_gym
 
-from hammerlib.nano.solutions import terms_of
+from hammerlib.models.nano.solutions import terms_of
 from hammerlib.problems import load_problems
 from hammerlib.problems.families import (
     NANO_MIX,

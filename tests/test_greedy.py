@@ -13,7 +13,7 @@ from ordering_samples import BY_VECTORS, gaussian
 
 from hammerlib.errors import InputError
 from hammerlib.ordering import edge_costs, edge_profile, order_by, used_vectors
-from hammerlib.ordering.path import TIE_ROUNDINGS
+from hammerlib.ordering.greedy import TIE_ROUNDINGS
 from hammerlib.similarity import unit_rows
 
 

@@ -32,7 +32,7 @@ FACES = sorted(
 # A room imports only rooms above it.
 ROOMS = [
     *("moved", "errors", "runs", "similarity", "problems"),
-    *("tokens", "nano", "backbones", "embeddings", "models", "ordering", "diversity", "exact", "grading"),
+    *("models", "ordering", "diversity", "exact", "grading"),
     *("dra", "advantages", "rewards", "training", "evaluation", "systems", "study", "plots", "report"),
     *("pages", "pipeline", "adapters", "cli"),
 ]
@@ -42,8 +42,8 @@ KEPT_TO = {
     "vllm": ["evaluation/engines/vllm.py"],
     "ray": ["runs/workers.py"],
     # The doctor asks torch for GPUs.
-    "torch": ["backbones", "nano", "embeddings", "models", "training", "evaluation", "cli/examine.py"],
-    "transformers": ["tokens.py", "backbones", "nano", "embeddings", "models", "training", "evaluation"],
+    "torch": ["models", "training", "evaluation", "cli/examine.py"],
+    "transformers": ["models", "training", "evaluation"],
     "ruamel": ["runs/reading.py"],
     "typer": ["cli"],
     "jinja2": ["pages", "report", "pipeline", "study"],

@@ -11,10 +11,10 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
-from hammerlib.embeddings.forward import pooled_states
 from hammerlib.evaluation.engines import Sampling, open_engine
 from hammerlib.evaluation.engines.decoding import keeps_attention_only
-from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.models.embeddings import pooled_states
+from hammerlib.models.nano.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 EDGES = {"vocab_size": len(TOKENIZER), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.nano.__main__ import main
-from hammerlib.nano.ladder import SIZES, sized
-from hammerlib.nano.recipe import Recipe, untrained
+from hammerlib.models.nano.__main__ import main
+from hammerlib.models.nano.recipe import SIZES, Recipe, sized, untrained
 
 ROOT = Path(__file__).resolve().parents[1]
 

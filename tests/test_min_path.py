@@ -14,11 +14,10 @@ from ordering_samples import clusters, gaussian
 from hammerlib import embed, load_problems, order_by
 from hammerlib.errors import InputError
 from hammerlib.ordering import candidates, solve
-from hammerlib.ordering.bound import certified_bound, closed_bound
 from hammerlib.ordering.candidates import search
-from hammerlib.ordering.exact import exact_path
-from hammerlib.ordering.improve import descend, kick, search_from
+from hammerlib.ordering.certificate import certified_bound, closed_bound
 from hammerlib.ordering.solve import min_path
+from hammerlib.ordering.tour import descend, exact_path, kick, search_from
 from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 
 SIZES = st.integers(2, 60)

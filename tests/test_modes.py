@@ -11,11 +11,17 @@ import pytest
 import torch
 
 from hammerlib.advantages import group_advantages
-from hammerlib.diversity.advantages import batched_advantages
-from hammerlib.diversity.collapse import mode_arms, right_ways, sampled_policies
-from hammerlib.diversity.modes import effective_modes, equicosine, exact_policy
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
+from hammerlib.exact.modes import (
+    batched_advantages,
+    effective_modes,
+    equicosine,
+    exact_policy,
+    mode_arms,
+    right_ways,
+    sampled_policies,
+)
 
 START = np.array([0.25, 0.15, 0.10, 0.25, 0.25])
 RIGHT = np.array([True, True, True, False, False])

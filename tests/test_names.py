@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hammerlib.cli import main
-from hammerlib.embeddings import embed
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import embed
 from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline.opening import run_name
 from hammerlib.problems import load_problems
@@ -286,7 +286,7 @@ def test_records_hold_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pyt
 
 def test_an_embedding_and_an_order_of_a_folder_do_not_name_where_it_lies(tmp_path: Path) -> None:
     from hammerlib import load_backbone
-    from hammerlib.backbones.load import save_backbone
+    from hammerlib.models.backbone import save_backbone
 
     nano = load_backbone("nano")
     save_backbone(nano.model, nano.tokenizer, tmp_path / "deep" / "mine")

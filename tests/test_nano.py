@@ -14,13 +14,13 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hammerlib.backbones import weights_hash
 from hammerlib.errors import InputError
-from hammerlib.nano import measure, recipe
-from hammerlib.nano.__main__ import main
-from hammerlib.nano.shipping import CHECKPOINT, make_checkpoint
-from hammerlib.nano.solutions import STRATEGIES, boxed, solve, strategy_of, terms_of
-from hammerlib.nano.tokenizer import build_tokenizer, vocabulary
+from hammerlib.models import weights_hash
+from hammerlib.models.nano import measure, recipe
+from hammerlib.models.nano.__main__ import main
+from hammerlib.models.nano.recipe import CHECKPOINT, make_checkpoint
+from hammerlib.models.nano.solutions import STRATEGIES, boxed, solve, strategy_of, terms_of
+from hammerlib.models.nano.tokenizer import build_tokenizer, vocabulary
 from hammerlib.problems.families import NANO_MIX
 from hammerlib.problems.gym import _sound
 

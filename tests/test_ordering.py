@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ordering_samples import BY_VECTORS, gaussian, problem_table
 
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import STRATEGIES, Order, order_by
 from hammerlib.problems import item_hashes
 from hammerlib.similarity import unit_rows

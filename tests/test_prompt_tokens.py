@@ -16,16 +16,16 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaModel
 
 import hammerlib
-from hammerlib.backbones import load_backbone
-from hammerlib.embeddings import SCHEMA_VERSION, Embeddings, embed
 from hammerlib.errors import InputError
 from hammerlib.evaluation.engines import Sampling, open_engine
-from hammerlib.nano.recipe import encode as supervised_rows
-from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.models import load_backbone
+from hammerlib.models.embeddings import SCHEMA_VERSION, Embeddings, embed
+from hammerlib.models.nano.recipe import encode as supervised_rows
+from hammerlib.models.nano.tokenizer import build_tokenizer
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.problems import load_problems, make_table
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import content_hash
-from hammerlib.tokens import prompt_ids
 from hammerlib.training import TrainConfig
 
 BOS, CLS, EOS = "<0x01>", "<0x02>", "<eos>"  # tokens that nano has and these texts do not

@@ -18,7 +18,7 @@ from test_house import PACKAGE
 from hammerlib import TrainConfig, load_backbone, train
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.nano.shipping import CHECKPOINT
+from hammerlib.models.nano.recipe import CHECKPOINT
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs
 from hammerlib.training.embedder import make_embedder

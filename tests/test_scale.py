@@ -21,9 +21,9 @@ from accelerate.commands.launch import launch_command_parser
 from safetensors.numpy import load_file
 from test_training import SMALL, weights
 
-from hammerlib.backbones import load_backbone
 from hammerlib.cli import main
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import Plugs, TrainConfig, train

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from trl import GRPOConfig, GRPOTrainer
 
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.rewards import accuracy_reward

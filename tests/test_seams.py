@@ -14,8 +14,8 @@ import torch
 from trl import GRPOTrainer
 
 from hammerlib.advantages import group_advantages
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.rewards import DRAReward, accuracy_reward
 from hammerlib.runs import RunRecord

@@ -291,7 +291,7 @@ def test_the_wheel_holds_code_types_and_checkpoint(wheel: zipfile.ZipFile) -> No
     names = set(wheel.namelist())
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hammerlib").rglob("*.py")}
     assert source <= names and "hammerlib/py.typed" in names
-    weights = [name for name in names if name.startswith("hammerlib/nano/checkpoint/")]
+    weights = [name for name in names if name.startswith("hammerlib/models/nano/checkpoint/")]
     assert {Path(name).name for name in weights} >= {"config.json", "recipe.json", "tokenizer.json"}
     assert any(name.endswith(".safetensors") for name in weights)
     assert sum(wheel.getinfo(name).file_size for name in weights) < 6e6

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hammerlib.backbones import NAMED
-from hammerlib.nano.ladder import SIZES
+from hammerlib.models.backbone import NAMED
+from hammerlib.models.nano.recipe import SIZES
 from hammerlib.problems.gym import mix
 from hammerlib.study.plan import Cell, Study, cells, read_study
 from hammerlib.study.trial import replicate

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hammerlib.backbones import load_backbone, untrained_like
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone, untrained_like
 from hammerlib.study.algorithms import advantage_ratio, weight_change
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 

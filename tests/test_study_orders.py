@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from ordering_samples import clusters, problem_table
 
-from hammerlib.backbones import load_backbone, untrained_like
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone, untrained_like
+from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import STRATEGIES, Order, edge_costs, order_by
 from hammerlib.problems import item_hashes, load_problems
 from hammerlib.study.orders import (

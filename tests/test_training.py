@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.rewards import REWARDS

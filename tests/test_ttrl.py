@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerlib.advantages import group_advantages
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.systems.ttrl import (

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from hammerlib.backbones import load_backbone
 from hammerlib.errors import InputError
 from hammerlib.evaluation import expected_calibration_error, reliability_table
+from hammerlib.models import load_backbone
 from hammerlib.rewards import log_score_reward, quadratic_score_reward
 from hammerlib.rewards.stated import proper_score, stated_probability
 from hammerlib.systems.uncalibrated import (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hammerlib.backbones import load_backbone
-from hammerlib.backbones.warm import PROBLEMS, WARM_UP, WORKED, batches, warm_start, written
-from hammerlib.nano.recipe import Recipe
+from hammerlib.models import load_backbone
+from hammerlib.models.nano.recipe import Recipe
+from hammerlib.models.warm import PROBLEMS, WARM_UP, WORKED, batches, warm_start, written
 from hammerlib.problems import load_problems
 from hammerlib.problems.gym import ONE_DIGIT_MIX, part_of
 

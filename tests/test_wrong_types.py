@@ -11,7 +11,7 @@ import pytest
 
 import hammerlib
 from hammerlib.cli import commands, main
-from hammerlib.nano.recipe import Recipe
+from hammerlib.models.nano.recipe import Recipe
 from hammerlib.study.plan import Study
 from hammerlib.training import TrainConfig
 

@@ -114,7 +114,7 @@ def evaluate(chosen: Namespace) -> int:
 
 def _is_nano(model: str) -> bool:
     """Whether a model speaks nano's vocabulary: by name, or the folder of a model or of a training run."""
-    from hammerlib.nano.tokenizer import vocabulary
+    from hammerlib.models.nano.tokenizer import vocabulary
 
     if model in ("nano", "nano-untrained"):
         return True

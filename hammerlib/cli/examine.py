@@ -154,12 +154,12 @@ def _accelerator() -> tuple[str, str]:
 
 
 def _nano() -> tuple[str, str]:
-    folder = Path(sys.modules["hammerlib"].__file__).parent / "nano" / "checkpoint"
+    folder = Path(sys.modules["hammerlib"].__file__).parent / "models" / "nano" / "checkpoint"
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return (
         ("yes", f"shipped, {weights / 1e6:.1f} MB")
         if weights
-        else ("no", "its checkpoint is missing: python -m hammerlib.nano")
+        else ("no", "its checkpoint is missing: python -m hammerlib.models.nano")
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from hammerlib import Order
-    from hammerlib.embeddings import Embeddings
+    from hammerlib.models.embeddings import Embeddings
     from hammerlib.similarity import Array
 
 # Parameters of `order_by` that are words of the command, not options of a strategy.
@@ -50,8 +50,13 @@ def order(chosen: Namespace) -> int:
     table = None if chosen.problems is None else problems_of(chosen)
     vectors = _vectors(chosen, table)
     made = hammerlib.order_by(
-        chosen.strategy, vectors, problems=table, seed=chosen.seed, centre=chosen.centre,
-        certify=not chosen.no_certificate, **options,
+        chosen.strategy,
+        vectors,
+        problems=table,
+        seed=chosen.seed,
+        centre=chosen.centre,
+        certify=not chosen.no_certificate,
+        **options,
     )
     made.save(chosen.out)
     print(f"{chosen.out}: {_summary(made)}")
@@ -173,7 +178,7 @@ def _vectors(chosen: Namespace, table: Dataset | None) -> Embeddings | Array:
         pooled = {"layer": chosen.layer, "pooling": chosen.pooling, "template": chosen.template}
         return hammerlib.embed(table, chosen.backbone, **pooled)
     if chosen.embeddings.suffix != ".npy":
-        from hammerlib.embeddings import Embeddings
+        from hammerlib.models.embeddings import Embeddings
 
         return Embeddings.load(chosen.embeddings)
     import numpy as np

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from hammerlib.diversity.correlates import order_correlates
-from hammerlib.diversity.explain import explain_order
-from hammerlib.diversity.groups import group_telemetry
-from hammerlib.diversity.prefixes import FRACTIONS, METRICS, prefix_profile
-from hammerlib.diversity.profiles import LAGS, lag_profile, random_reference, window_profile
+from hammerlib.diversity.profiles import (
+    FRACTIONS,
+    LAGS,
+    METRICS,
+    explain_order,
+    lag_profile,
+    prefix_profile,
+    random_reference,
+    window_profile,
+)
 from hammerlib.diversity.scores import (
     coverage_radius,
     dcscore,
+    group_telemetry,
     mean_pairwise_cosine,
     neighbour_purity,
     vendi_from_kernel,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.diversity.prefixes import fitting
+from hammerlib.diversity.profiles import fitting
 from hammerlib.errors import InputError
 from hammerlib.ordering import Order
 from hammerlib.similarity import Array

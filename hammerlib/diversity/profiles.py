@@ -1,4 +1,4 @@
-"""Profiles of a whole order: items at a distance, windows, and the band of random orders."""
+"""Profiles of an order: its first part, items k places apart, its windows, each beside random orders."""
 
 from __future__ import annotations
 
@@ -8,16 +8,145 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.diversity.prefixes import fitting, prefix_profile, topics_of
-from hammerlib.embeddings import Embeddings
+from hammerlib.diversity.scores import vendi_of_units
 from hammerlib.errors import InputError
-from hammerlib.ordering import Order, used_vectors
+from hammerlib.models.embeddings import Embeddings
+from hammerlib.ordering import Order, edge_costs, used_vectors
+from hammerlib.ordering.order import as_permutation
 from hammerlib.runs.storage import progress_off
-from hammerlib.similarity import BLOCK_ROWS, Array, centred_rows, host
+from hammerlib.similarity import BLOCK_ROWS, Array, centred_rows, host, mean_cosine, row_reduce
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
+
+FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+METRICS = ("mean_cosine", "vendi", "vendi_centred", "coverage_radius", "topic_tv")
+
+
+def prefix_profile(
+    order: Order | Array,
+    embeddings: Embeddings | Array,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    problems: datasets.Dataset | None = None,
+) -> pd.DataFrame:
+    """Return how diverse the first part of an order is, at several lengths.
+
+    Parameters
+    ----------
+    order : Order or (n,) int array
+    embeddings : Embeddings or (n, d) array or tensor
+    fractions : sequence of float
+        Parts of the whole in (0, 1]; a part has at least two items.
+    problems : datasets.Dataset, optional
+        Its `topic` column adds the metric `topic_tv`.
+
+    Returns
+    -------
+    DataFrame
+        Columns fraction, count, metric, value. Metrics: `mean_cosine` (pairs of the part, low is diverse),
+        `vendi` and `vendi_centred` (effective numbers, raw and with the mean of **all** rows subtracted),
+        `coverage_radius` (1 - cosine, low is good), `topic_tv` (total variation between the part's topics
+        and all topics, 0 to 1).
+
+    Raises
+    ------
+    InputError
+        Zero or NaN rows, rows that equal the mean, fractions outside (0, 1], an order that does not name
+        every item once, or problems that do not fit.
+
+    Notes
+    -----
+    Source: ours, of known measures: `vendi_score` (arXiv 2210.02410), and the radius that the k-centre
+    problem minimises (Gonzalez 1985).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(10, 3))
+    >>> prefix_profile(np.arange(10), rows, fractions=[1.0])["metric"].tolist()
+    ['mean_cosine', 'vendi', 'vendi_centred', 'coverage_radius']
+    """
+    import pandas as pd
+
+    units = used_vectors(embeddings)
+    counts = _counts(len(units), fractions)
+    permutation = fitting(order, len(units))
+    centred = centred_rows(units)
+    topics = None if problems is None else topics_of(problems, len(units))
+    covered = np.full(len(units), -np.inf)
+    rows, done = [], 0
+    for fraction, count in counts:
+        part = permutation[:count]
+        if count > done:  # products with the new items only: one full pass over all fractions together
+            newest = row_reduce(units, units[permutation[done:count]], lambda block: block.max(axis=1))
+            covered, done = np.maximum(covered, newest), count
+        values = [mean_cosine(units[part]), vendi_of_units(units[part]), vendi_of_units(centred[part])]
+        values.append(1.0 - float(covered.min()))
+        if topics is not None:
+            values.append(_topic_variation(topics, part))
+        rows += [(fraction, count, name, value) for name, value in zip(METRICS, values, strict=False)]
+    return pd.DataFrame(rows, columns=["fraction", "count", "metric", "value"])
+
+
+def fitting(order: Order | Array, n: int) -> np.ndarray:
+    """Return the permutation of an order of n items.
+
+    Raises
+    ------
+    InputError
+        No order, or one of another number of items.
+
+    Examples
+    --------
+    >>> fitting([1, 0], 2).tolist()
+    [1, 0]
+    """
+    permutation = order.permutation if isinstance(order, Order) else as_permutation(order, "order")
+    if len(permutation) != n:
+        raise InputError("order", len(permutation), f"does not fit {n} items", "use its own items")
+    return permutation
+
+
+def topics_of(problems: datasets.Dataset, n: int) -> np.ndarray:
+    """Return the topic of each of n problems as a number, (n,).
+
+    Raises
+    ------
+    InputError
+        Problems without a column `topic`, or another number of them.
+
+    Examples
+    --------
+    >>> from hammerlib.problems import load_problems
+    >>> topics_of(load_problems("reasoning-gym:nano", n=4), 4).shape
+    (4,)
+    """
+    if "topic" not in getattr(problems, "column_names", ()):
+        raise InputError("problems", problems, "have no column 'topic'", "make them with load_problems")
+    if len(problems) != n:
+        raise InputError("problems", len(problems), f"do not fit {n} vectors", "pass one problem per vector")
+    return np.unique(list(problems["topic"]), return_inverse=True)[1]
+
+
+def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
+    """Return sorted (fraction, number of items)."""
+    if n < 2:
+        raise InputError("embeddings", n, "leave no pair to measure", "pass at least two rows")
+    numbers = np.ndim(fractions) == 1 and np.asarray(fractions).dtype.kind in "fiu"
+    if not numbers or not all(0 < fraction <= 1 for fraction in fractions) or not len(fractions):
+        raise InputError(
+            "fractions", fractions, "are not parts of a whole", "use numbers above 0 and up to 1"
+        )
+    return [(float(fraction), max(2, round(fraction * n))) for fraction in sorted(fractions)]
+
+
+def _topic_variation(topics: np.ndarray, part: np.ndarray) -> float:
+    size = topics.max() + 1
+    mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[part])]
+    return float(np.abs(mixes[0] - mixes[1]).sum() / 2)
+
 
 LAGS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -205,3 +334,102 @@ def random_reference(
     return together.agg(
         value="mean", low=lambda values: values.quantile(tail), high=lambda values: values.quantile(1 - tail)
     ).reset_index()
+
+
+EXPLAINED = (0.02, 0.1, 0.25, 0.5)  # prefixes of the table
+MOST = 4000  # items whose prefixes are measured: Vendi and coverage of 20,000 for 20 seeds take minutes
+
+
+def explain_order(
+    order: Order | Array,
+    embeddings: Embeddings | Array,
+    *,
+    problems: datasets.Dataset | None = None,
+    window: int = 8,
+    seeds: int = 20,
+) -> pd.DataFrame:
+    """Return all profiles of an order in one table, each number beside those of random orders.
+
+    Parameters
+    ----------
+    order, embeddings
+        As in :func:`~hammerlib.diversity.profiles.lag_profile`.
+    problems : datasets.Dataset, optional
+        Adds what looks at topics.
+    window : int
+        Items of a window: problems of a training step; all items where there are fewer.
+    seeds : int
+        Random orders, at least 2.
+
+    Returns
+    -------
+    DataFrame
+        Columns measure, part, value, random (mean over the seeds), low, high (95 % of the seeds). Measures:
+        edge cosine (all, and by tenth of the order), centred cosine by lag, windows, and prefixes. Prefixes
+        of more than 4,000 items are those of 4,000 drawn from all (seed 0), in their order; the part says so.
+
+    Raises
+    ------
+    InputError
+        What the profiles refuse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(40, 3))
+    >>> explain_order(np.arange(40), rows, seeds=3).columns.tolist()
+    ['measure', 'part', 'value', 'random', 'low', 'high']
+    """
+    import pandas as pd
+
+    units = used_vectors(embeddings)
+    permutation = fitting(order, len(units))
+    sample = np.arange(len(units))
+    if len(units) > MOST:
+        sample = np.sort(np.random.default_rng(0).choice(len(units), MOST, replace=False))
+    rank = np.full(len(units), -1)
+    rank[sample] = np.arange(len(sample))
+    kept = rank[permutation][rank[permutation] >= 0]
+    some = problems if problems is None or len(sample) == len(units) else problems.select(sample)
+    parts = [
+        _beside(permutation, units, seeds, _edges),
+        _beside(permutation, units, seeds, lag_profile),
+        _beside(permutation, units, seeds, window_profile, window=min(window, len(units)), problems=problems),
+        _beside(kept, units[sample], seeds, prefix_profile, fractions=EXPLAINED, problems=some),
+    ]
+    frame = pd.concat([_named(part, len(units)) for part in parts], ignore_index=True)
+    return frame[["measure", "part", "value", "random", "low", "high"]]
+
+
+def _edges(permutation: np.ndarray, units: Array) -> pd.DataFrame:
+    """Return mean edge cosines of the whole order (tenth 0) and of its tenths."""
+    import pandas as pd
+
+    costs = edge_costs(permutation, units)
+    parts = [costs, *(part for part in np.array_split(costs, 10) if len(part))]
+    return pd.DataFrame({"tenth": range(len(parts)), "value": [part.mean() for part in parts]})
+
+
+def _beside(
+    permutation: np.ndarray, units: Array, seeds: int, profile: Callable[..., pd.DataFrame], **options: Any
+) -> pd.DataFrame:
+    """Return a profile of the order and, in the same rows, that of random orders."""
+    found = profile(permutation, units, **options)
+    reference = random_reference(units, profile=profile, seeds=seeds, **options)
+    return found.assign(random=reference["value"], low=reference["low"], high=reference["high"])
+
+
+def _named(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Put what a row of a profile measures, and where, into words."""
+    if "tenth" in frame:
+        parts = ["all" if tenth == 0 else f"tenth {tenth}" for tenth in frame["tenth"]]
+        return frame.assign(measure="edge cosine", part=parts)
+    if "lag" in frame:
+        return frame.assign(measure="centred cosine", part=[f"{lag} apart" for lag in frame["lag"]])
+    if "window" in frame:
+        parts = [f"windows of {row.window}, {row.part}" for row in frame.itertuples()]
+        return frame.assign(measure=frame["metric"], part=parts)
+    sampled = f" (of {MOST} sampled)" if n > MOST else ""
+    firsts = zip(frame["fraction"], frame["count"], strict=True)
+    parts = [f"first {fraction:.0%}: {count}{sampled}" for fraction, count in firsts]
+    return frame.assign(measure=frame["metric"], part=parts)

@@ -36,7 +36,7 @@ from hammerlib.runs.workers import BACKENDS, Failure, map_tasks
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 SAMPLES = "samples.jsonl"
 PROBLEMS = "problems.jsonl"
@@ -182,7 +182,7 @@ class Source(NamedTuple):
 
 def source_of(backbone: Backbone, engine: str, sampling: Sampling) -> Source:
     """Return what a worker needs to draw as this engine does; weights are hashed as they are now."""
-    from hammerlib.backbones import weights_hash
+    from hammerlib.models import weights_hash
 
     device = backbone.device.partition(":")[0]
     return Source(backbone.name, weights_hash(backbone.model), backbone.dtype, device, engine, sampling)
@@ -201,7 +201,7 @@ def _draw_apart(item: tuple[Source, Draft]) -> Drawn:
 
 @lru_cache(maxsize=1)
 def _opened(source: Source) -> Engine:
-    from hammerlib.backbones import load_backbone
+    from hammerlib.models import load_backbone
 
     backbone = load_backbone(source.name, dtype=source.dtype, device=source.device)
     if backbone.weights_hash != source.weights_hash:
@@ -511,7 +511,7 @@ def _problems(
 
 
 def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone:
-    from hammerlib.backbones import load_backbone
+    from hammerlib.models import load_backbone
 
     if hasattr(model, "tokenizer"):
         return model
@@ -525,8 +525,8 @@ def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone
 
 def _identity(evaluator: Evaluator, backbone: Backbone, engine: str) -> dict:
     """Everything that the samples depend on, and the grader."""
-    from hammerlib.backbones import weights_hash
-    from hammerlib.backbones.load import own_parts
+    from hammerlib.models import weights_hash
+    from hammerlib.models.backbone import own_parts
     from hammerlib.problems import fingerprint
 
     versions = {name: _version(name) for name in VERSIONS}

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.embeddings import TOKENS_PER_BATCH, encode
-from hammerlib.embeddings.forward import tokenise
 from hammerlib.evaluation.evaluator import SAMPLES, evaluate
+from hammerlib.models.embeddings import TOKENS_PER_BATCH, encode, tokenise
 from hammerlib.ordering import greedy_path, used_vectors
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.runs import RunRecord
 
 WARM = 16  # rows for a first call, which compiles what is timed afterwards

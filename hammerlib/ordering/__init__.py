@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError
+from hammerlib.models.embeddings import Embeddings
+from hammerlib.ordering.greedy import ETA_MODES, STARTS, farthest_first, greedy_path
 from hammerlib.ordering.make import order_by, used_vectors
-from hammerlib.ordering.path import ETA_MODES, STARTS, farthest_first, greedy_path
-from hammerlib.ordering.record import Order
+from hammerlib.ordering.order import Order
 from hammerlib.ordering.strategies import CENTRES, STRATEGIES
 from hammerlib.similarity import Array, edge_cosines
 

@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from hammerlib.ordering.compiled import compiled, compiled_minima
 from hammerlib.similarity import Array, host, namespace
+
+compiled = njit(cache=True, nogil=True)
+# Sums and minima may be reordered, which puts them on vector units; vectors hold no NaN.
+compiled_sums = njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+compiled_minima = njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz"})
+
 
 BLOCK_BYTES = 64 << 20  # of products alive at a time
 CHUNK = 32  # columns whose minimum is looked at first
@@ -184,3 +190,217 @@ def _smallest_tensor(
     values = xp.cat([values, (-told[-1] - shift)[:, None]], dim=1)
     best = xp.topk(values, k, dim=1, largest=False, sorted=True)
     return host(best.indices).astype(np.int32), host(best.values).astype(np.float32)
+
+
+SWEEPS, BLOCK = 400, 40
+MOMENTUM = 0.85
+STILL = 5e-4  # of the costs' spread, an edge
+KEPT = 24  # edges a node that one graph hands on to the next: without them later lists forget good edges
+
+Edges = tuple[np.ndarray, np.ndarray, np.ndarray]  # left, right, cost
+Graph = tuple[np.ndarray, np.ndarray, np.ndarray]  # starts, neighbours, costs: rows of neighbours
+
+
+def candidate_edges(found: Candidates, costs: np.ndarray) -> Edges:
+    """Return every candidate as an edge (left, right, cost); `costs` has the shape of the candidates.
+
+    Parameters
+    ----------
+    found : Candidates
+    costs : (n + 1, k) array
+        Of each candidate edge.
+
+    Examples
+    --------
+    >>> two = Candidates(np.array([[1], [0]], np.int32), np.zeros((2, 1), np.float32))
+    >>> candidate_edges(two, np.ones((2, 1)))[0].tolist()
+    [0, 1]
+    """
+    nodes, k = found.columns.shape
+    return np.repeat(np.arange(nodes, dtype=np.int32), k), found.columns.ravel(), costs.ravel()
+
+
+@compiled
+def _gather(
+    nodes: int, left: np.ndarray, right: np.ndarray, costs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both directions of all edges by rows, repeated ones once."""
+    begins = np.zeros(nodes + 1, np.int64)
+    for edge in range(len(left)):
+        begins[left[edge] + 1] += 1
+        begins[right[edge] + 1] += 1
+    begins = np.cumsum(begins)
+    other, cost = np.empty(2 * len(left), np.int32), np.empty(2 * len(left), costs.dtype)
+    room = begins[:-1].copy()
+    for edge in range(len(left)):
+        a, b = left[edge], right[edge]
+        other[room[a]], cost[room[a]] = b, costs[edge]
+        room[a] += 1
+        other[room[b]], cost[room[b]] = a, costs[edge]
+        room[b] += 1
+    starts, seen, kept = np.zeros(nodes + 1, np.int64), np.full(nodes, -1, np.int32), 0
+    for node in range(nodes):
+        for place in range(begins[node], begins[node + 1]):
+            if seen[other[place]] != node:
+                seen[other[place]] = node
+                other[kept], cost[kept] = other[place], cost[place]
+                kept += 1
+        starts[node + 1] = kept
+    return starts, other[:kept].copy(), cost[:kept].copy()
+
+
+def sparse_graph(nodes: int, *parts: Edges, kind: type = np.float32) -> Graph:
+    """Return the symmetric graph of all given edges, each once.
+
+    Parameters
+    ----------
+    nodes : int
+        n + 1, with the dummy.
+    *parts : (left, right, cost)
+        Edges in either direction, possibly repeated.
+    kind : {numpy.float32, numpy.float64}
+        Precision of the costs.
+
+    Returns
+    -------
+    starts : (nodes + 1,) int64 array
+        Row i is ``neighbours[starts[i]:starts[i + 1]]``.
+    neighbours : int32 array
+    costs : array of `kind`
+
+    Examples
+    --------
+    >>> sparse_graph(2, (np.array([0, 1]), np.array([1, 0]), np.ones(2)))[1].tolist()
+    [1, 0]
+    """
+    left, right, cost = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _gather(nodes, left.astype(np.int32), right.astype(np.int32), cost.astype(kind))
+
+
+@compiled
+def _cheapest(
+    starts: np.ndarray, neighbours: np.ndarray, costs: np.ndarray, prices: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of each row's k cheapest edges by ``c_ij - v_j``, and how many there are."""
+    nodes = len(starts) - 1
+    places, found = np.empty((nodes, k), np.int64), np.zeros(nodes, np.int64)
+    for node in range(nodes):
+        offers = np.empty(k)
+        for edge in range(starts[node], starts[node + 1]):
+            value = costs[edge] - prices[neighbours[edge]]
+            if found[node] < k or value < offers[k - 1]:
+                place = min(found[node], k - 1)
+                while place > 0 and offers[place - 1] > value:
+                    offers[place], places[node, place] = offers[place - 1], places[node, place - 1]
+                    place -= 1
+                offers[place], places[node, place] = value, edge
+                found[node] = min(found[node] + 1, k)
+    return places, found
+
+
+def kept_edges(graph: Graph, prices: np.ndarray, k: int = KEPT) -> Edges:
+    """Return the k edges of smallest reduced cost ``c_ij - v_j`` of every node of a graph.
+
+    Parameters
+    ----------
+    graph : (starts, neighbours, costs)
+    prices : (n + 1,) float64 array
+    k : int
+        At least 1; a node with fewer edges gives those it has.
+
+    Examples
+    --------
+    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
+    >>> kept_edges(ring, np.zeros(3))[1].tolist()
+    [1, 2, 0, 2, 0, 1]
+    """
+    places, found = _cheapest(*graph, prices, k)
+    kept = np.arange(k) < found[:, None]
+    left = np.repeat(np.arange(len(prices), dtype=np.int32), found)
+    return left, graph[1][places[kept]], graph[2][places[kept]]
+
+
+def cheapest_neighbours(graph: Graph, prices: np.ndarray, k: int) -> np.ndarray:
+    """Return up to k neighbours of every node by rising ``c_ij - v_i - v_j``, shape (n + 1, <= k) int32.
+
+    Parameters
+    ----------
+    graph : (starts, neighbours, costs)
+    prices : (n + 1,) float64 array
+    k : int
+        As many as the node with the fewest edges has, at most.
+
+    Examples
+    --------
+    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
+    >>> cheapest_neighbours(ring, np.array([0.0, 0.0, 1.0]), 1).tolist()
+    [[2], [2], [0]]
+    """
+    places, found = _cheapest(*graph, prices, k)
+    return graph[1][places[:, : found.min()]]
+
+
+@compiled
+def _sweep(
+    starts: np.ndarray, neighbours: np.ndarray, costs: np.ndarray, prices: np.ndarray, proposed: np.ndarray
+) -> float:
+    """Fill the prices after one damped step; return the sparse graph's dual value before it."""
+    value = 0.0
+    for node in range(len(starts) - 1):
+        one = two = three = np.inf
+        for edge in range(starts[node], starts[node + 1]):
+            offer = costs[edge] - prices[neighbours[edge]]
+            if offer < one:
+                one, two, three = offer, one, two
+            elif offer < two:
+                two, three = offer, two
+            elif offer < three:
+                three = offer
+        value += prices[node] + 0.5 * (one + two)
+        three = three if three < np.inf else two
+        proposed[node] = 0.5 * prices[node] + 0.25 * (two + three)
+    return value
+
+
+def sweep_prices(graph: Graph, prices: np.ndarray, sweeps: int = SWEEPS) -> tuple[np.ndarray, float]:
+    """Return the prices of the best dual value seen in damped sweeps over a sparse graph, and that value.
+
+    Sweeps carry their last move on (heavy ball, ours): without it the few items that suit everyone take
+    thousands of sweeps to become dear enough.
+
+    Parameters
+    ----------
+    graph : (starts, neighbours, costs)
+        From :func:`sparse_graph`; every node has at least two neighbours.
+    prices : (n + 1,) float64 array
+        Where to begin.
+    sweeps : int
+        At most; it ends when a block of `BLOCK` sweeps gains next to nothing.
+
+    Returns
+    -------
+    prices : (n + 1,) float64 array
+    value : float
+        About what a tour of this graph costs at least; no bound for edges that it lacks.
+
+    Examples
+    --------
+    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
+    >>> sweep_prices(ring, np.zeros(3), sweeps=1)[1]
+    3.0
+    """
+    best, best_value, before = prices.copy(), -np.inf, -np.inf
+    now, moved = prices.astype(np.float64), np.zeros(len(prices))
+    enough = STILL * len(prices) * float(graph[2].std())
+    for sweep in range(sweeps + 1):
+        proposed = np.empty(len(prices))
+        value = _sweep(*graph, now, proposed)
+        if value > best_value:
+            best, best_value = now, value
+        if sweep % BLOCK == BLOCK - 1:
+            if best_value - before < enough:
+                break
+            before = best_value
+        moved = proposed + MOMENTUM * moved - now
+        now = now + moved
+    return best, best_value

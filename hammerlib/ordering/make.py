@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.embeddings import Embeddings
 from hammerlib.errors import InputError, check_whole
-from hammerlib.ordering.record import Order, normalised_gap
+from hammerlib.models.embeddings import Embeddings
+from hammerlib.ordering.order import Order, normalised_gap
 from hammerlib.ordering.strategies import Task, check_names, permute
 from hammerlib.runs.storage import content_hash
 from hammerlib.similarity import Array, as_rows, centred_rows, edge_cosines, host, mean_cosine, unit_rows
@@ -34,7 +34,7 @@ def order_by(
     ----------
     strategy : str
         ``hammer`` (the paper's least-similar greedy; options `start`, `eta`, `eta_mode` of
-        :func:`~hammerlib.ordering.path.greedy_path`), ``min-path`` (the same objective nearly at its optimum;
+        :func:`~hammerlib.ordering.greedy_path`), ``min-path`` (the same objective nearly at its optimum;
         `gap`, `seconds` of :func:`~hammerlib.ordering.solve.min_path`), ``similar`` (most similar next;
         `start`), ``farthest-first`` (k-centre; `start`), ``logdet`` (determinantal greedy; `ridge`, `start`),
         ``batch-diverse`` (every `window` of items a diverse set, default 8), ``random``, ``dataset`` (as
@@ -72,7 +72,7 @@ def order_by(
     References
     ----------
     ``hammer`` and ``similar``: arXiv 2509.25240, section 1.2; the others are named where they are made
-    (`hammerlib.ordering.path`, `solve`, `windows`).
+    (`hammerlib.ordering.greedy`, `solve`, `windows`).
 
     Examples
     --------

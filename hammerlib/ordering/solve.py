@@ -14,23 +14,32 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
-from hammerlib.ordering.bound import certified_bound, closed_bound
-from hammerlib.ordering.candidates import OutOfTime, search
-from hammerlib.ordering.exact import LARGEST, exact_path
-from hammerlib.ordering.fragments import greedy_tour
-from hammerlib.ordering.improve import KICK_RUN, NEIGHBOURS, Search, descend, kick, pair_costs, search_from
-from hammerlib.ordering.path import greedy_path
-from hammerlib.ordering.prices import (
+from hammerlib.ordering.candidates import (
     Edges,
     Graph,
+    OutOfTime,
     candidate_edges,
     cheapest_neighbours,
     kept_edges,
+    search,
     sparse_graph,
     sweep_prices,
 )
-from hammerlib.ordering.record import normalised_gap
-from hammerlib.ordering.repeats import repeated_path
+from hammerlib.ordering.certificate import certified_bound, closed_bound, repeated_path
+from hammerlib.ordering.greedy import greedy_path
+from hammerlib.ordering.order import normalised_gap
+from hammerlib.ordering.tour import (
+    KICK_RUN,
+    LARGEST,
+    NEIGHBOURS,
+    Search,
+    descend,
+    exact_path,
+    greedy_tour,
+    kick,
+    pair_costs,
+    search_from,
+)
 from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import NARROW, Array, edge_cosines, host, mean_cosine, namespace
 

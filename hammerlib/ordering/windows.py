@@ -6,9 +6,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
-from hammerlib.ordering.compiled import compiled, compiled_sums
-from hammerlib.ordering.exact import LARGEST, exact_path
+from hammerlib.ordering.candidates import compiled, compiled_sums
 from hammerlib.ordering.solve import min_path
+from hammerlib.ordering.tour import LARGEST, exact_path
 from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import Array, host
 

@@ -18,7 +18,7 @@ from hammerlib.training.hooks import Plugs, Rollout
 if TYPE_CHECKING:
     import torch
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 COMPARED = ("answer", "text")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hammerlib.diversity.modes import effective_modes
 from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
+from hammerlib.exact.modes import effective_modes
 from hammerlib.study.records import Records, filtered, samples_of, start_name
 
 LATE = (

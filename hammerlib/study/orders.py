@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.backbones import untrained_like
-from hammerlib.embeddings import Embeddings, embed
 from hammerlib.errors import InputError
+from hammerlib.models import untrained_like
+from hammerlib.models.embeddings import Embeddings, embed
 from hammerlib.ordering import Order, order_by, used_vectors
 from hammerlib.ordering.windows import check_window, shuffle_windows
 from hammerlib.problems import item_hashes
@@ -24,7 +24,7 @@ from hammerlib.study.plan import BY_EASE, COURSES, DERIVED, OrderSettings, check
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 KINDS = ("backbone", "untrained", "tfidf")
 # Words, numbers and single signs: scikit-learn's own pattern drops every digit and sign of "3 + 4 =".

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering import STRATEGIES
-from hammerlib.ordering.options import check_order_options
+from hammerlib.ordering.strategies import check_order_options
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import content_hash
 from hammerlib.study.algorithms import plugs_of
@@ -219,7 +219,7 @@ class Study:
         return self
 
     def _check_starts(self) -> None:
-        from hammerlib.nano.recipe import Recipe
+        from hammerlib.models.nano.recipe import Recipe
 
         given = dict(self.starts)
         if set(given) == {"backbone"}:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.backbones.load import save_backbone
-from hammerlib.backbones.places import kept
 from hammerlib.errors import InputError
-from hammerlib.nano.solutions import STRATEGIES, strategy_of
+from hammerlib.models.backbone import kept, save_backbone
+from hammerlib.models.nano.solutions import STRATEGIES, strategy_of
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, claimed, workroom
 from hammerlib.runs.storage import (
@@ -37,7 +36,7 @@ from hammerlib.study.plan import Cell
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.ordering import Order
     from hammerlib.study.plan import Study
     from hammerlib.training import TrainConfig
@@ -105,7 +104,7 @@ def _seen(study: Study, seed: int) -> Dataset:
 
 def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     """Return the folder of a supervised nano checkpoint, trained to its stop where it is not there yet."""
-    from hammerlib.nano.recipe import Recipe, settings
+    from hammerlib.models.nano.recipe import Recipe, settings
 
     extra = {key: value for key, value in study.starts.items() if key not in ("seeds", "stops")}
     stops = sorted(study.starts["stops"])
@@ -122,8 +121,8 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
 
 
 def _train_start(recipe: Any, folders: dict[int, Path]) -> None:
-    from hammerlib.nano.recipe import batches, supervise, untrained
-    from hammerlib.nano.tokenizer import build_tokenizer
+    from hammerlib.models.nano.recipe import batches, supervise, untrained
+    from hammerlib.models.nano.tokenizer import build_tokenizer
     from hammerlib.problems import load_problems
 
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
@@ -298,7 +297,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def _run(cell: Cell) -> dict[str, Any]:
-    from hammerlib.backbones import load_backbone
+    from hammerlib.models import load_backbone
     from hammerlib.training import train
 
     started = time.perf_counter()
@@ -389,7 +388,7 @@ def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray
     """The start's pass rate on every RL problem, where the arm needs it; the arms of a replicate share it."""
     if not cell.study.order(cell.arm).needs_pass_rates and cell.setting("window") is None:
         return None
-    from hammerlib.backbones.load import own_parts
+    from hammerlib.models.backbone import own_parts
 
     asked = _examination(cell, shared, backbone, PROBES)
     asked = dataclasses.replace(asked, problems=shared.problems)

@@ -21,8 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 from trl.rewards import get_soft_overlong_punishment
 
-from hammerlib.backbones.load import check_finite, save_backbone
-from hammerlib.backbones.places import no_file_bars
+from hammerlib.models.backbone import check_finite, no_file_bars, save_backbone
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums

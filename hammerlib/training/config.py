@@ -215,7 +215,7 @@ class TrainConfig:
     def check_fields(self) -> None:
         """Refuse fields whose type, choice or range is wrong, each by itself."""
         from hammerlib.ordering import STRATEGIES
-        from hammerlib.ordering.options import check_order_options
+        from hammerlib.ordering.strategies import check_order_options
 
         check_fields(TrainConfig, vars(self), "config")
         if self.order not in STRATEGIES:

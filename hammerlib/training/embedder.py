@@ -14,7 +14,7 @@ from hammerlib.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 EMBEDDERS = ("backbone", "policy", "official")
 SENTENCE = "sentence-transformers:"
@@ -89,7 +89,7 @@ def make_embedder(
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> backbone = load_backbone("nano")
     >>> make_embedder("policy", backbone, backbone.model)(["4", ""]).shape[0]
     2
@@ -157,7 +157,7 @@ class CompletionEmbedder:
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> CompletionEmbedder(load_backbone("nano"))(["4", ""]).shape[0]
     2
     """
@@ -169,7 +169,7 @@ class CompletionEmbedder:
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Return (n, d) float32 vectors, unnormalised; a text
         without a visible character is embedded as the end-of-text token."""
-        from hammerlib.embeddings import encode
+        from hammerlib.models.embeddings import encode
 
         if not set(texts) <= self._known.keys():
             unique = list(dict.fromkeys(texts))

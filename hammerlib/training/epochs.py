@@ -15,8 +15,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
-from hammerlib.backbones import weights_hash
 from hammerlib.errors import InputError
+from hammerlib.models import weights_hash
 from hammerlib.ordering import Order
 from hammerlib.runs import workroom
 from hammerlib.training.orders import ids_of, make_order, order_path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import datasets
     import torch
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.runs import RunRecord
     from hammerlib.training.logs import IndexLog
     from hammerlib.training.run import Job

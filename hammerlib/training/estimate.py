@@ -138,7 +138,7 @@ def adapter_parameters(model: Any, rank: int) -> int:
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> adapter_parameters(load_backbone("nano").model, 2)
     17664
     """

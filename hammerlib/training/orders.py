@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.ordering import Order
     from hammerlib.training.config import TrainConfig
 
@@ -35,14 +35,14 @@ def make_order(
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> from hammerlib.problems import load_problems
     >>> from hammerlib.training.config import TrainConfig
     >>> problems = load_problems("reasoning-gym:nano", split="rl", n=3)
     >>> len(make_order(TrainConfig(), problems, load_backbone("nano")))
     3
     """
-    from hammerlib.embeddings import embed
+    from hammerlib.models.embeddings import embed
     from hammerlib.ordering import order_by
 
     how = {"layer": config.layer, "pooling": config.pooling, "template": config.template}

@@ -153,7 +153,7 @@ def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> tokenizer = load_backbone("nano").tokenizer
     >>> said = tokenizer(["the answer is \\\\boxed{4}"])["input_ids"]
     >>> one = Generation([{"id": "a", "prompt": "2+2", "answer": "4"}], [[5]], said)
@@ -197,7 +197,7 @@ def score_tokens(
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> logps, entropies, mask = score_tokens(load_backbone("nano").model, [[5], [5, 6]], [[7, 8], [9]])
     >>> mask.tolist(), bool((logps <= 0).all())
     ([[1, 1], [1, 0]], True)
@@ -243,7 +243,7 @@ def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> told = {"prompt_ids": [[5]], "completion_ids": [[7, 8]], "mask": None}
     >>> trainer = SimpleNamespace(model=load_backbone("nano").model, temperature=1.0)
     >>> completion_entropies(SimpleNamespace(**told, trainer=trainer)).shape

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_is, need
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
-from hammerlib.tokens import prompt_ids
 from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.embedder import Embed
@@ -24,7 +24,7 @@ from hammerlib.training.serving import check_vllm
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.ordering import Order
 
 SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
@@ -58,7 +58,7 @@ class Job:
     @property
     def run_id(self) -> str:
         """Name from the content: the same job has the same folder."""
-        from hammerlib.backbones.load import own_parts
+        from hammerlib.models.backbone import own_parts
         from hammerlib.problems import fingerprint
 
         identity = content_hash(
@@ -230,7 +230,7 @@ def prepare(
     need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
     import torch
 
-    from hammerlib.backbones import load_backbone
+    from hammerlib.models import load_backbone
 
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.

@@ -23,8 +23,8 @@ from trl.trainer.utils import RepeatSampler
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward, raw_sum, text_of
-from hammerlib.tokens import prompt_ids
 from hammerlib.training.completions import save_completions
 from hammerlib.training.groups import adjust_all, same_everywhere, whole_groups
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout

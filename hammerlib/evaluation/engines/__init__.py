@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs.storage import content_hash
-from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 Batch = list[tuple[int, int]]  # (problem, sample)
 # Prompt plus new tokens of a batch. A key-value cache costs 46 kB a token for SmolLM2-135M in float32 and
@@ -183,7 +183,7 @@ class Engine(Protocol):
         """Compute threads of torch on this CPU."""
 
     def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
-        """Return token ids per prompt, by `hammerlib.tokens.prompt_ids`."""
+        """Return token ids per prompt, by `hammerlib.models.tokens.prompt_ids`."""
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]

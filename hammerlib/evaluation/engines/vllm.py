@@ -10,7 +10,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.engines import Completion, Sampling, encode_prompts, sample_seed, stop_tokens
 
 if TYPE_CHECKING:
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 SEED_BITS = 63  # vLLM takes a signed 64-bit seed
 
@@ -19,8 +19,7 @@ class VLLMEngine:
     """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
-        from hammerlib.backbones.load import check_folder
-        from hammerlib.backbones.places import locate
+        from hammerlib.models.backbone import check_folder, locate
 
         if importlib.util.find_spec("vllm") is None:
             raise InputError(

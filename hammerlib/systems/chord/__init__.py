@@ -4,9 +4,9 @@ One loss, (1 - mu) of GRPO and mu of a supervised term, with a schedule for mu a
 token: phi = p (1 - p), detached, leaves alone what the policy already does and what it cannot reach yet.
 """
 
+from hammerlib.exact.flow import expert_flow
 from hammerlib.systems.chord.algorithm import Chord
 from hammerlib.systems.chord.experts import Experts, load_experts, nano_experts
-from hammerlib.systems.chord.flow import expert_flow
 from hammerlib.systems.chord.loss import (
     PRESETS,
     WEIGHTINGS,

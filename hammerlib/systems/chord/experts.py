@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.nano.solutions import STRATEGIES, solve
+from hammerlib.models.nano.solutions import STRATEGIES, solve
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs.storage import content_hash
-from hammerlib.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,13 @@ The model is probed on the whole pool, a share of it is chosen by measured pass 
 GRPO steps on each choice are compared with a random choice of the same size.
 """
 
+from hammerlib.exact.signal import (
+    Learnable,
+    expected_path,
+    learnable,
+    learnable_share,
+    mixed_probability,
+)
 from hammerlib.systems.hard_examples.selection import (
     SUBSETS,
     pass_rates,
@@ -12,13 +19,6 @@ from hammerlib.systems.hard_examples.selection import (
     select,
     select_level,
     subset_config,
-)
-from hammerlib.systems.hard_examples.signal import (
-    Learnable,
-    expected_path,
-    learnable,
-    learnable_share,
-    mixed_probability,
 )
 
 __all__ = [

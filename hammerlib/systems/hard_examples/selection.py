@@ -17,7 +17,7 @@ from hammerlib.training.schedule import plan
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
     from hammerlib.runs import RunRecord
     from hammerlib.training import TrainConfig
 

@@ -11,20 +11,20 @@ import numpy as np
 from datasets import Dataset
 
 from hammerlib.advantages import group_advantages
-from hammerlib.backbones.places import no_file_bars
 from hammerlib.errors import InputError
-from hammerlib.nano.recipe import Recipe, supervise, untrained
-from hammerlib.nano.tokenizer import build_tokenizer
+from hammerlib.models.backbone import no_file_bars
+from hammerlib.models.nano.recipe import Recipe, supervise, untrained
+from hammerlib.models.nano.tokenizer import build_tokenizer
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
-from hammerlib.tokens import prompt_ids
 from hammerlib.training.hooks import Rollout
 from hammerlib.training.rollouts import score_tokens
 
 if TYPE_CHECKING:
     import torch
 
-    from hammerlib.backbones import Backbone
+    from hammerlib.models import Backbone
 
 BOX = "\\boxed{"
 QUESTION = "{name}?"  # any text that tells the categories apart
@@ -199,7 +199,7 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
 
     Examples
     --------
-    >>> from hammerlib.backbones import load_backbone
+    >>> from hammerlib.models import load_backbone
     >>> policy, readable = statement_policy(load_backbone("nano"), ["What is a?"])
     >>> policy.shape, bool(0 <= readable[0] <= 1)
     ((1, 99), True)

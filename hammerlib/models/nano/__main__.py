@@ -1,4 +1,4 @@
-"""``python -m hammerlib.nano --out DIR [--size 3M] [--seed 0] [--steps N]``: train a checkpoint."""
+"""``python -m hammerlib.models.nano --out DIR [--size 3M] [--seed 0] [--steps N]``: train a checkpoint."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     >>> main(["--out", "/dev/null"])
     2
     """
-    from hammerlib.nano.ladder import SIZES, sized
-    from hammerlib.nano.recipe import Recipe
-    from hammerlib.nano.shipping import make_checkpoint
+    from hammerlib.models.nano.recipe import SIZES, Recipe, make_checkpoint, sized
 
-    parser = argparse.ArgumentParser(prog="python -m hammerlib.nano", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hammerlib.models.nano", description=__doc__)
     parser.add_argument("--out", required=True, help="folder to write; it must not exist yet")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--size", choices=sorted(SIZES), help="another size than the shipped one")

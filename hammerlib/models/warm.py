@@ -13,10 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.backbones.load import load_backbone, own_parts
-from hammerlib.backbones.places import kept, no_file_bars
-from hammerlib.nano.recipe import Recipe, supervise
-from hammerlib.nano.solutions import terms_of
+from hammerlib.models.backbone import kept, load_backbone, no_file_bars, own_parts
+from hammerlib.models.nano.recipe import Recipe, supervise
+from hammerlib.models.nano.solutions import terms_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import claimed
 from hammerlib.runs.storage import (

@@ -10,7 +10,7 @@ import re
 import string
 from typing import TYPE_CHECKING
 
-from hammerlib.nano.solutions import BOX, STRATEGIES
+from hammerlib.models.nano.solutions import BOX, STRATEGIES
 from hammerlib.problems.families import NAMES, PLACES, QUESTIONS, STORIES
 
 if TYPE_CHECKING:

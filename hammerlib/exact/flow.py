@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
-from hammerlib.systems.chord.loss import check_weighting
+from hammerlib.exact.modes import softmax
+
+# Weight of an expert token by its probability p under the policy, held fixed (arXiv 2508.11408 eqs. 1, 4, 5).
+WEIGHTS = {"none": np.ones_like, "is": lambda p: p, "phi": lambda p: p * (1 - p)}
 
 
 def expert_flow(
@@ -44,17 +47,18 @@ def expert_flow(
     >>> expert_flow([0.5, 0.5], [1.0, 0.0], weighting="none", rate=1.0, steps=1)[1].round(4).tolist()
     [0.7311, 0.2689]
     """
-    check_weighting(weighting)
-    start, target = np.asarray(policy, dtype=float), np.asarray(expert, dtype=float)
+    if weighting not in WEIGHTS:
+        raise InputError("weighting", weighting, "is unknown", f"use one of {', '.join(WEIGHTS)}")
+    start = np.asarray(policy, dtype=float)
+    target = np.asarray(expert, dtype=float)
     sound = start.ndim == 1 and start.shape == target.shape and (start > 0).all() and (target >= 0).all()
     if not (sound and np.isclose(start.sum(), 1) and np.isclose(target.sum(), 1)):
         problem, remedy = "are no distributions over the same tokens", "give two arrays that sum to 1"
         raise InputError("policy, expert", [start.tolist(), target.tolist()], problem, remedy)
-    logits, found = np.log(start), [start]
+    logits = np.log(start)
+    policies = [start]
     for _ in range(steps):
-        now = found[-1]
-        weight = {"none": np.ones_like(now), "is": now, "phi": now * (1 - now)}[weighting]
-        logits = logits + rate * (target * weight - now * (target * weight).sum())
-        power = np.exp(logits - logits.max())
-        found.append(power / power.sum())
-    return np.stack(found)
+        pull = target * WEIGHTS[weighting](policies[-1])  # q w
+        logits = logits + rate * (pull - policies[-1] * pull.sum())
+        policies.append(softmax(logits))
+    return np.stack(policies)

@@ -55,7 +55,7 @@ class Order:
     Notes
     -----
     Source: ours. The cost is that of the path of HAMMER (arXiv 2509.25240, section 1.2) for any order; the
-    bound is explained in `hammerlib.ordering.bound`.
+    bound is explained in `hammerlib.ordering.certificate`.
 
     Examples
     --------

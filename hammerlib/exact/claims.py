@@ -185,7 +185,7 @@ def poles(tilt: float = 0.2) -> np.ndarray:
 
     Examples
     --------
-    >>> from hammerlib.ordering.exact import exact_path
+    >>> from hammerlib.ordering.tour import exact_path
     >>> path = exact_path(poles())
     >>> sorted(path[:4].tolist()), sorted(path[-4:].tolist())
     ([0, 1, 2, 3], [4, 5, 6, 7])

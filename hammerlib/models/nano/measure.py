@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hammerlib.nano.solutions import STRATEGIES, boxed, strategy_of
-from hammerlib.tokens import prompt_ids
+from hammerlib.models.nano.solutions import STRATEGIES, boxed, strategy_of
+from hammerlib.models.tokens import prompt_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,8 @@ def sample(
 
     Examples
     --------
-    >>> from hammerlib.nano.recipe import untrained
-    >>> from hammerlib.nano.tokenizer import build_tokenizer
+    >>> from hammerlib.models.nano.recipe import untrained
+    >>> from hammerlib.models.nano.tokenizer import build_tokenizer
     >>> [len(group) for group in sample(untrained(), build_tokenizer(), ["3 + 4 ="], group=2)]
     [2]
     """

@@ -1,0 +1,451 @@
+"""Problems as vectors: pooled hidden states of the backbone that is trained, cached by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hammerlib.errors import InputError, check_is, check_name
+from hammerlib.models.tokens import prompt_ids
+from hammerlib.runs.storage import (
+    atomic_path,
+    content_hash,
+    discard,
+    progress_off,
+    sealed,
+    unsealed,
+    without_folders,
+)
+from hammerlib.runs.storage import cache_dir as storage_cache_dir
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+
+    from hammerlib.models import Backbone
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(eq=False)
+class Embeddings:
+    """One vector per text, with what is needed to know where it came from.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32 array
+        Not normalised.
+    ids : list of n str
+    key : str
+        Hash of texts, tokens, backbone weights, revision and options: equal keys mean equal vectors.
+    info : dict
+        Backbone, revision, weights hash, layer (counted from 0), pooling, template, dtype, n, d.
+    item_hashes : list of n str or None
+        One hash per problem when made from a problem table (`problems.item_hashes`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).vectors.shape
+    (2, 2)
+    """
+
+    vectors: np.ndarray
+    ids: list[str]
+    key: str
+    info: dict[str, Any]
+    item_hashes: list[str] | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write vectors and record to one safetensors file, whole or not at all.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> target = tempfile.mkdtemp() + "/e.safetensors"
+        >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).save(target)
+        >>> Embeddings.load(target).ids
+        ['a', 'b']
+        """
+        from safetensors.numpy import save_file
+
+        vectors = np.ascontiguousarray(self.vectors)
+        told = {"ids": self.ids, "key": self.key, "info": self.info, "item_hashes": self.item_hashes}
+        told |= {"schema_version": SCHEMA_VERSION, "sha256": _digest(vectors)}
+        with atomic_path(path) as part:
+            save_file({"vectors": vectors}, part, metadata={"hammerlib": json.dumps(sealed(told))})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Embeddings:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        InputError
+            Missing or damaged file, another schema version, or vectors that do not match their checksum.
+
+        Examples
+        --------
+        >>> from hammerlib.errors import InputError
+        >>> try:
+        ...     Embeddings.load("nowhere.safetensors")
+        ... except InputError as error:
+        ...     print(error.field)
+        embeddings
+        """
+        from safetensors import SafetensorError, safe_open
+
+        remedy = "embed the problems again"
+        try:
+            with safe_open(os.fspath(path), framework="numpy") as stream:
+                vectors = stream.get_tensor("vectors")
+                told = unsealed(json.loads((stream.metadata() or {})["hammerlib"]))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else error
+            raise InputError("embeddings", str(path), f"cannot be read ({reason})", remedy) from None
+        lacking = sorted({"ids", "key", "info"} - set(told))
+        if lacking or set(told) - {"ids", "key", "info", "item_hashes", "schema_version", "sha256"}:
+            raise InputError("embeddings", str(path), f"lack {lacking} or hold more", remedy)
+        if not isinstance(told["ids"], list) or not isinstance(told["info"], dict) or vectors.ndim != 2:
+            raise InputError("embeddings", str(path), "hold ids, info or vectors of another kind", remedy)
+        if told.pop("schema_version", None) != SCHEMA_VERSION:
+            raise InputError("embeddings", str(path), f"are not of schema version {SCHEMA_VERSION}", remedy)
+        if told.pop("sha256", None) != _digest(vectors) or len(told["ids"]) != len(vectors):
+            raise InputError("embeddings", str(path), "are damaged (checksum mismatch)", remedy)
+        return cls(vectors, **told)
+
+
+def _digest(vectors: np.ndarray) -> str:
+    return hashlib.sha256(str((vectors.dtype, vectors.shape)).encode() + vectors.tobytes()).hexdigest()
+
+
+POOLINGS = ("mean", "last", "first")
+TOKENS_PER_BATCH = 1024  # measured best on one CPU thread (benchmarks/embedding.py); a GPU wants more
+
+
+def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str) -> list[list[int]]:
+    """Return token ids per text, as `prompt_ids` makes them everywhere.
+
+    Parameters
+    ----------
+    texts, ids : list of n str
+    backbone : Backbone
+    template : {"raw", "chat"}
+
+    Returns
+    -------
+    list of n lists of int
+
+    Raises
+    ------
+    InputError
+        Texts without a token or longer than the backbone reads, named by id; no chat template.
+
+    Examples
+    --------
+    >>> from hammerlib.models import load_backbone
+    >>> len(tokenise(["17 + 25"], ["a"], load_backbone("nano"), "raw"))
+    1
+    """
+    tokens = prompt_ids(backbone.tokenizer, texts, template, names=ids)
+    longest = getattr(backbone.model.config, "max_position_embeddings", None) or max(map(len, tokens))
+    named = [name for name, row in zip(ids, tokens, strict=True) if len(row) > longest]
+    if named:
+        problem = f"{len(named)} rows are longer than the {longest} tokens {backbone.name!r} reads"
+        raise InputError("texts", named[:5], problem, "shorten or remove these rows")
+    return tokens
+
+
+def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch: int) -> int:
+    """Return the hidden state's index counted from 0.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    layer : int
+        From -(L + 1) to L for L decoder layers.
+    pooling : {"mean", "last", "first"}
+    tokens_per_batch : int
+
+    Raises
+    ------
+    InputError
+        A value outside these.
+
+    Examples
+    --------
+    >>> from hammerlib.models import load_backbone
+    >>> check_options(load_backbone("nano"), 0, "mean", 1024)
+    0
+    """
+    last = backbone.model.config.num_hidden_layers
+    check_is("layer", layer, (int, np.integer), "a whole number", f"use {-last - 1} to {last}")
+    if not -last - 1 <= layer <= last:
+        raise InputError(
+            "layer", layer, f"is not a hidden state of {backbone.name!r}", f"use {-last - 1} to {last}"
+        )
+    check_name("pooling", pooling, POOLINGS)
+    if tokens_per_batch < 1:
+        raise InputError("tokens_per_batch", tokens_per_batch, "leaves no room for a token", "use 1024")
+    return layer % (last + 1)
+
+
+def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield row numbers in batches of similar length, longest first, under a budget of padded tokens.
+
+    Parameters
+    ----------
+    lengths : sequence of n int
+        Tokens per row.
+    tokens_per_batch : int
+        Largest rows x longest row; a longer single row makes a batch of its own.
+
+    Examples
+    --------
+    >>> list(batches_by_length([1, 4, 2], tokens_per_batch=4))
+    [[1], [2, 0]]
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def pooled_states(
+    tokens: list[list[int]], backbone: Backbone, index: int, pooling: str, tokens_per_batch: int
+) -> np.ndarray:
+    """Return (n, d) float32 vectors; equal token rows are computed once.
+
+    Padding stands on the right and decoders look left only, so no token ever sees it: no mask is needed, and
+    without one the attention kernel takes its fast causal path.
+
+    Parameters
+    ----------
+    tokens : list of n lists of int
+    backbone : Backbone
+    index : int
+        Hidden state from 0 (token embedding) to L (after the final norm).
+    pooling : {"mean", "last", "first"}
+    tokens_per_batch : int
+        Largest padded batch.
+
+    Returns
+    -------
+    (n, d) float32 array
+
+    Raises
+    ------
+    InputError
+        The backbone gives NaN or infinity, rows named by number.
+
+    Examples
+    --------
+    >>> from hammerlib.models import load_backbone
+    >>> pooled_states([[5, 6], [7]], load_backbone("nano"), 0, "mean", 1024).shape[0]
+    2
+    """
+    import torch
+
+    rows = list(dict.fromkeys(map(tuple, tokens)))
+    network = backbone.model.get_decoder()  # without the language-model head
+    all_layers = index != backbone.model.config.num_hidden_layers
+    parts: dict[tuple[int, ...], np.ndarray] = {}
+    bar = tqdm(
+        total=len(rows), desc=f"embedding with {backbone.name}", unit="text", delay=3, disable=progress_off()
+    )
+    with torch.inference_mode(), bar:
+        for batch in batches_by_length([len(row) for row in rows], tokens_per_batch):
+            chosen = [rows[row] for row in batch]
+            lengths = torch.tensor([len(row) for row in chosen], device=backbone.device)
+            padded = torch.zeros(len(chosen), len(chosen[0]), dtype=torch.long)
+            for place, row in enumerate(chosen):
+                padded[place, : len(row)] = torch.tensor(row)
+            answer = network(padded.to(backbone.device), use_cache=False, output_hidden_states=all_layers)
+            states = answer.hidden_states[index] if all_layers else answer.last_hidden_state
+            parts.update(zip(chosen, _pool(states, lengths, pooling).cpu().numpy(), strict=True))
+            bar.update(len(batch))
+    vectors = np.stack([parts[tuple(row)] for row in tokens])
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
+    if broken:
+        problem = f"{len(broken)} rows of {backbone.name!r} hold NaN or infinity"
+        raise InputError("embeddings", broken[:5], problem, "use dtype float32, or check the weights")
+    return vectors
+
+
+def _pool(states: torch.Tensor, lengths: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Return (b, d) float32 from right-padded (b, t, d) hidden states."""
+    import torch
+
+    if pooling == "first":
+        return states[:, 0].float()
+    if pooling == "last":
+        return states[torch.arange(len(states), device=states.device), lengths - 1].float()
+    real = torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
+    return (states.float() * real[..., None]).sum(dim=1) / lengths[:, None]
+
+
+__all__ = ["POOLINGS", "TOKENS_PER_BATCH", "Embeddings", "embed", "encode"]
+
+
+def embed(
+    problems_or_texts: datasets.Dataset | Sequence[str],
+    backbone: Backbone | str,
+    *,
+    layer: int = -1,
+    pooling: str = "mean",
+    template: str = "raw",
+    cache_dir: str | os.PathLike[str] | None = None,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> Embeddings:
+    """Return one vector per problem: hidden states of the backbone, pooled over the tokens of the prompt.
+
+    Source: HAMMER section 1.2 embeds with the model that is trained; layer, pooling and template are unknown
+    there, so they are options here. The vectors do not depend on the batch (to 1e-5 of a vector's length).
+
+    Parameters
+    ----------
+    problems_or_texts : datasets.Dataset or sequence of str
+        A problem table (its `prompt` and `id`) or bare texts (their ids are row numbers).
+    backbone : Backbone or str
+        A loaded backbone or a name for `load_backbone`.
+    layer : int
+        Index into the L + 1 hidden states of transformers: 0 is the token embedding, k the output of decoder
+        layer k, and L (= -1) the output of the last layer **after** the final norm.
+    pooling : {"mean", "last", "first"}
+        Mean over all tokens that are not padding, the last token, or the first.
+    template : {"raw", "chat"}
+        The text as it is, or as a user message in the backbone's chat template.
+    cache_dir : path, optional
+        Default: ``embeddings`` in hammerlib's cache folder.
+    tokens_per_batch : int
+        Largest texts x longest text of a batch, at least one text.
+
+    Returns
+    -------
+    Embeddings
+
+    Raises
+    ------
+    InputError
+        No texts, a blank text, a text longer than the backbone reads, an unknown layer, pooling or template,
+        or `chat` without a chat template.
+
+    Examples
+    --------
+    >>> embed(["Tom has 3 apples and gets 4 more . how many apples ?"], "nano").vectors.dtype
+    dtype('float32')
+    """
+    from hammerlib.models.backbone import load_backbone, own_parts
+
+    if not hasattr(backbone, "tokenizer"):
+        backbone = load_backbone(backbone)
+    texts, ids, hashes = _read_problems(problems_or_texts)
+    tokens = tokenise(texts, ids, backbone, template)
+    index = check_options(backbone, layer, pooling, tokens_per_batch)
+    info = _origin(backbone, layer=index, pooling=pooling, template=template)
+    key = content_hash(SCHEMA_VERSION, info, texts, tokens, *own_parts(backbone))
+    info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
+    path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
+    vectors = _cached(path, key, len(texts))
+    if vectors is None:
+        vectors = pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
+        Embeddings(vectors, ids, key, info).save(path)
+    return Embeddings(vectors, ids, key, info, hashes)
+
+
+def encode(
+    texts: Sequence[str],
+    backbone: Backbone,
+    *,
+    layer: int = -1,
+    pooling: str = "mean",
+    template: str = "raw",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> np.ndarray:
+    """Return what `embed` returns for texts that will not come again: no cache is read or written.
+
+    Parameters
+    ----------
+    texts : sequence of n str
+        For example the completions of one training step.
+    backbone : Backbone
+    layer, pooling, template, tokens_per_batch
+        As in :func:`embed`; so are the errors, except that whitespace passes where it has a token.
+
+    Returns
+    -------
+    (n, d) float32 array
+
+    Examples
+    --------
+    >>> from hammerlib.models import load_backbone
+    >>> encode(["17 + 25"], load_backbone("nano")).shape[0]
+    1
+    """
+    texts = _checked_texts(texts)
+    tokens = tokenise(texts, [str(row) for row in range(len(texts))], backbone, template)
+    index = check_options(backbone, layer, pooling, tokens_per_batch)
+    return pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
+
+
+def _origin(backbone: Backbone, **options: object) -> dict[str, object]:
+    told = {name: getattr(backbone, name) for name in ("revision", "weights_hash")}
+    return {"backbone": backbone.name, **told, **options, "dtype": str(backbone.dtype)}
+
+
+def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:
+    """Return texts, ids and item hashes (None for bare texts)."""
+    if hasattr(source, "column_names"):
+        from hammerlib.problems import check_problems, item_hashes
+
+        check_problems(source)
+        return list(source["prompt"]), [str(name) for name in source["id"]], item_hashes(source)
+    texts = _checked_texts(source)
+    blank = [row for row, text in enumerate(texts) if not text.strip()]
+    if blank:
+        raise InputError("texts", blank[:5], f"{len(blank)} rows are blank", "remove or fill these rows")
+    return texts, [str(row) for row in range(len(texts))], None
+
+
+def _checked_texts(source: Sequence[str]) -> list[str]:
+    if isinstance(source, str):
+        raise InputError("texts", source, "is one string, not a list of texts", "pass [text]")
+    if isinstance(source, dict) or not isinstance(source, Iterable):
+        raise InputError("texts", source, "is no list of texts", "pass a table of problems, or [text, ...]")
+    texts = list(source)
+    if not texts:
+        raise InputError("texts", texts, "hold nothing to embed", "pass at least one text")
+    bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+    if bad:
+        raise InputError("texts", bad[:5], f"{len(bad)} rows are no text", "remove or fill these rows")
+    return texts
+
+
+def _cached(path: Path, key: str, n: int) -> np.ndarray | None:
+    """Return cached vectors; None when there are none, or (with a warning) when the file is damaged."""
+    if not path.exists():
+        return None
+    try:
+        found = Embeddings.load(path)
+    except InputError as error:
+        warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=3)
+        discard(path)
+        return None
+    if found.key != key or len(found.vectors) != n:
+        warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=3)
+        return None
+    return found.vectors
