@@ -64,8 +64,8 @@ PLACES = {
     "log": ("hammerlib.runs:RunRecord.log", (1, 3, 4)),
     "checkpoint": ("hammerlib.training.trainer:PolicyTrainer._save_checkpoint", (1, 2)),
     "random-state": ("hammerlib.training.trainer:PolicyTrainer._save_rng_state", (1, 2)),
-    "new-order": ("hammerlib.training.epochs:make_order", (1, 2)),
-    "epoch": ("hammerlib.training.epochs:Reorder.on_epoch_begin", (2, 3)),
+    "new-order": ("hammerlib.training.dynamic:make_order", (1, 2)),
+    "epoch": ("hammerlib.training.dynamic:Reorder.on_epoch_begin", (2, 3)),
     "model": ("hammerlib.training.build:save_model", (1,)),
     "summary": ("hammerlib.training.run:_summarise", (1,)),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet
-from hammerlib.training.rollouts import score_tokens
+from hammerlib.training.generation import score_tokens
 from hammerlib.training.run import prepare
 from hammerlib.training.trainer import PolicyTrainer
 

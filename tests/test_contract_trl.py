@@ -19,7 +19,7 @@ from trl.trainer.utils import RepeatSampler, get_callable_name
 from hammerlib.models import load_backbone
 from hammerlib.training import build
 from hammerlib.training.build import quiet
-from hammerlib.training.epochs import Reorder
+from hammerlib.training.dynamic import Reorder
 from hammerlib.training.telemetry import NAMES, Watcher
 from hammerlib.training.trainer import PolicyTrainer
 

@@ -21,7 +21,7 @@ from hammerlib.runs import RunRecord
 from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.dynamic import walked as cursor_of
-from hammerlib.training.rollouts import generate
+from hammerlib.training.generation import generate
 from hammerlib.training.schedule import plan
 from hammerlib.training.trainer import PolicyTrainer
 

@@ -15,8 +15,8 @@ from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import TrainConfig, schedule_table, train
 from hammerlib.training.build import build_trainer
-from hammerlib.training.orders import forget_orders, make_order, order_path
 from hammerlib.training.run import prepare
+from hammerlib.training.schedule import forget_orders, make_order, order_path
 
 AGAIN = TrainConfig(
     n_problems=13,

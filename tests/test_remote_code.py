@@ -21,8 +21,8 @@ from hammerlib.errors import InputError
 from hammerlib.models.nano.recipe import CHECKPOINT
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs
+from hammerlib.training.checkpoints import Seal, fingerprints
 from hammerlib.training.embedder import make_embedder
-from hammerlib.training.saving import Seal, fingerprints
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('RAN').touch()\n"
 CONFIG = TrainConfig(

@@ -27,12 +27,18 @@ from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import Plugs, TrainConfig, train
-from hammerlib.training.cautions import cautions
-from hammerlib.training.estimate import FACTOR, adapter_parameters, estimate_memory, peak, sharded
-from hammerlib.training.preview import preview
+from hammerlib.training.build import check_shards
+from hammerlib.training.config import check_vllm, vllm_arguments
+from hammerlib.training.preview import (
+    FACTOR,
+    adapter_parameters,
+    cautions,
+    estimate_memory,
+    peak,
+    preview,
+    sharded,
+)
 from hammerlib.training.run import prepare
-from hammerlib.training.serving import check_vllm, vllm_arguments
-from hammerlib.training.shards import check_shards
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"

@@ -21,11 +21,10 @@ from hammerlib.rewards import DRAReward, accuracy_reward
 from hammerlib.runs import RunRecord
 from hammerlib.training import Generation, Plugs, Rollout, TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet
-from hammerlib.training.groups import adjust_all, whole_groups
+from hammerlib.training.generation import generate, score_tokens
 from hammerlib.training.hooks import UNTRAINED, name_of
-from hammerlib.training.rollouts import generate, score_tokens
 from hammerlib.training.run import prepare
-from hammerlib.training.trainer import PolicyTrainer
+from hammerlib.training.trainer import PolicyTrainer, adjust_all, whole_groups
 
 ONE = TrainConfig(
     n_problems=2,
@@ -490,7 +489,7 @@ def test_each_process_gets_its_own_place_in_the_whole_batch(monkeypatch: pytest.
         Rollout(0, [{"id": name} for name in ids], list(ids), [[7]] * 3, [None] * 3, ones, ones, np.eye(3), 2)
         for ids in ("aab", "bcc")
     ]
-    monkeypatch.setattr("hammerlib.training.groups.gather_object", lambda own: both)
+    monkeypatch.setattr("hammerlib.training.trainer.gather_object", lambda own: both)
     for process, rollout in enumerate(both):
         whole, own = whole_groups(rollout, process)
         assert [row["id"] for row in whole.rows] == list("aabbcc")
@@ -507,6 +506,6 @@ def test_the_mean_weight_is_of_the_own_rows(monkeypatch: pytest.MonkeyPatch) -> 
     for texts in (["4", "4"], ["4", "four"]):
         reward(["2+2"] * 2, texts, answer=["4"] * 2)
         held += [reward.scored]
-    monkeypatch.setattr("hammerlib.training.groups.gather_object", lambda own: held)
+    monkeypatch.setattr("hammerlib.training.trainer.gather_object", lambda own: held)
     assert adjust_all(reward, 2, first=0)[1] == pytest.approx(0.5, abs=1e-5)
     assert adjust_all(reward, 2, first=2)[1] == pytest.approx(1.0, abs=1e-5)

@@ -15,8 +15,7 @@ from test_training import SMALL
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
-from hammerlib.training.completions import COLUMNS
-from hammerlib.training.glossary import METRICS, explained, glossary_table
+from hammerlib.training.logs import COLUMNS, METRICS, explained, glossary_table
 from hammerlib.training.telemetry import Laps, effective_advantages, observe
 
 ROOT = Path(__file__).resolve().parents[1]

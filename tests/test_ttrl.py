@@ -32,8 +32,8 @@ from hammerlib.systems.ttrl import (
     watch_votes,
 )
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training.generation import completion_entropies, score_tokens
 from hammerlib.training.hooks import UNTRAINED, Generation
-from hammerlib.training.rollouts import completion_entropies, score_tokens
 
 VOTES = ["4", "4", "5", "3", None, "4", "5", "5"]
 TWO = TrainConfig(

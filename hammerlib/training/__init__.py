@@ -1,10 +1,10 @@
 """Training: which problem in which step, with which reward. The only room that imports trl."""
 
-from hammerlib.training.completions import read_completions
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.hooks import Algorithm, Generation, Hooks, Plugs, Rollout
+from hammerlib.training.logs import read_completions
 from hammerlib.training.run import train
-from hammerlib.training.table import schedule_table
+from hammerlib.training.schedule import schedule_table
 
 __all__ = [
     "Algorithm",

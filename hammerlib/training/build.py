@@ -13,31 +13,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-
-# TRL reports its own use to the hub; a research run does not, unless its user wants it to.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 from trl.rewards import get_soft_overlong_punishment
 
+from hammerlib.errors import InputError
 from hammerlib.models.backbone import check_finite, no_file_bars, save_backbone
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
-from hammerlib.training.algorithms import trl_arguments
-from hammerlib.training.checkpoints import FOLDER
-from hammerlib.training.dynamic import DynamicSampling
+from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
+from hammerlib.training.config import trl_arguments, vllm_arguments
+from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
-from hammerlib.training.epochs import EpochTable, Reorder
 from hammerlib.training.hooks import Algorithm, compose, own_reward
 from hammerlib.training.logs import IndexLog
-from hammerlib.training.orders import ids_of
-from hammerlib.training.saving import NoLastCheckpoint, Seal
-from hammerlib.training.serving import vllm_arguments
-from hammerlib.training.shards import check_shards
+from hammerlib.training.schedule import ids_of
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import PolicyTrainer
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from datasets import Dataset
+
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.run import Job
+
+# TRL reports its own use to the hub; a research run does not, unless its user wants it to.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
 
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout hook is experimental.
 MUTED = (
@@ -49,12 +53,6 @@ MUTED = (
 SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
 SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed", "warmup_steps", "weight_decay")
 SAME_IN_TRL += ("mask_truncated_completions", "entropy_coef")
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from hammerlib.training.config import TrainConfig
-    from hammerlib.training.run import Job
 
 
 @contextlib.contextmanager
@@ -304,3 +302,37 @@ def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
         with atomic_path(folder / "reference") as part:
             job.backbone.model.save_pretrained(part)
     policy.config._name_or_path = str(folder / "reference")
+
+
+def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:
+    """Refuse, before the first step, what would fail or be wrong with sharded parameters.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    accelerator : accelerate.Accelerator
+        Of the trainer.
+
+    Raises
+    ------
+    InputError
+        Parameters are sharded and adapters would have to be merged on one process (`lora_rank`), or the
+        policy itself embeds completions (`embedder`).
+
+    Examples
+    --------
+    >>> from accelerate import Accelerator
+    >>> from hammerlib.training.config import TrainConfig
+    >>> check_shards(TrainConfig(lora_rank=4), Accelerator(cpu=True))
+    """
+    deepspeed = getattr(accelerator.state, "deepspeed_plugin", None)
+    stage = 0 if deepspeed is None else deepspeed.zero_stage
+    if getattr(accelerator.state, "fsdp_plugin", None) is None and stage < 3:
+        return
+    how = "ZeRO-3" if stage == 3 else "FSDP"
+    if config.lora_rank:
+        problem, remedy = f"cannot be merged from {how} shards", "launch with ddp.yaml or zero2.yaml"
+        raise InputError("lora_rank", config.lora_rank, problem, remedy)
+    if config.adjustment == "dra" and config.embedder == "policy":
+        problem, remedy = f"cannot embed while {how} keeps it in shards", "use embedder: backbone"
+        raise InputError("embedder", config.embedder, problem, remedy)

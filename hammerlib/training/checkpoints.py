@@ -1,17 +1,33 @@
-"""Checkpoints that survive a kill: which one is whole, and what must go before training resumes."""
+"""Checkpoints that survive a kill: which is whole, what is sealed in it, what goes before resuming."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
+import inspect
+import json
+import os
+import random
 import re
+import types
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import (
     atomic_path,
+    content_hash,
     damaged,
     discard,
     read_object,
@@ -20,6 +36,7 @@ from hammerlib.runs.storage import (
     write_sums,
     writing,
 )
+from hammerlib.training.hooks import Algorithm, Hooks, name_of, overridden
 
 FOLDER = "checkpoints"
 NAME = re.compile(r"checkpoint-(0|[1-9]\d{0,17})")  # ASCII digits, as the trainer writes them
@@ -184,3 +201,248 @@ def cut_logs(folder: Path, checkpoint: Path | None) -> None:
         content = path.read_bytes()[: kept[path.name]["bytes"]]
         with atomic_path(path) as part:
             part.write_bytes(content)
+
+
+def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
+    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "metrics.csv").write_text("step,metric,value\\n1,reward,0.5\\n")
+    >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
+    False
+    """
+    cut_logs(folder, checkpoint)
+    for path in folder.glob("completions/*"):
+        if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
+            discard(path)
+
+
+STATES = "algorithms"  # in a checkpoint: what the state_dict of each algorithm and hook returned
+DEEPEST = 6  # levels of containers and objects that are looked into for changes
+
+
+class NoLastCheckpoint(TrainerCallback):
+    """Keeps transformers from a checkpoint at the last step, from which it would train one step more.
+
+    transformers 5.23 saves at ``max_steps`` whatever ``save_steps`` says, and after resuming there takes
+    another step before it looks at ``max_steps`` again. The trained model is written right after; a run
+    killed in between repeats the steps since the checkpoint before.
+
+    Examples
+    --------
+    >>> from transformers import TrainerControl, TrainerState
+    >>> control = TrainerControl(should_save=True)
+    >>> NoLastCheckpoint().on_step_end(None, TrainerState(global_step=5, max_steps=5), control)
+    >>> control.should_save
+    False
+    """
+
+    def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
+        """Take back the request to save at the last step."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+
+class Seal(TrainerCallback):
+    """Seals every checkpoint when all processes have written theirs; without its seal none is resumed from.
+
+    Algorithms and hooks with ``state_dict`` and ``load_state_dict`` are kept in the checkpoint, by every
+    process for itself; one that has changed since training began, and has no such methods, is refused with
+    an InputError at the first checkpoint: a resumed run would lack its state.
+    """
+
+    def __init__(self, algorithms: Sequence[Algorithm], plugs: Hooks) -> None:
+        self.parts = _parts(algorithms, plugs)
+        self.before: dict[str, str] = {}
+
+    def on_train_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
+        """Remember what algorithms and hooks hold now."""
+        self.before = fingerprints(self.parts)
+
+    def on_save(self, args: Any, state: Any, control: object, **kwargs: object) -> None:
+        """Keep the states and seal the checkpoint that was just written."""
+        for name, now in fingerprints(self.parts).items():
+            if now != self.before.get(name, now):
+                raise _keeps_to_itself(name, name_of(self.parts[name]))
+        path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        states = {name: part.state_dict() for name, part in self.parts.items() if _has_state(part)}
+        if states:
+            write_states(path, states, PartialState().process_index)
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            seal(path)
+        PartialState().wait_for_everyone()
+
+
+def restore(algorithms: Sequence[Algorithm], plugs: Hooks, checkpoint: Path | None) -> None:
+    """Give algorithms and hooks back what a checkpoint holds of them."""
+    if checkpoint is None:
+        return
+    parts = _parts(algorithms, plugs)
+    states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
+    for name, state in states.items():
+        parts[name].load_state_dict(state)
+
+
+def check_state(algorithms: Sequence[Algorithm]) -> None:
+    """Refuse, where checkpoints are written, an algorithm that holds what can change and does not save it.
+
+    Attributes named as parameters of its constructor are settings. What changes all the same is found at the
+    first checkpoint (`Seal`).
+    """
+    changing = (list, dict, set, bytearray, deque, np.ndarray, torch.Tensor, torch.nn.Module)
+    changing += (torch.Generator, np.random.Generator, random.Random)
+    for place, algorithm in enumerate(algorithms):
+        if _has_state(algorithm):
+            continue
+        settings = inspect.signature(type(algorithm)).parameters
+        for name, value in vars(algorithm).items():
+            if name not in settings and isinstance(value, changing):
+                raise _keeps_to_itself(f"algorithms[{place}].{name}", type(algorithm).__qualname__)
+
+
+def _keeps_to_itself(field: str, value: object) -> InputError:
+    problem = "keeps state of its own that a checkpoint does not hold: a killed run would lose it"
+    remedy = "give it state_dict and load_state_dict, or leave save_steps out"
+    return InputError(field, value, problem, remedy)
+
+
+def _parts(algorithms: Sequence[Algorithm], plugs: Hooks) -> dict[str, Any]:
+    """Everything that may hold state, by the name it has in checkpoints and errors."""
+    parts = {f"algorithms[{place}]": one for place, one in enumerate(algorithms)}
+    for hook in dataclasses.fields(plugs):
+        if (called := getattr(plugs, hook.name)) is not None:
+            parts[f"plugs.{hook.name}"] = called
+    return parts
+
+
+def _has_state(part: Any) -> bool:
+    if isinstance(part, Algorithm):
+        return bool(overridden(part, "state_dict") and overridden(part, "load_state_dict"))
+    return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
+
+
+# States on disk: JSON with the tensors beside it
+
+
+def write_states(folder: Path, states: dict[str, dict], process: int) -> None:
+    """Write what `state_dict` methods returned: ``algorithms-<process>.json`` and ``.safetensors``."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _packed(states, "", tensors)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / f"{STATES}-{process}.safetensors")
+    (folder / f"{STATES}-{process}.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def read_states(folder: Path, process: int) -> dict[str, dict]:
+    """Return what `write_states` wrote; nothing where a run has no states."""
+    path = folder / f"{STATES}-{process}.json"
+    if path.is_file():
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return _unpacked(tree, load_file(path.with_suffix(".safetensors")))
+    old = folder / "plugs.pt"  # of runs that began before states were JSON and safetensors
+    if not old.is_file():
+        return {}
+    return {f"plugs.{name}": state for name, state in torch.load(old, weights_only=True).items()}
+
+
+def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """A state as JSON: tensors by their name in the other file, tuples and keys that are no text marked."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": path}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        tensors[path] = torch.from_numpy(np.array(value))
+        return {"$array": path}
+    if isinstance(value, list | tuple):
+        items = [_packed(one, f"{path}/{place}", tensors) for place, one in enumerate(value)]
+        return items if isinstance(value, list) else {"$tuple": items}
+    if isinstance(value, dict) and all(isinstance(key, str) and not key.startswith("$") for key in value):
+        return {key: _packed(one, f"{path}/{key}", tensors) for key, one in value.items()}
+    if isinstance(value, dict):
+        return {"$items": _packed([list(pair) for pair in value.items()], path, tensors)}
+    remedy = "let state_dict return tensors, arrays, numbers, text, lists and names with values"
+    raise InputError(path.strip("/"), type(value).__qualname__, "cannot be kept in a checkpoint", remedy)
+
+
+def _unpacked(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_unpacked(one, tensors) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    kind = next(iter(tree), "")
+    if kind == "$tensor":
+        return tensors[tree[kind]]
+    if kind == "$array":
+        return tensors[tree[kind]].numpy()
+    if kind == "$tuple":
+        return tuple(_unpacked(tree[kind], tensors))
+    if kind == "$items":
+        return {key: value for key, value in _unpacked(tree[kind], tensors)}
+    return {key: _unpacked(one, tensors) for key, one in tree.items()}
+
+
+# What may have changed
+
+
+def fingerprints(parts: dict[str, Any]) -> dict[str, str]:
+    """Return a hash of what every part without state methods holds."""
+    return {name: content_hash(_held(part)) for name, part in parts.items() if not _has_state(part)}
+
+
+def _held(value: Any, depth: int = 0) -> Any:
+    """What a hook holds, as plain values that can be compared; models and trainers by their identity only."""
+    if depth > DEEPEST or isinstance(value, torch.nn.Module | types.ModuleType | type):
+        return id(value)
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return value if value.dtype != object else id(value)
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().float().numpy() if value.is_floating_point() else value.tolist()
+    if isinstance(value, torch.Generator):
+        return value.get_state().tolist()
+    if isinstance(value, random.Random):
+        return repr(value.getstate())
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    deeper = functools.partial(_held, depth=depth + 1)
+    if isinstance(value, dict):
+        return [[deeper(key), deeper(one)] for key, one in value.items()]
+    if isinstance(value, list | tuple):
+        return [deeper(one) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(deeper(one)) for one in value)
+    if isinstance(value, functools.partial):
+        return [deeper(value.func), deeper(value.args), deeper(value.keywords)]
+    if isinstance(value, types.MethodType):
+        return deeper(value.__self__)
+    if isinstance(value, types.FunctionType):
+        return _of_function(value, deeper)
+    if hasattr(value, "accelerator"):  # a trainer: its state is the checkpoint's
+        return id(value)
+    own = getattr(value, "__dict__", None)
+    if own is None:
+        return id(value) if not hasattr(value, "__iter__") or depth > 2 else repr(value)
+    # A container of a class of its own (Counter, deque) holds its items beside its attributes.
+    return [type(value).__qualname__, deeper(dict(own))]
+
+
+def _of_function(value: types.FunctionType, deeper: Any) -> list[Any]:
+    """What a function encloses, and those variables of its module that are numbers, texts or containers."""
+    cells = []
+    for cell in value.__closure__ or ():
+        try:
+            cells.append(deeper(cell.cell_contents))
+        except ValueError:  # not filled yet
+            cells.append(None)
+    plain = (bool, int, float, str, list, dict, set)
+    names = [name for name in value.__code__.co_names if isinstance(value.__globals__.get(name), plain)]
+    return [cells, deeper(value.__defaults__), [[name, deeper(value.__globals__[name])] for name in names]]

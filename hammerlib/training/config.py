@@ -1,4 +1,4 @@
-"""What a training run is made of, and every reason to refuse it before anything is written."""
+"""What a training run is made of, every reason to refuse it beforehand, and what TRL is told of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
@@ -189,11 +189,9 @@ class TrainConfig:
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
-        from hammerlib.training.algorithms import check_algorithm
         from hammerlib.training.embedder import check_embedder
         from hammerlib.training.hooks import make_algorithms, own_reward
         from hammerlib.training.schedule import plan
-        from hammerlib.training.serving import check_vllm
 
         self.check_fields()
         check_options(self.adjustment_options)
@@ -236,7 +234,6 @@ class TrainConfig:
         could have been adjusted otherwise, and runs made before these fields existed keep their names.
         """
         from hammerlib.dra import check_options
-        from hammerlib.training.algorithms import unset
         from hammerlib.training.hooks import algorithm_identity, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
@@ -279,3 +276,186 @@ class TrainConfig:
 
 def _names() -> list[str]:
     return [one.name for one in dataclasses.fields(TrainConfig)]
+
+
+# Rewards that grade the answer: without one, dynamic sampling would look at what is not rewarded.
+GRADED = ("accuracy", "cosine", "released_cosine")
+# Fields that came after the first runs, with the value at which a run keeps the name it had without them.
+LATER = {
+    "reward_weights": (),
+    "overlong_buffer": None,
+    "mask_truncated_completions": False,
+    "min_lr_rate": None,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "entropy_coef": 0,
+    "dynamic_sampling": False,
+    "algorithms": (),
+}
+
+
+def check_algorithm(config: TrainConfig) -> None:
+    """Refuse settings that contradict each other or that nothing would read.
+
+    Parameters
+    ----------
+    config : TrainConfig
+
+    Raises
+    ------
+    InputError
+        Weights of another number than rewards, or not finite; a length punishment without its buffer, or the
+        reverse; a floor without its schedule; warm-up of a schedule that has none; dynamic sampling without a
+        reward for the answer, or with orders that are made anew.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> check_algorithm(TrainConfig(rewards=("accuracy", "format"), reward_weights=(2.0,)))
+    Traceback (most recent call last):
+    hammerlib.errors.InputError: reward_weights = (2.0,): are not one number for each of 2 rewards; ...
+    """
+    weights = config.reward_weights
+    if weights and len(weights) != len(config.rewards):
+        problem = f"are not one number for each of {len(config.rewards)} rewards"
+        raise InputError("reward_weights", weights, problem, "give them in the order of rewards, or none")
+    if ("overlong" in config.rewards) != (config.overlong_buffer is not None):
+        problem = "goes with the reward overlong only, which needs it"
+        remedy = "name both or none; the buffer is in tokens, below max_completion_length"
+        raise InputError("overlong_buffer", config.overlong_buffer, problem, remedy)
+    if config.overlong_buffer is not None and config.overlong_buffer >= config.max_completion_length:
+        problem = f"is not below max_completion_length {config.max_completion_length}"
+        raise InputError("overlong_buffer", config.overlong_buffer, problem, "choose a smaller buffer")
+    _check_schedule(config)
+    if config.dynamic_sampling and not set(GRADED) & set(config.rewards):
+        problem = "looks at right and wrong answers, which no reward of this run does"
+        raise InputError("dynamic_sampling", True, problem, f"add one of {', '.join(GRADED)} to rewards")
+    if config.dynamic_sampling and config.epochs > 1 and config.epoch_order != "repeat":
+        problem = "walks one order at its own pace: its epochs are not the trainer's"
+        raise InputError("epoch_order", config.epoch_order, problem, "use epoch_order: repeat, or epochs: 1")
+
+
+def _check_schedule(config: TrainConfig) -> None:
+    floor, name = config.min_lr_rate, config.scheduler
+    if (name == "cosine_with_min_lr") != (floor is not None):
+        problem = "goes with scheduler cosine_with_min_lr only, which needs it"
+        raise InputError("min_lr_rate", floor, problem, "name both or none; 0.1 stops at a tenth")
+    if floor is not None and floor > 1:
+        raise InputError("min_lr_rate", floor, "is above 1", "give a share of learning_rate")
+    if config.warmup_steps and name == "constant":
+        remedy = "use scheduler: constant_with_warmup"
+        raise InputError("warmup_steps", config.warmup_steps, "is not read by scheduler constant", remedy)
+
+
+def unset(config: TrainConfig) -> set[str]:
+    """Return the fields that do not name this run, because it does not use them.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> "weight_decay" in unset(TrainConfig()), "weight_decay" in unset(TrainConfig(weight_decay=0.1))
+    (True, False)
+    """
+    found = {name for name, value in LATER.items() if getattr(config, name) == value}
+    found |= {"reward_weights"} if all(one == 1 for one in config.reward_weights) else set()
+    return found | (set() if config.dynamic_sampling else {"refill_rounds"})
+
+
+def trl_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Return the arguments of TRL's GRPOConfig that are not fields of the same name and meaning.
+
+    Under DRA the weights belong to the rewards it wraps: TRL sees one reward.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> trl_arguments(TrainConfig(scheduler="cosine_with_min_lr", min_lr_rate=0.1))["lr_scheduler_kwargs"]
+    {'min_lr_rate': 0.1}
+    """
+    weights = list(config.reward_weights) if config.adjustment == "none" else []
+    return {
+        "lr_scheduler_type": config.scheduler,
+        "lr_scheduler_kwargs": {} if config.min_lr_rate is None else {"min_lr_rate": config.min_lr_rate},
+        "reward_weights": [float(one) for one in weights] or None,
+    }
+
+
+DEFAULT_PARALLEL = 1
+
+
+def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bool = False) -> None:
+    """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    processes : int, optional
+        Training processes, where already known.
+    rollout : bool
+        A rollout plug is set.
+
+    Raises
+    ------
+    InputError
+        vLLM is not installed; a server without URL or a URL without server; a field of one mode in another;
+        a share of memory above 0.95; a tensor-parallel size that does not divide the processes; a rollout
+        plug, which generates by itself.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> check_vllm(TrainConfig())
+    """
+    mode, server = config.vllm, config.vllm_server
+    if mode == "server" and not (server or "").startswith(("http://", "https://")):
+        remedy = "start `trl vllm-serve --model MODEL` and give its URL, such as http://localhost:8000"
+        raise InputError("vllm_server", server, "is no URL of a running server", remedy)
+    if mode != "server" and server is not None:
+        raise InputError("vllm_server", server, f"is not used with vllm: {mode}", "set vllm: server")
+    if mode != "colocate" and config.vllm_tensor_parallel != DEFAULT_PARALLEL:
+        problem, remedy = f"is not used with vllm: {mode}", "leave it out, or set vllm: colocate"
+        raise InputError("vllm_tensor_parallel", config.vllm_tensor_parallel, problem, remedy)
+    if config.vllm_memory > 0.95:
+        problem, remedy = "leaves no memory for training", "give a share of each GPU's memory, such as 0.3"
+        raise InputError("vllm_memory", config.vllm_memory, problem, remedy)
+    if processes and processes % config.vllm_tensor_parallel:
+        problem, remedy = f"does not divide {processes} processes", "choose a divisor"
+        raise InputError("vllm_tensor_parallel", config.vllm_tensor_parallel, problem, remedy)
+    if mode == "off":
+        return
+    if rollout:
+        problem, remedy = "generates by itself, so that vLLM would be loaded for nothing", "set vllm: off"
+        raise InputError("plugs.rollout", mode, problem, remedy)
+    if importlib.util.find_spec("vllm") is None:
+        remedy = "pip install 'hammerlib[vllm]', or set vllm: off"
+        raise InputError("vllm", mode, "needs a package that is not installed", remedy)
+
+
+def vllm_arguments(config: TrainConfig, longest_prompt: int) -> dict[str, Any]:
+    """Return the arguments of TRL's ``GRPOConfig`` that hand generation to vLLM; none where it is off.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    longest_prompt : int
+        Tokens; with the completion's length it bounds vLLM's cache, which would otherwise be laid out for
+        the model's longest context.
+
+    Examples
+    --------
+    >>> from hammerlib.training.config import TrainConfig
+    >>> vllm_arguments(TrainConfig(), 100)
+    {}
+    >>> vllm_arguments(TrainConfig(vllm="colocate"), 100)["vllm_max_model_length"]
+    148
+    """
+    if config.vllm == "off":
+        return {}
+    common = {"use_vllm": True, "vllm_mode": config.vllm}
+    if config.vllm == "server":
+        return common | {"vllm_server_base_url": config.vllm_server}
+    return common | {
+        "vllm_gpu_memory_utilization": config.vllm_memory,
+        "vllm_tensor_parallel_size": config.vllm_tensor_parallel,
+        "vllm_max_model_length": longest_prompt + config.max_completion_length,
+    }

@@ -1,14 +1,24 @@
-"""The files of a run that grow with every step: index log and the others; and cutting them back."""
+"""What a run writes while it trains: index log, completions, and what the names in metrics.csv mean."""
 
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hammerlib.runs.storage import appending, discard
-from hammerlib.training.checkpoints import cut_logs
+import numpy as np
+
+from hammerlib.errors import InputError
+from hammerlib.runs import MANIFEST, RunRecord
+from hammerlib.runs.storage import appending, atomic_path
+from hammerlib.training.hooks import EXCLUDED, Rollout
 from hammerlib.training.schedule import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow
 
 SKIPPED = "skipped.csv"  # of dynamic sampling
 
@@ -116,18 +126,277 @@ class IndexLog:
                 out.writerow([self._step + 1, epoch, self.process, place, index, one])
 
 
-def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
-    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds.
+COMPLETIONS = "completions"
+# Columns of the files, their types and what they hold. One schema for all files, so that they read as one.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "step": ("int64", "optimizer step, from 1"),
+    "process": ("int32", "rank of the process"),
+    "id": ("string", "problem"),
+    "position": ("int64", "place of the problem in the order, from 0; -1 for one that is not in it"),
+    "group": ("int64", "its group in the batch, -1 where it is not trained"),
+    "trained": ("bool", "false for what a rollout seam generated and left out"),
+    "prompt": ("string", "as given to the model, without chat template"),
+    "completion": ("string", "decoded, without special tokens"),
+    "n_tokens": ("int32", "tokens, with the end of text"),
+    "truncated": ("bool", "cut at max_completion_length"),
+    "correct": ("bool", "verdict; empty where there is none"),
+    "extracted": ("string", "the answer that was graded"),
+    "reason": (
+        "string",
+        "why the verdict: equal, different, no answer, timeout, error ...; empty without gold",
+    ),
+    "reward_raw": ("float64", "weighted sum of the rewards; empty where none applies"),
+    "reward": ("float64", "after the adjustment: what was trained"),
+    "weight": ("float64", "reward / reward_raw, the adjustment's factor; empty where reward_raw is 0"),
+    "advantage": ("float64", "mean over tokens where a plug gives one per token"),
+}
+
+
+def save_completions(
+    folder: Path,
+    rollout: Rollout,
+    *,
+    place_of: Mapping[str, int],
+    ends: Collection[int],
+    process: int = 0,
+    offset: int = 0,
+) -> None:
+    """Write one generation batch to ``completions/<step>.parquet``, one row per completion, trained or not.
+
+    Later micro-batches of the same step that generate again, and further processes, get a suffix.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    rollout : Rollout
+    place_of : mapping of str to int
+        Place in the order of each problem id.
+    ends : collection of int
+        Tokens that end a text; a completion without one was cut at its longest length.
+    process : int
+        Rank of this process.
+    offset : int
+        Micro-batch within the step.
 
     Examples
     --------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "metrics.csv").write_text("step,metric,value\\n1,reward,0.5\\n")
-    >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
-    False
+    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
+    >>> rows = [{"id": "a", "prompt": "2+2"}]
+    >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)
+    >>> save_completions(folder, batch, place_of={"a": 0}, ends={7})
+    >>> [path.name for path in (folder / "completions").iterdir()]
+    ['000001.parquet']
     """
-    cut_logs(folder, checkpoint)
-    for path in folder.glob("completions/*"):
-        if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
-            discard(path)
+    import pyarrow
+    from pyarrow import parquet
+
+    parts = [_columns(one, place_of, ends, process) for one in (rollout, rollout.spare) if one is not None]
+    table = pyarrow.concat_tables([pyarrow.table(one, schema=_schema()) for one in parts])
+    name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
+    with atomic_path(folder / COMPLETIONS / f"{name}.parquet") as part:
+        parquet.write_table(table, part)
+
+
+def read_completions(run: Path) -> pd.DataFrame:
+    """Return all completions that a run kept, in the order of steps and processes.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in `COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        The run has kept none, or a file of them is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hammerlib.training import Rollout
+    >>> from hammerlib.training.logs import save_completions
+    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
+    >>> rows = [{"id": "a", "prompt": "2+2"}]
+    >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)
+    >>> save_completions(folder, batch, place_of={"a": 5}, ends={7})
+    >>> read_completions(folder)["position"].tolist()
+    [5]
+    """
+    from pyarrow import parquet
+
+    if not any((run / COMPLETIONS).glob("*.parquet")):
+        remedy = "give the folder of a training run with completions_every set"
+        raise InputError("run", run.name, "holds no completions", remedy)
+    if (run / MANIFEST).exists():
+        RunRecord.load(run).check(within=COMPLETIONS)
+    try:
+        table = parquet.read_table(run / COMPLETIONS, schema=_schema()).to_pandas()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
+        reason = " ".join(str(error).split())[:160]
+        remedy = "remove the file that it names, or train again"
+        raise InputError("run", run.name, f"its {COMPLETIONS} cannot be read ({reason})", remedy) from None
+    return table.sort_values(["step", "process"], kind="stable", ignore_index=True)
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    return pyarrow.schema([(name, getattr(pyarrow, f"{kind}_" if kind == "bool" else kind)())
+                           for name, (kind, _) in COLUMNS.items()])  # fmt: skip
+
+
+def _columns(
+    rollout: Rollout, place_of: Mapping[str, int], ends: Collection[int], process: int
+) -> dict[str, list]:
+    n, judged = len(rollout.completions), rollout.verdicts
+    raw, rewards = _or_none(rollout.raw), _or_none(rollout.rewards)
+    return {
+        "step": [rollout.step + 1] * n,
+        "process": [process] * n,
+        "id": [row["id"] for row in rollout.rows],
+        "position": [place_of.get(row["id"], -1) for row in rollout.rows],
+        "group": rollout.groups.tolist(),
+        "trained": (rollout.groups != EXCLUDED).tolist(),
+        "prompt": [_words(row["prompt"]) for row in rollout.rows],
+        "completion": rollout.completions,
+        "n_tokens": [len(ids) for ids in rollout.completion_ids],
+        "truncated": [not ids or ids[-1] not in ends for ids in rollout.completion_ids],
+        "correct": [one.correct if one else None for one in judged],
+        "extracted": [one.extracted if one else None for one in judged],
+        "reason": [one or None for one in rollout.reasons or [""] * n],
+        "reward_raw": raw,
+        "reward": rewards,
+        "weight": [b / a if a and b is not None else None for a, b in zip(raw, rewards, strict=True)],
+        "advantage": _advantages(rollout, n),
+    }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(one) else float(one) for one in values]
+
+
+def _advantages(rollout: Rollout, n: int) -> list[float | None]:
+    if rollout.advantages is None:
+        return [None] * n
+    values = rollout.advantages.detach().float().cpu().numpy()
+    return _or_none(values if values.ndim == 1 else values.mean(axis=1))
+
+
+def _words(prompt: str | list[dict[str, str]]) -> str:
+    """A prompt's text; of a message list, its contents."""
+    return prompt if isinstance(prompt, str) else "\n".join(str(one["content"]) for one in prompt)
+
+
+# Name -> (meaning, unit or range). Means are over the groups or completions of a generation batch.
+METRICS: dict[str, tuple[str, str]] = {
+    "reward_raw": ("mean reward as graded: the weighted sum, before any adjustment", "reward"),
+    "reward": ("mean reward of trained completions, after the adjustment", "reward"),
+    "raw/NAME": (
+        "mean of one reward function before weighting, also of untrained completions in the batch",
+        "reward",
+    ),
+    "unscorable_share": ("completions that no reward could score; they carry no gradient", "[0, 1]"),
+    "timeout_share": ("completions whose grading passed its wall-clock limit", "[0, 1]"),
+    "grading_error_share": ("completions on which the grader failed", "[0, 1]"),
+    "grading/timeouts": ("their number, per process and reward, in steps that have any", "completions"),
+    "grading/errors": ("likewise for failures of the grader", "completions"),
+    "zero_variance_share": (
+        "groups whose rewards as graded are all equal: plain GRPO learns nothing from them",
+        "[0, 1]",
+    ),
+    "zero_variance_share_adjusted": ("the same for the rewards as trained", "[0, 1]"),
+    "mean_cosine": (
+        "mean pairwise cosine of the completions of a group, embedded by the frozen start model",
+        "[-1, 1]",
+    ),
+    "vendi": (
+        "Vendi score of a group: exponential of the entropy of its similarity spectrum "
+        "(Friedman and Dieng, arXiv 2210.02410)",
+        "[1, G]",
+    ),
+    "distinct_answers": ("different extracted answers in a group", "[0, G]"),
+    "distinct_wrong": ("different wrong answers in a group", "[0, G]"),
+    "effective_group_size": (
+        "inverse Simpson index of a group's answers, 1 / sum of squared shares (Hill number of order 2); "
+        "missing answers are one answer",
+        "[1, G]",
+    ),
+    "effective_advantages": (
+        "completions of a group that carry the gradient: (sum of abs A)^2 / sum of A^2 (Kish), over groups "
+        "that have one",
+        "[1, G]",
+    ),
+    "dra/mean_weight": (
+        "mean of DRA's weights over the whole batch, before `sign` and `positives_only`",
+        "[0, 1] unless normalised",
+    ),
+    "generated": ("completions generated, all processes; some rollouts train fewer", "completions"),
+    "generated_tokens": ("their tokens, without prompts", "tokens"),
+    "trained": ("completions that were trained, all processes", "completions"),
+    "skipped": ("groups that dynamic sampling left out", "groups"),
+    "refill_rounds": ("samplings that dynamic sampling took to fill the batch", "samplings"),
+    "mu": ("CHORD only: share of the supervised term in the loss", "[0, 1]"),
+    "expert_loss": ("CHORD only: mean of -w log p over the step's expert tokens", "nats a token"),
+    "expert_probability": ("CHORD only: mean probability of the step's expert tokens", "[0, 1]"),
+    "loss": ("what the optimizer minimised", "–"),
+    "kl": ("mean estimate of the KL divergence to the start model, k3; only where beta > 0", "nats a token"),
+    "entropy": ("mean entropy of the policy's next-token distribution", "nats a token"),
+    "clip_share": ("tokens whose ratio was clipped, either side", "[0, 1]"),
+    "clip_share_low": ("tokens clipped from below (negative advantage)", "[0, 1]"),
+    "clip_share_high": ("tokens clipped from above (positive advantage)", "[0, 1]"),
+    "clip_share_low_min": ("smallest of the processes", "[0, 1]"),
+    "clip_share_high_max": ("largest of the processes", "[0, 1]"),
+    "grad_norm": ("norm of the gradient before clipping", "–"),
+    "learning_rate": ("of this step", "–"),
+    "mean_length": ("mean length of completions", "tokens"),
+    "clipped_ratio": ("completions cut at max_completion_length", "[0, 1]"),
+    "tokens": ("prompt and completion tokens in batches since the start, all processes", "tokens"),
+    "seconds": ("optimizer step: generation, rewards, forward and backward", "s"),
+    "seconds_generation": (
+        "sampling, with the forward pass of the reference (beta > 0) or of the sampling policy where TRL "
+        "needs one",
+        "s a generation batch",
+    ),
+    "seconds_embedding": (
+        "completions under the frozen start model, for telemetry and DRA",
+        "s a generation batch",
+    ),
+    "seconds_rewards": (
+        "grading and rewards, with the embedding of an embedder of its own under DRA",
+        "s a generation batch",
+    ),
+    "sampling/NAME": ("vLLM only: how far its token probabilities are from the trainer's", "–"),
+}  # fmt: skip
+
+
+def explained(name: str) -> bool:
+    """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern (``raw/NAME``).
+
+    Examples
+    --------
+    >>> explained("raw/accuracy_reward"), explained("rewrad")
+    (True, False)
+    """
+    patterns = (re.escape(one).replace("NAME", ".+") for one in METRICS)
+    return any(re.fullmatch(one, name) for one in patterns)
+
+
+def glossary_table() -> str:
+    """Return `METRICS` as a Markdown table, as it stands in results/README.md.
+
+    Examples
+    --------
+    >>> glossary_table().splitlines()[0]
+    '| metric | meaning | unit or range |'
+    """
+    rows = [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in METRICS.items()]
+    return "\n".join(["| metric | meaning | unit or range |", "|---|---|---|", *rows])

@@ -13,13 +13,10 @@ from hammerlib.errors import InputError, check_is, need
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
-from hammerlib.training.checkpoints import FOLDER, newest_complete, resumable
-from hammerlib.training.config import TrainConfig
+from hammerlib.training.config import TrainConfig, check_vllm
 from hammerlib.training.embedder import Embed
 from hammerlib.training.hooks import Algorithm, Hooks, compose, make_algorithms, name_of, names_of
-from hammerlib.training.orders import forget_orders, ids_of, make_order
-from hammerlib.training.schedule import Plan, is_main, plan
-from hammerlib.training.serving import check_vllm
+from hammerlib.training.schedule import Plan, forget_orders, ids_of, is_main, make_order, plan
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -151,7 +148,7 @@ def _train(job: Job, root: Path) -> RunRecord:
     done = find_run(job.run_id, root)
     if done is not None:
         return done
-    from hammerlib.training.logs import trim_run
+    from hammerlib.training.checkpoints import newest_complete, trim_run
 
     folder = root / job.run_id
     checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
@@ -250,7 +247,7 @@ def prepare(
 
 def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
     """The config's algorithms and those given, each of which has checked the config."""
-    from hammerlib.training.saving import check_state
+    from hammerlib.training.checkpoints import check_state
 
     for one in given:
         remedy = "give an object of a subclass of hammerlib.training.Algorithm"
@@ -311,8 +308,8 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
 
 def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.training.build import build_trainer, quiet, save_model
-    from hammerlib.training.groups import same_everywhere
-    from hammerlib.training.saving import restore
+    from hammerlib.training.checkpoints import FOLDER, restore, resumable
+    from hammerlib.training.trainer import same_everywhere
 
     restore(job.algorithms, job.plugs, checkpoint[0] if checkpoint else None)
     with quiet():

@@ -64,7 +64,7 @@ def observe(rollout: Rollout) -> dict[str, float]:
         What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the shares of completions
         that no reward could score, that timed out in grading and on which the grader failed, the share of
         groups whose rewards do not vary before and after adjustment (only groups with variance move the
-        policy), and `effective_advantages`; see `hammerlib.training.glossary`. Of trained completions only;
+        policy), and `effective_advantages`; see `hammerlib.training.logs`. Of trained completions only;
         groups of any size count alike. The same names for every rollout, NaN where there is nothing to say:
         processes average them together.
 

@@ -11,8 +11,8 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.systems.chord.experts import Experts, vocabulary_of
 from hammerlib.systems.chord.loss import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
+from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import UNTRAINED, Plugs
-from hammerlib.training.rollouts import score_tokens
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.grading import final_answer, grade
 from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
+from hammerlib.training.generation import completion_entropies, generate
 from hammerlib.training.hooks import UNTRAINED, Generation, Rollout
-from hammerlib.training.rollouts import completion_entropies, generate
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,8 @@ from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
+from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import Rollout
-from hammerlib.training.rollouts import score_tokens
 
 if TYPE_CHECKING:
     import torch

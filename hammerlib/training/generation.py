@@ -1,4 +1,4 @@
-"""Sampling from the policy inside a rollout seam: plainly, or on from forced prefixes; and scoring tokens."""
+"""Sampling from the policy inside a rollout: plainly, or on from forced prefixes; and scoring tokens."""
 
 from __future__ import annotations
 
