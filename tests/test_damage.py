@@ -21,9 +21,9 @@ from hammerlib.evaluation.summary import outcomes, reliability
 from hammerlib.models.backbone import check_folder
 from hammerlib.models.embeddings import Embeddings, embed
 from hammerlib.ordering import Order, order_by
+from hammerlib.pages.results import publish, published_runs
 from hammerlib.pipeline.execution import _is_current
 from hammerlib.problems import load_problems
-from hammerlib.report import publish, published_runs
 from hammerlib.runs import RunRecord, find_run, start_run
 from hammerlib.runs.storage import file_hash, sealed, write_json
 from hammerlib.runs.trials import read_record, survey

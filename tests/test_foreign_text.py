@@ -13,8 +13,8 @@ from study_records import cell
 
 from hammerlib import plots
 from hammerlib.errors import InputError
+from hammerlib.pages.results import provenance_line, runs_section, study_table
 from hammerlib.plots.space import hover_map
-from hammerlib.report import provenance_line, runs_section, study_table
 from hammerlib.runs import RunRecord, start_run
 from hammerlib.runs.storage import sealed, write_json
 from hammerlib.study.pages import studies_section, study_page

@@ -13,8 +13,8 @@ from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.evaluation.comparison import compare
 from hammerlib.evaluation.imports import import_completions, regrade
+from hammerlib.pages.results import publish
 from hammerlib.problems import make_table
-from hammerlib.report import publish
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import file_hash
 

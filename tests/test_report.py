@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.report import (
+from hammerlib.pages.results import (
     BEGIN,
     END,
     provenance_line,
@@ -138,7 +138,7 @@ def test_a_failed_or_foreign_folder_is_not_published(tmp_path: Path) -> None:
 
 
 def test_copies_together_stay_under_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hammerlib.report.LARGEST", 10)
+    monkeypatch.setattr("hammerlib.pages.results.LARGEST", 10)
     with pytest.raises(InputError, match="30 MB"):
         publish(study(tmp_path / "runs").folder, tmp_path / "published")
     assert not published_runs(tmp_path / "published")

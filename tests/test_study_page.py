@@ -11,7 +11,7 @@ import pytest
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
-from hammerlib.report import STUDY, publish_study
+from hammerlib.pages.results import STUDY, publish_study
 from hammerlib.study.contrasts import contrast_table, study_tests, verdict
 from hammerlib.study.pages import (
     PAGE,

@@ -14,7 +14,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import compare, transcripts
 from hammerlib.evaluation.comparison import Answer
 from hammerlib.evaluation.imports import import_completions
-from hammerlib.plots import side_by_side
+from hammerlib.pages import side_by_side
 from hammerlib.problems import make_table
 
 HOSTILE = (

@@ -137,7 +137,7 @@ def publish(chosen: Namespace) -> int:
     >>> main(["publish", "no-such-run"])
     2
     """
-    from hammerlib import report
+    from hammerlib.pages import results as report
     from hammerlib.pipeline import checkout
 
     results = checkout() / "results"

@@ -93,7 +93,7 @@ def compare(chosen: Namespace) -> int:
 
 def _page(found: Comparison, chosen: Namespace) -> None:
     from hammerlib.evaluation.comparison import transcripts
-    from hammerlib.plots.sides import side_by_side
+    from hammerlib.pages import side_by_side
 
     rows = transcripts(found, chosen.a, chosen.b)
     side_by_side(rows, found.a, found.b, most=len(rows)).write(chosen.page, f"{found.a} and {found.b}")

@@ -85,8 +85,7 @@ def regrade(chosen: Namespace) -> int:
     options = _options(chosen) | {"columns": parse_columns(chosen.columns)}
     record = again(chosen.run, benchmark=chosen.benchmark, **options)
     tables = [
-        record.table(f"{name}.csv", dtype=str, keep_default_na=False)
-        for name in ("transitions", "changes")
+        record.table(f"{name}.csv", dtype=str, keep_default_na=False) for name in ("transitions", "changes")
     ]
     print(plain(tables[0]).to_string(index=False))
     known = record.manifest["regraded"]

@@ -1,8 +1,8 @@
 """Notebooks as a pipeline: checked parameters, execution in order, resume, one record and one page each."""
 
+from hammerlib.pages.notebook import write_page
 from hammerlib.pipeline.execution import NotebookError, run_notebooks
 from hammerlib.pipeline.opening import notebook_run
-from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.parameters import Parameter, check_value, declared, read_settings
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, need, printable
+from hammerlib.pages.notebook import write_page
 from hammerlib.pipeline.live import LiveLine, count_code_cells
-from hammerlib.pipeline.page import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import (

@@ -1,56 +1,49 @@
 """One function per figure; each returns its Axes and never calls ``show``."""
-# ruff: noqa: E402
+# ruff: noqa: E402, F401
+
+import importlib
 
 from hammerlib.errors import need
 
 need("matplotlib")  # before the modules below import it
 
-from hammerlib.plots.arms import arm_dots, spreads, stacked_bars
-from hammerlib.plots.claims import coverage_scatter
-from hammerlib.plots.curves import forest, pass_at_k_curves, training_curves
-from hammerlib.plots.groups import group_panel, topic_bars
+# Names beyond `__all__` are drawn by one notebook each and described in one line.
+from hammerlib.plots.curves import (
+    arm_dots,
+    curve_table,
+    forest,
+    pass_at_k_curves,
+    reliability_curves,
+    spreads,
+    stacked_bars,
+    topic_bars,
+    training_curves,
+)
+from hammerlib.plots.groups import advantage_dots, group_panel, mode_curves, power_curves, rho_histogram
 from hammerlib.plots.live import live_curves
-from hammerlib.plots.orders import edge_deciles, gap_dots, lag_curves, path_on_circle, prefix_curves
-from hammerlib.plots.redundancy import advantage_dots, mode_curves, power_curves, rho_histogram
-from hammerlib.plots.reliability import reliability_curves
-from hammerlib.plots.sides import side_by_side
+from hammerlib.plots.orders import (
+    coverage_scatter,
+    edge_deciles,
+    gap_dots,
+    lag_curves,
+    path_on_circle,
+    prefix_curves,
+)
 from hammerlib.plots.space import hover_map, project, semantic_map, similarity_histogram, trustworthiness
 from hammerlib.plots.study import contrast_forest, difference_curves, replicate_curves, waiting_curves
 from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
-    "advantage_dots",
-    "arm_dots",
-    "colour",
-    "contrast_forest",
-    "coverage_scatter",
-    "difference_curves",
-    "edge_deciles",
-    "forest",
-    "gap_dots",
-    "group_panel",
-    "hover_map",
-    "lag_curves",
-    "live_curves",
-    "mode_curves",
-    "panels",
-    "pass_at_k_curves",
-    "path_on_circle",
-    "power_curves",
-    "prefix_curves",
-    "project",
-    "reliability_curves",
-    "replicate_curves",
-    "rho_histogram",
-    "save",
-    "semantic_map",
-    "side_by_side",
-    "similarity_histogram",
-    "spreads",
-    "stacked_bars",
-    "style",
-    "topic_bars",
-    "training_curves",
-    "trustworthiness",
-    "waiting_curves",
+    *("colour", "panels", "save", "style"),
+    *("arm_dots", "forest", "live_curves", "pass_at_k_curves", "topic_bars", "training_curves"),
+    *("edge_deciles", "gap_dots", "prefix_curves"),
+    *("hover_map", "project", "semantic_map", "similarity_histogram", "trustworthiness"),
+    *("contrast_forest", "replicate_curves"),
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`side_by_side`, which is in `hammerlib.pages` now: the old spelling, for one release."""
+    if name == "side_by_side":
+        return getattr(importlib.import_module("hammerlib.pages"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,19 @@
-"""Figures of training and evaluation: curves over steps and over k, and differences between arms."""
+"""Figures of training and evaluation: curves over steps, k and confidence, dots and bars by arm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from hammerlib.errors import printable
 from hammerlib.evaluation import Interval
-from hammerlib.plots.style import axes_or_new, caption, colour
+from hammerlib.plots.style import axes_or_new, caption, colour, legend_beside
+
+Dot = tuple[float, float, float]  # value, low, high
+SHIFT = 0.012  # between models, so that their intervals do not hide one another
 
 
 def training_curves(
@@ -41,24 +45,17 @@ def training_curves(
     """
     ax = axes_or_new(ax)
     for position, (name, tables) in enumerate(runs.items()):
-        series = [
-            t[t["metric"] == metric].set_index("step")["value"].rolling(window, min_periods=1).mean()
-            for t in tables
-        ]
-        frame = pd.concat(series, axis=1)
+        seeds = []
+        for table in tables:
+            values = table[table["metric"] == metric].set_index("step")["value"]
+            seeds.append(values.rolling(window, min_periods=1).mean())
+        frame = pd.concat(seeds, axis=1)
+        shade = colour(name, position)
         dashed = "--" if "+ dra" in name else "-"
-        ax.plot(
-            frame.index, frame.mean(axis=1), dashed, color=colour(name, position), label=name, linewidth=1.4
-        )
-        if frame.shape[1] > 1:
-            ax.fill_between(
-                frame.index,
-                frame.min(axis=1),
-                frame.max(axis=1),
-                color=colour(name, position),
-                alpha=0.12,
-                linewidth=0,
-            )
+        ax.plot(frame.index, frame.mean(axis=1), dashed, color=shade, label=name, linewidth=1.4)
+        if len(seeds) > 1:
+            band = {"color": shade, "alpha": 0.12, "linewidth": 0}
+            ax.fill_between(frame.index, frame.min(axis=1), frame.max(axis=1), **band)
     ax.set(xlabel="optimizer step", ylabel=label or metric)
     return ax
 
@@ -82,19 +79,11 @@ def pass_at_k_curves(
     ax = axes_or_new(ax)
     for position, (name, curve) in enumerate(curves.items()):
         ks = sorted(curve)
+        values, lows, highs = zip(*(curve[k] for k in ks), strict=True)
         shade = colour(name, position)
-        ax.plot(
-            ks,
-            [curve[k].value for k in ks],
-            "--" if "+ dra" in name else "-",
-            marker="o",
-            markersize=3,
-            color=shade,
-            label=name,
-        )
-        ax.fill_between(
-            ks, [curve[k].low for k in ks], [curve[k].high for k in ks], color=shade, alpha=0.15, linewidth=0
-        )
+        dashed = "--" if "+ dra" in name else "-"
+        ax.plot(ks, values, dashed, marker="o", markersize=3, color=shade, label=name)
+        ax.fill_between(ks, lows, highs, color=shade, alpha=0.15, linewidth=0)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="k (samples a problem)", ylabel="pass@k (share of problems)", ylim=(None, 1.0))
@@ -106,7 +95,7 @@ def pass_at_k_curves(
 def forest(
     differences: dict[str, Interval], *, label: str, title: str, note: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw differences to the twin with their intervals; filled where the interval excludes zero.
+    """Draw differences to the control arm with their intervals; filled where the interval excludes zero.
 
     Parameters
     ----------
@@ -125,21 +114,10 @@ def forest(
         value, low, high = differences[name]
         shade = colour(name)
         ax.plot([low, high], [row, row], color=shade, linewidth=1.6)
-        ax.plot(
-            value,
-            row,
-            "o",
-            color=shade,
-            markerfacecolor=shade if low > 0 or high < 0 else "white",
-            markersize=6,
-        )
-        ax.annotate(
-            f"{value:+.1f} [{low:+.1f}, {high:+.1f}]",
-            (high, row),
-            xytext=(6, -3),
-            textcoords="offset points",
-            fontsize=7,
-        )
+        filled = shade if low > 0 or high < 0 else "white"
+        ax.plot(value, row, "o", color=shade, markerfacecolor=filled, markersize=6)
+        numbers = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+        ax.annotate(numbers, (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7)
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set_yticks(range(len(names)), list(reversed(names)))
     low, high = ax.get_xlim()
@@ -149,15 +127,137 @@ def forest(
 
 
 def curve_table(curves: dict[str, dict[int, Interval]], ks: Sequence[int]) -> pd.DataFrame:
-    """Return pass@k of each model as text ``value [low, high]`` for some k.
+    """Return pass@k of each model as text ``value [low, high]`` for some k."""
+    rows = {}
+    for name, curve in curves.items():
+        rows[name] = {f"pass@{k}": "{:.3f} [{:.3f}, {:.3f}]".format(*curve[k]) for k in ks if k in curve}
+    return pd.DataFrame.from_dict(rows, orient="index").replace(np.nan, "")
+
+
+def arm_dots(
+    values: Mapping[str, Mapping[str, Dot]], *, label: str, title: str, note: str, ax: Axes | None = None
+) -> Axes:
+    """Draw a row for each group and in it a dot with its interval for each arm.
+
+    Parameters
+    ----------
+    values : mapping of str to mapping of str to (value, low, high)
+        Group to arm to number and interval; a group may lack arms. Value, low and high alike: no interval.
+    label : str
+        What the numbers are, with their unit.
+    title, note : str
+        Finding, and what it rests on.
+    ax : Axes, optional
 
     Examples
     --------
-    >>> curve_table({"before": {1: Interval(0.5, 0.4, 0.6)}}, [1]).loc["before", "pass@1"]
-    '0.500 [0.400, 0.600]'
+    >>> dots = {"easy": {"ours": (0.5, 0.4, 0.6), "theirs": (0.2, 0.1, 0.3)}}
+    >>> len(arm_dots(dots, label="share", title="t", note="n = 1").get_legend().get_texts())
+    2
     """
-    rows = {
-        name: {f"pass@{k}": "{:.3f} [{:.3f}, {:.3f}]".format(*curve[k]) for k in ks if k in curve}
-        for name, curve in curves.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").replace(np.nan, "")
+    ax = axes_or_new(ax)
+    arms = list(dict.fromkeys(arm for group in values.values() for arm in group))
+    step = 0.7 / max(1, len(arms))
+    for row, group in enumerate(reversed(values)):
+        is_first = row == len(values) - 1
+        for position, arm in enumerate(arms):
+            if arm not in values[group]:
+                continue
+            value, low, high = values[group][arm]
+            height = row + step * ((len(arms) - 1) / 2 - position)
+            shade = colour(arm, position)
+            ax.plot([low, high], [height, height], color=shade, linewidth=1.5)
+            ax.plot(value, height, "o", color=shade, markersize=4.5, label=arm if is_first else None)
+    ax.set_yticks(range(len(values)), list(reversed(values)))
+    ax.set(xlabel=label, ylim=(-0.5, len(values) - 0.5))
+    legend_beside(ax)
+    caption(ax, title, note)
+    return ax
+
+
+def stacked_bars(
+    values: Mapping[str, Mapping[str, float]], *, label: str, title: str, note: str, ax: Axes | None = None
+) -> Axes:
+    """Draw one bar a group, divided into what became of its cases."""
+    ax = axes_or_new(ax)
+    outcomes = list(dict.fromkeys(outcome for group in values.values() for outcome in group))
+    groups = list(reversed(values))
+    rows = range(len(groups))
+    left = np.zeros(len(groups))
+    for position, outcome in enumerate(outcomes):
+        widths = np.array([values[group].get(outcome, 0.0) for group in groups])
+        ax.barh(rows, widths, left=left, height=0.7, color=colour(outcome, position), label=outcome)
+        left = left + widths
+    ax.set_yticks(rows, groups)
+    ax.set(xlabel=label)
+    legend_beside(ax)
+    caption(ax, title, note)
+    return ax
+
+
+def topic_bars(
+    values: Mapping[str, Dot], *, label: str, title: str, note: str, ax: Axes | None = None
+) -> Axes:
+    """Draw one horizontal bar per topic with its interval.
+
+    Parameters
+    ----------
+    values : mapping of str to (value, low, high)
+        Shares in [0, 1].
+    label, title, note : str
+        As for `arm_dots`.
+
+    Examples
+    --------
+    >>> ax = topic_bars({"sum": (0.5, 0.4, 0.6)}, label="pass@1", title="t", note="n = 1"); len(ax.patches)
+    1
+    """
+    ax = axes_or_new(ax)
+    names = sorted(values, key=lambda name: values[name][0])
+    for row, name in enumerate(names):
+        value, low, high = values[name]
+        ax.barh(row, value, color="#0072B2", alpha=0.75, height=0.7)
+        ax.plot([low, high], [row, row], color="#000000", linewidth=1.2)
+    ax.set_yticks(range(len(names)), [printable(name) for name in names])
+    ax.set(xlabel=label, xlim=(0, 1))
+    caption(ax, title, note)
+    return ax
+
+
+def spreads(
+    values: Mapping[str, Sequence[float]], *, label: str, title: str, note: str, ax: Axes | None = None
+) -> Axes:
+    """Draw each group's numbers as a box (quartiles, median) with whiskers (5 to 95 %)."""
+    ax = axes_or_new(ax)
+    groups = list(reversed(values))
+    rows = range(len(groups))
+    ax.boxplot(
+        [list(values[group]) for group in groups], orientation="horizontal", positions=rows, widths=0.55,
+        whis=(5, 95), showfliers=False, medianprops={"color": "#D55E00"},
+    )  # fmt: skip
+    ax.set_yticks(rows, groups)
+    ax.set(xlabel=label)
+    caption(ax, title, note)
+    return ax
+
+
+def reliability_curves(
+    tables: Mapping[str, pd.DataFrame], *, title: str, note: str, ax: Axes | None = None
+) -> Axes:
+    """Draw accuracy over confidence with its intervals; the diagonal is perfect calibration."""
+    ax = axes_or_new(ax)
+    ax.plot([0, 1], [0, 1], ":", color="#000000", linewidth=1, zorder=1)
+    most = max(table["n"].max() for table in tables.values())
+    for position, (name, table) in enumerate(tables.items()):
+        bins = table[table["n"] > 0]
+        shade = colour(name, position)
+        across = bins["confidence"] + SHIFT * (position - (len(tables) - 1) / 2)
+        dashed = "--" if "+ dra" in name else "-"
+        ax.plot(across, bins["accuracy"], dashed, color=shade, linewidth=1, alpha=0.7, label=name)
+        ax.vlines(across, bins["accuracy_low"], bins["accuracy_high"], color=shade, linewidth=1.2, alpha=0.6)
+        ax.scatter(across, bins["accuracy"], s=10 + 60 * bins["n"] / most, color=shade, linewidths=0)
+    label = "confidence: share of the other samples with the same answer"
+    ax.set(xlabel=label, ylabel="accuracy (share of answers)", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ax.legend(loc="upper left")
+    caption(ax, title, note)
+    return ax

@@ -1,43 +1,33 @@
-"""Figures of one group of completions, and of topics."""
+"""Figures of groups of completions: their similarities, their advantages under DRA, what a policy keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
-from hammerlib.plots.style import axes_or_new, caption
+from hammerlib.plots.style import CYCLE, axes_or_new, caption
+
+ARMS = {
+    "none": ("rewards as they are", "#000000"),
+    "dra": ("DRA", "#0072B2"),
+    "placebo": ("placebo: DRA's weights, shuffled", "#E69F00"),
+}
 
 
 def group_panel(
     similarity: np.ndarray, labels: list[str], *, title: str = "", ax: Axes | None = None
 ) -> Axes:
-    """Draw the cosine similarities of one group's completions with the numbers written in.
-
-    Parameters
-    ----------
-    similarity : float array, shape (group, group)
-        Cosines in [-1, 1].
-    labels : list of str, length group
-        One short label per completion, e.g. its strategy and whether it is right.
-
-    Examples
-    --------
-    >>> len(group_panel(np.eye(2), ["right", "wrong"]).texts)
-    4
-    """
+    """Draw the cosine similarities of one group's completions with the numbers written in."""
     ax = axes_or_new(ax)
     ax.imshow(similarity, cmap="cividis", vmin=min(0.0, float(similarity.min())), vmax=1.0)
     for row, col in np.ndindex(similarity.shape):
-        ax.text(
-            col,
-            row,
-            f"{similarity[row, col]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="black" if similarity[row, col] > 0.6 else "white",
-        )
+        cosine = similarity[row, col]
+        shade = "black" if cosine > 0.6 else "white"  # readable on the light and the dark end of the map
+        ax.text(col, row, f"{cosine:.2f}", ha="center", va="center", fontsize=7, color=shade)
     ticks = range(len(labels))
     ax.set_xticks(ticks, [str(i + 1) for i in ticks])
     ax.set_yticks(ticks, labels)
@@ -47,33 +37,85 @@ def group_panel(
     return ax
 
 
-def topic_bars(
-    values: dict[str, tuple[float, float, float]],
+def advantage_dots(
+    advantages: pd.DataFrame,
     *,
-    label: str,
-    title: str,
-    note: str,
+    label: str = "advantage",
+    title: str = "",
+    note: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one horizontal bar per topic with its interval.
-
-    Parameters
-    ----------
-    values : dict of str to (value, low, high)
-        Shares in [0, 1].
-
-    Examples
-    --------
-    >>> ax = topic_bars({"sum": (0.5, 0.4, 0.6)}, label="pass@1", title="t", note="n = 1"); len(ax.patches)
-    1
-    """
+    """Draw the advantage of every completion of one group, once for each column."""
     ax = axes_or_new(ax)
-    names = sorted(values, key=lambda name: values[name][0])
-    for row, name in enumerate(names):
-        value, low, high = values[name]
-        ax.barh(row, value, color="#0072B2", alpha=0.75, height=0.7)
-        ax.plot([low, high], [row, row], color="#000000", linewidth=1.2)
-    ax.set_yticks(range(len(names)), [printable(name) for name in names])
-    ax.set(xlabel=label, xlim=(0, 1))
+    rows = np.arange(len(advantages))[::-1]
+    for column, name in enumerate(advantages):
+        second = column % 2  # smaller and lower, so that it does not hide the first
+        heights = rows + 0.15 * (0.5 - second)
+        ax.scatter(advantages[name], heights, s=42 - 16 * second, color=CYCLE[column], zorder=3, label=name)
+    ax.axvline(0, color="#999999", linewidth=1)
+    ax.set_yticks(rows, list(advantages.index))
+    ax.set(xlabel=label, ylim=(-0.6, len(rows) - 0.4))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)  # below the note
+    caption(ax, title, note)
+    return ax
+
+
+def rho_histogram(
+    correlations: pd.DataFrame, *, title: str = "", note: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw each prompt's correlation of reward difference and distance beside that of shuffled rewards."""
+    ax = axes_or_new(ax)
+    bins = np.linspace(-1, 1, 21)
+    ax.hist(
+        correlations["shuffled"], bins, color="#999999", alpha=0.6, label="rewards shuffled in the prompt"
+    )
+    ax.hist(correlations["rho"], bins, histtype="step", color="#0072B2", linewidth=1.6, label="as measured")
+    ax.axvline(0, color="#999999", linewidth=1)
+    ax.set(xlabel="Spearman correlation over a prompt's pairs", ylabel="prompts")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24), ncols=2)
+    caption(ax, title, note)
+    return ax
+
+
+def power_curves(
+    powers: Mapping[str, pd.DataFrame],
+    shares: Mapping[str, float],
+    *,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the share of prompts that a test finds over the true correlation, and the shares found."""
+    ax = axes_or_new(ax)
+    for shade, (name, frame) in zip(CYCLE, powers.items(), strict=False):
+        ax.plot(frame.index, frame["found"], marker="o", markersize=3, color=shade, label=name)
+    for position, (name, share) in enumerate(shares.items()):
+        ax.axhline(share, color="#666666", linestyle=(":", "--")[position % 2], linewidth=1.2, label=name)
+    ax.set(xlabel="true rank correlation", ylabel="share of prompts with p < .05", ylim=(0, 1))
+    ax.legend(loc="upper left")
+    caption(ax, title, note)
+    return ax
+
+
+def mode_curves(
+    arms: pd.DataFrame,
+    *,
+    scale_rewards: str,
+    kernel: str,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how many right ways each arm keeps over training: exact as a line, sampled runs as a band."""
+    ax = axes_or_new(ax)
+    panel = arms[(arms["scale_rewards"] == scale_rewards) & (arms["kernel"] == kernel) & (arms["step"] > 0)]
+    for arm, rows in panel.groupby("arm", sort=False):
+        name, shade = ARMS[arm]
+        dashed = "--" if arm == "placebo" else "-"
+        ax.plot(rows["step"], rows["modes"], dashed, color=shade, linewidth=1.6, label=name)
+        ax.fill_between(rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0)
+    ax.set_xscale("log")
+    ax.set(xlabel="training step (one group each)", ylabel="effective number of right ways")
+    ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))
     caption(ax, title, note)
     return ax

@@ -54,7 +54,10 @@ def live_curves(
     >>> with live_curves(("reward_raw",)):  # in a notebook, around train(...) or run_grid(...)
     ...     pass
     """
-    folder, since, show, ended = Path(root or results_root()), time.time(), _screen(), threading.Event()
+    folder = Path(root or results_root())
+    since = time.time()
+    show = _screen()
+    ended = threading.Event()
 
     def refresh() -> None:
         while not ended.wait(every):
@@ -73,20 +76,7 @@ def live_curves(
 
 
 def growing_runs(root: Path, since: float) -> dict[str, list[pd.DataFrame]]:
-    """Return the logs of training runs written to since then: arm to one table per seed.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of run folders.
-    since : float
-        Seconds since the epoch.
-
-    Examples
-    --------
-    >>> growing_runs(Path("nowhere"), 0.0)
-    {}
-    """
+    """Return the logs of training runs written to since then: arm to one table per seed."""
     runs: dict[str, list[pd.DataFrame]] = {}
     for log in sorted(root.glob("train__*/metrics.csv")):
         try:
@@ -99,8 +89,9 @@ def growing_runs(root: Path, since: float) -> dict[str, list[pd.DataFrame]]:
         _, order, adjustment, *_ = log.parent.name.split("__")
         name = order if adjustment == "none" else f"{order} + {adjustment}"
         numbers = table.assign(value=pd.to_numeric(table["value"], errors="coerce"))
-        if not (whole := numbers.dropna().drop_duplicates(["step", "metric"])).empty:
-            runs.setdefault(name, []).append(whole)
+        numbers = numbers.dropna().drop_duplicates(["step", "metric"])
+        if not numbers.empty:
+            runs.setdefault(name, []).append(numbers)
     return runs
 
 
@@ -110,11 +101,12 @@ def _draw(root: Path, since: float, metrics: Sequence[str], window: int, show: S
         return
     figure = Figure(figsize=(4.6 * len(metrics), 3.2), layout="constrained")
     for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        shown = {name: [t for t in tables if (t["metric"] == metric).any()] for name, tables in runs.items()}
-        training_curves(
-            {name: tables for name, tables in shown.items() if tables},
-            metric, label=LABELS.get(metric, metric), window=window, ax=ax,
-        )  # fmt: skip
+        logged = {}
+        for name, tables in runs.items():
+            with_metric = [table for table in tables if (table["metric"] == metric).any()]
+            if with_metric:
+                logged[name] = with_metric
+        training_curves(logged, metric, label=LABELS.get(metric, metric), window=window, ax=ax)
     seeds = max(len(tables) for tables in runs.values())
     figure.axes[0].legend(loc="best")
     title = f"{len(runs)} arm(s), up to {seeds} seed(s), running mean of {window} steps"

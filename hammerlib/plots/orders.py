@@ -15,6 +15,11 @@ METRIC_LABELS = {
     "coverage_radius": "coverage radius (1 - cosine)",
     "topic_tv": "total variation to the topic mix",
 }
+RANDOM_BAND = {"color": "#999999", "alpha": 0.35, "linewidth": 0, "label": "random, 95 % of seeds"}
+DISTANCES = {
+    "radius": "covering radius: largest distance of a held-out item",
+    "distance": "mean distance of a held-out item",
+}
 
 
 def edge_deciles(
@@ -41,17 +46,11 @@ def edge_deciles(
         where = (np.arange(len(profile)) + 0.5) / len(profile)
         ax.plot(where, profile, marker="o", markersize=3, color=colour(name, position), label=name)
     ax.axhline(random_cost, color="#999999", linestyle="--", linewidth=1, label="random, expected")
-    ax.set(
-        xlabel="position on the order (share of its edges)",
-        ylabel="mean cosine between neighbours",
-        xlim=(0, 1),
-    )
+    label = "position on the order (share of its edges)"
+    ax.set(xlabel=label, ylabel="mean cosine between neighbours", xlim=(0, 1))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    caption(
-        ax,
-        "Cost of each step along the order",
-        f"n = {n} problems, means of tenths; dashed: exact expectation of a random order",
-    )
+    note = f"n = {n} problems, means of tenths; dashed: exact expectation of a random order"
+    caption(ax, "Cost of each step along the order", note)
     return ax
 
 
@@ -77,15 +76,7 @@ def prefix_curves(
     """
     ax = axes_or_new(ax)
     band = reference[reference["metric"] == metric].sort_values("fraction")
-    ax.fill_between(
-        band["fraction"],
-        band["low"],
-        band["high"],
-        color="#999999",
-        alpha=0.35,
-        linewidth=0,
-        label="random, 95 % of seeds",
-    )
+    ax.fill_between(band["fraction"], band["low"], band["high"], **RANDOM_BAND)
     for position, (name, frame) in enumerate(frames.items()):
         rows = frame[frame["metric"] == metric].sort_values("fraction")
         ax.plot(rows["fraction"], rows["value"], color=colour(name, position), label=name, linewidth=1.3)
@@ -96,26 +87,9 @@ def prefix_curves(
 def lag_curves(
     frames: dict[str, pd.DataFrame], reference: pd.DataFrame, *, n: int, seeds: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw how alike items are that stand k places apart, for each order against random orders.
-
-    Parameters
-    ----------
-    frames : dict of str to DataFrame
-        Strategy to `diversity.lag_profile` (columns lag, value).
-    reference : DataFrame
-        `diversity.random_reference` of it (columns lag, value, low, high).
-    n, seeds : int
-        Problems and random orders, for the caption.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"lag": [1, 2], "value": [-0.5, 0.4], "low": -0.1, "high": 0.1})
-    >>> lag_curves({"min-path": rows}, rows, n=9, seeds=20).get_xlabel()
-    'distance along the order (problems)'
-    """
+    """Draw how alike items are that stand k places apart, for each order against random orders."""
     ax = axes_or_new(ax)
-    band = {"color": "#999999", "alpha": 0.35, "linewidth": 0, "label": "random, 95 % of seeds"}
-    ax.fill_between(reference["lag"], reference["low"], reference["high"], **band)
+    ax.fill_between(reference["lag"], reference["low"], reference["high"], **RANDOM_BAND)
     for position, (name, frame) in enumerate(frames.items()):
         shade = colour(name, position)
         ax.plot(frame["lag"], frame["value"], marker="o", markersize=3, color=shade, label=name)
@@ -154,9 +128,11 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
         ax.plot([0, 100 * gap], [row, row], color=colour(name, row), linewidth=1.2, alpha=0.6)
         ax.plot(100 * gap, row, "o", color=colour(name, row), markersize=6)
         label = f"{100 * gap:.2f} %" if gap < 0.01 else f"{100 * gap:.0f} %"
-        place = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 7}
-        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        ax.annotate(f"{label}   (cosine {cost:.4f})", (100 * gap, row), **place)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        ax.annotate(
+            f"{label}   (cosine {cost:.4f})", (100 * gap, row),
+            xytext=(7, -3), textcoords="offset points", fontsize=7, bbox=box,
+        )  # fmt: skip
     ax.axvline(0, color="#000000", linewidth=1)
     ax.axvline(100, color="#999999", linestyle="--", linewidth=1)
     ax.set_yticks(range(len(names)), names)
@@ -171,38 +147,39 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
 def path_on_circle(
     points: np.ndarray, permutation: np.ndarray, *, name: str, cost: float, ax: Axes | None = None
 ) -> Axes:
-    """Draw an order of unit points in the plane as a numbered path across the circle they lie on.
-
-    Parameters
-    ----------
-    points : (n, 2) array
-        Of length one.
-    permutation : (n,) int array
-    name : str
-        Strategy.
-    cost : float
-        Sum of its cosines.
-
-    Examples
-    --------
-    >>> len(path_on_circle(np.eye(2), np.array([1, 0]), name="hammer", cost=0.0).texts)
-    2
-    """
+    """Draw an order of unit points in the plane as a numbered path across the circle they lie on."""
     ax = axes_or_new(ax)
     around = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(around), np.sin(around), color="#DDDDDD", linewidth=1)
     ax.plot(*points[permutation].T, color=colour(name), linewidth=1.1, marker="o", markersize=4)
     angles = np.arctan2(points[permutation, 1], points[permutation, 0])
     radii = np.full(len(angles), 1.13)
-    for place in np.argsort(angles, kind="stable"):  # numbers of close points go outwards in turn
-        close = np.abs(np.angle(np.exp(1j * (angles - angles[place])))) < 0.13
-        radii[place] += 0.15 * int((close & (angles < angles[place])).sum())
-    for place, (angle, radius) in enumerate(zip(angles, radii, strict=True)):
-        text = {"fontsize": 8, "ha": "center", "va": "center"}
-        ax.text(radius * np.cos(angle), radius * np.sin(angle), str(place + 1), **text)
+    for point in np.argsort(angles, kind="stable"):
+        # Numbers of close points go outwards in turn; angles differ by at most pi, around the circle.
+        close = np.abs(np.angle(np.exp(1j * (angles - angles[point])))) < 0.13
+        radii[point] += 0.15 * int((close & (angles < angles[point])).sum())
+    for number, (angle, radius) in enumerate(zip(angles, radii, strict=True), 1):
+        ax.text(
+            radius * np.cos(angle), radius * np.sin(angle), str(number), fontsize=8, ha="center", va="center"
+        )
     ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
     ax.grid(False)
-    for side in ax.spines.values():
-        side.set_visible(False)
+    ax.spines[:].set_visible(False)
     ax.set_title(f"{name}: summed cosine {cost:.3f}", loc="left")
+    return ax
+
+
+def coverage_scatter(frame: pd.DataFrame, measure: str, *, fraction: float, ax: Axes | None = None) -> Axes:
+    """Draw the gap of a nearest neighbour against the coverage of the same first part, one mark an order."""
+    ax = axes_or_new(ax)
+    rows = frame[frame["fraction"] == fraction]
+    random = rows["order"].str.startswith("random")
+    reference = rows[random]
+    named = rows[~random]
+    label = f"{len(reference)} random orders"
+    ax.scatter(reference[measure], reference["gap_neighbour"], s=14, color="#999999", label=label)
+    for position, row in enumerate(named.itertuples()):
+        shade = colour(row.order, position)
+        ax.scatter(getattr(row, measure), row.gap_neighbour, s=42, color=shade, label=row.order)
+    ax.set(xlabel=DISTANCES[measure], ylabel="gap: mean |error| of a neighbour")
     return ax

@@ -17,18 +17,7 @@ from hammerlib.runs.storage import atomic_path
 def sampled_cosines(
     vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, centred: bool = False
 ) -> np.ndarray:
-    """Return cosines of random pairs of distinct rows, in [-1, 1], shape (pairs,).
-
-    Parameters
-    ----------
-    vectors : float array, shape (n_items, dim)
-        Any scale; normalised here, after the mean is taken off when `centred`.
-
-    Examples
-    --------
-    >>> sampled_cosines(np.eye(3), pairs=4).tolist()
-    [0.0, 0.0, 0.0, 0.0]
-    """
+    """Return cosines of random pairs of distinct rows, in [-1, 1], shape (pairs,)."""
     rng = np.random.default_rng(seed)
     rows = vectors - vectors.mean(0) if centred else vectors
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -57,16 +46,13 @@ def similarity_histogram(
     ax = axes_or_new(ax)
     for label, centred, shade in (("raw", False, "#D55E00"), ("mean removed", True, "#0072B2")):
         cosines = sampled_cosines(vectors, seed=seed, centred=centred)
-        told = f"{label}, mean {cosines.mean():z.2f}"
-        ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=told)
+        label = f"{label}, mean {cosines.mean():z.2f}"
+        ax.hist(cosines, bins=80, range=(-1, 1), density=True, alpha=0.55, color=shade, label=label)
         ax.axvline(cosines.mean(), color=shade, linewidth=1)
     ax.set(xlabel="cosine similarity of two problems", ylabel="density", xlim=(-1, 1))
     ax.legend(loc="upper left")
-    caption(
-        ax,
-        f"{name}: a shared direction hides the spread",
-        f"n = {len(vectors)} problems, 20,000 random pairs; lines: means",
-    )
+    note = f"n = {len(vectors)} problems, 20,000 random pairs; lines: means"
+    caption(ax, f"{name}: a shared direction hides the spread", note)
     return ax
 
 
@@ -98,10 +84,10 @@ def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.n
         warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": wanted
         from umap import UMAP
 
-        mapper = UMAP(
-            n_neighbors=min(neighbours, len(vectors) - 1), metric="cosine", random_state=seed, n_jobs=1
+        neighbours = min(neighbours, len(vectors) - 1)
+        return UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
+            vectors
         )
-        return mapper.fit_transform(vectors)
 
 
 def trustworthiness(vectors: np.ndarray, coordinates: np.ndarray, *, neighbours: int = 10) -> float:
@@ -160,15 +146,10 @@ def semantic_map(
     names = sorted(set(topics))
     labels = np.array(topics)
     for position, name in enumerate(names):
-        ax.scatter(
-            *coordinates[labels == name].T,
-            s=8,
-            color=CYCLE[position % len(CYCLE)],
-            marker="os^Dv"[position // len(CYCLE) % 5],
-            label=printable(name),
-            linewidths=0,
-            zorder=2,
-        )
+        shade = CYCLE[position % len(CYCLE)]
+        marker = "os^Dv"[position // len(CYCLE) % 5]
+        points = coordinates[labels == name]
+        ax.scatter(*points.T, s=8, color=shade, marker=marker, label=printable(name), linewidths=0, zorder=2)
     if path is not None:
         steps = np.stack([coordinates[path[:-1]], coordinates[path[1:]]], axis=1)
         lines = LineCollection(list(steps), cmap="viridis", linewidths=0.5, alpha=0.45, zorder=1)
@@ -208,32 +189,19 @@ def hover_map(
     need("plotly")
     import plotly.express as px
 
-    place = np.full(len(problems), -1)
+    frame = pd.DataFrame(coordinates, columns=["x", "y"])
+    frame["topic"] = problems["topic"]
+    frame["position"] = -1
+    frame["prompt"] = [text if len(text) < 300 else text[:300] + " ..." for text in problems["prompt"]]
+    frame["answer"] = problems["answer"]
     if path is not None:
-        place[path] = np.arange(len(path))
-    frame = pd.DataFrame(
-        {
-            "x": coordinates[:, 0],
-            "y": coordinates[:, 1],
-            "topic": problems["topic"],
-            "position": place,
-            "prompt": [text if len(text) < 300 else text[:300] + " ..." for text in problems["prompt"]],
-            "answer": problems["answer"],
-        }
-    )
-    figure = px.scatter(
-        frame,
-        x="x",
-        y="y",
-        color="topic",
-        hover_data={"x": False, "y": False, "prompt": True, "answer": True, "position": True},
-        template="simple_white",
-    )
+        frame.loc[path, "position"] = np.arange(len(path))
+    hover = {"x": False, "y": False, "prompt": True, "answer": True, "position": True}
+    figure = px.scatter(frame, x="x", y="y", color="topic", hover_data=hover, template="simple_white")
     if path is not None:
-        line = figure.add_scatter(
-            x=coordinates[path, 0], y=coordinates[path, 1], mode="lines", name="path", hoverinfo="skip"
-        ).data[-1]
-        line.line.update(width=0.4, color="rgba(60,60,60,0.5)")
+        steps = {"width": 0.4, "color": "rgba(60,60,60,0.5)"}
+        x, y = coordinates[path].T
+        figure.add_scatter(x=x, y=y, mode="lines", line=steps, name="path", hoverinfo="skip")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     with atomic_path(file) as part:

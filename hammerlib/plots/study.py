@@ -82,40 +82,21 @@ def difference_curves(
     note: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw arm less twin along an axis: the mean over replicates with Student's 95 % band at each place.
-
-    Parameters
-    ----------
-    records : Records
-    pairs : sequence of (arm, twin)
-        Those without a common replicate are left out.
-    axis : str
-        As in `study.curves.curve_of`.
-    margin : float, optional
-        Largest difference that does not matter, as a share; shaded.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
-
-    Examples
-    --------
-    >>> nothing = Records("demo", (), pd.DataFrame())
-    >>> ax = difference_curves(nothing, [("hammer", "random")], title="t", note="n")
-    >>> ax.get_ylabel()
-    'difference in held-out pass@1 (points)'
-    """
+    """Draw arm less control arm along an axis: mean over replicates, Student's 95 % band at each place."""
     ax = axes_or_new(ax)
-    for position, (arm, twin) in enumerate(pairs):
-        ours, theirs = records.of(arm), records.of(twin)
-        both = sorted(set(ours) & set(theirs))
-        if not both:
+    for position, (arm, control) in enumerate(pairs):
+        trials, control_trials = records.of(arm), records.of(control)
+        common = sorted(set(trials) & set(control_trials))
+        if not common:
             continue
-        drawn = [[curve_of(cells[one], axis=axis) for one in both] for cells in (ours, theirs)]
-        places = _places([*drawn[0], *drawn[1]])
-        gaps = [
-            Curve(places, np.interp(places, *a) - np.interp(places, *b)) for a, b in zip(*drawn, strict=True)
+        ours = [curve_of(trials[replicate], axis=axis) for replicate in common]
+        theirs = [curve_of(control_trials[replicate], axis=axis) for replicate in common]
+        places = _places([*ours, *theirs])
+        differences = [
+            Curve(places, np.interp(places, *a) - np.interp(places, *b))
+            for a, b in zip(ours, theirs, strict=True)
         ]
-        _mean(ax, places, gaps, f"{arm} - {twin}", position, unit=100.0, bounds=(-100.0, 100.0))
+        _mean(ax, places, differences, f"{arm} - {control}", position, unit=100.0, bounds=(-100.0, 100.0))
     if margin is not None:
         ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     ax.axhline(0, color="#999999", linewidth=1)
@@ -129,9 +110,9 @@ def difference_curves(
 def _places(curves: Sequence[Curve]) -> np.ndarray:
     """Places up to where the shortest curve ends: the common ones where all have the same, else even ones."""
     first = curves[0].axis
-    if all(len(one.axis) == len(first) and np.allclose(one.axis, first) for one in curves):
+    if all(len(curve.axis) == len(first) and np.allclose(curve.axis, first) for curve in curves):
         return first
-    return np.linspace(0, min(one.axis[-1] for one in curves), POINTS)
+    return np.linspace(0, min(curve.axis[-1] for curve in curves), POINTS)
 
 
 def _mean(
@@ -146,13 +127,11 @@ def _mean(
     band: bool = True,
 ) -> None:
     table = unit * np.stack([np.interp(places, *curve) for curve in curves])
-    found = [student_interval(column, bounds=bounds) for column in table.T]
+    intervals = [student_interval(column, bounds=bounds) for column in table.T]
+    means, lows, highs = zip(*intervals, strict=True)
     shade = colour(name, position)
-    ax.plot(
-        places, [one.value for one in found], "-o", color=shade, markersize=2.5, linewidth=1.4, label=name
-    )
+    ax.plot(places, means, "-o", color=shade, markersize=2.5, linewidth=1.4, label=name)
     if band and len(curves) > 1:
-        lows, highs = [one.low for one in found], [one.high for one in found]
         ax.fill_between(places, lows, highs, color=shade, alpha=0.13, linewidth=0)
 
 
@@ -187,11 +166,11 @@ def contrast_forest(
     >>> len(contrast_forest(table, margin=0.01, title="t", note="n").patches)
     1
     """
-    known = table.dropna(subset=["low", "high"])
-    ends = known[["value", "low", "high"]].to_numpy() * 100
-    behind = [f" (n = {n:.0f})" for n in known["n"]] if "n" in known else [""] * len(known)
-    found = {key + n: Interval(*row) for key, n, row in zip(known[name], behind, ends, strict=True)}
-    ax = forest(found, label=label, title=title, note=note, ax=ax)
+    differences = {}
+    for row in table.dropna(subset=["low", "high"]).to_dict("records"):
+        replicates = f" (n = {row['n']:.0f})" if "n" in row else ""
+        differences[row[name] + replicates] = Interval(*(100 * row[end] for end in ("value", "low", "high")))
+    ax = forest(differences, label=label, title=title, note=note, ax=ax)
     if margin is not None:
         ax.axvspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     return ax
@@ -206,25 +185,7 @@ def waiting_curves(
     note: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the share of replicates that have not reached the threshold yet (Kaplan-Meier).
-
-    Parameters
-    ----------
-    records : Records
-    arms : sequence of str
-        Those that have no record are left out.
-    threshold : float
-        Held-out pass@1.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
-
-    Examples
-    --------
-    >>> nothing = Records("demo", (), pd.DataFrame())
-    >>> waiting_curves(nothing, ["random"], title="t", note="n").get_ylabel()
-    'replicates below 0.7 (share)'
-    """
+    """Draw the share of replicates that have not reached the threshold yet (Kaplan-Meier)."""
     ax = axes_or_new(ax)
     for position, arm in enumerate(arms):
         if records.of(arm):

@@ -74,7 +74,7 @@ def colour(name: str, position: int = 0) -> str:
     True
     """
     method = re.split(r" [+-] |: ", name)[0]
-    known = [one for one in COLOURS if method == one or method.startswith(f"{one}-")]
+    known = [order for order in COLOURS if method == order or method.startswith(f"{order}-")]
     return COLOURS[max(known, key=len)] if known else CYCLE[position % len(CYCLE)]
 
 
@@ -134,32 +134,17 @@ def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """Return `ax`, or the Axes of a new figure.
-
-    Examples
-    --------
-    >>> axes_or_new(None) is not None
-    True
-    """
+    """Return `ax`, or the Axes of a new figure."""
     return plt.subplots()[1] if ax is None else ax
 
 
+def legend_beside(ax: Axes) -> None:
+    """Put the legend to the right of the Axes, where it hides nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def caption(ax: Axes, title: str, note: str) -> None:
-    """Put the finding above the Axes and what it rests on below it in grey.
-
-    Parameters
-    ----------
-    ax : Axes
-    title : str
-        The finding, in a few words.
-    note : str
-        Data, n, seeds and interval.
-
-    Examples
-    --------
-    >>> ax = axes_or_new(None); caption(ax, "Reward rises", "n = 3 seeds"); ax.get_title(loc="left")
-    'Reward rises'
-    """
+    """Put the finding above the Axes and what it rests on below it in grey."""
     ax.set_title("\n".join(map(printable, title.split("\n"))), loc="left")
     ax.annotate(
         textwrap.fill(printable(note), 80),

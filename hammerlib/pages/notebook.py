@@ -10,18 +10,7 @@ from hammerlib.runs.storage import atomic_path
 if TYPE_CHECKING:
     import nbformat
 
-# nbconvert's page loads require.js, MathJax, Mermaid and the widget manager from servers. The notebooks
-# use none of them (formulas are Unicode, figures are SVG), so their blocks are emptied. Figures wider
-# than the page shrink to it.
-_OFFLINE = """{%- extends 'index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
-{%- block jupyter_widgets -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block html_head_css -%}{{ super() }}
-<style>.jp-RenderedSVG svg, .jp-OutputArea-output img { max-width: 100%; height: auto; }</style>
-{%- endblock -%}
-"""
+TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 
 
 def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> None:
@@ -36,11 +25,6 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
     folder : Path
         Where relative image links of its text start.
 
-    Raises
-    ------
-    OSError
-        `path` cannot be written.
-
     Examples
     --------
     >>> import tempfile, nbformat
@@ -51,9 +35,8 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(raw_template=_OFFLINE, embed_images=True)
-    text, _ = exporter.from_notebook_node(
-        notebook, resources={"metadata": {"name": path.parent.name, "path": str(folder)}}
-    )
+    exporter = HTMLExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"), embed_images=True)
+    resources = {"metadata": {"name": path.parent.name, "path": str(folder)}}
+    text, _ = exporter.from_notebook_node(notebook, resources=resources)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -50,30 +50,30 @@ def publish(folder: Path, root: Path) -> Path:
     """
     record = _clean_run(folder)
     target = root / file_name("run", record.run_id)
-    with atomic_path(target) as part:
-        _copy(folder, part)
-        _refuse_gaps(record, part)
-        if any(one["path"] == "notebook.ipynb" for one in record.manifest["artefacts"]):
-            RunRecord.load(part).artefact("notebook.ipynb")  # its links lead elsewhere from here
-        _refuse_size(root, target, part)
+    with atomic_path(target) as copy:
+        _copy_small_files(folder, copy)
+        listed = [Path(artefact["path"]) for artefact in record.manifest["artefacts"]]
+        for path in listed:
+            if _is_published(path) and not (copy / path).is_file():
+                problem = f"lacks {path}, which its manifest lists"
+                raise InputError("run", record.run_id, problem, "run it again")
+        if Path("notebook.ipynb") in listed:
+            RunRecord.load(copy).artefact("notebook.ipynb")  # its links lead elsewhere from here
+        # With this copy in the place of the one before; a refused one leaves that as it is.
+        own = {target, copy.parent}
+        others = [path for path in root.rglob("*") if own.isdisjoint(path.parents)]
+        size = sum(path.stat().st_size for path in [*others, *copy.rglob("*")] if path.is_file())
+        if size > LARGEST:
+            problem = "all published runs together must stay under 30 MB"
+            raise InputError("published", f"{size / 1e6:.0f} MB", problem, "remove older ones")
         discard(target)
     return target
 
 
-def _refuse_size(root: Path, target: Path, part: Path) -> None:
-    """Refuse a copy with which all published runs would pass the limit; the one before stays."""
-    own = {target, part.parent}
-    others = [path for path in root.rglob("*") if own.isdisjoint(path.parents)]
-    size = sum(path.stat().st_size for path in [*others, *part.rglob("*")] if path.is_file())
-    if size > LARGEST:
-        problem = "all published runs together must stay under 30 MB"
-        raise InputError("published", f"{size / 1e6:.0f} MB", problem, "remove older ones")
-
-
-def _copy(folder: Path, target: Path) -> None:
-    for file in sorted(
-        path for path in folder.rglob("*") if path.suffix in KEPT and _published(path.relative_to(folder))
-    ):
+def _copy_small_files(folder: Path, target: Path) -> None:
+    for file in sorted(folder.rglob("*")):
+        if not _is_published(file.relative_to(folder)):
+            continue
         copy = target / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if file.is_symlink() or not file.is_file():
@@ -83,12 +83,6 @@ def _copy(folder: Path, target: Path) -> None:
             copy.write_text(_with_links(notebook), encoding="utf-8")
         else:
             shutil.copyfile(file, copy)
-
-
-def _refuse_gaps(record: RunRecord, copy: Path) -> None:
-    for path in [Path(one["path"]) for one in record.manifest["artefacts"]]:
-        if path.suffix in KEPT and _published(path) and not (copy / path).is_file():
-            raise InputError("run", record.run_id, f"lacks {path}, which its manifest lists", "run it again")
 
 
 def _without_paths(notebook: str) -> str:
@@ -109,10 +103,12 @@ def _with_links(notebook: str) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _published(relative: Path) -> bool:
-    """Whether the copy holds a file: none that is hidden, or in a folder of weights or completions."""
+def _is_published(relative: Path) -> bool:
+    """Whether the copy holds a file: small kinds, none hidden or in a folder of weights or completions."""
     left_out = (".", "checkpoint", "model", "completions")
-    return not any(part.startswith(left_out) for part in relative.parts[:-1]) and relative.name[0] != "."
+    if relative.suffix not in KEPT or relative.name.startswith("."):
+        return False
+    return not any(parent.startswith(left_out) for parent in relative.parts[:-1])
 
 
 def _clean_run(folder: Path) -> RunRecord:
@@ -120,24 +116,16 @@ def _clean_run(folder: Path) -> RunRecord:
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
     if record.status != "success":
-        raise InputError(
-            "run", record.run_id, f"ended with status {record.status}", "run it to its end first"
-        )
+        problem = f"ended with status {record.status}"
+        raise InputError("run", record.run_id, problem, "run it to its end first")
     if (record.manifest.get("git") or {}).get("dirty") is not False:
-        raise InputError(
-            "run", record.run_id, "was made from code that is not committed", "commit, then run again"
-        )
+        problem = "was made from code that is not committed"
+        raise InputError("run", record.run_id, problem, "commit, then run again")
     return record.check()
 
 
 def published_runs(root: Path) -> list[RunRecord]:
-    """Return the published runs, by name.
-
-    Examples
-    --------
-    >>> published_runs(Path("nowhere"))
-    []
-    """
+    """Return the published runs, by name."""
     return [RunRecord.load(path.parent) for path in sorted(root.glob("*/manifest.json"))]
 
 
@@ -145,75 +133,49 @@ def _share(metric: dict | None) -> str:
     if metric is None:
         return "–"
     text = f"{100 * metric['value']:.1f}"
-    return (
-        text if metric["low"] is None else f"{text} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
-    )
+    if metric["low"] is None:
+        return text
+    return f"{text} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
 
 
 def study_table(record: RunRecord) -> str:
-    """Return the Markdown table of a study: one row per arm, with its difference to the twin.
-
-    Parameters
-    ----------
-    record : RunRecord
-        A run of notebook 06: metrics ``<arm>/pass@1``, ``<arm>/greedy`` and ``difference/<arm> - <twin>``.
-
-    Examples
-    --------
-    >>> found = {"random/pass@1": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8, "k": 4}}
-    >>> record = RunRecord("x", Path("."), {"metrics": found, "parameters": {"k": 4}})
-    >>> print(study_table(record).splitlines()[2])
-    | random | 50.0 [40.0, 60.0] | – | – | – |
-    """
-    found = record.metrics
-    drawn = [int(name.rpartition("@")[2]) for name in found if re.search(r"/pass@\d+$", name)]
+    """Return the Markdown table of a study: one row per arm, with its difference to its control arm."""
+    metrics = record.metrics
+    drawn = [int(name.rpartition("@")[2]) for name in metrics if re.search(r"/pass@\d+$", name)]
     k = record.manifest["parameters"].get("k") or max(drawn, default=1)
-    arms = [name.removesuffix("/pass@1") for name in found if name.endswith("/pass@1")]
+    arms = [name.removesuffix("/pass@1") for name in metrics if name.endswith("/pass@1")]
     lines = [
         f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to twin, points of pass@1 |",
         "|---|---|---|---|---|",
     ]
     for arm in sorted(arms, key=lambda name: (name != "before", "+" in name, name != "random", name)):
-        prefix = f"difference/{arm} - "
-        twins = [
-            f"{_share(value)} vs {foreign(name.removeprefix(prefix))}"
-            for name, value in found.items()
-            if name.startswith(prefix)
-        ]
-        cells = [_share(found.get(f"{arm}/{metric}")) for metric in ("pass@1", "greedy", f"pass@{k}")]
-        lines.append(f"| {foreign(arm)} | " + " | ".join(cells) + f" | {'; '.join(twins) or '–'} |")
+        differences = []
+        for name, value in metrics.items():
+            if name.startswith(prefix := f"difference/{arm} - "):
+                differences.append(f"{_share(value)} vs {foreign(name.removeprefix(prefix))}")
+        row = [foreign(arm)]
+        row += [_share(metrics.get(f"{arm}/{metric}")) for metric in ("pass@1", "greedy", f"pass@{k}")]
+        row.append("; ".join(differences) or "–")
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
 def provenance_line(record: RunRecord) -> str:
-    """Return one line that says how a run's numbers were made: command, commit, seeds, n, k, interval.
-
-    Examples
-    --------
-    >>> given = {"profile": "ci", "study_seeds": [0], "n_eval": 8, "k": 4}
-    >>> manifest = {"parameters": given, "git": {"commit": "abcdef0123"}, "kind": "06_study"}
-    >>> record = RunRecord("x", Path("."), manifest)
-    >>> provenance_line(record)[:44]
-    'Command `hammer run --profile ci --only 06`;'
-    """
-    given, made = record.manifest["parameters"], record.manifest
-    design = made.get("design") or (
+    """Return one line that says how a run's numbers were made: command, commit, seeds, n, k, interval."""
+    manifest = record.manifest
+    given = manifest["parameters"]
+    design = manifest.get("design") or (
         f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, "
         f"k = {given['k']} samples"
     )
-    command = f"hammer run --profile {foreign(given['profile'])} --only {foreign(made['kind'][:2])}"
-    told = f"{foreign(design)}; intervals: {foreign(made.get('intervals', OLDER))}"
-    return f"Command `{command}`; commit `{foreign(made['git']['commit'][:10])}`; {told}."
+    command = f"hammer run --profile {foreign(given['profile'])} --only {foreign(manifest['kind'][:2])}"
+    commit = foreign(manifest["git"]["commit"][:10])
+    intervals = foreign(manifest.get("intervals", OLDER))
+    return f"Command `{command}`; commit `{commit}`; {foreign(design)}; intervals: {intervals}."
 
 
 def results_section(root: Path) -> str:
-    """Return the generated part of the README: the newest published study with its provenance.
-
-    Examples
-    --------
-    >>> results_section(Path("nowhere"))
-    'No study is published yet.'
-    """
+    """Return the generated part of the README: the newest published study with its provenance."""
     studies = [record for record in published_runs(root) if record.manifest["kind"] == "06_study"]
     if not studies:
         return "No study is published yet."
@@ -222,13 +184,7 @@ def results_section(root: Path) -> str:
 
 
 def runs_section(root: Path) -> str:
-    """Return the generated part of ``results/README.md``: one row per published run.
-
-    Examples
-    --------
-    >>> runs_section(Path("nowhere")).count("|")
-    14
-    """
+    """Return the generated part of ``results/README.md``: one row per published run."""
     lines = ["| run | profile | commit | seconds | seeds | metrics |", "|---|---|---|---|---|---|"]
     for record in published_runs(root):
         manifest = record.manifest
@@ -243,62 +199,19 @@ def runs_section(root: Path) -> str:
 
 
 def publish_study(folder: Path, readme: Path) -> Path:
-    """Write a study's page beside its records, and what all studies say into the README.
-
-    Parameters
-    ----------
-    folder : Path
-        ``results/study/<study>``.
-    readme : Path
-        Page with the marks of `STUDY`.
-
-    Returns
-    -------
-    Path
-        Of the study's page.
-
-    Examples
-    --------
-    >>> publish_study(Path("nowhere"), Path("README.md"))
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: folder = 'nowhere': holds no record of a cell; run the study first...
-    """
+    """Write a study's page beside its records, and what all studies say into the README."""
     page = write_page(folder)
     write_section(readme, studies_section(folder.parent), STUDY)
     return page
 
 
 def write_section(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
-    """Put generated text between the two marks of a page; everything around it stays.
-
-    Parameters
-    ----------
-    page : Path
-    text : str
-        Markdown.
-    marks : (str, str)
-        Lines before and after it.
-
-    Raises
-    ------
-    InputError
-        The page lacks the marks.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> page = Path(tempfile.mkdtemp()) / "README.md"
-    >>> _ = page.write_text(f"before\\n{BEGIN}\\nold\\n{END}\\nafter\\n")
-    >>> write_section(page, "new"); page.read_text().splitlines()[2]
-    'new'
-    """
+    """Put generated text between the two marks of a page; everything around it stays."""
     content = page.read_text(encoding="utf-8")
     begin, end = marks
     if begin not in content or end not in content:
-        raise InputError(
-            page.name, content[:40], "has no marks for generated results", f"add {begin} and {end}"
-        )
+        problem = "has no marks for generated results"
+        raise InputError(page.name, content[:40], problem, f"add {begin} and {end}")
     head, _, rest = content.partition(begin)
     with atomic_path(page) as part:
         part.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
