@@ -19,48 +19,54 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import load_benchmark
 from hammerlib.systems.evolmath import (
     OPERATORS,
+    cross,
+    disturb_table,
+    evolve,
+    evolve_table,
+    follow_metrics,
+    follow_table,
+    is_necessary,
+    seed_problem,
+)
+from hammerlib.systems.evolmath.evolution import (
     WEIGHTS,
+    can_cross,
+    cross_pairs,
+    entropy,
+    first_number,
+    grade_level,
+    is_linked,
+    is_low,
+    measure,
+    ratio,
+    scores,
+    stories_of,
+)
+from hammerlib.systems.evolmath.following import simulate
+from hammerlib.systems.evolmath.operators import (
+    approximate,
+    background,
+    confused,
+    disturb,
+    irrelevant,
+    is_needed,
+    misleading,
+    translate,
+    useless,
+)
+from hammerlib.systems.evolmath.phrases import BACKGROUND, FUZZY_SIGNS, IRRELEVANT, THEMES
+from hammerlib.systems.evolmath.problem import (
     Item,
     Link,
     Part,
-    Passage,
     Relation,
-    Story,
-    approximate,
-    background,
-    can_cross,
-    confused,
-    cross,
-    cross_pairs,
-    disturb,
-    disturb_table,
     draw_rows,
-    evolve,
-    evolve_table,
-    first_number,
-    follow_metrics,
-    follow_table,
-    irrelevant,
-    is_linked,
-    is_low,
-    is_necessary,
-    is_needed,
-    measure,
-    misleading,
     rank,
-    ratio,
     released_is_necessary,
-    scores,
-    seed_problem,
-    simulate,
-    stories_of,
-    translate,
-    useless,
+    solve,
     value_of,
 )
-from hammerlib.systems.evolmath.evolution import entropy, grade_level
-from hammerlib.systems.evolmath.phrases import BACKGROUND, FUZZY_SIGNS, IRRELEVANT, THEMES
-from hammerlib.systems.evolmath.problem import solve
+from hammerlib.systems.evolmath.stories import Passage, Story
 
 HALF = Fraction(1, 2)
 # Rows over x, y, z, m, n. x - z is fixed by the fourth alone, so the first is not needed for n + x - z.

@@ -8,7 +8,8 @@ from hammerlib import grade, load_problems
 from hammerlib.errors import InputError
 from hammerlib.grading import grade_many
 from hammerlib.rewards import partial_reward
-from hammerlib.systems.puzzles import hard_score, soft_score
+from hammerlib.systems.puzzles import soft_score
+from hammerlib.systems.puzzles.scoring import hard_score
 from hammerlib.training import TrainConfig
 
 

@@ -12,28 +12,18 @@ import pytest
 
 from hammerlib.errors import InputError
 from hammerlib.problems import load_problems
-from hammerlib.systems.puzzles import (
-    Choices,
-    Puzzle,
-    Rejected,
-    build,
-    check_seed,
-    cut,
+from hammerlib.systems.puzzles import check_seed, cut, difficulties, generate, read_spec, rebuild, seed_names
+from hammerlib.systems.puzzles.build import Puzzle, build
+from hammerlib.systems.puzzles.choices import Choices, Rejected, scale
+from hammerlib.systems.puzzles.formulas import evaluate, render
+from hammerlib.systems.puzzles.generate import (
     deduplicate,
-    difficulties,
-    evaluate,
-    generate,
+    part_of,
     read_jsonl,
-    read_spec,
-    rebuild,
     released_difference,
-    render,
-    seed_names,
     signature,
     write_jsonl,
 )
-from hammerlib.systems.puzzles.choices import scale
-from hammerlib.systems.puzzles.generate import part_of
 from hammerlib.systems.smt import (
     CONNECTIVES,
     TooMany,

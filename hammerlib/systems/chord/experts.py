@@ -66,11 +66,7 @@ class Experts:
             raise InputError("experts", lengths, "are no solutions of one number", "see load_experts")
 
     def places(self, step: int, size: int) -> list[int]:
-        """Return the `size` solutions of an optimizer step.
-
-        Every solution comes once before one comes again, each round in an order of its own; nothing is kept
-        between calls, so that a resumed run sees the batches of an unbroken one.
-        """
+        """Return the `size` solutions of an optimizer step."""
         first, n = step * size, len(self.ids)
         rounds = {k: np.random.default_rng([self.seed, k]).permutation(n)
                   for k in range(first // n, (first + size - 1) // n + 1)}  # fmt: skip
@@ -133,14 +129,7 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
 
 @functools.lru_cache(maxsize=4)
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a hash of a tokenizer's tokens and their ids.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> len(vocabulary_of(load_backbone("nano").tokenizer))
-    64
-    """
+    """Return a hash of a tokenizer's tokens and their ids."""
     return content_hash(sorted(tokenizer.get_vocab().items()))
 
 

@@ -62,34 +62,7 @@ def mu_at(step: int, *, peak: float, valley: float, warmup: int = 0, decay: int 
 
 
 def adaptive_mu(mean_reward: float, *, tau: float = 0.5) -> float:
-    """Return max(0, tau - mean reward): imitate while the policy fails, and not at all once it does not.
-
-    Parameters
-    ----------
-    mean_reward : float
-        Of the step's rollouts, reward 1 for a right answer; mu is cut at 1 where rewards are negative.
-    tau : float
-        In (0, 1]; the paper finds 0.5 good and 0.7 worse.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        `tau` outside (0, 1], a mean reward that is not a number.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408, appendix.
-
-    Examples
-    --------
-    >>> adaptive_mu(0.2), adaptive_mu(0.8)
-    (0.3, 0.0)
-    """
+    """Return max(0, tau - mean reward): imitate while the policy fails, and not at all once it does not."""
     if not 0 < tau <= 1:
         raise InputError("tau", tau, "is outside (0, 1]", "use 0.5")
     if math.isnan(mean_reward):
@@ -101,51 +74,13 @@ WEIGHTINGS = ("none", "is", "phi")
 
 
 def check_weighting(weighting: str) -> None:
-    """Raise InputError unless `weighting` is one of `WEIGHTINGS`.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408 eqs. 1, 4 and 5 are the three.
-
-    Examples
-    --------
-    >>> check_weighting("phi")
-    """
+    """Raise InputError unless `weighting` is one of `WEIGHTINGS`."""
     if weighting not in WEIGHTINGS:
         raise InputError("weighting", weighting, "is unknown", f"use one of {', '.join(WEIGHTINGS)}")
 
 
 def token_weights(logps: torch.Tensor, weighting: str = "phi") -> torch.Tensor:
-    """Return the weight of every expert token, without gradient.
-
-    Parameters
-    ----------
-    logps : (m, T) float tensor
-        Log-probabilities of the expert's tokens under the policy, in nats.
-    weighting : str
-        ``none``: 1, supervised learning (eq. 1). ``is``: p, importance sampling with the expert's density
-        taken as 1 (eq. 4). ``phi``: p (1 - p) (eq. 5).
-
-    Returns
-    -------
-    (m, T) float tensor
-        Detached. With a gradient through phi, a token at p = 0.1 would be pushed *down*.
-
-    Raises
-    ------
-    InputError
-        Another weighting.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408 eqs. 1, 4, 5.
-
-    Examples
-    --------
-    >>> import torch
-    >>> [round(value, 2) for value in token_weights(torch.tensor([0.9, 0.5, 0.1]).log()).tolist()]
-    [0.09, 0.25, 0.09]
-    """
+    """Return the weight of every expert token, without gradient."""
     check_weighting(weighting)
     chances = logps.detach().exp()
     return {"none": chances.new_ones(chances.shape), "is": chances, "phi": chances * (1 - chances)}[weighting]
@@ -207,32 +142,7 @@ def expert_loss(
 
 
 def mixed_loss(grpo: torch.Tensor, expert: torch.Tensor, mu: float) -> torch.Tensor:
-    """Return (1 - mu) grpo + mu expert, the convex mixture.
-
-    Parameters
-    ----------
-    grpo, expert : scalar tensors
-    mu : float
-        In [0, 1].
-
-    Returns
-    -------
-    scalar tensor
-
-    Raises
-    ------
-    InputError
-        A mu outside [0, 1].
-
-    Notes
-    -----
-    Source: arXiv 2508.11408, the objective of CHORD (L = (1 - mu) L_GRPO + mu L_SFT).
-
-    Examples
-    --------
-    >>> mixed_loss(2.0, 1.0, 0.25)
-    1.75
-    """
+    """Return (1 - mu) grpo + mu expert, the convex mixture."""
     if not 0 <= mu <= 1:
         raise InputError("mu", mu, "is outside [0, 1]", "give the share of the supervised term")
     return (1 - mu) * grpo + mu * expert

@@ -49,17 +49,18 @@ def follow_table(problems: Dataset, samples: pd.DataFrame) -> pd.DataFrame:
     [[1, 1, 0], [1, 1, 0]]
     """
     rows = {row["id"]: row for row in problems}
-    given = samples.groupby("id", sort=False)["completion"].apply(list).to_dict()
-    odd = sorted(set(given) ^ set(rows))
+    completions = samples.groupby("id", sort=False)["completion"].apply(list).to_dict()
+    odd = sorted(set(completions) ^ set(rows))
     if odd:
         raise InputError("samples", odd[0], "is not in both problems and samples", "evaluate these problems")
-    found = []
+    counts = []
     for name, problem in rows.items():
+        texts = completions[name]
         shortcut = json.loads(problem.get("metadata") or "{}").get("shortcut", "")
-        right = sum(grade(one, problem).correct for one in given[name])
-        followed = sum(grade(one, shortcut).correct for one in given[name]) if shortcut else 0
-        found.append((name, len(given[name]), right, followed, bool(shortcut)))
-    return pd.DataFrame(found, columns=["id", "n", "correct", "followed", "targeted"])
+        correct = sum(grade(text, problem).correct for text in texts)
+        followed = sum(grade(text, shortcut).correct for text in texts) if shortcut else 0
+        counts.append((name, len(texts), correct, followed, bool(shortcut)))
+    return pd.DataFrame(counts, columns=["id", "n", "correct", "followed", "targeted"])
 
 
 def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]:
@@ -96,7 +97,8 @@ def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]
         "accuracy": mean_interval(table["correct"] / table["n"]),
         "followed": mean_interval(aimed["followed"] / aimed["n"]),
     }
-    errors, followed = (aimed["n"] - aimed["correct"]).to_numpy(), aimed["followed"].to_numpy()
+    errors = (aimed["n"] - aimed["correct"]).to_numpy()
+    followed = aimed["followed"].to_numpy()
     if not errors.sum():
         return result | {"followed of errors": Interval(float("nan"), float("nan"), float("nan"))}
     drawn = np.random.default_rng(seed).integers(len(aimed), size=(RESAMPLES, len(aimed)))
@@ -108,34 +110,9 @@ def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]
 
 
 def simulate(problems: Dataset, *, hasty: float, careless: float, k: int, seed: int = 0) -> pd.DataFrame:
-    """Answer as a rule would that sometimes takes the shortcut: a policy whose rates are known.
-
-    Parameters
-    ----------
-    problems : datasets.Dataset
-        Of ``evolmath:targeted`` or ``evolmath:evolved``.
-    hasty : float
-        Probability of taking the fuzzy relation for an equation, where there is one.
-    careless : float
-        Probability of being one off otherwise.
-    k : int
-        Samples a problem.
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``id``, ``completion``.
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> table = load_problems("evolmath:targeted", n=2)
-    >>> found = follow_table(table, simulate(table, hasty=1.0, careless=0.0, k=3))
-    >>> found["followed"].tolist()
-    [3, 3]
-    """
-    rng, rows = random.Random(seed), []
+    """Answer as a rule would that sometimes takes the shortcut: a policy whose rates are known."""
+    rng = random.Random(seed)
+    rows = []
     for problem in problems:
         shortcut = json.loads(problem["metadata"])["shortcut"]
         for _ in range(k):

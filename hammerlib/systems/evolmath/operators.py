@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 NEAR, FAR = 10, 30  # by how much a fuzzy relation's right side is off
+CONTROL = "Read the problem with care before you answer."
 _SYMBOL = re.compile(r"\b[xyz]\b")
 Kind = TypeVar("Kind", Item, Story)
 Operator = Callable[[Kind, random.Random], Kind]
+
+
+# On systems
 
 
 def approximate(item: Item, rng: random.Random) -> Item:
@@ -41,31 +45,14 @@ def approximate(item: Item, rng: random.Random) -> Item:
     Step 2 of the released pipeline (arXiv 2508.13003, ``Approximate_substitution.py``). Where one of the
     first four equations fixes a single variable, the relation joins that variable and n, its right side off
     by 10 to 30; otherwise it is the last equation with another term, its right side off. The sign ``=``
-    becomes one of eleven.
-
-    Parameters
-    ----------
-    item : Item
-    rng : random.Random
-
-    Returns
-    -------
-    Item
-        Its `shortcut` differs from its `answer`.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); seed = seed_problem(rng); item = approximate(seed, rng)
-    >>> item.answer == seed.answer, item.shortcut not in (None, item.answer)
-    (True, True)
+    becomes one of eleven. The shortcut then differs from the answer.
     """
     part = item.parts[-1]
     while True:
         single = [one for one in part.equations[:4] if len(one.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
-        added = Statement("approximate", relation=dataclasses.replace(fuzzy, sign=rng.choice(FUZZY_SIGNS)))
-        made = _with_noise(item, "approximate", [added])
+        relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))
+        made = _with_noise(item, "approximate", [Statement("approximate", relation=relation)])
         if made.shortcut not in (None, made.answer):
             return made
 
@@ -75,7 +62,8 @@ def _off(value: Fraction, rng: random.Random) -> Fraction:
 
 
 def _beside(single: Relation, rng: random.Random) -> Relation:
-    (name, _), right = single.terms[0], _off(single.right, rng)
+    name, _ = single.terms[0]
+    right = _off(single.right, rng)
     if rng.random() < 0.5:  # c1 * variable + c2 * n
         terms = ((name, Fraction(rng.randint(1, 5))), (TARGET, Fraction(rng.randint(1, 5))))
     else:  # n = c * variable + constant, the variable brought to the left
@@ -95,31 +83,16 @@ def _perturbed(last: Relation, rng: random.Random) -> Relation:
 
 
 def useless(item: Item, rng: random.Random) -> Item:
-    """Add three equations over things that nothing else speaks of.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); len(useless(seed_problem(rng), rng).parts[0].noise)
-    3
-    """
-    pairs = [(UNUSED[0],), (UNUSED[0], UNUSED[1]), (UNUSED[1], UNUSED[2])]
-    made = [
-        Relation(tuple((name, Fraction(rng.randint(1, 5))) for name in names), Fraction(rng.randint(10, 60)))
-        for names in pairs
-    ]
-    return _with_noise(item, "useless", [Statement("useless", relation=one) for one in made])
+    """Add three equations over things that nothing else speaks of."""
+    noise = []
+    for names in ((UNUSED[0],), (UNUSED[0], UNUSED[1]), (UNUSED[1], UNUSED[2])):
+        terms = tuple((name, Fraction(rng.randint(1, 5))) for name in names)
+        noise.append(Statement("useless", relation=Relation(terms, Fraction(rng.randint(10, 60)))))
+    return _with_noise(item, "useless", noise)
 
 
 def confused(item: Item, rng: random.Random) -> Item:
-    """Add two vague remarks about x, y and z.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); len(confused(seed_problem(rng), rng).parts[0].noise)
-    2
-    """
+    """Add two vague remarks about x, y and z."""
     theme, remarks = item.parts[-1].theme, []
     for phrase in rng.sample(CONFUSED, 2):
         names = [f"the number of {THEMES[theme][v]}" if theme else v for v in rng.sample("xyz", 2)]
@@ -132,16 +105,10 @@ def translate(item: Item, rng: random.Random) -> Item:
     """Tell each part about the things of one theme, another one for each part.
 
     Remarks that speak of symbols are told again in words; equations stay what they are.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); "number of" in translate(seed_problem(rng), rng).text()
-    True
     """
     themes = rng.sample(sorted(THEMES), len(item.parts))
     parts = tuple(_in_theme(part, theme) for part, theme in zip(item.parts, themes, strict=True))
-    return dataclasses.replace(item, parts=parts, operators=(*item.operators, "translate"))
+    return replace(item, parts=parts, operators=(*item.operators, "translate"))
 
 
 def _in_theme(part: Part, theme: str) -> Part:
@@ -149,69 +116,47 @@ def _in_theme(part: Part, theme: str) -> Part:
     for one in part.noise:
         text = one.text
         if not part.theme and one.kind == "confused":
-            text = _SYMBOL.sub(lambda found: f"the number of {THEMES[theme][found[0]]}", text)
-        noise.append(dataclasses.replace(one, text=text[:1].upper() + text[1:]))
-    return dataclasses.replace(part, theme=theme, noise=tuple(noise))
-
-
-def misleading(item: Kind, rng: random.Random) -> Kind:
-    """Add a remark that talks down what is needed; to a public problem as well.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); misleading(seed_problem(rng), rng).extras[0].kind
-    'misleading'
-    """
-    return _with_extras(item, "misleading", _fresh(item, MISLEADING, 1, rng))
-
-
-def background(item: Kind, rng: random.Random) -> Kind:
-    """Put a story of fewer than 100 words in front; of a public problem as well.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); len(background(seed_problem(rng), rng).extras[0].text.split()) < 100
-    True
-    """
-    return _with_extras(item, "background", _fresh(item, BACKGROUND, 1, rng))
-
-
-def irrelevant(item: Kind, rng: random.Random) -> Kind:
-    """Add three facts from another world; to a public problem as well.
-
-    Raises
-    ------
-    InputError
-        Fewer than three are left that the problem does not hold yet (so do `misleading` and `background`).
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> rng = random.Random(0); len(irrelevant(seed_problem(rng), rng).extras)
-    3
-    """
-    return _with_extras(item, "irrelevant", _fresh(item, IRRELEVANT, 3, rng))
-
-
-def _fresh(item: Item | Story, bank: Sequence[str], n: int, rng: random.Random) -> list[str]:
-    """Draw sentences that the problem does not hold yet."""
-    left = [text for text in bank if text not in {one.text for one in item.extras}]
-    if len(left) < n:
-        problem = f"holds all but {len(left)} of the {len(bank)} sentences already, and {n} are drawn"
-        raise InputError("item", item.operators, problem, "evolve it less often")
-    return rng.sample(left, n)
+            text = _SYMBOL.sub(lambda match: f"the number of {THEMES[theme][match[0]]}", text)
+        noise.append(replace(one, text=text[:1].upper() + text[1:]))
+    return replace(part, theme=theme, noise=tuple(noise))
 
 
 def _with_noise(item: Item, name: str, noise: list[Statement]) -> Item:
-    last = dataclasses.replace(item.parts[-1], noise=(*item.parts[-1].noise, *noise))
-    return dataclasses.replace(item, parts=(*item.parts[:-1], last), operators=(*item.operators, name))
+    last = replace(item.parts[-1], noise=(*item.parts[-1].noise, *noise))
+    return replace(item, parts=(*item.parts[:-1], last), operators=(*item.operators, name))
 
 
-def _with_extras(item: Kind, name: str, texts: list[str]) -> Kind:
-    extras = (*item.extras, *(Statement(name, text) for text in texts))
-    return dataclasses.replace(item, extras=extras, operators=(*item.operators, name))
+def is_needed(item: Item) -> bool:
+    """Tell whether without the first equation n would stay open, in every part."""
+    return all(solve(part.equations[1:]) is None for part in item.worked_out())
+
+
+# On both: sentences about the whole
+
+
+def misleading(item: Kind, rng: random.Random) -> Kind:
+    """Add a remark that talks down what is needed; to a public problem as well."""
+    return _with_extras(item, "misleading", MISLEADING, 1, rng)
+
+
+def background(item: Kind, rng: random.Random) -> Kind:
+    """Put a story of fewer than 100 words in front; of a public problem as well."""
+    return _with_extras(item, "background", BACKGROUND, 1, rng)
+
+
+def irrelevant(item: Kind, rng: random.Random) -> Kind:
+    """Add three facts from another world; to a public problem as well."""
+    return _with_extras(item, "irrelevant", IRRELEVANT, 3, rng)
+
+
+def _with_extras(item: Kind, name: str, bank: Sequence[str], n: int, rng: random.Random) -> Kind:
+    """Draw sentences that the problem does not hold yet; InputError where the bank is exhausted."""
+    left = [text for text in bank if text not in {extra.text for extra in item.extras}]
+    if len(left) < n:
+        problem = f"holds all but {len(left)} of the {len(bank)} sentences already, and {n} are drawn"
+        raise InputError("item", item.operators, problem, "evolve it less often")
+    extras = (*item.extras, *(Statement(name, text) for text in rng.sample(left, n)))
+    return replace(item, extras=extras, operators=(*item.operators, name))
 
 
 # In the paper's order; all seven make a problem, the last three are repeated in a second generation.
@@ -219,59 +164,25 @@ FIRST: tuple[Operator, ...] = (approximate, useless, confused, translate)
 REPEATED: tuple[Operator, ...] = (misleading, background, irrelevant)
 
 
-def is_needed(item: Item) -> bool:
-    """Tell whether without the first equation n would stay open, in every part.
-
-    Parameters
-    ----------
-    item : Item
-
-    Examples
-    --------
-    >>> from hammerlib.systems.evolmath.problem import seed_problem
-    >>> is_needed(seed_problem(random.Random(3)))
-    True
-    """
-    before = [None, *item.answers[:-1]]
-    parts = [part.with_number(answer) for part, answer in zip(item.parts, before, strict=True)]
-    return all(solve(part.equations[1:]) is None for part in parts)
+# On public problems, such as GSM8K: sentences that bind nothing, before the question
 
 
-CONTROL = "Read the problem with care before you answer."
-
-
-@dataclasses.dataclass(frozen=True)
-class Disturbed:
-    """A public problem with added sentences (ours).
-
-    Attributes
-    ----------
-    prompt : str
-    shortcut : str
-        What the fuzzy sentence suggests; "" without one.
-    added : tuple of str
-        Operator of each addition.
-
-    Examples
-    --------
-    >>> Disturbed("1 + 1?", "", ()).shortcut
-    ''
-    """
+class Disturbed(NamedTuple):
+    """A public problem with added sentences (ours): what its estimate suggests, and the operators."""
 
     prompt: str
     shortcut: str
     added: tuple[str, ...]
 
 
-def _noted(story: Story, name: str, *noise: Statement) -> Story:
-    last = dataclasses.replace(story.passages[-1], noise=(*story.passages[-1].noise, *noise))
-    return dataclasses.replace(
-        story, passages=(*story.passages[:-1], last), operators=(*story.operators, name)
-    )
+def _noted(story: Story, name: str, *texts: str, value: str = "") -> Story:
+    noise = tuple(Statement(name, text, value=value) for text in texts)
+    last = replace(story.passages[-1], noise=story.passages[-1].noise + noise)
+    return replace(story, passages=(*story.passages[:-1], last), operators=(*story.operators, name))
 
 
 def _control(story: Story, rng: random.Random) -> Story:
-    return _noted(story, "control", Statement("control", CONTROL))
+    return _noted(story, "control", CONTROL)
 
 
 def _approximate(story: Story, rng: random.Random) -> Story:
@@ -281,36 +192,35 @@ def _approximate(story: Story, rng: random.Random) -> Story:
         return story
     off = rng.randint(NEAR, FAR)
     value = str(answer + (off if rng.random() < 0.5 or 0 <= answer < off else -off))
-    return _noted(story, "approximate", Statement("approximate", ESTIMATE.format(value=value), value=value))
+    return _noted(story, "approximate", ESTIMATE.format(value=value), value=value)
 
 
 def _useless(story: Story, rng: random.Random) -> Story:
     theme = THEMES[rng.choice(sorted(THEMES))]
-    things = [theme[key] for key in ("a", "b")]
-    left = f"Elsewhere, {rng.randint(2, 9)} times the number of {things[0]} plus the number of {things[1]}"
-    return _noted(
-        story, "useless", Statement("useless", USELESS.format(left=left, right=rng.randint(20, 90)))
-    )
+    left = f"Elsewhere, {rng.randint(2, 9)} times the number of {theme['a']} plus the number of {theme['b']}"
+    return _noted(story, "useless", USELESS.format(left=left, right=rng.randint(20, 90)))
 
 
 def _confused(story: Story, rng: random.Random) -> Story:
     """Two vague remarks about what the text speaks of; not the value that a crossover will replace."""
     passage = story.passages[-1]
-    others = sorted({_shown(one) for one in passage.numbers} - {_shown(passage.number)})
-    names = ["the first figure", "the result", *(f"the figure {one}" for one in others)]
+    others = sorted({_written(number) for number in passage.numbers} - {_written(passage.number)})
+    names = ["the first figure", "the result", *(f"the figure {number}" for number in others)]
     remarks = []
     for phrase in rng.sample(CONFUSED, 2):
         one, other = rng.sample(names, 2)
         text = phrase.format(one=one, other=other)
-        remarks.append(Statement("confused", text[0].upper() + text[1:]))
+        remarks.append(text[0].upper() + text[1:])
     return _noted(story, "confused", *remarks)
 
 
-def _shown(number: Fraction | None) -> str:
-    return "" if number is None else str(number if number.denominator == 1 else float(number))
+def _written(number: Fraction | None) -> str:
+    if number is None:
+        return ""
+    return str(number if number.denominator == 1 else float(number))
 
 
-# What makes a public problem in the first generation; the three of `operators.REPEATED` follow.
+# What makes a public problem in the first generation; the three of `REPEATED` follow.
 ON_TEXT: tuple[Callable[[Story, random.Random], Story], ...] = (_approximate, _useless, _confused)
 # control: words that ask for nothing, to tell the effect of a distractor from that of any added sentence.
 _BY_NAME: dict[str, Callable[[Story, random.Random], Story]] = {
@@ -329,30 +239,8 @@ def disturb(prompt: str, answer: str, operators: Sequence[str], rng: random.Rand
     """Add sentences to a problem; numbers and question stay as they are, and so does the answer.
 
     The operators of arXiv 2508.13003 one at a time, by phrase banks (ours) where the paper asks a model.
-
-    Parameters
-    ----------
-    prompt, answer : str
-        A gold that is no whole number gets no estimate.
-    operators : sequence of str
-        Of `OPERATORS`. ``background`` goes in front, the others before the last question (or to the front,
-        where the text does not end with a question of its own).
-    rng : random.Random
-
-    Returns
-    -------
-    Disturbed
-
-    Raises
-    ------
-    InputError
-        An unknown operator.
-
-    Examples
-    --------
-    >>> rng = random.Random(1)
-    >>> disturb("Ann has 3 figs. How many figs are there?", "3", ["approximate"], rng).prompt
-    'Ann has 3 figs. A quick estimate puts the result at about 17. How many figs are there?'
+    ``background`` goes in front, the others before the last question (or to the front, where the text does
+    not end with a question of its own); a gold that is no whole number gets no estimate.
     """
     unknown = [name for name in operators if name not in _BY_NAME]
     if unknown:
@@ -373,6 +261,7 @@ def disturb_table(table: Dataset, operators: Sequence[str], *, seed: int = 0) ->
     table : datasets.Dataset
         Problem table.
     operators : sequence of str
+        Of `OPERATORS`.
     seed : int
         Each problem draws on its own, from this and its id.
 

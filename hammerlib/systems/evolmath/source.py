@@ -28,40 +28,11 @@ def load_evolved(
 ) -> Dataset:
     """Generate linear systems and evolve them, or evolve a public set.
 
-    Seeds, operators and evolution are those of arXiv 2508.13003 and its code; the part ``heldout`` is ours.
-
-    Parameters
-    ----------
-    name : str
-        ``seed`` (symbols, no noise), ``targeted`` (in words, with one fuzzy relation that invites a
-        shortcut), ``evolved`` (all operators, crossover, up to two generations); or a benchmark such as
-        ``gsm8k`` (also ``gsm8k@hub``), or another source such as ``file:mine.jsonl``, whose problems evolve
-        as texts (`evolve_table`).
-    split : str or None
-        Generated ones: ``supervised``, ``rl`` (also for None) or ``heldout``, disjoint by their seeds
-        whatever the random seed; otherwise that of the source. A benchmark has none.
-    n : int or None
-        Default 200; of a public set all.
-    seed : int
-    columns : mapping or None
-        For a file or hub source alone.
-
-    Returns
-    -------
-    datasets.Dataset
-        ``metadata`` holds operators, generation, the binding equations, intermediate answers and the
-        `shortcut`: the answer of whoever takes the fuzzy relation for an equation.
-
-    Raises
-    ------
-    InputError
-        An unknown name or part; a split or columns where there are none to choose.
-
-    Examples
-    --------
-    >>> table = load_evolved("targeted", split="heldout", n=3, seed=0, columns=None)
-    >>> [json.loads(row)["shortcut"] != "" for row in table["metadata"]]
-    [True, True, True]
+    `name` is ``seed`` (symbols, no noise), ``targeted`` (in words, with one fuzzy relation that invites a
+    shortcut), ``evolved`` (all operators, crossover, up to two generations); or a benchmark such as ``gsm8k``
+    (also ``gsm8k@hub``), or another source such as ``file:mine.jsonl``, whose problems evolve as texts. The
+    parts of generated ones (`split`) are disjoint whatever the seed. ``metadata`` holds operators,
+    generation, the binding equations, intermediate answers and the ``shortcut``.
     """
     if name not in NAMES:
         return _public(name, split, n, seed, columns)
@@ -71,50 +42,34 @@ def load_evolved(
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
     rng = random.Random(int(hashlib.sha256(f"evolmath {part} {seed}".encode()).hexdigest()[:16], 16))
-    seeds = _seeds(part, 200 if n is None else n, rng)
+    seeds: dict[str, Item] = {}
+    while len(seeds) < (200 if n is None else n):
+        item = seed_problem(rng)
+        if part_of(item.text()) == part:
+            seeds.setdefault(item.text(), item)
+    items = list(seeds.values())
     if name == "targeted":
-        items = [translate(approximate(item, rng), rng) for item in seeds]
-    else:
-        items = seeds if name == "seed" else evolve(seeds, rng).final
+        items = [translate(approximate(item, rng), rng) for item in items]
+    elif name == "evolved":
+        items = evolve(items, rng).final
     return make_table([row(item, f"evolmath:{name}") for item in items])
 
 
-def _seeds(part: str, n: int, rng: random.Random) -> list[Item]:
-    kept: dict[str, Item] = {}
-    while len(kept) < n:
-        item = seed_problem(rng)
-        if part_of(item.text()) == part:
-            kept.setdefault(item.text(), item)
-    return list(kept.values())
-
-
 def row(item: Item, source: str) -> dict[str, Any]:
-    """Return an item as a row of the problem table.
-
-    Parameters
-    ----------
-    item : Item
-    source : str
-
-    Examples
-    --------
-    >>> row(seed_problem(random.Random(0)), "mine")["topic"]
-    'linear systems'
-    """
+    """Return an item as a row of the problem table."""
     prompt = item.text()
     last = "the last question" if len(item.parts) > 1 else "the question"
-    told = f"{prompt} Give the answer to {last} in \\boxed{{}}."
-    answers = [str(one) for one in item.answers]
+    answers = [str(answer) for answer in item.answers]
     notes = {
         "answers": answers,
-        "binding": [[one.told() for one in part.equations] for part in item.parts],
+        "binding": [[equation.told() for equation in part.equations] for part in item.parts],
         "generation": item.generation,
         "operators": list(item.operators),
         "shortcut": "" if item.shortcut is None else str(item.shortcut),
     }
     return {
         "id": f"evolmath-{hashlib.sha256(prompt.encode()).hexdigest()[:12]}",
-        "prompt": told,
+        "prompt": f"{prompt} Give the answer to {last} in \\boxed{{}}.",
         "answer": answers[-1],
         "source": source,
         "topic": "linear systems",
@@ -136,8 +91,6 @@ def _public(
         part = split if split is not None else source_split(name)
         table = load_problems(name, split=part, n=n, seed=seed, columns=columns)
     else:
-        known = (
-            f"{', '.join(NAMES)}, a benchmark ({', '.join(BENCHMARKS)}), or a source such as file:mine.jsonl"
-        )
-        raise InputError("problems", f"evolmath:{name}", "is unknown", f"use {known}")
+        known = f"{', '.join(NAMES)}, a benchmark ({', '.join(BENCHMARKS)}), or a source such as"
+        raise InputError("problems", f"evolmath:{name}", "is unknown", f"use {known} file:mine.jsonl")
     return evolve_table(table, seed=seed)

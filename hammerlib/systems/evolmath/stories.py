@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from hammerlib.systems.evolmath.problem import Statement
@@ -14,35 +14,20 @@ _NUMBER = re.compile(r"(?<![\w.,:/^-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w:/^]|[.,-]\d
 _RATIONAL = re.compile(r"-?\d+(?:\.\d+|/\d+)?")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Passage:
-    """One public problem within a story.
-
-    Attributes
-    ----------
-    id, prompt, answer : str
-        Of the row it comes from, unchanged.
-    noise : tuple of Statement
-        Told before its question; binds nothing.
-    ratio : Fraction or None
-        With one, X = ratio x (answer of the passage before) stands for the first number.
-
-    Examples
-    --------
-    >>> Passage("1", "Ann has 3 figs and Bob has 4. How many?", "7").number
-    Fraction(3, 1)
-    """
+    """One public problem within a story: id, prompt and answer of its row, unchanged, and what was added."""
 
     id: str
     prompt: str
     answer: str
-    noise: tuple[Statement, ...] = ()
-    ratio: Fraction | None = None
+    noise: tuple[Statement, ...] = ()  # told before its question; binds nothing
+    ratio: Fraction | None = None  # X = ratio x (answer of the passage before) stands for the first number
 
     @property
     def numbers(self) -> list[Fraction]:
         """The numbers of the prompt, in order."""
-        return [Fraction(one[0].replace(",", "")) for one in _NUMBER.finditer(self.prompt)]
+        return [Fraction(match[0].replace(",", "")) for match in _NUMBER.finditer(self.prompt)]
 
     @property
     def number(self) -> Fraction | None:
@@ -67,25 +52,9 @@ class Passage:
         return (body, question[0]) if question else ("", body)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Story:
-    """A public problem, or a chain in which each one takes a number from the answer before.
-
-    Attributes
-    ----------
-    passages : tuple of Passage
-    extras : tuple of Statement
-        As those of `Item`.
-    operators : tuple of str
-        As those of `Item`, ``confused`` among them.
-    generation : int
-        Of the evolution.
-
-    Examples
-    --------
-    >>> Story((Passage("1", "Ann has 3 figs. She eats 1. How many are left?", "2"),)).text()
-    'Ann has 3 figs. She eats 1. How many are left?'
-    """
+    """A public problem, or a chain in which each one takes a number from the answer before; as `Item`."""
 
     passages: tuple[Passage, ...]
     extras: tuple[Statement, ...] = ()
@@ -95,7 +64,7 @@ class Story:
     @property
     def answers(self) -> list[Fraction | None]:
         """The answer of each passage as a number, in order; None where it is none."""
-        return [one.value for one in self.passages]
+        return [passage.value for passage in self.passages]
 
     @property
     def answer(self) -> Fraction | None:
@@ -105,39 +74,39 @@ class Story:
     @property
     def shortcut(self) -> str:
         """What the last passage's estimate suggests; "" without one."""
-        said = [one.value for one in self.passages[-1].noise if one.kind == "approximate"]
-        return said[-1] if said else ""
+        estimates = [noise.value for noise in self.passages[-1].noise if noise.kind == "approximate"]
+        return estimates[-1] if estimates else ""
 
     def counts(self) -> tuple[int, int, int]:
-        """Return how many sentences hold a number (noise included) and how many numbers its prompts hold; 0.
+        """Return how many sentences hold a number (noise included), how many numbers prompts hold, and 0.
 
         They stand for the equations and variables of a system (ours: prose writes neither); the third counts
         nothing in the fitness.
         """
         sentences = [one for _, text in self.statements() for one in re.split(r"(?<=[.!?])\s+", text)]
-        return (
-            sum(bool(re.search(r"\d", one)) for one in sentences),
-            sum(len(p.numbers) for p in self.passages),
-            0,
-        )
+        with_number = sum(bool(re.search(r"\d", sentence)) for sentence in sentences)
+        return with_number, sum(len(passage.numbers) for passage in self.passages), 0
 
     def statements(self) -> list[tuple[bool, str]]:
         """Return what is said, in order, with whether it is noise."""
         chain = len(self.passages) > 1
-        told = [(True, one.text) for one in self.extras if one.kind == "background"]
-        for place, one in enumerate(self.passages):
-            body, question = one.told(f"X{place}")
+        sentences = [(True, extra.text) for extra in self.extras if extra.kind == "background"]
+        for place, passage in enumerate(self.passages):
+            body, question = passage.told(f"X{place}")
             if chain:
-                told.append((False, f"Question {place + 1}:"))
-            if one.ratio is not None:
-                times = "" if one.ratio == 1 else f"{one.ratio} times "
-                told.append((False, f"Let X{place} be {times}the answer to question {place}."))
-            told += [(False, body)] * bool(body)
-            told += [(True, noise.text) for noise in one.noise]
-            if one is self.passages[-1]:
-                told += [(True, extra.text) for extra in self.extras if extra.kind != "background"]
-            told.append((False, question))
-        return [*told, (False, "Give the answer to the last question.")] if chain else told
+                sentences.append((False, f"Question {place + 1}:"))
+            if passage.ratio is not None:
+                times = "" if passage.ratio == 1 else f"{passage.ratio} times "
+                sentences.append((False, f"Let X{place} be {times}the answer to question {place}."))
+            if body:
+                sentences.append((False, body))
+            sentences += [(True, noise.text) for noise in passage.noise]
+            if passage is self.passages[-1]:
+                sentences += [(True, extra.text) for extra in self.extras if extra.kind != "background"]
+            sentences.append((False, question))
+        if chain:
+            sentences.append((False, "Give the answer to the last question."))
+        return sentences
 
     def text(self) -> str:
         """Return the whole problem."""

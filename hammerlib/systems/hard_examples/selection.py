@@ -68,38 +68,7 @@ def probe(
 
 
 def pass_rates(record: RunRecord, problems: Dataset) -> np.ndarray:
-    """Return the pass rates that an evaluation holds for a pool.
-
-    Parameters
-    ----------
-    record : RunRecord
-        Of `hammerlib.evaluate`.
-    problems : Dataset
-        Problem table; each row's ``id`` must have been evaluated, with the same number of samples.
-
-    Returns
-    -------
-    (n,) float64 array
-        In [0, 1], in the order of `problems`.
-
-    Raises
-    ------
-    InputError
-        A problem without samples, or problems with different numbers of samples.
-
-    Notes
-    -----
-    Source: arXiv 2508.14094's code, ``mean(pred == gold)``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib import evaluate, load_problems
-    >>> pool = load_problems("reasoning-gym:nano", split="rl", n=2)
-    >>> record = evaluate("nano", pool, k=1, max_new_tokens=4, root=Path(tempfile.mkdtemp()))
-    >>> len(pass_rates(record, pool.select([1])))
-    1
-    """
+    """Return the pass rates that an evaluation holds for a pool."""
     table = outcomes(record).set_index("id")
     missing = sorted(set(problems["id"]) - set(table.index))
     if missing:
@@ -163,40 +132,7 @@ def select(rates: ArrayLike, share: float, subset: str, *, seed: int = 0) -> np.
 
 
 def select_level(rates: ArrayLike, level: float, *, up_to: bool = False) -> np.ndarray:
-    """Return the rows of one measured pass rate, or of all rates up to it, as the released subsets are cut.
-
-    Of a probe with one sample a problem, level 0 is "base wrong" and level 1 "base right". A random subset of
-    the same size: ``select(rates, len(rows) / len(rates), "random")``.
-
-    Parameters
-    ----------
-    rates : (n,) array-like
-        Pass rates in [0, 1].
-    level : float
-        In [0, 1]; of a probe with K samples a multiple of 1/K.
-    up_to : bool
-        Rates at or below the level; the released subsets of GSM8K are exact levels, those of Tracking
-        Shuffled Objects reach up to one.
-
-    Returns
-    -------
-    (m,) int64 array
-        Rows in ascending order.
-
-    Raises
-    ------
-    InputError
-        Rates outside [0, 1] or missing; a level that no problem has.
-
-    Notes
-    -----
-    Source: the released ``create_subset.py`` of arXiv 2508.14094. Rates within 1e-9 of each other are equal.
-
-    Examples
-    --------
-    >>> [select_level([0.0, 0.3, 0.1, 0.3], 0.3, up_to=up_to).tolist() for up_to in (False, True)]
-    [[1, 3], [0, 1, 2, 3]]
-    """
+    """Return the rows of one measured pass rate, or of all rates up to it."""
     rates = _checked(rates)
     rows = np.flatnonzero(rates <= level + 1e-9 if up_to else np.abs(rates - level) <= 1e-9)
     if not rows.size:

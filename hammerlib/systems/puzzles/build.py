@@ -1,8 +1,7 @@
-"""One puzzle from a specification and its choices: drawn anew, or rebuilt from a record."""
+"""One puzzle from a specification and its choices: one path draws a new one and rebuilds a recorded one."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 import string
@@ -24,35 +23,41 @@ from hammerlib.systems.puzzles.formulas import PEOPLE, evaluate, render
 from hammerlib.systems.puzzles.spec import Condition, Derived, Draw, Mixed, Option, Query, Spec, Symbol
 from hammerlib.systems.smt import TooMany, Undecided, optimum, solutions, symbol
 
+UNWANTED = "not wanted"
 
-class State:
-    """What is known while a puzzle is built: the environment of formulas, symbols, texts and constraints.
 
-    Parameters
-    ----------
-    spec : Spec
-    choices : Choices
-    find : callable
-        Enumerates solutions; default all of them.
+class Puzzle(NamedTuple):
+    """A puzzle with its computed answer and everything needed to rebuild it.
 
-    Examples
-    --------
-    >>> import random
-    >>> from hammerlib.systems.puzzles.spec import read_spec
-    >>> state = State(read_spec("committee"), Choices(random.Random(0)))
-    >>> state.prepare(); sorted(state.types)
-    ['bool']
+    Answers and types (how an answer is scored) of several questions are joined with ``====``. `parameters`
+    holds the numbers of constraints, unknowns and solutions, and the unknowns' types; `vars_scale` is the
+    mean hardness of the variables with a `diff_factor` (0 to 1; 0.5 without any); `config` is every random
+    choice.
     """
 
+    source: str
+    problem: str
+    answer: str
+    eval_type: str
+    parameters: dict[str, Any]
+    vars_scale: float
+    config: dict[str, dict[str, Any]]
+
+
+class State:
+    """What is known while a puzzle is built: the environment of formulas, symbols, texts and constraints."""
+
     def __init__(self, spec: Spec, choices: Choices, find: Callable[..., list] = solutions) -> None:
-        self.spec, self.choices, self.find = spec, choices, find
+        self.spec = spec
+        self.choices = choices
+        self.find = find
         self.env: dict[str, Any] = {"PEOPLE": PEOPLE}
         self.env |= {name: evaluate(text, self.env) for name, text in spec.custom_operator.items()}
         self.texts: dict[str, str] = {}
         self.constraints: list[Any] = []
         self.cond_num = 0
         self.scales: list[float] = []
-        self.flat: dict[str, Any] = {}
+        self.flat: dict[str, Any] = {}  # every unknown by its full name
         self.types: set[str] = set()
         self._layout: dict[str, tuple[list[Any], Symbol]] = {}
         self._derived: dict[str, list[tuple[str, Any]]] = {}
@@ -61,108 +66,116 @@ class State:
         """Work out variables, symbols and conditions, in this order; Rejected where a draw is impossible."""
         for name in self.spec.variables:
             self._variable(name)
-        for name, one in self.spec.symbols.items():
-            if isinstance(one, Symbol):
-                self._declare(name, one)
+        for name, rule in self.spec.symbols.items():
+            if isinstance(rule, Symbol):
+                self._declare(name, rule)
             else:
-                self._derive(name, one)
-        for name, one in self.spec.conditions.items():
-            self._condition(name, one)
+                self._derive(name, rule)
+        for name, condition in self.spec.conditions.items():
+            self._condition(name, condition)
 
     def _variable(self, name: str) -> None:
-        one, choices = self.spec.variables[name], self.choices
+        variable, choices = self.spec.variables[name], self.choices
         if name in choices.themes:
             self.env[name] = choices.themes[name]
-        elif one.formula:
+        elif variable.formula and choices.replays and choices.has("variables", name):
+            self.env[name] = choices.take("variables", name, None)
+        elif variable.formula:
             before = choices.rng.getstate() if choices.rng else None
-            if choices.replays and choices.has("variables", name):
-                self.env[name] = choices.take("variables", name, None)
-                return
-            value = evaluate(one.formula, self.env | choices.random_functions())
+            value = evaluate(variable.formula, self.env | choices.random_functions())
             if choices.rng and choices.rng.getstate() != before:  # only what was drawn is a choice
                 choices.take("variables", name, lambda rng: value)
             self.env[name] = value
         else:
-            domain = evaluate(one.domain, self.env)
-            self.env[name] = choices.take(
-                "variables", name, lambda rng: variable_value(one.type, domain, rng)
-            )
-            if one.diff_factor and one.type in ("int", "float"):
-                self.scales.append(scale(self.env[name], domain, one.diff_factor))
+            domain = evaluate(variable.domain, self.env)
+            value = choices.take("variables", name, lambda rng: variable_value(variable.type, domain, rng))
+            self.env[name] = value
+            if variable.diff_factor and variable.type in ("int", "float"):
+                self.scales.append(scale(value, domain, variable.diff_factor))
 
-    def _declare(self, name: str, one: Symbol) -> None:
-        sources = [evaluate(text, self.env) for text in one.source]
+    def _declare(self, name: str, rule: Symbol) -> None:
+        sources = [evaluate(text, self.env) for text in rule.source]
         keys = [key[0] if len(key) == 1 else key for key in itertools.product(*sources)]
-        for key, (place, attribute) in itertools.product(keys, enumerate(one.attr or ("",))):
-            values = evaluate(one.values[place], self.env) if place < len(one.values) else []
-            flat = _flat_name(name, key, attribute)
-            self.flat[flat] = symbol(flat, one.type[place], values)
-        self.types |= set(one.type)
-        self._layout[name] = (keys, one)
+        for key, (place, attribute) in itertools.product(keys, enumerate(rule.attr or ("",))):
+            values = evaluate(rule.values[place], self.env) if place < len(rule.values) else []
+            full_name = _flat_name(name, key, attribute)
+            self.flat[full_name] = symbol(full_name, rule.type[place], values)
+        self.types |= set(rule.type)
+        self._layout[name] = (keys, rule)
         self.env |= self._bound(self.flat)
 
     def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Containers of every declared symbol, filled with terms or with the values of a solution."""
-        found: dict[str, Any] = {}
-        for name, (keys, one) in self._layout.items():
-            filled = {
-                key: {attribute: values[_flat_name(name, key, attribute)] for attribute in one.attr}
-                if one.attr
-                else values[_flat_name(name, key, "")]
-                for key in keys
-            }
-            found[name] = filled if one.source else filled[()]
-        return found
+        bound: dict[str, Any] = {}
+        for name, (keys, rule) in self._layout.items():
+            filled = {}
+            for key in keys:
+                if rule.attr:
+                    filled[key] = {one: values[_flat_name(name, key, one)] for one in rule.attr}
+                else:
+                    filled[key] = values[_flat_name(name, key, "")]
+            bound[name] = filled if rule.source else filled[()]
+        return bound
 
-    def _derive(self, name: str, one: Derived | Mixed) -> None:
-        rules = one.templates if isinstance(one, Mixed) else (one,)
-        if isinstance(one, Mixed):
-            total = evaluate(one.total, self.env)
+    def _derive(self, name: str, rule: Derived | Mixed) -> None:
+        if isinstance(rule, Mixed):
+            rules = rule.templates
+            total = evaluate(rule.total, self.env)
             shares = self.choices.take(
                 "symbols", f"{name}:templates", lambda rng: [rng.randrange(len(rules)) for _ in range(total)]
             )
         else:
-            shares = [0] * _count(evaluate(one.domain, self.env), self.choices, name, "symbols")
-        drawn = {
-            place: self._draw(
-                f"{name}:{place}" if len(rules) > 1 else name, rules[place], shares.count(place)
-            )
-            for place in sorted(set(shares))
-        }
+            rules = (rule,)
+            shares = [0] * self._count(rule, name, "symbols")
+        drawn = {}
+        for place in sorted(set(shares)):
+            record = f"{name}:{place}" if len(rules) > 1 else name
+            drawn[place] = self._draw(record, rules[place], shares.count(place), "symbols")
         made = [(rules[place], drawn[place].pop(0)) for place in shares]
-        self._derived[name] = [(rule.formula, seen) for rule, seen in made]
+        self._derived[name] = [(one.formula, value) for one, value in made]
         self.env |= self._statements(self.env)
-        self.env[f"{name}_text"] = [render(rule.desc, self.env | {"_sym": seen}) for rule, seen in made]
+        self.env[f"{name}_text"] = [render(one.desc, self.env | {"_sym": value}) for one, value in made]
 
     def _statements(self, env: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            name: [evaluate(formula, {**env, "_sym": seen}) for formula, seen in made]
+            name: [evaluate(formula, {**env, "_sym": value}) for formula, value in made]
             for name, made in self._derived.items()
         }
 
-    def _draw(self, name: str, rule: Draw, count: int, section: str = "symbols") -> list[Any]:
-        sources = [evaluate(text, self.env) for text in rule.source]
-        places = self.choices.take(
-            section, name, lambda rng: draw_domain(rule, sources, self.env, rng, count)
-        )
-        return [as_symbol(rule, resolve(one, sources)) for one in places]
+    def _count(self, rule: Derived | Condition, name: str, section: str) -> int:
+        """How many draws: the number given, one from a range, or the length of the record on replay."""
+        domain = evaluate(rule.domain, self.env)
+        if self.choices.replays and self.choices.has(section, name):
+            return len(self.choices.config[section][name])
+        if isinstance(domain, list):
+            return self.choices.rng.randint(*domain) if self.choices.rng else 0
+        return domain
 
-    def _condition(self, name: str, one: Condition) -> None:
-        if one.source:
-            count = _count(evaluate(one.domain, self.env), self.choices, name, "conditions")
-            seen = self._draw(name, one, count, "conditions")
-            envs = [self.env | {"_sym": draw} for draw in seen]
-            self.env[name] = seen
-        else:
-            envs = [self.env]
-        self.constraints += [evaluate(one.formula, env) for env in envs]
+    def _draw(self, name: str, rule: Draw, count: int, section: str) -> list[Any]:
+        sources = [evaluate(text, self.env) for text in rule.source]
+        draws = self.choices.take(section, name, lambda rng: draw_domain(rule, sources, self.env, rng, count))
+        return [as_symbol(rule, resolve(places, sources)) for places in draws]
+
+    def _condition(self, name: str, condition: Condition) -> None:
+        envs = [self.env]
+        if condition.source:
+            count = self._count(condition, name, "conditions")
+            values = self._draw(name, condition, count, "conditions")
+            envs = [self.env | {"_sym": value} for value in values]
+            self.env[name] = values
+        self.constraints += [evaluate(condition.formula, env) for env in envs]
         self.cond_num += len(envs)
-        self.texts[name] = " ".join(render(one.desc, env) for env in envs) if one.desc else ""
+        self.texts[name] = " ".join(render(condition.desc, env) for env in envs) if condition.desc else ""
 
     def solve(self) -> list[dict[str, Any]]:
         """Return all solutions as environments; Rejected without any, with too many, or out of time."""
+        extra: list[Any] = []
         try:
-            extra = self._best()
+            if self.spec.optimize:
+                goal = evaluate(self.spec.optimize["formula"], self.env)
+                largest = self.spec.optimize["type"] == "maximize"
+                best = optimum(self.constraints, goal, largest=largest)
+                extra = [] if best is None else [goal == best]
             found = self.find(self.flat, self.constraints + extra, limit=self.spec.max_solution)
         except TooMany as error:
             raise Rejected("too many solutions") from error
@@ -175,57 +188,27 @@ class State:
         envs = [{**self.env, **self._bound(values)} for values in found]
         return [env | self._statements(env) for env in envs]
 
-    def _best(self) -> list[Any]:
-        if not self.spec.optimize:
-            return []
-        largest = self.spec.optimize["type"] == "maximize"
-        goal = evaluate(self.spec.optimize["formula"], self.env)
-        best = optimum(self.constraints, goal, largest=largest)
-        return [] if best is None else [goal == best]
-
     def extend(self, found: list[dict[str, Any]]) -> None:
         """Post-generation: new variables from one solution, new conditions from them."""
         place = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(found)))
-        chosen = found[place]
+        solution = found[place]
         for name, formula in self.spec.post_generation.get("post_gen_vars", {}).items():
-            value = evaluate(formula, chosen)
-            self.env[name] = chosen[name] = value
+            self.env[name] = solution[name] = evaluate(formula, solution)
         for formula in self.spec.post_generation.get("post_gen_conditions", {}).values():
             self.constraints.append(evaluate(formula, self.env))
             self.cond_num += 1
 
 
 def _flat_name(name: str, key: Any, attribute: str) -> str:
-    shown = "" if key == () else f"[{', '.join(map(str, key)) if isinstance(key, tuple) else key}]"
-    return f"{name}{shown}{'.' * bool(attribute)}{attribute}"
+    index = "" if key == () else f"[{', '.join(map(str, key)) if isinstance(key, tuple) else key}]"
+    return f"{name}{index}{'.' * bool(attribute)}{attribute}"
 
 
-def _count(domain: Any, choices: Choices, name: str, section: str) -> int:
-    """How many draws: the number given, one chosen from a range, or the length of the record on replay."""
-    if choices.replays and choices.has(section, name):
-        return len(choices.config[section][name])
-    if isinstance(domain, list):
-        return choices.rng.randint(*domain) if choices.rng else 0
-    return domain
+# Questions
 
 
 class Asked(NamedTuple):
-    """A question with its answer.
-
-    Attributes
-    ----------
-    text : str
-        With the options of a choice, one a line.
-    answer : str
-        Letters of a choice: every option that is asked for, so that an ambiguous question shows as ``AB``.
-    eval_type : str
-        See `hammerlib.systems.puzzles.scoring`.
-
-    Examples
-    --------
-    >>> Asked("Who?", "Ann", "nominal").answer
-    'Ann'
-    """
+    """A question with its answer: of a choice every letter that fits, so that an ambiguous one shows."""
 
     text: str
     answer: str
@@ -233,33 +216,9 @@ class Asked(NamedTuple):
 
 
 def ask(name: str, query: Query, state: State, found: list[dict[str, Any]]) -> Asked:
-    """Ask one question.
-
-    Parameters
-    ----------
-    name : str
-        Under which its options are recorded.
-    query : Query
-    state : State
-        Whose choices draw or replay the options.
-    found : list of environments
-        All solutions.
-
-    Raises
-    ------
-    Rejected
-        The answer's assertion fails, or there are not enough options of one kind.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.puzzles import Choices, State, read_spec
-    >>> spec = read_spec({"name": "t", "desc": "{q}", "calc_solution": False,
-    ...     "queries": {"q": {"desc": "1 + 1?", "ans_formula": "1 + 1"}}})
-    >>> ask("q", spec.queries["q"], State(spec, Choices(random.Random(0))), [])
-    Asked(text='1 + 1?', answer='2', eval_type='numeral')
-    """
+    """Ask one question about all solutions; Rejected where they do not determine its answer."""
     if query.templates:
-        return _choice(name, query, state, found)
+        return _ask_choice(name, query, state, found)
     env = {**(found[0] if found else state.env), "_solutions": found}
     assertion = query.ans_assertion or f"{not state.spec.calc_solution} or len(_solutions) == 1"
     if not evaluate(assertion, env):
@@ -276,18 +235,15 @@ def _kind(answer: Any) -> str:
     return "numeral" if number else "nominal"
 
 
-def _choice(name: str, query: Query, state: State, found: list[dict[str, Any]]) -> Asked:
+def _ask_choice(name: str, query: Query, state: State, found: list[dict[str, Any]]) -> Asked:
     recorded = state.choices.take("_queries", name, lambda rng: _options(query, state, found, rng))
-    made = [_option(query.templates[place], drawn, state) for place, drawn in recorded]
-    facts = [
-        _is_true(query.templates[place], seen, found)
-        for (place, _), (_, seen) in zip(recorded, made, strict=True)
-    ]
-    letters = string.ascii_uppercase
-    lines = [f"{letter}. {text}" for letter, (text, _) in zip(letters, made, strict=False)]
-    answer = "".join(
-        letter for letter, fact in zip(letters, facts, strict=False) if fact == query.select_type
-    )
+    lines, answer = [], ""
+    for letter, (place, drawn) in zip(string.ascii_uppercase, recorded, strict=False):
+        template = query.templates[place]
+        text, value = _option(template, drawn, state)
+        lines.append(f"{letter}. {text}")
+        if _is_true(template, value, found) == query.select_type:
+            answer += letter
     if not answer:
         raise Rejected("no option fits")
     kind = query.eval_type or ("option" if query.query_type == "single_choice" else "multi_options")
@@ -296,12 +252,12 @@ def _choice(name: str, query: Query, state: State, found: list[dict[str, Any]]) 
 
 def _option(template: Option, drawn: list, state: State) -> tuple[str, Any]:
     sources = [evaluate(text, state.env) for text in template.source]
-    seen = as_symbol(template, resolve(drawn, sources))
-    return render(template.opt_text, state.env | {"_opt": seen}), seen
+    value = as_symbol(template, resolve(drawn, sources))
+    return render(template.opt_text, state.env | {"_opt": value}), value
 
 
-def _is_true(template: Option, seen: Any, found: list[dict[str, Any]]) -> bool:
-    facts = (bool(evaluate(template.opt_formula, {**env, "_opt": seen})) for env in found)
+def _is_true(template: Option, value: Any, found: list[dict[str, Any]]) -> bool:
+    facts = (bool(evaluate(template.opt_formula, {**env, "_opt": value})) for env in found)
     return any(facts) if template.cond == "any" else all(facts)
 
 
@@ -316,55 +272,18 @@ def _options(query: Query, state: State, found: list[dict[str, Any]], rng: rando
         template = query.templates[place]
         sources = [evaluate(text, state.env) for text in template.source]
         (drawn,) = draw_domain(template, sources, state.env, rng, 1)
-        text, seen = _option(template, drawn, state)
+        text, value = _option(template, drawn, state)
         if text in texts:
             continue
         texts.add(text)
-        fact = _is_true(template, seen, found)
+        fact = _is_true(template, value, found)
         if len(kept[fact]) < wanted[fact]:
             kept[fact].append([place, drawn])
-        if all(len(kept[kind]) == wanted[kind] for kind in wanted):
+        if all(len(kept[fact]) == wanted[fact] for fact in wanted):
             options = kept[True] + kept[False]
             rng.shuffle(options)
             return options
     raise Rejected("not enough options")
-
-
-UNWANTED = "not wanted"
-
-
-@dataclasses.dataclass(frozen=True)
-class Puzzle:
-    """A puzzle with its computed answer and everything needed to rebuild it.
-
-    Attributes
-    ----------
-    source : str
-        Name of the specification.
-    problem, answer : str
-        Answers of several questions are joined with ``====``.
-    eval_type : str
-        How the answer is scored, joined likewise.
-    parameters : dict
-        ``cond_num`` and ``sym_num`` (constraints and unknowns), ``sym_type`` (their types), ``solutions``.
-    vars_scale : float
-        Mean hardness of the variables with a `diff_factor`, 0 to 1; 0.5 without any.
-    config : dict
-        Every random choice.
-
-    Examples
-    --------
-    >>> Puzzle("tiny", "1 + 1?", "2", "numeral", {}, 0.5, {}).answer
-    '2'
-    """
-
-    source: str
-    problem: str
-    answer: str
-    eval_type: str
-    parameters: dict[str, Any]
-    vars_scale: float
-    config: dict[str, dict[str, Any]]
 
 
 def build(
@@ -375,34 +294,9 @@ def build(
 ) -> Puzzle:
     """Build a puzzle: draw or replay its choices, solve it, ask its questions.
 
-    Parameters
-    ----------
-    spec : Spec
-    choices : Choices
-        With a random generator, or a record to replay.
-    accept : callable, optional
-        Asked before the solver, with the choices so far; False rejects the puzzle.
-    find : callable
-        Enumerates solutions; `smt.released_solutions` repeats the released slip.
-
-    Returns
-    -------
-    Puzzle
-
-    Raises
-    ------
-    Rejected
-        No solution, too many, no unique optimum, an answer that is not determined, not enough options.
-    InputError
-        A faulty specification or record.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.puzzles.spec import read_spec
-    >>> spec = read_spec("committee")
-    >>> one = build(spec, Choices(config=spec.seed["config"]))
-    >>> one.answer == spec.seed["answer"]
-    True
+    `accept` is asked before the solver, with the choices so far; False rejects the puzzle. `find` enumerates
+    solutions: `smt.released_solutions` repeats the released slip. Raises `Rejected`, or InputError for a
+    faulty specification or record.
     """
     state = State(spec, choices, find)
     state.prepare()
@@ -416,18 +310,17 @@ def build(
     texts = state.texts | {name: one.text for name, one in asked.items()}
     texts["conditions"] = " ".join(text for text in state.texts.values() if text)
     texts["queries"] = "\n".join(one.text for one in asked.values())
-    parameters = {
-        "cond_num": state.cond_num,
-        "sym_num": len(state.flat),
-        "sym_type": sorted(state.types),
-        "solutions": len(found),
-    }
     return Puzzle(
-        spec.name,
-        render(spec.desc, state.env | texts).strip(),
-        "====".join(one.answer for one in asked.values()),
-        "====".join(one.eval_type for one in asked.values()),
-        parameters,
-        sum(state.scales) / len(state.scales) if state.scales else 0.5,
-        choices.config,
+        source=spec.name,
+        problem=render(spec.desc, state.env | texts).strip(),
+        answer="====".join(one.answer for one in asked.values()),
+        eval_type="====".join(one.eval_type for one in asked.values()),
+        parameters={
+            "cond_num": state.cond_num,
+            "sym_num": len(state.flat),
+            "sym_type": sorted(state.types),
+            "solutions": len(found),
+        },
+        vars_scale=sum(state.scales) / len(state.scales) if state.scales else 0.5,
+        config=choices.config,
     )

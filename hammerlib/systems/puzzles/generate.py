@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -11,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path
@@ -20,25 +19,16 @@ from hammerlib.systems.puzzles.choices import Choices, Rejected
 from hammerlib.systems.puzzles.spec import Spec
 from hammerlib.systems.smt import released_solutions, solutions
 
-# Draws in a row that give nothing new before a specification counts as exhausted.
-PATIENCE = 300
+PATIENCE = 300  # draws in a row that give nothing new before a specification counts as exhausted
+HARD = 0.5  # difficulty above this is hard
+VALIDATION = 5  # puzzles per source and level
+TEST_SHARE = 0.1
+SPLITS = ("train", "validation", "test")
+_NUMBER = re.compile(r"_*(-?\d+(?:\.\d+)?)_*")
 
 
-@dataclasses.dataclass(frozen=True)
-class Harvest:
-    """Generated puzzles and what was thrown away.
-
-    Attributes
-    ----------
-    puzzles : list of Puzzle
-    rejected : Counter
-        Reason to number of draws.
-
-    Examples
-    --------
-    >>> Harvest([], Counter()).rejected
-    Counter()
-    """
+class Harvest(NamedTuple):
+    """Generated puzzles, and for each reason how many draws were thrown away."""
 
     puzzles: list[Puzzle]
     rejected: Counter[str]
@@ -81,26 +71,25 @@ def generate(
     rejected: Counter[str] = Counter()
     attempt, fruitless = 0, 0.0
     while len(kept) < n:
+        key = repr((seed, spec.name, attempt)).encode()
+        attempt += 1
         try:
-            one = build(spec, Choices(_generator(seed, spec.name, attempt)), accept)
-            reason = "same text" if one.problem in kept else ""
+            rng = random.Random(int(hashlib.sha256(key).hexdigest()[:16], 16))
+            puzzle = build(spec, Choices(rng), accept)
+            reason = "same text" if puzzle.problem in kept else ""
         except Rejected as error:
             reason = str(error)
-        attempt += 1
-        if reason:
-            rejected[reason] += 1
-            fruitless += 0.02 if reason == UNWANTED else 1
-            if fruitless > PATIENCE:
-                problem = f"{spec.name} gave {len(kept)} puzzles, then {PATIENCE} draws without a new one"
-                raise InputError("n", n, problem, f"ask for at most {len(kept)}, or widen its domains")
-        else:
-            kept[one.problem] = one
+        if not reason:
+            kept[puzzle.problem] = puzzle
             fruitless = 0.0
+            continue
+        rejected[reason] += 1
+        # What the caller does not want says little about the specification.
+        fruitless += 0.02 if reason == UNWANTED else 1
+        if fruitless > PATIENCE:
+            problem = f"{spec.name} gave {len(kept)} puzzles, then {PATIENCE} draws without a new one"
+            raise InputError("n", n, problem, f"ask for at most {len(kept)}, or widen its domains")
     return Harvest(list(kept.values()), rejected)
-
-
-def _generator(*parts: object) -> random.Random:
-    return random.Random(int(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], 16))
 
 
 def rebuild(
@@ -119,7 +108,7 @@ def rebuild(
     themes : mapping, optional
         Variables to replace, e.g. names: the same puzzle about something else.
     find : callable
-        As for `build`.
+        Enumerates solutions, as for `build`.
 
     Returns
     -------
@@ -144,44 +133,19 @@ def rebuild(
 
 
 def released_difference(spec: Spec, puzzles: Sequence[Puzzle]) -> Counter[str]:
-    """Count what the released enumeration would make of recorded puzzles.
-
-    Parameters
-    ----------
-    spec : Spec
-    puzzles : sequence of Puzzle
-        Of this specification, with their true answers.
-
-    Returns
-    -------
-    Counter
-        ``same`` answer, ``other`` answer, ``rejected``.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.puzzles import read_spec
-    >>> spec = read_spec("committee")
-    >>> sum(released_difference(spec, generate(spec, 3).puzzles).values())
-    3
-    """
+    """Count what the released enumeration makes of recorded puzzles: same, other, rejected."""
     counts: Counter[str] = Counter(same=0, other=0, rejected=0)
-    for one in puzzles:
+    for puzzle in puzzles:
         try:
-            answer = rebuild(spec, one.config, find=released_solutions).answer
+            answer = rebuild(spec, puzzle.config, find=released_solutions).answer
+            counts["same" if answer == puzzle.answer else "other"] += 1
         except Rejected:
             counts["rejected"] += 1
-        else:
-            counts["same" if answer == one.answer else "other"] += 1
     return counts
 
 
 def check_seed(spec: Spec) -> None:
     """Require that a specification reproduces the hand-written puzzle it was made from, text and answer.
-
-    Raises
-    ------
-    InputError
-        There is no seed, or text or answer differ (the first difference is shown).
 
     Examples
     --------
@@ -193,51 +157,28 @@ def check_seed(spec: Spec) -> None:
     try:
         made = rebuild(spec, spec.seed["config"])
     except Rejected as error:
-        raise InputError(
-            "seed", spec.name, f"is rejected: {error}", "mend specification or config"
-        ) from error
-    for part in ("problem", "answer"):
-        wanted, got = str(spec.seed[part]).strip(), getattr(made, part)
+        problem = f"is rejected: {error}"
+        raise InputError("seed", spec.name, problem, "mend specification or config") from error
+    for field in ("problem", "answer"):
+        wanted, got = str(spec.seed[field]).strip(), getattr(made, field)
         if wanted != got:
-            raise InputError(
-                f"seed.{part}", got, f"{spec.name} differs from {wanted!r}", "mend the specification"
-            )
+            problem = f"{spec.name} differs from {wanted!r}"
+            raise InputError(f"seed.{field}", got, problem, "mend the specification")
 
 
 def write_jsonl(puzzles: list[Puzzle], path: Path) -> None:
-    """Write one puzzle a line, whole or not at all; the same puzzles are the same bytes.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "puzzles.jsonl"
-    >>> write_jsonl([Puzzle("tiny", "1 + 1?", "2", "numeral", {}, 0.5, {})], path)
-    >>> read_jsonl(path)[0].answer
-    '2'
-    """
-    with atomic_path(path) as part:
-        lines = (json.dumps(dataclasses.asdict(one), ensure_ascii=False, sort_keys=True) for one in puzzles)
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    """Write one puzzle a line, whole or not at all; the same puzzles are the same bytes."""
+    with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
+        for puzzle in puzzles:
+            file.write(json.dumps(puzzle._asdict(), ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def read_jsonl(path: Path) -> list[Puzzle]:
-    """Read what `write_jsonl` wrote.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "none.jsonl"
-    >>> write_jsonl([], path); read_jsonl(path)
-    []
-    """
+    """Read what `write_jsonl` wrote."""
     return [Puzzle(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-HARD = 0.5  # difficulty above this is hard
-VALIDATION = 5  # puzzles per source and level
-TEST_SHARE = 0.1
-SPLITS = ("train", "validation", "test")
-_NUMBER = re.compile(r"_*(-?\d+(?:\.\d+)?)_*")
+# A data set
 
 
 def difficulties(puzzles: Sequence[Puzzle]) -> list[float]:
@@ -247,10 +188,6 @@ def difficulties(puzzles: Sequence[Puzzle]) -> list[float]:
     the mean of four values: text length, number of constraints, number of unknowns (each scaled to 0..1 over
     the set; 0.5 where all are equal) and `vars_scale`. A score is relative to its set.
 
-    Parameters
-    ----------
-    puzzles : sequence of Puzzle
-
     Examples
     --------
     >>> one = Puzzle("a", "short", "1", "numeral", {"cond_num": 2, "sym_num": 4}, 0.2, {})
@@ -259,10 +196,10 @@ def difficulties(puzzles: Sequence[Puzzle]) -> list[float]:
     [0.175, 0.825]
     """
     columns = [
-        _scaled([len(one.problem) for one in puzzles]),
-        _scaled([one.parameters["cond_num"] for one in puzzles]),
-        _scaled([one.parameters["sym_num"] for one in puzzles]),
-        [one.vars_scale for one in puzzles],
+        _scaled([len(puzzle.problem) for puzzle in puzzles]),
+        _scaled([puzzle.parameters["cond_num"] for puzzle in puzzles]),
+        _scaled([puzzle.parameters["sym_num"] for puzzle in puzzles]),
+        [puzzle.vars_scale for puzzle in puzzles],
     ]
     return [round(sum(values) / 4, 3) for values in zip(*columns, strict=True)]
 
@@ -275,39 +212,23 @@ def _scaled(values: list[float]) -> list[float]:
 def signature(config: Mapping[str, Any], *, options: bool = False) -> str:
     """Return the numbers of a record, without its words: puzzles that share it differ in names only.
 
-    Draws of a condition count as a set. The released code means to leave options out and does not, because
-    it skips another key than it writes.
-
-    Parameters
-    ----------
-    config : mapping
-        ``Puzzle.config``.
-    options : bool
-        True: options count too (the released behaviour).
-
-    Examples
-    --------
-    >>> first, other = ({"variables": {"n": 3, "people": names}} for names in (["Ada"], ["Bo"]))
-    >>> signature(first) == signature(other)
-    True
+    Draws of a condition count as a set. The released code means to leave options out and does not, because it
+    skips another key than it writes; `options` repeats that.
     """
-    kept = {
-        section: {
-            name: _numbers(choice, pool=section in ("conditions", "symbols")) for name, choice in part.items()
-        }
-        for section, part in config.items()
-        if options or section != "_queries"
-    }
+    kept: dict[str, dict[str, Any]] = {}
+    for section, choices in config.items():
+        if options or section != "_queries":
+            pool = section in ("conditions", "symbols")
+            kept[section] = {name: _numbers(choice, pool=pool) for name, choice in choices.items()}
     return json.dumps(kept, sort_keys=True)
 
 
 def _numbers(value: Any, *, pool: bool = False) -> Any:
     if isinstance(value, list):
-        found = [_numbers(one) for one in value]
-        found = [one for one in found if one is not None]
-        return (
-            sorted(found, key=json.dumps) if pool and all(isinstance(one, list) for one in found) else found
-        )
+        numbers = [number for number in map(_numbers, value) if number is not None]
+        if pool and all(isinstance(number, list) for number in numbers):
+            numbers.sort(key=json.dumps)
+        return numbers
     if isinstance(value, str):
         number = _NUMBER.fullmatch(value)
         return float(number.group(1)) if number else None
@@ -315,48 +236,25 @@ def _numbers(value: Any, *, pool: bool = False) -> Any:
 
 
 def part_of(source: str, config: Mapping[str, Any]) -> str:
-    """Return the part that a puzzle belongs to by its numbers alone: 10 % test, 5 % validation, else train.
+    """Return a puzzle's part by its numbers alone: 10 % test, 5 % validation, else train.
 
     Unlike `cut`, which needs the whole set, this puts a puzzle (and its copies under other names) into the
-    same part whatever is generated around it.
-
-    Parameters
-    ----------
-    source : str
-        Name of the specification.
-    config : mapping
-        Options, and the solution that post-generation took, do not enter.
-
-    Examples
-    --------
-    >>> part_of("a", {"variables": {"n": 1}}) in SPLITS
-    True
+    same part whatever is generated around it. Options, and the solution that post-generation took, do not
+    enter.
     """
-    kept = {name: part for name, part in config.items() if name != "post_generation"}
+    kept = {section: choices for section, choices in config.items() if section != "post_generation"}
     digest = hashlib.sha256(f"{source} {signature(kept)}".encode()).hexdigest()
     place = int(digest[:8], 16) / 16**8
-    return "test" if place < TEST_SHARE else "validation" if place < 1.5 * TEST_SHARE else "train"
+    if place < TEST_SHARE:
+        return "test"
+    return "validation" if place < 1.5 * TEST_SHARE else "train"
 
 
 def deduplicate(puzzles: Iterable[Puzzle], *, options: bool = False) -> list[Puzzle]:
-    """Keep the first puzzle of each specification and signature, as PuzzleClone's code does; see `signature`.
-
-    Parameters
-    ----------
-    puzzles : iterable of Puzzle
-    options : bool
-        As for `signature`.
-
-    Examples
-    --------
-    >>> two = [Puzzle("a", f"{who}?", "1", "numeral", {}, 0.5, {"variables": {"n": 3, "who": who}})
-    ...        for who in ("Ada", "Bruno")]
-    >>> [one.problem for one in deduplicate(two)]
-    ['Ada?']
-    """
+    """Keep the first puzzle of each specification and `signature`, as PuzzleClone's code does."""
     kept: dict[tuple[str, str], Puzzle] = {}
-    for one in puzzles:
-        kept.setdefault((one.source, signature(one.config, options=options)), one)
+    for puzzle in puzzles:
+        kept.setdefault((puzzle.source, signature(puzzle.config, options=options)), puzzle)
     return list(kept.values())
 
 
@@ -368,12 +266,6 @@ def cut(puzzles: Sequence[Puzzle], levels: Sequence[float]) -> list[str]:
     Rounding up is inferred: it alone meets the published 8,443 of 83,657. A level of fewer than 12 puzzles
     has no more validation than training puzzles (ours).
 
-    Parameters
-    ----------
-    puzzles : sequence of Puzzle
-    levels : sequence of float
-        Their difficulties.
-
     Examples
     --------
     >>> many = [Puzzle("a", str(i), "1", "numeral", {}, 0.5, {}) for i in range(20)]
@@ -381,14 +273,14 @@ def cut(puzzles: Sequence[Puzzle], levels: Sequence[float]) -> list[str]:
     [13, 5, 2]
     """
     groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for place, (one, level) in enumerate(zip(puzzles, levels, strict=True)):
-        groups[one.source, level > HARD].append(place)
+    for place, (puzzle, level) in enumerate(zip(puzzles, levels, strict=True)):
+        groups[puzzle.source, level > HARD].append(place)
     parts = ["train"] * len(puzzles)
     for places in groups.values():
         test = math.ceil(TEST_SHARE * len(places))
-        held = min(VALIDATION, (len(places) - test) // 2)
+        validation = min(VALIDATION, (len(places) - test) // 2)
         for place in places[:test]:
             parts[place] = "test"
-        for place in places[len(places) - held :]:
+        for place in places[len(places) - validation :]:
             parts[place] = "validation"
     return parts

@@ -56,57 +56,28 @@ def soft_score(answer: str, gold: str, types: str) -> float:
     golds, kinds, given = (text.split(BETWEEN) for text in (gold, types, answer))
     if len(golds) != len(kinds):
         raise InputError("scorer", types, f"{len(golds)} golds", "name one type for each question")
-    right = [_right(kind.strip()) for kind in kinds]
+    judges = [_judge(kind.strip()) for kind in kinds]
     if len(given) > len(golds):
         return 0.0
-    pairs = zip(right, given, golds, strict=False)
-    return sum(same(one.strip(), other.strip()) for same, one, other in pairs) / len(golds)
+    # Fewer answers than questions: the missing ones are wrong.
+    answered = zip(judges, given, golds, strict=False)
+    return sum(same(text.strip(), gold_text.strip()) for same, text, gold_text in answered) / len(golds)
 
 
 def hard_score(answer: str, gold: str, types: str) -> float:
-    """Return 1.0 if every question is answered rightly, else 0.0; arguments as for `soft_score`.
-
-    Parameters
-    ----------
-    answer, gold, types : str
-
-    Examples
-    --------
-    >>> [hard_score("Bruno, Ada", "Ada, Bruno", kind) for kind in ("ua_nominal", "oa_nominal")]
-    [1.0, 0.0]
-    """
+    """Return 1.0 if every question is answered rightly, else 0.0."""
     return float(soft_score(answer, gold, types) == 1)
 
 
 def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
-    """Return the scoring function that a problem's ``scorer`` cell names, ``puzzles:<types>``.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    callable
-        ``(answer, entry) -> soft score``; `hammerlib.grade` accepts only 1.
-
-    Raises
-    ------
-    InputError
-        An unknown type.
-
-    Examples
-    --------
-    >>> scorer("puzzles:numeral")("0.50", {"answer": "1/2"})
-    1.0
-    """
+    """Return the scoring function that a problem's ``scorer`` names, ``puzzles:<types>``; 1 is right."""
     types = name.partition(":")[2]
     for kind in types.split(BETWEEN):
-        _right(kind)
+        _judge(kind)
     return lambda answer, entry: soft_score(answer, entry["answer"], types)
 
 
-def _right(kind: str) -> Callable[[str, str], bool]:
+def _judge(kind: str) -> Callable[[str, str], bool]:
     kind = _ALIASES.get(kind, kind)
     prefix, _, inner = kind.partition("_")
     if kind in SIMPLE:

@@ -1,4 +1,9 @@
-"""The specification language: what a family of puzzles consists of, read from YAML and checked."""
+"""The specification language: what a family of puzzles consists of, read from YAML and checked.
+
+Fields are those of PuzzleClone (arXiv 2508.15180, specification reference). A formula is a subset of Python's
+expressions (`hammerlib.systems.puzzles.formulas`), a text holds formulas in braces: nothing in a
+specification is ever executed.
+"""
 
 from __future__ import annotations
 
@@ -11,255 +16,120 @@ from hammerlib.errors import InputError
 from hammerlib.runs.reading import read_yaml
 from hammerlib.systems.puzzles.scoring import scorer
 
+SEEDS = Path(__file__).with_name("seeds")
+_ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
+_FORMULA_LISTS = ("source", "amount", "values", "type", "attr", "order", "duplicate")
+entry = dataclasses.dataclass(frozen=True, kw_only=True)
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@entry
 class Variable:
-    """A parameter of a puzzle: drawn from a domain, or computed.
+    """A parameter of a puzzle: drawn from a domain, or computed."""
 
-    Attributes
-    ----------
-    type : str, optional
-        ``int`` or ``float`` (domain: lowest and highest; a float has one decimal), ``bool``, ``enum``
-        (domain: the values).
-    domain : formula, optional
-    formula : formula, optional
-        Instead of type and domain; may call ``sample(list, n)``, ``shuffled(list)``, ``pick(list)`` and
-        ``randint(low, high)``.
-    diff_factor : int
-        1: larger is harder, -1: easier, 0: neither.
-
-    Examples
-    --------
-    >>> Variable(type="int", domain="[2, 5]", diff_factor=1).diff_factor
-    1
-    """
-
-    type: str = ""
-    domain: str = ""
+    type: str = ""  # int or float (domain: lowest and highest; a float has one decimal), bool, enum (values)
+    domain: str = ""  # formula
+    # Instead of type and domain; may call sample(list, n), shuffled(list), pick(list), randint(low, high).
     formula: str = ""
-    diff_factor: int = 0
+    diff_factor: int = 0  # 1: larger is harder, -1: easier, 0: neither
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Draw:
-    """What is drawn at random for a condition, a derived symbol or an option.
+    """What is drawn at random for a condition, a derived symbol or an option."""
 
-    Attributes
-    ----------
-    source : tuple of formulas
-        Lists to draw from.
-    amount : tuple of formulas
-        Items from each; empty: one each, written ``_sym[0]`` instead of ``_sym[0][0]``.
-    order : tuple of bool
-        Whether the sequence of the items of a source matters (default: yes; for options not in the first).
-    duplicate : tuple of bool
-        Whether an item may come twice (default: no).
-    domain : formula
-        How many draws: a number, or lowest and highest (default: one).
-    domain_cond : bool
-        True: no two draws are equal.
-    dim : formula
-        Parts of a draw (default 1; with more, ``_sym[part][source][item]``).
-    dim_cond : tuple of tuples of int
-        Parts must differ within each group of sources (default: one group of all).
-    custom_cond : tuple of mappings
-        ``scope`` (``domain`` or ``dim``), ``fields`` (places of sources), ``constraint``: a lambda of the
-        values ``l[draw][part][field][item]`` (scope ``dim``: ``l[part][field][item]``).
-
-    Examples
-    --------
-    >>> Draw(source=("names",), amount=("2",)).domain_cond
-    True
-    """
-
-    source: tuple[str, ...] = ()
-    amount: tuple[str, ...] = ()
-    order: tuple[bool, ...] = ()
-    duplicate: tuple[bool, ...] = ()
-    domain: str = "1"
-    domain_cond: bool = True
-    dim: str = "1"
-    dim_cond: tuple[tuple[int, ...], ...] = ()
+    source: tuple[str, ...] = ()  # formulas: lists to draw from
+    amount: tuple[str, ...] = ()  # formulas: items from each; empty: one each, _sym[0] and not _sym[0][0]
+    order: tuple[bool, ...] = ()  # whether the sequence of items matters (yes; for options not in the first)
+    duplicate: tuple[bool, ...] = ()  # whether an item may come twice (no)
+    domain: str = "1"  # formula: how many draws, a number, or lowest and highest
+    domain_cond: bool = True  # no two draws are equal
+    dim: str = "1"  # formula: parts of a draw; with more than one, _sym[part][source][item]
+    dim_cond: tuple[
+        tuple[int, ...], ...
+    ] = ()  # parts must differ within each group of sources (all together)
+    # scope (domain or dim), fields (places of sources), constraint: a lambda of the values
+    # l[draw][part][field][item] (scope dim: l[part][field][item]).
     custom_cond: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Symbol:
-    """Unknowns, one for each element of the product of the sources; without a source a single one.
+    """Unknowns, one for each element of the product of the sources; without a source a single one."""
 
-    Attributes
-    ----------
-    source : tuple of formulas
-    type : tuple of str
-        ``bool``, ``int``, ``float`` or ``enum``; one, or one for each attribute.
-    attr : tuple of str
-        Attributes: ``pet[name]['colour']``.
-    values : tuple of formulas
-        Of enums, in the place of the attribute.
-
-    Examples
-    --------
-    >>> Symbol(source=("people",), type=("bool",)).attr
-    ()
-    """
-
-    source: tuple[str, ...] = ()
-    type: tuple[str, ...] = ("int",)
-    attr: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()  # formulas
+    type: tuple[str, ...] = ("int",)  # bool, int, float or enum; one, or one for each attribute
+    attr: tuple[str, ...] = ()  # attributes: pet[name]['colour']
+    values: tuple[str, ...] = ()  # formulas: values of enums, in the place of the attribute
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Derived(Draw):
-    """Statements about symbols, made from random draws.
+    """Statements about symbols, made from random draws."""
 
-    Attributes
-    ----------
-    formula : formula
-        Of ``_sym``, for each draw; later formulas read the list under the symbol's name.
-    desc : text
-        For each draw; later texts read the list as ``<name>_text``.
-
-    Examples
-    --------
-    >>> Derived(source=("people",), formula="knight[_sym[0]]").domain
-    '1'
-    """
-
-    formula: str
-    desc: str = ""
+    formula: str  # of _sym, for each draw; later formulas read the list under the symbol's name
+    desc: str = ""  # text for each draw; later texts read the list as <name>_text
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Mixed:
-    """Derived symbols of several templates, together `total`, in random shares and sequence.
-
-    Examples
-    --------
-    >>> Mixed(templates=(Derived(formula="True"),), total="3").total
-    '3'
-    """
+    """Derived symbols of several templates, together `total`, in random shares and sequence."""
 
     templates: tuple[Derived, ...]
     total: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Condition(Draw):
-    """A constraint: static, or (with a source) one for each random draw ``_sym``.
-
-    Examples
-    --------
-    >>> Condition(formula="x < 10").source
-    ()
-    """
+    """A constraint: static, or (with a source) one for each random draw ``_sym``."""
 
     formula: str
     desc: str = ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Option(Draw):
-    """How options of a choice are made: true if `opt_formula` holds in ``any`` or in ``all`` solutions.
-
-    Examples
-    --------
-    >>> Option(opt_formula="x[_opt[0]]", opt_text="{_opt[0]}", cond="any").cond
-    'any'
-    """
+    """How options of a choice are made: true if `opt_formula` holds in ``any`` or in ``all`` solutions."""
 
     opt_formula: str
     opt_text: str
     cond: str = "all"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Query:
-    """A question: open (`ans_formula`), or a choice (`templates`).
-
-    Attributes
-    ----------
-    desc : text
-    ans_formula : formula
-        Of the first solution; ``_solutions`` holds all.
-    ans_text : text
-        How the answer ``_ans`` is written.
-    ans_assertion : formula
-        Must hold, or the puzzle is rejected (default: one solution, where solutions are computed).
-    eval_type : str
-        How the answer is scored; default by its kind, see `hammerlib.systems.puzzles.scoring`.
-    templates : tuple of Option
-    opt_num : int
-        Options, 2 to 26.
-    select_type : bool
-        Ask for what is true (or for what is not).
-    query_type : str
-        ``single_choice``, or ``multiple_choice``: two to all but one are asked for.
-
-    Examples
-    --------
-    >>> Query(desc="How old is Ann?", ans_formula="age['Ann']").opt_num
-    4
-    """
+    """A question: open (`ans_formula`), or a choice (`templates`)."""
 
     desc: str
-    ans_formula: str = ""
+    ans_formula: str = ""  # of the first solution; _solutions holds all
     ans_text: str = "{_ans}"
-    ans_assertion: str = ""
-    eval_type: str = ""
+    ans_assertion: str = ""  # must hold, or the puzzle is rejected (one solution, where any are computed)
+    eval_type: str = ""  # how the answer is scored, see `scoring`; default by its kind
     templates: tuple[Option, ...] = ()
-    opt_num: int = 4
-    select_type: bool = True
-    query_type: str = "single_choice"
+    opt_num: int = 4  # options, 2 to 26
+    select_type: bool = True  # ask for what is true, or for what is not
+    query_type: str = "single_choice"  # or multiple_choice: two to all but one are asked for
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@entry
 class Spec:
-    """A family of puzzles; its parts are worked out in the order of these attributes.
-
-    Attributes
-    ----------
-    name : str
-    custom_operator : mapping of str to formula
-        Functions of its own, as lambdas.
-    variables, symbols, conditions, queries : mappings by name
-    post_generation : mapping
-        ``post_gen_vars`` (name to formula of one solution, drawn at random) and ``post_gen_conditions``
-        (name to formula): the puzzle is solved again with these added.
-    optimize : mapping
-        ``type`` (``minimize``, ``maximize``) and ``formula``; two best solutions reject the puzzle.
-    calc_solution : bool
-        False: nothing to solve, answers come from the variables.
-    max_solution : int
-        More solutions reject the puzzle.
-    desc : text
-        The puzzle; reads each condition and query by name, all as ``conditions`` and ``queries``.
-    seed : mapping
-        The hand-written puzzle that the specification must reproduce: ``config``, ``problem``, ``answer``.
-
-    Examples
-    --------
-    >>> Spec(name="tiny", desc="{q}", queries={"q": Query(desc="1 + 1?", ans_formula="2")}).max_solution
-    6000
-    """
+    """A family of puzzles; its parts are worked out in this order."""
 
     name: str
-    desc: str
-    custom_operator: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    desc: str  # the puzzle; reads each condition and query by name, all as conditions and queries
+    custom_operator: Mapping[str, str] = dataclasses.field(default_factory=dict)  # functions, as lambdas
     variables: Mapping[str, Variable] = dataclasses.field(default_factory=dict)
     symbols: Mapping[str, Symbol | Derived | Mixed] = dataclasses.field(default_factory=dict)
     conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+    # post_gen_vars (name to formula of one solution, drawn at random) and post_gen_conditions (name to
+    # formula): the puzzle is solved again with these added.
     post_generation: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    # type (minimize, maximize) and formula; two best solutions reject the puzzle.
     optimize: Mapping[str, str] = dataclasses.field(default_factory=dict)
     queries: Mapping[str, Query] = dataclasses.field(default_factory=dict)
-    calc_solution: bool = True
-    max_solution: int = 6000
+    calc_solution: bool = True  # False: nothing to solve, answers come from the variables
+    max_solution: int = 6000  # more solutions reject the puzzle
+    # The hand-written puzzle that the specification must reproduce: config, problem, answer.
     seed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-SEEDS = Path(__file__).with_name("seeds")
-_ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
-_FORMULA_LISTS = ("source", "amount", "values", "type", "attr", "order", "duplicate")
 
 
 def read_spec(source: str | Path | Mapping[str, Any]) -> Spec:
@@ -313,7 +183,7 @@ def seed_names() -> list[str]:
 
 def _spec(content: dict[str, Any]) -> Spec:
     readers: dict[str, Callable[[Any, str], Any]] = {
-        "variables": lambda value, where: _make(Variable, value, where),
+        "variables": _variable,
         "symbols": _symbol,
         "conditions": lambda value, where: _make(Condition, value, where),
         "queries": _query,
@@ -326,14 +196,6 @@ def _spec(content: dict[str, Any]) -> Spec:
     spec = _make(Spec, content, str(content.get("name")))
     if not spec.queries:
         raise InputError("queries", spec.name, "asks nothing", "add a query")
-    for name, variable in spec.variables.items():
-        if bool(variable.formula) == bool(variable.type and variable.domain):
-            remedy = "give type and domain, or a formula"
-            raise InputError(f"variables.{name}", variable.formula, "is defined twice or not at all", remedy)
-        factor, ranged = variable.diff_factor, variable.type in ("int", "float")
-        if factor not in (-1, 0, 1) or (factor and not ranged):
-            remedy = "give -1, 0 or 1, and only to an int or a float with a domain"
-            raise InputError(f"variables.{name}.diff_factor", factor, "cannot be used", remedy)
     _check_solving(spec)
     return spec
 
@@ -342,42 +204,53 @@ def _check_solving(spec: Spec) -> None:
     """Refuse what would be ignored, or fail only when puzzles are drawn."""
     for part, known in _ENTRIES.items():
         given = getattr(spec, part)
-        odd = given if not isinstance(given, Mapping) else [name for name in given if name not in known]
+        odd = [name for name in given if name not in known] if isinstance(given, Mapping) else given
         if odd:
             raise InputError(part, odd, "has an unknown field, or none", f"use {', '.join(known)}")
     if not all(isinstance(entries, Mapping) for entries in (spec.post_generation or {}).values()):
         remedy = "write name: formula lines under each"
         raise InputError("post_generation", dict(spec.post_generation), "maps no names to formulas", remedy)
-    goal = spec.optimize
-    if goal and (
-        goal.get("type") not in ("minimize", "maximize") or not isinstance(goal.get("formula"), str)
-    ):
+    goal = spec.optimize or {"type": "minimize", "formula": ""}
+    if goal.get("type") not in ("minimize", "maximize") or not isinstance(goal.get("formula"), str):
         remedy = "give type (minimize or maximize) and formula"
         raise InputError("optimize", dict(goal), "names no goal", remedy)
     if not isinstance(spec.calc_solution, bool):
         raise InputError("calc_solution", spec.calc_solution, "is no truth value", "write true or false")
     if not _is_count(spec.max_solution):
         raise InputError("max_solution", spec.max_solution, "is no number of solutions", "give 1 or more")
+    if spec.calc_solution:
+        return
     unsolved = {
-        "symbols": any(isinstance(one, Symbol) for one in spec.symbols.values()),
+        "symbols": any(isinstance(rule, Symbol) for rule in spec.symbols.values()),
         "conditions": spec.conditions,
         "post_generation": spec.post_generation,
         "optimize": spec.optimize,
-        "queries with options": any(one.templates for one in spec.queries.values()),
+        "queries with options": any(query.templates for query in spec.queries.values()),
     }
-    if not spec.calc_solution and any(unsolved.values()):
-        (part, *_) = (name for name, used in unsolved.items() if used)
-        raise InputError("calc_solution", False, f"{part} need solutions", f"leave it out, or the {part}")
+    for part, used in unsolved.items():
+        if used:
+            raise InputError("calc_solution", False, f"{part} need solutions", f"leave it out, or the {part}")
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _variable(value: Any, where: str) -> Variable:
+    variable = _make(Variable, value, where)
+    if bool(variable.formula) == bool(variable.type and variable.domain):
+        remedy = "give type and domain, or a formula"
+        raise InputError(where, variable.formula, "is defined twice or not at all", remedy)
+    factor, ranged = variable.diff_factor, variable.type in ("int", "float")
+    if factor not in (-1, 0, 1) or (factor and not ranged):
+        remedy = "give -1, 0 or 1, and only to an int or a float with a domain"
+        raise InputError(f"{where}.diff_factor", factor, "cannot be used", remedy)
+    return variable
+
+
 def _symbol(value: Any, where: str) -> Symbol | Derived | Mixed:
     if isinstance(value, dict) and "templates" in value:
-        parts = [_make(Derived, one, f"{where}.templates[{i}]") for i, one in enumerate(value["templates"])]
-        return _make(Mixed, {**value, "templates": tuple(parts)}, where)
+        return _make(Mixed, {**value, "templates": _templates(Derived, value, where)}, where)
     if isinstance(value, dict) and "formula" in value:
         return _make(Derived, value, where)
     symbol = _make(Symbol, value, where)
@@ -386,30 +259,31 @@ def _symbol(value: Any, where: str) -> Symbol | Derived | Mixed:
     return symbol
 
 
+def _templates(kind: type, value: dict[str, Any], where: str) -> tuple[Any, ...]:
+    return tuple(_make(kind, one, f"{where}.templates[{i}]") for i, one in enumerate(value["templates"]))
+
+
 def _query(value: Any, where: str) -> Query:
     """An open question, or a choice whose one template may stand beside its other fields."""
-    value = dict(value) if isinstance(value, dict) else value
-    own = {field.name for field in dataclasses.fields(Query)}
-    if isinstance(value, dict) and "opt_formula" in value:
-        template = {name: value.pop(name) for name in list(value) if name not in own}
-        value["templates"] = [template]
-    if isinstance(value, dict) and "templates" in value:
-        value["templates"] = tuple(
-            _make(Option, one, f"{where}.templates[{i}]") for i, one in enumerate(value["templates"])
-        )
+    if isinstance(value, dict):
+        value = dict(value)
+        if "opt_formula" in value:
+            own = {field.name for field in dataclasses.fields(Query)}
+            value["templates"] = [{name: value.pop(name) for name in list(value) if name not in own}]
+        if "templates" in value:
+            value["templates"] = _templates(Option, value, where)
     query = _make(Query, value, where)
     if bool(query.templates) == bool(query.ans_formula):
-        problem, remedy = "is neither open nor a choice", "give ans_formula, or opt_formula and opt_text"
-        raise InputError(where, query.desc, problem, remedy)
+        remedy = "give ans_formula, or opt_formula and opt_text"
+        raise InputError(where, query.desc, "is neither open nor a choice", remedy)
     if query.eval_type:
         scorer(f"puzzles:{query.eval_type}")  # refuses an unknown type
     if not isinstance(query.select_type, bool):
-        raise InputError(
-            f"{where}.select_type", query.select_type, "is no truth value", "write true or false"
-        )
+        field = f"{where}.select_type"
+        raise InputError(field, query.select_type, "is no truth value", "write true or false")
     allowed = query.query_type in ("single_choice", "multiple_choice")
     allowed = allowed and _is_count(query.opt_num) and 2 <= query.opt_num <= 26
-    if not allowed or any(one.cond not in ("any", "all") for one in query.templates):
+    if not allowed or any(option.cond not in ("any", "all") for option in query.templates):
         remedy = "use single_choice or multiple_choice, 2 to 26 options, cond any or all"
         raise InputError(where, query.query_type, "cannot be asked", remedy)
     return query
@@ -420,18 +294,13 @@ def _make(kind: type, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise InputError(where, value, "must map fields to values", "write field: value")
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = [name for name in value if name not in fields]
-    if unknown:
-        raise InputError(where, unknown[0], "is an unknown field", f"use {', '.join(fields)}")
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in value
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(where, sorted(value), f"lacks {missing[0]}", "add it")
+    for name in value:
+        if name not in fields:
+            raise InputError(where, name, "is an unknown field", f"use {', '.join(fields)}")
+    for name, field in fields.items():
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and name not in value:
+            raise InputError(where, sorted(value), f"lacks {name}", "add it")
     return kind(**{name: _typed(name, fields[name].type, one) for name, one in value.items()})
 
 
@@ -439,6 +308,6 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     if name in ("dim_cond", "custom_cond", "templates"):
         return tuple(tuple(one) if isinstance(one, list) else one for one in value)
     if name in _FORMULA_LISTS and kind.startswith("tuple"):
-        parts = value if isinstance(value, list) else [value]
-        return tuple(one if isinstance(one, bool) and "bool" in kind else str(one) for one in parts)
+        values = value if isinstance(value, list) else [value]
+        return tuple(one if isinstance(one, bool) and "bool" in kind else str(one) for one in values)
     return str(value) if kind == "str" else value

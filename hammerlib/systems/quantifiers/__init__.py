@@ -17,7 +17,7 @@ from typing import NamedTuple
 from hammerlib.errors import InputError
 from hammerlib.systems.smt import LIMIT, Problem, Term
 
-__all__ = ["EXAMPLES", "STRATEGIES", "Grammar", "Outcome", "Production", "instantiate"]
+__all__ = ["EXAMPLES", "STRATEGIES", "Grammar", "instantiate"]
 
 # mimic: p. revolt: 1/p renormalised, or (1 - p)/(K - 1) over K productions; the abstract does not say which.
 # uniform: 1/K, the control arm: what the learned probabilities are worth.
@@ -25,17 +25,16 @@ STRATEGIES = ("mimic", "revolt-reciprocal", "revolt-complement", "uniform")
 
 
 class Production(NamedTuple):
-    """A way to build a term of a sort: a function and the sorts of its arguments (ours).
-
-    Examples
-    --------
-    >>> Production("U", "f", ("U",)).name
-    'f'
-    """
+    """A way to build a term of a sort: a function and the sorts of its arguments (ours)."""
 
     sort: str
     name: str
     arguments: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, term: Term) -> Production:
+        """Return the production at the root of a term."""
+        return cls(term.sort, term.name, tuple(argument.sort for argument in term.arguments))
 
 
 class Grammar:
@@ -75,89 +74,72 @@ class Grammar:
         self.counts: Counter[Production] = Counter()
         for term in terms:
             self._count(term)
-        for production in signature if alpha else ():
-            self.counts[production] += alpha
+        if alpha:
+            for production in signature:
+                self.counts[production] += alpha
         self.heights = self._heights()
 
     def _count(self, term: Term) -> None:
-        self.counts[Production(term.sort, term.name, tuple(part.sort for part in term.arguments))] += 1
-        for part in term.arguments:
-            self._count(part)
+        self.counts[Production.of(term)] += 1
+        for argument in term.arguments:
+            self._count(argument)
 
     def _heights(self) -> dict[str, int]:
         """Height of the lowest finite term of each sort that has one; a constant has 1."""
         heights: dict[str, int] = {}
-        while True:
-            found = dict(heights)
+        while True:  # a fixed point: each round finds sorts that are one level higher
+            lowest = dict(heights)
             for production in self.counts:
                 if all(sort in heights for sort in production.arguments):
                     height = 1 + max((heights[sort] for sort in production.arguments), default=0)
-                    found[production.sort] = min(height, found.get(production.sort, height))
-            if found == heights:
+                    lowest[production.sort] = min(height, lowest.get(production.sort, height))
+            if lowest == heights:
                 return heights
-            heights = found
+            heights = lowest
 
     def probabilities(self, sort: str, strategy: str = "mimic") -> dict[Production, float]:
         """Return the probability of each production of a sort; InputError for an unknown strategy."""
         if strategy not in STRATEGIES:
             raise InputError("strategy", strategy, "is unknown", f"use one of {', '.join(STRATEGIES)}")
-        counts = {one: count for one, count in self.counts.items() if one.sort == sort}
+        counts = {production: n for production, n in self.counts.items() if production.sort == sort}
         total = sum(counts.values())
-        weights = {one: count / total for one, count in counts.items()}
+        weights = {production: n / total for production, n in counts.items()}
         if strategy == "revolt-reciprocal":
-            weights = {one: 1 / p for one, p in weights.items()}
+            weights = {production: 1 / p for production, p in weights.items()}
         elif strategy == "revolt-complement" and len(weights) > 1:
-            weights = {one: 1 - p for one, p in weights.items()}
+            weights = {production: 1 - p for production, p in weights.items()}
         elif strategy == "uniform":
             weights = dict.fromkeys(weights, 1.0)
         total = sum(weights.values())
-        return {one: weight / total for one, weight in weights.items()}
+        return {production: weight / total for production, weight in weights.items()}
 
     def probability(self, term: Term, strategy: str = "mimic") -> float:
         """Return the probability of a whole term, sampled without a depth limit."""
-        production = Production(term.sort, term.name, tuple(part.sort for part in term.arguments))
-        result = self.probabilities(term.sort, strategy).get(production, 0.0)
-        for part in term.arguments:
-            result *= self.probability(part, strategy)
+        result = self.probabilities(term.sort, strategy).get(Production.of(term), 0.0)
+        for argument in term.arguments:
+            result *= self.probability(argument, strategy)
         return result
 
     def sample(self, sort: str, rng: random.Random, *, strategy: str = "mimic", depth: int = 4) -> Term:
-        """Draw a term top-down; where `depth` levels no longer suffice for more, the lowest productions only.
-
-        Inverted probabilities favour rare symbols, often of high arity: without the limit sampling need not
-        end (expected offspring of 1 or more). InputError for a sort without finite terms.
-        """
+        """Draw a term top-down; where `depth` levels suffice for no more, the lowest productions only."""
         if sort not in self.heights or depth < 1:
             raise InputError("sort", sort, f"has no term of depth {depth}", "observe some, or raise alpha")
-        choices = self.probabilities(sort, strategy)
-        room = max(depth, self.heights[sort])
+        # Inverted probabilities favour rare symbols, often of high arity: without the limit sampling need not
+        # end (expected offspring of 1 or more).
+        levels = max(depth, self.heights[sort])
         fitting = {
-            one: p
-            for one, p in choices.items()
-            if all(self.heights.get(argument, room) < room for argument in one.arguments)
+            production: p
+            for production, p in self.probabilities(sort, strategy).items()
+            if all(self.heights.get(argument, levels) < levels for argument in production.arguments)
         }
         (chosen,) = rng.choices(list(fitting), weights=list(fitting.values()))
-        parts = [self.sample(one, rng, strategy=strategy, depth=max(room - 1, 1)) for one in chosen.arguments]
-        return Term(chosen.name, sort, tuple(parts))
+        below = max(levels - 1, 1)
+        arguments = [self.sample(one, rng, strategy=strategy, depth=below) for one in chosen.arguments]
+        return Term(chosen.name, sort, tuple(arguments))
 
 
 class Outcome(NamedTuple):
-    """How a problem ended (ours).
-
-    Attributes
-    ----------
-    verdict : str
-        ``unsat``, ``sat`` or ``unknown``.
-    rounds, instances : int
-        Rounds of sampling, and distinct instances that were added.
-    seconds : float
-        Wall clock, for information: nothing depends on it.
-
-    Examples
-    --------
-    >>> Outcome("unsat", 1, 4, 0.01).verdict
-    'unsat'
-    """
+    """How a problem ended (ours)."""
 
     verdict: str
     rounds: int
@@ -218,43 +200,32 @@ def instantiate(
     if min(rounds, samples, depth, limit) < 1:
         remedy = "give whole numbers from 1"
         raise InputError("limits", [rounds, samples, depth, limit], "one of them allows nothing", remedy)
-    problem, rng, start = Problem(text), random.Random(seed), time.monotonic()
+    start = time.monotonic()
+    problem = Problem(text)
+    rng = random.Random(seed)
     signature = [Production(sort, name, arguments) for name, sort, arguments in problem.functions]
     Grammar([]).probabilities("", strategy or "mimic")  # refuse an unknown strategy before the first call
     added: set[tuple] = set()
     # A solver that has our instances may need fewer of its own: what was seen stays seen, each binding once.
     seen: dict[tuple, None] = {}
-    verdict, turn = "unknown", 0
     for turn in range(rounds + 1):
-        verdict, found = problem.observe(limit=limit, seed=seed + turn)
-        seen |= dict.fromkeys(found)
+        verdict, instantiations = problem.observe(limit=limit, seed=seed + turn)
+        seen |= dict.fromkeys(instantiations)
         if verdict != "unknown" or turn == rounds:
             break
-        if strategy is not None:
-            grammar = Grammar((term for _, terms in seen for term in terms), signature, alpha)
-            _add(problem, grammar, strategy, samples, depth, rng, added)
-    return Outcome(verdict, turn, len(added), time.monotonic() - start)
-
-
-def _add(
-    problem: Problem,
-    grammar: Grammar,
-    strategy: str,
-    samples: int,
-    depth: int,
-    rng: random.Random,
-    added: set[tuple],
-) -> None:
-    """Add new instances of every universal formula whose sorts the grammar knows."""
-    for place in range(len(problem.universals)):
-        sorts = problem.sorts(place)
-        if not all(sort in grammar.heights for sort in sorts):
+        if strategy is None:
             continue
-        for _ in range(samples):
-            terms = tuple(grammar.sample(sort, rng, strategy=strategy, depth=depth) for sort in sorts)
-            if (place, terms) not in added:
-                added.add((place, terms))
-                problem.add_instance(place, terms)
+        grammar = Grammar((term for _, terms in seen for term in terms), signature, alpha)
+        for place in range(len(problem.universals)):
+            sorts = problem.sorts(place)
+            if not all(sort in grammar.heights for sort in sorts):
+                continue
+            for _ in range(samples):
+                terms = tuple(grammar.sample(sort, rng, strategy=strategy, depth=depth) for sort in sorts)
+                if (place, terms) not in added:
+                    added.add((place, terms))
+                    problem.add_instance(place, terms)
+    return Outcome(verdict, turn, len(added), time.monotonic() - start)
 
 
 _UNARY = """

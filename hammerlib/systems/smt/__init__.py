@@ -1,4 +1,8 @@
-"""The one place that speaks to z3: all solutions of a puzzle, instantiations of a quantified problem."""
+"""The one place that speaks to z3: all solutions of a puzzle, instantiations of a quantified problem.
+
+Formulas may mix z3 terms with plain values: every connective returns a plain value when all its arguments are
+plain, so that the same formula states a constraint over symbols or a fact about one solution.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +16,22 @@ need("z3")
 
 import z3  # noqa: E402
 
-__all__ = [
-    "CONNECTIVES",
-    "LIMIT",
-    "Problem",
-    "Term",
-    "TooMany",
-    "Undecided",
-    "compare",
-    "is_term",
-    "optimum",
-    "released_solutions",
-    "solutions",
-    "symbol",
-]
+__all__ = ["CONNECTIVES", "Problem", "solutions", "symbol"]
 
+LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
 KINDS = ("bool", "int", "float", "enum")
 _SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3 keeps sorts for ever
 
 
 class Undecided(RuntimeError):
-    """z3 gave neither a model nor a refutation, mostly because its time was up.
-
-    Examples
-    --------
-    >>> str(Undecided("timeout"))
-    'timeout'
-    """
+    """z3 gave neither a model nor a refutation, mostly because its time was up."""
 
 
 class TooMany(RuntimeError):
-    """There are more solutions than asked for.
+    """There are more solutions than asked for."""
 
-    Examples
-    --------
-    >>> str(TooMany("more than 6000 solutions"))
-    'more than 6000 solutions'
-    """
+
+# Symbols and connectives
 
 
 def symbol(name: str, kind: str, values: Sequence[str] = ()) -> Any:
@@ -87,88 +70,78 @@ def symbol(name: str, kind: str, values: Sequence[str] = ()) -> Any:
 
 
 def is_term(value: object) -> bool:
-    """Tell whether a value is (or a list holds) a z3 term.
-
-    Examples
-    --------
-    >>> is_term(symbol("p", "bool")), is_term([1, 2])
-    (True, False)
-    """
+    """Tell whether a value is (or a list holds) a z3 term."""
     if isinstance(value, list | tuple):
         return any(map(is_term, value))
     return z3.is_expr(value)
 
 
-def _flat(parts: Iterable[Any]) -> list[Any]:
-    return [one for part in parts for one in (_flat(part) if isinstance(part, list | tuple) else [part])]
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            yield value
 
 
 def _either(plain: Callable[..., Any], symbolic: Callable[..., Any]) -> Callable[..., Any]:
-    """A connective over any number of parts, or over one list of parts."""
+    """Make a connective over any number of values, or over one list of values."""
 
-    def connective(*parts: Any) -> Any:
-        flat = _flat(parts)
+    def connective(*values: Any) -> Any:
+        flat = list(_flat(values))
         return symbolic(flat) if is_term(flat) else plain(flat)
 
     return connective
 
 
 def _if(condition: Any, then: Any, otherwise: Any) -> Any:
-    return z3.If(condition, then, otherwise) if is_term(condition) else then if condition else otherwise
+    if is_term(condition):
+        return z3.If(condition, then, otherwise)
+    return then if condition else otherwise
+
+
+def _number(value: Any) -> Any:
+    if is_term(value):
+        return z3.If(value, 1, 0) if z3.is_bool(value) else value
+    return int(value) if isinstance(value, bool) else value
+
+
+def _total(values: list[Any]) -> Any:
+    return z3.Sum([_number(value) for value in values])
 
 
 CONNECTIVES: dict[str, Callable[..., Any]] = {
     "And": _either(all, z3.And),
     "Or": _either(any, z3.Or),
-    "Not": _either(lambda parts: not parts[0], lambda parts: z3.Not(parts[0])),
-    "Xor": _either(lambda parts: bool(parts[0]) != bool(parts[1]), lambda parts: z3.Xor(*parts)),
-    "Implies": _either(lambda parts: not parts[0] or bool(parts[1]), lambda parts: z3.Implies(*parts)),
-    "Sum": _either(sum, lambda parts: z3.Sum([_number(part) for part in parts])),
-    "Count": _either(lambda parts: sum(map(bool, parts)), lambda parts: z3.Sum([_number(p) for p in parts])),
-    "Distinct": _either(lambda parts: len(set(parts)) == len(parts), lambda parts: z3.Distinct(*parts)),
+    "Not": _either(lambda values: not values[0], lambda values: z3.Not(values[0])),
+    "Xor": _either(lambda values: bool(values[0]) != bool(values[1]), lambda values: z3.Xor(*values)),
+    "Implies": _either(lambda values: not values[0] or bool(values[1]), lambda values: z3.Implies(*values)),
+    "Sum": _either(sum, _total),
+    "Count": _either(lambda values: sum(map(bool, values)), _total),
+    "Distinct": _either(lambda values: len(set(values)) == len(values), lambda values: z3.Distinct(*values)),
     "If": _if,
 }
 
 
-def _number(part: Any) -> Any:
-    if is_term(part):
-        return z3.If(part, 1, 0) if z3.is_bool(part) else part
-    return int(part) if isinstance(part, bool) else part
-
-
 def compare(relation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """Apply ``operator.eq``, ``lt`` and so on; the name of an enum's value stands for the value.
-
-    Parameters
-    ----------
-    relation : callable
-        Of the module ``operator``.
-    left, right : z3 term or plain value
-
-    Raises
-    ------
-    InputError
-        A name that is no value of the enum.
-
-    Examples
-    --------
-    >>> import operator
-    >>> compare(operator.eq, symbol("pet", "enum", ["cat", "dog"]), "dog")
-    pet == dog
-    """
+    """Apply ``operator.eq``, ``lt`` and so on; the name of an enum's value stands for the value."""
     if isinstance(right, str) and is_term(left):
-        right = _value(left.sort(), right)
+        right = _enum_value(left.sort(), right)
     elif isinstance(left, str) and is_term(right):
-        left = _value(right.sort(), left)
+        left = _enum_value(right.sort(), left)
     return relation(left, right)
 
 
-def _value(sort: Any, name: str) -> Any:
-    known = [sort.constructor(i) for i in range(sort.num_constructors())]
-    for one in known:
-        if one.name() == name:
-            return one()
-    raise InputError("value", name, "is no value of this enum", f"use {', '.join(o.name() for o in known)}")
+def _enum_value(sort: Any, name: str) -> Any:
+    known = {}
+    for i in range(sort.num_constructors()):
+        known[sort.constructor(i).name()] = sort.constructor(i)
+    if name not in known:
+        raise InputError("value", name, "is no value of this enum", f"use {', '.join(known)}")
+    return known[name]()
+
+
+# Solutions
 
 
 def _plain(value: Any) -> bool | int | Fraction | str:
@@ -187,6 +160,29 @@ def _solver(constraints: Iterable[Any], milliseconds: int, solver: Any = None) -
     # A constraint may have come out plain: False excludes everything, True nothing.
     solver.add([one if is_term(one) else z3.BoolVal(bool(one)) for one in _flat(constraints)])
     return solver
+
+
+def _models(
+    symbols: Mapping[str, Any], constraints: Iterable[Any], limit: int, milliseconds: int, *, complete: bool
+) -> list[dict[str, Any]]:
+    """Enumerate models by blocking clauses; see `solutions` and `released_solutions`."""
+    solver = _solver(constraints, milliseconds)
+    names = {str(term): name for name, term in symbols.items()}
+    found: list[dict[str, Any]] = []
+    while (verdict := solver.check()) == z3.sat:
+        model = solver.model()
+        if complete:
+            values = {name: model.eval(term, model_completion=True) for name, term in symbols.items()}
+        else:
+            values = {names[one.name()]: model[one] for one in model.decls() if one.name() in names}
+        found.append({name: _plain(values[name]) if name in values else None for name in symbols})
+        if len(found) > limit:
+            raise TooMany(f"more than {limit} solutions")
+        # The blocking clause: at least one symbol must differ from this model.
+        solver.add(z3.Or([symbols[name] != value for name, value in values.items()]))
+    if verdict == z3.unknown:
+        raise Undecided(solver.reason_unknown())
+    return found
 
 
 def solutions(
@@ -224,17 +220,8 @@ def solutions(
     >>> len(solutions({"p": p, "q": q}, [p]))
     2
     """
-    solver, found = _solver(constraints, milliseconds), []
-    while (verdict := solver.check()) == z3.sat:
-        model = solver.model()
-        values = {name: model.eval(term, model_completion=True) for name, term in symbols.items()}
-        found.append({name: _plain(value) for name, value in values.items()})
-        if len(found) > limit:
-            raise TooMany(f"more than {limit} solutions")
-        solver.add(z3.Or([symbols[name] != value for name, value in values.items()]))
-    if verdict == z3.unknown:
-        raise Undecided(solver.reason_unknown())
-    return sorted(found, key=lambda one: [(type(v).__name__, v) for v in one.values()])
+    found = _models(symbols, constraints, limit, milliseconds, complete=True)
+    return sorted(found, key=lambda values: [(type(value).__name__, value) for value in values.values()])
 
 
 def released_solutions(
@@ -243,60 +230,14 @@ def released_solutions(
     """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
 
     It excludes what a model mentions, and reads None (false in formulas: our assumption) for what none does.
-
-    Parameters
-    ----------
-    symbols, constraints, limit, milliseconds
-        As for `solutions`.
-
-    Raises
-    ------
-    TooMany, Undecided
-        As for `solutions`.
-
-    Examples
-    --------
-    >>> p, q = symbol("p", "bool"), symbol("q", "bool")
-    >>> len(released_solutions({"p": p, "q": q}, [p]))
-    1
     """
-    solver, found = _solver(constraints, milliseconds), []
-    names = {str(term): name for name, term in symbols.items()}
-    while (verdict := solver.check()) == z3.sat:
-        model = solver.model()
-        said = {names[one.name()]: model[one] for one in model.decls() if one.name() in names}
-        found.append({name: _plain(said[name]) if name in said else None for name in symbols})
-        if len(found) > limit:
-            raise TooMany(f"more than {limit} solutions")
-        solver.add(z3.Or([symbols[name] != value for name, value in said.items()]))
-    if verdict == z3.unknown:
-        raise Undecided(solver.reason_unknown())
-    return found
+    return _models(symbols, constraints, limit, milliseconds, complete=False)
 
 
 def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, milliseconds: int = 15_000) -> Any:
     """Return the largest or smallest value of a term under constraints; None when they exclude each other.
 
-    Parameters
-    ----------
-    constraints : iterable of z3 formulas or bools
-    goal : z3 term
-        Number.
-    largest : bool
-        Maximise, else minimise.
-    milliseconds : int
-        For the call of z3.
-
-    Raises
-    ------
-    Undecided
-        z3 gave up, or the goal has no bound.
-
-    Examples
-    --------
-    >>> x = symbol("x", "int")
-    >>> optimum([x * x < 10], x, largest=True)
-    3
+    Raises `Undecided` when z3 gives up, or the goal has no bound.
     """
     solver = _solver(constraints, milliseconds, z3.Optimize())
     (solver.maximize if largest else solver.minimize)(goal)
@@ -306,23 +247,18 @@ def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, millisecond
     if verdict == z3.unsat:
         return None
     value = _plain(solver.model().eval(goal, model_completion=True))
+    # An unbounded goal still gets a model: a value counts only if nothing better is possible.
     better = goal > value if largest else goal < value
     if _solver([*constraints, better], milliseconds).check() != z3.unsat:
         raise Undecided("the goal has no bound")
     return value
 
 
-LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
+# Quantified problems
 
 
 class Term(NamedTuple):
-    """A ground term: function (or constant, or numeral), its sort, its arguments (our reading of SMT-LIB's).
-
-    Examples
-    --------
-    >>> print(Term("f", "U", (Term("c", "U"),)))
-    f(c)
-    """
+    """A ground term: function (or constant, or numeral), its sort, its arguments (our reading of SMT-LIB)."""
 
     name: str
     sort: str
@@ -371,9 +307,10 @@ class Problem:
         except z3.Z3Exception as error:
             first = str(error).splitlines()[0]
             raise InputError("problem", text, first, "write SMT-LIB 2 declarations and assertions") from error
-        self.universals = [one for formula in self.assertions for one in _universals(formula, asserted=True)]
+        self.universals: list[tuple[Any, bool]] = []
         self.functions: dict[tuple, Any] = {}
         for formula in self.assertions:
+            self.universals += _universals(formula, asserted=True)
             self._note(formula)
 
     def sorts(self, place: int) -> list[str]:
@@ -382,31 +319,28 @@ class Problem:
         return [str(formula.var_sort(i)) for i in range(formula.num_vars())]
 
     def observe(self, *, limit: int = LIMIT, seed: int = 0) -> tuple[str, list[tuple[str, Binding]]]:
-        """Run e-matching without its rescue strategies, for at most `limit` resource units.
+        """Run e-matching without its rescue strategies; return the verdict and each instantiation.
 
-        Returns
-        -------
-        (str, list of (str, tuple of Term))
-            Verdict, and each instantiation: its formula in SMT-LIB and what the variables were bound to.
-            Bindings with terms that z3 made up (Skolem functions) or interprets (sums) are left out.
+        An instantiation is its formula in SMT-LIB and what the variables were bound to. Bindings with terms
+        that z3 made up (Skolem functions) or interprets (sums) are left out.
         """
-        seen: list[tuple[str, Binding]] = []
-        read: dict[int, tuple[Any, Term | None]] = {}
+        instantiations: list[tuple[str, Binding]] = []
+        known: dict[int, tuple[Any, Term | None]] = {}
 
         def listen(hint: Any, _: Any, __: Any) -> None:
             if not z3.is_app(hint) or hint.decl().name() != "inst":
                 return
-            for part in hint.children():
-                if z3.is_app(part) and part.decl().name() == "bind":
-                    terms = tuple(self._term(one, read) for one in part.children())
+            for child in hint.children():
+                if z3.is_app(child) and child.decl().name() == "bind":
+                    terms = tuple(self._term(expression, known) for expression in child.children())
                     if None not in terms:
-                        seen.append((hint.arg(0).sexpr(), terms))
+                        instantiations.append((hint.arg(0).sexpr(), terms))
 
         solver = self._solver(limit, seed, rescue=False)
         watch = z3.OnClause(solver, listen)  # must outlive the check
         verdict = str(solver.check())
         del watch
-        return verdict, seen
+        return verdict, instantiations
 
     def check(self, *, limit: int = LIMIT, seed: int = 0, rescue: bool = False) -> str:
         """Return ``sat``, ``unsat`` or ``unknown``; `rescue` allows model-based instantiation."""
@@ -421,7 +355,7 @@ class Problem:
         self.assertions.append(instance if asserted else z3.Implies(formula, instance))
 
     def _solver(self, limit: int, seed: int, *, rescue: bool) -> Any:
-        solver = z3.SimpleSolver() if not rescue else z3.Solver()
+        solver = z3.Solver() if rescue else z3.SimpleSolver()
         solver.set("rlimit", limit)
         solver.set("random_seed", seed)
         if not rescue:
@@ -435,30 +369,27 @@ class Problem:
         if z3.is_quantifier(term):
             self._note(term.body())
         elif z3.is_app(term):
-            for part in term.children():
-                self._note(part)
-            if _is_free(term) or z3.is_int_value(term):
-                self.functions[_key(term)] = term if z3.is_int_value(term) else term.decl()
+            for child in term.children():
+                self._note(child)
+            if z3.is_int_value(term):
+                self.functions[_key(term)] = term
+            elif term.decl().kind() == z3.Z3_OP_UNINTERPRETED and not z3.is_bool(term):
+                self.functions[_key(term)] = term.decl()
 
-    def _term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
-        """Read a z3 term once, shared parts included; what is kept in `read` keeps its number."""
+    def _term(self, expression: Any, known: dict[int, tuple[Any, Term | None]]) -> Term | None:
+        """Read a z3 term, shared subterms once; None where it holds a function z3 made up or interprets."""
         key = expression.get_id()
-        if key not in read:
-            read[key] = expression, self._fresh_term(expression, read)
-        return read[key][1]
-
-    def _fresh_term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
-        """Read a z3 term; None when it holds a function that z3 made up or interprets."""
-        if not z3.is_app(expression) or _key(expression) not in self.functions:
-            return None
-        parts = [self._term(part, read) for part in expression.children()]
-        if any(part is None for part in parts):
-            return None
-        return Term(_name(expression), str(expression.sort()), tuple(parts))
+        if key not in known:
+            term = None
+            if z3.is_app(expression) and _key(expression) in self.functions:
+                arguments = tuple(self._term(child, known) for child in expression.children())
+                if None not in arguments:
+                    term = Term(_name(expression), str(expression.sort()), arguments)
+            known[key] = expression, term  # the expression is kept alive, so that no other gets its number
+        return known[key][1]
 
     def _expression(self, term: Term) -> Any:
-        key = (term.name, term.sort, tuple(part.sort for part in term.arguments))
-        function = self.functions[key]
+        function = self.functions[term.name, term.sort, tuple(one.sort for one in term.arguments)]
         return function(*map(self._expression, term.arguments)) if z3.is_func_decl(function) else function
 
 
@@ -467,13 +398,9 @@ def _universals(formula: Any, *, asserted: bool) -> Iterator[tuple[Any, bool]]:
         if formula.is_forall():
             yield formula, asserted
         return
-    for part in formula.children():
-        if z3.is_bool(part):
-            yield from _universals(part, asserted=asserted and z3.is_and(formula))
-
-
-def _is_free(term: Any) -> bool:
-    return term.decl().kind() == z3.Z3_OP_UNINTERPRETED and not z3.is_bool(term)
+    for child in formula.children():
+        if z3.is_bool(child):
+            yield from _universals(child, asserted=asserted and z3.is_and(formula))
 
 
 def _name(term: Any) -> str:
@@ -481,4 +408,4 @@ def _name(term: Any) -> str:
 
 
 def _key(term: Any) -> tuple:
-    return _name(term), str(term.sort()), tuple(str(part.sort()) for part in term.children())
+    return _name(term), str(term.sort()), tuple(str(child.sort()) for child in term.children())

@@ -15,24 +15,7 @@ from hammerlib.training.hooks import UNTRAINED
 
 
 class Vote(NamedTuple):
-    """The outcome of a vote.
-
-    Attributes
-    ----------
-    label : str or None
-        The most frequent answer; None when nobody gave one.
-    ratio : float
-        Its share of *all* votes, those without an answer included, in [0, 1].
-
-    Notes
-    -----
-    Source: arXiv 2504.16084, equation 2.
-
-    Examples
-    --------
-    >>> Vote("4", 0.5).label
-    '4'
-    """
+    """The outcome of a vote."""
 
     label: str | None
     ratio: float
@@ -74,45 +57,14 @@ def majority_vote(answers: Sequence[str | None]) -> Vote:
 
 
 def agrees(answer: str | None, label: str | None) -> bool:
-    """Say whether an answer is mathematically the label; never where one of them is missing.
-
-    Notes
-    -----
-    Source: arXiv 2504.16084, equation 3, whose code asks a math verifier; a missing one agrees with nothing.
-
-    Examples
-    --------
-    >>> agrees("0.5", "1/2"), agrees(None, "4"), agrees("4", None)
-    (True, False, False)
-    """
+    """Say whether an answer is mathematically the label; never where one of them is missing."""
     if answer is None or label is None:
         return False
     return answer == label or grade(f"\\boxed{{{answer}}}", label).correct
 
 
 def pseudo_rewards(answers: Sequence[str | None], label: str | None) -> list[float]:
-    """Return 1 for every answer that equals the label mathematically, else 0.
-
-    Parameters
-    ----------
-    answers : sequence of str or None
-    label : str or None
-        Of `majority_vote`; None rewards nobody.
-
-    Returns
-    -------
-    list of float
-        In {0, 1}.
-
-    Notes
-    -----
-    Source: arXiv 2504.16084, equation 3; the vote is by string, the reward by equivalence, as in its code.
-
-    Examples
-    --------
-    >>> pseudo_rewards(["1/2", "0.5", "3", None], "1/2")
-    [1.0, 1.0, 0.0, 0.0]
-    """
+    """Return 1 for every answer that equals the label mathematically, else 0."""
     return [float(agrees(answer, label)) for answer in answers]
 
 
@@ -267,32 +219,7 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
 
 
 def clip_advantages(advantages: np.ndarray, beta: float = 2.0) -> np.ndarray:
-    """Return advantages cut to [-beta, beta].
-
-    Parameters
-    ----------
-    advantages : float array of any shape
-    beta : float
-        Above 0; 2 is what one note on the paper gives.
-
-    Returns
-    -------
-    float64 array of that shape
-
-    Raises
-    ------
-    InputError
-        `beta` is not above 0.
-
-    Notes
-    -----
-    Source: Adv-Clip of ETTRL (arXiv 2508.11356).
-
-    Examples
-    --------
-    >>> clip_advantages(np.array([4.474, -0.2])).tolist()
-    [2.0, -0.2]
-    """
+    """Return advantages cut to [-beta, beta]."""
     if not beta > 0:
         raise InputError("beta", beta, "must be above 0", "use 2")
     return np.clip(np.asarray(advantages, float), -beta, beta)

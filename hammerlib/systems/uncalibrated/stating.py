@@ -143,26 +143,7 @@ def _statements(prompts: Sequence[str], recipe: Recipe) -> Iterator[list[tuple[s
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Advantage plug: each reward minus the mean of the others of its group (RLOO); needs no setting.
-
-    Raises
-    ------
-    InputError
-        When called under ``scale_rewards`` other than ``none``, which it would silently ignore.
-
-    Notes
-    -----
-    Source: Ahmadian et al. 2024 (arXiv 2402.14740); one of the arms of arXiv 2508.11800.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from types import SimpleNamespace
-    >>> said = Rollout(0, [{}] * 3, ["4"] * 3, [[7]] * 3, [None] * 3, None, np.array([0.0, 1, 2]), None, 3,
-    ...                torch.zeros(3), trainer=SimpleNamespace(scale_rewards="none"))
-    >>> LeaveOneOut()(said).tolist()
-    [-1.5, 0.0, 1.5]
-    """
+    """Advantage plug: each reward minus the mean of the others of its group (RLOO); needs no setting."""
 
     def __call__(self, rollout: Rollout) -> torch.Tensor:
         """Return one advantage for each completion, 0 where none can be compared."""

@@ -123,40 +123,7 @@ def expected_advantage(
 def surrogate(
     ratio: ArrayLike, advantage: ArrayLike, clip: float | None, *, released: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return PPO's clipped objective of every rollout, and its derivative with respect to the ratio.
-
-    ``min(r A, clip(r, 1 - c, 1 + c) A)``; the derivative is A, and 0 where the clip holds.
-
-    Parameters
-    ----------
-    ratio : array-like
-        New over old probability of each rollout, at least 0.
-    advantage : array-like
-    clip : float or None
-        c, above 0; None: not clipped.
-    released : bool
-        As the released notebook has it, for comparison only: the clipped objective is computed and then
-        overwritten by the plain one, so that `clip` changes nothing.
-
-    Returns
-    -------
-    objective, slope : float64 arrays
-        To be maximised.
-
-    Raises
-    ------
-    InputError
-        A clip that is not above 0.
-
-    Notes
-    -----
-    Source: arXiv 1707.06347, equation 7; the defect: ``prediction.ipynb`` of arXiv 2508.11800's code.
-
-    Examples
-    --------
-    >>> [one.tolist() for one in surrogate([1.5, 1.5, 0.5], [1.0, -1.0, 1.0], 0.2)]
-    [[1.2, -1.5, 0.5], [0.0, -1.0, 1.0]]
-    """
+    """Return PPO's clipped objective of every rollout, and its derivative with respect to the ratio."""
     ratio, advantage = np.asarray(ratio, float), np.asarray(advantage, float)
     if clip is not None and not clip > 0:
         raise InputError("clip", clip, "must be above 0", "use None for no clip")
@@ -172,24 +139,7 @@ STATED = np.arange(1, 100) / 100  # what the policy can say
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Questions of K categories, each with one outcome that was drawn once.
-
-    Parameters
-    ----------
-    chances : (K,) float array
-        True chance of outcome 1 in each category.
-    categories, outcomes : (n,) int arrays
-        Category of every question; 0 or 1.
-
-    Notes
-    -----
-    Source: arXiv 2508.11800, synthetic experiment.
-
-    Examples
-    --------
-    >>> len(Outcomes(np.array([0.5]), np.array([0, 0]), np.array([0, 1])).outcomes)
-    2
-    """
+    """Questions of K categories, each with one outcome that was drawn once."""
 
     chances: np.ndarray
     categories: np.ndarray
@@ -356,27 +306,7 @@ def calibration(table: np.ndarray, data: Outcomes) -> dict[str, float]:
 
 
 def auroc(stated: np.ndarray, happened: np.ndarray) -> float:
-    """Return how often a question with outcome 1 is given more than one with outcome 0; ties count half.
-
-    Parameters
-    ----------
-    stated : (n,) float array
-    happened : (n,) array of 0 and 1
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN when only one outcome occurs.
-
-    Notes
-    -----
-    Source: the Mann-Whitney statistic (Hanley and McNeil 1982).
-
-    Examples
-    --------
-    >>> auroc(np.array([0.9, 0.5, 0.5]), np.array([1, 1, 0]))
-    0.75
-    """
+    """Return how often a question with outcome 1 is given more than one with outcome 0; ties count half."""
     ones = np.asarray(happened, bool)
     many, few = int(ones.sum()), int((~ones).sum())
     if not many or not few:
