@@ -185,7 +185,10 @@ THRESHOLD = -0.5
 LOWEST_SHARE = 1.0  # percentile below which any single feature makes a problem low
 _WORD = re.compile(r"[A-Za-z]+")
 _STOP = frozenset(
-    "a an and are as at be by for from has in is it of on or so that the to was what with".split()
+    (
+        *("a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "in", "is", "it", "of"),
+        *("on", "or", "so", "that", "the", "to", "was", "what", "with"),
+    )
 )
 
 
