@@ -57,7 +57,6 @@ MOVED: dict[str, str] = {
     "hammerlib.grading.room.calls": "hammerlib.grading.room.confinement",
     "hammerlib.grading.worker": "hammerlib.grading.pool",
     "hammerlib.jsons": "hammerlib.runs.reading",
-    "hammerlib.problems.boxes": "hammerlib.problems.layouts",
     "hammerlib.problems.copies": "hammerlib.problems.cleaning",
     "hammerlib.problems.hub": "hammerlib.problems.files",
     "hammerlib.problems.hygiene": "hammerlib.problems.cleaning",

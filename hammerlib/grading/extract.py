@@ -6,7 +6,7 @@ import itertools
 import re
 
 from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form
-from hammerlib.problems.layouts import boxes, last_box
+from hammerlib.problems.boxes import boxes, last_box
 
 # Text after the last of these is searched; longer tails only cost time in the patterns of math-verify.
 TAIL_CHARACTERS = 2_000

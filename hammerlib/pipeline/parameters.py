@@ -222,7 +222,7 @@ def check_values(values: Mapping[str, object]) -> None:
     hammerlib.errors.InputError: order = 'hamer': is unknown; did you mean hammer? use one of hammer, ...
     """
     from hammerlib.ordering import STRATEGIES
-    from hammerlib.problems.registry import SOURCES
+    from hammerlib.problems.registry import find_source
     from hammerlib.training.config import TrainConfig
 
     # A part may be empty here: that of the source; sizes are checked with the others below.
@@ -241,9 +241,8 @@ def check_values(values: Mapping[str, object]) -> None:
         if twice := [one for one in given if given.count(one) > 1]:
             raise InputError(name, given, f"holds {twice[0]} twice, which is no second run", "name it once")
     for name in ("problems", "second_problems"):
-        if (source := values.get(name)) and str(source).partition(":")[0] not in SOURCES:
-            known = ", ".join(f"{prefix}:..." for prefix in sorted(SOURCES))
-            raise InputError(name, source, "unknown source", f"use one of {known}")
+        if source := values.get(name):
+            find_source(source, name)
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:

@@ -69,21 +69,7 @@ def normalise(text: str) -> str:
 
 @dataclass(frozen=True)
 class DuplicateReport:
-    """What :func:`deduplicate` did.
-
-    Parameters
-    ----------
-    rows, kept : int
-        Rows before and after.
-    dropped : pandas.DataFrame
-        One row per dropped problem: ``id``, ``first_id`` (the copy that stays), ``same_answer`` (bool).
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> DuplicateReport(3, 3, pd.DataFrame(columns=["id", "first_id", "same_answer"])).removed
-    0
-    """
+    """What :func:`deduplicate` did."""
 
     rows: int
     kept: int
@@ -91,13 +77,7 @@ class DuplicateReport:
 
     @property
     def removed(self) -> int:
-        """Number of dropped rows, at least 0.
-
-        Examples
-        --------
-        >>> DuplicateReport(5, 3, None).removed
-        2
-        """
+        """Number of dropped rows, at least 0."""
         return self.rows - self.kept
 
 
@@ -119,12 +99,11 @@ def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
     import pandas as pd
 
     kept, dropped = [], []
-    for index, row in enumerate(zip(table["id"][:], table["prompt"][:], table["answer"][:], strict=True)):
-        missing = next(
-            (name for name, text in zip(("prompt", "answer"), row[1:], strict=True) if not text.strip()), None
-        )
-        if missing:
-            dropped.append((row[0], missing))
+    for index, (label, prompt, answer) in enumerate(zip(*_columns(table), strict=True)):
+        if not prompt.strip():
+            dropped.append((label, "prompt"))
+        elif not answer.strip():
+            dropped.append((label, "answer"))
         else:
             kept.append(index)
     return table.select(kept), pd.DataFrame(dropped, columns=["id", "missing"])
@@ -155,10 +134,10 @@ def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
     """
     import pandas as pd
 
-    ids, answers = table["id"][:], table["answer"][:]
+    ids, prompts, answers = _columns(table)
     first: dict[str, int] = {}
     dropped = []
-    for index, text in enumerate(table["prompt"][:]):
+    for index, text in enumerate(prompts):
         keeper = first.setdefault(_key(text), index)
         if keeper != index:
             same = same_text(answers[keeper], answers[index])
@@ -187,17 +166,19 @@ def conflicts(table: Dataset) -> pd.DataFrame:
     """
     import pandas as pd
 
-    ids, prompts, answers = table["id"][:], table["prompt"][:], table["answer"][:]
+    ids, prompts, answers = _columns(table)
     groups: dict[str, list[int]] = {}
     for index, text in enumerate(prompts):
         groups.setdefault(_key(text), []).append(index)
-    clashing = (rows for rows in groups.values() if len({_answer_form(answers[i]) for i in rows}) > 1)
-    listed = [
-        {"group": group, "id": ids[i], "answer": answers[i], "prompt": prompts[i]}
-        for group, rows in enumerate(clashing)
-        for i in rows
-    ]
+    clashing = [rows for rows in groups.values() if len({_answer_form(answers[i]) for i in rows}) > 1]
+    listed = []
+    for group, rows in enumerate(clashing):
+        listed += [(group, ids[i], answers[i], prompts[i]) for i in rows]
     return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
+
+
+def _columns(table: Dataset) -> tuple[list[str], list[str], list[str]]:
+    return table["id"][:], table["prompt"][:], table["answer"][:]
 
 
 def _key(text: str) -> str:
@@ -213,13 +194,7 @@ def _answer_form(answer: str) -> str:
 
 
 def same_text(one: str, other: str) -> bool:
-    """Tell whether two answers are the same text up to spelling.
-
-    Examples
-    --------
-    >>> same_text("$1,000$", "1000")
-    True
-    """
+    """Tell whether two answers are the same text up to spelling."""
     return _answer_form(one) == _answer_form(other)
 
 
@@ -358,16 +333,7 @@ _OUTER = 4  # sentences at either end among which an instruction is looked for
 
 
 def tokens_of(text: str) -> list[str]:
-    r"""Return the tokens of a text that count: words, numbers, operators; notation and layout aside.
-
-    On top of `normalise`: HTML entities, figures, bullets, environments, fonts, fractions, Greek letters and
-    symbols in unicode or LaTeX, degrees, primes, factorials after a blank.
-
-    Examples
-    --------
-    >>> tokens_of(r"Is $\theta ≤ \frac{1}{2}$?"), tokens_of("- is θ &lt;= 1/2")
-    (['is', 'theta', '<=', '1', '/', '2'], ['is', 'theta', '<=', '1', '/', '2'])
-    """
+    r"""Return the tokens of a text that count: words, numbers, operators; notation and layout aside."""
     text = _ASIDE.sub(" ", html.unescape(text))
     text = _SUPERSCRIPT.sub(lambda found: "^" + found[0].translate(_RAISED), text)
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/").lower()
@@ -394,16 +360,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def facts_of(text: str, tokens: Iterable[str]) -> Counter[str]:
-    """Count what makes two long texts of the same words different problems.
-
-    Every number, number word and sign as often as it stands there; once each, names of several capitals
-    (triangle ABC), functions, and which extreme or parity is asked for.
-
-    Examples
-    --------
-    >>> sorted(facts_of("Find the least AB - 12", ["find", "the", "least", "ab", "-", "12"]).items())
-    [('-', 1), ('12', 1), ('AB', 1), ('min', 1)]
-    """
+    """Count what makes two long texts of the same words different problems."""
     values = [_NUMBER_WORDS.get(token, token) for token in tokens]
     counts = Counter(value for value in values if value[0].isdigit() or value in _SIGNS)
     counts.update({KINDS[value] for value in values if value in KINDS})
@@ -412,36 +369,18 @@ def facts_of(text: str, tokens: Iterable[str]) -> Counter[str]:
 
 
 def figure_of(text: str) -> str:
-    """Return a text's drawing without blanks and its size, "" where there is none.
-
-    Examples
-    --------
-    >>> figure_of("Find $x$. [asy] size(100); draw((0,0)--(1,1)); [/asy]")
-    'draw((0,0)--(1,1));'
-    """
+    """Return a text's drawing without blanks and its size, "" where there is none."""
     drawn = "".join(_DRAWING.findall(text))
     return re.sub(r"\s|(?:unit)?size\([^)]*\);", "", drawn)
 
 
 def sentences_of(text: str) -> list[str]:
-    """Return the sentences of a text.
-
-    Examples
-    --------
-    >>> sentences_of("Let $x=2.$ Find $x$.")
-    ['Let $x=2.$', 'Find $x$.']
-    """
+    """Return the sentences of a text."""
     return [one for one in _END.sub(r"\1\n", text.strip()).split("\n") if one.strip()]
 
 
 def questions_of(text: str) -> list[str]:
-    """Return what the sentences that ask say from there on; the last sentence where none asks.
-
-    Examples
-    --------
-    >>> questions_of("Let $x=2.$ Then find $x$. (It is even.)")
-    ['find $x$.']
-    """
+    """Return what the sentences that ask say from there on; the last sentence where none asks."""
     # A line may end inside a formula.
     sentences = sentences_of(" ".join(_ASIDE.sub(" ", text).split())) or [text]
     asking = [one[found.start() :] for one in sentences if (found := _ASK.search(one))]
@@ -449,25 +388,13 @@ def questions_of(text: str) -> list[str]:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Return the words, letters and numbers of a question; "ask" for the words that ask, no filling words.
-
-    Examples
-    --------
-    >>> words_of("What is the value of $x$?") == words_of("Find $x$.")
-    True
-    """
+    """Return the words, letters and numbers of a question; "ask" for the words that ask, no filling words."""
     words = {KINDS.get(token, token) for token in tokens_of(_ASK.sub(" ask ", text))}
     return frozenset(word for word in words if word not in _FILLING and word[0].isalnum())
 
 
 def joined(tokens: Iterable[str]) -> str:
-    """Return tokens without blanks, so that ``x y`` is ``xy``; two numbers stay two.
-
-    Examples
-    --------
-    >>> joined(["x", "y", "+", "1", "2"])
-    'xy+1 2'
-    """
+    """Return tokens without blanks, so that ``x y`` is ``xy``; two numbers stay two."""
     text = ""
     for token in tokens:
         text += " " * (text[-1:].isdigit() and token[0].isdigit()) + token
@@ -475,13 +402,7 @@ def joined(tokens: Iterable[str]) -> str:
 
 
 def without_instructions(text: str) -> str:
-    """Return a problem without labels and without sentences at its ends that tell how to answer.
-
-    Examples
-    --------
-    >>> without_instructions("Problem 3: What is 1+1? Put your final answer in \\\\boxed{}.")
-    'What is 1+1?'
-    """
+    """Return a problem without labels and without sentences at its ends that tell how to answer."""
     sentences = sentences_of(_CHAT.sub(" ", text))
     told = [bool(_INSTRUCTION.search(one)) and not _ASKS.search(one) for one in sentences]
     first = 0
@@ -495,26 +416,14 @@ def without_instructions(text: str) -> str:
 
 
 def without_common_sentences(texts: Sequence[str]) -> list[str]:
-    """Return texts without the sentences with which nearly all begin or end.
-
-    Examples
-    --------
-    >>> without_common_sentences([f"Hi. {i} + 1 = ? Be quick." for i in range(5)])[0]
-    '0 + 1 = ?'
-    """
+    """Return texts without the sentences with which nearly all begin or end."""
     rows = [sentences_of(text) for text in texts]
     before, after = common_ends(rows)
     return [" ".join(without_ends(row, (before, after))) for row in rows]
 
 
 def common_ends(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the tokens with which nearly all rows begin, and those with which nearly all end.
-
-    Examples
-    --------
-    >>> common_ends([["find", str(i), "put", "it", "in", "a", "box"] for i in range(5)])
-    (('find',), ('put', 'it', 'in', 'a', 'box'))
-    """
+    """Return the tokens with which nearly all rows begin, and those with which nearly all end."""
     return _common(rows), _common([row[::-1] for row in rows])[::-1]
 
 
@@ -532,13 +441,7 @@ def _common(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def without_ends(tokens: list[str], ends: tuple[Sequence[str], Sequence[str]]) -> list[str]:
-    """Return tokens without the common ends they have, unless nothing else is there.
-
-    Examples
-    --------
-    >>> without_ends(["find", "7", "please"], (("find",), ("please",)))
-    ['7']
-    """
+    """Return tokens without the common ends they have, unless nothing else is there."""
     before, after = map(list, ends)
     start = len(before) if before and tokens[: len(before)] == before else 0
     end = len(tokens) - (len(after) if after and tokens[start:][-len(after) :] == after else 0)

@@ -13,21 +13,23 @@ from typing import Any
 
 from reasoning_gym.factory import DATASETS, ProceduralDataset, register_dataset
 
-NAMES = (
-    "Ana",
-    "Ben",
-    "Carla",
-    "David",
-    "Emma",
-    "Finn",
-    "Gita",
-    "Hugo",
-    "Ines",
-    "Jonas",
-    "Kira",
-    "Leo",
-    "Mia",
-    "Tom",
+NAMES = tuple(
+    [
+        "Ana",
+        "Ben",
+        "Carla",
+        "David",
+        "Emma",
+        "Finn",
+        "Gita",
+        "Hugo",
+        "Ines",
+        "Jonas",
+        "Kira",
+        "Leo",
+        "Mia",
+        "Tom",
+    ]
 )
 PLACES: dict[str, tuple[str, ...]] = {
     "In the garden": ("apples", "pears", "flowers", "seeds", "plums"),
@@ -37,44 +39,27 @@ PLACES: dict[str, tuple[str, ...]] = {
     "In the toy shop": ("marbles", "cars", "balls", "dolls", "trains"),
     "On the farm": ("cows", "sheep", "ducks", "goats", "hens"),
 }
-# Each story: text with operands {a} {b} {c}, and the signs of the three operands in the answer (0: not used).
+# Each story with operands {a} {b} {c}, and their signs in the answer (0: not used).
+_PLUS, _MINUS = (1, 1, 0), (1, -1, 0)
 STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
     "join": (
-        (
-            "{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?",
-            (1, 1, 0),
-        ),
-        (
-            "{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?",
-            (1, 1, 0),
-        ),
+        ("{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?", _PLUS),
+        ("{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?", _PLUS),
         (
             "there are {a} {thing} in one box and {b} in another box. How many {thing} are there in all?",
-            (1, 1, 0),
+            _PLUS,
         ),
     ),
     "take": (
-        ("{name} has {a} {thing}. {name} gives {b} to {other}. How many {thing} are left?", (1, -1, 0)),
-        ("there are {a} {thing}. {name} takes {b} away. How many {thing} are left?", (1, -1, 0)),
-        ("{name} needs {a} {thing} and has {b}. How many {thing} are missing?", (1, -1, 0)),
+        ("{name} has {a} {thing}. {name} gives {b} to {other}. How many {thing} are left?", _MINUS),
+        ("there are {a} {thing}. {name} takes {b} away. How many {thing} are left?", _MINUS),
+        ("{name} needs {a} {thing} and has {b}. How many {thing} are missing?", _MINUS),
     ),
     "compare": (
-        (
-            "{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?",
-            (1, -1, 0),
-        ),
-        (
-            "{name} has {b} {thing}. How many more does {name} need to have {a} like {other}?",
-            (1, -1, 0),
-        ),
-        (
-            "{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?",
-            (1, -1, 0),
-        ),
-        (
-            "{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?",
-            (1, 1, 0),
-        ),
+        ("{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?", _MINUS),
+        ("{name} has {b} {thing}. How many more does {name} need to have {a} like {other}?", _MINUS),
+        ("{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?", _MINUS),
+        ("{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?", _PLUS),
     ),
     "change": (
         (
@@ -94,32 +79,23 @@ STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
 QUESTIONS = ("What is the next number: {terms}, ?", "Continue the sequence: {terms}, ?", "{terms}, ?")
 
 
-def _score(answer: str | None, entry: dict[str, Any]) -> float:
-    try:
-        return float(int(str(answer).strip()) == int(entry["answer"]))
-    except ValueError:
-        return 0.0
+class _OwnDataset(ProceduralDataset):
+    """A generator of ours: a configuration with seed and size, answers that are integers."""
+
+    def __init__(self, config: StoryConfig | SequenceConfig) -> None:
+        super().__init__(config=config, seed=config.seed, size=config.size)
+
+    def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
+        """Return 1.0 when `answer` is the entry's integer, else 0.0."""
+        try:
+            return float(int(str(answer).strip()) == int(entry["answer"]))
+        except ValueError:
+            return 0.0
 
 
 @dataclass
 class StoryConfig:
-    """Settings of the story generator.
-
-    Parameters
-    ----------
-    kind : str
-        One of ``join``, ``take``, ``compare``, ``change``.
-    seed : int or None
-        Item ``i`` is drawn from ``random.Random(seed + i)``; None draws a seed.
-    size : int
-        Number of items, at least 1.
-    lowest, highest : int
-        Range of the operands, both ends included.
-
-    Examples
-    --------
-    >>> StoryConfig(kind="take").validate()
-    """
+    """Settings of the story generator."""
 
     kind: str = "join"
     seed: int | None = None
@@ -128,28 +104,14 @@ class StoryConfig:
     highest: int = 99
 
     def validate(self) -> None:
-        """Raise AssertionError, as reasoning-gym's own configurations do, for settings without a problem.
-
-        Examples
-        --------
-        >>> StoryConfig().validate()
-        """
+        """Raise AssertionError, as reasoning-gym's own configurations do, for settings without a problem."""
         assert self.kind in STORIES, f"kind must be one of {sorted(STORIES)}"
         assert self.size > 0, "size must be positive"
         assert 0 < self.lowest <= self.highest, "lowest must be from 1 to highest"
 
 
-class StoryDataset(ProceduralDataset):
-    """Word problems with two or three operands and an answer of zero or more (ours).
-
-    Examples
-    --------
-    >>> StoryDataset(StoryConfig(kind="join", seed=0, size=1))[0]["answer"]
-    '141'
-    """
-
-    def __init__(self, config: StoryConfig) -> None:
-        super().__init__(config=config, seed=config.seed, size=config.size)
+class StoryDataset(_OwnDataset):
+    """Word problems with two or three operands and an answer of zero or more (ours)."""
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
         """Return item `idx`: question, answer, metadata with the signed ``terms`` that add up to it."""
@@ -176,28 +138,10 @@ class StoryDataset(ProceduralDataset):
             },
         }
 
-    def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
-        """Return 1.0 when `answer` is the entry's integer, else 0.0."""
-        return _score(answer, entry)
-
 
 @dataclass
 class SequenceConfig:
-    """Settings of the arithmetic-sequence generator.
-
-    Parameters
-    ----------
-    min_terms, max_terms : int
-        Number of terms shown, at least 2.
-    seed : int or None
-        Item ``i`` is drawn from ``random.Random(seed + i)``; None draws a seed.
-    size : int
-        Number of items, at least 1.
-
-    Examples
-    --------
-    >>> SequenceConfig(min_terms=3, max_terms=4).validate()
-    """
+    """Settings of the arithmetic-sequence generator."""
 
     min_terms: int = 3
     max_terms: int = 4
@@ -205,29 +149,13 @@ class SequenceConfig:
     size: int = 500
 
     def validate(self) -> None:
-        """Raise AssertionError, as reasoning-gym's own configurations do, for impossible lengths or size.
-
-        Examples
-        --------
-        >>> SequenceConfig().validate()
-        """
+        """Raise AssertionError, as reasoning-gym's own configurations do, for impossible lengths or size."""
         assert 2 <= self.min_terms <= self.max_terms <= 10, "need 2 <= min_terms <= max_terms <= 10"
         assert self.size > 0, "size must be positive"
 
 
-class SequenceDataset(ProceduralDataset):
-    """Next term of an arithmetic sequence of two-digit numbers (ours).
-
-    reasoning-gym's ``number_sequence`` mixes rules and cannot be held to this one.
-
-    Examples
-    --------
-    >>> SequenceDataset(SequenceConfig(seed=3, size=1))[0]["metadata"]["terms"]
-    [37, 37, -62]
-    """
-
-    def __init__(self, config: SequenceConfig) -> None:
-        super().__init__(config=config, seed=config.seed, size=config.size)
+class SequenceDataset(_OwnDataset):
+    """Next term of an arithmetic sequence of two-digit numbers (ours)."""
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
         """Return item `idx`: question, answer, metadata with the signed ``terms`` that add up to it."""
@@ -247,49 +175,21 @@ class SequenceDataset(ProceduralDataset):
             "metadata": {"source_dataset": "nano_sequence", "source_index": idx, "terms": linear},
         }
 
-    def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
-        """Return 1.0 when `answer` is the entry's integer, else 0.0."""
-        return _score(answer, entry)
 
+# reasoning-gym refuses a second registration; a reloaded module must not fail.
+if "nano_story" not in DATASETS:
+    register_dataset("nano_story", StoryDataset, StoryConfig)
+    register_dataset("nano_sequence", SequenceDataset, SequenceConfig)
 
-def _register() -> None:
-    # reasoning-gym refuses a second registration; a reloaded module must not fail.
-    for name, dataset, config in (
-        ("nano_story", StoryDataset, StoryConfig),
-        ("nano_sequence", SequenceDataset, SequenceConfig),
-    ):
-        if name not in DATASETS:
-            register_dataset(name, dataset, config)
-
-
-_register()
-
+_TWO_DIGITS = {"min_digits": 2, "max_digits": 2}
+_THREE_TERMS = {"min_terms": 3, "max_terms": 3, "operators": ("+", "-"), "format_style": "natural"}
+_NO_NESTING = {"allow_parentheses": False, "allow_negation": False}
+_EQUATION = {"min_terms": 2, "max_terms": 2, "min_value": 10, "max_value": 99}
+_EVEN_SIGNS = {"operators": ("+", "-"), "operators_weights": [0.5, 0.5]}
 NANO_MIX: dict[str, tuple[str, dict[str, Any]]] = {
-    "chain_sum": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 2}),
-    "three_terms": (
-        "basic_arithmetic",
-        {
-            "min_terms": 3,
-            "max_terms": 3,
-            "min_digits": 2,
-            "max_digits": 2,
-            "operators": ("+", "-"),
-            "allow_parentheses": False,
-            "allow_negation": False,
-            "format_style": "natural",
-        },
-    ),
-    "equation": (
-        "simple_equations",
-        {
-            "min_terms": 2,
-            "max_terms": 2,
-            "min_value": 10,
-            "max_value": 99,
-            "operators": ("+", "-"),
-            "operators_weights": [0.5, 0.5],
-        },
-    ),
+    "chain_sum": ("chain_sum", {"min_terms": 2, "max_terms": 2, **_TWO_DIGITS}),
+    "three_terms": ("basic_arithmetic", {**_THREE_TERMS, **_NO_NESTING, **_TWO_DIGITS}),
+    "equation": ("simple_equations", {**_EQUATION, **_EVEN_SIGNS}),
     "sequence": ("nano_sequence", {"min_terms": 3, "max_terms": 4}),
     "join_story": ("nano_story", {"kind": "join"}),
     "take_story": ("nano_story", {"kind": "take"}),

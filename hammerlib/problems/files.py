@@ -1,19 +1,20 @@
-"""Problems from files (jsonl, json, parquet, csv) and from the Hugging Face hub, pinned to a revision."""
+"""Problems from files (jsonl, json, parquet, csv), the Hugging Face hub and functions of one's own."""
 
 from __future__ import annotations
 
 import csv
+import inspect
 import itertools
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
 from hammerlib.problems.layouts import to_rows
-from hammerlib.problems.table import make_table, subset
+from hammerlib.problems.table import COLUMNS, make_table, subset
 from hammerlib.runs.reading import parse_json
 from hammerlib.runs.storage import atomic_path
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"  # of UTF-8, as Excel and Notepad write it
 # What pandas, numpy and spreadsheets write for a missing or broken value.
 NO_VALUES = frozenset(
-    {"nan", "NaN", "NAN", "-nan", "-NaN", "inf", "-inf", "Inf", "-Inf", "INF", "Infinity", "-Infinity"}
-    | {"<NA>", "#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "NaT"}
+    re.findall(
+        r"\S+",
+        """nan NaN NAN -nan -NaN inf -inf Inf -Inf INF Infinity -Infinity
+        <NA> #N/A #REF! #DIV/0! #VALUE! #NAME? #NUM! #NULL! NaT""",
+    )
 )
 # The two sides of a comma between thousands: 12,345 but neither 1.5,345 nor 12,3456 nor 2024,345.
 END = re.compile(r"(?:^|[^\d.,])(\d{1,3})$")
@@ -32,111 +36,79 @@ START = re.compile(r"(\d{3})(?![\d.]\d|\d)")
 # A file is one part; as the part to train on (the default of training and notebooks) it is taken whole.
 WHOLE = (None, "rl", "train")
 
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?")
+_REACH_SECONDS = 10.0
+
 
 def load_file(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    """Load a file of problems.
-
-    Parameters
-    ----------
-    name : str
-        Path ending in ``.jsonl``, ``.json`` (a list of objects), ``.parquet`` or ``.csv``.
-    split : {None, "rl", "train"}
-        A file has no parts: what is trained on is all of it.
-    n : int or None
-        Random subset of this size by `seed`, in file order; None for all rows.
-    seed : int
-        Draws the subset.
-    columns : dict or None
-        Mapping for layouts that are not recognised: table column to file column.
-
-    Returns
-    -------
-    datasets.Dataset
-        ``source`` is the file's stem, ``id`` is ``<source>-<row>`` with rows counted from 0; nothing is
-        de-duplicated.
-
-    Raises
-    ------
-    InputError
-        The file is missing, unreadable, empty or of an unknown kind or layout; a split is asked for.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "sums.jsonl"
-    >>> _ = path.write_text('{"question": "1+1?", "answer": "Two ones. #### 2"}')
-    >>> load_file(str(path), split=None, n=None, seed=0, columns=None)[0]["answer"]
-    '2'
-    """
-    if split not in WHOLE:
-        raise InputError("split", split, "a file has no parts", "leave split out, or give one file per part")
+    """Load a file of problems, all of it or a random subset in file order; ids are ``<stem>-<row>``."""
+    _refuse_split(split, "a file has no parts", "leave split out, or give one file per part")
     path = Path(name).expanduser()
     records = read_records(path)
     return subset(make_table(to_rows(records, source=path.stem, columns=columns)), n, seed)
 
 
+def load_own(
+    function: Callable[..., Any],
+    name: str,
+    *,
+    split: str | None,
+    n: int | None,
+    seed: int,
+    columns: dict[str, str] | None,
+) -> Dataset:
+    """Load what a function of the user returns: a table, or rows in any known layout."""
+    choices = {"split": split, "n": n, "seed": seed}
+    taken = inspect.signature(function).parameters
+    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
+        choices = {key: value for key, value in choices.items() if key in taken}
+    if "split" not in choices:
+        _refuse_split(split, f"{name} takes no split", "leave it out, or give the function that parameter")
+    found = function(**choices)
+    if not hasattr(found, "column_names"):
+        rows = [dict(row) for row in found]
+        if not rows:
+            raise InputError("problems", name, "the function returns no problems", "return at least one row")
+        if columns is not None or not set(COLUMNS) <= set(rows[0]):
+            rows = to_rows(rows, source=name, columns=columns)
+        found = make_table(rows)
+    return found if "n" in choices else subset(found, n, seed)
+
+
+def _refuse_split(split: str | None, problem: str, remedy: str) -> None:
+    if split not in WHOLE:
+        raise InputError("split", split, problem, remedy)
+
+
+# Files
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the objects of a file, values as they are written (``"025"`` keeps its zero).
-
-    Raises
-    ------
-    InputError
-        Missing, unreadable, corrupt or empty file, or an unknown ending.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "one.csv"
-    >>> _ = path.write_text("prompt,answer\\n1+1?,025\\n")
-    >>> read_records(path)
-    [{'prompt': '1+1?', 'answer': '025'}]
-    """
+    """Read the objects of a file, values as they are written (``"025"`` keeps its zero)."""
     readers = {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet, ".csv": _read_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError("file", str(path), "unknown kind of file", f"use one of {', '.join(readers)}")
+        raise _bad(path, "unknown kind of file", f"use one of {', '.join(readers)}")
     if not path.is_file():
-        raise InputError("file", str(path), "there is no such file", "check the path")
+        raise _bad(path, "there is no such file", "check the path")
     try:
         records = reader(path)
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        problem = f"cannot be read as {path.suffix[1:]} ({type(error).__name__}: {reason})"
-        raise InputError("file", str(path), problem, "check permissions and content") from error
+        problem = f"cannot be read as {path.suffix[1:]} ({_reason(error)})"
+        raise _bad(path, problem, "check permissions and content") from error
     if not records:
-        raise InputError("file", str(path), "the file holds no problems", "give a file with at least one row")
+        raise _bad(path, "the file holds no problems", "give a file with at least one row")
     return records
 
 
 def write_records(records: list[dict[str, Any]], path: Path) -> None:
-    """Write objects as jsonl or parquet, whole or not at all.
-
-    Parameters
-    ----------
-    records : list of dict
-        With the keys of the first.
-    path : Path
-        Ending in ``.jsonl`` or ``.parquet``.
-
-    Raises
-    ------
-    InputError
-        Another ending, or a file that cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "one.jsonl"
-    >>> write_records([{"prompt": "1+1?"}], path)
-    >>> read_records(path)
-    [{'prompt': '1+1?'}]
-    """
+    """Write objects with the keys of the first as ``.jsonl`` or ``.parquet``, whole or not at all."""
     if path.suffix not in (".jsonl", ".parquet"):
-        raise InputError("file", str(path), "unknown kind of file to write", "use .jsonl or .parquet")
+        raise _bad(path, "unknown kind of file to write", "use .jsonl or .parquet")
     with atomic_path(path) as part:
         if path.suffix == ".jsonl":
             with open(part, "wb") as stream:
@@ -146,6 +118,23 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), part)
+
+
+def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:
+    """Return the problems as their file has them, all its columns kept; of other sources the table's rows."""
+    prefix, _, name = source.partition(":")
+    if prefix != "file":
+        return problems.to_list()
+    records = read_records(Path(name).expanduser())
+    return [records[int(label.rsplit("-", 1)[1])] for label in problems["id"]]
+
+
+def _bad(path: Path, problem: str, remedy: str) -> InputError:
+    return InputError("file", str(path), problem, remedy)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -160,45 +149,21 @@ def _plain(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:
-    """Return the problems as their file has them, all its columns kept; of other sources the table's rows.
-
-    Parameters
-    ----------
-    source : str
-        What `load_problems` was given.
-    problems : datasets.Dataset
-        What it returned.
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> table = load_problems("reasoning-gym:nano", split="heldout", n=2)
-    >>> [row["id"] for row in records_of("reasoning-gym:nano", table)] == table["id"][:]
-    True
-    """
-    prefix, _, name = source.partition(":")
-    if prefix != "file":
-        return problems.to_list()
-    records = read_records(Path(name).expanduser())
-    return [records[int(label.rsplit("-", 1)[1])] for label in problems["id"]]
-
-
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines of a text file with their numbers; a file that is no UTF-8 is refused with what it may be."""
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, start=1):
             if number == 1:
                 if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise InputError("file", str(path), "is UTF-16", "save it as UTF-8")
+                    raise _bad(path, "is UTF-16", "save it as UTF-8")
                 raw = raw.removeprefix(BOM)
             if b"\0" in raw:
-                raise InputError("file", str(path), f"line {number} holds a NUL byte", "save it as UTF-8")
+                raise _bad(path, f"line {number} holds a NUL byte", "save it as UTF-8")
             try:
                 yield number, raw.decode("utf-8")
             except UnicodeDecodeError as error:
                 problem = f"line {number} is no UTF-8 (byte 0x{raw[error.start]:02x})"
-                raise InputError("file", str(path), problem, "save it as UTF-8") from error
+                raise _bad(path, problem, "save it as UTF-8") from error
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -207,24 +172,23 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            records.append(parse_json(line))
+            record = parse_json(line)
         except ValueError as error:
-            problem = f"line {number} {error}"
-            raise InputError("file", str(path), problem, "repair that line") from error
-        if not isinstance(records[-1], dict):
-            raise InputError("file", str(path), f"line {number} is no JSON object", "write one object a line")
+            raise _bad(path, f"line {number} {error}", "repair that line") from error
+        if not isinstance(record, dict):
+            raise _bad(path, f"line {number} is no JSON object", "write one object a line")
+        records.append(record)
     return records
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:
+    text = "".join(line for _, line in _lines(path))
     try:
-        content = parse_json("".join(line for _, line in _lines(path)))
+        content = parse_json(text)
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("file", str(path), str(error), "repair it") from error
+        raise _bad(path, str(error), "repair it") from error
     if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
-        raise InputError("file", str(path), "is not a JSON list of objects", "write [{...}, {...}]")
+        raise _bad(path, "is not a JSON list of objects", "write [{...}, {...}]")
     return content
 
 
@@ -233,7 +197,7 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
 
     table = pyarrow.parquet.read_table(path)
     if len(set(table.column_names)) < len(table.column_names):
-        raise InputError("file", str(path), "has two columns of one name", "rename one")
+        raise _bad(path, "has two columns of one name", "rename one")
     records = table.to_pylist()
     for field in table.schema:
         if re.search(r"float\b", str(field.type)):
@@ -252,49 +216,48 @@ def _narrow(value: Any, kind: Any) -> Any:
     if types.is_float16(kind) or types.is_float32(kind):
         return float(str((np.float16 if types.is_float16(kind) else np.float32)(value)))
     if types.is_struct(kind):
-        return {name: _narrow(one, kind.field(name).type) for name, one in value.items()}
+        return {name: _narrow(part, kind.field(name).type) for name, part in value.items()}
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return [_narrow(one, kind.value_type) for one in value]
+        return [_narrow(part, kind.value_type) for part in value]
     return value
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     limit = csv.field_size_limit(2**31 - 1)  # a long problem is no error
+    row_lines: list[str] = []  # the lines of the row that is being read
+
+    def lines() -> Iterator[str]:
+        for _, line in _lines(path):
+            row_lines.append(line)
+            yield line
+
+    records = []
+    doubt = None  # about the first pair of cells that may be one number
     try:
         # "skipinitialspace": a quote after a comma and a blank opens a cell too.
-        seen: list[str] = []  # the lines of the row that is being read
-        rows = csv.reader(_noted(path, seen), strict=True, skipinitialspace=True)
+        rows = csv.reader(lines(), strict=True, skipinitialspace=True)
         header = [name.strip() for name in next(rows, [])]
         _check_header(path, header)
-        seen.clear()
-        records = []
-        split = None  # the first pair of cells that may be one number
+        row_lines.clear()
         for row in rows:
-            raw = "".join(seen)
-            seen.clear()
+            raw = "".join(row_lines)
+            row_lines.clear()
             if not row:
                 continue
             if len(row) != len(header):
                 problem = f"line {rows.line_num} has {len(row)} cells, the header {len(header)}"
-                remedy = 'put quotes around cells with a comma, such as "1,000"'
-                raise InputError("file", str(path), problem, remedy)
+                raise _bad(path, problem, 'put quotes around cells with a comma, such as "1,000"')
             records.append(dict(zip(header, row, strict=True)))
             for name, cell in records[-1].items():
                 if cell.strip() in NO_VALUES:
                     problem = f"line {rows.line_num}: {name} is {cell.strip()}, which is no value"
-                    raise InputError("file", str(path), problem, "fill that cell, or drop the row")
-            split = split or _split_number(path, rows.line_num, row, raw)
+                    raise _bad(path, problem, "fill that cell, or drop the row")
+            doubt = doubt or _split_number(path, rows.line_num, row, raw)
     finally:
         csv.field_size_limit(limit)
-    if split:
-        warnings.warn(split, stacklevel=6)
+    if doubt:
+        warnings.warn(doubt, stacklevel=6)
     return records
-
-
-def _noted(path: Path, seen: list[str]) -> Iterator[str]:
-    for _, line in _lines(path):
-        seen.append(line)
-        yield line
 
 
 def _split_number(path: Path, line: int, row: list[str], raw: str) -> str | None:
@@ -306,64 +269,36 @@ def _split_number(path: Path, line: int, row: list[str], raw: str) -> str | None
     for left, right in itertools.pairwise(row):
         if not (END.search(left) and (start := START.match(right)) and f"{left},{right}" in raw):
             continue
-        number = f"{END.search(left)[1]},{start[1]}"
-        place, remedy = f"line {line}: {number} may be one number", 'put quotes around it, such as "1,000"'
+        problem = f"line {line}: {END.search(left)[1]},{start[1]} may be one number"
+        remedy = 'put quotes around it, such as "1,000"'
         if " " in left.strip() and start[1] != right.strip():
-            raise InputError("file", str(path), place + " that a comma cuts into two cells", remedy)
+            raise _bad(path, problem + " that a comma cuts into two cells", remedy)
         if right.startswith("0"):
-            return f"{path.name}, {place}, read as two cells; if so, {remedy}"
+            return f"{path.name}, {problem}, read as two cells; if so, {remedy}"
     return None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     if not any(header):
-        raise InputError("file", str(path), "has no header", "write the names of the columns first")
+        raise _bad(path, "has no header", "write the names of the columns first")
     if "" in header or len(set(header)) < len(header):
         twice = sorted({name for name in header if header.count(name) > 1} - {""})
         problem = f"names {twice[0]!r} twice in its header" if twice else "has a column without a name"
-        raise InputError("file", str(path), problem, "give every column a name of its own")
+        raise _bad(path, problem, "give every column a name of its own")
     if len(header) == 1 and (other := next((mark for mark in "\t;|" if mark in header[0]), None)):
-        raise InputError("file", str(path), f"is separated by {other!r}", "separate by commas")
+        raise _bad(path, f"is separated by {other!r}", "separate by commas")
 
 
-_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?")
-_REACH_SECONDS = 10.0
+# The hub
 
 
 def load_hub(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    """Load a data set of the hub; code of the repository is never run.
+    """Load ``<owner>/<repo>[/<config>][@<revision>]`` of the hub; code of the repository is never run.
 
-    Parameters
-    ----------
-    name : str
-        ``<owner>/<repo>[/<config>][@<revision>]``; without a revision, the head of the default branch.
-    split : str or None
-        Default ``train``, also for ``rl`` (what is trained on).
-    n, seed : int
-        Random subset as for files.
-    columns : dict or None
-        Mapping for layouts that are not recognised, as for files.
-
-    Returns
-    -------
-    datasets.Dataset
-        ``source`` is ``<repo>[/<config>]@<first 12 digits of the commit>/<split>``; ids count its rows. Read
-        from the cache (``HF_HUB_OFFLINE=1``), the commit is the revision asked for, or ``cached``.
-
-    Raises
-    ------
-    InputError
-        The name cannot be read; the hub is out of reach (within about ten seconds) or offline mode is set
-        and the cache has no copy; repository, configuration, revision or split does not exist; unknown
-        layout.
-
-    Examples
-    --------
-    >>> load_hub("gsm8k", split=None, n=None, seed=0, columns=None)
-    Traceback (most recent call last):
-    hammerlib.errors.InputError: hub = 'gsm8k': cannot be read; write hub:<owner>/<repo>[/<config>][@<rev>]
+    ``source`` is ``<repo>[/<config>]@<first 12 digits of the commit>/<split>``; read from the cache
+    (``HF_HUB_OFFLINE=1``), the commit is the revision asked for, or ``cached``.
     """
     match = _HUB_NAME.fullmatch(name)
     if match is None:
@@ -401,7 +336,3 @@ def _commit(name: str, repo: str, revision: str | None) -> str | None:
     except Exception as error:  # the client's transport library has changed before (httpx, httpx2)
         remedy = "connect, set HF_HUB_OFFLINE=1 to read a cached copy, or use file:<path>"
         raise InputError("hub", name, f"the hub is out of reach ({type(error).__name__})", remedy) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

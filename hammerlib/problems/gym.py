@@ -65,18 +65,7 @@ _SEED_KEYS = frozenset({"source_index", "primes", "answer_cot"})
 
 
 def mix(name: str) -> Mix:
-    """Return a named mix: topic to (reasoning-gym dataset, its configuration).
-
-    Raises
-    ------
-    InputError
-        The name is none of ``math``, ``nano`` and ``one-digit``.
-
-    Examples
-    --------
-    >>> len(mix("math")) >= 14
-    True
-    """
+    """Return a named mix: topic to (reasoning-gym dataset, its configuration)."""
     if name == "math":
         return MATH_MIX
     if name in ("nano", "one-digit"):
@@ -87,52 +76,14 @@ def mix(name: str) -> Mix:
 
 
 def part_of(prompt: str) -> str:
-    """Return the part a prompt belongs to: a function of its normalised text alone.
-
-    Examples
-    --------
-    >>> part_of("What is 3 + 4?") == part_of("what is 3+4")
-    True
-    """
+    """Return the part a prompt belongs to: a function of its normalised text alone."""
     return _part(_prompt_hash(prompt))
 
 
 def load_gym(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    """Draw `n` problems of a mix, evenly over its topics (difference at most one), shuffled by `seed`.
-
-    Parameters
-    ----------
-    name : str
-        ``math``, ``nano`` or ``one-digit``.
-    split : str or None
-        ``supervised``, ``rl`` (also for None) or ``heldout``: 40, 40 and 20 % of all prompts.
-    n : int or None
-        Default 1000; at most 4,800 a topic (``heldout``: 2,400).
-    seed : int
-        Same seed, same table.
-    columns : None
-        Not used by generators.
-
-    Returns
-    -------
-    datasets.Dataset
-        With ``scorer`` = ``reasoning-gym:<dataset>`` and ``metadata`` = the JSON that its scorer needs. No
-        two prompts are equal after normalisation; ids are ``<mix>-<topic>-<hash of the prompt>``.
-
-    Raises
-    ------
-    InputError
-        Unknown mix or part, columns given, more problems than there are, a topic with too few distinct
-        prompts.
-
-    Examples
-    --------
-    >>> table = load_gym("math", split="heldout", n=20, seed=3, columns=None)
-    >>> {part_of(prompt) for prompt in table["prompt"]}
-    {'heldout'}
-    """
+    """Draw `n` problems of a mix, evenly over its topics (difference at most one), shuffled by `seed`."""
     part = split or "rl"
     if part not in PARTS:
         raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
@@ -158,28 +109,7 @@ def load_gym(
 
 @functools.lru_cache(maxsize=256)
 def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
-    """Return the scoring function of a reasoning-gym dataset, with its default configuration.
-
-    Parameters
-    ----------
-    name : str
-        A ``scorer`` cell of a table, e.g. ``"reasoning-gym:gcd"``.
-
-    Returns
-    -------
-    callable
-        ``(answer, entry) -> score in [0, 1]``, entry with ``question, answer, metadata``.
-
-    Raises
-    ------
-    InputError
-        The prefix or the dataset is unknown.
-
-    Examples
-    --------
-    >>> scorer("reasoning-gym:gcd")("5", {"question": "", "answer": "5", "metadata": {}})
-    1.0
-    """
+    """Return the scoring function of a reasoning-gym dataset, with its default configuration."""
     prefix, _, dataset = name.partition(":")
     import reasoning_gym
     from reasoning_gym.factory import DATASETS

@@ -6,106 +6,25 @@ import ast
 import contextlib
 import json
 import math
-import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
+from hammerlib.problems.boxes import last_box
 from hammerlib.problems.table import OPTIONAL_COLUMNS
 from hammerlib.runs.reading import parse_json
-
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-
-_TOKEN = re.compile(r"\\[A-Za-z]+|-?\d+(?:\.\d+)?|\S")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
-
-
-def last_box(text: str) -> str | None:
-    r"""Return the content of the last complete ``\boxed{...}``, stripped.
-
-    The last box counts, because a completion with several boxes has moved on (math-verify would read the
-    set of all of them). A box that is never closed, as in a truncated completion, does not count. Escaped
-    braces (``\{``) are content. ``\boxed 5`` without braces yields that one token.
-
-    Parameters
-    ----------
-    text : str
-        A completion or a worked solution.
-
-    Returns
-    -------
-    str or None
-        None without a complete box; "" for an empty one.
-
-    Examples
-    --------
-    >>> last_box(r"first \boxed{5}, no: \boxed{\frac{1}{2}}.")
-    '\\frac{1}{2}'
-    >>> last_box(r"so \boxed{5 and then") is None
-    True
-    """
-    found = boxes(text)
-    return text[found[-1][1]].strip() if found else None
-
-
-def boxes(text: str) -> list[tuple[int, slice, int]]:
-    r"""Return every complete ``\boxed{...}`` in the order in which they begin.
-
-    One pass over the text and no copies, so that a megabyte of unclosed or nested boxes costs a second.
-
-    Returns
-    -------
-    list of (int, slice, int)
-        Position of ``\boxed``, where its content stands, position behind its end.
-
-    Examples
-    --------
-    >>> boxes(r"\boxed{1} and \boxed{2}")[1]
-    (14, slice(21, 22, None), 23)
-    """
-    begins = {match.end(): match.start() for match in _BOX.finditer(text)}
-    found = []
-    for inside, begin in begins.items():
-        if inside < len(text) and text[inside] != "{":
-            token = _TOKEN.match(text, inside)
-            found.append((begin, slice(*token.span()), token.end()))
-    opened: list[int] = []
-    for match in _BRACE.finditer(text) if begins else ():
-        if match[0] == "{":
-            opened.append(match.start())
-        elif match[0] == "}" and opened and (inside := opened.pop()) in begins:
-            found.append((begins[inside], slice(inside + 1, match.start()), match.end()))
-    return sorted(found, key=operator.itemgetter(0))
-
 
 Record = Mapping[str, Any]
 CHAT = re.compile(r"""(array\()?\[\s*\{\s*['"](role|content)['"]\s*:""")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """A known way to write problems: the columns that betray it, and where text and gold stand.
-
-    Parameters
-    ----------
-    name : str
-        Shown in error messages.
-    needs : frozenset of str
-        All of these columns must be there.
-    prompt, answer : callable
-        From one record to its text and its gold; "" where the record has none.
-
-    Examples
-    --------
-    >>> LAYOUTS[0].name
-    'chat prompt + reward_model.ground_truth'
-    """
+class Layout(NamedTuple):
+    """A known way to write problems: the columns that betray it, and where text and gold stand."""
 
     name: str
-    needs: frozenset[str]
+    needs: set[str]
     prompt: Callable[[Record], str]
     answer: Callable[[Record], str]
 
@@ -113,41 +32,29 @@ class Layout:
 def to_rows(
     records: list[dict[str, Any]], *, source: str, columns: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """Bring records of a known or mapped layout into the table's columns.
+    """Bring records of a known layout, or one mapped by `columns`, into the table's columns."""
+    found = list(records[0])
+    readers = _known_readers(found, source) if columns is None else _mapped_readers(found, columns)
+    rows = []
+    for index, record in enumerate(records):
+        row = {"id": f"{source}-{index}", "source": source, "topic": source}
+        for name, read in readers.items():
+            try:
+                row[name] = read(record)
+            except _Unfit as error:
+                problem = f"row {index} (counted from 0): {error}"
+                raise InputError(name, error.value, problem, error.remedy) from error
+        rows.append(row)
+    return rows
 
-    Parameters
-    ----------
-    records : list of dict
-        All with the columns of the first.
-    source : str
-        Goes into ``source`` and ``id``.
-    columns : dict, optional
-        Table column to record column; dots reach into nested objects.
 
-    Returns
-    -------
-    list of dict
-        Rows for :func:`hammerlib.problems.table.make_table`.
-
-    Raises
-    ------
-    InputError
-        Unknown layout or mapping; a mapped difficulty that is no number.
-
-    Examples
-    --------
-    >>> to_rows([{"q": "1+1?", "key": 2}], source="s", columns={"prompt": "q", "answer": "key"})[0]["id"]
-    's-0'
-    """
-    seen = list(records[0])
-    if columns is not None:
-        return _mapped_rows(records, source, columns, seen)
-    layout = next((layout for layout in LAYOUTS if layout.needs <= set(seen)), None)
+def _known_readers(found: list[str], source: str) -> dict[str, Callable[[Record], Any]]:
+    layout = next((layout for layout in LAYOUTS if layout.needs <= set(found)), None)
     if layout is None:
         known = "; ".join(layout.name for layout in LAYOUTS)
         remedy = 'map them with columns={"prompt": "...", "answer": "..."} (known layouts: ' + known + ")"
-        raise InputError("columns", seen, "unknown layout", remedy)
-    readers = {
+        raise InputError("columns", found, "unknown layout", remedy)
+    return {
         "prompt": lambda record: layout.prompt(record).strip(),
         "answer": lambda record: layout.answer(record).strip(),
         "topic": lambda record: _topic(record) or source,
@@ -155,48 +62,31 @@ def to_rows(
         "solution": _solution,
         "metadata": _metadata,
     }
-    return [
-        {"id": f"{source}-{index}", "source": source}
-        | {name: _at(index, name, read, record) for name, read in readers.items()}
-        for index, record in enumerate(records)
-    ]
 
 
-def _mapped_rows(
-    records: list[dict[str, Any]], source: str, columns: dict[str, str], seen: list[str]
-) -> list[dict[str, Any]]:
+def _mapped_readers(found: list[str], columns: dict[str, str]) -> dict[str, Callable[[Record], Any]]:
     allowed = ("prompt", "answer", "id", "topic", *OPTIONAL_COLUMNS)
     for name, column in columns.items():
         if name not in allowed:
             raise InputError("columns", name, "no such table column", f"map some of {', '.join(allowed)}")
-        if not isinstance(column, str) or (column not in seen and column.split(".")[0] not in seen):
-            raise InputError("columns", column, "the source has no such column", f"it has {', '.join(seen)}")
+        if not isinstance(column, str) or (column not in found and column.split(".")[0] not in found):
+            raise InputError("columns", column, "the source has no such column", f"it has {', '.join(found)}")
     if missing := {"prompt", "answer"} - set(columns):
         raise InputError("columns", columns, f"{sorted(missing)} not mapped", "map both prompt and answer")
-    readers = {"prompt": _prompt, "metadata": _notes, "difficulty": _number}
-    return [
-        {"id": f"{source}-{index}", "source": source, "topic": source}
-        | {
-            name: _at(index, name, readers.get(name, _text), _reach(record, column))
-            for name, column in columns.items()
-        }
-        for index, record in enumerate(records)
-    ]
 
+    def reader(name: str, column: str) -> Callable[[Record], Any]:
+        read = {"prompt": _prompt, "metadata": _notes, "difficulty": _number}.get(name, _text)
+        return lambda record: read(_reach(record, column))
 
-def _at(index: int, column: str, read: Callable[[Any], Any], value: Any) -> Any:
-    """Read one cell; what it cannot be is refused with its row."""
-    try:
-        return read(value)
-    except _Unfit as error:
-        remedy = error.remedy or "write it as text, or drop the row"
-        raise InputError(column, error.value, f"row {index} (counted from 0): {error}", remedy) from error
+    return {name: reader(name, column) for name, column in columns.items()}
 
 
 class _Unfit(ValueError):
     """A value that is neither text nor a number."""
 
-    def __init__(self, value: object, problem: str, remedy: str = "") -> None:
+    def __init__(
+        self, value: object, problem: str, remedy: str = "write it as text, or drop the row"
+    ) -> None:
         super().__init__(problem)
         self.value, self.remedy = value, remedy
 
@@ -247,11 +137,7 @@ def _notes(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """Write a cell as text: 27.0 is 27, a list of one is its item, None is empty; never what Python prints.
-
-    True and False stay words. An object, a list in a list, a date, bytes that are no UTF-8, NaN and infinity
-    are refused.
-    """
+    """Write a cell as text: 27.0 is 27, a list of one is its item, None is empty; never Python's print."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -378,44 +264,33 @@ def _metadata(record: Record) -> str | None:
     return json.dumps(found, ensure_ascii=False, sort_keys=True) if found else None
 
 
+def _pair(prompt: str, answer: str) -> Layout:
+    """Text and gold under these two names."""
+    return Layout(
+        f"{prompt}, {answer}",
+        {prompt, answer},
+        lambda record: _prompt(record.get(prompt)),
+        lambda record: _text(record.get(answer)),
+    )
+
+
+# The first layout whose columns are all there is taken.
 LAYOUTS = (
     Layout(
         "chat prompt + reward_model.ground_truth",
-        frozenset({"prompt", "reward_model"}),
-        lambda r: _prompt(r.get("prompt")),
-        lambda r: _text(_reach(r, "reward_model.ground_truth")),
+        {"prompt", "reward_model"},
+        lambda record: _prompt(record.get("prompt")),
+        lambda record: _text(_reach(record, "reward_model.ground_truth")),
     ),
-    Layout(
-        "question, final_answer", frozenset({"question", "final_answer"}), _question_in_context, _final_answer
-    ),
-    Layout(
-        "question, ref_answer",
-        frozenset({"question", "ref_answer"}),
-        lambda r: _prompt(r.get("question")),
-        lambda r: _text(r.get("ref_answer")),
-    ),
-    Layout(
-        "problem, answer",
-        frozenset({"problem", "answer"}),
-        lambda r: _prompt(r.get("problem")),
-        lambda r: _text(r.get("answer")),
-    ),
+    _pair("question", "final_answer")._replace(prompt=_question_in_context, answer=_final_answer),
+    _pair("question", "ref_answer"),
+    _pair("problem", "answer"),
     Layout(
         "problem, solution with a box",
-        frozenset({"problem", "solution"}),
-        lambda r: _prompt(r.get("problem")),
-        lambda r: last_box(_text(r.get("solution"))) or "",
+        {"problem", "solution"},
+        lambda record: _prompt(record.get("problem")),
+        lambda record: last_box(_text(record.get("solution"))) or "",
     ),
-    Layout(
-        "question, answer",
-        frozenset({"question", "answer"}),
-        lambda r: _prompt(r.get("question")),
-        _grade_school,
-    ),
-    Layout(
-        "prompt, answer",
-        frozenset({"prompt", "answer"}),
-        lambda r: _prompt(r.get("prompt")),
-        lambda r: _text(r.get("answer")),
-    ),
+    _pair("question", "answer")._replace(answer=_grade_school),
+    _pair("prompt", "answer"),
 )

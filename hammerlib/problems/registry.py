@@ -1,35 +1,31 @@
-"""What a prefix stands for: sources and scorers of rooms below are named here and imported when asked for."""
+"""What the entry strings of sources and scorers stand for; rooms below are named, and imported when used."""
 
 from __future__ import annotations
 
+import functools
+import os
+import re
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
 
+GROUP = "hammerlib.problems"  # entry points of packages that bring sources
+_OWN = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
+
 
 class Entry(NamedTuple):
-    """What a prefix leads to.
+    """What a prefix leads to."""
 
-    Attributes
-    ----------
-    target : callable or str
-        The function itself, or ``"module:function"``, imported at the first call.
-    package : str
-        Distribution whose version decides what the function returns.
-    audited : bool or frozenset of str
-        Of a scorer: whether, or for which names behind the prefix, it was read and found never to evaluate an
-        answer as code. All others run only where code may be run.
-
-    Examples
-    --------
-    >>> Entry("math:sqrt").function()(9.0)
-    3.0
-    """
-
+    # The function itself, or "module:function", imported at the first call.
     target: Callable[..., Any] | str
+    # Distribution whose version decides what the function returns.
     package: str = "hammerlib"
+    # Of a scorer: whether, or for which names behind the prefix, it was read and found never to evaluate an
+    # answer as code. All others run only where code may be run.
     audited: bool | frozenset[str] = False
 
     def function(self) -> Callable[..., Any]:
@@ -50,30 +46,13 @@ SOURCES: dict[str, Entry] = {
 # The scorers of the built-in mixes. Each `score_answer` of reasoning-gym 0.1.25 was read: none calls eval,
 # exec or a parser of SymPy (which evaluates), as ten others do. A new mix enters here after the same reading.
 AUDITED = frozenset(
-    {
-        "base_conversion",
-        "basic_arithmetic",
-        "calendar_arithmetic",
-        "chain_sum",
-        "complex_arithmetic",
-        "count_bits",
-        "count_primes",
-        "decimal_chain_sum",
-        "dice",
-        "fraction_simplification",
-        "gcd",
-        "gsm_symbolic",
-        "lcm",
-        "leg_counting",
-        "nano_sequence",
-        "nano_story",
-        "number_sequence",
-        "prime_factorization",
-        "products",
-        "simple_equations",
-        "simple_geometry",
-        "time_intervals",
-    }
+    re.findall(
+        r"\w+",
+        """base_conversion basic_arithmetic calendar_arithmetic chain_sum complex_arithmetic count_bits
+        count_primes decimal_chain_sum dice fraction_simplification gcd gsm_symbolic lcm leg_counting
+        nano_sequence nano_story number_sequence prime_factorization products simple_equations
+        simple_geometry time_intervals""",
+    )
 )
 # Scorer cells read <prefix>:<name>; the maker is called with the whole cell.
 SCORERS: dict[str, Entry] = {
@@ -84,22 +63,50 @@ CODE = "code:"  # programs with tests, see hammerlib.grading.code
 _UNCONFINED = Entry("hammerlib.grading.code:refused")
 
 
-def runs_code(scorer: str) -> bool:
-    """Tell whether a scorer cell may lead to code that a model wrote: all but the audited ones.
+def find_source(source: object, field: str = "problems") -> Callable[..., Any]:
+    """Return the loader that an entry string names, to be called with split, n, seed and columns.
 
-    Parameters
-    ----------
-    scorer : str
-        Cell of a problem table.
-
-    Examples
-    --------
-    >>> runs_code("reasoning-gym:gcd"), runs_code("reasoning-gym:puzzle24"), runs_code("code:human-eval")
-    (False, True, True)
+    Known prefixes come first, then those of installed packages, then ``module:function``.
     """
+    prefix, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
+    if colon and prefix not in SOURCES:
+        for point in entry_points(group=GROUP, name=prefix):
+            SOURCES[prefix] = Entry(point.value, point.dist.name if point.dist else "hammerlib")
+    if colon and prefix in SOURCES:
+        return functools.partial(SOURCES[prefix].function(), name)
+    if isinstance(source, str) and (own := _OWN.fullmatch(source)) and (function := _imported(own, field)):
+        from hammerlib.problems.files import load_own
+
+        return functools.partial(load_own, function, name)
+    known = ", ".join(f"{known}:..." for known in sorted(SOURCES))
+    raise InputError(field, source, "unknown source", f"use one of {known}, or my_package.my_module:function")
+
+
+def _imported(place: re.Match[str], field: str) -> Callable[..., Any] | None:
+    """The function of a user's module, which may lie in the working folder; None where no such module is."""
+    module, name = place["module"], place["function"]
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)  # at the end: nothing there hides an installed module
+    try:
+        function = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise InputError(field, place[0], str(error), "install what it needs") from error
+    except Exception as error:
+        problem = f"{module} cannot be imported ({type(error).__name__}: {error})"
+        raise InputError(field, place[0], problem, "repair the module") from error
+    if not callable(function):
+        raise InputError(field, place[0], f"{module} has no function {name}", "name one that it has")
+    return function
+
+
+def runs_code(scorer: str) -> bool:
+    """Tell whether a scorer cell may lead to code that a model wrote: all but the audited ones."""
     prefix, _, name = scorer.partition(":")
     audited = SCORERS[prefix].audited if prefix in SCORERS else False
-    return audited is False or (audited is not True and name not in audited)
+    return name not in audited if isinstance(audited, frozenset) else not audited
 
 
 def refuse_code(
@@ -107,34 +114,14 @@ def refuse_code(
     run_code: bool,
     remedy: str = "pass run_code=True (--run-code) on a machine where nothing can be lost",
 ) -> None:
-    """Refuse a scorer cell that names nothing, or code that may not be run.
-
-    Parameters
-    ----------
-    scorer : object
-        Cell of a problem table; None and "" are no scorer.
-    run_code : bool
-        Whether what a model wrote may be run.
-    remedy : str
-        What the caller can do.
-
-    Raises
-    ------
-    InputError
-        Not a text or an unknown prefix; the scorer may run code and `run_code` is false; it runs programs,
-        and this machine has too few means to confine them.
-
-    Examples
-    --------
-    >>> refuse_code("reasoning-gym:products", run_code=False)
-    """
+    """Refuse a scorer cell that names nothing, code that may not be run, and code that cannot be confined."""
     if scorer is None or scorer == "":
         return
-    known = ", ".join([*(f"{prefix}:" for prefix in SCORERS), CODE])
+    remedy_name = f"name one that begins with {', '.join([*(f'{prefix}:' for prefix in SCORERS), CODE])}"
     if not isinstance(scorer, str):
-        raise InputError("scorer", scorer, "is no text", f"name one that begins with {known}")
+        raise InputError("scorer", scorer, "is no text", remedy_name)
     if not scorer.startswith(CODE) and scorer.partition(":")[0] not in SCORERS:
-        raise InputError("scorer", scorer, "is unknown", f"name one that begins with {known}")
+        raise InputError("scorer", scorer, "is unknown", remedy_name)
     if not run_code and runs_code(scorer):
         problem = "runs programs that a model wrote"
         if not scorer.startswith(CODE):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, check_is, check_whole
-from hammerlib.problems.registry import SOURCES, Entry
+from hammerlib.problems.registry import SOURCES, Entry, find_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -71,7 +71,10 @@ def load_problems(
     source : str
         ``"reasoning-gym:<mix>"`` (mixes ``math`` and ``nano``), ``"file:<path>"`` (jsonl, json, parquet,
         csv), ``"hub:<repo>[/<config>][@<revision>]"``, ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see
-        :mod:`hammerlib.systems`), or a prefix given to :func:`register_source`.
+        :mod:`hammerlib.systems`), a prefix given to :func:`register_source` or by an installed package (entry
+        points ``hammerlib.problems``), or your own ``"my_package.my_module:function"``: a function that
+        returns rows (dictionaries, in any known layout) or a table, and takes those of `split`, `n`, `seed`
+        that it has parameters for; without `n`, a subset of its rows is drawn as for files.
     split : str, optional
         reasoning-gym: ``supervised``, ``rl`` (default) or ``heldout``, disjoint whatever the seed; hub: the
         repository's split (default ``train``); a file has none. ``rl`` is the part to train on, whatever the
@@ -104,20 +107,17 @@ def load_problems(
     >>> len(table), len(set(table["topic"])) >= 14
     (20, True)
     """
-    prefix, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
-    if not colon or prefix not in SOURCES:
-        known = ", ".join(f"{p}:..." for p in sorted(SOURCES))
-        raise InputError("problems", source, "unknown source", f"use one of {known}")
+    load = find_source(source)
     if n is not None:
         check_whole("n", n, 1, "leave it out for the default")
     check_whole("seed", seed, 0, "choose a larger value")
     if split is not None:
         check_is("split", split, str, "the name of a part", "leave it out")
     if columns is not None and not (
-        isinstance(columns, dict) and all(isinstance(one, str) for pair in columns.items() for one in pair)
+        isinstance(columns, dict) and all(isinstance(name, str) for pair in columns.items() for name in pair)
     ):
         raise InputError("columns", columns, "are no names of columns", 'use {"prompt": "question"}')
-    table = SOURCES[prefix].function()(name, split=split, n=n, seed=seed, columns=columns)
+    table = load(split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:
         from hammerlib.problems.cleaning import deduplicate
@@ -172,32 +172,12 @@ def _check_cells(name: str, cells: list[Any]) -> None:
 
 
 def subset(table: Dataset, n: int | None, seed: int) -> Dataset:
-    """Return `n` rows drawn without replacement by `seed`, in table order; all rows for ``n=None``.
-
-    Parameters
-    ----------
-    table : Dataset
-    n : int or None
-    seed : int
-        Of an own generator.
-
-    Raises
-    ------
-    InputError
-        `n` exceeds the number of rows.
-
-    Examples
-    --------
-    >>> rows = [{"id": str(i), "prompt": "p", "answer": "a", "source": "s", "topic": "t"} for i in range(9)]
-    >>> len(subset(make_table(rows), 4, seed=0))
-    4
-    """
+    """Return `n` rows drawn without replacement by `seed`, in table order; all rows for ``n=None``."""
     if n is None:
         return table
     if n > len(table):
-        raise InputError(
-            "n", n, f"the source has only {len(table)} problems", f"ask for at most {len(table)}"
-        )
+        remedy = f"ask for at most {len(table)}"
+        raise InputError("n", n, f"the source has only {len(table)} problems", remedy)
     import numpy as np
 
     return table.select(np.sort(np.random.default_rng(seed).choice(len(table), size=n, replace=False)))
@@ -228,7 +208,10 @@ def check_problems(table: Dataset) -> None:
     if len(table) == 0:
         raise InputError("problems", "0 rows", "the set is empty", "give a source with at least one problem")
     for name in ("prompt", "answer"):
-        _refuse_holes(table, name, _holes(table, name))
+        if holes := _holes(table, name):
+            problem = f"row {holes[0]} (id {table['id'][holes[0]]}) has no {name}"
+            remedy = "fill the row, or drop it with drop_incomplete"
+            raise InputError(name, table[name][holes[0]], problem, remedy)
     (first, count), *_ = Counter(table["id"][:]).most_common(1)
     if count > 1:
         raise InputError("id", first, f"{count} rows share this id", "make ids unique")
@@ -251,14 +234,6 @@ def _check_loaded(table: Dataset) -> None:
 
 def _holes(table: Dataset, name: str) -> list[int]:
     return [index for index, value in enumerate(table[name][:]) if value is None or not value.strip()]
-
-
-def _refuse_holes(table: Dataset, name: str, holes: list[int]) -> None:
-    if holes:
-        problem = f"row {holes[0]} (id {table['id'][holes[0]]}) has no {name}"
-        raise InputError(
-            name, table[name][holes[0]], problem, "fill the row, or drop it with drop_incomplete"
-        )
 
 
 def fingerprint(table: Dataset) -> str:
