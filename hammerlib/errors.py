@@ -29,29 +29,12 @@ EXTRAS = {
 
 
 def printable(text: object) -> str:
-    r"""Return text of others as one line without what a terminal would obey.
-
-    Parameters
-    ----------
-    text : object
-        Its ``str`` may hold anything: a name in a file, an answer of a model, an error of a library.
-
-    Returns
-    -------
-    str
-        Control characters (ESC, newline, bell), direction overrides, line separators, lone surrogates and
-        characters without a glyph are written as their escapes; letters of every script stay.
-
-    Examples
-    --------
-    >>> printable("random\x1b[31m")
-    'random\\x1b[31m'
-    """
-    return "".join(one if _harmless(one) else one.encode("unicode_escape").decode() for one in str(text))
+    """Return text of others as one line; what a terminal would obey, or cannot show, stands as escapes."""
+    return "".join(char if _harmless(char) else char.encode("unicode_escape").decode() for char in str(text))
 
 
-def _harmless(one: str) -> bool:
-    return one.isprintable() or unicodedata.category(one) == "Zs"
+def _harmless(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"
 
 
 class InputError(ValueError):
@@ -83,10 +66,11 @@ class InputError(ValueError):
         except Exception as error:  # an object that cannot even be shown, or is nested too deep
             shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
         shown = " ".join(shown[:1000].split())  # one line, also of arrays
-        shown = shown if len(shown) <= 120 else shown[:117] + "..."
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
         # A library's message over several lines becomes one; what was found there stands in `shown`.
-        told = " ".join(f"{problem}; {remedy}".split())
-        super().__init__(printable(f"{field} = {shown}: {told}"))
+        advice = " ".join(f"{problem}; {remedy}".split())
+        super().__init__(printable(f"{field} = {shown}: {advice}"))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
         """Rebuild from the four parts, so that the error crosses process borders whole."""
@@ -94,13 +78,7 @@ class InputError(ValueError):
 
 
 class MissingExtra(InputError, ImportError):
-    """A library that an extra of the package brings is not installed.
-
-    Examples
-    --------
-    >>> str(MissingExtra("trl"))
-    "package = 'trl': is not installed; pip install 'hammerlib[train]'"
-    """
+    """A library that an extra of the package brings is not installed."""
 
     def __init__(self, module: str) -> None:
         extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
@@ -113,77 +91,30 @@ class MissingExtra(InputError, ImportError):
 
 
 def need(*modules: str) -> None:
-    """Refuse to go on where a library is not installed; nothing is imported.
-
-    Parameters
-    ----------
-    *modules : str
-        Names to import.
-
-    Raises
-    ------
-    MissingExtra
-        Naming the first that is not there and the extra that brings it.
-
-    Examples
-    --------
-    >>> need("numpy")
-    """
+    """Raise `MissingExtra` for the first library that is not installed; nothing is imported."""
     for module in modules:
         try:
-            found = sys.modules.get(module) or importlib.util.find_spec(module)
+            spec = sys.modules.get(module) or importlib.util.find_spec(module)
         except (ImportError, ValueError):
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             raise MissingExtra(module)
 
 
 def check_is(field: str, value: object, kind: type | tuple[type, ...], what: str, remedy: str) -> None:
-    """Refuse what is not of a kind; True is no number.
-
-    Examples
-    --------
-    >>> check_is("n", 3, int, "a whole number", "use 3")
-    """
+    """Refuse what is not of a kind; True is no number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(field, value, f"is not {what}", remedy)
 
 
 def check_name(field: str, value: object, known: Iterable[str], problem: str = "is not known") -> None:
-    """Refuse what is not one of the known names, of whatever type it is.
-
-    Examples
-    --------
-    >>> check_name("pooling", "mean", ("mean", "last"))
-    """
+    """Refuse what is not one of the known names, of whatever type it is."""
     if not isinstance(value, str) or value not in known:
         raise unknown(field, value, known, problem)
 
 
 def check_whole(field: str, value: object, least: int, remedy: str) -> int:
-    """Return a whole number of at least `least`, or refuse what is given instead.
-
-    Parameters
-    ----------
-    field : str
-        Name for the error.
-    value : object
-        An int, also numpy's; True and 2.0 are none.
-    least : int
-        The smallest that is allowed.
-    remedy : str
-        What the user can do.
-
-    Raises
-    ------
-    InputError
-        No whole number, or one below `least`.
-
-    Examples
-    --------
-    >>> check_whole("seed", 3, 0, "use seed=0")
-    3
-    """
+    """Return a whole number (numpy's too; True and 2.0 are none) of at least `least`, or refuse the value."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(field, value, "is no whole number", remedy)
     if value < least:
@@ -192,24 +123,7 @@ def check_whole(field: str, value: object, least: int, remedy: str) -> int:
 
 
 def unknown(field: str, value: object, known: Iterable[str], problem: str = "is unknown") -> InputError:
-    """Return the error for a name that is not among the known ones; it names the nearest one first.
-
-    Parameters
-    ----------
-    field : str
-        Name for the error.
-    value : object
-        What was given.
-    known : iterable of str
-        What could have been given.
-    problem : str
-        What is wrong.
-
-    Examples
-    --------
-    >>> str(unknown("order", "hamer", ("hammer", "random")))
-    "order = 'hamer': is unknown; did you mean hammer? use one of hammer, random"
-    """
+    """Return the error for a name that is not among the known ones; it names the nearest one first."""
     names = list(known)
     near = difflib.get_close_matches(value[:100], names, n=1) if isinstance(value, str) else []
     hint = f"did you mean {near[0]}? " if near else ""
@@ -220,47 +134,24 @@ def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> 
     """Refuse values that do not fit the annotated fields of a dataclass: names, types, choices and ranges.
 
     Types are strict: text is no number, 3.0 and true are no whole numbers; a whole number passes for a float.
-    Nothing is changed or converted.
-
-    Parameters
-    ----------
-    kind : dataclass
-        Its annotations (pydantic's `Field` and `Literal` among them) say what each field may hold.
-    values : mapping of str to object
-        Fields without a default must be there.
-    what : str
-        What the values are to the user, such as ``config``.
-    inside : str
-        Where they stand, such as ``arms.hammer``, put before the names of fields.
-
-    Raises
-    ------
-    InputError
-        For the first value that does not fit.
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> check_fields(TrainConfig, {"seed": "3"}, "config")
-    Traceback (most recent call last):
-    hammerlib.errors.InputError: seed = '3': must be a whole number; give one, without quotes
+    Nothing is changed or converted. `inside` says where the values stand, such as ``arms.hammer``.
     """
     from pydantic import ValidationError
 
     if not isinstance(values, Mapping):
-        remedy = "write lines of name: value"
-        raise InputError(inside or what, values, "holds no names with values", remedy)
+        raise InputError(inside or what, values, "holds no names with values", "write lines of name: value")
     try:
         _model(kind).model_validate(dict(values))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=True)
+        problems = error.errors(include_url=False, include_context=True)
     else:
         return
-    names = [one.name for one in dataclasses.fields(kind)]
-    odd = [one["loc"][0] for one in found if one["type"] == "extra_forbidden"]
-    if odd:
-        raise unknown(inside or what, odd[0], names, "is no known parameter")
-    raise _told(found[0], inside)
+    # A misspelt name first: that another field is missing follows from it.
+    for problem in problems:
+        if problem["type"] == "extra_forbidden":
+            names = [field.name for field in dataclasses.fields(kind)]
+            raise unknown(inside or what, problem["loc"][0], names, "is no known parameter")
+    raise _field_error(problems[0], inside)
 
 
 @functools.cache
@@ -270,9 +161,11 @@ def _model(kind: type) -> Any:
 
     hints = typing.get_type_hints(kind, include_extras=True)
     fields = {}
-    for one in dataclasses.fields(kind):
-        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
-        fields[one.name] = (hints[one.name], ... if default is dataclasses.MISSING else default)
+    for field in dataclasses.fields(kind):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        fields[field.name] = (hints[field.name], ... if default is dataclasses.MISSING else default)
     settings = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
     return pydantic.create_model(kind.__name__, __config__=settings, **fields)
 
@@ -299,18 +192,23 @@ _PROBLEMS = {
 }
 
 
-def _told(found: Mapping[str, Any], inside: str) -> InputError:
+def _field_error(problem: Mapping[str, Any], inside: str) -> InputError:
     """One of pydantic's errors as ours."""
-    place = [one for one in found["loc"] if one != "[key]"]
     field = inside
-    for one in place:
-        field += f"[{one}]" if isinstance(one, int) else f".{one}" if field else str(one)
-    value = found["input"] if found["type"] != "missing" else None
-    if found["type"] == "literal_error":
-        names = [name.strip("'") for name in found["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return unknown(field, value, names)
-    if found["type"] not in _PROBLEMS:
-        remedy = "see the documentation of the field"
-        return InputError(field, value, f"cannot be used ({found['msg']})", remedy)
-    problem, remedy = (text.format(**found.get("ctx", {})) for text in _PROBLEMS[found["type"]])
-    return InputError(field, value, problem, remedy)
+    for step in problem["loc"]:
+        if isinstance(step, int):
+            field += f"[{step}]"
+        elif step != "[key]":
+            field += f".{step}" if field else step
+    kind = problem["type"]
+    context = problem.get("ctx", {})
+    value = None if kind == "missing" else problem["input"]
+    if kind == "literal_error":
+        names = context["expected"].replace(" or ", ", ").split(", ")
+        return unknown(field, value, [name.strip("'") for name in names])
+    if kind not in _PROBLEMS:
+        return InputError(
+            field, value, f"cannot be used ({problem['msg']})", "see the documentation of the field"
+        )
+    wrong, remedy = _PROBLEMS[kind]
+    return InputError(field, value, wrong.format(**context), remedy.format(**context))

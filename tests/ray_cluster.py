@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from hammerlib import evaluate
 from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
-from hammerlib.runs.trials import run_cells
+from hammerlib.runs.trials import run_trials
 from hammerlib.runs.workers import DIED, Failure, map_tasks
 from hammerlib.study.plan import cells, read_study
 from hammerlib.study.trial import run_cell
@@ -108,7 +108,7 @@ def test_a_sweep_that_loses_a_worker_or_a_node_leaves_the_records_of_cells_run_a
 
     striker = threading.Thread(target=strike)
     striker.start()
-    found = run_cells(sweep_cells.tiny, asked, folder, workers=4, backend="ray")
+    found = run_trials(sweep_cells.tiny, asked, folder, workers=4, backend="ray")
     striker.join()
     if lost == "worker":
         assert sweep_cells.starts(folder).count(struck[0]) == 2

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hammerlib.runs.storage import content_hash, write_json
-from hammerlib.runs.trials import record_path, run_cells
+from hammerlib.runs.trials import record_path, run_trials
 
 
 @dataclass(frozen=True)
@@ -143,5 +143,5 @@ def tiny(cell: Grid, folder: Path) -> None:
 
 if __name__ == "__main__":
     place, task, number, workers, backend = sys.argv[1:]
-    ended = run_cells(globals()[task], grid(int(number)), Path(place), workers=int(workers), backend=backend)
+    ended = run_trials(globals()[task], grid(int(number)), Path(place), workers=int(workers), backend=backend)
     sys.exit(ended.count("done") != int(number))

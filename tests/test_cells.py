@@ -10,7 +10,7 @@ from sweep_cells import Grid, grid, order
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import write_json
-from hammerlib.runs.trials import Ended, Progress, outlook, refuse_others, select, span, survey
+from hammerlib.runs.trials import Progress, TrialEnd, estimate, refuse_others, select, span, sweep_status
 
 
 def stood(folder: Path, **status: str) -> None:
@@ -25,7 +25,7 @@ def stood(folder: Path, **status: str) -> None:
 
 def test_every_cell_is_done_failed_missing_or_of_other_settings(tmp_path):
     stood(tmp_path, random__r00="done", dataset__r00="failed", random__r01="other")
-    found = survey(grid(4), tmp_path)
+    found = sweep_status(grid(4), tmp_path)
     assert found.status == {
         "random__r00": "done",
         "dataset__r00": "failed",
@@ -38,33 +38,33 @@ def test_every_cell_is_done_failed_missing_or_of_other_settings(tmp_path):
 
 def test_a_failure_of_other_settings_is_a_failure(tmp_path):
     stood(tmp_path, dataset__r00="failed")
-    assert survey(grid(2, width=5), tmp_path).status["dataset__r00"] == "failed"
+    assert sweep_status(grid(2, width=5), tmp_path).status["dataset__r00"] == "failed"
 
 
 def test_finished_records_of_other_settings_are_refused_by_name(tmp_path):
     stood(tmp_path, **dict.fromkeys([cell.name for cell in grid(5)], "other"))
     with pytest.raises(InputError, match="'random__r00, dataset__r00, random__r01 and 2 more'"):
-        refuse_others(survey(grid(5), tmp_path))
+        refuse_others(sweep_status(grid(5), tmp_path))
 
 
 def test_a_record_that_is_no_json_is_named(tmp_path):
     (tmp_path / "random__r00.json").write_text('{"identity": ')
     with pytest.raises(InputError, match=r"^record = 'random__r00\.json': is no JSON .*; delete it"):
-        survey(grid(1), tmp_path)
+        sweep_status(grid(1), tmp_path)
 
 
 def test_two_cells_of_one_name_are_refused(tmp_path):
     with pytest.raises(InputError, match="'random__r00': comes twice"):
-        survey([*grid(1), *grid(1, width=3)], tmp_path)
+        sweep_status([*grid(1), *grid(1, width=3)], tmp_path)
 
 
 def test_the_estimate_takes_the_mean_of_the_arm_and_else_of_all(tmp_path):
-    assert survey(grid(6), tmp_path).expected(grid(6)) is None
+    assert sweep_status(grid(6), tmp_path).expected(grid(6)) is None
     stood(tmp_path, random__r00="done", random__r01="done", dataset__r02="failed")
-    found = survey(grid(6), tmp_path)
+    found = sweep_status(grid(6), tmp_path)
     assert found.expected([Grid("random", 2)]) == pytest.approx(90)
     stood(tmp_path, dataset__r01="done")
-    found = survey(grid(6), tmp_path)
+    found = sweep_status(grid(6), tmp_path)
     assert found.expected([Grid("random", 2), Grid("dataset", 0)]) == pytest.approx(90 + 120)
     assert found.expected([Grid("hammer", 0)]) == pytest.approx((60 + 120 + 120) / 3)
 
@@ -81,9 +81,9 @@ def test_cells_are_chosen_by_arm_and_replicate_in_their_order():
 
 
 def test_the_outlook_counts_by_arm_lists_and_estimates(tmp_path):
-    assert outlook(survey(grid(2), tmp_path), 1).endswith("no record yet to estimate the hours from")
+    assert estimate(sweep_status(grid(2), tmp_path), 1).endswith("no record yet to estimate the hours from")
     stood(tmp_path, random__r00="done", dataset__r00="failed", random__r01="other")
-    lines = outlook(survey(grid(6), tmp_path), 2).splitlines()
+    lines = estimate(sweep_status(grid(6), tmp_path), 2).splitlines()
     assert [line.split() for line in lines[1:3]] == [
         ["random", "1", "0", "1", "1", "1", "1.0"],
         ["dataset", "0", "1", "2", "0", "3", "-"],
@@ -95,7 +95,7 @@ def test_the_outlook_counts_by_arm_lists_and_estimates(tmp_path):
 def test_an_arm_without_a_record_is_estimated_by_the_others(tmp_path):
     stood(tmp_path, random__r00="done")
     fresh = [cell for cell in grid(6) if cell.arm == "dataset"]
-    lines = outlook(survey(grid(6), tmp_path).only(fresh), 1).splitlines()
+    lines = estimate(sweep_status(grid(6), tmp_path).only(fresh), 1).splitlines()
     assert len(lines) == 4 and lines[2].startswith("3 of 3 cells to run: dataset ")
     assert lines[3] == "about 0.1 h with 1 worker, from 1 record"
 
@@ -103,12 +103,12 @@ def test_an_arm_without_a_record_is_estimated_by_the_others(tmp_path):
 def test_the_lines_tell_seconds_counts_failures_and_what_remains(tmp_path, capsys):
     stood(tmp_path, random__r00="done")
     cells = grid(5)
-    with Progress(survey(cells, tmp_path), 2) as progress:
-        progress.tell(cells[1], Ended("failed", 2.0, "ValueError: no"))
-        progress.tell(cells[2], Ended("taken"))
-        progress.tell(cells[2], Ended("done", 660.0))
-        progress.tell(cells[3], Ended("elsewhere"))
-        progress.tell(cells[4], Ended("elsewhere", reason="in another sweep: no"))
+    with Progress(sweep_status(cells, tmp_path), 2) as progress:
+        progress.tell(cells[1], TrialEnd("failed", 2.0, "ValueError: no"))
+        progress.tell(cells[2], TrialEnd("taken"))
+        progress.tell(cells[2], TrialEnd("done", 660.0))
+        progress.tell(cells[3], TrialEnd("elsewhere"))
+        progress.tell(cells[4], TrialEnd("elsewhere", reason="in another sweep: no"))
     assert capsys.readouterr().out.splitlines() == [
         "dataset r00: failed, ValueError: no (1/5 done, 1 failed, about 90 s left)",
         "random r01: 660 s (2/5 done, 1 failed, about 6 min left)",

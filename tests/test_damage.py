@@ -26,7 +26,7 @@ from hammerlib.pipeline.execution import _is_current
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord, find_run, start_run
 from hammerlib.runs.storage import file_hash, sealed, write_json
-from hammerlib.runs.trials import read_record, survey
+from hammerlib.runs.trials import read_record, sweep_status
 from hammerlib.study.records import read_records
 from hammerlib.study.trial import _probed, write_record
 from hammerlib.training import read_completions
@@ -180,7 +180,7 @@ def _kinds(made: SimpleNamespace) -> dict[str, tuple[str, Callable[[Path], Any]]
         "embeddings": ("e.safetensors", lambda folder: _vectors(folder / "e.safetensors")),
         "embedding cache": (f"cache/{cache.name}", lambda folder: _embedded(folder, made)),
         "study record": ("study/random__r00.json", lambda f: read_records(f / "study").table.to_dict()),
-        "cell record": ("study/random__r00.json", lambda f: survey(cells, f / "study").status),
+        "cell record": ("study/random__r00.json", lambda f: sweep_status(cells, f / "study").status),
         "failed record": ("study/random__r00.json", lambda f: read_record(cells[0], f / "study")),
         "pass rates": ("pass-rates.json", lambda folder: _probed(folder / "pass-rates.json", 3)),
         "execution": (f"{notebook}/execution.json", lambda f: _current(f / notebook)),

@@ -23,7 +23,7 @@ from hammerlib.evaluation import grid as evaluating
 from hammerlib.runs import claimed, trials
 from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
-from hammerlib.runs.trials import Survey, Turn, bury, run_cells, survey
+from hammerlib.runs.trials import SweepStatus, TrialJob, mark_failed, run_trials, sweep_status
 from hammerlib.runs.workers import DIED, Failure, map_tasks
 from hammerlib.study.plan import cells, read_study
 from hammerlib.study.trial import run_cell
@@ -153,66 +153,66 @@ def unbroken(tmp_path_factory) -> dict[str, dict]:
 
 def test_each_cell_leaves_one_record_and_runs_once_however_often_it_is_asked(tmp_path, unbroken, capsys):
     for _ in range(2):
-        assert run_cells(sweep_cells.order, grid(5), tmp_path, workers=2).count("done") == 5
+        assert run_trials(sweep_cells.order, grid(5), tmp_path, workers=2).count("done") == 5
     assert sorted(starts(tmp_path)) == sorted(unbroken)
     assert records(tmp_path) == unbroken
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 def test_a_record_that_is_deleted_is_the_only_one_made_again(tmp_path, unbroken):
-    run_cells(sweep_cells.order, grid(5), tmp_path)
+    run_trials(sweep_cells.order, grid(5), tmp_path)
     (tmp_path / "random__r01.json").unlink()
-    run_cells(sweep_cells.order, grid(5), tmp_path)
+    run_trials(sweep_cells.order, grid(5), tmp_path)
     assert starts(tmp_path) == [*(cell.name for cell in grid(5)), "random__r01"]
     assert records(tmp_path) == unbroken
 
 
 def test_a_failed_cell_leaves_its_reason_stops_no_other_and_runs_again(tmp_path, unbroken, capsys):
     (tmp_path / "broken").touch()
-    found = run_cells(sweep_cells.fail_once, grid(5), tmp_path)
+    found = run_trials(sweep_cells.fail_once, grid(5), tmp_path)
     assert (found.count("done"), found.count("failed")) == (4, 1)
     failed = records(tmp_path)["dataset__r00"]
     assert failed["status"] == "error" and failed["error"] == "ValueError: it is broken"
     assert "dataset r00: failed, ValueError: it is broken (1/5 done, 1 failed" in capsys.readouterr().out
     (tmp_path / "broken").unlink()
-    assert run_cells(sweep_cells.fail_once, grid(5), tmp_path).count("done") == 5
+    assert run_trials(sweep_cells.fail_once, grid(5), tmp_path).count("done") == 5
     assert sorted(starts(tmp_path)) == sorted(unbroken)
     assert records(tmp_path) == unbroken
 
 
 def test_a_task_that_leaves_no_record_has_failed(tmp_path):
-    assert run_cells(sweep_cells.leave_nothing, grid(1), tmp_path).count("failed") == 1
+    assert run_trials(sweep_cells.leave_nothing, grid(1), tmp_path).count("failed") == 1
     assert records(tmp_path)["random__r00"]["error"].startswith("its task left no record of success")
 
 
 def test_a_finished_record_of_other_settings_is_refused_before_anything_starts(tmp_path):
-    run_cells(sweep_cells.order, grid(1, width=3), tmp_path)
+    run_trials(sweep_cells.order, grid(1, width=3), tmp_path)
     before = records(tmp_path)
     with pytest.raises(InputError, match="'random__r00': have finished records of other"):
-        run_cells(sweep_cells.order, grid(5), tmp_path)
+        run_trials(sweep_cells.order, grid(5), tmp_path)
     assert records(tmp_path) == before and starts(tmp_path) == ["random__r00"]
-    assert run_cells(sweep_cells.order, grid(5)[1:], tmp_path).count("done") == 4
+    assert run_trials(sweep_cells.order, grid(5)[1:], tmp_path).count("done") == 4
 
 
 def test_a_killed_worker_loses_nothing_and_nothing_counts_twice(tmp_path, unbroken):
-    assert run_cells(sweep_cells.die_once, grid(5), tmp_path, workers=2).count("done") == 5
+    assert run_trials(sweep_cells.die_once, grid(5), tmp_path, workers=2).count("done") == 5
     assert (tmp_path / "died").exists() and not list(tmp_path.glob("*.part"))
     assert sorted(starts(tmp_path)) == sorted([*unbroken, "dataset__r00"])
     assert records(tmp_path) == unbroken
 
 
 def test_a_cell_that_kills_every_process_is_recorded_and_stops_no_other(tmp_path):
-    found = run_cells(sweep_cells.die, grid(4), tmp_path)
+    found = run_trials(sweep_cells.die, grid(4), tmp_path)
     assert (found.count("done"), found.count("failed")) == (3, 1)
     assert records(tmp_path)["dataset__r00"]["error"] == DIED
 
 
 def test_a_claim_that_is_freed_a_moment_after_the_death_does_not_lose_the_cell(tmp_path):
-    turn = Turn(sweep_cells.order, grid(1)[0], tmp_path, None, wait=False, ends=None)
+    job = TrialJob(sweep_cells.order, grid(1)[0], tmp_path, None, wait=False, ends=None)
     held, free = threading.Event(), threading.Event()
 
     def dying() -> None:
-        with claimed(f"{turn.cell.name}.sweep", tmp_path):
+        with claimed(f"{job.trial.name}.sweep", tmp_path):
             held.set()
             free.wait()
 
@@ -220,8 +220,8 @@ def test_a_claim_that_is_freed_a_moment_after_the_death_does_not_lose_the_cell(t
     thread.start()
     held.wait()
     threading.Timer(0.2, free.set).start()
-    assert bury(turn, DIED).how == "failed"
-    assert records(tmp_path)[turn.cell.name]["error"] == DIED
+    assert mark_failed(job, DIED).how == "failed"
+    assert records(tmp_path)[job.trial.name]["error"] == DIED
     thread.join()
 
 
@@ -248,7 +248,7 @@ def test_a_killed_sweep_goes_on_and_leaves_the_records_of_an_unbroken_one(tmp_pa
     sweeping.kill()
     sweeping.communicate()
     assert sorted(records(tmp_path)) == ["dataset__r00", "random__r00"]
-    assert run_cells(sweep_cells.hang_once, grid(5), tmp_path).count("done") == 5
+    assert run_trials(sweep_cells.hang_once, grid(5), tmp_path).count("done") == 5
     assert starts(tmp_path) == [cell.name for cell in grid(5)]
     assert records(tmp_path) == unbroken
 
@@ -259,7 +259,7 @@ def test_two_sweeps_at_once_divide_the_cells(tmp_path):
     assert [one.returncode for one in both] == [0, 0]
     assert sorted(starts(tmp_path)) == sorted(cell.name for cell in grid(12))
     ran = sum("another sweep" not in line for text in said for line in text.splitlines())
-    assert ran == 12 and survey(grid(12), tmp_path).count("done") == 12
+    assert ran == 12 and sweep_status(grid(12), tmp_path).count("done") == 12
 
 
 def test_a_sweep_waits_for_a_cell_that_another_holds_and_takes_it_over_from_a_killed_one(tmp_path, unbroken):
@@ -276,17 +276,17 @@ def test_a_sweep_waits_for_a_cell_that_another_holds_and_takes_it_over_from_a_ki
 
 
 def test_no_cell_starts_after_the_hours_and_what_is_under_way_is_finished(tmp_path, monkeypatch):
-    assert run_cells(sweep_cells.order, grid(5), tmp_path, hours=0).count("missing") == 5
+    assert run_trials(sweep_cells.order, grid(5), tmp_path, hours=0).count("missing") == 5
     clock = SimpleNamespace(time=lambda: 7200.0 * (tmp_path / "random__r01.json").exists())
     monkeypatch.setattr(trials, "time", clock)
-    found = run_cells(sweep_cells.order, grid(5), tmp_path, hours=1)
+    found = run_trials(sweep_cells.order, grid(5), tmp_path, hours=1)
     assert (found.count("done"), found.count("missing")) == (3, 2)
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sweep_with_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
-        run_cells(sweep_cells.order, grid(2), tmp_path / "file" / "records")
+        run_trials(sweep_cells.order, grid(2), tmp_path / "file" / "records")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_folder_that_cannot_be_written_ends_the_sweep_with_one_line(tmp_path):
 )
 def test_a_bad_option_of_a_sweep_is_refused(tmp_path, options, field):
     with pytest.raises(InputError, match=f"^{field} = "):
-        run_cells(sweep_cells.order, grid(1), tmp_path, **options)
+        run_trials(sweep_cells.order, grid(1), tmp_path, **options)
 
 
 @pytest.mark.xdist_group("ray")
@@ -305,7 +305,7 @@ def test_ray_with_a_killed_worker_loses_nothing_and_counts_nothing_twice(tmp_pat
     with environment(**executor.RAY_SETTINGS):
         ray.init(address="local", log_to_driver=False, configure_logging=False, **executor.own_cluster(1))
     try:
-        found = run_cells(sweep_cells.die_once, grid(5), tmp_path, backend="ray")
+        found = run_trials(sweep_cells.die_once, grid(5), tmp_path, backend="ray")
     finally:
         ray.shutdown()
     assert (tmp_path / "died").exists() and found.count("done") == 5
@@ -342,8 +342,8 @@ def test_the_exit_code_tells_what_is_left(tmp_path, tiny, capsys):
     assert capsys.readouterr().out == "0 of 4 cells done, 0 failed, 4 not run\n"
     assert main([*tiny, "--dry-run"]) == 0
     assert not list((tmp_path / "study" / "tiny").glob("*.json"))
-    assert told(Survey([], {"a": "done", "b": "failed", "c": "missing"}, {})) == 1
-    assert told(Survey([], {"a": "done"}, {})) == 0
+    assert told(SweepStatus([], {"a": "done", "b": "failed", "c": "missing"}, {})) == 1
+    assert told(SweepStatus([], {"a": "done"}, {})) == 0
 
 
 @pytest.mark.parametrize(

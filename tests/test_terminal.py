@@ -17,7 +17,7 @@ from hammerlib.cli.terminal import Plain, plain
 from hammerlib.errors import InputError, printable
 from hammerlib.evaluation.comparison import Comparison, Scores, compare, read_scores
 from hammerlib.runs import RunRecord
-from hammerlib.runs.trials import Ended, Progress, Survey, outlook
+from hammerlib.runs.trials import Progress, SweepStatus, TrialEnd, estimate
 
 HOSTILE = {
     "colour": "\x1b[31mred", "clear": "\x1b[2J\x1b[H", "title": "\x1b]0;owned\x07", "link": "\x1b]8;;http://x\x1b\\x",
@@ -126,12 +126,12 @@ def test_a_sweep_tells_failures_as_text(name: str, capsys: pytest.CaptureFixture
     from types import SimpleNamespace
 
     cell = SimpleNamespace(name="a__r00", arm=f"a{HOSTILE[name]}", replicate=0, identity="")
-    found = Survey([cell], {"a__r00": "missing"}, {})
+    found = SweepStatus([cell], {"a__r00": "missing"}, {})
     with Progress(found, 1) as progress:
-        progress.tell(cell, Ended("failed", 1.0, HOSTILE[name]))
+        progress.tell(cell, TrialEnd("failed", 1.0, HOSTILE[name]))
     said = capsys.readouterr().out
     assert not harmful(said) and said.count("\n") == 1
-    assert not harmful(outlook(found, 1))
+    assert not harmful(estimate(found, 1))
 
 
 @pytest.mark.parametrize("name", HOSTILE)

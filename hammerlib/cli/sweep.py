@@ -10,7 +10,7 @@ from hammerlib.errors import InputError, check_name, check_whole, need
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from hammerlib.runs.trials import Survey
+    from hammerlib.runs.trials import SweepStatus
 
 
 def add_sweep(parser: ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def sweep(chosen: Namespace) -> int:
     2
     """
     from hammerlib.runs.storage import file_name, repository_root
-    from hammerlib.runs.trials import outlook, run_cells, select, survey
+    from hammerlib.runs.trials import estimate, run_trials, select, sweep_status
     from hammerlib.runs.workers import BACKENDS
     from hammerlib.study import plan
     from hammerlib.study.trial import record_cell
@@ -74,11 +74,11 @@ def sweep(chosen: Namespace) -> int:
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / file_name("study", study.study)
     if chosen.dry_run:
-        print(outlook(survey(whole, folder).only(cells), chosen.workers))
+        print(estimate(sweep_status(whole, folder).only(cells), chosen.workers))
         return 0
     need("torch", "transformers", "accelerate", "trl")
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
-    return told(run_cells(record_cell, cells, folder, **options))
+    return told(run_trials(record_cell, cells, folder, **options))
 
 
 def _span(words: str | None) -> tuple[int, int] | None:
@@ -90,13 +90,13 @@ def _span(words: str | None) -> tuple[int, int] | None:
     return int(first), int(last or first)
 
 
-def told(found: Survey) -> int:
+def told(found: SweepStatus) -> int:
     """Print where a study's cells stand; the exit code.
 
     Examples
     --------
-    >>> from hammerlib.runs.trials import Survey
-    >>> told(Survey([], {"a__r00": "done", "a__r01": "failed"}, {}))
+    >>> from hammerlib.runs.trials import SweepStatus
+    >>> told(SweepStatus([], {"a__r00": "done", "a__r01": "failed"}, {}))
     1 of 2 cells done, 1 failed, 0 not run
     1
     """

@@ -6,9 +6,8 @@ import contextlib
 import json
 import platform
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
+from hammerlib.runs.once import once
 from hammerlib.runs.storage import (
     altered,
     appending,
-    cache_dir,
     content_hash,
     discard,
     file_hash,
@@ -98,12 +97,11 @@ class RunRecord:
         unit: str = "",
     ) -> None:
         """Record one number with its interval [low, high], standard error, sample sizes and unit."""
-        numbers = {
-            key: None if x is None else float(x)
-            for key, x in (("value", value), ("low", low), ("high", high))
-        }
-        error = {} if se is None else {"se": float(se)}
-        self.manifest["metrics"][name] = numbers | error | {"n": n, "k": k, "unit": unit}
+        numbers = {"value": value, "low": low, "high": high}
+        entry = {key: None if number is None else float(number) for key, number in numbers.items()}
+        if se is not None:
+            entry["se"] = float(se)
+        self.manifest["metrics"][name] = entry | {"n": n, "k": k, "unit": unit}
         self._write()
 
     def log(self, step: int, **values: float) -> None:
@@ -117,10 +115,11 @@ class RunRecord:
     def artefact(self, *paths: str | Path) -> None:
         """Record files of this folder with their sha256 and size; `check` compares them."""
         entries = {}
-        for path in ((self.folder / path).resolve() for path in paths):
+        for path in paths:
+            path = (self.folder / path).resolve()
             name = path.relative_to(self.folder.resolve()).as_posix()
             entries[name] = {"path": name, "sha256": file_hash(path), "bytes": path.stat().st_size}
-        others = [one for one in self.manifest["artefacts"] if one["path"] not in entries]
+        others = [entry for entry in self.manifest["artefacts"] if entry["path"] not in entries]
         self.manifest["artefacts"] = [*others, *entries.values()]
         self._write()
 
@@ -131,9 +130,11 @@ class RunRecord:
 
     def finish(self, error: str | None = None, *, partial: bool = False) -> None:
         """Close the run: status ``success`` or ``partial``, or ``error`` with one line that says why."""
-        spent = round(time.monotonic() - self._started, 2)
-        status = "error" if error else "partial" if partial else "success"
-        self.note(status=status, error=error, seconds=spent, finished=_now())
+        status = "partial" if partial else "success"
+        if error:
+            status = "error"
+        seconds = round(time.monotonic() - self._started, 2)
+        self.note(status=status, error=error, seconds=seconds, finished=_now())
 
     @classmethod
     def load(cls, folder: str | Path) -> RunRecord:
@@ -151,7 +152,7 @@ class RunRecord:
         return cls(manifest["run_id"], folder, manifest)
 
     def check(self, *names: str, within: str = "", present: bool = False) -> RunRecord:
-        """Return itself if the artefacts are what the run wrote.
+        """Return itself if the artefacts are what the run wrote; InputError for one gone, empty or changed.
 
         Parameters
         ----------
@@ -161,24 +162,18 @@ class RunRecord:
             Only paths that begin so.
         present : bool
             Only those that are there (published copies hold no big ones).
-
-        Raises
-        ------
-        InputError
-            A file is gone, empty or changed.
         """
         for entry in self.manifest["artefacts"]:
-            path = self.folder / entry["path"]
-            if (names and entry["path"] not in names) or not entry["path"].startswith(within):
+            name = entry["path"]
+            path = self.folder / name
+            asked = (not names or name in names) and name.startswith(within)
+            if not asked or (present and not path.exists()):
                 continue
-            if present and not path.exists():
+            problem = altered(path, entry["sha256"], name)
+            if problem is None:
                 continue
-            problem = altered(path, entry["sha256"], entry["path"])
-            if problem is not None:
-                if not path.exists():
-                    problem = f"lacks {entry['path']}, which its manifest lists"
-                    raise InputError("run", self.run_id, problem, AGAIN)
-                raise InputError("run", self.run_id, f"its {problem}", AGAIN)
+            problem = f"its {problem}" if path.exists() else f"lacks {name}, which its manifest lists"
+            raise InputError("run", self.run_id, problem, AGAIN)
         return self
 
     def table(self, name: str, **options: Any) -> pd.DataFrame:
@@ -214,8 +209,10 @@ class RunRecord:
 def _malformed(manifest: dict) -> str | None:
     """What a manifest lacks, None where it has all that is read of it."""
     for name, kind in FIELDS.items():
-        if not isinstance(manifest.get(name), kind):
-            return f"has no {name}" if name not in manifest else f"has a {name} of another type"
+        if name not in manifest:
+            return f"has no {name}"
+        if not isinstance(manifest[name], kind):
+            return f"has a {name} of another type"
     if manifest["status"] not in STATUSES:
         return f"has the unknown status {manifest['status']!r}"
     for entry in manifest["artefacts"]:
@@ -223,8 +220,9 @@ def _malformed(manifest: dict) -> str | None:
             return "lists an artefact without path and sha256"
         if Path(entry["path"]).is_absolute() or ".." in Path(entry["path"]).parts:
             return f"lists the artefact {entry['path']!r}, which is outside its folder"
-    whole = all(isinstance(one, dict) and "value" in one for one in manifest["metrics"].values())
-    return None if whole else "has a metric without value"
+    if not all(isinstance(metric, dict) and "value" in metric for metric in manifest["metrics"].values()):
+        return "has a metric without value"
+    return None
 
 
 def start_run(
@@ -316,84 +314,23 @@ def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
     return record.check() if record.status == "success" else None
 
 
-@contextlib.contextmanager
-def claimed(run_id: str, root: Path | None = None, *, seconds: float = -1) -> Iterator[Path]:
-    """Hold a run for the block, so that two processes that ask for the same one do it once.
+def run_once(
+    kind: str,
+    work: Callable[[RunRecord], object],
+    *,
+    run_id: str,
+    parameters: dict,
+    seeds: list[int] | None = None,
+    root: Path | None = None,
+) -> RunRecord:
+    """Return the finished run of this name, or start it and let `work` fill it; see `once`."""
 
-    A second process waits; the claim of a killed one ends with it. Machines that share the folder share its
-    claims where its file system locks files between machines, as NFS under Linux does.
+    def make() -> RunRecord:
+        with start_run(kind, parameters=parameters, seeds=seeds, run_id=run_id, root=root) as run:
+            work(run)
+        return run
 
-    Parameters
-    ----------
-    run_id : str
-        Folder name of the run.
-    root : Path, optional
-        Default `storage.results_root()`; created.
-    seconds : float
-        Longest wait; negative for as long as it takes.
-
-    Yields
-    ------
-    Path
-        The folder of run folders.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written to.
-    TimeoutError
-        Another process still holds the run.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with claimed("demo", Path(tempfile.mkdtemp())) as root:
-    ...     root.is_dir()
-    True
-    """
-    from filelock import FileLock
-
-    root, run_id = Path(root or results_root()), file_name("run", run_id)
-    with writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / f".{run_id}.lock")
-        lock.acquire(timeout=seconds)
-    try:
-        yield root
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def workroom() -> Iterator[Path]:
-    """Yield a folder for the block, in the cache folder; what killed processes left of theirs goes now.
-
-    Examples
-    --------
-    >>> with workroom() as room:
-    ...     room.is_dir()
-    True
-    """
-    from filelock import FileLock, Timeout
-
-    base = cache_dir("rooms")
-    with FileLock(base / ".lock"):  # nobody takes a room for abandoned that is being opened
-        for lock in base.glob("*.lock"):
-            if lock.name == ".lock":
-                continue
-            with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
-                discard(lock.with_suffix(""))
-                lock.unlink(missing_ok=True)
-        room = Path(tempfile.mkdtemp(prefix="room-", dir=base))
-        held = FileLock(base / f"{room.name}.lock")
-        held.acquire()
-    try:
-        yield room
-    finally:
-        discard(room)
-        held.release()
-        with contextlib.suppress(OSError):
-            (base / f"{room.name}.lock").unlink()
+    return once(run_id, make, lambda: find_run(run_id, root), folder=root)
 
 
 def _now() -> str:
@@ -401,21 +338,25 @@ def _now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _git() -> dict[str, object]:
     root = repository_root()
-    answers = [
-        subprocess.run(["git", *words], cwd=root, capture_output=True, text=True) if root else None
-        for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-    ]
-    if answers[0] is None or answers[0].returncode:
-        return {"commit": None, "dirty": None}
-    return {"commit": answers[0].stdout.strip(), "dirty": bool(answers[1].stdout.strip())}
+    state: dict[str, object] = {"commit": None, "dirty": None}
+    if root is None:
+        return state
+
+    def ask(*words: str) -> str | None:
+        answer = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
+        return None if answer.returncode else answer.stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    if commit is not None:
+        state["commit"] = commit
+        state["dirty"] = bool(ask("status", "--porcelain", "--untracked-files=no"))
+    return state

@@ -1,17 +1,18 @@
-"""Trials of a grid: their records on disk, a trial's turn in a worker, and what is told of them."""
+"""Trials of a grid: their records on disk, one trial's run in a worker, and what a sweep tells of them."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from hammerlib.errors import InputError, printable
-from hammerlib.runs.record import SCHEMA_VERSION, claimed
+from hammerlib.runs.once import once
+from hammerlib.runs.record import SCHEMA_VERSION
 from hammerlib.runs.storage import (
     file_name,
     progress_off,
@@ -25,11 +26,15 @@ from hammerlib.runs.storage import (
 )
 from hammerlib.runs.workers import Failure, map_tasks
 
-ROUNDS = 2  # in which a cell is tried anew, with fresh processes, after the machinery failed it
-NAMED = 3  # cells that an error names; it counts the others
+__all__ = ["SweepStatus", "Trial", "estimate", "run_trials", "select", "sweep_status"]
+
+ROUNDS = 2  # in which a trial is tried anew, with fresh processes, after the machinery failed it
+NAMED = 3  # trials that an error names; it counts the others
+DYING = 5.0  # seconds; a killed process is seen to be dead a moment before the system frees its claim
+STATUSES = ("done", "failed", "missing", "other")
 
 
-class Cell(Protocol):
+class Trial(Protocol):
     """One treatment in one replicate: what a sweep needs to know of it; its task may need more.
 
     Attributes
@@ -41,13 +46,13 @@ class Cell(Protocol):
     replicate : int
         From 0 on; arms are paired inside it.
     identity : str
-        Hash of all its settings: a record with another one is of another cell.
+        Hash of all its settings: a record with another one is of another trial.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> cell = SimpleNamespace(name="hammer__r03", arm="hammer", replicate=3, identity="5f3c")
-    >>> record_path(cell, Path("results")).as_posix()
+    >>> trial = SimpleNamespace(name="hammer__r03", arm="hammer", replicate=3, identity="5f3c")
+    >>> record_path(trial, Path("results")).as_posix()
     'results/hammer__r03.json'
     """
 
@@ -57,86 +62,17 @@ class Cell(Protocol):
     identity: str
 
 
-class Survey(NamedTuple):
-    """Where the cells of a grid stand.
-
-    Attributes
-    ----------
-    cells : list of Cell
-        All that were asked about, in their order.
-    status : dict
-        Name of a cell to ``done``, ``failed``, ``missing`` or ``other`` (finished, of other settings).
-    seconds : dict
-        Name of a done cell (``ARM__rNN``) to the machine time it took, where its record tells it; others than
-        those asked about may be among them, to estimate by.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
-    >>> found = Survey(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 30.0})
-    >>> found.count("done"), [cell.name for cell in found.to_do()], found.expected(found.to_do())
-    (1, ['a__r01'], 30.0)
-    """
-
-    cells: list
-    status: dict[str, str]
-    seconds: dict[str, float]
-
-    def count(self, status: str) -> int:
-        """Cells of this status."""
-        return sum(one == status for one in self.status.values())
-
-    def to_do(self) -> list[Cell]:
-        """Cells that are missing or failed, in their order."""
-        return [cell for cell in self.cells if self.status[cell.name] in ("missing", "failed")]
-
-    def only(self, cells: Iterable[Cell]) -> Survey:
-        """Where some of the cells stand; seconds stay those of all."""
-        chosen = list(cells)
-        return Survey(chosen, {cell.name: self.status[cell.name] for cell in chosen}, self.seconds)
-
-    def expected(self, cells: Iterable[Cell]) -> float | None:
-        """Seconds that the cells take one after another: the mean of their arm's records, of all where it has
-        none; None without any record.
-        """
-        known: dict[str, list[float]] = {}
-        for name, seconds in self.seconds.items():
-            known.setdefault(name.rpartition("__r")[0], []).append(seconds)
-        if not known:
-            return None
-        overall = [one for times in known.values() for one in times]
-        times = (known.get(cell.arm, overall) for cell in cells)
-        return sum(sum(one) / len(one) for one in times)
+# Records
 
 
-def record_path(cell: Cell, folder: Path) -> Path:
-    """Return the place of a cell's record.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> record_path(SimpleNamespace(name="random__r00"), Path("records")).name
-    'random__r00.json'
-    """
-    return folder / f"{file_name('cell', cell.name)}.json"
+def record_path(trial: Trial, folder: Path) -> Path:
+    """Return the place of a trial's record."""
+    return folder / f"{file_name('cell', trial.name)}.json"
 
 
-def read_record(cell: Cell, folder: Path) -> dict | None:
-    """Return the record that lies at a cell's place, of whatever settings; None where there is none.
-
-    Raises
-    ------
-    InputError
-        The file is no JSON object, or was changed after it was written; a name that is no file name.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> read_record(SimpleNamespace(name="never-ran"), Path("records")) is None
-    True
-    """
-    path = record_path(cell, folder)
+def read_record(trial: Trial, folder: Path) -> dict | None:
+    """Return the record that lies at a trial's place, of whatever settings; None where there is none."""
+    path = record_path(trial, folder)
     remedy = "delete it: its cell runs again"
     try:
         record = read_object(path)
@@ -150,75 +86,104 @@ def read_record(cell: Cell, folder: Path) -> dict | None:
     return record
 
 
-def standing(cell: Cell, record: dict | None) -> str:
-    """Return what a cell's record says: ``done``, ``failed``, ``missing``, or ``other`` for other settings.
+def record_status(record: dict | None, identity: str) -> str:
+    """Return what a record says of a trial with this identity: the one answer to "is it done?".
 
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> cell = SimpleNamespace(name="a__r00", identity="5f3c")
-    >>> standing(cell, None), standing(cell, {"status": "error", "identity": "0000"})
-    ('missing', 'failed')
-    >>> standing(cell, {"status": "success", "identity": "0000"})
-    'other'
+    ``done``, ``failed``, ``missing``, or ``other``: finished, of other settings.
     """
     if record is None:
         return "missing"
     if record.get("status") != "success":  # nothing to lose: it runs again, whatever its settings were
         return "failed"
-    return "done" if record.get("identity") == cell.identity else "other"
+    return "done" if record.get("identity") == identity else "other"
 
 
-def survey(cells: Sequence[Cell], folder: Path) -> Survey:
-    """Read the records of cells.
+class SweepStatus(NamedTuple):
+    """Where the trials of a grid stand.
 
-    Parameters
+    Attributes
     ----------
-    cells : sequence of Cell
-        With different names.
-    folder : Path
-        Where the records lie; may be missing.
-
-    Returns
-    -------
-    Survey
-
-    Raises
-    ------
-    InputError
-        Two cells of one name, or a record that cannot be read.
+    trials : list of Trial
+        All that were asked about, in their order.
+    status : dict
+        Name of a trial to ``done``, ``failed``, ``missing`` or ``other`` (finished, of other settings).
+    seconds : dict
+        Name of a done trial (``ARM__rNN``) to the machine time it took, where its record tells it; others
+        than those asked about may be among them, to estimate by.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> survey([SimpleNamespace(name="a__r00", arm="a", replicate=0, identity="5f")], Path("none")).status
-    {'a__r00': 'missing'}
+    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
+    >>> sweep = SweepStatus(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 30.0})
+    >>> sweep.count("done"), [trial.name for trial in sweep.to_do()], sweep.expected(sweep.to_do())
+    (1, ['a__r01'], 30.0)
     """
-    status: dict[str, str] = {}
-    seconds: dict[str, float] = {}
-    for cell in cells:
-        if cell.name in status:
-            raise InputError("cells", cell.name, "comes twice", "give every cell a name of its own")
-        record = read_record(cell, folder)
-        status[cell.name] = standing(cell, record)
-        if status[cell.name] == "done" and isinstance(record.get("seconds"), int | float):
-            seconds[cell.name] = float(record["seconds"])
-    return Survey(list(cells), status, seconds)
+
+    trials: list
+    status: dict[str, str]
+    seconds: dict[str, float]
+
+    def count(self, status: str) -> int:
+        """Trials of this status."""
+        return list(self.status.values()).count(status)
+
+    def to_do(self) -> list[Trial]:
+        """Trials that are missing or failed, in their order."""
+        return [trial for trial in self.trials if self.status[trial.name] in ("missing", "failed")]
+
+    def only(self, trials: Iterable[Trial]) -> SweepStatus:
+        """Where some of the trials stand; seconds stay those of all."""
+        chosen = list(trials)
+        return SweepStatus(chosen, {trial.name: self.status[trial.name] for trial in chosen}, self.seconds)
+
+    def expected(self, trials: Iterable[Trial]) -> float | None:
+        """Seconds that the trials take one after another; None without any record.
+
+        For each trial the mean of its arm's records, of all records where its arm has none.
+        """
+        if not self.seconds:
+            return None
+        of_arm = defaultdict(list)
+        for name, seconds in self.seconds.items():
+            of_arm[name.rpartition("__r")[0]].append(seconds)
+        total = 0.0
+        for trial in trials:
+            known = of_arm.get(trial.arm) or list(self.seconds.values())
+            total += sum(known) / len(known)
+        return total
 
 
-def refuse_others(found: Survey) -> None:
-    """Refuse cells at whose places finished records of other settings lie: none is reused or replaced.
+def sweep_status(trials: Sequence[Trial], folder: Path) -> SweepStatus:
+    """Read the records of trials in a folder, which may be missing.
 
     Raises
     ------
     InputError
-        With the names of the first.
+        Two trials of one name, or a record that cannot be read.
 
     Examples
     --------
-    >>> refuse_others(Survey([], {"a__r00": "done"}, {}))
+    >>> from types import SimpleNamespace
+    >>> trials = [SimpleNamespace(name="a__r00", arm="a", replicate=0, identity="5f")]
+    >>> sweep_status(trials, Path("none")).status
+    {'a__r00': 'missing'}
     """
-    others = [cell.name for cell in found.cells if found.status[cell.name] == "other"]
+    status: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for trial in trials:
+        if trial.name in status:
+            raise InputError("cells", trial.name, "comes twice", "give every cell a name of its own")
+        record = read_record(trial, folder)
+        status[trial.name] = record_status(record, trial.identity)
+        if status[trial.name] == "done" and isinstance(record.get("seconds"), int | float):
+            seconds[trial.name] = float(record["seconds"])
+    return SweepStatus(list(trials), status, seconds)
+
+
+def refuse_others(sweep: SweepStatus) -> None:
+    """Refuse trials at whose places finished records of other settings lie: none is reused or replaced."""
+    others = [trial.name for trial in sweep.trials if sweep.status[trial.name] == "other"]
     if others:
         more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
         problem = "have finished records of other settings, which are neither used nor replaced"
@@ -227,361 +192,159 @@ def refuse_others(found: Survey) -> None:
 
 
 def select(
-    cells: Sequence[Cell], *, arms: Sequence[str] | None = None, replicates: tuple[int, int] | None = None
-) -> list[Cell]:
-    """Return the cells of some arms and replicates, in their order.
+    trials: Sequence[Trial], *, arms: Sequence[str] | None = None, replicates: tuple[int, int] | None = None
+) -> list[Trial]:
+    """Return the trials of some arms and replicates, in their order.
 
     Parameters
     ----------
-    cells : sequence of Cell
-        All cells.
+    trials : sequence of Trial
     arms : sequence of str, optional
         Names of arms; default all.
     replicates : (int, int), optional
         First and last replicate, both included; default all.
 
-    Returns
-    -------
-    list of Cell
-
     Raises
     ------
     InputError
-        An arm that the cells do not know, or replicates outside theirs.
+        An arm that the trials do not know, or replicates outside theirs.
 
     Examples
     --------
     >>> from types import SimpleNamespace
     >>> grid = [SimpleNamespace(arm=arm, replicate=r) for r in (0, 1) for arm in "ab"]
-    >>> [(cell.arm, cell.replicate) for cell in select(grid, arms=["b"], replicates=(1, 1))]
+    >>> [(trial.arm, trial.replicate) for trial in select(grid, arms=["b"], replicates=(1, 1))]
     [('b', 1)]
     """
-    known = list(dict.fromkeys(cell.arm for cell in cells))
+    known = list(dict.fromkeys(trial.arm for trial in trials))
     for arm in arms or ():
         if arm not in known:
             raise InputError("only", arm, "is no arm of this study", f"use some of {', '.join(known)}")
-    numbers = sorted({cell.replicate for cell in cells})
-    first, last = replicates or (numbers[0], numbers[-1])
-    if not numbers[0] <= first <= last <= numbers[-1]:
-        remedy = f"replicates go from {numbers[0]} to {numbers[-1]}"
+    lowest = min(trial.replicate for trial in trials)
+    highest = max(trial.replicate for trial in trials)
+    first, last = replicates or (lowest, highest)
+    if not lowest <= first <= last <= highest:
+        remedy = f"replicates go from {lowest} to {highest}"
         raise InputError("replicates", f"{first}-{last}", "are not in this study", remedy)
-    return [cell for cell in cells if (not arms or cell.arm in arms) and first <= cell.replicate <= last]
+    return [trial for trial in trials if (not arms or trial.arm in arms) and first <= trial.replicate <= last]
 
 
-DYING = 5.0  # seconds; a killed process is seen to be dead a moment before the system frees its claim
+# One trial in a worker
 
 
-class Turn(NamedTuple):
-    """What a worker gets.
+class TrialJob(NamedTuple):
+    """What a worker gets: a trial, and how it is run."""
 
-    Attributes
-    ----------
-    task : callable
-        ``task(cell, folder)`` writes the cell's record.
-    cell : Cell
-        The one to run.
-    folder : Path
-        Of the records.
-    before : dict or None
-        The cell's record when the sweep began: another one now is another sweep's.
-    wait : bool
-        For another sweep that holds the cell; else its turn ends as ``taken``.
-    ends : float or None
-        Seconds of the clock (`time.time`) up to which it waits; None for as long as it takes.
-
-    Examples
-    --------
-    >>> Turn(print, None, Path("records"), None, wait=False, ends=None).wait
-    False
-    """
-
-    task: Callable[[Cell, Path], object]
-    cell: Cell
+    task: Callable[[Trial, Path], object]  # task(trial, folder) writes the trial's record
+    trial: Trial
     folder: Path
-    before: dict | None
-    wait: bool
-    ends: float | None
+    before: dict | None  # the trial's record when the sweep began: another one now is another sweep's
+    wait: bool  # for another sweep that holds the trial; else it ends as ``taken``
+    ends: float | None  # seconds of the clock (`time.time`) up to which it waits; None: as long as it takes
 
 
-class Ended(NamedTuple):
-    """How a turn ended.
-
-    Attributes
-    ----------
-    how : str
-        ``done``, ``failed``, ``elsewhere`` (another sweep has ended this cell meanwhile) or ``taken`` (one
-        runs it now).
-    seconds : float
-        Wall time of the task.
-    reason : str
-        One line, of a failure; empty otherwise.
-
-    Examples
-    --------
-    >>> Ended("done", 30.2).reason
-    ''
-    """
+class TrialEnd(NamedTuple):
+    """How a trial ended: ``done``, ``failed``; in another sweep ``elsewhere`` (ended), ``taken`` (runs)."""
 
     how: str
-    seconds: float = 0.0
-    reason: str = ""
+    seconds: float = 0.0  # wall time of the task
+    reason: str = ""  # one line, of a failure
 
 
-def take_turn(turn: Turn) -> Ended:
-    """Claim a cell and run it, unless its record has changed since the sweep began.
+def run_trial(job: TrialJob) -> TrialEnd:
+    """Claim a trial and run it, unless its record has changed since the sweep began.
 
-    An error of the task is recorded, with its reason, and told; it is not raised.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written to.
-
-    Examples
-    --------
-    >>> import tempfile; from types import SimpleNamespace
-    >>> cell = SimpleNamespace(name="a__r00", arm="a", replicate=0, identity="5f3c")
-    >>> def task(cell, folder):
-    ...     write_json(record_path(cell, folder), {"identity": cell.identity, "status": "success"})
-    >>> take_turn(Turn(task, cell, Path(tempfile.mkdtemp()), None, wait=False, ends=None)).how
-    'done'
+    An error of the task is recorded, with its reason, and returned; it is not raised.
     """
     seconds = 0.0
-    if turn.wait:
-        seconds = -1.0 if turn.ends is None else max(0.0, turn.ends - time.time())
+    if job.wait:
+        seconds = -1.0 if job.ends is None else max(0.0, job.ends - time.time())
+    return _trial_once(job, lambda: _run(job), seconds)
+
+
+def mark_failed(job: TrialJob, reason: str) -> TrialEnd:
+    """Record, from outside the worker, that a trial's process died; unless another sweep has taken it up."""
+    return _trial_once(job, lambda: _fail(job, reason, 0.0), DYING)
+
+
+def _trial_once(job: TrialJob, make: Callable[[], TrialEnd], seconds: float) -> TrialEnd:
+    def look() -> TrialEnd | None:
+        """What another sweep has made of the trial meanwhile."""
+        record = read_record(job.trial, job.folder)
+        if record is None or record == job.before:
+            return None
+        status = record_status(record, job.trial.identity)
+        reasons = {
+            "failed": f"in another sweep: {record.get('error')}",
+            "other": "another sweep has other settings",
+        }
+        return TrialEnd("elsewhere", reason=reasons.get(status, ""))
+
+    # Not the trial's own name: the task may claim that itself, against callers that are no sweep.
+    key = f"{job.trial.name}.sweep"
     try:
-        with claimed(_claim(turn), turn.folder, seconds=seconds):
-            return _ended_elsewhere(turn) or _run(turn)
+        return once(key, make, look, folder=job.folder, seconds=seconds)
     except TimeoutError:
-        return Ended("taken")
+        return TrialEnd("taken")
 
 
-def bury(turn: Turn, reason: str) -> Ended:
-    """Record, from outside the worker, that a cell's process died; unless another sweep has taken it up.
-
-    Raises
-    ------
-    InputError
-        The record cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile; from types import SimpleNamespace
-    >>> cell = SimpleNamespace(name="a__r00", arm="a", replicate=0, identity="5f3c")
-    >>> bury(Turn(print, cell, Path(tempfile.mkdtemp()), None, False, None), "killed").reason
-    'killed'
-    """
-    try:
-        with claimed(_claim(turn), turn.folder, seconds=DYING):
-            return _ended_elsewhere(turn) or _failed(turn, reason, 0.0)
-    except TimeoutError:
-        return Ended("taken")
-
-
-def _claim(turn: Turn) -> str:
-    """Not the cell's name: the task may claim that itself, against callers that are no sweep."""
-    return f"{turn.cell.name}.sweep"
-
-
-def _ended_elsewhere(turn: Turn) -> Ended | None:
-    record = read_record(turn.cell, turn.folder)
-    if record is None or record == turn.before:
-        return None
-    told = {"failed": f"in another sweep: {record.get('error')}", "other": "another sweep has other settings"}
-    return Ended("elsewhere", reason=told.get(standing(turn.cell, record), ""))
-
-
-def _run(turn: Turn) -> Ended:
-    cell, folder = turn.cell, turn.folder
-    remove_parts(folder, record_path(cell, folder).name)
+def _run(job: TrialJob) -> TrialEnd:
+    remove_parts(job.folder, record_path(job.trial, job.folder).name)
     started = time.perf_counter()
     try:
-        turn.task(cell, folder)
+        job.task(job.trial, job.folder)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return _failed(turn, reason, time.perf_counter() - started)
-    spent = time.perf_counter() - started
-    if standing(cell, read_record(cell, folder)) != "done":
-        return _failed(turn, "its task left no record of success with its identity", spent)
-    return Ended("done", spent)
+        return _fail(job, reason, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if record_status(read_record(job.trial, job.folder), job.trial.identity) != "done":
+        return _fail(job, "its task left no record of success with its identity", seconds)
+    return TrialEnd("done", seconds)
 
 
-def _failed(turn: Turn, reason: str, seconds: float) -> Ended:
-    cell = turn.cell
-    told = {"arm": cell.arm, "replicate": cell.replicate, "identity": cell.identity, "status": "error"}
-    told |= {"error": without_folders(reason), "seconds": round(seconds, 3)}
-    path = record_path(cell, turn.folder)
+def _fail(job: TrialJob, reason: str, seconds: float) -> TrialEnd:
+    path = record_path(job.trial, job.folder)
     if path.is_dir():  # what stands there cannot be replaced by a file
         raise InputError("record", path.name, "is no regular file", "remove it: its cell runs again")
-    write_json(path, sealed({"schema_version": SCHEMA_VERSION} | told))
-    return Ended("failed", seconds, reason)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "arm": job.trial.arm,
+        "replicate": job.trial.replicate,
+        "identity": job.trial.identity,
+        "status": "error",
+        "error": without_folders(reason),
+        "seconds": round(seconds, 3),
+    }
+    write_json(path, sealed(record))
+    return TrialEnd("failed", seconds, reason)
 
 
-class Progress:
-    """A bar, and a line for every cell that ended; a context manager.
-
-    Parameters
-    ----------
-    found : Survey
-        Where the cells stood at the start.
-    workers : int
-        Cells at once, for the estimate of what remains.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
-    >>> with Progress(Survey(pair, dict.fromkeys(("a__r00", "a__r01"), "missing"), {}), 1) as progress:
-    ...     progress.tell(pair[0], Ended("done", 120.0))
-    a r00: 120 s (1/2 done, about 2 min left)
-    """
-
-    def __init__(self, found: Survey, workers: int) -> None:
-        self.found = found._replace(status=dict(found.status), seconds=dict(found.seconds))
-        self.left = {cell.name: cell for cell in found.to_do()}
-        self.failed = 0
-        self.workers = workers
-
-    def __enter__(self) -> Progress:
-        from tqdm.auto import tqdm
-
-        total, done = len(self.found.cells), self.found.count("done")
-        self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=progress_off())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def tell(self, cell: Cell, ended: Ended) -> None:
-        """Take note that a cell's turn ended, and print its line; a cell that is taken has not ended."""
-        if ended.how == "taken":
-            return
-        failed = ended.how == "failed" or bool(ended.reason)
-        self.failed += failed
-        del self.left[cell.name]
-        if not failed:
-            self.found.status[cell.name] = "done"
-            self.bar.update()
-        if ended.how == "done":
-            self.found.seconds[cell.name] = ended.seconds
-        told = {"done": f"{ended.seconds:.0f} s", "elsewhere": "done by another sweep"}
-        self._line(cell, f"failed, {ended.reason}" if failed else told[ended.how])
-
-    def _line(self, cell: Cell, told: str) -> None:
-        done, total = self.found.count("done"), len(self.found.cells)
-        more = f", {self.failed} failed" if self.failed else ""
-        spare = self.found.expected(self.left.values())
-        if self.left and spare is not None:
-            more += f", about {span(spare / self.workers)} left"
-        text = printable(f"{cell.arm} r{cell.replicate:02d}: {told} ({done}/{total} done{more})")
-        # Through the bar, which it would cut in two; flushed, since a log is read while the sweep runs.
-        self.bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
-        tell_progress(f"sweep {done}/{total}")
+# A sweep over trials
 
 
-def span(seconds: float) -> str:
-    """Return a duration in the unit that suits it.
-
-    Examples
-    --------
-    >>> span(40), span(300), span(9000)
-    ('40 s', '5 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def outlook(found: Survey, workers: int) -> str:
-    """Return what a sweep would run: counts by arm, and an estimate from the records that are there.
-
-    Parameters
-    ----------
-    found : Survey
-        Where the cells stand.
-    workers : int
-        Cells at once.
-
-    Returns
-    -------
-    str
-        A table and two lines.
-
-    Raises
-    ------
-    InputError
-        Fewer than one worker.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
-    >>> print(outlook(Survey(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 1800.0}), workers=1))
-    arm    done  failed missing   other  to run  minutes a cell
-    a         1       0       1       0       1            30.0
-    1 of 2 cells to run: a r01
-    about 0.5 h with 1 worker, from 1 record
-    """
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
-    width = max(3, *(len(printable(cell.arm)) for cell in found.cells))
-    words = ("done", "failed", "missing", "other")
-    head = "".join(f"{word:>8}" for word in (*words, "to run"))
-    lines = [f"{'arm':<{width}}{head}  minutes a cell"]
-    to_do = found.to_do()
-    for arm in dict.fromkeys(cell.arm for cell in found.cells):
-        mine = [cell for cell in found.cells if cell.arm == arm]
-        counts = [sum(found.status[cell.name] == word for cell in mine) for word in words]
-        numbers = "".join(f"{count:>8}" for count in (*counts, sum(cell.arm == arm for cell in to_do)))
-        known = [found.seconds[cell.name] for cell in mine if cell.name in found.seconds]
-        minutes = f"{sum(known) / len(known) / 60:.1f}" if known else "-"
-        lines.append(f"{printable(arm):<{width}}{numbers}{minutes:>16}")
-    lines.append(f"{len(to_do)} of {len(found.cells)} cells to run" + _listed(to_do))
-    return "\n".join([*lines, _hours(found, workers)])
-
-
-def _listed(cells: Iterable[Cell]) -> str:
-    by_arm: dict[str, list[str]] = {}
-    for cell in cells:
-        by_arm.setdefault(cell.arm, []).append(f"r{cell.replicate:02d}")
-    listed = [f"{printable(arm)} {' '.join(names)}" for arm, names in by_arm.items()]
-    return ": " * bool(by_arm) + "; ".join(listed)
-
-
-def _hours(found: Survey, workers: int) -> str:
-    spare = found.expected(found.to_do())
-    if spare is None:
-        return "no record yet to estimate the hours from"
-    by, records = f"{workers} worker{'s' * (workers > 1)}", len(found.seconds)
-    return f"about {spare / workers / 3600:.1f} h with {by}, from {records} record{'s' * (records != 1)}"
-
-
-def run_cells(
-    task: Callable[[Cell, Path], object],
-    cells: Sequence[Cell],
+def run_trials(
+    task: Callable[[Trial, Path], object],
+    trials: Sequence[Trial],
     folder: Path,
     *,
     workers: int = 1,
     backend: str = "process",
     gpus: int = 0,
     hours: float | None = None,
-) -> Survey:
-    """Run the cells that have no record of success, several at a time; killed and called again, it goes on.
+) -> SweepStatus:
+    """Run the trials that have no record of success, several at a time; killed and called again, it goes on.
 
-    Each cell is claimed while it runs, so that sweeps at once on one folder divide the cells between them. A
-    cell that fails leaves a record of status ``error`` with the reason at once, stops no other, and runs
+    Each trial is claimed while it runs, so that sweeps at once on one folder divide the trials between them.
+    A trial that fails leaves a record of status ``error`` with the reason at once, stops no other, and runs
     again in the next sweep. One whose process or machine dies is tried again, at once and in two more rounds
     with new processes, before it is recorded so. A finished record of other settings is refused.
 
     Parameters
     ----------
     task : callable
-        Importable; ``task(cell, folder)`` writes `cells.record_path` whole or not at all, with ``identity``
-        and ``status: success``, and ``seconds`` for the estimates.
-    cells : sequence of Cell
+        Importable; ``task(trial, folder)`` writes `record_path` whole or not at all, with ``identity`` and
+        ``status: success``, and ``seconds`` for the estimates.
+    trials : sequence of Trial
         Run in this order.
     folder : Path
         Of the records. Machines of a Ray cluster must share it.
@@ -592,59 +355,180 @@ def run_cells(
     gpus : int
         As for `workers.map_tasks`.
     hours : float, optional
-        After them no cell starts; what is under way is finished.
+        After them no trial starts; what is under way is finished.
 
     Returns
     -------
-    Survey
-        Where the cells stand at the end.
+    SweepStatus
+        Where the trials stand at the end.
 
     Raises
     ------
     InputError
-        No cell, hours below 0, records of other settings, or what `workers.map_tasks` refuses, before
+        No trial, hours below 0, records of other settings, or what `workers.map_tasks` refuses, before
         anything starts; or a record that cannot be written.
 
     Examples
     --------
-    >>> run_cells(print, [], Path("records"))
+    >>> run_trials(print, [], Path("records"))
     Traceback (most recent call last):
     ...
     hammerlib.errors.InputError: cells = []: holds none; give at least one
     """
-    if not cells:
+    if not trials:
         raise InputError("cells", [], "holds none", "give at least one")
     if hours is not None and not hours >= 0:
         raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
     folder = Path(folder).resolve()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    found = survey(cells, folder)
-    refuse_others(found)
+    sweep = sweep_status(trials, folder)
+    refuse_others(sweep)
     ends = None if hours is None else time.time() + 3600 * hours
-    to_do, wait = found.to_do(), False
-    before = {cell.name: read_record(cell, folder) for cell in to_do}
+    to_do = sweep.to_do()
+    before = {trial.name: read_record(trial, folder) for trial in to_do}
     pool = {"workers": workers, "backend": backend, "gpus": gpus, "retries": 1}
-    lost: Counter[str] = Counter()
-    with Progress(found, workers) as progress:
-        while to_do:  # a second round waits for what other sweeps held in the first
-            turns = [Turn(task, cell, folder, before[cell.name], wait, ends) for cell in to_do]
-            taken, orphans = [], []
-            for place, result in map_tasks(take_turn, _until(ends, turns), **pool):
-                cell = to_do[place]
-                if isinstance(result, Failure) and result.of_machinery and lost[cell.name] < ROUNDS:
-                    lost[cell.name] += 1
-                    orphans.append(cell)
-                    continue
-                ended = bury(turns[place], result.reason) if isinstance(result, Failure) else result
-                progress.tell(cell, ended)
-                taken += [cell] if ended.how == "taken" else []
-            to_do, wait = orphans + ([] if wait else taken), True
-    return survey(cells, folder)
+    deaths: Counter[str] = Counter()
+    wait = False
+    with Progress(sweep, workers) as progress:
+        while to_do:
+            jobs = [TrialJob(task, trial, folder, before[trial.name], wait, ends) for trial in to_do]
+            again: list[Trial] = []
+            taken: list[Trial] = []
+            for index, result in map_tasks(run_trial, _until(ends, jobs), **pool):
+                trial = to_do[index]
+                if isinstance(result, Failure):
+                    if result.of_machinery and deaths[trial.name] < ROUNDS:
+                        deaths[trial.name] += 1
+                        again.append(trial)
+                        continue
+                    result = mark_failed(jobs[index], result.reason)
+                progress.tell(trial, result)
+                if result.how == "taken":
+                    taken.append(trial)
+            # What other sweeps held in the first round is waited for in the second, and then left to them.
+            to_do = again if wait else again + taken
+            wait = True
+    return sweep_status(trials, folder)
 
 
-def _until(ends: float | None, turns: list[Turn]) -> Iterator[Turn]:
-    for turn in turns:
+def _until(ends: float | None, jobs: list[TrialJob]) -> Iterator[TrialJob]:
+    for job in jobs:
         if ends is not None and time.time() >= ends:
             return
-        yield turn
+        yield job
+
+
+# What is told
+
+
+class Progress:
+    """A bar, and a line for every trial that ended; a context manager."""
+
+    def __init__(self, sweep: SweepStatus, workers: int) -> None:
+        self.sweep = sweep._replace(status=dict(sweep.status), seconds=dict(sweep.seconds))
+        self.left = {trial.name: trial for trial in sweep.to_do()}
+        self.failed = 0
+        self.workers = workers
+
+    def __enter__(self) -> Progress:
+        from tqdm.auto import tqdm
+
+        total, done = len(self.sweep.trials), self.sweep.count("done")
+        self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=progress_off())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+
+    def tell(self, trial: Trial, end: TrialEnd) -> None:
+        """Take note that a trial ended, and print its line; one that another sweep runs has not ended."""
+        if end.how == "taken":
+            return
+        del self.left[trial.name]
+        if end.how == "failed" or end.reason:
+            self.failed += 1
+            text = f"failed, {end.reason}"
+        else:
+            self.sweep.status[trial.name] = "done"
+            self.bar.update()
+            text = "done by another sweep"
+        if end.how == "done":
+            self.sweep.seconds[trial.name] = end.seconds
+            text = f"{end.seconds:.0f} s"
+        done, total = self.sweep.count("done"), len(self.sweep.trials)
+        counts = f"{done}/{total} done"
+        if self.failed:
+            counts += f", {self.failed} failed"
+        remaining = self.sweep.expected(self.left.values())
+        if self.left and remaining is not None:
+            counts += f", about {span(remaining / self.workers)} left"
+        line = printable(f"{trial.arm} r{trial.replicate:02d}: {text} ({counts})")
+        # Through the bar, which it would cut in two; flushed, since a log is read while the sweep runs.
+        self.bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+        tell_progress(f"sweep {done}/{total}")
+
+
+def span(seconds: float) -> str:
+    """Return a duration in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def estimate(sweep: SweepStatus, workers: int) -> str:
+    """Return what a sweep would run: a table of counts by arm, and an estimate from the records there are.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
+    >>> sweep = SweepStatus(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 1800.0})
+    >>> print(estimate(sweep, workers=1))
+    arm    done  failed missing   other  to run  minutes a cell
+    a         1       0       1       0       1            30.0
+    1 of 2 cells to run: a r01
+    about 0.5 h with 1 worker, from 1 record
+    """
+    if workers < 1:
+        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
+    to_do = sweep.to_do()
+    width = max(3, *(len(printable(trial.arm)) for trial in sweep.trials))
+    head = "".join(f"{word:>8}" for word in (*STATUSES, "to run"))
+    lines = [f"{'arm':<{width}}{head}  minutes a cell"]
+    for arm in dict.fromkeys(trial.arm for trial in sweep.trials):
+        names = [trial.name for trial in sweep.trials if trial.arm == arm]
+        counts = Counter(sweep.status[name] for name in names)
+        to_run = sum(trial.arm == arm for trial in to_do)
+        numbers = "".join(f"{count:>8}" for count in (*(counts[word] for word in STATUSES), to_run))
+        known = [sweep.seconds[name] for name in names if name in sweep.seconds]
+        minutes = f"{sum(known) / len(known) / 60:.1f}" if known else "-"
+        lines.append(f"{printable(arm):<{width}}{numbers}{minutes:>16}")
+    by_arm = defaultdict(list)
+    for trial in to_do:
+        by_arm[printable(trial.arm)].append(f"r{trial.replicate:02d}")
+    listed = "; ".join(f"{arm} {' '.join(replicates)}" for arm, replicates in by_arm.items())
+    lines.append(f"{len(to_do)} of {len(sweep.trials)} cells to run" + (f": {listed}" if listed else ""))
+    remaining = sweep.expected(to_do)
+    if remaining is None:
+        lines.append("no record yet to estimate the hours from")
+    else:
+        by = f"{workers} worker" + "s" * (workers > 1)
+        records = f"{len(sweep.seconds)} record" + "s" * (len(sweep.seconds) != 1)
+        lines.append(f"about {remaining / workers / 3600:.1f} h with {by}, from {records}")
+    return "\n".join(lines)
+
+
+# Old spellings, one release.
+Cell = Trial
+Survey = SweepStatus
+Turn = TrialJob
+Ended = TrialEnd
+survey = sweep_status
+take_turn = run_trial
+bury = mark_failed
+run_cells = run_trials
+outlook = estimate

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,18 +35,7 @@ OBJECT_STORE = 100_000_000  # bytes of shared memory for a Ray of our own; tasks
 
 
 class Failure(NamedTuple):
-    """Why a task has no result.
-
-    Attributes
-    ----------
-    reason : str
-        One line: type and text of the error, or that the process died.
-
-    Examples
-    --------
-    >>> Failure("ValueError: no").reason
-    'ValueError: no'
-    """
+    """Why a task has no result: one line, the type and text of its error, or that its process died."""
 
     reason: str
 
@@ -128,30 +118,30 @@ def map_named(
     """Apply a task to named jobs; when some fail, one error names them all after the others have finished."""
     from tqdm.auto import tqdm
 
-    results: list = [None] * len(jobs)
     finished = map_tasks(task, jobs, workers=workers, backend=backend, retries=RETRIES)
+    results: list = [None] * len(jobs)
+    failed = []
     tell_progress(f"{label} 1/{len(jobs)}")
     with tqdm(total=len(jobs), desc=label, unit="run", disable=progress_off()) as bar:
         for count, (index, result) in enumerate(finished, start=2):
             results[index] = result
+            if isinstance(result, Failure):
+                failed.append(index)
             bar.update()
             tell_progress(f"{label} {min(count, len(jobs))}/{len(jobs)}")
-    failed = [
-        f"{name}: {result.reason}"
-        for name, result in zip(names, results, strict=True)
-        if isinstance(result, Failure)
-    ]
     if failed:
-        problem = f"{len(failed)} of {len(jobs)} runs failed ({'; '.join(failed)})"
+        reasons = "; ".join(f"{names[index]}: {results[index].reason}" for index in sorted(failed))
+        problem = f"{len(failed)} of {len(jobs)} runs failed ({reasons})"
         raise InputError(field, names, problem, "repair these and call again: the finished runs are reused")
     return results
 
 
 def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:
     """Each of the threads owns one process and replaces it when it has died: no death takes another item."""
-    todo, lock = enumerate(work.items), threading.Lock()
-    done: queue.SimpleQueue = queue.SimpleQueue()
+    todo = enumerate(work.items)
+    lock = threading.Lock()
     closed = threading.Event()
+    done: queue.SimpleQueue = queue.SimpleQueue()
 
     def take() -> tuple[int, Any] | None:
         with lock:
@@ -163,18 +153,19 @@ def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:
         try:
             running = work.workers
             while running:
-                found = done.get()
-                if isinstance(found, BaseException):
-                    raise found
-                if found is None:
+                message = done.get()
+                if isinstance(message, BaseException):
+                    raise message
+                if message is None:
                     running -= 1
                 else:
-                    yield found
+                    yield message
         finally:  # after an interrupt nothing new starts
             closed.set()
 
 
 def _serve(work: _Work, take: Callable[[], Any], done: queue.SimpleQueue, number: int) -> None:
+    """Put a pair (place, result) into the queue for every item, and None at the end."""
     pool: ProcessPoolExecutor | None = None
     # Spawn, not fork: a forked copy of a process that has used torch can hang in its thread pool.
     spawn = multiprocessing.get_context("spawn")
@@ -184,9 +175,14 @@ def _serve(work: _Work, take: Callable[[], Any], done: queue.SimpleQueue, number
             for attempt in range(work.retries + 1):
                 time.sleep(PAUSE * attempt)
                 pool = pool or ProcessPoolExecutor(1, spawn, _begin, (number, work.gpus))
-                result, pool = _result(pool, work.task, item)
-                if pool is not None:
-                    break
+                try:
+                    result = pool.submit(work.task, item).result()
+                except BrokenProcessPool:
+                    result, pool = Failure(DIED), None
+                    continue
+                except Exception as error:
+                    result = _failure(error)
+                break
             done.put((index, result))
         done.put(None)
     except BaseException as error:  # of the iterable; it belongs to the caller
@@ -194,18 +190,6 @@ def _serve(work: _Work, take: Callable[[], Any], done: queue.SimpleQueue, number
     finally:
         if pool is not None:
             pool.shutdown(wait=False)
-
-
-def _result(
-    pool: ProcessPoolExecutor, task: Callable[[Any], Any], item: object
-) -> tuple[Any, ProcessPoolExecutor | None]:
-    """A task's result and its process, None if that died."""
-    try:
-        return pool.submit(task, item).result(), pool
-    except BrokenProcessPool:
-        return Failure(DIED), None
-    except Exception as error:
-        return _failure(error), pool
 
 
 def _failure(error: BaseException) -> Failure:
@@ -216,8 +200,8 @@ def _begin(number: int, gpus: int) -> None:
     """Settle into a worker process: its GPU, and an end when its parent is killed."""
     if gpus:
         given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = given.split(",") if given else [str(one) for one in range(gpus)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+        names = given.split(",") if given else range(gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(names[number % len(names)])
     parent = multiprocessing.parent_process()
 
     def wait() -> None:  # it would train on beside the run that starts again
@@ -241,32 +225,32 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, work.workers)
-    # Ray repeats a task whose process died, but not one that its node, or Ray itself, gave up: we do.
     asked = {"num_cpus": 1, "num_gpus": int(work.gpus > 0), "max_retries": work.retries}
     remote = ray.remote(_call).options(**asked, runtime_env={"env_vars": ONE_THREAD})
-    todo, under_way = enumerate(work.items), {}
-    again: list[tuple[int, Any, int]] = []
+    todo = ((index, item, 0) for index, item in enumerate(work.items))
+    again: deque[tuple[int, Any, int]] = deque()
+    under_way: dict[Any, tuple[int, Any, int]] = {}
     try:
         while True:
             while len(under_way) < work.workers:
-                pair = again.pop(0) if again else next(todo, None)
-                if pair is None:
+                entry = again.popleft() if again else next(todo, None)
+                if entry is None:
                     break
-                index, item, tries = pair if len(pair) == 3 else (*pair, 0)
-                under_way[remote.remote(work.task, item)] = index, item, tries
+                under_way[remote.remote(work.task, entry[1])] = entry
             if not under_way:
                 return
             (ready, *_), _ = ray.wait(list(under_way))
             index, item, tries = under_way.pop(ready)
             result = _ray_result(ray, ready)
+            # Ray repeats a task whose process died, but not one that its node, or Ray itself, gave up: we do.
             if isinstance(result, Failure) and result.of_machinery and tries < work.retries:
                 time.sleep(PAUSE * (tries + 1))
                 again.append((index, item, tries + 1))
-                continue
-            yield index, result
+            else:
+                yield index, result
     finally:
-        for one in under_way:
-            ray.cancel(one, force=True)
+        for reference in under_way:
+            ray.cancel(reference, force=True)
         if ours:
             ray.shutdown()
 
@@ -285,13 +269,7 @@ def _connect(ray: Any, workers: int) -> None:
 
 
 def own_cluster(workers: int) -> dict[str, Any]:
-    """Return what `ray.init` needs for a Ray of our own on this machine.
-
-    Examples
-    --------
-    >>> own_cluster(2)["num_cpus"]
-    2
-    """
+    """Return what `ray.init` needs for a Ray of our own on this machine."""
     # Without it a worker knows neither the caller's script folder nor a checkout that is not installed.
     path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return {
