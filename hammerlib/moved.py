@@ -49,6 +49,8 @@ MOVED: dict[str, str] = {
     "hammerlib.plots.sides": "hammerlib.pages.sides",
     "hammerlib.report": "hammerlib.pages.results",
     "hammerlib.pipeline.page": "hammerlib.pages.notebook",
+    "hammerlib.pipeline.live": "hammerlib.pipeline.execution",
+    "hammerlib.pipeline.opening": "hammerlib.pipeline.parameters",
     "hammerlib.cells": "hammerlib.runs.trials",
     "hammerlib.cells.progress": "hammerlib.runs.trials",
     "hammerlib.cells.records": "hammerlib.runs.trials",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hammerlib.pipeline import live
+from hammerlib.pipeline import execution as live
 from hammerlib.runs import RunRecord, start_run
 from hammerlib.runs.storage import environment, tell_progress
 

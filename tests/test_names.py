@@ -15,7 +15,7 @@ from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.models.embeddings import embed
 from hammerlib.ordering import Order, order_by
-from hammerlib.pipeline.opening import run_name
+from hammerlib.pipeline.parameters import run_name
 from hammerlib.problems import load_problems
 from hammerlib.problems.files import write_records
 from hammerlib.runs import claimed, find_run, start_run

@@ -21,7 +21,21 @@ NOTEBOOKS = sorted(
     path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
 SYSTEMS = [path for path in NOTEBOOKS if path.parent.name == "systems"]
-PROFILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+
+
+def flat(profile: dict) -> dict:
+    """Parameter to value: what holds for all notebooks, and what the sections of single ones add."""
+    sections = {key: value for key, value in profile.items() if isinstance(value, dict)}
+    values = {key: value for key, value in profile.items() if key not in sections}
+    for section in sections.values():
+        assert not set(section) & set(values), "a value is given twice"
+        values |= section
+    return values
+
+
+PROFILES = {
+    path.stem: flat(yaml.safe_load(path.read_text())) for path in sorted((ROOT / "configs").glob("*.yaml"))
+}
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -25,7 +25,7 @@ from hammerlib.pipeline import (
     plan_notebooks,
     run_notebooks,
 )
-from hammerlib.pipeline.opening import run_name
+from hammerlib.pipeline.parameters import run_name
 from hammerlib.pipeline.plan import _inputs_hash
 from hammerlib.runs import RunRecord
 
@@ -395,3 +395,19 @@ def test_a_file_or_folder_that_a_parameter_names_is_part_of_the_key(tmp_path: Pa
     assert len(set(seen)) == 3
     assert _inputs_hash(given | {"records": "results/study/a.json"}, tmp_path) == seen[-1]
     assert _inputs_hash({"records": "", "outside": "/etc/ssl"}, tmp_path) == seen[0]
+
+
+def test_a_profile_has_a_section_for_a_notebook(small: Path) -> None:
+    profile = small / "configs" / "ci.yaml"
+    profile.write_text("seed: 7\n01_second:\n  seed: 8\n")
+    seeds = {step.name: step.parameters["seed"] for step in plan_notebooks("ci") if "seed" in step.parameters}
+    assert seeds["01_second"] == 8 and set(seeds.values()) == {7, 8}
+    flat = {step.name: step.run_id for step in plan_notebooks("ci", overrides={"seed": 8})}
+    assert {step.name: step.run_id for step in plan_notebooks("ci")}["01_second"] == flat["01_second"]
+    for text, problem in (
+        ("01_secnd:\n  seed: 8\n", "did you mean 01_second"),
+        ("01_second:\n  sed: 8\n", "sed = 8: no notebook has this parameter"),
+    ):
+        profile.write_text(text)
+        with pytest.raises(InputError, match=problem):
+            plan_notebooks("ci")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need, printable
 from hammerlib.pages.notebook import write_page
-from hammerlib.pipeline.live import LiveLine, count_code_cells
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import (
@@ -20,6 +24,7 @@ from hammerlib.runs.storage import (
     content_hash,
     discard,
     environment,
+    progress_off,
     read_object,
     results_root,
     sealed,
@@ -29,6 +34,10 @@ from hammerlib.runs.storage import (
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+
+REFRESH = 1.0  # seconds between two looks at the runs under way
+SHOWN = 2  # runs side by side that fit into a line
 
 
 class NotebookError(RuntimeError):
@@ -48,9 +57,10 @@ class NotebookError(RuntimeError):
     one_line = True  # the message says all: no traceback on the command line
 
     def __init__(self, notebook: str, cell: str, kind: str, text: str) -> None:
-        self.notebook, self.kind = notebook, kind
+        self.notebook = notebook
+        self.kind = kind
         first = next((line for line in text.splitlines() if line.strip()), "")
-        super().__init__(f"{notebook}, {cell}: {kind}: {first}" if first else f"{notebook}, {cell}: {kind}")
+        super().__init__(f"{notebook}, {cell}: {kind}" + (f": {first}" if first else ""))
 
 
 def run_notebooks(
@@ -97,16 +107,17 @@ def run_notebooks(
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or results_root()).resolve()
     _clear_rooms()
-    for place, step in enumerate(steps, 1):
-        head = f"[{place}/{len(steps)}] {step.name}"
+    folders = [root / step.run_id for step in steps]
+    for number, (step, folder) in enumerate(zip(steps, folders, strict=True), 1):
+        head = f"[{number}/{len(steps)}] {step.name}"
         with _turn(step, root, head):  # the same call elsewhere waits here, and then keeps what this one made
-            if _is_current(step, root / step.run_id):
-                print(f"{head}: unchanged, kept in {_shown(root / step.run_id)}", flush=True)
+            if _is_current(step, folder):
+                print(f"{head}: unchanged, kept in {_near(folder)}", flush=True)
                 continue
             print(f"{head}: running", flush=True)
             seconds = _execute(step, root)
-        print(f"{head}: done in {seconds:.0f} s, {_shown(root / step.run_id / 'notebook.html')}", flush=True)
-    return [root / step.run_id for step in steps]
+        print(f"{head}: done in {seconds:.0f} s, {_near(folder / 'notebook.html')}", flush=True)
+    return folders
 
 
 def _turn_of(step: Step, root: Path) -> tuple[str, Path]:
@@ -168,9 +179,8 @@ def _execute(step: Step, root: Path) -> float:
         notebook = _of_no_machine(notebook, step)
     record = _record(step, folder)
     if error is None and record.status != "success":
-        error = NotebookError(
-            step.name, "last cell", "NotFinished", f"its run ended as {record.status!r}, not 'success'"
-        )
+        problem = f"its run ended as {record.status!r}, not 'success'"
+        error = NotebookError(step.name, "last cell", "NotFinished", problem)
     if notebook is not None:
         with atomic_path(folder / "notebook.ipynb") as part:
             nbformat.write(notebook, part)
@@ -207,7 +217,7 @@ def _of_no_machine(notebook: NotebookNode, step: Step) -> NotebookNode:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            pictures = {kind: one for kind, one in data.items() if kind.startswith("image/")}
+            pictures = {kind: data[kind] for kind in data if kind.startswith("image/")}
             output.update(without_folders(dict(output)))
             if pictures:
                 output["data"].update(pictures)
@@ -233,11 +243,11 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
 
     # Plain local sockets are ipykernel's default, and it warns about them at every start.
     encrypted = Config(KernelManager={"transport_encryption": "auto"})
-    told = output.with_name("progress.txt")
+    progress = output.with_name("progress.txt")
     # Progress bars in the kernel would be saved with the notebook, one output for each refresh.
-    inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(told), "TQDM_DISABLE": "1"}
+    inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(progress), "TQDM_DISABLE": "1"}
     with (  # the line first: it is silent where bars are off
-        LiveLine(step.name, count_code_cells(step.path), root, told) as line,
+        LiveLine(step.name, count_code_cells(step.path), root, progress) as line,
         environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
     ):
         try:
@@ -254,13 +264,106 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
         except papermill.PapermillExecutionError as error:
             return NotebookError(step.name, f"In [{error.exec_count}]", error.ename, error.evalue)
         except DeadKernelError:
-            return NotebookError(
-                step.name, "kernel", "DeadKernel", "the process died; often it ran out of memory"
-            )
+            problem = "the process died; often it ran out of memory"
+            return NotebookError(step.name, "kernel", "DeadKernel", problem)
     return None
 
 
-def _shown(path: Path) -> str:
-    """Write a path relative to the working folder where it lies below it."""
+def _near(path: Path) -> Path:
+    """The path relative to the working folder where it lies below it."""
     here = Path.cwd().resolve()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+# The line on the terminal that moves while a notebook executes. The kernel stays silent (each refresh of a
+# bar would be saved as an output); what the line shows is read from outside: the count that a grid leaves,
+# and the records of the runs that are under way.
+
+
+class LiveLine:
+    """Show one moving line on standard error; nothing under CI or without a terminal."""
+
+    def __init__(self, name: str, cells: int, root: Path, progress: Path) -> None:
+        self.root = root
+        self.progress = progress
+        self.since = time.time()
+        self._name = name
+        self._cells = cells
+        self._ended = threading.Event()
+        self._bar: Any = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> LiveLine:
+        if progress_off() or not sys.stderr.isatty():
+            return self
+        from tqdm import tqdm
+
+        layout = "{desc} {n_fmt}/{total_fmt} cells [{elapsed}]{postfix}"
+        self._bar = tqdm(total=self._cells, desc=self._name, leave=False, bar_format=layout, disable=False)
+        self._thread = threading.Thread(target=self._refresh, daemon=True)
+        self._thread.start()
+        return self
+
+    def next_cell(self, cell: Mapping | None = None, **_: object) -> None:
+        """Count the cell that starts (nbclient tells of every one), unless it is prose or papermill's own."""
+        own = cell is not None and "injected-parameters" in cell["metadata"].get("tags", [])
+        if self._bar is not None and (cell is None or cell["cell_type"] == "code") and not own:
+            self._bar.update(1)
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH):
+            self._bar.set_postfix_str(under_way(self.root, self.progress, self.since))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._bar.close()
+
+
+def under_way(root: Path, progress: Path, since: float) -> str:
+    """Say what runs right now, such as ``train 2/6: hammer dra s0 step 45/150 reward 0.61``."""
+    count = progress.read_text(encoding="utf-8") if progress.is_file() else ""
+    states = filter(None, (_state(folder) for folder in _recent(root, since)))
+    runs = ", ".join(itertools.islice(states, SHOWN))
+    return ": ".join(filter(None, (count, runs)))
+
+
+def count_code_cells(notebook: Path) -> int:
+    """Return the number of code cells in a notebook file."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(cell["cell_type"] == "code" for cell in cells)
+
+
+def _recent(root: Path, since: float) -> list[Path]:
+    """Run folders of training and evaluation written to since then, the newest first."""
+    recent = []
+    for growing in (*root.glob("train__*/metrics.csv"), *root.glob("evaluate__*/samples.jsonl")):
+        try:
+            written = growing.stat().st_mtime
+        except OSError:  # trimmed or replaced at this moment
+            continue
+        if written >= since:
+            recent.append((written, growing.parent))
+    return [folder for _, folder in sorted(recent, reverse=True)]
+
+
+def _state(folder: Path) -> str:
+    """Words for a run under way; "" for one that has ended or cannot be read at this moment."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["status"] != "started":
+            return ""
+        if manifest["kind"] == "evaluate":
+            with open(folder / "samples.jsonl", "rb") as stream:
+                done = sum(1 for _ in stream)
+            asked = manifest["parameters"]
+            return f"sample {done}/{asked['problems'] * asked['k']}"
+        lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
+        step, _, reward = next(line for line in reversed(lines) if ",reward_raw," in line).split(",")[:3]
+        arm = " ".join(folder.name.split("__")[1:4]).replace(" none", "")
+        return f"{arm} step {step}/{manifest['schedule']['steps']} reward {float(reward):.2f}"
+    except (OSError, ValueError, KeyError, IndexError, StopIteration):
+        return ""

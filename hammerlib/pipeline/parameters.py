@@ -1,4 +1,4 @@
-"""What a notebook's parameters cell declares, and whether a value fits it.
+"""A notebook's parameters: what its cell declares, whether a value fits, and the run that opens with them.
 
 Papermill only warns about a misspelt name, and injects the string ``"false"`` for a flag; here both are
 errors.
@@ -7,35 +7,42 @@ errors.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import json
+import os
+import random
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hammerlib.errors import InputError, check_fields, check_whole, unknown
+from hammerlib.runs import RunRecord, start_run
 from hammerlib.runs.reading import parse_yaml
+from hammerlib.runs.storage import content_hash, discard, file_name, repository_root, results_root
 
 SCALARS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+# What the remedy shows for each kind.
+EXAMPLES = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number such as 0.0002 or 2.0e-4",
+    "str": "text, in quotes if it looks like a number",
+}
+# Whole numbers that count something: at least 1.
+COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
+# Lists whose items are runs or columns of their own.
+DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
+_OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
+_KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line ``name: kind = default`` of a parameters cell.
-
-    Attributes
-    ----------
-    name : str
-    kind : str
-        ``bool``, ``int``, ``float``, ``str`` or ``list[...]`` of one of them.
-    default : object
-        Literal that the cell holds.
-
-    Examples
-    --------
-    >>> Parameter("seed", "int", 0).kind
-    'int'
-    """
+    """One line ``name: kind = default`` of a parameters cell."""
 
     name: str
     kind: str
@@ -43,36 +50,15 @@ class Parameter:
 
 
 def check_value(name: str, value: object, kind: str) -> object:
-    """Return `value` as `kind`, or say why it does not fit.
-
-    Parameters
-    ----------
-    name : str
-        Parameter, for the message.
-    value : object
-        An int is accepted for a float and becomes one; a bool is never a number.
-    kind : str
-        ``bool``, ``int``, ``float``, ``str`` or ``list[<one of them>]``.
-
-    Raises
-    ------
-    InputError
-        Wrong type, or a kind that parameters cannot have.
-
-    Examples
-    --------
-    >>> check_value("learning_rate", 1, "float"), check_value("seeds", [0, 1], "list[int]")
-    (1.0, [0, 1])
-    """
+    """Return `value` as `kind`, or say why it does not fit."""
     kind = kind.replace(" ", "")
     if kind.startswith("list[") and kind.endswith("]"):
         if not isinstance(value, list | tuple):
             raise _wrong_type(name, value, kind)
         return [check_value(f"{name}[{place}]", item, kind[5:-1]) for place, item in enumerate(value)]
     if kind not in SCALARS:
-        raise InputError(
-            name, kind, "is no type of a parameter", f"use {', '.join(SCALARS)} or list[...] of these"
-        )
+        remedy = f"use {', '.join(SCALARS)} or list[...] of these"
+        raise InputError(name, kind, "is no type of a parameter", remedy)
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, SCALARS[kind]) or (isinstance(value, bool) and kind != "bool"):
@@ -81,99 +67,45 @@ def check_value(name: str, value: object, kind: str) -> object:
 
 
 def _wrong_type(name: str, value: object, kind: str) -> InputError:
-    examples = {
-        "bool": "true or false",
-        "int": "a whole number",
-        "float": "a number such as 0.0002 or 2.0e-4",
-        "str": "text, in quotes if it looks like a number",
-    }
-    remedy = examples.get(kind, f"a list such as [{', '.join(2 * [examples.get(kind[5:-1], 'value')])}]")
-    return InputError(name, value, f"must be {kind}, not {type(value).__name__}", f"give {remedy}")
+    example = EXAMPLES.get(kind)
+    if example is None:
+        item = EXAMPLES.get(kind[5:-1], "value")
+        example = f"a list such as [{item}, {item}]"
+    return InputError(name, value, f"must be {kind}, not {type(value).__name__}", f"give {example}")
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """Read the parameters that a notebook's cell tagged ``parameters`` declares.
-
-    Parameters
-    ----------
-    notebook : Path
-        ``.ipynb`` file.
-
-    Returns
-    -------
-    dict of str to Parameter
-        In the order of the cell.
-
-    Raises
-    ------
-    InputError
-        Unreadable file, not exactly one such cell, or a line that is not ``name: type = literal``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "seed: int = 0  # any"}
-    >>> path = Path(tempfile.mkdtemp()) / "a.ipynb"
-    >>> _ = path.write_text(json.dumps({"cells": [cell]}))
-    >>> declared(path)
-    {'seed': Parameter(name='seed', kind='int', default=0)}
-    """
+    """Read the parameters that a notebook's cell tagged ``parameters`` declares."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        tagged = [
-            "".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])
-        ]
+        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+        sources = ["".join(cell["source"]) for cell in tagged]
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = f"is no readable notebook ({type(error).__name__})"
-        raise InputError(
-            "notebook", notebook.name, problem, "open it in Jupyter and save it again"
-        ) from error
-    if len(tagged) != 1:
-        raise InputError(
-            "notebook", notebook.name, f"has {len(tagged)} cells tagged 'parameters'", "tag exactly one"
-        )
+        remedy = "open it in Jupyter and save it again"
+        raise InputError("notebook", notebook.name, problem, remedy) from error
+    if len(sources) != 1:
+        problem = f"has {len(sources)} cells tagged 'parameters'"
+        raise InputError("notebook", notebook.name, problem, "tag exactly one")
+    found = {}
     try:
-        body = ast.parse(tagged[0]).body
-        return {line.name: line for line in map(_parameter, body)}
+        for line in ast.parse(sources[0]).body:
+            if not isinstance(line, ast.AnnAssign) or line.value is None:
+                raise ValueError("not an annotated assignment")
+            name = ast.unparse(line.target)
+            kind = ast.unparse(line.annotation)
+            found[name] = Parameter(name, kind, check_value(name, ast.literal_eval(line.value), kind))
     except InputError:
         raise
     except (SyntaxError, ValueError) as error:
-        raise InputError(
-            "notebook",
-            notebook.name,
-            "its parameters cell holds more than lines of literals",
-            "write each line as name: type = literal  # unit, allowed values",
-        ) from error
-
-
-def _parameter(node: ast.stmt) -> Parameter:
-    if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
-        raise ValueError("not an annotated assignment")
-    name, kind = node.target.id, ast.unparse(node.annotation)
-    return Parameter(name, kind, check_value(name, ast.literal_eval(node.value), kind))
+        problem = "its parameters cell holds more than lines of literals"
+        remedy = "write each line as name: type = literal  # unit, allowed values"
+        raise InputError("notebook", notebook.name, problem, remedy) from error
+    return found
 
 
 def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[str, object]:
-    """Turn ``name=value`` words of a command line into typed values.
-
-    Parameters
-    ----------
-    pairs : iterable of str
-        Values are YAML (``true``, ``[0, 1]``), except that a ``str`` parameter takes its text as it stands.
-    known : mapping of str to Parameter
-        Every parameter that may be set.
-
-    Raises
-    ------
-    InputError
-        No ``=``, unknown name, a name twice, or a value of the wrong type.
-
-    Examples
-    --------
-    >>> known = {"seed": Parameter("seed", "int", 0), "name": Parameter("name", "str", "")}
-    >>> read_settings(["seed=3", "name=007"], known)
-    {'seed': 3, 'name': '007'}
-    """
+    """Turn ``name=value`` words of a command line into typed values."""
     settings: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -182,90 +114,140 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
         check_name(name, text, known)
         if name in settings:
             raise InputError("--set", pair, f"{name} is set twice", "set it once")
-        settings[name] = check_value(name, _from_text(text, known[name].kind), known[name].kind)
+        value: object = text
+        if known[name].kind != "str":
+            with contextlib.suppress(InputError):  # the type check below names the value and the remedy
+                value = parse_yaml(text, text)
+        settings[name] = check_value(name, value, known[name].kind)
     return settings
 
 
-def _from_text(text: str, kind: str) -> object:
-    if kind == "str":
-        return text
-    try:
-        return parse_yaml(text, text)
-    except InputError:
-        return text  # the type check names the value and the remedy
-
-
-# Whole numbers that count something: at least 1.
-COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
-
-# Lists whose items are runs or columns of their own.
-DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
-
-
 def check_values(values: Mapping[str, object]) -> None:
-    """Refuse values that a notebook could not use, before anything runs: choices and ranges by name.
-
-    Parameters
-    ----------
-    values : mapping of str to object
-        Parameters by name; names without a rule pass.
-
-    Raises
-    ------
-    InputError
-        For the first value that is no choice, out of range, or twice in a list of runs.
-
-    Examples
-    --------
-    >>> check_values({"order": "hamer"})
-    Traceback (most recent call last):
-    hammerlib.errors.InputError: order = 'hamer': is unknown; did you mean hammer? use one of hammer, ...
-    """
+    """Refuse values that a notebook could not use, before anything runs: choices and ranges by name."""
     from hammerlib.ordering import STRATEGIES
     from hammerlib.problems.registry import find_source
     from hammerlib.training.config import TrainConfig
 
     # A part may be empty here: that of the source; sizes are checked with the others below.
-    shared = {one.name for one in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
+    shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
     check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
     for name, known in (("order", STRATEGIES), ("strategies", STRATEGIES), ("adjustments", ("none", "dra"))):
         given = values.get(name, ())
-        for one in [given] if isinstance(given, str) else given:
-            if one not in known:
-                raise unknown(name, one, known)
+        for choice in [given] if isinstance(given, str) else given:
+            if choice not in known:
+                raise unknown(name, choice, known)
     for name in COUNTS:
         if name in values:
             check_whole(name, values[name], 1, "choose a larger value")
     for name in DISTINCT:
         given = list(values.get(name, ()))
-        if twice := [one for one in given if given.count(one) > 1]:
-            raise InputError(name, given, f"holds {twice[0]} twice, which is no second run", "name it once")
+        repeated = [item for item in given if given.count(item) > 1]
+        if repeated:
+            problem = f"holds {repeated[0]} twice, which is no second run"
+            raise InputError(name, given, problem, "name it once")
     for name in ("problems", "second_problems"):
         if source := values.get(name):
             find_source(source, name)
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:
-    """Refuse a parameter that no notebook declares.
+    """Refuse a parameter that no notebook declares."""
+    if name not in known:
+        remedy = f"choose from {', '.join(sorted(known))}"
+        raise InputError(name, value, "no notebook has this parameter", remedy)
+
+
+def run_name(name: str, parameters: Mapping[str, object]) -> str:
+    """Return the folder name of a notebook's run: the same parameters, the same folder."""
+    return file_name("run", f"{name}__{parameters['profile']}__{content_hash(dict(parameters))[:8]}")
+
+
+def notebook_run(name: str, namespace: dict) -> RunRecord:
+    """Check a notebook's parameters, seed Python, NumPy and torch (if imported), and open its run.
+
+    An earlier run of the same notebook with the same parameters is replaced. Call it once, right after the
+    imports. Relative paths are those of the checkout from here on, as under ``hammer run``: the kernel
+    changes into it, whether JupyterLab started it in ``notebooks/`` or papermill somewhere else.
 
     Parameters
     ----------
     name : str
-    value : object
-        What it should be set to, for the message.
-    known : mapping of str to Parameter
-        Every parameter that may be set.
+        Stem of the notebook, e.g. ``03_ordering``.
+    namespace : dict
+        ``globals()`` of the notebook; every parameter is declared there as ``name: type = literal``.
+
+    Returns
+    -------
+    RunRecord
+        Status ``started``; the notebook's last cell calls ``finish()``.
 
     Raises
     ------
     InputError
-        Unknown name; lists those that exist.
+        A declared parameter of the wrong type, a value under a name that was never declared (papermill
+        injects misspelt names silently), or no parameter ``profile``.
 
     Examples
     --------
-    >>> check_name("seed", 0, {"seed": Parameter("seed", "int", 0)})
+    >>> import os, tempfile
+    >>> from unittest.mock import patch
+    >>> cell = {"profile": "ci", "seed": 0, "__annotations__": {"profile": str, "seed": int}}
+    >>> with patch.dict(os.environ, HAMMER_RESULTS=tempfile.mkdtemp()):
+    ...     notebook_run("demo", cell).manifest["parameters"]
+    {'profile': 'ci', 'seed': 0}
     """
-    if name not in known:
-        raise InputError(
-            name, value, "no notebook has this parameter", f"choose from {', '.join(sorted(known))}"
-        )
+    kinds = {key: _kind(kind) for key, kind in namespace.get("__annotations__", {}).items()}
+    if kinds.get("profile") != "str":
+        remedy = 'write profile: str = "ci" in the parameters cell'
+        raise InputError("profile", namespace.get("profile"), f"{name} does not declare it", remedy)
+    # The checkout around the working folder, else the one that holds this package.
+    root = repository_root() or repository_root(Path(__file__).parent)
+    if _OPENED not in namespace:
+        _refuse_undeclared(namespace, kinds)
+    if root is not None:
+        _refuse_mistyped(name, kinds, root)
+    parameters = {key: check_value(key, namespace.get(key), kind) for key, kind in kinds.items()}
+    check_values(parameters)
+    namespace.update(parameters)
+    namespace[_OPENED] = True
+    if root is not None:
+        os.chdir(root)
+    seeds = [parameters["seed"]] if "seed" in parameters else []
+    for key, value in parameters.items():
+        if key.endswith("_seeds"):
+            seeds += value
+    seeds = list(dict.fromkeys(seeds))
+    if seeds:
+        random.seed(seeds[0])
+        np.random.seed(seeds[0])
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(seeds[0])
+    run_id = run_name(name, parameters)
+    discard(results_root() / run_id)
+    return start_run(name, parameters=parameters, seeds=seeds, run_id=run_id)
+
+
+def _refuse_mistyped(name: str, kinds: Mapping[str, str], root: Path) -> None:
+    """Refuse a parameter that the checkout's notebook does not declare: mistyped in a running kernel."""
+    for notebook in (root / "notebooks" / f"{name}.ipynb", root / "notebooks" / "systems" / f"{name}.ipynb"):
+        if notebook.is_file():
+            known = declared(notebook)
+            for key in kinds:
+                if key not in known:
+                    raise unknown("parameter", key, known, f"is no parameter of notebooks/{name}.ipynb")
+
+
+def _refuse_undeclared(namespace: Mapping[str, object], kinds: Mapping[str, str]) -> None:
+    """Refuse a value under a name that was never declared: papermill injects misspelt names silently."""
+    for key, value in namespace.items():
+        if key.startswith("_") or key in kinds or key in _KERNEL:
+            continue
+        if isinstance(value, (*SCALARS.values(), list, tuple)):
+            remedy = f"choose from {', '.join(sorted(kinds))}"
+            raise InputError(key, value, "is no parameter of this notebook", remedy)
+
+
+def _kind(annotation: object) -> str:
+    if annotation in SCALARS.values():
+        return annotation.__name__
+    return str(annotation).replace(" ", "")

@@ -8,8 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from hammerlib.errors import InputError
-from hammerlib.pipeline.opening import run_name
+from hammerlib.errors import InputError, unknown
 from hammerlib.pipeline.parameters import (
     Parameter,
     check_name,
@@ -17,6 +16,7 @@ from hammerlib.pipeline.parameters import (
     check_values,
     declared,
     read_settings,
+    run_name,
 )
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.record import PACKAGES
@@ -25,26 +25,7 @@ from hammerlib.runs.storage import content_hash, file_hash, repository_root
 
 @dataclass(frozen=True)
 class Step:
-    """One notebook with everything that decides its result.
-
-    Attributes
-    ----------
-    path : Path
-        Source notebook; never written to.
-    parameters : dict
-        Every declared parameter with the value it will have.
-    passed : dict
-        Those that the caller set.
-    notebook_sha256, code_sha256, upstream : str
-        Hashes of the source notebook, of the package with its versions, and of everything before this one.
-    inputs : str
-        Hash of the files and folders of the checkout that parameters name.
-
-    Examples
-    --------
-    >>> Step(Path("03_ordering.ipynb"), {"profile": "ci"}, {}, "", "", "").name
-    '03_ordering'
-    """
+    """One notebook with everything that decides its result."""
 
     path: Path
     parameters: dict[str, object]
@@ -62,7 +43,7 @@ class Step:
     @property
     def label(self) -> str:
         """What ``--only`` selects by: its name, after ``systems/`` where it stands in that folder."""
-        return f"systems/{self.name}" if self.path.parent.name == "systems" else self.name
+        return _label(self.path)
 
     @property
     def run_id(self) -> str:
@@ -76,37 +57,24 @@ class Step:
         return content_hash(self.name, *decisive)
 
 
-def checkout() -> Path:
-    """Return the checkout around the working folder; InputError when there is none.
+def _label(notebook: Path) -> str:
+    return f"systems/{notebook.stem}" if notebook.parent.name == "systems" else notebook.stem
 
-    Examples
-    --------
-    >>> (checkout() / "configs").is_dir()
-    True
-    """
+
+def checkout() -> Path:
+    """Return the checkout around the working folder; InputError when there is none."""
     root = repository_root()
     if root is None:
-        raise InputError(
-            "working folder",
-            Path.cwd().name,
-            "has no notebooks/ and configs/ in or above it",
-            "change into the checkout of the repository",
-        )
+        problem = "has no notebooks/ and configs/ in or above it"
+        remedy = "change into the checkout of the repository"
+        raise InputError("working folder", Path.cwd().name, problem, remedy)
     return root
 
 
 def read_profile(profile: str, root: Path) -> dict[str, object]:
-    """Read ``configs/<profile>.yaml``: parameter name to value.
+    """Read ``configs/<profile>.yaml``: parameter to value for all notebooks, notebook to its own of them.
 
-    Raises
-    ------
-    InputError
-        Unknown profile, or a file that is not a flat mapping.
-
-    Examples
-    --------
-    >>> read_profile("ci", checkout())["profile"]
-    'ci'
+    A flat file without sections is read as well.
     """
     files = {path.stem: path for path in sorted((root / "configs").glob("*.yaml"))}
     if profile not in files:
@@ -117,12 +85,8 @@ def read_profile(profile: str, root: Path) -> dict[str, object]:
         problem = f"configs/{profile}.yaml {error.problem}"
         raise InputError("profile", profile, problem, "mend that file") from error
     if not isinstance(values, dict):
-        raise InputError(
-            "profile",
-            profile,
-            f"configs/{profile}.yaml holds no names and values",
-            "write lines of name: value",
-        )
+        problem = f"configs/{profile}.yaml holds no names and values"
+        raise InputError("profile", profile, problem, "write lines of name: value")
     return values | {"profile": profile}
 
 
@@ -162,21 +126,32 @@ def plan_notebooks(
     if not walk:
         raise InputError("notebooks", "notebooks/", "holds no notebook", "restore it from the repository")
     known = _all_parameters(cells)
-    values = read_profile(profile, root)
+    shared = read_profile(profile, root)
+    sections = {name: shared.pop(name) for name, value in list(shared.items()) if isinstance(value, dict)}
     passed = dict(overrides) if isinstance(overrides, Mapping) else read_settings(overrides or [], known)
     if "profile" in passed:
         raise InputError("profile", passed["profile"], "is not set like other parameters", "use --profile")
-    for name, value in {**values, **passed}.items():
+    for name, value in {**shared, **passed}.items():
         check_name(name, value, known)
-    steps, upstream, code = [], "", _code_hash()
+    by_label = {_label(path): parameters for path, parameters in cells.items()}
+    for label, section in sections.items():
+        if label not in by_label:
+            raise unknown("profile", label, by_label, f"configs/{profile}.yaml names no notebook with it")
+        for name, value in section.items():
+            check_name(name, value, by_label[label])
+    steps: list[Step] = []
+    upstream = ""
     for path, parameters in cells.items():
-        wanted = {name: {**values, **passed}.get(name, line.default) for name, line in parameters.items()}
-        checked = {name: check_value(name, value, parameters[name].kind) for name, value in wanted.items()}
+        given = {**shared, **sections.get(_label(path), {}), **passed}
+        checked = {}
+        for name, line in parameters.items():
+            checked[name] = check_value(name, given.get(name, line.default), line.kind)
         check_values(checked)
-        mine = {name: checked[name] for name in passed if name in checked}
+        own_passed = {name: checked[name] for name in passed if name in checked}
         # Each notebook of the walk follows the one before it; those of the systems stand alone.
         before = upstream if path in walk else ""
-        steps.append(Step(path, checked, mine, file_hash(path), code, before, _inputs_hash(checked, root)))
+        inputs = _inputs_hash(checked, root)
+        steps.append(Step(path, checked, own_passed, file_hash(path), _code_hash(), before, inputs))
         upstream = steps[-1].key
     selected = _selected(steps, only)
     for name in passed:
@@ -188,47 +163,43 @@ def plan_notebooks(
 
 
 def _inputs_hash(parameters: Mapping[str, object], root: Path) -> str:
-    """Hash of what lies under a value that names a file or folder: problems, a model, a study's records.
-
-    In the checkout and of ``file:`` sources by content; other folders, such as models, by size and time.
-    """
-    root, found = root.resolve(), []
+    """Hash of what lies under a value that names a file or folder: problems, a model, a study's records."""
+    root = root.resolve()
+    states = []
     for name, value in parameters.items():
         if not isinstance(value, str):
             continue
-        source = value.startswith("file:")
-        if not source and "/" not in value:
+        is_source = value.startswith("file:")
+        if not is_source and "/" not in value:
             continue
-        place = (root / Path(value.removeprefix("file:")).expanduser()).resolve()
-        if source and not place.is_file():
+        path = (root / Path(value.removeprefix("file:")).expanduser()).resolve()
+        if is_source and not path.is_file():
             raise InputError(name, value, "there is no such file", "give its whole path")
-        if place == root or root.is_relative_to(place):
+        if path == root or root.is_relative_to(path):
             continue
-        within = place.is_relative_to(root)
-        for one in [place] if place.is_file() else sorted(place.rglob("*")):
-            if one.is_file():
-                label = one.relative_to(root if within else place.parent).as_posix()
-                told = one.stat()
-                whole = within or source
-                found.append((label, file_hash(one) if whole else (told.st_size, told.st_mtime_ns)))
-    return content_hash(*found)
+        is_within = path.is_relative_to(root)
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if not file.is_file():
+                continue
+            label = file.relative_to(root if is_within else path.parent).as_posix()
+            if is_within or is_source:
+                states.append((label, file_hash(file)))
+            else:  # a model's folder is large: its size and time have to do
+                states.append((label, (file.stat().st_size, file.stat().st_mtime_ns)))
+    return content_hash(*states)
 
 
 def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, Parameter]:
     known: dict[str, Parameter] = {}
     for path, parameters in cells.items():
         if "profile" not in parameters:
-            raise InputError(
-                "notebook", path.name, "declares no parameter 'profile'", 'add profile: str = "ci"'
-            )
+            problem = "declares no parameter 'profile'"
+            raise InputError("notebook", path.name, problem, 'add profile: str = "ci"')
         for name, line in parameters.items():
             if known.setdefault(name, line).kind != line.kind:
-                raise InputError(
-                    name,
-                    line.kind,
-                    f"{path.name} declares another type than an earlier notebook",
-                    f"declare it as {known[name].kind} everywhere",
-                )
+                problem = f"{path.name} declares another type than an earlier notebook"
+                remedy = f"declare it as {known[name].kind} everywhere"
+                raise InputError(name, line.kind, problem, remedy)
     return known
 
 
@@ -237,12 +208,8 @@ def _selected(steps: list[Step], only: str | None) -> list[Step]:
         return [step for step in steps if step.label == step.name]
     for start in only.split(","):
         if not start or not any(step.label.startswith(start) for step in steps):
-            raise InputError(
-                "only",
-                start,
-                "no notebook's name starts so",
-                f"choose from {', '.join(s.label for s in steps)}",
-            )
+            remedy = f"choose from {', '.join(step.label for step in steps)}"
+            raise InputError("only", start, "no notebook's name starts so", remedy)
     return [step for step in steps if step.label.startswith(tuple(only.split(",")))]
 
 
@@ -251,7 +218,9 @@ def _code_hash() -> str:
     """Hash the package's files and the versions of the libraries whose change can move a number."""
     package = Path(__file__).resolve().parents[1]
     files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    versions = {
-        one.metadata["Name"]: one.version for name in PACKAGES for one in metadata.distributions(name=name)
-    }
-    return content_hash([(path.relative_to(package).as_posix(), file_hash(path)) for path in files], versions)
+    hashes = [(path.relative_to(package).as_posix(), file_hash(path)) for path in files]
+    versions = {}
+    for name in PACKAGES:
+        for distribution in metadata.distributions(name=name):
+            versions[distribution.metadata["Name"]] = distribution.version
+    return content_hash(hashes, versions)
