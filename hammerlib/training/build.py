@@ -57,13 +57,7 @@ SAME_IN_TRL += ("mask_truncated_completions", "entropy_coef")
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Mute what every run says and nobody can act on: upstream's own deprecations and file progress bars.
-
-    Examples
-    --------
-    >>> with quiet():
-    ...     pass
-    """
+    """Mute what every run says and nobody can act on: upstream's own deprecations and file progress bars."""
     with no_file_bars(), warnings.catch_warnings():
         for message in MUTED:
             warnings.filterwarnings("ignore", message=message)
@@ -74,25 +68,6 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     """Return a trainer for `job` that writes into `record`'s folder.
 
     The policy is a copy: the job's own backbone stays frozen and embeds the completions.
-
-    Parameters
-    ----------
-    job : Job
-    record : RunRecord
-    first_step : int
-        Optimizer steps that a checkpoint has already done.
-
-    Returns
-    -------
-    PolicyTrainer
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> job = prepare(TrainConfig(n_problems=8, order="random"))
-    >>> build_trainer(job, RunRecord("demo", Path("demo"), {})).num_generations
-    8
     """
     config = job.config
     embed = CompletionEmbedder(job.backbone)
@@ -144,13 +119,6 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
 
     On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU:
     bfloat16 autocast with float32 weights.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> grpo_arguments(prepare(TrainConfig(n_problems=8, order="random")), Path("demo")).shuffle_dataset
-    False
     """
     config, cpu = job.config, not torch.cuda.is_available()
     return GRPOConfig(
@@ -181,26 +149,7 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
 
 
 def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
-    """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged).
-
-    Parameters
-    ----------
-    trainer : PolicyTrainer
-        After training.
-    job : Job
-    folder : Path
-        Of the run.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> import tempfile
-    >>> job, folder = prepare(TrainConfig(n_problems=8, order="random")), Path(tempfile.mkdtemp())
-    >>> save_model(build_trainer(job, RunRecord("demo", folder, {})), job, folder)
-    >>> (folder / "model" / "config.json").is_file()
-    True
-    """
+    """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged)."""
     if not job.config.lora_rank and trainer.accelerator.num_processes > 1:
         trainer.save_model(str(folder / "model.part"))  # gathers sharded weights, so every process takes part
         if trainer.accelerator.is_main_process:
@@ -305,26 +254,7 @@ def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
 
 
 def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Refuse, before the first step, what would fail or be wrong with sharded parameters.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    accelerator : accelerate.Accelerator
-        Of the trainer.
-
-    Raises
-    ------
-    InputError
-        Parameters are sharded and adapters would have to be merged on one process (`lora_rank`), or the
-        policy itself embeds completions (`embedder`).
-
-    Examples
-    --------
-    >>> from accelerate import Accelerator
-    >>> from hammerlib.training.config import TrainConfig
-    >>> check_shards(TrainConfig(lora_rank=4), Accelerator(cpu=True))
-    """
+    """Refuse, before the first step, what would fail or be wrong with sharded parameters."""
     deepspeed = getattr(accelerator.state, "deepspeed_plugin", None)
     stage = 0 if deepspeed is None else deepspeed.zero_stage
     if getattr(accelerator.state, "fsdp_plugin", None) is None and stage < 3:

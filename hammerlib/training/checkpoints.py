@@ -52,28 +52,7 @@ LOST = re.compile(
 
 @contextlib.contextmanager
 def resumable(folder: Path, processes: int) -> Iterator[None]:
-    """Turn a full disk or a lost process inside the block into one InputError; whole checkpoints stay.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    processes : int
-        Number of training processes.
-
-    Raises
-    ------
-    InputError
-        The disk refused a file, or another process is gone.
-
-    Examples
-    --------
-    >>> with resumable(Path("run"), processes=2):
-    ...     raise RuntimeError("Connection closed by peer")
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: processes = 2: lost one of them; see what that process said, then ...
-    """
+    """Turn a full disk or a lost process inside the block into one InputError; whole checkpoints stay."""
     try:
         with writing(folder / FOLDER):
             yield
@@ -96,19 +75,6 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
     A checkpoint is whole when every file is what `seal` found after the last one was written, it is of its
     own step, every process's random state is in it, and the run's logs still begin with what they held then.
     Others are removed, with a warning where one was damaged; folders of other names stay as they are.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    processes : int
-        Number of training processes.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> newest_complete(Path(tempfile.mkdtemp())) is None
-    True
     """
     found = None
     for path, step in _numbered(folder / FOLDER):
@@ -145,20 +111,7 @@ def _problem(path: Path, step: int, processes: int) -> str | None:
 
 
 def seal(path: Path) -> None:
-    """Note, in a checkpoint that is written, how far the run's logs are and the sha256 of all its files.
-
-    Parameters
-    ----------
-    path : Path
-        ``<run>/checkpoints/checkpoint-<step>``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> place = Path(tempfile.mkdtemp()) / FOLDER / "checkpoint-1"; place.mkdir(parents=True)
-    >>> seal(place); sorted(one.name for one in place.iterdir())
-    ['logs.json', 'sums.json']
-    """
+    """Note, in a checkpoint that is written, how far the run's logs are and the sha256 of all its files."""
     run = path.parent.parent
     logs = {}
     for file in sorted(one for pattern in GROWING for one in run.glob(pattern)):
@@ -183,16 +136,7 @@ def _lost(path: Path) -> str | None:
 
 
 def cut_logs(folder: Path, checkpoint: Path | None) -> None:
-    """Make a run's logs what they were at a checkpoint; without one they go.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "metrics.csv").write_text("step,metric,value\\n1,reward,0.5\\n")
-    >>> cut_logs(folder, None); (folder / "metrics.csv").exists()
-    False
-    """
+    """Make a run's logs what they were at a checkpoint; without one they go."""
     kept = _logs(checkpoint) if checkpoint else {}
     for path in sorted(one for pattern in GROWING for one in folder.glob(pattern)):
         if path.name not in kept:
@@ -204,16 +148,7 @@ def cut_logs(folder: Path, checkpoint: Path | None) -> None:
 
 
 def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
-    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "metrics.csv").write_text("step,metric,value\\n1,reward,0.5\\n")
-    >>> trim_run(folder, 0); (folder / "metrics.csv").exists()
-    False
-    """
+    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds."""
     cut_logs(folder, checkpoint)
     for path in folder.glob("completions/*"):
         if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
@@ -230,14 +165,6 @@ class NoLastCheckpoint(TrainerCallback):
     transformers 5.23 saves at ``max_steps`` whatever ``save_steps`` says, and after resuming there takes
     another step before it looks at ``max_steps`` again. The trained model is written right after; a run
     killed in between repeats the steps since the checkpoint before.
-
-    Examples
-    --------
-    >>> from transformers import TrainerControl, TrainerState
-    >>> control = TrainerControl(should_save=True)
-    >>> NoLastCheckpoint().on_step_end(None, TrainerState(global_step=5, max_steps=5), control)
-    >>> control.should_save
-    False
     """
 
     def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:

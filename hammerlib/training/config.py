@@ -256,13 +256,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
-        """Build and validate a config from plain values; unknown names are an InputError.
-
-        Examples
-        --------
-        >>> TrainConfig.from_dict({"order": "random", "rewards": ["accuracy", "format"]}).rewards
-        ('accuracy', 'format')
-        """
+        """Build and validate a config from plain values; unknown names are an InputError."""
         if isinstance(values, Mapping):
             values = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
         check_fields(cls, values, "config")
@@ -295,26 +289,7 @@ LATER = {
 
 
 def check_algorithm(config: TrainConfig) -> None:
-    """Refuse settings that contradict each other or that nothing would read.
-
-    Parameters
-    ----------
-    config : TrainConfig
-
-    Raises
-    ------
-    InputError
-        Weights of another number than rewards, or not finite; a length punishment without its buffer, or the
-        reverse; a floor without its schedule; warm-up of a schedule that has none; dynamic sampling without a
-        reward for the answer, or with orders that are made anew.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> check_algorithm(TrainConfig(rewards=("accuracy", "format"), reward_weights=(2.0,)))
-    Traceback (most recent call last):
-    hammerlib.errors.InputError: reward_weights = (2.0,): are not one number for each of 2 rewards; ...
-    """
+    """Refuse settings that contradict each other or that nothing would read."""
     weights = config.reward_weights
     if weights and len(weights) != len(config.rewards):
         problem = f"are not one number for each of {len(config.rewards)} rewards"
@@ -348,14 +323,7 @@ def _check_schedule(config: TrainConfig) -> None:
 
 
 def unset(config: TrainConfig) -> set[str]:
-    """Return the fields that do not name this run, because it does not use them.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> "weight_decay" in unset(TrainConfig()), "weight_decay" in unset(TrainConfig(weight_decay=0.1))
-    (True, False)
-    """
+    """Return the fields that do not name this run, because it does not use them."""
     found = {name for name, value in LATER.items() if getattr(config, name) == value}
     found |= {"reward_weights"} if all(one == 1 for one in config.reward_weights) else set()
     return found | (set() if config.dynamic_sampling else {"refill_rounds"})
@@ -365,12 +333,6 @@ def trl_arguments(config: TrainConfig) -> dict[str, Any]:
     """Return the arguments of TRL's GRPOConfig that are not fields of the same name and meaning.
 
     Under DRA the weights belong to the rewards it wraps: TRL sees one reward.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> trl_arguments(TrainConfig(scheduler="cosine_with_min_lr", min_lr_rate=0.1))["lr_scheduler_kwargs"]
-    {'min_lr_rate': 0.1}
     """
     weights = list(config.reward_weights) if config.adjustment == "none" else []
     return {
@@ -384,28 +346,7 @@ DEFAULT_PARALLEL = 1
 
 
 def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bool = False) -> None:
-    """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    processes : int, optional
-        Training processes, where already known.
-    rollout : bool
-        A rollout plug is set.
-
-    Raises
-    ------
-    InputError
-        vLLM is not installed; a server without URL or a URL without server; a field of one mode in another;
-        a share of memory above 0.95; a tensor-parallel size that does not divide the processes; a rollout
-        plug, which generates by itself.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> check_vllm(TrainConfig())
-    """
+    """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading."""
     mode, server = config.vllm, config.vllm_server
     if mode == "server" and not (server or "").startswith(("http://", "https://")):
         remedy = "start `trl vllm-serve --model MODEL` and give its URL, such as http://localhost:8000"
@@ -432,23 +373,7 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bo
 
 
 def vllm_arguments(config: TrainConfig, longest_prompt: int) -> dict[str, Any]:
-    """Return the arguments of TRL's ``GRPOConfig`` that hand generation to vLLM; none where it is off.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    longest_prompt : int
-        Tokens; with the completion's length it bounds vLLM's cache, which would otherwise be laid out for
-        the model's longest context.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> vllm_arguments(TrainConfig(), 100)
-    {}
-    >>> vllm_arguments(TrainConfig(vllm="colocate"), 100)["vllm_max_model_length"]
-    148
-    """
+    """Return the arguments of TRL's ``GRPOConfig`` that hand generation to vLLM; none where it is off."""
     if config.vllm == "off":
         return {}
     common = {"use_vllm": True, "vllm_mode": config.vllm}

@@ -47,29 +47,11 @@ if TYPE_CHECKING:
     from hammerlib.training.schedule import Plan
     from hammerlib.training.trainer import PolicyTrainer
 
+
 def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
     """Return why a group teaches nothing, or None if it holds right and wrong answers.
 
-    Parameters
-    ----------
-    verdicts : sequence of Verdict or None
-        Of one group; None cannot be graded and does not count.
-
-    Returns
-    -------
-    str or None
-        ``all correct``, ``none correct`` or ``not scorable``.
-
-    Notes
-    -----
     Source: arXiv 2503.14476 (DAPO) eq. 11: 0 < |{o_i : is_equivalent(a, o_i)}| < G.
-
-    Examples
-    --------
-    >>> from hammerlib.grading import grade
-    >>> right, wrong = grade("4", "4"), grade("5", "4")
-    >>> reason_to_skip([right, right, None]), reason_to_skip([right, wrong])
-    ('all correct', None)
     """
     found = {one.correct for one in verdicts if one is not None}
     if len(found) == 2:
@@ -88,40 +70,9 @@ class DynamicSampling(Algorithm, TrainerCallback):
     Training stops after the batch that reaches the end of the last epoch; the learning rate's schedule
     still spans the steps that were planned.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the run. What its ``index_log.csv`` and ``skipped.csv`` hold is behind the cursor: after a kill
-        they are cut back to the checkpoint, and the walk goes on from there.
-    plan : Plan
-        For one process.
-    config : TrainConfig
-        Its `epochs` and `refill_rounds`.
-    index : sequence of int, length n
-        Row of the problem table at each place of the order.
-    plugs : Hooks
-        Of the user.
-
-    Raises
-    ------
-    InputError
-        When called: the rollout plug returned other rows.
-
-    Notes
-    -----
     Source: arXiv 2503.14476 Section 3.2. verl's recipe generates several batches at once and drops what is
     too much; here no group that varies is lost. `refill_rounds` is verl's ``max_num_gen_batches``, where it
     raises.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.training.config import TrainConfig
-    >>> from hammerlib.training.schedule import plan
-    >>> config = TrainConfig(n_problems=8, dynamic_sampling=True)
-    >>> walk = DynamicSampling(Path(tempfile.mkdtemp()), plan(config, 8), config, range(8), Hooks())
-    >>> walk.cursor, walk.end, walk.plugs().rollout == walk.rollout
-    (0, 8, True)
     """
 
     HEAD = ("step", "epoch", "position", "index", "id", "reason")
@@ -206,21 +157,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
 
 
 def walked(folder: Path, n: int) -> int:
-    """Return how many problems of all epochs lie behind the cursor: they were either trained or left out.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run, with its logs.
-    n : int
-        Number of problems.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> walked(Path(tempfile.mkdtemp()), 8)
-    0
-    """
+    """Return how many problems of all epochs lie behind the cursor: they were either trained or left out."""
     furthest = -1
     for path in (folder / "index_log.csv", folder / SKIPPED):
         if path.exists():
@@ -231,28 +168,7 @@ def walked(folder: Path, n: int) -> int:
 
 
 def tail_of(job: Job, folder: Path) -> list[str]:
-    """Return the ids of the problems that a walk through all its epochs did not come to.
-
-    Parameters
-    ----------
-    job : Job
-    folder : Path
-        Of the run, with its logs.
-
-    Returns
-    -------
-    list of str
-        None of them where ``max_steps`` ended the run before.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.training.config import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> job = prepare(TrainConfig(n_problems=8, order="random", dynamic_sampling=True))
-    >>> len(tail_of(job, Path(tempfile.mkdtemp())))
-    8
-    """
+    """Return the ids of the problems that a walk through all its epochs did not come to."""
     n, epochs, ids = len(job.problems), job.config.epochs, ids_of(job.problems, job.order)
     if job.plan.steps < job.plan.steps_per_epoch * epochs:
         return []
@@ -260,23 +176,7 @@ def tail_of(job: Job, folder: Path) -> list[str]:
 
 
 class EpochTable:
-    """Problems behind places: row t of `places` is the problem at place t of the order that is followed.
-
-    Parameters
-    ----------
-    problems : datasets.Dataset
-        In table order.
-    order : Order
-        Of the first epoch.
-
-    Examples
-    --------
-    >>> import datasets
-    >>> import numpy as np
-    >>> table = EpochTable(datasets.Dataset.from_dict({"id": ["a", "b"]}), Order(np.array([1, 0]), "dataset"))
-    >>> table.places[0]["id"]
-    'b'
-    """
+    """Problems behind places: row t of `places` is the problem at place t of the order that is followed."""
 
     def __init__(self, problems: datasets.Dataset, order: Order) -> None:
         from datasets import Dataset
@@ -293,26 +193,6 @@ class Reorder(TrainerCallback):
 
     Orders are saved as ``order-1.json``, ``order-2.json``, ...; a run that resumes inside an epoch takes up
     its saved order.
-
-    Parameters
-    ----------
-    job : Job
-    record : RunRecord
-        Its manifest lists every epoch's order and tail under ``epoch_orders``.
-    policy : transformers model
-        The one that is trained, unwrapped; its parameters whole on every process.
-    table : EpochTable
-    index_log : IndexLog
-
-    Raises
-    ------
-    InputError
-        When training begins with sharded parameters.
-
-    Examples
-    --------
-    >>> Reorder.on_epoch_begin.__name__
-    'on_epoch_begin'
     """
 
     def __init__(

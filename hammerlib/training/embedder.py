@@ -25,25 +25,7 @@ Embed = Callable[[list[str]], np.ndarray]
 
 
 def check_embedder(name: str, remote_code: bool = False) -> None:
-    """Refuse a `TrainConfig.embedder` that cannot be made here, without loading anything.
-
-    Parameters
-    ----------
-    name : str
-        See `make_embedder`.
-    remote_code : bool
-        See `make_embedder`.
-
-    Raises
-    ------
-    InputError
-        Unknown name, sentence-transformers is asked for and not installed, or `official` without
-        `remote_code`.
-
-    Examples
-    --------
-    >>> check_embedder("policy")
-    """
+    """Refuse a `TrainConfig.embedder` that cannot be made here, without loading anything."""
     if name == "official" and not remote_code:
         problem = f"runs Python code of {OFFICIAL} from the hub on this machine"
         remedy = "set embedder_remote_code: true if you trust it, or use embedder: backbone"
@@ -60,40 +42,7 @@ def check_embedder(name: str, remote_code: bool = False) -> None:
 def make_embedder(
     name: str, backbone: Backbone, policy: PreTrainedModel, *, remote_code: bool = False
 ) -> Embed:
-    """Return the callable that embeds completion texts for DRA.
-
-    Parameters
-    ----------
-    name : str
-        ``backbone``: hidden states of the frozen initial weights, no second model. ``policy``: hidden states
-        of the weights as they are being trained; not with sharded parameters (FSDP, DeepSpeed ZeRO-3).
-        ``sentence-transformers:MODEL``: a hub id or folder, with the extra ``embedders``; texts are cut at
-        the model's own longest length. ``official``: the released code's jina-embeddings-v2-small-en from
-        the hub, meant for a GPU. **It runs code of the model from the hub**, the only place where we do, and
-        that code is older than transformers 5; choose it to compare with the released code.
-    backbone : Backbone
-        As before training; its device is used by all.
-    policy : transformers model
-        The one that is trained.
-    remote_code : bool
-        Whether code of the hub's model may run; ``official`` needs it. Nothing else does, or can.
-
-    Returns
-    -------
-    callable, list of n str -> (n, d) float32 array
-
-    Raises
-    ------
-    InputError
-        What `check_embedder` refuses, or a model that does not load.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> backbone = load_backbone("nano")
-    >>> make_embedder("policy", backbone, backbone.model)(["4", ""]).shape[0]
-    2
-    """
+    """Return the callable that embeds completion texts for DRA."""
     check_embedder(name, remote_code)
     if name == "backbone":
         return CompletionEmbedder(backbone)
@@ -143,24 +92,7 @@ def _of_policy(backbone: Backbone, policy: PreTrainedModel) -> Embed:
 
 
 class CompletionEmbedder:
-    """Mean-pooled last hidden states of completion texts under frozen weights, once per text and step.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Its weights must not change afterwards.
-
-    Notes
-    -----
-    Source: completion text only and mean pooling, as in the released DRA code; the backbone instead of a
-    second encoder is ours.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> CompletionEmbedder(load_backbone("nano"))(["4", ""]).shape[0]
-    2
-    """
+    """Mean-pooled last hidden states of completion texts under frozen weights, once per text and step."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone

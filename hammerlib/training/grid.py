@@ -30,39 +30,6 @@ def run_grid(
 
     Runs that are on disk with success are reused and interrupted ones resumed, because `train` does so. Equal
     configs are trained once. A run that fails, or whose process dies, does not stop the others.
-
-    Parameters
-    ----------
-    configs : sequence of TrainConfig
-        All are validated before the first one starts.
-    problems : sequence of Dataset, optional
-        A problem table for each config; default: what its config names.
-    plugs : sequence of Plugs or None, optional
-        For each config, or None where it has none; they must be picklable.
-    workers : int
-        Processes, each with one compute thread; at least 1.
-    backend : {"process", "ray"}
-        As for `workers.map_tasks`; machines of a Ray cluster must share the folder of runs.
-    root : Path, optional
-        Folder of runs, default `storage.results_root()`.
-
-    Returns
-    -------
-    list of RunRecord
-        One a config, each with status ``success``.
-
-    Raises
-    ------
-    InputError
-        No config, a config that cannot be trained, another number of tables or plugs, fewer than one worker;
-        or, after all other runs have finished, failed runs with their names and reasons.
-
-    Examples
-    --------
-    >>> run_grid([])
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: configs = []: holds no run; give at least one TrainConfig
     """
     configs = list(configs)
     if not configs:

@@ -195,11 +195,6 @@ class Generation:
 
         The trained ones come first, in their order. Missing ones are filled up with untrained ones, or with
         copies of the shortest completion; all their tokens are masked.
-
-        Raises
-        ------
-        InputError
-            More than `total` completions are to be trained, or another number without `groups`.
         """
         m = len(self.rows)
         if self.groups is None and m == total:
@@ -348,13 +343,7 @@ def overridden(algorithm: Algorithm | Hooks, name: str) -> Callable | None:
 
 
 def compose(algorithms: Sequence[Algorithm | Hooks]) -> Hooks:
-    """Return the hooks of several algorithms as one: observers merge, advantages chain, losses nest.
-
-    Raises
-    ------
-    InputError
-        Two rollouts, or two algorithms that declare a metric of the same name.
-    """
+    """Return the hooks of several algorithms as one: observers merge, advantages chain, losses nest."""
     found = {name: [one for each in algorithms if (one := overridden(each, name))] for name in HOOKS}
     if len(found["rollout"]) > 1:
         named = [_label(one) for one in algorithms if overridden(one, "rollout")]
@@ -479,14 +468,7 @@ def algorithm_class(name: str, field: str = "algorithms") -> type[Algorithm]:
 
 
 def make_algorithms(config: TrainConfig) -> list[Algorithm]:
-    """Return the algorithms that a configuration names, with their options, each having checked it.
-
-    Raises
-    ------
-    InputError
-        An unknown name or option, an option of the wrong type, what an algorithm itself refuses, or parts
-        that do not go together (see `compose`).
-    """
+    """Return the algorithms that a configuration names, with their options, each having checked it."""
     made = [_made(settings, place) for place, settings in enumerate(config.algorithms)]
     compose(made)
     for algorithm in made:
@@ -575,11 +557,6 @@ def name_of(plug: Callable | None) -> str | None:
     Settings are the arguments of a ``functools.partial``, the fields of a dataclass (without those marked
     ``repr=False``), and numbers, strings, tuples and functions among a function's defaults and enclosed
     variables or an object's public attributes.
-
-    Examples
-    --------
-    >>> name_of(len)
-    'builtins.len'
     """
     if plug is None:
         return None

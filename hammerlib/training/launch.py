@@ -19,28 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig, Order | None]:
-    """Read a config and, where one is given, an order made elsewhere, whose strategy the config then names.
-
-    Parameters
-    ----------
-    config : path
-        YAML file.
-    order : Path, optional
-        What ``Order.save`` or ``hammer order`` wrote; `train` verifies it against the problems.
-
-    Raises
-    ------
-    InputError
-        A file is missing, unreadable or wrong.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "train.yaml"
-    >>> _ = path.write_text("order: random")
-    >>> read_job(path)[0].order
-    'random'
-    """
+    """Read a config and, if given, an order made elsewhere, whose strategy the config then names."""
     from hammerlib.ordering import STRATEGIES, Order
 
     found, given = TrainConfig.from_yaml(config), Order.load(order) if order else None
@@ -50,23 +29,7 @@ def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what a YAML file describes and print the run's folder.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Default ``sys.argv[1:]``.
-
-    Returns
-    -------
-    int
-        0, or 2 with one line on standard error for bad input.
-
-    Examples
-    --------
-    >>> main(["--config", "missing.yaml"])
-    2
-    """
+    """Train what a YAML file describes and print the run's folder."""
     parser = argparse.ArgumentParser(
         prog="hammerlib.training.launch", description="Train from a YAML file of TrainConfig fields."
     )

@@ -24,13 +24,7 @@ SKIPPED = "skipped.csv"  # of dynamic sampling
 
 
 class OrderMismatchError(RuntimeError):
-    """The trainer was handed other problems than the order says; training stops.
-
-    Examples
-    --------
-    >>> issubclass(OrderMismatchError, RuntimeError)
-    True
-    """
+    """The trainer was handed other problems than the order says; training stops."""
 
 
 class IndexLog:
@@ -38,27 +32,6 @@ class IndexLog:
 
     A rollout may train other problems than the order hands out; what it trained is what is written. A problem
     that is not in the order has position and index -1.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder; process 0 writes ``index_log.csv``, process p > 0 ``index_log-p.csv``.
-    plan : Plan
-    ids, index : sequences of length n
-        Problem id and row of the problem table at each place of the order.
-    process : int
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib.training.schedule import plan
-    >>> from hammerlib.training.config import TrainConfig
-    >>> one = plan(TrainConfig(prompts_per_step=1, group_size=2), 2)
-    >>> log = IndexLog(Path(tempfile.mkdtemp()), one, ["b", "a"], [1, 0], process=0)
-    >>> log.check(0, [{"id": "b"}, {"id": "b"}])
-    >>> log.record([{"id": "b"}, {"id": "b"}])
-    >>> log.path.read_text().splitlines()[1]
-    '1,0,0,0,1,b'
     """
 
     HEAD = ("step", "epoch", "process", "position", "index", "id")
@@ -78,13 +51,7 @@ class IndexLog:
         return {one: place for place, one in enumerate(self.ids)}
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
-        """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0).
-
-        Raises
-        ------
-        OrderMismatchError
-            A row is not the problem that the order has there, or rows are missing.
-        """
+        """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0)."""
         self.offset = self.offset + 1 if step == self._step else 0
         if step != self._step:
             self._step, self._written = step, -1
@@ -164,30 +131,6 @@ def save_completions(
     """Write one generation batch to ``completions/<step>.parquet``, one row per completion, trained or not.
 
     Later micro-batches of the same step that generate again, and further processes, get a suffix.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    rollout : Rollout
-    place_of : mapping of str to int
-        Place in the order of each problem id.
-    ends : collection of int
-        Tokens that end a text; a completion without one was cut at its longest length.
-    process : int
-        Rank of this process.
-    offset : int
-        Micro-batch within the step.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder, one = Path(tempfile.mkdtemp()), np.ones(1)
-    >>> rows = [{"id": "a", "prompt": "2+2"}]
-    >>> batch = Rollout(0, rows, ["4"], [[7]], [None], one, one, np.ones((1, 2)), 1)
-    >>> save_completions(folder, batch, place_of={"a": 0}, ends={7})
-    >>> [path.name for path in (folder / "completions").iterdir()]
-    ['000001.parquet']
     """
     import pyarrow
     from pyarrow import parquet
@@ -379,24 +322,12 @@ METRICS: dict[str, tuple[str, str]] = {
 
 
 def explained(name: str) -> bool:
-    """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern (``raw/NAME``).
-
-    Examples
-    --------
-    >>> explained("raw/accuracy_reward"), explained("rewrad")
-    (True, False)
-    """
+    """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern (``raw/NAME``)."""
     patterns = (re.escape(one).replace("NAME", ".+") for one in METRICS)
     return any(re.fullmatch(one, name) for one in patterns)
 
 
 def glossary_table() -> str:
-    """Return `METRICS` as a Markdown table, as it stands in results/README.md.
-
-    Examples
-    --------
-    >>> glossary_table().splitlines()[0]
-    '| metric | meaning | unit or range |'
-    """
+    """Return `METRICS` as a Markdown table, as it stands in results/README.md."""
     rows = [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in METRICS.items()]
     return "\n".join(["| metric | meaning | unit or range |", "|---|---|---|", *rows])

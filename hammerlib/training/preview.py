@@ -15,25 +15,7 @@ SHOWN_STEPS, SHOWN_IDS = 2, 4
 
 
 def preview(job: Job) -> str:
-    """Describe a job: what is trained, batches, which problem in which step, memory, checkpoints, cautions.
-
-    Parameters
-    ----------
-    job : Job
-        As `prepare` returns it, so that everything that `train` refuses has been refused.
-
-    Returns
-    -------
-    str
-        Lines of text. Nothing is written.
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> preview(prepare(TrainConfig(n_problems=8, order="random"))).splitlines()[0].split()[0]
-    'run'
-    """
+    """Describe a job: what is trained, in which batches and steps, memory, checkpoints, warnings."""
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
     parts = [("run", _run(job)), ("batches", _batches(job.plan)), ("schedule", _schedule(job)),
              ("memory", _memory(job, device)), ("checkpoints", _checkpoints(job)),
@@ -53,7 +35,7 @@ def _run(job: Job) -> Iterator[str]:
         f"{job.backbone.name}, {model.num_parameters():,} parameters"
         + (f", LoRA of rank {config.lora_rank}" if config.lora_rank else "")
         + f"; {config.loss_type}, scale_rewards {config.scale_rewards}, beta {config.beta:g}; "
-        f"{'+'.join(config.rewards)}, {config.adjustment}; sampling by "
+        f"{'+'.join(config.rewards)}, {', '.join([config.adjustment, *_algorithms(job)])}; sampling by "
         + ("transformers" if config.vllm == "off" else f"vLLM ({config.vllm})")
     )
     yield (
@@ -62,6 +44,11 @@ def _run(job: Job) -> Iterator[str]:
     )
     cost = "" if job.order.cost is None else f", mean cosine {job.order.cost:.4f}"
     yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
+
+
+def _algorithms(job: Job) -> list[str]:
+    named = [settings["name"] for settings in job.config.algorithms]
+    return named + [type(one).__qualname__ for one in job.algorithms[len(named) :]]
 
 
 def _batches(plan: Plan) -> Iterator[str]:
@@ -143,35 +130,10 @@ FACTOR = 2.0  # the estimate is meant to be right within this factor, either way
 def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     """Return the bytes that one process of plain data parallelism needs, by what they are for.
 
-    Parameters
-    ----------
-    job : Job
-        As `prepare` returns it.
-    device : str
-        ``cpu``: float32 everywhere, host memory. ``cuda``: weights in float32 (LoRA: as stored) under
-        bfloat16 autocast with gradient checkpointing, GPU memory.
-
-    Returns
-    -------
-    dict of str to float
-        ``libraries``, ``policy``, ``start model`` (embeds the completions), ``reference`` (beta > 0 without
-        LoRA), ``gradients``, ``optimizer`` (AdamW), ``generation`` (KV cache) and ``training`` (activations
-        and logits of one micro-batch); the last two do not coincide.
-
-    Notes
-    -----
     P parameters, P_t of them trained, b bytes a stored parameter, s rows, L layers, h hidden size, k KV
     width, T tokens of prompt and completion, C of them completion, V vocabulary: weights P b each, gradients
     4 P_t, optimizer 8 P_t, KV cache 2 s T L k c, activations s T L h 17 c (checkpointed: 1) and logits
     4 s C V 4, with c bytes a computed element. Within a factor of two of measured peaks (tests).
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> parts = estimate_memory(prepare(TrainConfig(n_problems=8, order="random")))
-    >>> parts["optimizer"] == 2 * parts["gradients"]
-    True
     """
     config, plan, model = job.config, job.plan, job.backbone.model
     shape = model.config.get_text_config()
@@ -197,32 +159,13 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
 
 
 def peak(parts: dict[str, float]) -> float:
-    """Return the bytes needed at once: sampling and the training of a micro-batch take turns.
-
-    Examples
-    --------
-    >>> peak({"policy": 4.0, "generation": 3.0, "training": 5.0})
-    9.0
-    """
+    """Return the bytes needed at once: sampling and the training of a micro-batch take turns."""
     lasting = sum(size for name, size in parts.items() if name not in ("generation", "training"))
     return lasting + max(parts["generation"], parts["training"])
 
 
 def sharded(parts: dict[str, float], processes: int) -> dict[str, float]:
-    """Return the peak bytes of a process for each file of ``launch/``.
-
-    Parameters
-    ----------
-    parts : dict of str to float
-        From `estimate_memory`.
-    processes : int
-
-    Examples
-    --------
-    >>> parts = {"policy": 4.0, "gradients": 4.0, "optimizer": 8.0, "generation": 0.0, "training": 0.0}
-    >>> sharded(parts, 4)
-    {'ddp': 16.0, 'zero2': 7.0, 'fsdp': 4.0, 'zero3': 4.0}
-    """
+    """Return the peak bytes of a process for each file of ``launch/``."""
     shards = {"ddp": (), "zero2": ("gradients", "optimizer")}
     shards["fsdp"] = shards["zero3"] = ("gradients", "optimizer", "policy")
     return {
@@ -232,34 +175,14 @@ def sharded(parts: dict[str, float], processes: int) -> dict[str, float]:
 
 
 def checkpoint_bytes(job: Job) -> float:
-    """Return the bytes of one checkpoint: trained weights and the optimizer's state.
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> checkpoint_bytes(prepare(TrainConfig(n_problems=8, order="random"))) > 1e6
-    True
-    """
+    """Return the bytes of one checkpoint: trained weights and the optimizer's state."""
     model, rank = job.backbone.model, job.config.lora_rank
     trained = adapter_parameters(model, rank) if rank else model.num_parameters()
     return float(trained * FLOAT32 * (1 + ADAMW))
 
 
 def adapter_parameters(model: Any, rank: int) -> int:
-    """Return the number of parameters of LoRA adapters on all linear layers but the output head.
-
-    Parameters
-    ----------
-    model : transformers model
-    rank : int
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> adapter_parameters(load_backbone("nano").model, 2)
-    17664
-    """
+    """Return the number of parameters of LoRA adapters on all linear layers but the output head."""
     head = model.get_output_embeddings()
     shapes = [
         one.weight.shape for one in model.modules() if type(one).__name__ == "Linear" and one is not head
@@ -268,13 +191,7 @@ def adapter_parameters(model: Any, rank: int) -> int:
 
 
 def gigabytes(size: float) -> str:
-    """Return a size in words with two significant digits.
-
-    Examples
-    --------
-    >>> gigabytes(1.234e9), gigabytes(35e6)
-    ('1.2 GB', '35 MB')
-    """
+    """Return a size in words with two significant digits."""
     unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
     scaled = size / unit
     digits = max(0, 1 - math.floor(math.log10(scaled))) if scaled > 0 else 0
@@ -291,27 +208,7 @@ SIGNED = ("cosine", "released_cosine", "repetition", "length", "overlong", "log_
 
 
 def cautions(job: Job, *, device: str = "cpu") -> list[str]:
-    """Return every caution for a job, one line each.
-
-    Parameters
-    ----------
-    job : Job
-        As `prepare` returns it.
-    device : str
-        ``cpu`` or ``cuda``.
-
-    Returns
-    -------
-    list of str
-        Each begins with the field it is about.
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> from hammerlib.training.run import prepare
-    >>> [one.split(":")[0] for one in cautions(prepare(TrainConfig(n_problems=8, order="random")))]
-    ['save_steps']
-    """
+    """Return every caution for a job, one line each."""
     return [*_of_objective(job), *_of_schedule(job), *_of_machine(job, device), *_of_record(job)]
 
 

@@ -29,13 +29,7 @@ SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Everything a run needs, loaded and checked: config, problems, backbone, order, arithmetic, callables.
-
-    Examples
-    --------
-    >>> prepare(TrainConfig(n_problems=8, order="random")).run_id.startswith("train__random__none__s0__")
-    True
-    """
+    """Everything a run needs, loaded and checked."""
 
     config: TrainConfig
     problems: Dataset
@@ -182,29 +176,7 @@ def prepare(
     progress: bool = True,
     processes: int | None = None,
 ) -> Job:
-    """Load and check everything a run needs, writing nothing but the embedding cache.
-
-    Parameters
-    ----------
-    config, problems, order, plugs, algorithms, embedder, progress
-        As in `train`.
-    processes : int, optional
-        To plan for; default `process_count()`.
-
-    Returns
-    -------
-    Job
-
-    Raises
-    ------
-    InputError
-        See `train`.
-
-    Examples
-    --------
-    >>> prepare(TrainConfig(n_problems=16, order="random")).plan.steps
-    2
-    """
+    """Load and check everything a run needs, writing nothing but the embedding cache."""
     from hammerlib.problems import check_problems, load_problems
     from hammerlib.problems.registry import refuse_code
 

@@ -31,29 +31,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The arithmetic of one run, in micro-batches, generation batches ("blocks") and optimizer steps.
-
-    Attributes
-    ----------
-    processes, rows : int
-        Number of processes; completions per process and micro-batch (``per_device_train_batch_size``).
-    group : int
-        Completions per prompt, G.
-    accumulation, per_generation, iterations : int
-        Micro-batches per optimizer step, per generation, and passes over each generation.
-    prompts : int
-        Prompts per generation batch, K.
-    blocks, tail : int
-        Generation batches per epoch; problems left over (n mod K).
-    steps : int
-        Optimizer steps of the whole run.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> plan(TrainConfig(prompts_per_step=4), 40).steps
-    10
-    """
+    """The arithmetic of one run, in micro-batches, generation batches ("blocks") and optimizer steps."""
 
     processes: int
     rows: int
@@ -116,56 +94,17 @@ class Plan:
 
 
 def process_count() -> int:
-    """Return the number of training processes (``WORLD_SIZE``, set by ``accelerate launch``; default 1).
-
-    Examples
-    --------
-    >>> process_count() >= 1
-    True
-    """
+    """Return the number of training processes (``WORLD_SIZE``, set by ``accelerate launch``; default 1)."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
-    """Return True on the process that writes the run's record (``RANK`` 0, or no launcher).
-
-    Examples
-    --------
-    >>> is_main()
-    True
-    """
+    """Return True on the process that writes the run's record (``RANK`` 0, or no launcher)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
-    """Return the batch arithmetic of `config` on `n` problems, or refuse it.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    n : int
-        Number of problems.
-    processes : int, optional
-        Default `process_count()`.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    InputError
-        A field of the wrong type or out of range, a batch that does not divide, a group split between
-        processes where DRA sits in the reward, fewer problems than one generation batch, a tail that `tail`
-        refuses, more steps than the epochs hold, checkpoints that would not resume exactly, dynamic sampling
-        on several processes.
-
-    Examples
-    --------
-    >>> from hammerlib.training.config import TrainConfig
-    >>> plan(TrainConfig(), 1000).prompts
-    8
-    """
+    """Return the batch arithmetic of `config` on `n` problems, or refuse it."""
     config.check_fields()
     processes = processes or process_count()
     if config.dynamic_sampling and processes > 1:
@@ -333,31 +272,7 @@ def schedule_table(
 
 
 def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
-    """Return the batch arithmetic of TRL's own config.
-
-    Parameters
-    ----------
-    config : trl.GRPOConfig
-    n : int
-        Number of prompts in the training set.
-    processes : int, optional
-        Default `process_count()`.
-
-    Raises
-    ------
-    InputError
-        Not a GRPOConfig, a generation batch without whole groups, fewer prompts than one generation batch,
-        batches that accelerate splits.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> theirs = SimpleNamespace(per_device_train_batch_size=8, num_generations=4, num_iterations=1,
-    ...     gradient_accumulation_steps=1, steps_per_generation=1, max_steps=-1, num_train_epochs=1.0,
-    ...     shuffle_dataset=False, seed=42)
-    >>> trl_plan(theirs, 10).tail
-    0
-    """
+    """Return the batch arithmetic of TRL's own config."""
     needed = ("per_device_train_batch_size", "num_generations", "steps_per_generation", "num_iterations")
     if any(not hasattr(config, name) for name in needed):
         raise InputError("config", type(config).__name__, "is no config", "give a TrainConfig or GRPOConfig")
@@ -417,27 +332,7 @@ def make_order(
     epoch: int = 0,
     cache_dir: str | Path | None = None,
 ) -> Order:
-    """Return the config's order of `problems` in the embeddings of `backbone`.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    problems : Dataset
-    backbone : Backbone
-    epoch : int
-        Added to the config's seed, so that a random order is another one in every epoch.
-    cache_dir : str or Path, optional
-        For the embeddings; default the cache folder.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> from hammerlib.problems import load_problems
-    >>> from hammerlib.training.config import TrainConfig
-    >>> problems = load_problems("reasoning-gym:nano", split="rl", n=3)
-    >>> len(make_order(TrainConfig(), problems, load_backbone("nano")))
-    3
-    """
+    """Return the config's order of `problems` in the embeddings of `backbone`."""
     from hammerlib.models.embeddings import embed
     from hammerlib.ordering import order_by
 
@@ -448,51 +343,18 @@ def make_order(
 
 
 def ids_of(problems: Dataset, order: Order) -> list[str]:
-    """Return the problem id at each place of an order.
-
-    Examples
-    --------
-    >>> import datasets
-    >>> import numpy as np
-    >>> from hammerlib.ordering import Order
-    >>> ids_of(datasets.Dataset.from_dict({"id": ["a", "b"]}), Order(np.array([1, 0]), "dataset"))
-    ['b', 'a']
-    """
+    """Return the problem id at each place of an order."""
     ids = problems["id"][:]
     return [ids[row] for row in order.permutation.tolist()]
 
 
 def order_path(folder: Path, epoch: int) -> Path:
-    """Return where the order of an epoch stands in a run's folder.
-
-    Examples
-    --------
-    >>> order_path(Path("run"), 0).name, order_path(Path("run"), 1).name
-    ('order.json', 'order-1.json')
-    """
+    """Return where the order of an epoch stands in a run's folder."""
     return folder / (f"order-{epoch}.json" if epoch else "order.json")
 
 
 def forget_orders(folder: Path, step: int, steps_per_epoch: int) -> None:
-    """Remove the orders of epochs that begin after optimizer step `step`: they will be made again.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    step, steps_per_epoch : int
-        Optimizer steps that count, and steps of an epoch.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> for epoch in (1, 2):
-    ...     _ = order_path(folder, epoch).write_text("{}")
-    >>> forget_orders(folder, 5, 4)
-    >>> [path.name for path in folder.iterdir()]
-    ['order-1.json']
-    """
+    """Remove the orders of epochs that begin after optimizer step `step`: they will be made again."""
     for path in folder.glob("order-*.json"):
         if int(path.stem.removeprefix("order-")) * steps_per_epoch > step:
             path.unlink()

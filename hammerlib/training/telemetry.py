@@ -52,28 +52,7 @@ SAME_REWARD = 1e-7
 
 
 def observe(rollout: Rollout) -> dict[str, float]:
-    """Return the telemetry of one generation batch.
-
-    Parameters
-    ----------
-    rollout : Rollout
-
-    Returns
-    -------
-    dict
-        What `hammerlib.diversity.group_telemetry` reports, the mean raw reward, the shares of completions
-        that no reward could score, that timed out in grading and on which the grader failed, the share of
-        groups whose rewards do not vary before and after adjustment (only groups with variance move the
-        policy), and `effective_advantages`; see `hammerlib.training.logs`. Of trained completions only;
-        groups of any size count alike. The same names for every rollout, NaN where there is nothing to say:
-        processes average them together.
-
-    Examples
-    --------
-    >>> rows, ones = [{"id": "a"}] * 2, np.ones(2)
-    >>> observe(Rollout(0, rows, ["4", "5"], [[7], [8]], [None] * 2, ones, ones, np.eye(2), 2))["vendi"]
-    2.0
-    """
+    """Return the telemetry of one generation batch."""
     right = np.array([bool(one and one.correct) for one in rollout.verdicts])
     said = [one.extracted if one else None for one in rollout.verdicts]
     sizes, advantages = rollout.by_size(), rollout.advantages
@@ -116,23 +95,6 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
 
     ``(sum |A|)^2 / sum A^2`` within a group: Kish's effective sample size (Survey Sampling, 1965) of the
     weights that GRPO gives to completions; its use here is ours.
-
-    Parameters
-    ----------
-    advantages : (n,) or (n, T) array
-        Per completion, or per token (averaged in size over the T columns).
-    group_size : int
-        G, a divisor of n.
-
-    Returns
-    -------
-    float
-        In [1, G]; NaN where no group has an advantage.
-
-    Examples
-    --------
-    >>> effective_advantages(np.array([1.0, -1.0, 0.0, 0.0]), 4)
-    2.0
     """
     size = np.abs(np.asarray(advantages, dtype=float))
     groups = (size if size.ndim == 1 else size.mean(axis=1)).reshape(-1, group_size)
@@ -142,13 +104,7 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
 
 
 def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
-    """Return the share of groups in [0, 1] whose scorable rewards are all the same.
-
-    Examples
-    --------
-    >>> zero_variance_share(np.array([1.0, 1.0, 0.0, 1.0]), 2)
-    0.5
-    """
+    """Return the share of groups in [0, 1] whose scorable rewards are all the same."""
     groups = np.asarray(rewards, dtype=float).reshape(-1, group_size)
     spread = np.where(np.isnan(groups), -np.inf, groups).max(1) - np.where(
         np.isnan(groups), np.inf, groups
@@ -157,15 +113,7 @@ def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
 
 
 class Laps:
-    """Seconds between calls, by name: where the time of a generation batch goes.
-
-    Examples
-    --------
-    >>> laps = Laps()
-    >>> laps.lap("generation")
-    >>> list(laps.taken())
-    ['seconds_generation']
-    """
+    """Seconds between calls, by name: where the time of a generation batch goes."""
 
     def __init__(self) -> None:
         self.start()
@@ -187,23 +135,7 @@ class Laps:
 
 
 class Watcher(TrainerCallback):
-    """Writes metrics.csv after every optimizer step and moves the one progress line.
-
-    Parameters
-    ----------
-    record : RunRecord
-    title : str
-        Shown before the bar.
-    total : int
-        Optimizer steps.
-    quiet : bool
-        No bar.
-
-    Examples
-    --------
-    >>> Watcher(None, "train", 10, quiet=True).total
-    10
-    """
+    """Writes metrics.csv after every optimizer step and moves the one progress line."""
 
     def __init__(self, record: RunRecord, title: str, total: int, *, quiet: bool) -> None:
         self.record, self.title, self.total, self.quiet = record, title, total, quiet
@@ -244,19 +176,6 @@ def tensorboard_writer(folder: Path, first_step: int) -> TrainerCallback:
 
     Its default is a folder of the checkpoints, which do not outlive the run, named after the machine; so are
     the files, which take another name here: a run's folder names no machine.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    first_step : int
-        Optimizer steps already done; what a killed run wrote after them is hidden.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> type(tensorboard_writer(Path(tempfile.mkdtemp()), 0)).__name__
-    'TensorBoardCallback'
     """
     from tensorboard.summary.writer import event_file_writer
     from torch.utils.tensorboard import SummaryWriter

@@ -36,30 +36,7 @@ if TYPE_CHECKING:
 
 
 def adjust_all(reward: DRAReward, group_size: int, first: int) -> tuple[np.ndarray, float]:
-    """Return the adjusted rewards of all processes and the mean weight of this one's rows.
-
-    Parameters
-    ----------
-    reward : DRAReward
-        Deferred, and just called on this process's rows.
-    group_size : int
-        Completions per prompt.
-    first : int
-        Place of this process's first row among all.
-
-    Returns
-    -------
-    (N,) float64 array, float
-
-    Examples
-    --------
-    >>> from hammerlib.rewards import accuracy_reward, DRAReward
-    >>> reward = DRAReward(accuracy_reward, lambda texts: np.ones((len(texts), 2)), 2, deferred=True)
-    >>> reward(["2+2"] * 2, [r"\\boxed{4}"] * 2, answer=["4"] * 2)
-    [1.0, 1.0]
-    >>> adjust_all(reward, 2, first=0)[0].round(3).tolist()
-    [0.5, 0.5]
-    """
+    """Return the adjusted rewards of all processes and the mean weight of this one's rows."""
     adjusted, weights = reward.adjusted(gather_object([reward.scored]), group_size)
     return adjusted, float(weights[first : first + len(reward.raw)].mean())
 
@@ -73,27 +50,7 @@ def same_everywhere(field: str, value: object, what: str) -> None:
 
 
 def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]:
-    """Return a rollout of whole groups, and where this process's rows stand in it (None: it is the whole).
-
-    Parameters
-    ----------
-    rollout : Rollout
-        Of this process.
-    process : int
-        Its rank.
-
-    Returns
-    -------
-    Rollout, slice or None
-        `rollout` itself where no group straddles processes, else the generation batch of all processes.
-
-    Examples
-    --------
-    >>> one = np.ones(2)
-    >>> rollout = Rollout(0, [{"id": "a"}] * 2, ["4"] * 2, [[7]] * 2, [None] * 2, one, one, np.eye(2), 2)
-    >>> whole_groups(rollout, 0)[1] is None
-    True
-    """
+    """Return a rollout of whole groups, and where this process's rows stand in it (None: it is the whole)."""
     held = len(rollout.rows)
     rows_in_a_row = np.array_equal(rollout.groups, np.arange(held) // rollout.group_size)
     if held % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
@@ -120,27 +77,7 @@ def _joined(parts: Sequence) -> object:
 
 
 class PolicyTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer with the hooks of `hammerlib.training.hooks.Hooks`.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As for ``GRPOTrainer``; ``rollout_func`` comes from `hooks`.
-    hooks : Hooks
-    embed : callable, list of n str -> (n, d) array
-        Completion embeddings, shared with `DRAReward`.
-    index_log : IndexLog
-        Receives every micro-batch.
-    folder : Path
-        Where completions are written.
-    completions_every : int, optional
-        Every so-many-th step's completions are written; None: none.
-
-    Examples
-    --------
-    >>> PolicyTrainer.__base__.__name__
-    'GRPOTrainer'
-    """
+    """TRL's GRPOTrainer with the hooks of `hammerlib.training.hooks.Hooks`."""
 
     def __init__(
         self,
