@@ -183,12 +183,12 @@ def test_observers_merge_and_a_name_twice_is_refused() -> None:
     with pytest.raises(InputError, match=r"algorithms = \['a'\]: are reported by two algorithms"):
         compose([Says("a"), Says("a")]).observe(a_rollout())
     declared = type("Declared", (Algorithm,), {"METRICS": {"mu": "share"}})
-    with pytest.raises(InputError, match="'mu'.*reported by two"):
+    with pytest.raises(InputError, match=r"'mu'.*reported by two"):
         compose([declared(), declared()])
 
 
 def test_two_rollouts_are_refused_and_hooks_without_a_class_take_part() -> None:
-    with pytest.raises(InputError, match="'Samples', 'Samples'.*generate in two ways"):
+    with pytest.raises(InputError, match=r"'Samples', 'Samples'.*generate in two ways"):
         compose([Samples(), Samples()])
     with pytest.raises(InputError, match="generate in two ways"):
         compose([Samples(), Hooks(rollout=lambda rows, trainer: None)])
@@ -228,7 +228,7 @@ def test_entry_points_of_packages_are_names_too(monkeypatch: pytest.MonkeyPatch)
     ({"name": "no_such_package.mod:f"}, "its module cannot be imported .ModuleNotFoundError"),
     ({"name": "my_pkg.mod:Scald"}, "my_pkg.mod has no 'Scald'; did you mean"),
     ({"name": "my_pkg.mod:NoAlgorithm"}, "is no algorithm; name a subclass"),
-    ({"name": "my_pkg.mod:Scaled", "bye": 2}, r"algorithms\[0\] = 'bye': is no option of this algorithm; did you mean by"),
+    ({"name": "my_pkg.mod:Scaled", "bye": 2}, r"algorithms\[0\] = 'bye': is no option .*did you mean by"),
     ({"name": "my_pkg.mod:Scaled", "by": "2"}, r"algorithms\[0\].by = '2': must be a number"),
     ({"name": f"{__name__}:Times"}, r"algorithms\[0\].by = None: is missing"),
 ])  # fmt: skip
@@ -280,7 +280,7 @@ def test_an_algorithm_refuses_a_configuration_before_anything_is_loaded() -> Non
 
     with pytest.raises(InputError, match="loss_type = 'grpo': is not mine"):
         prepare(CONFIG, algorithms=[Picky()])
-    with pytest.raises(InputError, match="algorithms = .*is not an algorithm"):
+    with pytest.raises(InputError, match=r"algorithms = .*is not an algorithm"):
         prepare(CONFIG, algorithms=[len])
 
 
@@ -290,8 +290,10 @@ def test_an_algorithm_refuses_a_configuration_before_anything_is_loaded() -> Non
 def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     state = {
         "half": torch.ones(2, dtype=torch.bfloat16), "array": np.arange(3), "none": None, "nan": float("inf"),
-        "nested": [(1, "a"), {"deep": torch.tensor(3)}], "keys": {1: "one", 2: (2,)}, "rng": torch.get_rng_state(),
-        "big": np.random.default_rng(0).bit_generator.state, "scalar": np.float64(0.1), "$odd": {"$tensor": "x"},
+        "nested": [(1, "a"), {"deep": torch.tensor(3)}], "keys": {1: "one", 2: (2,)},
+        "rng": torch.get_rng_state(),
+        "big": np.random.default_rng(0).bit_generator.state, "scalar": np.float64(0.1),
+        "$odd": {"$tensor": "x"},
     }  # fmt: skip
     write_states(tmp_path, {"algorithms[0]": state}, 0)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]

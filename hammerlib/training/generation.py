@@ -27,7 +27,12 @@ def generate(
     prefixes: Sequence[Sequence[int]] | None = None,
     train_prefix: bool = False,
 ) -> Generation:
-    """Sample one completion for each row with the trainer's own engine (transformers or vLLM)."""
+    """Sample one completion for each row with the trainer's own engine (transformers or vLLM).
+
+    Repeat a row for several completions. A completion begins with the tokens of its prefix ([] for none),
+    which count towards ``max_completion_length`` and are never decoded in between; they are trained only with
+    `train_prefix`. With a stock trainer: ``rollout_func=lambda prompts, trainer: generate(...).for_trl()``.
+    """
     longest = trainer.max_completion_length
     starts = [[] for _ in rows] if prefixes is None else [list(one) for one in prefixes]
     if len(starts) != len(rows):
