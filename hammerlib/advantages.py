@@ -56,12 +56,12 @@ def group_advantages(
         shapes = [rewards.shape, groups.shape]
         raise InputError("rewards, groups", shapes, "must both be of length n", "give one group per reward")
     counted = ~np.isnan(rewards) & (groups != EXCLUDED)
-    found = np.zeros(len(rewards))
+    advantages = np.zeros(len(rewards))
     for name in np.unique(groups[counted]):
         rows = np.flatnonzero(counted & (groups == name))
-        found[rows] = rewards[rows] - rewards[rows].mean()
+        advantages[rows] = rewards[rows] - rewards[rows].mean()
         if scale == "group" and len(rows) > 1:
-            found[rows] /= rewards[rows].std(ddof=1) + eps
+            advantages[rows] /= rewards[rows].std(ddof=1) + eps
     if scale == "batch" and counted.sum() > 1:
-        found /= rewards[counted].std(ddof=1) + eps
-    return found
+        advantages /= rewards[counted].std(ddof=1) + eps
+    return advantages

@@ -87,7 +87,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     if config.dynamic_sampling:
         callbacks.append(DynamicSampling(record.folder, job.plan, config, index_log.index, hooks))
         hooks = callbacks[-1].plugs()
-    callbacks += [one for one in algorithms if isinstance(one, TrainerCallback)]
+    callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
     trainer = PolicyTrainer(
         model=policy,
         reward_funcs=_rewards(config, algorithms),
@@ -140,7 +140,7 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 500,
         save_total_limit=2,
-        report_to=[one for one in config.report_to if one != "tensorboard"] or "none",
+        report_to=[tracker for tracker in config.report_to if tracker != "tensorboard"] or "none",
         run_name=folder.name,
         disable_tqdm=True,
         dataloader_pin_memory=not cpu,
@@ -184,11 +184,13 @@ def _dataset(job: Job) -> Dataset | EpochTable:
 def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Reward]:
     """The config's rewards, and what the algorithms make of them."""
     longest = config.max_completion_length
-    made = {name: functools.partial(REWARDS[name], max_len=longest) for name in ("cosine", "length")}
+    bound = {name: functools.partial(REWARDS[name], max_len=longest) for name in ("cosine", "length")}
     for name in ("accuracy", "cosine", "partial", "released_cosine") if _with_thoughts(config) else ():
-        made[name] = functools.partial(made.get(name) or REWARDS[name], unfinished=False)
-    made["overlong"] = get_soft_overlong_punishment(longest, config.overlong_buffer or 0)
-    functions: list[Reward] = [made.get(name) or own_reward(name) or REWARDS[name] for name in config.rewards]
+        bound[name] = functools.partial(bound.get(name) or REWARDS[name], unfinished=False)
+    bound["overlong"] = get_soft_overlong_punishment(longest, config.overlong_buffer or 0)
+    functions: list[Reward] = [
+        bound.get(name) or own_reward(name) or REWARDS[name] for name in config.rewards
+    ]
     for algorithm in algorithms:
         functions = algorithm.rewards(functions, config)
     return functions
@@ -248,8 +250,8 @@ def _lora(config: TrainConfig) -> Any:
 def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
     """TRL loads the KL reference from the path in the policy's config: give it the weights trained from."""
     if not (folder / "reference").is_dir():
-        with atomic_path(folder / "reference") as part:
-            job.backbone.model.save_pretrained(part)
+        with atomic_path(folder / "reference") as unfinished:
+            job.backbone.model.save_pretrained(unfinished)
     policy.config._name_or_path = str(folder / "reference")
 
 

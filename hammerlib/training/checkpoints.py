@@ -76,16 +76,16 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
     own step, every process's random state is in it, and the run's logs still begin with what they held then.
     Others are removed, with a warning where one was damaged; folders of other names stay as they are.
     """
-    found = None
+    newest = None
     for path, step in _numbered(folder / FOLDER):
         problem = _problem(path, step, processes)
         if problem is None:
-            found = path, step
+            newest = path, step
             continue
         if problem:
             warnings.warn(f"{path.name} is not used: {problem}", stacklevel=2)
         discard(path)
-    return found
+    return newest
 
 
 def _numbered(folder: Path) -> list[tuple[Path, int]]:
@@ -114,7 +114,7 @@ def seal(path: Path) -> None:
     """Note, in a checkpoint that is written, how far the run's logs are and the sha256 of all its files."""
     run = path.parent.parent
     logs = {}
-    for file in sorted(one for pattern in GROWING for one in run.glob(pattern)):
+    for file in sorted(log for pattern in GROWING for log in run.glob(pattern)):
         content = file.read_bytes()
         logs[file.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     write_json(path / LOGS, sealed({"logs": logs}))
@@ -127,24 +127,24 @@ def _logs(path: Path) -> dict[str, dict]:
 
 def _lost(path: Path) -> str | None:
     """Which log no longer begins with what it held at this checkpoint, None where all do."""
-    for name, held in _logs(path).items():
+    for name, noted in _logs(path).items():
         file = path.parent.parent / name
-        start = file.read_bytes()[: held["bytes"]] if file.is_file() else b""
-        if hashlib.sha256(start).hexdigest() != held["sha256"]:
+        start = file.read_bytes()[: noted["bytes"]] if file.is_file() else b""
+        if hashlib.sha256(start).hexdigest() != noted["sha256"]:
             return f"{name} was changed after it was written" if start else f"{name} is gone or empty"
     return None
 
 
 def cut_logs(folder: Path, checkpoint: Path | None) -> None:
     """Make a run's logs what they were at a checkpoint; without one they go."""
-    kept = _logs(checkpoint) if checkpoint else {}
-    for path in sorted(one for pattern in GROWING for one in folder.glob(pattern)):
-        if path.name not in kept:
+    lengths = _logs(checkpoint) if checkpoint else {}
+    for path in sorted(log for pattern in GROWING for log in folder.glob(pattern)):
+        if path.name not in lengths:
             discard(path)
             continue
-        content = path.read_bytes()[: kept[path.name]["bytes"]]
-        with atomic_path(path) as part:
-            part.write_bytes(content)
+        content = path.read_bytes()[: lengths[path.name]["bytes"]]
+        with atomic_path(path) as unfinished:
+            unfinished.write_bytes(content)
 
 
 def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
@@ -222,13 +222,13 @@ def check_state(algorithms: Sequence[Algorithm]) -> None:
     """
     changing = (list, dict, set, bytearray, deque, np.ndarray, torch.Tensor, torch.nn.Module)
     changing += (torch.Generator, np.random.Generator, random.Random)
-    for place, algorithm in enumerate(algorithms):
+    for k, algorithm in enumerate(algorithms):
         if _has_state(algorithm):
             continue
         settings = inspect.signature(type(algorithm)).parameters
         for name, value in vars(algorithm).items():
             if name not in settings and isinstance(value, changing):
-                raise _keeps_to_itself(f"algorithms[{place}].{name}", type(algorithm).__qualname__)
+                raise _keeps_to_itself(f"algorithms[{k}].{name}", type(algorithm).__qualname__)
 
 
 def _keeps_to_itself(field: str, value: object) -> InputError:
@@ -239,7 +239,7 @@ def _keeps_to_itself(field: str, value: object) -> InputError:
 
 def _parts(algorithms: Sequence[Algorithm], plugs: Hooks) -> dict[str, Any]:
     """Everything that may hold state, by the name it has in checkpoints and errors."""
-    parts = {f"algorithms[{place}]": one for place, one in enumerate(algorithms)}
+    parts = {f"algorithms[{k}]": algorithm for k, algorithm in enumerate(algorithms)}
     for hook in dataclasses.fields(plugs):
         if (called := getattr(plugs, hook.name)) is not None:
             parts[f"plugs.{hook.name}"] = called
@@ -289,10 +289,10 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[path] = torch.from_numpy(np.array(value))
         return {"$array": path}
     if isinstance(value, list | tuple):
-        items = [_packed(one, f"{path}/{place}", tensors) for place, one in enumerate(value)]
+        items = [_packed(item, f"{path}/{k}", tensors) for k, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, dict) and all(isinstance(key, str) and not key.startswith("$") for key in value):
-        return {key: _packed(one, f"{path}/{key}", tensors) for key, one in value.items()}
+        return {key: _packed(item, f"{path}/{key}", tensors) for key, item in value.items()}
     if isinstance(value, dict):
         return {"$items": _packed([list(pair) for pair in value.items()], path, tensors)}
     remedy = "let state_dict return tensors, arrays, numbers, text, lists and names with values"
@@ -301,7 +301,7 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 def _unpacked(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(tree, list):
-        return [_unpacked(one, tensors) for one in tree]
+        return [_unpacked(item, tensors) for item in tree]
     if not isinstance(tree, dict):
         return tree
     kind = next(iter(tree), "")
@@ -313,7 +313,7 @@ def _unpacked(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return tuple(_unpacked(tree[kind], tensors))
     if kind == "$items":
         return {key: value for key, value in _unpacked(tree[kind], tensors)}
-    return {key: _unpacked(one, tensors) for key, one in tree.items()}
+    return {key: _unpacked(item, tensors) for key, item in tree.items()}
 
 
 # What may have changed
@@ -342,11 +342,11 @@ def _held(value: Any, depth: int = 0) -> Any:
         return repr(value.bit_generator.state)
     deeper = functools.partial(_held, depth=depth + 1)
     if isinstance(value, dict):
-        return [[deeper(key), deeper(one)] for key, one in value.items()]
+        return [[deeper(key), deeper(item)] for key, item in value.items()]
     if isinstance(value, list | tuple):
-        return [deeper(one) for one in value]
+        return [deeper(item) for item in value]
     if isinstance(value, set | frozenset):
-        return sorted(repr(deeper(one)) for one in value)
+        return sorted(repr(deeper(item)) for item in value)
     if isinstance(value, functools.partial):
         return [deeper(value.func), deeper(value.args), deeper(value.keywords)]
     if isinstance(value, types.MethodType):

@@ -198,8 +198,8 @@ class TrainConfig:
         check_embedder(self.embedder, self.embedder_remote_code)
         check_algorithm(self)
         check_vllm(self)
-        for place, name in enumerate(self.rewards):
-            own_reward(name, f"rewards[{place}]")
+        for k, name in enumerate(self.rewards):
+            own_reward(name, f"rewards[{k}]")
         make_algorithms(self)
         for name in self.report_to:
             if importlib.util.find_spec(TRACKERS[name]) is None:
@@ -222,10 +222,9 @@ class TrainConfig:
 
     def effective(self) -> dict[str, object]:
         """Return every field as plain JSON values."""
-        return {
-            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
-            for name in _names()
-        }
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        lists = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
+        return values | lists
 
     def identity(self) -> dict[str, object]:
         """Return the fields that change the result (all but how the run is kept and watched).
@@ -237,28 +236,32 @@ class TrainConfig:
         from hammerlib.training.hooks import algorithm_identity, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
-        found = {name: value for name, value in self.effective().items() if name not in left_out}
-        embedder, options = found.pop("embedder"), check_options(found.pop("adjustment_options"))
-        route, epoch_order = found.pop("dra_route"), found.pop("epoch_order")
+        named = {name: value for name, value in self.effective().items() if name not in left_out}
+        embedder, options = named.pop("embedder"), check_options(named.pop("adjustment_options"))
+        route, epoch_order = named.pop("dra_route"), named.pop("epoch_order")
         if self.epochs > 1 and epoch_order != "repeat":
-            found["epoch_order"] = epoch_order
+            named["epoch_order"] = epoch_order
         if self.adjustment == "dra":
-            found |= {"dra_route": route} if route != "reward" else {}
-            found |= {"embedder": embedder} if embedder != "backbone" else {}
-            found |= {"adjustment_options": options} if options else {}
-        if found["columns"] is None:
-            del found["columns"]  # runs made before it existed keep their names
-        found["rewards"] = [own_reward_name(name) for name in self.rewards]
+            if route != "reward":
+                named["dra_route"] = route
+            if embedder != "backbone":
+                named["embedder"] = embedder
+            if options:
+                named["adjustment_options"] = options
+        if named["columns"] is None:
+            del named["columns"]  # runs made before it existed keep their names
+        named["rewards"] = [own_reward_name(name) for name in self.rewards]
         if self.algorithms:
-            found["algorithms"] = [algorithm_identity(one) for one in self.algorithms]
-        engine = {name: found.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
-        return found | (engine if self.vllm != "off" else {})
+            named["algorithms"] = [algorithm_identity(settings) for settings in self.algorithms]
+        engine = {name: named.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
+        return named | (engine if self.vllm != "off" else {})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
         """Build and validate a config from plain values; unknown names are an InputError."""
         if isinstance(values, Mapping):
-            values = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            values = {**values, **lists}
         check_fields(cls, values, "config")
         return cls(**values).validate()
 
@@ -266,10 +269,6 @@ class TrainConfig:
     def from_yaml(cls, path: str | Path) -> TrainConfig:
         """Read a YAML file of ``name: value`` lines; InputError when it is missing, unreadable or wrong."""
         return cls.from_dict(read_yaml(path, field="config"))
-
-
-def _names() -> list[str]:
-    return [one.name for one in dataclasses.fields(TrainConfig)]
 
 
 # Rewards that grade the answer: without one, dynamic sampling would look at what is not rewarded.
@@ -324,9 +323,9 @@ def _check_schedule(config: TrainConfig) -> None:
 
 def unset(config: TrainConfig) -> set[str]:
     """Return the fields that do not name this run, because it does not use them."""
-    found = {name for name, value in LATER.items() if getattr(config, name) == value}
-    found |= {"reward_weights"} if all(one == 1 for one in config.reward_weights) else set()
-    return found | (set() if config.dynamic_sampling else {"refill_rounds"})
+    unused = {name for name, value in LATER.items() if getattr(config, name) == value}
+    unused |= {"reward_weights"} if all(weight == 1 for weight in config.reward_weights) else set()
+    return unused | (set() if config.dynamic_sampling else {"refill_rounds"})
 
 
 def trl_arguments(config: TrainConfig) -> dict[str, Any]:
@@ -338,7 +337,7 @@ def trl_arguments(config: TrainConfig) -> dict[str, Any]:
     return {
         "lr_scheduler_type": config.scheduler,
         "lr_scheduler_kwargs": {} if config.min_lr_rate is None else {"min_lr_rate": config.min_lr_rate},
-        "reward_weights": [float(one) for one in weights] or None,
+        "reward_weights": [float(weight) for weight in weights] or None,
     }
 
 

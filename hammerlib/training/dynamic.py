@@ -53,10 +53,10 @@ def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
 
     Source: arXiv 2503.14476 (DAPO) eq. 11: 0 < |{o_i : is_equivalent(a, o_i)}| < G.
     """
-    found = {one.correct for one in verdicts if one is not None}
-    if len(found) == 2:
+    outcomes = {verdict.correct for verdict in verdicts if verdict is not None}
+    if len(outcomes) == 2:
         return None
-    return "not scorable" if not found else "all correct" if found == {True} else "none correct"
+    return "not scorable" if not outcomes else "all correct" if outcomes == {True} else "none correct"
 
 
 class DynamicSampling(Algorithm, TrainerCallback):
@@ -93,20 +93,20 @@ class DynamicSampling(Algorithm, TrainerCallback):
 
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""
-        wanted, kept, parts = len(rows) // self.plan.group, 0, []
+        wanted, varied, rounds = len(rows) // self.plan.group, 0, []
         self.rounds = self.skipped = 0
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
             return dataclasses.replace(self._last.take([0]), groups=np.array([EXCLUDED]))
-        while kept < wanted and self.rounds < self.limit and self.cursor < self.end:
-            places = range(self.cursor, min(self.cursor + wanted - kept, self.end))
-            found, reasons = self._sampled(places, trainer)
-            named = np.cumsum([reason is None for reason in reasons]) - 1 + kept
+        while varied < wanted and self.rounds < self.limit and self.cursor < self.end:
+            walk = range(self.cursor, min(self.cursor + wanted - varied, self.end))
+            generation, reasons = self._sampled(walk, trainer)
+            named = np.cumsum([reason is None for reason in reasons]) - 1 + varied
             groups = [EXCLUDED if reason else int(name) for reason, name in zip(reasons, named, strict=True)]
-            found.groups = np.repeat(groups, self.plan.group)
-            parts.append(found)
-            self._log(trainer.state.global_step + 1, places, found, reasons)
-            kept, self.rounds, self.cursor = int(named[-1]) + 1, self.rounds + 1, places.stop
-        self._last = Generation.join(parts)
+            generation.groups = np.repeat(groups, self.plan.group)
+            rounds.append(generation)
+            self._log(trainer.state.global_step + 1, walk, generation, reasons)
+            varied, self.rounds, self.cursor = int(named[-1]) + 1, self.rounds + 1, walk.stop
+        self._last = Generation.join(rounds)
         return self._last
 
     def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
@@ -117,23 +117,25 @@ class DynamicSampling(Algorithm, TrainerCallback):
         if self.cursor >= self.end and self.plan.resumes_exactly(state.global_step):
             control.should_training_stop, control.should_save = True, False
 
-    def _sampled(self, places: range, trainer: PolicyTrainer) -> tuple[Generation, list[str | None]]:
+    def _sampled(self, walk: range, trainer: PolicyTrainer) -> tuple[Generation, list[str | None]]:
         """Generate and judge the groups of the problems at `places` of the walk."""
         n, size = len(self.index), self.plan.group
-        rows = [{**trainer.train_dataset[place % n], "epoch": place // n}
-                for place in places for _ in range(size)]  # fmt: skip
-        found = self.inner.rollout(rows, trainer) if self.inner.rollout else generate(trainer, rows)
-        if [row["id"] for row in found.rows] != [row["id"] for row in rows] or found.groups is not None:
+        rows = [{**trainer.train_dataset[k % n], "epoch": k // n}
+                for k in walk for _ in range(size)]  # fmt: skip
+        generation = self.inner.rollout(rows, trainer) if self.inner.rollout else generate(trainer, rows)
+        same_rows = [row["id"] for row in generation.rows] == [row["id"] for row in rows]
+        if not same_rows or generation.groups is not None:
             remedy = "return the given rows without groups, or set dynamic_sampling: false"
-            raise InputError("plugs.rollout", len(found.rows), "rows are not those it was given", remedy)
-        judged = judge(trainer, found)[1]
-        return found, [reason_to_skip(judged[first : first + size]) for first in range(0, len(judged), size)]
+            raise InputError("plugs.rollout", len(generation.rows), "rows are not those it was given", remedy)
+        judged = judge(trainer, generation)[1]
+        groups = [judged[first : first + size] for first in range(0, len(judged), size)]
+        return generation, [reason_to_skip(group) for group in groups]
 
-    def _log(self, step: int, places: range, found: Generation, reasons: list[str | None]) -> None:
+    def _log(self, step: int, walk: range, generation: Generation, reasons: list[str | None]) -> None:
         rows, n = [], len(self.index)
-        for place, row, reason in zip(places, found.rows[:: self.plan.group], reasons, strict=True):
+        for k, row, reason in zip(walk, generation.rows[:: self.plan.group], reasons, strict=True):
             if reason is not None:
-                epoch, position = divmod(place, n)
+                epoch, position = divmod(k, n)
                 rows.append((step, epoch, position, self.index[position], row["id"], reason))
         self.skipped += len(rows)
         self._write(rows)
@@ -151,9 +153,9 @@ class DynamicSampling(Algorithm, TrainerCallback):
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Return the inner values, and how many groups were skipped in how many rounds."""
-        told = self.inner.observe(rollout) if self.inner.observe else {}
-        told |= {} if self.rounds else {"generated": 0.0, "generated_tokens": 0.0}
-        return told | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}
+        values = self.inner.observe(rollout) if self.inner.observe else {}
+        values |= {} if self.rounds else {"generated": 0.0, "generated_tokens": 0.0}
+        return values | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}
 
 
 def walked(folder: Path, n: int) -> int:
@@ -172,7 +174,7 @@ def tail_of(job: Job, folder: Path) -> list[str]:
     n, epochs, ids = len(job.problems), job.config.epochs, ids_of(job.problems, job.order)
     if job.plan.steps < job.plan.steps_per_epoch * epochs:
         return []
-    return [ids[place % n] for place in range(walked(folder, n), n * epochs)]
+    return [ids[k % n] for k in range(walked(folder, n), n * epochs)]
 
 
 class EpochTable:
@@ -211,8 +213,8 @@ class Reorder(TrainerCallback):
     def on_epoch_begin(self, args: object, state: Any, control: object, **kwargs: object) -> None:
         """Follow the order of the epoch that begins."""
         epoch = state.global_step // self.job.plan.steps_per_epoch
-        made = [self._order(epoch) if PartialState().is_main_process else None]
-        order = broadcast_object_list(made)[0]
+        orders = [self._order(epoch) if PartialState().is_main_process else None]
+        order = broadcast_object_list(orders)[0]
         self.table.order = order
         self.index_log.follow(ids_of(self.job.problems, order), order.permutation.tolist())
 
@@ -221,13 +223,13 @@ class Reorder(TrainerCallback):
         if not path.exists():
             with _as_backbone(self.job.backbone, self.policy) as now, workroom() as cache:
                 make_order(self.job.config, self.job.problems, now, epoch=epoch, cache_dir=cache).save(path)
-        told = [self._told(one) for one in range(epoch + 1)]
-        for one in told:
-            self.record.artefact(one["file"])
-        self.record.note(epoch_orders=told)
+        orders = [self._entry(entry) for entry in range(epoch + 1)]
+        for entry in orders:
+            self.record.artefact(entry["file"])
+        self.record.note(epoch_orders=orders)
         return Order.load(path)
 
-    def _told(self, epoch: int) -> dict[str, object]:
+    def _entry(self, epoch: int) -> dict[str, object]:
         path, trained = order_path(self.record.folder, epoch), self.job.plan.blocks * self.job.plan.prompts
         order = Order.load(path)
         left = ids_of(self.job.problems, order)[trained:]

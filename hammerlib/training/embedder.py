@@ -52,10 +52,10 @@ def make_embedder(
     try:
         model = _official(device) if name == "official" else _sentence(name.removeprefix(SENTENCE), device)
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300]
         remedy = "download the model first, or use embedder: backbone"
         raise InputError(
-            "embedder", name, f"does not load ({type(error).__name__}: {said})", remedy
+            "embedder", name, f"does not load ({type(error).__name__}: {reason})", remedy
         ) from error
     options: dict[str, Any] = (
         {"max_length": OFFICIAL_LENGTH, "device": device}

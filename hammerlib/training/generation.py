@@ -34,32 +34,33 @@ def generate(
     `train_prefix`. With a stock trainer: ``rollout_func=lambda prompts, trainer: generate(...).for_trl()``.
     """
     longest = trainer.max_completion_length
-    starts = [[] for _ in rows] if prefixes is None else [list(one) for one in prefixes]
+    starts = [[] for _ in rows] if prefixes is None else [list(start) for start in prefixes]
     if len(starts) != len(rows):
         raise InputError("prefixes", len(starts), f"are not {len(rows)}", "give one per row, [] for none")
     if max(map(len, starts)) > longest:
         problem, remedy = f"is longer than max_completion_length {longest}", "cut it before"
         raise InputError("prefixes", max(map(len, starts)), problem, remedy)
     prompts, images, fields = trainer._tokenize_prompts([row["prompt"] for row in rows])
-    ended = [bool(one) and (len(one) == longest or one[-1] in trainer.eos_token_ids) for one in starts]
-    todo = [place for place, done in enumerate(ended) if not done]
-    said: list[list[int]] = [[] for _ in rows]
+    todo = []  # rows whose prefix is not the whole completion already
+    for k, prefix in enumerate(starts):
+        if not prefix or (len(prefix) < longest and prefix[-1] not in trainer.eos_token_ids):
+            todo.append(k)
+    continuations: list[list[int]] = [[] for _ in rows]
     logprobs: list[list[float | None]] | None = None
     if todo:
-        room = longest - min(len(starts[place]) for place in todo)
+        room = longest - min(len(starts[k]) for k in todo)
         with _at_most(trainer, room):
-            told = [prompts[place] + starts[place] for place in todo]
-            new, new_logprobs = trainer._generate_single_turn(told, images, fields, 1)
-        for place, ids in zip(todo, new, strict=True):
-            said[place] = ids[: longest - len(starts[place])]
+            contexts = [prompts[k] + starts[k] for k in todo]
+            new, new_logprobs = trainer._generate_single_turn(contexts, images, fields, 1)
+        for k, ids in zip(todo, new, strict=True):
+            continuations[k] = ids[: longest - len(starts[k])]
         if new_logprobs is not None:
             known = dict(zip(todo, new_logprobs, strict=True))
-            logprobs = [[None] * len(start) + list(known.get(place, []))[: len(said[place])]
-                        for place, start in enumerate(starts)]  # fmt: skip
-    mask = [
-        [int(train_prefix)] * len(start) + [1] * len(new) for start, new in zip(starts, said, strict=True)
-    ]
-    whole = [start + new for start, new in zip(starts, said, strict=True)]
+            logprobs = [[None] * len(start) + list(known.get(k, []))[: len(continuations[k])]
+                        for k, start in enumerate(starts)]  # fmt: skip
+    pairs = list(zip(starts, continuations, strict=True))
+    mask = [[int(train_prefix)] * len(start) + [1] * len(new) for start, new in pairs]
+    whole = [start + new for start, new in pairs]
     return Generation(list(rows), prompts, whole, logprobs, None if prefixes is None else mask)
 
 
@@ -84,9 +85,9 @@ def graded(
     """Return verdicts where something can be said (else None), and the reason of every one."""
     columns = {name: [row.get(name) for row in rows] for name in ("answer", "scorer", "metadata")}
     prompts = [row.get("prompt") or "" for row in rows]
-    found = verdicts(texts, **columns, prompts=prompts, failed=True, unfinished=unfinished)
-    reasons = [one.reason if one else "" for one in found]
-    return [one if one and one.reason in SCORABLE else None for one in found], reasons
+    judged = verdicts(texts, **columns, prompts=prompts, failed=True, unfinished=unfinished)
+    reasons = [verdict.reason if verdict else "" for verdict in judged]
+    return [verdict if verdict and verdict.reason in SCORABLE else None for verdict in judged], reasons
 
 
 def judge(trainer: GRPOTrainer, generation: Generation) -> tuple[list[str], list[Verdict | None], list[str]]:
@@ -111,21 +112,21 @@ def score_tokens(
     """
     device = next(model.parameters()).device
     mask = _padded([[1] * len(ids) for ids in completion_ids], "right").to(device)
-    seen = torch.cat([_padded([[1] * len(ids) for ids in prompt_ids], "left").to(device), mask], 1)
-    said = _padded(completion_ids, "right").to(device)
+    attention = torch.cat([_padded([[1] * len(ids) for ids in prompt_ids], "left").to(device), mask], 1)
+    completions = _padded(completion_ids, "right").to(device)
     logits = model(
-        input_ids=torch.cat([_padded(prompt_ids, "left").to(device), said], 1),
-        attention_mask=seen,
-        position_ids=(seen.cumsum(1) - 1).clamp(min=0),
-        logits_to_keep=said.shape[1] + 1,
+        input_ids=torch.cat([_padded(prompt_ids, "left").to(device), completions], 1),
+        attention_mask=attention,
+        position_ids=(attention.cumsum(1) - 1).clamp(min=0),
+        logits_to_keep=completions.shape[1] + 1,
     ).logits[:, :-1]
     chances = (logits.float() / temperature).log_softmax(-1)
-    logps = chances.gather(2, said[..., None])[..., 0]
+    logps = chances.gather(2, completions[..., None])[..., 0]
     return logps * mask, -(chances.exp() * chances).sum(-1) * mask, mask
 
 
 def _padded(lists: Sequence[Sequence[int]], side: str) -> torch.Tensor:
-    return pad_sequence([torch.tensor(list(one)) for one in lists], batch_first=True, padding_side=side)
+    return pad_sequence([torch.tensor(list(ids)) for ids in lists], batch_first=True, padding_side=side)
 
 
 def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
@@ -133,13 +134,14 @@ def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
 
     Source: ours; the response entropy of ETTRL (arXiv 2508.11356).
     """
-    trainer, found = rollout.trainer, []
+    trainer, means = rollout.trainer, []
     for first in range(0, len(rollout.completion_ids), rows):
-        part = slice(first, first + rows)
-        prompts, said = rollout.prompt_ids[part], rollout.completion_ids[part]
+        batch = slice(first, first + rows)
+        prompts, completions = rollout.prompt_ids[batch], rollout.completion_ids[batch]
         with torch.no_grad():
-            _, entropies, mask = score_tokens(trainer.model, prompts, said, temperature=trainer.temperature)
+            heat = trainer.temperature
+            _, entropies, mask = score_tokens(trainer.model, prompts, completions, temperature=heat)
         if rollout.mask is not None:
-            mask = mask * _padded(rollout.mask[part], "right").to(mask.device)
-        found.append(((entropies * mask).sum(1) / mask.sum(1).clamp(min=1)).double().cpu().numpy())
-    return np.concatenate(found)
+            mask = mask * _padded(rollout.mask[batch], "right").to(mask.device)
+        means.append(((entropies * mask).sum(1) / mask.sum(1).clamp(min=1)).double().cpu().numpy())
+    return np.concatenate(means)

@@ -157,38 +157,44 @@ class Generation:
 
     def __post_init__(self) -> None:
         self.groups = None if self.groups is None else np.asarray(self.groups)
-        lengths = {name: len(value) for name, value in self._given().items()}
+        lengths = {name: len(value) for name, value in self._columns().items()}
         if len(set(lengths.values())) > 1 or not self.rows:
             raise _refusal(lengths, "must be of one length above 0", "return one entry per completion")
         if not (all(map(len, self.prompt_ids)) and all(map(len, self.completion_ids))):
             raise _refusal([], "is an empty prompt or completion", "return at least one token for each")
         for name in ("logprobs", "mask"):
-            given = getattr(self, name)
-            if given is not None and [*map(len, given)] != [*map(len, self.completion_ids)]:
+            lists = getattr(self, name)
+            if lists is not None and [*map(len, lists)] != [*map(len, self.completion_ids)]:
                 raise _refusal(name, "does not fit completion_ids", "return one value per completion token")
         if any(row.keys() != self.rows[0].keys() for row in self.rows):
             raise _refusal(
                 "rows", "have different columns", "give every row the columns of the problem table"
             )
 
-    def _given(self) -> dict[str, Sequence]:
-        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+    def _columns(self) -> dict[str, Sequence]:
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        return {name: values for name, values in columns.items() if values is not None}
 
     def take(self, places: Sequence[int]) -> Generation:
         """Return the completions at `places`, in that order."""
-        return Generation(**{name: [value[int(k)] for k in places] for name, value in self._given().items()})
+        columns = self._columns()
+        return Generation(**{name: [column[int(k)] for k in places] for name, column in columns.items()})
 
     @classmethod
-    def join(cls, parts: Sequence[Generation]) -> Generation:
+    def join(cls, generations: Sequence[Generation]) -> Generation:
         """Return all parts as one: without a mask all tokens are trained, groups keep their names."""
-        masked = any(part.mask for part in parts)
-        found = {}
-        for name in (one.name for one in fields(cls)):
-            given = [getattr(part, name) for part in parts]
+        joined: dict[str, list | None] = {}
+        masked = any(generation.mask for generation in generations)
+        for name in (column.name for column in fields(cls)):
+            columns = [getattr(generation, name) for generation in generations]
             if name == "mask" and masked:
-                given = [part.mask or [[1] * len(ids) for ids in part.completion_ids] for part in parts]
-            found[name] = None if any(one is None for one in given) else [row for one in given for row in one]
-        return cls(**found)
+                columns = [generation.mask or generation._all_ones() for generation in generations]
+            complete = all(column is not None for column in columns)
+            joined[name] = [row for column in columns for row in column] if complete else None
+        return cls(**joined)
+
+    def _all_ones(self) -> list[list[int]]:
+        return [[1] * len(ids) for ids in self.completion_ids]
 
     def split(self, total: int) -> tuple[Generation, Generation | None]:
         """Return the `total` completions that enter the batch, and those left over (None if there are none).
@@ -206,18 +212,18 @@ class Generation:
         others = np.flatnonzero(self.groups == EXCLUDED)
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
-        kept = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
+        batch = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
         if missing:
-            kept.groups[len(trained) :] = EXCLUDED
-            mask = kept.mask or [[1] * len(ids) for ids in kept.completion_ids]
-            blank = [[0] * len(ids) for ids in kept.completion_ids[len(trained) :]]
-            kept.mask = mask[: len(trained)] + blank
-        return kept, self.take(others[missing:]) if len(others) > missing else None
+            batch.groups[len(trained) :] = EXCLUDED
+            mask = batch.mask or batch._all_ones()
+            blank = [[0] * len(ids) for ids in batch.completion_ids[len(trained) :]]
+            batch.mask = mask[: len(trained)] + blank
+        return batch, self.take(others[missing:]) if len(others) > missing else None
 
     def for_trl(self) -> dict[str, list | None]:
         """Return what TRL's public ``rollout_func`` must return."""
-        found = {"prompt_ids": self.prompt_ids, "completion_ids": self.completion_ids}
-        return found | {"logprobs": self.logprobs} | ({"env_mask": self.mask} if self.mask else {})
+        output = {"prompt_ids": self.prompt_ids, "completion_ids": self.completion_ids}
+        return output | {"logprobs": self.logprobs} | ({"env_mask": self.mask} if self.mask else {})
 
 
 @dataclass
@@ -325,7 +331,7 @@ class Hooks:
 
         A callable is named by module, name, bytecode and settings, so that changing these changes the run.
         """
-        return {one.name: name_of(getattr(self, one.name)) for one in fields(self)}
+        return {hook.name: name_of(getattr(self, hook.name)) for hook in fields(self)}
 
 
 Plugs = Hooks  # old spelling, one release
@@ -344,18 +350,22 @@ def overridden(algorithm: Algorithm | Hooks, name: str) -> Callable | None:
 
 def compose(algorithms: Sequence[Algorithm | Hooks]) -> Hooks:
     """Return the hooks of several algorithms as one: observers merge, advantages chain, losses nest."""
-    found = {name: [one for each in algorithms if (one := overridden(each, name))] for name in HOOKS}
-    if len(found["rollout"]) > 1:
-        named = [_label(one) for one in algorithms if overridden(one, "rollout")]
+    methods: dict[str, list[Callable]] = {name: [] for name in HOOKS}
+    for algorithm in algorithms:
+        for name in HOOKS:
+            if method := overridden(algorithm, name):
+                methods[name].append(method)
+    if len(methods["rollout"]) > 1:
+        named = [_label(algorithm) for algorithm in algorithms if overridden(algorithm, "rollout")]
         remedy = "leave out all but one"
         raise InputError("algorithms", named, "generate in two ways, and one batch has one rollout", remedy)
-    declared: list[str] = [name for one in algorithms for name in getattr(one, "METRICS", {})]
+    declared: list[str] = [name for algorithm in algorithms for name in getattr(algorithm, "METRICS", {})]
     _refuse_twice(declared)
     return Hooks(
-        rollout=found["rollout"][0] if found["rollout"] else None,
-        advantage=_joined(found["advantage"], _chained),
-        loss=_joined(found["loss"], _nested),
-        observe=_joined(found["observe"], _merged),
+        rollout=methods["rollout"][0] if methods["rollout"] else None,
+        advantage=_joined(methods["advantage"], _chained),
+        loss=_joined(methods["loss"], _nested),
+        observe=_joined(methods["observe"], _merged),
     )
 
 
@@ -385,9 +395,9 @@ def _nested(methods: list[Callable]) -> Callable[..., torch.Tensor]:
 
 def _merged(methods: list[Callable]) -> Callable[[Rollout], dict[str, float]]:
     def observe(rollout: Rollout) -> dict[str, float]:
-        parts = [method(rollout) for method in methods]
-        _refuse_twice([name for part in parts for name in part])
-        return {name: value for part in parts for name, value in part.items()}
+        reports = [method(rollout) for method in methods]
+        _refuse_twice([name for report in reports for name in report])
+        return {name: value for report in reports for name, value in report.items()}
 
     return observe
 
@@ -411,17 +421,17 @@ def import_object(name: str, field: str) -> Any:
     module, _, path = name.partition(":")
     remedy = "write my_package.my_module:name, with the package installed or on PYTHONPATH"
     try:
-        found: Any = importlib.import_module(module)
+        target: Any = importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises
         reason = " ".join(str(error).split())[:160]
         problem = f"its module cannot be imported ({type(error).__name__}: {reason})"
         raise InputError(field, name, problem, remedy) from error
-    for part in path.split("."):
+    for attribute in path.split("."):
         try:
-            found = getattr(found, part)
+            target = getattr(target, attribute)
         except AttributeError:
-            raise unknown(field, name, _public(found), f"{module} has no {part!r}") from None
-    return found
+            raise unknown(field, name, _public(target), f"{module} has no {attribute!r}") from None
+    return target
 
 
 def _public(owner: object) -> list[str]:
@@ -432,17 +442,17 @@ def own_reward(name: str, field: str = "rewards") -> Reward | None:
     """Return the function that ``module:function`` names; None for a name of the house's own rewards."""
     if ":" not in name:
         return None
-    found = import_object(name, field)
-    if not callable(found) or isinstance(found, type):
+    function = import_object(name, field)
+    if not callable(function) or isinstance(function, type):
         problem, remedy = "is no function", "name a function with TRL's signature of rewards"
         raise InputError(field, name, problem, remedy)
-    return found
+    return function
 
 
 def own_reward_name(name: str) -> str:
     """Return a reward's name as it names a run: one's own with a hash of its code."""
-    found = own_reward(name)
-    return name if found is None else f"{name}#{code_hash(found)}"
+    function = own_reward(name)
+    return name if function is None else f"{name}#{code_hash(function)}"
 
 
 def known_algorithms() -> dict[str, str]:
@@ -454,29 +464,29 @@ def known_algorithms() -> dict[str, str]:
 def algorithm_class(name: str, field: str = "algorithms") -> type[Algorithm]:
     """Return the class that a name of `REGISTRY` or ``module:Class`` stands for."""
     if ":" in name:
-        place = name
+        path = name
     else:
         known = known_algorithms()
         if name not in known:
             raise unknown(field, name, [*sorted(known), "my_package.my_module:Class"])
-        place = known[name]
-    found = import_object(place, field)
-    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        path = known[name]
+    target = import_object(path, field)
+    if not (isinstance(target, type) and issubclass(target, Algorithm)):
         problem, remedy = "is no algorithm", "name a subclass of hammerlib.training.Algorithm"
         raise InputError(field, name, problem, remedy)
-    return found
+    return target
 
 
 def make_algorithms(config: TrainConfig) -> list[Algorithm]:
     """Return the algorithms that a configuration names, with their options, each having checked it."""
-    made = [_made(settings, place) for place, settings in enumerate(config.algorithms)]
-    compose(made)
-    for algorithm in made:
+    algorithms = [_make(settings, k) for k, settings in enumerate(config.algorithms)]
+    compose(algorithms)
+    for algorithm in algorithms:
         algorithm.check(config)
-    return made
+    return algorithms
 
 
-def _made(settings: dict[str, Any], place: int) -> Algorithm:
+def _make(settings: dict[str, Any], place: int) -> Algorithm:
     field = f"algorithms[{place}]"
     options = dict(settings)
     name = options.pop("name", None)
@@ -497,15 +507,14 @@ def _made(settings: dict[str, Any], place: int) -> Algorithm:
 def _check_options(kind: type[Algorithm], options: dict[str, Any], field: str) -> None:
     """Refuse unknown and missing options, and those whose annotation is a plain type they do not fit."""
     parameters = inspect.signature(kind).parameters
-    known = [one.name for one in parameters.values() if one.kind is not one.VAR_KEYWORD]
-    if len(known) == len(parameters):
-        for name in options:
-            if name not in known:
-                raise unknown(field, name, known, "is no option of this algorithm")
-    for one in parameters.values():
-        needed = one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-        if needed and one.name not in options:
-            raise InputError(f"{field}.{one.name}", None, "is missing", "add it")
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name in options:
+        if name not in parameters and not takes_any:
+            raise unknown(field, name, parameters, "is no option of this algorithm")
+    for name, parameter in parameters.items():
+        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if parameter.default is parameter.empty and name not in options and not variable:
+            raise InputError(f"{field}.{name}", None, "is missing", "add it")
     hints = typing.get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
     plain = {bool, int, float, str, types.NoneType}
     typed = {
@@ -526,12 +535,12 @@ def algorithm_identity(settings: dict[str, Any]) -> dict[str, Any]:
 
 def names_of(algorithms: Iterable[Algorithm]) -> list[str]:
     """Return module, name, settings and code of algorithms handed over as objects, for the run's name."""
-    return [f"{type(one).__module__}.{_label(one)}#{_settings_hash(one)}" for one in algorithms]
-
-
-def _settings_hash(algorithm: Algorithm) -> str:
-    settings = [repr(algorithm)] if dataclasses.is_dataclass(algorithm) else _attributes(algorithm)
-    return content_hash(*settings, code_hash(type(algorithm)))[:8]
+    names = []
+    for algorithm in algorithms:
+        settings = [repr(algorithm)] if dataclasses.is_dataclass(algorithm) else _attributes(algorithm)
+        hashed = content_hash(*settings, code_hash(type(algorithm)))
+        names.append(f"{type(algorithm).__module__}.{_label(algorithm)}#{hashed[:8]}")
+    return names
 
 
 def code_hash(thing: Callable) -> str:
@@ -546,7 +555,7 @@ def code_hash(thing: Callable) -> str:
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if isinstance(function, types.FunctionType):
                 parts += [name, *_code(function.__code__), *_settings(function)]
-            elif not name.startswith("__") and (text := _told(member)) is not None:
+            elif not name.startswith("__") and (text := _setting_text(member)) is not None:
                 parts += [name, text]
     return content_hash(*parts)[:8]
 
@@ -575,34 +584,35 @@ def name_of(plug: Callable | None) -> str | None:
 
 def _settings(plug: Callable) -> list[str]:
     """Defaults and enclosed variables of a function."""
-    cells = [one.cell_contents for one in getattr(plug, "__closure__", None) or () if one != types.CellType()]
+    filled = [cell for cell in getattr(plug, "__closure__", None) or () if cell != types.CellType()]
+    cells = [cell.cell_contents for cell in filled]
     defaults = [*(getattr(plug, "__defaults__", None) or ())]
     by_name = sorted((getattr(plug, "__kwdefaults__", None) or {}).items())
-    return [said for one in (*defaults, *by_name, *cells) if (said := _told(one)) is not None]
+    return [text for value in (*defaults, *by_name, *cells) if (text := _setting_text(value)) is not None]
 
 
 def _attributes(owner: object) -> list[str]:
     """Public attributes of the object that a callable is, or belongs to."""
-    found = getattr(owner, "__dict__", {}) if not isinstance(owner, type) else {}
-    told = {name: _told(value) for name, value in sorted(found.items()) if not name.startswith("_")}
-    return [f"{name}={said}" for name, said in told.items() if said is not None]
+    values = getattr(owner, "__dict__", {}) if not isinstance(owner, type) else {}
+    texts = {name: _setting_text(value) for name, value in sorted(values.items()) if not name.startswith("_")}
+    return [f"{name}={text}" for name, text in texts.items() if text is not None]
 
 
-def _told(value: object) -> str | None:
+def _setting_text(value: object) -> str | None:
     """A setting in words; None for what may change while it is used, or has no words of its own."""
     if isinstance(value, types.FunctionType):
         return " ".join([value.__qualname__, *_code(value.__code__)])
     if isinstance(value, tuple | frozenset):
-        parts = [_told(one) for one in value]
+        parts = [_setting_text(one) for one in value]
         return None if None in parts else str(sorted(parts) if isinstance(value, frozenset) else parts)
     return repr(value) if value is None or isinstance(value, bool | int | float | str | bytes) else None
 
 
 def _code(code: types.CodeType) -> list[str]:
     """Bytecode and constants; the code of inner functions in place of their addresses."""
-    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    plain = tuple(one for one in code.co_consts if not isinstance(one, types.CodeType))
-    return [code.co_code.hex(), str(plain), *(part for one in inner for part in _code(one))]
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    plain = tuple(constant for constant in code.co_consts if not isinstance(constant, types.CodeType))
+    return [code.co_code.hex(), str(plain), *(text for constant in inner for text in _code(constant))]
 
 
 def _refusal(value: object, problem: str, remedy: str) -> InputError:

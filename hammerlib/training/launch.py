@@ -22,10 +22,10 @@ def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig
     """Read a config and, if given, an order made elsewhere, whose strategy the config then names."""
     from hammerlib.ordering import STRATEGIES, Order
 
-    found, given = TrainConfig.from_yaml(config), Order.load(order) if order else None
-    if given is not None and given.strategy in STRATEGIES:
-        found = dataclasses.replace(found, order=given.strategy)
-    return found, given
+    settings, made = TrainConfig.from_yaml(config), Order.load(order) if order else None
+    if made is not None and made.strategy in STRATEGIES:
+        settings = dataclasses.replace(settings, order=made.strategy)
+    return settings, made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,7 @@ class IndexLog:
     @property
     def place_of(self) -> dict[str, int]:
         """Place in the order of every problem id."""
-        return {one: place for place, one in enumerate(self.ids)}
+        return {problem: position for position, problem in enumerate(self.ids)}
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0)."""
@@ -63,11 +63,11 @@ class IndexLog:
                 f"step {step + 1}, process {self.process}: the data loader handed over {len(rows)} rows of "
                 f"the {held} of a generation batch; nothing after step {step} counts"
             )
-        for place, row in enumerate(rows):
-            wanted = self.ids[block * self.plan.prompts + (first + place) // self.plan.group]
+        for k, row in enumerate(rows):
+            wanted = self.ids[block * self.plan.prompts + (first + k) // self.plan.group]
             if row["id"] != wanted:
                 raise OrderMismatchError(
-                    f"step {step + 1}, process {self.process}, row {place}: trained {row['id']!r} where the "
+                    f"step {step + 1}, process {self.process}, row {k}: trained {row['id']!r} where the "
                     f"order has {wanted!r}; the data loader does not follow the order, nothing after "
                     f"step {step} counts"
                 )
@@ -87,10 +87,10 @@ class IndexLog:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
-            for epoch, one in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
-                place = place_of.get(one, -1)
-                index = self.index[place] if place >= 0 else -1
-                out.writerow([self._step + 1, epoch, self.process, place, index, one])
+            for epoch, problem in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
+                position = place_of.get(problem, -1)
+                index = self.index[position] if position >= 0 else -1
+                out.writerow([self._step + 1, epoch, self.process, position, index, problem])
 
 
 COMPLETIONS = "completions"
@@ -135,11 +135,12 @@ def save_completions(
     import pyarrow
     from pyarrow import parquet
 
-    parts = [_columns(one, place_of, ends, process) for one in (rollout, rollout.spare) if one is not None]
-    table = pyarrow.concat_tables([pyarrow.table(one, schema=_schema()) for one in parts])
+    batches = [rollout] if rollout.spare is None else [rollout, rollout.spare]
+    columns = [_columns(batch, place_of, ends, process) for batch in batches]
+    table = pyarrow.concat_tables([pyarrow.table(each, schema=_schema()) for each in columns])
     name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")
-    with atomic_path(folder / COMPLETIONS / f"{name}.parquet") as part:
-        parquet.write_table(table, part)
+    with atomic_path(folder / COMPLETIONS / f"{name}.parquet") as unfinished:
+        parquet.write_table(table, unfinished)
 
 
 def read_completions(run: Path) -> pd.DataFrame:
@@ -213,9 +214,9 @@ def _columns(
         "completion": rollout.completions,
         "n_tokens": [len(ids) for ids in rollout.completion_ids],
         "truncated": [not ids or ids[-1] not in ends for ids in rollout.completion_ids],
-        "correct": [one.correct if one else None for one in judged],
-        "extracted": [one.extracted if one else None for one in judged],
-        "reason": [one or None for one in rollout.reasons or [""] * n],
+        "correct": [verdict.correct if verdict else None for verdict in judged],
+        "extracted": [verdict.extracted if verdict else None for verdict in judged],
+        "reason": [verdict or None for verdict in rollout.reasons or [""] * n],
         "reward_raw": raw,
         "reward": rewards,
         "weight": [b / a if a and b is not None else None for a, b in zip(raw, rewards, strict=True)],
@@ -224,7 +225,7 @@ def _columns(
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(one) else float(one) for one in values]
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _advantages(rollout: Rollout, n: int) -> list[float | None]:
@@ -236,7 +237,7 @@ def _advantages(rollout: Rollout, n: int) -> list[float | None]:
 
 def _words(prompt: str | list[dict[str, str]]) -> str:
     """A prompt's text; of a message list, its contents."""
-    return prompt if isinstance(prompt, str) else "\n".join(str(one["content"]) for one in prompt)
+    return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
 
 
 # Name -> (meaning, unit or range). Means are over the groups or completions of a generation batch.
@@ -323,8 +324,8 @@ METRICS: dict[str, tuple[str, str]] = {
 
 def explained(name: str) -> bool:
     """Return True if a name of ``metrics.csv`` stands in `METRICS`, also under a pattern (``raw/NAME``)."""
-    patterns = (re.escape(one).replace("NAME", ".+") for one in METRICS)
-    return any(re.fullmatch(one, name) for one in patterns)
+    patterns = (re.escape(pattern).replace("NAME", ".+") for pattern in METRICS)
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def glossary_table() -> str:

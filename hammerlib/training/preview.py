@@ -17,13 +17,11 @@ SHOWN_STEPS, SHOWN_IDS = 2, 4
 def preview(job: Job) -> str:
     """Describe a job: what is trained, in which batches and steps, memory, checkpoints, warnings."""
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
-    parts = [("run", _run(job)), ("batches", _batches(job.plan)), ("schedule", _schedule(job)),
+    sections = [("run", _run(job)), ("batches", _batches(job.plan)), ("schedule", _schedule(job)),
              ("memory", _memory(job, device)), ("checkpoints", _checkpoints(job)),
              ("cautions", cautions(job, device=device) or ["none"])]  # fmt: skip
     lines = [
-        f"{title if place == 0 else '':<13}{line}"
-        for title, block in parts
-        for place, line in enumerate(block)
+        f"{title if k == 0 else '':<13}{line}" for title, block in sections for k, line in enumerate(block)
     ]
     return "\n".join(lines)
 
@@ -48,7 +46,7 @@ def _run(job: Job) -> Iterator[str]:
 
 def _algorithms(job: Job) -> list[str]:
     named = [settings["name"] for settings in job.config.algorithms]
-    return named + [type(one).__qualname__ for one in job.algorithms[len(named) :]]
+    return named + [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
 
 
 def _batches(plan: Plan) -> Iterator[str]:
@@ -82,22 +80,22 @@ def _schedule(job: Job) -> Iterator[str]:
         if epoch and job.config.epoch_order == "reorder":
             yield f"step {step + 1}, epoch {epoch}: in an order made anew when this epoch begins"
             continue
-        blocks = sorted({one // plan.block_length for one in micro})
-        places = sorted(
-            {place for one in blocks for p in range(plan.processes) for place in plan.positions(one, p)}
-        )
-        named = [ids[int(job.order.permutation[place])] for place in places]
+        positions: set[int] = set()
+        for block in {micro_batch // plan.block_length for micro_batch in micro}:
+            for process in range(plan.processes):
+                positions.update(plan.positions(block, process))
+        named = [ids[int(job.order.permutation[position])] for position in sorted(positions)]
         more = f", ... ({len(named)})" if len(named) > SHOWN_IDS else ""
         yield f"step {step + 1}, epoch {epoch}: {', '.join(named[:SHOWN_IDS])}{more}"
 
 
 def _memory(job: Job, device: str) -> Iterator[str]:
-    parts = estimate_memory(job, device=device)
+    sizes = estimate_memory(job, device=device)
     what = "GPU memory" if device == "cuda" else "host memory"
-    yield f"{what} a process, about {gigabytes(peak(parts))} (right within a factor of two)"
-    yield ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
+    yield f"{what} a process, about {gigabytes(peak(sizes))} (right within a factor of two)"
+    yield ", ".join(f"{name} {gigabytes(size)}" for name, size in sizes.items() if size)
     if job.plan.processes > 1:
-        each = sharded(parts, job.plan.processes)
+        each = sharded(sizes, job.plan.processes)
         yield "by launch file: " + ", ".join(f"{name}.yaml {gigabytes(size)}" for name, size in each.items())
 
 
@@ -140,11 +138,11 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     parameters = model.num_parameters()
     stored = parameters * (model.dtype.itemsize if config.lora_rank else FLOAT32)
     trained = adapter_parameters(model, config.lora_rank) if config.lora_rank else parameters
-    computed, kept = (BFLOAT16, KEPT_CHECKPOINTED) if device == "cuda" else (FLOAT32, KEPT)
+    computed, stored_per_token = (BFLOAT16, KEPT_CHECKPOINTED) if device == "cuda" else (FLOAT32, KEPT)
     tokens = job.longest_prompt + config.max_completion_length
     width = shape.num_key_value_heads * _head(shape)
     layers, hidden, sampled = shape.num_hidden_layers, shape.hidden_size, plan.rows * plan.per_generation
-    activations = plan.rows * tokens * layers * hidden * kept * computed
+    activations = plan.rows * tokens * layers * hidden * stored_per_token * computed
     logits = plan.rows * config.max_completion_length * shape.vocab_size * FLOAT32 * LOGIT_COPIES
     return {
         "libraries": LIBRARIES[device],
@@ -169,7 +167,7 @@ def sharded(parts: dict[str, float], processes: int) -> dict[str, float]:
     shards = {"ddp": (), "zero2": ("gradients", "optimizer")}
     shards["fsdp"] = shards["zero3"] = ("gradients", "optimizer", "policy")
     return {
-        name: peak({part: size / processes if part in split else size for part, size in parts.items()})
+        name: peak({kind: size / processes if kind in split else size for kind, size in parts.items()})
         for name, split in shards.items()
     }
 
@@ -184,10 +182,8 @@ def checkpoint_bytes(job: Job) -> float:
 def adapter_parameters(model: Any, rank: int) -> int:
     """Return the number of parameters of LoRA adapters on all linear layers but the output head."""
     head = model.get_output_embeddings()
-    shapes = [
-        one.weight.shape for one in model.modules() if type(one).__name__ == "Linear" and one is not head
-    ]
-    return sum(rank * (rows + columns) for rows, columns in shapes)
+    linear = [layer for layer in model.modules() if type(layer).__name__ == "Linear" and layer is not head]
+    return sum(rank * sum(layer.weight.shape) for layer in linear)
 
 
 def gigabytes(size: float) -> str:
@@ -213,10 +209,10 @@ def cautions(job: Job, *, device: str = "cpu") -> list[str]:
 
 
 def _of_objective(job: Job) -> list[str]:
-    config, said = job.config, []
+    config, warnings = job.config, []
     dra = config.adjustment == "dra"
     if dra and config.scale_rewards == "group":
-        said.append(
+        warnings.append(
             "scale_rewards: group divides by each group's deviation, so DRA's smaller rewards grow back, and "
             "groups of equal rewards, without gradient in GRPO, are trained on diversity alone at full "
             "strength; none or batch keeps the size"
@@ -224,82 +220,82 @@ def _of_objective(job: Job) -> list[str]:
     signed = [name for name in config.rewards if name in SIGNED]
     options = config.adjustment_options
     if dra and signed and options.get("sign", "paper") == "paper" and not options.get("positives_only"):
-        said.append(
+        warnings.append(
             f"adjustment_options: sign paper with rewards that may be negative ({', '.join(signed)}): "
             "the most redundant wrong answer loses least; sign: safe turns that around"
         )
     if config.loss_type == "dr_grpo" and config.scale_rewards != "none":
-        said.append(
+        warnings.append(
             f"scale_rewards: {config.scale_rewards} with loss_type dr_grpo, whose authors do not divide "
             "(arXiv 2503.20783); set none"
         )
     large = job.backbone.model.num_parameters() > LARGE
     if large and not config.lora_rank and config.learning_rate > 2e-5:
-        said.append(
+        warnings.append(
             f"learning_rate: {config.learning_rate:g} is high for all weights of a model of this size; "
             "published recipes use about 1e-6"
         )
-    return said
+    return warnings
 
 
 def _of_schedule(job: Job) -> list[str]:
-    config, plan, said = job.config, job.plan, []
+    config, plan, warnings = job.config, job.plan, []
     if plan.block_length > plan.accumulation:
-        said.append(
+        warnings.append(
             f"steps_per_generation, num_iterations: {plan.prompts} prompts feed "
             f"{plan.block_length / plan.accumulation:g} optimizer steps, and TRL mixes them: the order holds "
             "between such blocks, inside one it is random"
         )
     if plan.tail:
-        said.append(
+        warnings.append(
             f"tail: the last {plan.tail} problems of the order do not fill a batch and are not trained"
         )
     if plan.steps < plan.steps_per_epoch:
-        said.append(
+        warnings.append(
             f"max_steps: {plan.steps} of the {plan.steps_per_epoch} steps of one pass: the order's end "
             "is not reached"
         )
     positions = getattr(job.backbone.model.config, "max_position_embeddings", 0)
     if job.longest_prompt > config.max_completion_length and config.template == "chat":
-        said.append(
+        warnings.append(
             f"max_completion_length: {config.max_completion_length} tokens, fewer than the longest prompt "
             f"({job.longest_prompt}); the model reads {positions}. Watch clipped_ratio: a completion cut "
             "before its answer earns nothing"
         )
-    return said
+    return warnings
 
 
 def _of_machine(job: Job, device: str) -> list[str]:
-    config, said = job.config, []
+    config, warnings = job.config, []
     if device == "cpu" and job.backbone.model.num_parameters() > LARGE:
-        said.append(
+        warnings.append(
             "backbone: on a CPU all is float32 (bfloat16 is many times slower on most), and a step of a "
             "model of this size takes half a minute or more; on a GPU it runs in bfloat16, with other numbers"
         )
     if device == "cpu" and config.threads > 1:
-        said.append("threads: more than one is slower where other work runs on the same cores")
+        warnings.append("threads: more than one is slower where other work runs on the same cores")
     if config.vllm != "off":
-        said.append(
+        warnings.append(
             f"vllm: {config.vllm} samples in bfloat16 with its own random numbers: a resumed run is not the "
             "same run, and TRL reweights by the difference (sampling/... in metrics.csv)"
         )
     if config.vllm != "off" and device == "cpu":
-        said.append("vllm: its CPU build packs weights and cannot take new ones; vLLM is for GPUs")
+        warnings.append("vllm: its CPU build packs weights and cannot take new ones; vLLM is for GPUs")
     if job.plan.processes > 1 and config.save_steps:
-        said.append(
+        warnings.append(
             "save_steps: resuming gives identical weights on one process; on several it was not shown"
         )
-    return said
+    return warnings
 
 
 def _of_record(job: Job) -> list[str]:
-    config, said = job.config, []
+    config, warnings = job.config, []
     if config.save_steps is None:
-        said.append("save_steps: no checkpoints; a killed run starts again from the first step")
+        warnings.append("save_steps: no checkpoints; a killed run starts again from the first step")
     elif 2 * checkpoint_bytes(job) > 10e9:
-        said.append(f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each")
+        warnings.append(f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each")
     block = -(-job.plan.block_length // job.plan.accumulation)
     files = job.plan.steps // max(config.completions_every or job.plan.steps, block)
     if files > 5000:
-        said.append(f"completions_every: {files} files of completions")
-    return said
+        warnings.append(f"completions_every: {files} files of completions")
+    return warnings

@@ -134,8 +134,8 @@ def train(
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     if not is_main():  # the main process holds the claim for all
         return _train(job, Path(root or results_root()))
-    with claimed(job.run_id, root) as place:
-        return _train(job, place)
+    with claimed(job.run_id, root) as folder:
+        return _train(job, folder)
 
 
 def _train(job: Job, root: Path) -> RunRecord:
@@ -189,8 +189,8 @@ def prepare(
         raise InputError("embedder", name_of(embedder), "has nothing to embed", "set adjustment: dra")
     if problems is None:
         config.validate()
-        asked = {"split": config.split, "n": config.n_problems, "columns": config.columns}
-        problems = load_problems(config.problems, seed=0, **asked)
+        options = {"split": config.split, "n": config.n_problems, "columns": config.columns}
+        problems = load_problems(config.problems, seed=0, **options)
     check_problems(problems)
     for scorer in set(problems["scorer"][:]) if "scorer" in problems.column_names else ():
         remedy = "train on problems whose scorers are audited"
@@ -212,24 +212,24 @@ def prepare(
     order.verify(problems)
     batches = plan(config, len(problems), processes)
     plugs = plugs or Hooks()
-    made = _algorithms(config, plugs, algorithms)
-    check_vllm(config, processes=batches.processes, rollout=compose([*made, plugs]).rollout is not None)
-    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, made)
+    checked = _algorithms(config, plugs, algorithms)
+    check_vllm(config, processes=batches.processes, rollout=compose([*checked, plugs]).rollout is not None)
+    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
 
 
 def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
     """The config's algorithms and those given, each of which has checked the config."""
     from hammerlib.training.checkpoints import check_state
 
-    for one in given:
+    for algorithm in given:
         remedy = "give an object of a subclass of hammerlib.training.Algorithm"
-        check_is("algorithms", one, Algorithm, "an algorithm", remedy)
-        one.check(config)
-    made = (*make_algorithms(config), *given)
-    compose([*made, plugs])
+        check_is("algorithms", algorithm, Algorithm, "an algorithm", remedy)
+        algorithm.check(config)
+    algorithms = (*make_algorithms(config), *given)
+    compose([*algorithms, plugs])
     if config.save_steps is not None:
-        check_state(made)
-    return made
+        check_state(algorithms)
+    return algorithms
 
 
 def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
@@ -300,16 +300,17 @@ def _summarise(record: RunRecord) -> None:
 
     from hammerlib.training.logs import SKIPPED
 
-    model = [f"model/{one.name}" for one in sorted((record.folder / "model").iterdir())]
-    skipped = [SKIPPED] if (record.folder / SKIPPED).exists() else []
-    said = [f"completions/{one.name}" for one in sorted(record.folder.glob("completions/*.parquet"))]
-    logs = sorted(one.name for one in record.folder.glob("index_log*.csv"))
-    record.artefact(*logs, "metrics.csv", *skipped, *model, *said)
+    files = [*record.folder.glob("index_log*.csv"), record.folder / "metrics.csv"]
+    files += [*record.folder.glob(SKIPPED), *(record.folder / "model").iterdir()]
+    files += record.folder.glob("completions/*.parquet")
+    record.artefact(*(path.relative_to(record.folder).as_posix() for path in sorted(files)))
     table = record.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
-    part = max(1, len(table) // 10)
-    for name in [one for one in SUMMARISED if one in table]:  # none of them where nothing was trained
+    tenth = max(1, len(table) // 10)
+    for name in SUMMARISED:
+        if name not in table:  # nothing was trained
+            continue
         values = table[name].dropna()
-        record.metric(f"{name}_first", values.head(part).mean(), n=part)
-        record.metric(f"{name}_last", values.tail(part).mean(), n=part)
+        record.metric(f"{name}_first", values.head(tenth).mean(), n=tenth)
+        record.metric(f"{name}_last", values.tail(tenth).mean(), n=tenth)
     record.metric("seconds_per_step", table["seconds"].median(), n=len(table), unit="s")
     record.metric("steps", len(table), unit="optimizer steps")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from hammerlib.models import Backbone
     from hammerlib.ordering import Order
-    from hammerlib.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +79,8 @@ class Plan:
 
     def positions(self, block: int, process: int) -> list[int]:
         """Return the places of the order whose completions process `process` holds of a generation batch."""
-        held = self.rows * self.per_generation
-        rows = range(process * held, (process + 1) * held)
+        local = self.rows * self.per_generation
+        rows = range(process * local, (process + 1) * local)
         return sorted({block * self.prompts + row // self.group for row in rows})
 
     def resumes_exactly(self, step: int) -> bool:
@@ -126,7 +125,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
             f"leaves {tail} problems untrained (generation batches of {prompts})",
             f"use {n - tail} problems, or set tail: report to train without them and name them",
         )
-    found = Plan(
+    batches = Plan(
         processes,
         rows,
         config.group_size,
@@ -138,18 +137,18 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
         tail,
         steps=0,
     )
-    available = found.steps_per_epoch * config.epochs
+    available = batches.steps_per_epoch * config.epochs
     steps = config.max_steps or available
     if steps > available:
         raise InputError(
             "max_steps",
             steps,
             f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems",
-            f"set epochs: {-(-steps // found.steps_per_epoch)}, or lower max_steps",
+            f"set epochs: {-(-steps // batches.steps_per_epoch)}, or lower max_steps",
         )
-    found = found.with_steps(steps)
-    _check_saves(config, found)
-    return found
+    batches = batches.with_steps(steps)
+    _check_saves(config, batches)
+    return batches
 
 
 def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
@@ -165,11 +164,11 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
             f"make prompts_per_step x group_size a multiple of {processes * accumulation}",
         )
     rows = completions // (processes * accumulation)
-    held = rows * per_generation
-    if held * processes % group or (held % group and _needs_whole_groups(config)):
-        problem = f"does not divide the {held} completions that one process generates"
+    local = rows * per_generation
+    if local * processes % group or (local % group and _needs_whole_groups(config)):
+        problem = f"does not divide the {local} completions that one process generates"
         remedy = "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does"
-        if held * processes % group == 0:
+        if local * processes % group == 0:
             remedy += ", or set dra_route: trainer"
         raise InputError(
             "group_size",
@@ -186,16 +185,16 @@ def _needs_whole_groups(config: TrainConfig) -> bool:
     return config.adjustment == "dra" and config.dra_route == "reward" and not local
 
 
-def _check_saves(config: TrainConfig, found: Plan) -> None:
+def _check_saves(config: TrainConfig, batches: Plan) -> None:
     every = config.save_steps
     if every is None:
         return
-    for step in range(every, found.steps, every):  # none is written at the last step
-        if not found.resumes_exactly(step):
+    for step in range(every, batches.steps, every):  # none is written at the last step
+        if not batches.resumes_exactly(step):
             fits = next(
                 k
-                for k in range(every + 1, every + found.block_length * found.steps_per_epoch + 1)
-                if all(found.resumes_exactly(s) for s in range(k, found.steps, k))
+                for k in range(every + 1, every + batches.block_length * batches.steps_per_epoch + 1)
+                if all(batches.resumes_exactly(s) for s in range(k, batches.steps, k))
             )
             raise InputError(
                 "save_steps",
@@ -262,13 +261,15 @@ def schedule_table(
     if getattr(config, "dynamic_sampling", False):
         remedy = "read index_log.csv and skipped.csv of the run"
         raise InputError("dynamic_sampling", True, "cannot be scheduled before it is trained", remedy)
-    found = plan(config, n, processes) if isinstance(config, TrainConfig) else trl_plan(config, n, processes)
-    epochs = found.micro(found.steps - 1)[0] + 1
-    rows = pd.DataFrame(_places(found), columns=list(COLUMNS[:-1]))
+    arithmetic = plan if isinstance(config, TrainConfig) else trl_plan
+    batches = arithmetic(config, n, processes)
+    epochs = batches.micro(batches.steps - 1)[0] + 1
+    rows = pd.DataFrame(_places(batches), columns=list(COLUMNS[:-1]))
     index = np.stack([_rows_of(config, n, permutation, epoch) for epoch in range(epochs)])
-    said = index[rows["epoch"], rows["position"]]
-    rows["index"] = said if (said >= 0).all() else pd.array(said, dtype="Int64")
-    return rows if (said >= 0).all() else rows.assign(index=rows["index"].mask(said < 0))
+    indices = index[rows["epoch"], rows["position"]]
+    if (indices >= 0).all():
+        return rows.assign(index=indices)
+    return rows.assign(index=pd.Series(indices, dtype="Int64").mask(indices < 0))
 
 
 def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
@@ -291,21 +292,21 @@ def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
         raise InputError("num_generations" if rest else "n", group if rest else n, problem, remedy)
     blocks, tail = divmod(n, prompts)
     iterations = config.num_iterations
-    found = Plan(
+    batches = Plan(
         processes, rows, group, accumulation, per_generation, iterations, prompts, blocks, tail, steps=0
     )
-    steps = math.ceil(config.num_train_epochs * found.steps_per_epoch)
-    return found.with_steps(config.max_steps if config.max_steps > 0 else steps)
+    steps = math.ceil(config.num_train_epochs * batches.steps_per_epoch)
+    return batches.with_steps(config.max_steps if config.max_steps > 0 else steps)
 
 
-def _places(found: Plan) -> Iterator[tuple[int, int, int, int]]:
+def _places(batches: Plan) -> Iterator[tuple[int, int, int, int]]:
     """(step, epoch, process, position) of every prompt of every generation batch of every step."""
-    for step in range(found.steps):
-        epoch, micro = found.micro(step)
-        for block in sorted({one // found.block_length for one in micro}):
-            for process in range(found.processes):
-                for place in found.positions(block, process):
-                    yield step + 1, epoch, process, place
+    for step in range(batches.steps):
+        epoch, micro = batches.micro(step)
+        for block in sorted({micro_batch // batches.block_length for micro_batch in micro}):
+            for process in range(batches.processes):
+                for position in batches.positions(block, process):
+                    yield step + 1, epoch, process, position
 
 
 def _rows_of(config: TrainConfig | Any, n: int, permutation: Sequence | None, epoch: int) -> np.ndarray:

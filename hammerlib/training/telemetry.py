@@ -53,26 +53,26 @@ SAME_REWARD = 1e-7
 
 def observe(rollout: Rollout) -> dict[str, float]:
     """Return the telemetry of one generation batch."""
-    right = np.array([bool(one and one.correct) for one in rollout.verdicts])
-    said = [one.extracted if one else None for one in rollout.verdicts]
+    right = np.array([bool(verdict and verdict.correct) for verdict in rollout.verdicts])
+    answers = [verdict.extracted if verdict else None for verdict in rollout.verdicts]
     sizes, advantages = rollout.by_size(), rollout.advantages
     moves = None if advantages is None else advantages.detach().float().cpu().numpy()
-    parts = [
-        group_telemetry(rollout.vectors[rows], [[said[row] for row in group] for group in rows], right[rows])
-        | {
-            "zero_variance_share": zero_variance_share(rollout.raw[rows], rows.shape[1]),
-            "zero_variance_share_adjusted": zero_variance_share(rollout.rewards[rows], rows.shape[1]),
-            "effective_advantages": math.nan
-            if moves is None
-            else effective_advantages(moves[rows.ravel()], rows.shape[1]),
-        }
-        for rows in sizes
-    ]
+    by_size = []
+    for rows in sizes:
+        in_groups = [[answers[row] for row in group] for group in rows]
+        values = group_telemetry(rollout.vectors[rows], in_groups, right[rows])
+        group_size = rows.shape[1]
+        values["zero_variance_share"] = zero_variance_share(rollout.raw[rows], group_size)
+        values["zero_variance_share_adjusted"] = zero_variance_share(rollout.rewards[rows], group_size)
+        values["effective_advantages"] = math.nan
+        if moves is not None:
+            values["effective_advantages"] = effective_advantages(moves[rows.ravel()], group_size)
+        by_size.append(values)
     chosen = rollout.groups != EXCLUDED
     trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
     raw = trained[~np.isnan(trained)]
     rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]
-    return _mean(parts, [len(rows) for rows in sizes]) | {
+    return _mean(by_size, [len(rows) for rows in sizes]) | {
         "reward_raw": float(raw.mean()) if raw.size else math.nan,
         "reward": float(rewards.mean()) if rewards.size else math.nan,
         "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
@@ -83,11 +83,12 @@ def observe(rollout: Rollout) -> dict[str, float]:
     }
 
 
-def _mean(parts: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
+def _mean(by_size: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
     """Mean over the groups of all sizes; NaN where nothing is trained."""
-    if len(parts) < 2:
-        return parts[0] if parts else dict.fromkeys(OF_GROUPS, math.nan)
-    return {name: float(np.average([part[name] for part in parts], weights=groups)) for name in parts[0]}
+    if len(by_size) < 2:
+        return by_size[0] if by_size else dict.fromkeys(OF_GROUPS, math.nan)
+    table = {name: [values[name] for values in by_size] for name in by_size[0]}
+    return {name: float(np.average(column, weights=groups)) for name, column in table.items()}
 
 
 def effective_advantages(advantages: np.ndarray, group_size: int) -> float:

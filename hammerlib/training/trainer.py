@@ -51,14 +51,14 @@ def same_everywhere(field: str, value: object, what: str) -> None:
 
 def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]:
     """Return a rollout of whole groups, and where this process's rows stand in it (None: it is the whole)."""
-    held = len(rollout.rows)
-    rows_in_a_row = np.array_equal(rollout.groups, np.arange(held) // rollout.group_size)
-    if held % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
+    local = len(rollout.rows)
+    rows_in_a_row = np.array_equal(rollout.groups, np.arange(local) // rollout.group_size)
+    if local % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
         return rollout, None
-    parts = gather_object([dataclasses.replace(rollout, trainer=None, spare=None)])
-    joined = {name: _joined([getattr(part, name) for part in parts]) for name in BY_ROW}
+    rollouts = gather_object([dataclasses.replace(rollout, trainer=None, spare=None)])
+    joined = {name: _joined([getattr(piece, name) for piece in rollouts]) for name in BY_ROW}
     whole = dataclasses.replace(rollout, **joined, groups=None)  # G in a row of the whole batch
-    return whole, slice(process * held, (process + 1) * held)
+    return whole, slice(process * local, (process + 1) * local)
 
 
 # Fields of a rollout with one entry per completion.
@@ -66,14 +66,14 @@ BY_ROW = ("rows", "completions", "completion_ids", "prompt_ids", "verdicts", "ra
 BY_ROW += ("advantages", "mask", "reasons")
 
 
-def _joined(parts: Sequence) -> object:
-    if parts[0] is None:
+def _joined(pieces: Sequence) -> object:
+    if pieces[0] is None:
         return None
-    if isinstance(parts[0], list):
-        return [row for part in parts for row in part]
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return torch.cat([part.cpu() for part in parts]).to(parts[0].device)
+    if isinstance(pieces[0], list):
+        return [row for piece in pieces for row in piece]
+    if isinstance(pieces[0], np.ndarray):
+        return np.concatenate(pieces)
+    return torch.cat([piece.cpu() for piece in pieces]).to(pieces[0].device)
 
 
 class PolicyTrainer(GRPOTrainer):
@@ -128,7 +128,7 @@ class PolicyTrainer(GRPOTrainer):
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
         self.laps.lap("generation")
-        texts = [text_of(one) for one in completions]
+        texts = [text_of(completion) for completion in completions]
         if self.model.training:
             vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
             self.laps.lap("embedding")
@@ -143,7 +143,7 @@ class PolicyTrainer(GRPOTrainer):
         if self.model.training:
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            given = self._generation
+            generation = self._generation
             judged, reasons = graded(texts, inputs, self.unfinished)
             self.rollout = Rollout(
                 step=self.state.global_step,
@@ -156,8 +156,8 @@ class PolicyTrainer(GRPOTrainer):
                 rewards=rewards,
                 vectors=vectors,
                 group_size=self.num_generations,
-                groups=given.groups if given else None,
-                mask=given.mask if given else None,
+                groups=generation.groups if generation else None,
+                mask=generation.mask if generation else None,
                 trainer=self,
             )
             self.laps.lap("rewards")
@@ -168,30 +168,30 @@ class PolicyTrainer(GRPOTrainer):
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
         self.laps.start()
-        spare, said = None, None
+        spare, sampled = None, None
         if self.hooks.rollout is not None:
-            found = self.hooks.rollout(inputs, self)
-            said = found.completion_ids
-            self._generation, spare = found.split(len(inputs))
+            generation = self.hooks.rollout(inputs, self)
+            sampled = generation.completion_ids
+            self._generation, spare = generation.split(len(inputs))
             inputs = self._generation.rows
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, spare)
         process = self.accelerator.process_index
-        given = self._generation is not None and self._generation.groups is not None
-        seen, own = (self.rollout, None) if given else whole_groups(self.rollout, process)
+        own_groups = self._generation is not None and self._generation.groups is not None
+        whole, own = (self.rollout, None) if own_groups else whole_groups(self.rollout, process)
         if self.hooks.advantage is not None:
-            advantages = self.hooks.advantage(seen)
+            advantages = self.hooks.advantage(whole)
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
             self.rollout.advantages = output["advantages"]
-            seen = self.rollout if own is None else dataclasses.replace(seen, advantages=advantages)
-        said = said or self.rollout.completion_ids
-        counts = {"generated": len(said), "generated_tokens": sum(map(len, said))}
+            whole = self.rollout if own is None else dataclasses.replace(whole, advantages=advantages)
+        sampled = sampled or self.rollout.completion_ids
+        counts = {"generated": len(sampled), "generated_tokens": sum(map(len, sampled))}
         counts["trained"] = int((self.rollout.groups != EXCLUDED).sum())
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
-        values |= observe(seen)
+        values |= observe(whole)
         if self.hooks.observe is not None:
-            values |= self.hooks.observe(seen)
+            values |= self.hooks.observe(whole)
         self.record(values | self.laps.taken())
         self._keep(self.rollout)
         return output
@@ -253,8 +253,8 @@ class PolicyTrainer(GRPOTrainer):
         groups = np.where(rollout.groups == EXCLUDED, EXCLUDED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
-        found = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
-        return torch.tensor(found[process * n : (process + 1) * n])
+        advantages = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
+        return torch.tensor(advantages[process * n : (process + 1) * n])
 
     def _checked(self, advantages: torch.Tensor, output: dict[str, Any]) -> torch.Tensor:
         """The advantage hook's tensor, padded to the batch's tokens."""
