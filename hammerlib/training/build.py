@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.run import Job
 
-# TRL reports its own use to the hub; a research run does not, unless its user wants it to.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout hook is experimental.
 MUTED = (
     ".*gradient_checkpointing.* is deprecated and will be removed in v6.*",
@@ -79,7 +75,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         _keep_reference(job, policy, record.folder)
     algorithms = list(job.algorithms)
     if config.adjustment == "dra":
-        algorithms.insert(0, _dra(job, embed, policy))
+        algorithms.append(_dra(job, embed, policy))  # last: it wraps the rewards of all others
     hooks = compose([*algorithms, job.plugs])
     callbacks: list[TrainerCallback] = [
         Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
@@ -193,6 +189,9 @@ def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Rewar
     ]
     for algorithm in algorithms:
         functions = algorithm.rewards(functions, config)
+    if config.adjustment == "none" and config.reward_weights and len(functions) != len(config.reward_weights):
+        problem = f"are not one number for each of the {len(functions)} rewards that algorithms leave"
+        raise InputError("reward_weights", config.reward_weights, problem, "leave them out")
     return functions
 
 

@@ -255,6 +255,9 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
     trained = job.plan.blocks * job.plan.prompts
     reached = job.plan.steps // job.plan.steps_per_epoch > 0
     dropped = ids_of(job.problems, job.order)[trained:]
+    if job.algorithms:
+        meanings = {name: text for one in job.algorithms for name, text in one.METRICS.items()}
+        record.note(algorithms=names_of(job.algorithms), metric_meanings=meanings)
     job.order.save(record.folder / "order.json")
     record.artefact("order.json")
     record.note(
@@ -269,7 +272,6 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         device=str(job.backbone.device),
         dtype=str(job.backbone.dtype),
         plugs=job.plugs.names(),
-        **({"algorithms": names_of(job.algorithms)} if job.algorithms else {}),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
         tail_dropped=[] if job.config.dynamic_sampling else dropped,
