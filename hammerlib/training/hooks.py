@@ -11,8 +11,8 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import operator
 import types
-import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -430,12 +430,9 @@ def import_object(name: str, field: str) -> Any:
         try:
             target = getattr(target, attribute)
         except AttributeError:
-            raise unknown(field, name, _public(target), f"{module} has no {attribute!r}") from None
+            known = [each for each in dir(target) if not each.startswith("_")]
+            raise unknown(field, name, known, f"{module} has no {attribute!r}") from None
     return target
-
-
-def _public(owner: object) -> list[str]:
-    return [name for name in vars(owner) if not name.startswith("_")] if hasattr(owner, "__dict__") else []
 
 
 def own_reward(name: str, field: str = "rewards") -> Reward | None:
@@ -515,15 +512,23 @@ def _check_options(kind: type[Algorithm], options: dict[str, Any], field: str) -
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and name not in options and not variable:
             raise InputError(f"{field}.{name}", None, "is missing", "add it")
-    hints = typing.get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
-    plain = {bool, int, float, str, types.NoneType}
-    typed = {
-        name: value
-        for name, value in options.items()
-        if name in hints and (set(typing.get_args(hints[name])) or {hints[name]}) <= plain
-    }
+    hints = {name: _plain_type(parameter.annotation) for name, parameter in parameters.items()}
+    typed = {name: value for name, value in options.items() if hints.get(name) is not None}
     described = dataclasses.make_dataclass("Options", [(name, hints[name]) for name in typed])
     check_fields(described, typed, "options", inside=field)
+
+
+def _plain_type(annotation: object) -> Any:
+    """An annotation such as ``int | None`` as a type; None for any that is not plain.
+
+    Others may name what is imported for type checkers only, so that they cannot be resolved here.
+    """
+    plain = {"bool": bool, "int": int, "float": float, "str": str, "None": None}
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    parts = text.split(" | ")
+    if not set(parts) <= plain.keys() or parts == ["None"]:
+        return None
+    return functools.reduce(operator.or_, [plain[part] for part in parts])
 
 
 def algorithm_identity(settings: dict[str, Any]) -> dict[str, Any]:
