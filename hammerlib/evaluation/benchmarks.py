@@ -18,79 +18,56 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+# Commit of each repository on the hub; a repository without one has none that is known to be good.
+PINNED = {
+    "openai/gsm8k/main": "740312add88f781978c0658806c59bc2815b9866",
+    "HuggingFaceH4/MATH-500": "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+    "HuggingFaceH4/aime_2024": "2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
+    "math-ai/aime25": "563bb8404243c5f09de6ec262f2db674fe5bce9b",
+    "math-ai/amc23": "80815d37005feb82cd7f8fbc6901d5d3eff43057",
+    "AI-MO/aimo-validation-amc": "69d78a4a2c840e82d69af6bc742bda09005f6316",
+    "math-ai/minervamath": "ee46ddc498933b1977577953250ca5c66be64f96",
+}
+
+
 class _Benchmark(NamedTuple):
     rows: int
     file: str = ""
     origin: str = ""  # where the file comes from
-    only: str = ""  # value of the file's data_source column, where one file holds several benchmarks
     hub: str = ""  # <owner>/<repo>[/<config>]
-    commit: str = ""  # of the repository; "" where none is known to be good
     split: str = "test"
+    only: str = ""  # value of the file's data_source column, where one file holds several benchmarks
+
+    @property
+    def commit(self) -> str:
+        return PINNED.get(self.hub, "")
 
 
+# fmt: off
 _QWEN = "QwenLM/Qwen2.5-Math, evaluation/data"
 BENCHMARKS = {
     "gsm8k": _Benchmark(
-        1319,
-        "gsm8k_test.jsonl",
-        "openai/grade-school-math, .../data/test.jsonl",
-        hub="openai/gsm8k/main",
-        commit="740312add88f781978c0658806c59bc2815b9866",
-    ),
+        1319, "gsm8k_test.jsonl", "openai/grade-school-math, .../data/test.jsonl", "openai/gsm8k/main"),
     "math500": _Benchmark(
-        500,
-        "math500.jsonl",
-        "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl",
-        hub="HuggingFaceH4/MATH-500",
-        commit="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
-    ),
+        500, "math500.jsonl", "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl",
+        "HuggingFaceH4/MATH-500"),
     "aime24": _Benchmark(
-        30,
-        "aime24.jsonl",
-        f"{_QWEN}/aime24/test.jsonl",
-        hub="HuggingFaceH4/aime_2024",
-        commit="2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
-        split="train",
-    ),
+        30, "aime24.jsonl", f"{_QWEN}/aime24/test.jsonl", "HuggingFaceH4/aime_2024", "train"),
     "aime25": _Benchmark(
-        30,
-        "math500_aime24_aime25.jsonl",
-        "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl",
-        only="AIME-2025-30",
-        hub="math-ai/aime25",
-        commit="563bb8404243c5f09de6ec262f2db674fe5bce9b",
-    ),
-    "amc23": _Benchmark(
-        40,
-        "amc23_40.jsonl",
-        f"{_QWEN}/amc23/test.jsonl",
-        hub="math-ai/amc23",
-        commit="80815d37005feb82cd7f8fbc6901d5d3eff43057",
-    ),
+        30, "math500_aime24_aime25.jsonl", "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl",
+        "math-ai/aime25", only="AIME-2025-30"),
+    "amc23": _Benchmark(40, "amc23_40.jsonl", f"{_QWEN}/amc23/test.jsonl", "math-ai/amc23"),
     "amc22-23": _Benchmark(
-        83,
-        "amc83.json",
-        "agentica-project/deepscaler, deepscaler/data/test/amc.json",
-        hub="AI-MO/aimo-validation-amc",
-        commit="69d78a4a2c840e82d69af6bc742bda09005f6316",
-        split="train",
-    ),
+        83, "amc83.json", "agentica-project/deepscaler, deepscaler/data/test/amc.json",
+        "AI-MO/aimo-validation-amc", "train"),
     "minerva": _Benchmark(
-        272,
-        "minerva272.jsonl",
-        f"{_QWEN}/minerva_math/test.jsonl",
-        hub="math-ai/minervamath",
-        commit="ee46ddc498933b1977577953250ca5c66be64f96",
-    ),
+        272, "minerva272.jsonl", f"{_QWEN}/minerva_math/test.jsonl", "math-ai/minervamath"),
     "olympiadbench": _Benchmark(
-        675,
-        "olympiadbench675.jsonl",
-        f"{_QWEN}/olympiadbench/test.jsonl",
-        hub="knoveleng/OlympiadBench",
-        split="train",
-    ),
+        675, "olympiadbench675.jsonl", f"{_QWEN}/olympiadbench/test.jsonl", "knoveleng/OlympiadBench",
+        "train"),
     "humaneval": _Benchmark(164),
 }
+# fmt: on
 
 
 def load_benchmark(
@@ -135,35 +112,44 @@ def load_benchmark(
         return load_problems(name, split=source_split(name), columns=columns)
     if columns is not None:
         raise InputError("columns", columns, f"{name} is a benchmark, its layout is known", "leave them out")
-    entry, place = _place(name, data_dir)
+    entry, copy = _copy(name, data_dir)
     if name.partition("@")[0] == "humaneval":
         table = _human_eval()
-    elif isinstance(place, Path):
-        table = load_problems(f"file:{place}")
+    elif isinstance(copy, Path):
+        table = load_problems(f"file:{copy}")
+        if entry.only:
+            table = table.select([i for i, topic in enumerate(table["topic"]) if topic == entry.only])
     else:
-        table = _from_hub(name, entry, place)
-    if entry.only and isinstance(place, Path):
-        table = table.select([i for i, topic in enumerate(table["topic"]) if topic == entry.only])
+        try:
+            table = load_problems(f"hub:{entry.hub}@{copy}", split=entry.split)
+        except InputError as error:
+            remedy = f"{_from_folder(entry)}, or connect to the hub"
+            raise InputError("benchmark", name, f"{entry.hub}: {error.problem}", remedy) from error
     if len(table) != entry.rows:
-        found = place.name if isinstance(place, Path) else place
-        problem = f"{found} gives {len(table)} problems, not {entry.rows}"
+        problem = (
+            f"{copy.name if isinstance(copy, Path) else copy} gives {len(table)} problems, not {entry.rows}"
+        )
         raise InputError("benchmark", name, problem, f"take the file from {entry.origin or entry.hub}")
     return table
 
 
 def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, str | None]:
-    """Return which copy of the golds a name stands for, for the record of a run."""
+    """Return which copy of the golds a name stands for, for the record of a run.
+
+    ``file``, ``sha256`` and ``origin`` of a local file; ``repository``, ``revision`` and ``split`` of the
+    hub's; ``package`` of HumanEval; ``source`` of any other source of problems.
+    """
     if name.startswith("file:"):
         path = Path(name.partition(":")[2]).expanduser()
         return {"file": path.name, "sha256": file_hash(path) if path.is_file() else None, "origin": None}
     if ":" in name:
         return {"source": name, "split": source_split(name)}
-    entry, place = _place(name, data_dir)
-    if isinstance(place, Path):
-        return {"file": place.name, "sha256": file_hash(place), "origin": entry.origin}
+    entry, copy = _copy(name, data_dir)
+    if isinstance(copy, Path):
+        return {"file": copy.name, "sha256": file_hash(copy), "origin": entry.origin}
     if not entry.hub:
-        return {"package": place}
-    return {"repository": entry.hub, "revision": place, "split": entry.split}
+        return {"package": copy}
+    return {"repository": entry.hub, "revision": copy, "split": entry.split}
 
 
 def source_split(source: str) -> str | None:
@@ -172,16 +158,18 @@ def source_split(source: str) -> str | None:
     if prefix == "evolmath" and (":" in inner or inner.partition("@")[0] in BENCHMARKS):
         return source_split(inner)  # a set that evolves keeps its own parts
     parts = {"reasoning-gym": "heldout", "hub": "test", "evolmath": "heldout", "puzzles": "test"}
-    return parts.get(source.partition(":")[0])
+    return parts.get(prefix)
 
 
 def source_label(table: Dataset) -> str:
     """Return where a table's problems come from, or ``mixed``, or ``unnamed`` where no row says it."""
-    found = sorted({one for one in table["source"] if one})
-    return found[0] if len(found) == 1 else "mixed" if found else "unnamed"
+    sources = sorted({source for source in table["source"] if source})
+    if len(sources) > 1:
+        return "mixed"
+    return sources[0] if sources else "unnamed"
 
 
-def _place(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:
+def _copy(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:
     """The entry, and its local file, the hub's commit or the package's version."""
     base, at, wanted = name.partition("@")
     entry = BENCHMARKS.get(base)
@@ -202,16 +190,6 @@ def _place(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | s
         remedy = f"{_from_folder(entry)}, or name a commit of {entry.hub}: {base}@<commit>"
         raise InputError("benchmark", name, "has no pinned commit on the hub", remedy)
     return entry, commit
-
-
-def _from_hub(name: str, entry: _Benchmark, commit: str) -> Dataset:
-    from hammerlib.problems import load_problems
-
-    try:
-        return load_problems(f"hub:{entry.hub}@{commit}", split=entry.split)
-    except InputError as error:
-        remedy = f"{_from_folder(entry)}, or connect to the hub"
-        raise InputError("benchmark", name, f"{entry.hub}: {error.problem}", remedy) from error
 
 
 def _from_folder(entry: _Benchmark) -> str:
@@ -275,54 +253,59 @@ def recipe_of(name: str) -> Recipe:
 
 
 def format_prompts(problems: Dataset | Sequence[str], recipe: str = "plain") -> list[str]:
-    r"""Return the user's turn of every problem."""
+    """Return the user's turn of every problem of a table, or of texts; `recipe` is one of `RECIPES`."""
     user = recipe_of(recipe).user
     texts = [problems] if isinstance(problems, str) else problems
-    texts = texts["prompt"][:] if hasattr(texts, "column_names") else list(texts)
+    if hasattr(texts, "column_names"):
+        texts = texts["prompt"][:]
     return [user.replace("{problem}", text) for text in texts]
 
 
 def benchmarks_at_hand() -> dict[str, Dataset]:
     """Return every benchmark whose file stands in the data folder (``HAMMER_DATA``)."""
     folder = os.environ.get("HAMMER_DATA")
-    files = {name: entry.file for name, entry in BENCHMARKS.items() if entry.file}
     return {
-        name: load_benchmark(name) for name, file in files.items() if folder and Path(folder, file).is_file()
+        name: load_benchmark(name)
+        for name, entry in BENCHMARKS.items()
+        if folder and entry.file and Path(folder, entry.file).is_file()
     }
 
 
 def known_overlap(
     train: Dataset, benchmarks: dict[str, Dataset] | None = None
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Look for a training set's problems in benchmarks, before training on it."""
+    """Look for a training set's problems in benchmarks (default: those at hand), before training on it.
+
+    Returns `overlap_report`, and for the record ``ngram`` (words), ``share`` and ``benchmarks`` (counts).
+    """
     known = benchmarks_at_hand() if benchmarks is None else benchmarks
     report = overlap_report(train, known)
     return report, {"ngram": NGRAM, "share": SHARE, "benchmarks": overlap_counts(report, known)}
 
 
 def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, object]:
-    """Say how much of an evaluation's problems its model was trained on."""
-    record = _training_run(model)
-    if record is None:
+    """Say how much of an evaluation's problems its model was trained on, as far as it can be known.
+
+    For a training run ``trained_on`` (source), ``ngram``, ``benchmarks`` and ``exact_ids``. For any other
+    model ``trained_on`` is None: what it has seen is not known.
+    """
+    if isinstance(model, str | Path) and (Path(model) / "manifest.json").exists():
+        model = RunRecord.load(model)
+    if not isinstance(model, RunRecord) or model.manifest.get("kind") != "train":
         return {"trained_on": None}
-    source = str(record.manifest["parameters"].get("problems"))
-    train = _training_set(record, source)
+    source = str(model.manifest["parameters"].get("problems"))
+    train = _training_set(model, source)
     if source.startswith("file:"):
         source = f"file:{Path(source).name}"  # records name no folder of a machine
     if train is None:
         return {"trained_on": source, "benchmarks": None, "reason": "its problems cannot be loaded again"}
-    report, found = known_overlap(train, {label: problems})
+    report, counts = known_overlap(train, {label: problems})
     exact = report[report["kind"] == "exact"]["benchmark_id"].unique().tolist()
-    return {"trained_on": source, **found, "exact_ids": exact}
+    return {"trained_on": source, **counts, "exact_ids": exact}
 
 
 def overlap_line(overlap: dict) -> str:
     """Say in one line what a record knows of a model's training on the problems it answered.
-
-    Parameters
-    ----------
-    overlap : dict
-        Of a run's manifest, as `training_overlap` makes it.
 
     Examples
     --------
@@ -336,15 +319,9 @@ def overlap_line(overlap: dict) -> str:
         return "what it was trained on is not known here"
     if overlap["benchmarks"] is None:
         return f"trained on {overlap['trained_on']}: not compared, {overlap['reason']}"
-    (found,) = overlap["benchmarks"].values()
-    told = f"{found['exact']} word for word and {found['n_gram']} by {overlap['ngram']} words in a row"
-    return f"trained on {overlap['trained_on']}: of {found['problems']} problems {told}"
-
-
-def _training_run(model: object) -> RunRecord | None:
-    if isinstance(model, str | Path) and (Path(model) / "manifest.json").exists():
-        model = RunRecord.load(model)
-    return model if isinstance(model, RunRecord) and model.manifest.get("kind") == "train" else None
+    (counts,) = overlap["benchmarks"].values()
+    shares = f"{counts['exact']} word for word and {counts['n_gram']} by {overlap['ngram']} words in a row"
+    return f"trained on {overlap['trained_on']}: of {counts['problems']} problems {shares}"
 
 
 def _training_set(record: RunRecord, source: str) -> Dataset | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
-from hammerlib.problems.files import BOM
+from hammerlib.problems.files import BOM, read_records
 from hammerlib.runs.reading import parse_json
 
 SHOWN = 3  # bad lines in a message
@@ -38,11 +38,14 @@ class BadLine(NamedTuple):
 
 
 def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list[BadLine]]:
-    """Read the objects of a file of JSON lines, and name the lines that hold none."""
+    """Return the numbered objects of a file of JSON lines, and the lines that hold none, by number.
+
+    Half a surrogate pair, which no text file can hold, becomes U+FFFD; empty lines do not count.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError("file", str(path), "there is no such file", "check the path")
-    found, bad = [], []
+    rows, bad = [], []
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, start=1):
             if not raw.strip():
@@ -51,12 +54,12 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
                 content = parse_json(raw.removeprefix(BOM) if number == 1 else raw, halves="replace")
             except ValueError as error:
                 bad.append(BadLine(number, str(error).partition(" (")[0]))
+                continue
+            if isinstance(content, dict):
+                rows.append((number, content))
             else:
-                if isinstance(content, dict):
-                    found.append((number, content))
-                else:
-                    bad.append(BadLine(number, "is no JSON object"))
-    return found, bad
+                bad.append(BadLine(number, "is no JSON object"))
+    return rows, bad
 
 
 def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None:
@@ -64,27 +67,33 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
     if not bad or skip_bad:
         return
     bad = sorted(bad)
-    told = "; ".join(f"line {one.line} {one.reason}" for one in bad[:SHOWN])
+    shown = "; ".join(f"line {line} {reason}" for line, reason in bad[:SHOWN])
     more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     remedy = f"repair the file, or leave {len(bad)} lines out with skip_bad=True (--skip-bad)"
-    raise InputError("file", Path(path).name, told + more, remedy)
+    raise InputError("file", Path(path).name, shown + more, remedy)
 
 
 class Entry(NamedTuple):
     """What one line says of one problem."""
 
-    line: int
-    key: str | None
-    text: str | None
+    line: int  # or row, from 1
+    key: str | None  # the problem's name in the file
+    text: str | None  # the problem's text or the prompt around it
     completions: list[str]
-    claimed: list[float | None]
-    known: list[dict[str, Any]]
+    claimed: list[float | None]  # the file's own verdicts, 0 to 1; one number for several samples is each's
+    known: list[dict[str, Any]]  # sample, truncated and n_tokens of each completion, where the file has them
 
 
 def read_foreign(
     path: str | Path, columns: Mapping[str, str] | None = None
 ) -> tuple[str, list[Entry], list[BadLine]]:
-    """Read completions made elsewhere."""
+    """Read completions made elsewhere: the name of the layout, what was read, and what could not be.
+
+    Layouts: ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's
+    ``samples_*.jsonl``, lighteval's ``details_*.parquet`` (since 0.10, and the text columns before).
+    `columns` maps names of `GUESSES` to the file's columns, "" to one that shall not be used; default:
+    guessed. Verdicts of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100) are refused.
+    """
     path = Path(path)
     if path.suffix == ".parquet":
         return _from_parquet(path)
@@ -93,25 +102,28 @@ def read_foreign(
     rows, bad = read_lines(path)
     if not rows:
         raise InputError("file", path.name, "holds no JSON object", "give one object a line")
-    if columns is None and {"doc_id", "doc", "resps"} <= set(rows[0][1]):
-        return "lm-eval", *_collected(_of_harness, _first_filter(rows), bad)
+    first = rows[0][1]
+    if columns is None and {"doc_id", "doc", "resps"} <= set(first):
+        # lm-eval writes one line for each of its answer filters, all with the same completions.
+        rows = [(line, row) for line, row in rows if row.get("filter") == first.get("filter")]
+        return "lm-eval", *_collected(_of_harness, rows, bad)
     names = _columns(set().union(*(row for _, row in rows)), columns or {})
     return "jsonl", *_collected(lambda line, row: _of_columns(line, row, names), rows, bad)
 
 
 def _collected(
-    make: Any, rows: list[tuple[int, dict]], bad: list[BadLine]
+    make: Callable[[int, dict], Entry], rows: list[tuple[int, dict]], bad: list[BadLine]
 ) -> tuple[list[Entry], list[BadLine]]:
-    found, bad = [], list(bad)
+    entries, bad = [], list(bad)
     for line, row in rows:
         try:
-            found.append(make(line, row))
+            entries.append(make(line, row))
         except InputError:
             raise
         except (LookupError, TypeError, ValueError, SyntaxError, AttributeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:80]
             bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {reason})"))
-    return found, bad
+    return entries, bad
 
 
 def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -125,13 +137,13 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
             )
     names = dict(given)
     for name, guesses in GUESSES.items():
-        found = [guess for guess in guesses if guess in seen and guess not in names.values()]
-        if name in names or not found:
+        fitting = [guess for guess in guesses if guess in seen and guess not in names.values()]
+        if name in names or not fitting:
             continue
-        if len(found) > 1:
-            remedy = f"say which: --columns {name}={found[0]}"
-            raise InputError("columns", found, f"each could be the {name}", remedy)
-        names[name] = found[0]
+        if len(fitting) > 1:
+            remedy = f"say which: --columns {name}={fitting[0]}"
+            raise InputError("columns", fitting, f"each could be the {name}", remedy)
+        names[name] = fitting[0]
     names = {name: column for name, column in names.items() if column}
     if "completion" not in names or not names.keys() & {"id", "prompt"}:
         lacks = "completions" if "completion" not in names else "problem"
@@ -141,36 +153,27 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Entry:
-    said = row[names["completion"]]
-    texts = said if isinstance(said, list) else [said]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise TypeError("no text in the column of completions")
+    given = row[names["completion"]]
+    texts = _all_texts(given if isinstance(given, list) else [given])
     found = {name: row.get(column) for name, column in names.items()}
-    parts = {
-        name: _spread(name, found.get(name), said) for name in ("sample", "truncated", "n_tokens", "claimed")
-    }
-    known = [
-        {
-            name: _known(name, value)
-            for name in ("sample", "truncated", "n_tokens")
-            if (value := parts[name][i]) is not None
-        }
-        for i in range(len(texts))
-    ]
+    columns = {}
+    for name in ("sample", "truncated", "n_tokens", "claimed"):
+        # One value for each completion: a list as long as theirs, or one value for all.
+        value = found.get(name)
+        columns[name] = value if isinstance(value, list) else [value] * len(texts)
+        if len(columns[name]) != len(texts):
+            raise ValueError(f"{len(value)} values of {name} for {len(texts)} completions")
+    verdicts = columns.pop("claimed")
+    known: list[dict[str, Any]] = [{} for _ in texts]
+    for name, values in columns.items():
+        for one, value in zip(known, values, strict=True):
+            if value is not None:
+                one[name] = _known(name, value)
     if isinstance(row.get("finish_reason"), str) and "truncated" not in names:
-        known = [one | {"truncated": row["finish_reason"] in CUT_OFF} for one in known]
-    claimed = [_share(value, names.get("claimed", "")) for value in parts["claimed"]]
+        for one in known:
+            one["truncated"] = row["finish_reason"] in CUT_OFF
+    claimed = [_share(value, names.get("claimed", "")) for value in verdicts]
     return Entry(line, _key(found.get("id")), _text(found.get("prompt")), texts, claimed, known)
-
-
-def _spread(name: str, value: Any, said: Any) -> list[Any]:
-    """One value for each completion: a list as long as theirs, or one value for all."""
-    count = len(said) if isinstance(said, list) else 1
-    if not isinstance(value, list):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(f"{len(value)} values of {name} for {count} completions")
-    return value
 
 
 def _key(value: Any) -> str | None:
@@ -213,39 +216,25 @@ def _share(value: Any, column: str) -> float | None:
 
 
 def _text(prompt: Any) -> str | None:
-    """A prompt as text; of a chat the last turn of the user."""
-    if isinstance(prompt, list):
-        turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
-        return _parts(turns[-1]) if turns else None
-    return prompt if isinstance(prompt, str) else None
-
-
-def _parts(content: Any) -> str:
-    """The text of a turn, which may be a list of parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(part if isinstance(part, str) else part["text"] for part in content)
-
-
-def _first_filter(rows: list[tuple[int, dict]]) -> list[tuple[int, dict]]:
-    """lm-eval writes one line for each of its answer filters, all with the same completions."""
-    first = rows[0][1].get("filter")
-    return [(line, row) for line, row in rows if row.get("filter") == first]
+    """A prompt as text; of a chat the last turn of the user, which may be a list of parts."""
+    if not isinstance(prompt, list):
+        return prompt if isinstance(prompt, str) else None
+    turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
+    if not turns or isinstance(turns[-1], str):
+        return turns[-1] if turns else None
+    return "".join(part if isinstance(part, str) else part["text"] for part in turns[-1])
 
 
 def _of_harness(line: int, row: dict[str, Any]) -> Entry:
-    texts = [text for answers in row["resps"] for text in answers]
+    texts = _all_texts([text for answers in row["resps"] for text in answers])
     doc = row["doc"]
     prompt = next((doc[name] for name in GUESSES["prompt"] if isinstance(doc.get(name), str)), None)
     metric = next((row[name] for name in row.get("metrics", ()) if name in row), row.get("exact_match"))
-    share = _only({"metric": metric})
-    _all_texts(texts)
-    return Entry(line, _key(row["doc_id"]), prompt, texts, [share] * len(texts), [{}] * len(texts))
+    claimed = [_only({"metric": metric})] * len(texts)
+    return Entry(line, _key(row["doc_id"]), prompt, texts, claimed, [{}] * len(texts))
 
 
 def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
-    from hammerlib.problems.files import read_records
-
     rows = list(enumerate(read_records(path), start=1))
     seen = set(rows[0][1])
     if {"doc", "model_response", "metric"} <= seen:
@@ -261,21 +250,18 @@ def _of_details(line: int, row: dict[str, Any]) -> Entry:
     texts = _all_texts(list(answered["text"]))
     tokens = answered.get("output_tokens") or []
     known = [{"n_tokens": len(ids)} for ids in tokens] if len(tokens) == len(texts) else [{}] * len(texts)
-    claimed = [_only(row["metric"])] * len(texts)
-    return Entry(line, None, row["doc"]["query"], texts, claimed, known)
+    return Entry(line, None, row["doc"]["query"], texts, [_only(row["metric"])] * len(texts), known)
 
 
 def _of_old_details(line: int, row: dict[str, Any]) -> Entry:
-    predictions, metrics = (_literal(row[name]) for name in ("predictions", "metrics"))
-    texts = [text for one in predictions for text in (one if isinstance(one, list) else [one])]
-    _all_texts(texts)
+    # lighteval once wrote lists and dictionaries as Python text.
+    predictions, metrics = (
+        ast.literal_eval(row[name]) if isinstance(row[name], str) else row[name]
+        for name in ("predictions", "metrics")
+    )
+    texts = _all_texts([text for one in predictions for text in (one if isinstance(one, list) else [one])])
     prompt = row.get("example") or row["full_prompt"]
     return Entry(line, None, prompt, texts, [_only(metrics)] * len(texts), [{}] * len(texts))
-
-
-def _literal(value: Any) -> Any:
-    """lighteval once wrote lists and dictionaries as Python text."""
-    return ast.literal_eval(value) if isinstance(value, str) else value
 
 
 def _only(metrics: Mapping[str, Any]) -> float | None:

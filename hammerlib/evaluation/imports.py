@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_benchmark, source_label
 from hammerlib.evaluation.foreign import BadLine, Entry, read_foreign, read_lines, refuse_bad
 from hammerlib.evaluation.samples import grading_identity, judge
-from hammerlib.evaluation.summary import summarise
+from hammerlib.evaluation.summary import summarise, write_table
 from hammerlib.grading import GradingPool, grader_version
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
-from hammerlib.runs.storage import atomic_path, content_hash, file_hash, results_root, slug
+from hammerlib.runs.storage import content_hash, file_hash, results_root, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -101,10 +102,13 @@ def import_completions(
     refuse_bad(path, bad, skip_bad)
     if not rows:
         raise InputError("file", path.name, "holds no completion of this benchmark", "check --benchmark")
-    rows, lacking = _common_columns(rows)
+    # A column is used where all rows have it.
+    counts = Counter(key for row in rows for key in row)
+    lacking = {key: len(rows) - count for key, count in counts.items() if count < len(rows)}
+    rows = [{key: value for key, value in row.items() if key not in lacking} for row in rows]
     for column, count in lacking.items():
-        told = f"{path.name}: {column} is not used: {count} of {len(rows)} completions lack it"
-        warnings.warn(told, stacklevel=2)
+        problem = f"{path.name}: {column} is not used: {count} of {len(rows)} completions lack it"
+        warnings.warn(problem, stacklevel=2)
     parameters = {
         "benchmark": benchmark if isinstance(benchmark, str) else source_label(problems),
         "problems_fingerprint": fingerprint(problems),
@@ -115,18 +119,18 @@ def import_completions(
         **grading_identity(problems, run_code),
     }
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
-    notes = {"imported": {"file": path.name, "layout": layout, "left_out": [one._asdict() for one in bad]}}
-    notes["imported"]["columns_lacking"] = lacking
+    imported = {"file": path.name, "layout": layout, "left_out": [line._asdict() for line in bad]}
     run_id = f"import__{slug(path.stem)}__{content_hash(parameters)[:10]}"
-    with claimed(run_id, root) as place:
-        done = find_run(run_id, place)
+    with claimed(run_id, root) as folder:
+        done = find_run(run_id, folder)
         if done is not None:
             return done
         with (
-            start_run("import", parameters=parameters, run_id=run_id, root=place) as run,
+            start_run("import", parameters=parameters, run_id=run_id, root=folder) as run,
             contextlib.closing(GradingPool(workers, run_code=run_code)) as pool,
         ):
-            run.note(**notes, gold=gold, problems_fingerprint=parameters["problems_fingerprint"])
+            run.note(imported=imported | {"columns_lacking": lacking}, gold=gold)
+            run.note(problems_fingerprint=parameters["problems_fingerprint"])
             write_graded(run, problems, rows, pool)
             _write_claims(run, rows)
     return run
@@ -135,27 +139,31 @@ def import_completions(
 def write_graded(
     run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool, *, seed: int = 0
 ) -> None:
-    """Grade rows in place and write samples, problems, metrics and tables into an open run."""
-    places = {name: i for i, name in enumerate(problems["id"][:])}
-    table = problems.to_list()
+    """Grade rows in place and write samples, problems, metrics and tables into an open run.
+
+    Rows have ``id``, ``sample``, ``completion`` and, where known, ``truncated``. Problems without a row are
+    named in the manifest.
+    """
+    table = {row["id"]: row for row in problems.to_list()}
+    texts = [row["completion"] for row in rows]
     cut = [bool(row.get("truncated")) for row in rows]
-    asked = [table[places[row["id"]]] for row in rows]
-    for row, verdict in zip(rows, judge(pool, [row["completion"] for row in rows], cut, asked), strict=True):
+    for row, verdict in zip(rows, judge(pool, texts, cut, [table[row["id"]] for row in rows]), strict=True):
         row |= verdict
     counts = Counter(row["id"] for row in rows)
-    present = problems.select([i for name, i in places.items() if name in counts])
-    missing = [name for name in places if name not in counts]
+    present = problems.select([place for place, name in enumerate(table) if name in counts])
+    missing = [name for name in table if name not in counts]
     run.note(missing_problems=missing, samples_per_problem=[min(counts.values()), max(counts.values())])
     write_records(rows, run.folder / "samples.jsonl")
-    write_records(table, run.folder / "problems.jsonl")
+    write_records(list(table.values()), run.folder / "problems.jsonl")
     run.artefact("problems.jsonl")
     summarise(run, present, rows, min(counts.values()), seed)
 
 
 def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list[BadLine]]:
     """Rows of the samples file in the order of the problems, and the lines that belong to none."""
-    find, rows, bad = _Finder(problems), [], []
-    taken: Counter[str] = Counter()
+    find = _Finder(problems)
+    rows, bad = [], []
+    count: Counter[str] = Counter()
     seen = set()
     for entry in entries:
         name = find(entry)
@@ -163,27 +171,20 @@ def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list
             bad.append(BadLine(entry.line, "belongs to no problem of the benchmark"))
             continue
         for text, claim, known in zip(entry.completions, entry.claimed, entry.known, strict=True):
-            named = known.get("sample")
-            if named is not None and (name, named) in seen:
-                bad.append(BadLine(entry.line, f"is sample {named} of {name} a second time"))
+            sample = known.get("sample")
+            if sample is not None and (name, sample) in seen:
+                bad.append(BadLine(entry.line, f"is sample {sample} of {name} a second time"))
                 continue
-            seen.add((name, named))
-            row = {"id": name, "sample": taken[name], "completion": text, "claimed": claim}
+            seen.add((name, sample))
+            row = {"id": name, "sample": count[name], "completion": text, "claimed": claim}
             rows.append(row | {key: value for key, value in known.items() if key != "sample"})
-            taken[name] += 1
-    order = {name: i for i, name in enumerate(problems["id"][:])}
+            count[name] += 1
+    order = {name: place for place, name in enumerate(find.ids)}
     return sorted(rows, key=lambda row: (order[row["id"]], row["sample"])), bad
 
 
-def _common_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Rows with the columns that all have, and for each other column the number of rows that lack it."""
-    counts = Counter(key for row in rows for key in row)
-    lacking = {key: len(rows) - count for key, count in counts.items() if count < len(rows)}
-    return [{key: value for key, value in row.items() if key not in lacking} for row in rows], lacking
-
-
 class _Finder:
-    """The problem that an entry is about."""
+    """The problem that an entry is about: by its text, or else by its id, or by its number."""
 
     def __init__(self, problems: Dataset) -> None:
         from hammerlib.problems import normalise
@@ -194,20 +195,17 @@ class _Finder:
         self.texts: dict[str, list[str]] = {}
         for name, prompt in zip(self.ids, problems["prompt"][:], strict=True):
             self.texts.setdefault(normalise(prompt), []).append(name)
-        self.found: dict[str, str | None] = {}
+        self.by_text = functools.cache(self._by_text)
 
     def __call__(self, entry: Entry) -> str | None:
-        if entry.text is not None:
-            if entry.text not in self.found:
-                self.found[entry.text] = self._by_text(entry.text)
-            if self.found[entry.text] is not None:
-                return self.found[entry.text]
-        if entry.key in self.known:
-            return entry.key
-        if entry.text is not None:
-            return None
-        if entry.key is not None and entry.key.isdecimal() and len(entry.key) < 10:
-            return self.ids[int(entry.key)] if int(entry.key) < len(self.ids) else None
+        name = None if entry.text is None else self.by_text(entry.text)
+        if name is not None:
+            return name
+        key = entry.key
+        if key in self.known:
+            return key
+        if entry.text is None and key is not None and key.isdecimal() and len(key) < 10:
+            return self.ids[int(key)] if int(key) < len(self.ids) else None
         return None
 
     def _by_text(self, text: str) -> str | None:
@@ -216,8 +214,8 @@ class _Finder:
         inside = [text] if text in self.texts else []
         if not inside:
             inside = [one for one in self.texts if len(one) >= LEAST_TEXT and one in text]
-        named = self.texts[max(inside, key=len)] if inside else []
-        return named[0] if len(named) == 1 else None
+        names = self.texts[max(inside, key=len)] if inside else []
+        return names[0] if len(names) == 1 else None
 
 
 def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:
@@ -233,9 +231,7 @@ def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:
     run.metric("claimed_pass@1", float(table["claimed"].mean()), n=len(table), unit="share")
     table = table.rename(columns={"correct": "graded"}).reset_index()
     differ = table[(table["claimed"] - table["graded"]).abs() > 1e-9]
-    with atomic_path(run.folder / "claims.csv") as part:
-        differ.to_csv(part, index=False)
-    run.artefact("claims.csv")
+    write_table(run, "claims.csv", differ)
     run.note(claims_that_differ=len(differ))
 
 
@@ -293,7 +289,7 @@ def regrade(
     """
     from hammerlib.problems import fingerprint
 
-    old = _run_of(run, root)
+    old = _finished_run(run, root)
     path = old.folder / "samples.jsonl"
     rows, bad = _samples(path)
     refuse_bad(path, bad, skip_bad)
@@ -301,7 +297,12 @@ def regrade(
         old.check("samples.jsonl")
     if benchmark is None:
         old.check("problems.jsonl", present=True)
-    rows = _finished(old, rows)
+    k = old.manifest["parameters"].get("k")
+    if old.status == "partial" and k is not None:
+        counts = Counter(row["id"] for row in rows)
+        rows = [row for row in rows if counts[row["id"]] == k]
+        if not rows:
+            raise InputError("run", old.run_id, f"has no problem with all {k} samples", "finish it first")
     problems = _problems(old, benchmark, columns)
     known = set(problems["id"])
     lost = sorted({row["id"] for row in rows} - known)
@@ -318,15 +319,14 @@ def regrade(
         **grading_identity(problems, run_code),
     }
     run_id = f"regrade__{old.run_id.partition('__')[2][:50]}__{content_hash(parameters)[:10]}"
-    with claimed(run_id, root) as place:
-        done = find_run(run_id, place)
+    with claimed(run_id, root) as folder:
+        done = find_run(run_id, folder)
         if done is not None:
             return done
-        asked = {"original": old.manifest["parameters"]} | parameters
+        options = {"parameters": {"original": old.manifest["parameters"]} | parameters}
+        options |= {"seeds": old.manifest["seeds"], "run_id": run_id, "root": folder}
         with (
-            start_run(
-                "regrade", parameters=asked, seeds=old.manifest["seeds"], run_id=run_id, root=place
-            ) as new,
+            start_run("regrade", **options) as new,
             contextlib.closing(GradingPool(workers, run_code=run_code)) as pool,
         ):
             new.note(**{name: old.manifest[name] for name in KEPT if name in old.manifest})
@@ -339,47 +339,31 @@ def regrade(
     return new
 
 
-def _run_of(run: RunRecord | str | Path, root: Path | None) -> RunRecord:
-    if isinstance(run, RunRecord):
-        return _settled(run)
-    for folder in (Path(run), Path(root or results_root()) / run):
-        if (folder / "manifest.json").exists():
-            return _settled(RunRecord.load(folder))
-    raise InputError(
-        "run", str(run), "holds no manifest.json", "name a run folder, e.g. results/runs/evaluate__..."
-    )
-
-
-def _settled(run: RunRecord) -> RunRecord:
+def _finished_run(run: RunRecord | str | Path, root: Path | None) -> RunRecord:
+    if not isinstance(run, RunRecord):
+        folders = [Path(run), Path(root or results_root()) / run]
+        there = [folder for folder in folders if (folder / "manifest.json").exists()]
+        if not there:
+            remedy = "name a run folder, e.g. results/runs/evaluate__..."
+            raise InputError("run", str(run), "holds no manifest.json", remedy)
+        run = RunRecord.load(there[0])
     if run.status not in ("success", "partial"):
         remedy = "finish it first: the same command goes on (--seconds 0 only summarises what is there)"
         raise InputError("run", run.run_id, f"has status {run.status}", remedy)
     return run
 
 
-def _finished(old: RunRecord, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the problems that have all their samples, where the run was interrupted."""
-    k = old.manifest["parameters"].get("k")
-    if old.status != "partial" or k is None:
-        return rows
-    counts = Counter(row["id"] for row in rows)
-    rows = [row for row in rows if counts[row["id"]] == k]
-    if not rows:
-        raise InputError("run", old.run_id, f"has no problem with all {k} samples", "finish it first")
-    return rows
-
-
 def _samples(path: Path) -> tuple[list[dict[str, Any]], list[BadLine]]:
     if not path.is_file():
         remedy = "name a run of hammer evaluate (published copies hold no completions)"
         raise InputError("run", path.parent.name, "holds no samples.jsonl", remedy)
-    found, bad = read_lines(path)
-    bad += [
-        BadLine(line, f"lacks {', '.join(sorted(NEEDED - set(row)))}")
-        for line, row in found
-        if NEEDED - set(row)
-    ]
-    rows = [row for _, row in found if set(row) >= NEEDED]
+    lines, bad = read_lines(path)
+    rows = []
+    for line, row in lines:
+        if set(row) >= NEEDED:
+            rows.append(row)
+        else:
+            bad.append(BadLine(line, f"lacks {', '.join(sorted(NEEDED - set(row)))}"))
     if not rows:
         problem = "holds no sample: its samples.jsonl is empty"
         raise InputError("run", path.parent.name, problem, "name a finished run")
@@ -411,26 +395,19 @@ def _write_changes(
 ) -> None:
     import pandas as pd
 
-    moves = Counter((str(was["reason"]), row["reason"]) for row, was in zip(rows, before, strict=True))
+    pairs = list(zip(before, rows, strict=True))
+    moves = Counter((str(was["reason"]), row["reason"]) for was, row in pairs)
+    transitions = [(*reasons, count) for reasons, count in moves.most_common()]
+    names = ["id", "sample", "before", "after", "extracted_before", "extracted_after"]
     changes = [
-        {"id": row["id"], "sample": row["sample"]}
-        | {"before": was["reason"], "after": row["reason"]}
-        | {"extracted_before": was["extracted"], "extracted_after": row["extracted"]}
-        for row, was in zip(rows, before, strict=True)
+        (row["id"], row["sample"], was["reason"], row["reason"], was["extracted"], row["extracted"])
+        for was, row in pairs
         if (was["reason"], was["extracted"]) != (row["reason"], row["extracted"])
     ]
-    names = ["id", "sample", "before", "after", "extracted_before", "extracted_after"]
-    tables = {
-        "transitions.csv": pd.DataFrame(
-            [(*pair, count) for pair, count in moves.most_common()], columns=["before", "after", "samples"]
-        ),
-        "changes.csv": pd.DataFrame(changes, columns=names),
-    }
-    for name, frame in tables.items():
-        with atomic_path(new.folder / name) as part:
-            frame.to_csv(part, index=False, errors="backslashreplace")
-        new.artefact(name)
-    flipped = Counter((bool(was["correct"]), row["correct"]) for row, was in zip(rows, before, strict=True))
+    columns = ["before", "after", "samples"]
+    write_table(new, "transitions.csv", pd.DataFrame(transitions, columns=columns))
+    write_table(new, "changes.csv", pd.DataFrame(changes, columns=names))
+    flipped = Counter((bool(was["correct"]), row["correct"]) for was, row in pairs)
     new.note(
         regraded={
             "run": old.run_id,
@@ -438,6 +415,6 @@ def _write_changes(
             "changed": len(changes),
             "now_correct": flipped[False, True],
             "no_longer_correct": flipped[True, False],
-            "left_out": [one._asdict() for one in bad],
+            "left_out": [line._asdict() for line in bad],
         }
     )

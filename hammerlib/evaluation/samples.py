@@ -22,14 +22,43 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 FIELDS = ("id", "sample", "completion", "n_tokens", "truncated", "correct", "extracted", "reason", "grader")
-_KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}
-COLUMNS = ("id", "n", "correct", "topic")
+KINDS = {"id": str, "sample": int, "completion": str, "n_tokens": int, "truncated": bool, "correct": bool}
 # Columns beside those of the fingerprint that verdicts and tables depend on.
 RULING = ("scorer", "metadata", "topic", "difficulty")
+COLUMNS = ("id", "n", "correct", "topic")
+
+
+def judge(
+    pool: GradingPool,
+    completions: Sequence[str],
+    truncated: Sequence[bool],
+    problems: Sequence[dict[str, Any]],
+    *,
+    timeout: float = 10.0,
+) -> list[dict[str, Any]]:
+    """Grade samples on a pool of processes, in order: the columns ``correct, extracted, reason, grader``."""
+    verdicts = pool.grade(completions, problems, timeout=timeout)
+    return [
+        asdict(with_truncation(verdict, text, cut))
+        for verdict, text, cut in zip(verdicts, completions, truncated, strict=True)
+    ]
+
+
+def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
+    """Return what verdicts depend on beside prompts and golds, for the name of a run.
+
+    ``graders`` are the stamps of all graders in use, ``ruling`` is the sha256 of scorers, their metadata,
+    topics and difficulties. An unknown scorer is refused, and one that runs code without `run_code`.
+    """
+    columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
+    scorers = set(columns.get("scorer", [None]))
+    for scorer in scorers:
+        refuse_code(scorer, run_code)
+    return {"graders": sorted({stamp_of(one or "") for one in scorers}), "ruling": content_hash(columns)}
 
 
 class Damage(NamedTuple):
-    """A line that is no sample."""
+    """A line (counted from 1) that is no sample, and what is wrong with it."""
 
     line: int
     problem: str
@@ -38,12 +67,15 @@ class Damage(NamedTuple):
 class Recovered(NamedTuple):
     """What a samples file holds of a plan."""
 
-    batches: list[list[dict] | None]
-    damages: list[Damage]
+    batches: list[list[dict] | None]  # None where a batch has to be sampled again
+    damages: list[Damage]  # lines that are no sample of the plan, or repeat one
 
 
 def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
-    """Return the samples of a file by line number, and the lines that are none."""
+    """Return the samples of a file by line number, and the lines that are none.
+
+    The file may be missing, may end anywhere and may be damaged anywhere.
+    """
     path = Path(path)
     if not path.is_file():
         return {}, []
@@ -52,11 +84,11 @@ def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
     rows: dict[int, dict] = {}
     damages = []
     for number, line in enumerate(lines, start=1):
-        row = _row(line)
-        if known is not None and not isinstance(row, str) and _sum(line) not in known:
-            row = "was changed after it was written"
+        row = _parsed(line)
         if isinstance(row, str):
             damages.append(Damage(number, row))
+        elif known is not None and _sum(line) not in known:
+            damages.append(Damage(number, "was changed after it was written"))
         else:
             rows[number] = row
     if rest:
@@ -65,9 +97,13 @@ def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
 
 
 def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> Recovered:
-    """Return the batches of the plan that are whole in the file, and leave only those in it."""
+    """Return the batches of the plan that are whole in the file, and leave only those in it.
+
+    `batches` is the whole plan as (problem id, sample number). A damaged line costs its own batch and no
+    other: what stands before and behind it is kept.
+    """
     rows, damages = read(path)
-    planned = {name: place for place, batch in enumerate(batches) for name in batch}
+    planned = {name for batch in batches for name in batch}
     first: dict[tuple[str, int], dict] = {}
     for number, row in rows.items():
         name = (row["id"], row["sample"])
@@ -77,16 +113,16 @@ def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> R
             damages.append(Damage(number, f"repeats sample {name[1]} of {name[0]!r}"))
         else:
             first[name] = row
-    whole = [all(name in first for name in batch) for batch in batches]
-    found = [
-        [first[name] for name in batch] if ok else None for batch, ok in zip(batches, whole, strict=True)
-    ]
-    kept = [batch for batch in found if batch]
+    recovered: list[list[dict] | None] = []
+    for batch in batches:
+        whole = all(name in first for name in batch)
+        recovered.append([first[name] for name in batch] if whole else None)
+    kept = [batch for batch in recovered if batch]
     if damages or len(first) > sum(map(len, kept)):
         settle(path, kept)
     if kept and not sums_of(path).is_file():  # of a finished run, or of an older version
         _append_sums(path, kept)
-    return Recovered(found, sorted(damages))
+    return Recovered(recovered, sorted(damages))
 
 
 def append(path: str | Path, rows: Sequence[dict]) -> None:
@@ -97,6 +133,13 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
         stream.write(_text(rows))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
+    """Write these batches in this order in place of the file, whole or not at all."""
+    with atomic_path(path) as part, open(part, "wb") as stream:
+        for rows in batches:
+            stream.write(_text(rows))
 
 
 def sums_of(path: str | Path) -> Path:
@@ -115,20 +158,13 @@ def _sum(line: bytes) -> bytes:
     return hashlib.sha256(line).hexdigest()[:20].encode()
 
 
-def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
-    """Write these batches in this order in place of the file, whole or not at all."""
-    with atomic_path(path) as part, open(part, "wb") as stream:
-        for rows in batches:
-            stream.write(_text(rows))
-
-
 def _text(rows: Sequence[dict]) -> bytes:
     chosen = [{name: row[name] for name in FIELDS} for row in rows]
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in chosen)
     return "".join(lines).encode("utf-8", errors="replace")
 
 
-def _row(line: bytes) -> dict | str:
+def _parsed(line: bytes) -> dict | str:
     """A sample, or what is wrong with its line."""
     try:
         row = json.loads(line.decode())
@@ -139,36 +175,41 @@ def _row(line: bytes) -> dict | str:
     missing = [name for name in FIELDS if name not in row]
     if missing:
         return f"lacks {', '.join(missing)}"
-    wrong = [name for name, kind in _KINDS.items() if type(row[name]) is not kind]
+    wrong = [name for name, kind in KINDS.items() if type(row[name]) is not kind]
     return f"has an unfit value of {', '.join(wrong)}" if wrong else row
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """Read the outcomes of an evaluation."""
+    """Read ``outcomes.csv``, one row a problem: ``id`` and ``topic`` as text, counts ``n`` and ``correct``.
+
+    A missing or damaged file, a lacking column, a count that cannot be and an id twice are refused.
+    """
     import pandas as pd
 
     path = Path(path)
     rows = read_records(path)
+    problem = None
     lacking = [name for name in COLUMNS if name not in rows[0]]
     if lacking:
         problem = f"lacks {', '.join(lacking)}"
-        raise InputError("file", str(path), problem, "evaluate or regrade the run again")
     seen: set[str] = set()
-    for number, row in enumerate(rows, start=1):
-        problem = _problem(row, seen)
-        if problem:
-            raise InputError(
-                "file", str(path), f"row {number}: {problem}", "evaluate or regrade the run again"
-            )
+    for number, row in enumerate(() if lacking else rows, start=1):
+        fault = _fault(row, seen)
+        if fault:
+            problem = f"row {number}: {fault}"
+            break
         seen.add(row["id"])
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    columns |= {name: [int(cell) for cell in columns[name]] for name in ("n", "correct")}
-    return pd.DataFrame(columns)
+    if problem:
+        raise InputError("file", str(path), problem, "evaluate or regrade the run again")
+    table = pd.DataFrame({name: [row[name] for row in rows] for name in COLUMNS})
+    return table.astype({"n": int, "correct": int})
 
 
-def _problem(row: dict[str, str], seen: set[str]) -> str | None:
-    if not row["id"] or row["id"] in seen:
-        return f"the id {row['id']!r} is there twice" if row["id"] else "there is no id"
+def _fault(row: dict[str, str], seen: set[str]) -> str | None:
+    if not row["id"]:
+        return "there is no id"
+    if row["id"] in seen:
+        return f"the id {row['id']!r} is there twice"
     for name in ("n", "correct"):
         if not row[name].isascii() or not row[name].isdecimal() or len(row[name]) > 9:
             return f"{name} is {row[name][:20]!r}, no count"
@@ -177,28 +218,3 @@ def _problem(row: dict[str, str], seen: set[str]) -> str | None:
     if int(row["correct"]) > int(row["n"]):
         return f"{row['correct']} of {row['n']} samples are correct"
     return None
-
-
-def judge(
-    pool: GradingPool,
-    completions: Sequence[str],
-    truncated: Sequence[bool],
-    problems: Sequence[dict[str, Any]],
-    *,
-    timeout: float = 10.0,
-) -> list[dict[str, Any]]:
-    """Grade samples on a pool of processes, in order."""
-    found = pool.grade(completions, problems, timeout=timeout)
-    return [
-        asdict(with_truncation(verdict, text, cut))
-        for verdict, text, cut in zip(found, completions, truncated, strict=True)
-    ]
-
-
-def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
-    """Return what verdicts depend on beside prompts and golds, for the name of a run."""
-    columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
-    scorers = set(columns.get("scorer", [None]))
-    for scorer in scorers:
-        refuse_code(scorer, run_code)
-    return {"graders": sorted({stamp_of(one or "") for one in scorers}), "ruling": content_hash(columns)}

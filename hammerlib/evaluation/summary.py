@@ -172,11 +172,16 @@ def _write_tables(
     if len(said):
         of = np.repeat(np.arange(len(pairs)), [len(one) for one, _ in pairs])
         tables["reliability.csv"] = reliability_table(said, right, problems=of)
+    run.artefact("samples.jsonl")
     for name, frame in tables.items():
-        with atomic_path(run.folder / name) as part:
-            frame.to_csv(part, index=False)
-    for name in ("samples.jsonl", *tables):
-        run.artefact(name)
+        write_table(run, name, frame)
+
+
+def write_table(run: RunRecord, name: str, frame: pd.DataFrame) -> None:
+    """Write a table into an open run, whole or not at all; what UTF-8 cannot hold is escaped."""
+    with atomic_path(run.folder / name) as part:
+        frame.to_csv(part, index=False, errors="backslashreplace")
+    run.artefact(name)
 
 
 def _all_by(name: str, labels: pd.Series, pairs: Pairs, found: dict[str, Measure]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
 
     from hammerlib.models import Backbone
 
@@ -27,13 +26,13 @@ ENGINES = ("transformers", "vllm")
 
 
 class Sampling(NamedTuple):
-    """How completions are drawn."""
+    """How completions are drawn: greedy at temperature 0, nucleus of top_p in (0, 1], never a top-k cut."""
 
     temperature: float
     top_p: float
     max_new_tokens: int
     seed: int
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()  # texts that end a completion beside the end token, and are cut off it
 
     def check(self) -> Sampling:
         """Return itself; InputError for a value out of range."""
@@ -50,18 +49,21 @@ class Sampling(NamedTuple):
 class Completion(NamedTuple):
     """One sampled completion."""
 
-    text: str
-    n_tokens: int
-    truncated: bool
+    text: str  # without special tokens, and without the stop text
+    n_tokens: int  # those of the end included
+    truncated: bool  # the length limit came before the end
 
 
 def sample_seed(seed: int, name: str, sample: int) -> int:
-    """Return the seed of one sample, the same wherever and beside whatever it is drawn."""
+    """Return the seed of one sample (128 bits), the same wherever and beside whatever it is drawn."""
     return int(content_hash(seed, name, sample)[:32], 16)
 
 
 def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Return each sample's own stream of random numbers."""
+    """Return each sample's own random numbers in [0, 1), (samples, max_new_tokens).
+
+    The generator is counter-based (Philox): the same on every device.
+    """
     keys = [sample_seed(sampling.seed, *name) for name in names]
     streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     return np.stack([stream.random(sampling.max_new_tokens) for stream in streams])
@@ -69,23 +71,27 @@ def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray
 
 def cut_at(text: str, stop: Sequence[str]) -> str:
     """Return the text before the first stop text."""
-    ends = [place for place in (text.find(one) for one in stop) if place >= 0]
+    ends = [text.find(one) for one in stop if one in text]
     return text[: min(ends, default=len(text))]
 
 
 def stop_tokens(backbone: Backbone) -> list[int]:
     """Return the ids that end a completion: the checkpoint's and the tokenizer's."""
     own = backbone.model.generation_config.eos_token_id
-    listed = own if isinstance(own, list) else [own]
-    found = {token for token in [*listed, backbone.tokenizer.eos_token_id] if token is not None}
-    if not found or backbone.tokenizer.pad_token_id is None:
+    ids = [*(own if isinstance(own, list) else [own]), backbone.tokenizer.eos_token_id]
+    known = sorted({token for token in ids if token is not None})
+    if not known or backbone.tokenizer.pad_token_id is None:
         remedy = "set eos_token and pad_token"
         raise InputError("model", backbone.name, "names no end or padding token", remedy)
-    return sorted(found)
+    return known
 
 
 def plan_batches(lengths: Sequence[int], k: int, room: int, tokens_per_batch: int) -> list[Batch]:
-    """Cut k samples of every prompt into batches of similar prompt length."""
+    """Cut k samples of every prompt into batches of rows times (longest prompt + room) <= tokens_per_batch.
+
+    The plan depends on nothing but its arguments, so a resumed or sharded run meets the same batches. The
+    longest prompts come first: memory runs out at once or not at all. A single row may exceed the limit.
+    """
     batches: list[Batch] = []
     limit = 0
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -102,17 +108,13 @@ def default_budget(device: torch.device | str) -> int:
     return TOKENS_PER_BATCH["cpu" if str(device).startswith("cpu") else "gpu"]
 
 
-class TransformersEngine:
-    """Sampling with a loop of our own, because ``model.generate`` reads a prompt once a sample and computes
-    finished rows to the end, and transformers' continuous batching is slower still on a CPU and has one seed
-    for all requests (``results/benchmarks/evaluation.md``)."""
+class Engine:
+    """What every engine offers: sampling, threads, encode and generate."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
-        self.model, self.tokenizer, self.sampling = backbone.model, backbone.tokenizer, sampling
-        self.stops = frozenset(stop_tokens(backbone))
-        self._told = False
-        # A stop text of n bytes spans at most n tokens; a few more: a decoder may drop a leading space.
-        self._window = 4 + max((len(one.encode()) for one in sampling.stop), default=0)
+        self.tokenizer, self.sampling = backbone.tokenizer, sampling
+        self.stops = stop_tokens(backbone)
+        self.limit = getattr(backbone.model.config, "max_position_embeddings", None)
 
     @property
     def threads(self) -> int:
@@ -123,76 +125,78 @@ class TransformersEngine:
 
     def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
         """Return token ids per prompt; InputError where they and the completion exceed the model."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return encode_prompts(self.tokenizer, prompts, template, self.sampling.max_new_tokens, limit)
+        ids = prompt_ids(self.tokenizer, prompts, template)
+        longest = max(range(len(ids)), key=lambda row: len(ids[row]))
+        most, room = len(ids[longest]), self.sampling.max_new_tokens
+        if self.limit and most + room > self.limit:
+            problem = (
+                f"with the {most} tokens of prompt {longest} it exceeds the model's {self.limit} positions"
+            )
+            raise InputError("max_new_tokens", room, problem, "lower it or drop long problems")
+        return ids
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
     ) -> list[Completion]:
-        """Sample one completion per row of token ids."""
+        """Sample one completion per row of token ids, in order.
+
+        `names` are (problem id, sample number) of each row: with the seed they are all its randomness.
+        torch's random state is not touched.
+        """
+        raise NotImplementedError
+
+
+class TransformersEngine(Engine):
+    """Sampling with a loop of our own, which reads equal prompts once.
+
+    ``model.generate`` reads a prompt once a sample and computes finished rows to the end; transformers'
+    continuous batching is slower still on a CPU and has one seed for all requests
+    (``results/benchmarks/evaluation.md``). Of the checkpoint's generation config only the end tokens count.
+    """
+
+    def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
+        super().__init__(backbone, sampling)
+        self.model = backbone.model
+        self._warned = False
+        # A stop text of n bytes spans at most n tokens; a few more: a decoder may drop a leading space.
+        self._window = 4 + max((len(one.encode()) for one in sampling.stop), default=0)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
+    ) -> list[Completion]:
+        """Sample one completion per row of token ids (see `Engine.generate`)."""
         from hammerlib.evaluation.engines.decoding import decode, draw, generate, keeps_attention_only
 
         loop = decode if keeps_attention_only(self.model) else generate
-        if loop is generate and not self._told:
+        if loop is generate and not self._warned:
             warnings.warn(
                 f"{type(self.model).__name__} keeps more than keys and values between tokens: sampling goes "
                 "through transformers' generate, which is slower",
                 stacklevel=2,
             )
-            self._told = True
-        ours = self.sampling
-        pick = partial(draw, temperature=ours.temperature, top_p=ours.top_p)
-        pad = self.tokenizer.pad_token_id
-        found = loop(self.model, prompts, uniforms(ours, names), pick, self._ended, pad)
-        return [self._completion(tokens) for tokens in found]
+            self._warned = True
+        pick = partial(draw, temperature=self.sampling.temperature, top_p=self.sampling.top_p)
+        numbers = uniforms(self.sampling, names)
+        rows = loop(self.model, prompts, numbers, pick, self._ended, self.tokenizer.pad_token_id)
+        return [
+            Completion(cut_at(self._text(row), self.sampling.stop), len(row), not self._ended(row))
+            for row in rows
+        ]
+
+    def _text(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
 
     def _ended(self, tokens: list[int]) -> bool:
         if tokens[-1] in self.stops:
             return True
-        return bool(self.sampling.stop) and self._stopped(tokens[-self._window :])
-
-    def _stopped(self, tokens: list[int]) -> bool:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        if not self.sampling.stop:
+            return False
+        text = self._text(tokens[-self._window :])
         return any(one in text for one in self.sampling.stop)
-
-    def _completion(self, tokens: list[int]) -> Completion:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return Completion(cut_at(text, self.sampling.stop), len(tokens), not self._ended(tokens))
-
-
-def encode_prompts(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], template: str, room: int, limit: int | None
-) -> list[list[int]]:
-    """Return token ids per prompt, as `prompt_ids` makes them everywhere."""
-    ids = prompt_ids(tokenizer, prompts, template)
-    longest = max(range(len(ids)), key=lambda i: len(ids[i]))
-    most = len(ids[longest])
-    if limit and most + room > limit:
-        problem = f"with the {most} tokens of prompt {longest} it exceeds the model's {limit} positions"
-        raise InputError("max_new_tokens", room, problem, "lower it or drop long problems")
-    return ids
-
-
-class Engine(Protocol):
-    """What an engine offers: sampling, threads, encode and generate."""
-
-    sampling: Sampling
-
-    @property
-    def threads(self) -> int:
-        """Compute threads of torch on this CPU."""
-
-    def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
-        """Return token ids per prompt, by `hammerlib.models.tokens.prompt_ids`."""
-
-    def generate(
-        self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
-    ) -> list[Completion]:
-        """Sample one completion per row of token ids; names are (problem id, sample number)."""
 
 
 def open_engine(name: str, backbone: Backbone, sampling: Sampling) -> Engine:
-    """Return the engine of this name."""
+    """Return the engine of this name, one of `ENGINES`."""
     sampling.check()
     check_name("engine", name, ENGINES, "is unknown")
     if name == "vllm":

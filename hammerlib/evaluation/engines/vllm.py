@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.engines import Completion, Sampling, encode_prompts, sample_seed, stop_tokens
+from hammerlib.evaluation.engines import Completion, Engine, Sampling, sample_seed
 
 if TYPE_CHECKING:
     from hammerlib.models import Backbone
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 SEED_BITS = 63  # vLLM takes a signed 64-bit seed
 
 
-class VLLMEngine:
-    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder."""
+class VLLMEngine(Engine):
+    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder.
+
+    Every sample is a request with a seed of its own; vLLM's prefix caching shares the prompt. vLLM batches as
+    requests come, so that float rounding can change a sample when a run is repeated. `memory` is the share of
+    the GPU's that vLLM may take.
+    """
 
     def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
         from hammerlib.models.backbone import check_folder, locate
@@ -31,9 +36,7 @@ class VLLMEngine:
         check_folder(backbone.name, folder)
         from vllm import LLM
 
-        self.tokenizer, self.sampling = backbone.tokenizer, sampling
-        self.stops = stop_tokens(backbone)
-        self.limit = getattr(backbone.model.config, "max_position_embeddings", None)
+        super().__init__(backbone, sampling)
         # generation_config="vllm": the checkpoint's own sampling settings stay out.
         self.model = LLM(
             model=str(folder),
@@ -44,34 +47,24 @@ class VLLMEngine:
             gpu_memory_utilization=memory,
         )
 
-    @property
-    def threads(self) -> int:
-        """Compute threads of torch on this CPU."""
-        import torch
-
-        return torch.get_num_threads()
-
-    def encode(self, prompts: Sequence[str], template: str = "raw") -> list[list[int]]:
-        """Return token ids per prompt; InputError where they and the completion exceed the model."""
-        return encode_prompts(self.tokenizer, prompts, template, self.sampling.max_new_tokens, self.limit)
-
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
     ) -> list[Completion]:
-        """Sample one completion per row of token ids, in order (see `TransformersEngine.generate`)."""
+        """Sample one completion per row of token ids (see `Engine.generate`)."""
         from vllm import SamplingParams
 
-        ours = self.sampling
-        asked = {
-            "temperature": ours.temperature,
-            "top_p": ours.top_p,
-            "max_tokens": ours.max_new_tokens,
-            "stop": list(ours.stop) or None,
-            "stop_token_ids": self.stops,
-        }
-        seeds = [sample_seed(ours.seed, *name) % 2**SEED_BITS for name in names]
+        params = [
+            SamplingParams(
+                n=1,
+                seed=sample_seed(self.sampling.seed, *name) % 2**SEED_BITS,
+                temperature=self.sampling.temperature,
+                top_p=self.sampling.top_p,
+                max_tokens=self.sampling.max_new_tokens,
+                stop=list(self.sampling.stop) or None,
+                stop_token_ids=self.stops,
+            )
+            for name in names
+        ]
         requests = [{"prompt_token_ids": list(row)} for row in prompts]
-        params = [SamplingParams(n=1, seed=seed, **asked) for seed in seeds]
-        answers = self.model.generate(requests, params, use_tqdm=False)
-        found = [answer.outputs[0] for answer in answers]
-        return [Completion(one.text, len(one.token_ids), one.finish_reason == "length") for one in found]
+        answers = [answer.outputs[0] for answer in self.model.generate(requests, params, use_tqdm=False)]
+        return [Completion(one.text, len(one.token_ids), one.finish_reason == "length") for one in answers]
