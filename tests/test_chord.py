@@ -17,26 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
+from hammerlib.exact.flow import expert_flow
 from hammerlib.grading import grade
 from hammerlib.models import load_backbone
 from hammerlib.models.nano.recipe import encode
 from hammerlib.models.nano.solutions import strategy_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
-from hammerlib.systems.chord import (
-    PRESETS,
-    Chord,
-    Experts,
-    adaptive_mu,
-    expert_flow,
-    expert_loss,
-    load_experts,
-    mixed_loss,
-    mu_at,
-    nano_experts,
-    token_weights,
-)
+from hammerlib.systems.chord import PRESETS, Chord, Experts, expert_loss, load_experts, mu_at, nano_experts
 from hammerlib.systems.chord.algorithm import check_reading
+from hammerlib.systems.chord.loss import adaptive_mu, mixed_loss, token_weights
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.hooks import name_of
 

@@ -21,16 +21,13 @@ from hammerlib.runs import RunRecord
 from hammerlib.systems.ttrl import (
     EntropyReshape,
     VoteThenSample,
-    agrees,
-    clip_advantages,
     entropy_scale,
     expected_push,
     majority_vote,
-    pseudo_rewards,
-    relabelled,
     vote_metrics,
-    watch_votes,
 )
+from hammerlib.systems.ttrl.algorithm import relabelled, watch_votes
+from hammerlib.systems.ttrl.votes import agrees, clip_advantages, pseudo_rewards
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.generation import completion_entropies, score_tokens
 from hammerlib.training.hooks import UNTRAINED, Generation

@@ -17,11 +17,8 @@ from hammerlib.rewards import log_score_reward, quadratic_score_reward
 from hammerlib.rewards.stated import proper_score, stated_probability
 from hammerlib.systems.uncalibrated import (
     ESTIMATORS,
-    STATED,
     LeaveOneOut,
-    Outcomes,
     advantages,
-    auroc,
     calibration,
     draw_outcomes,
     expected_advantage,
@@ -29,8 +26,8 @@ from hammerlib.systems.uncalibrated import (
     forecast_problems,
     save_stating_model,
     statement_policy,
-    surrogate,
 )
+from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes, auroc, surrogate
 from hammerlib.training import Plugs, TrainConfig, train
 
 GRID = np.arange(1, 101) / 101

@@ -35,7 +35,13 @@ UNTRAINED = EXCLUDED  # old spelling, one release
 
 # Name in a configuration -> "module:Class", imported when a configuration asks for it. Packages add theirs as
 # entry points of the group below.
-REGISTRY: dict[str, str] = {}
+REGISTRY: dict[str, str] = {
+    "chord": "hammerlib.systems.chord.algorithm:Chord",
+    "ettrl": "hammerlib.systems.ttrl.algorithm:EntropyReshape",
+    "learnable": "hammerlib.systems.hard_examples.algorithm:LearnableShare",
+    "rloo": "hammerlib.systems.uncalibrated.algorithm:LeaveOneOut",
+    "ttrl": "hammerlib.systems.ttrl.algorithm:VoteThenSample",
+}
 ENTRY_POINTS = "hammerlib.algorithms"
 
 HOOKS = ("rollout", "advantage", "loss", "observe")

@@ -1,18 +1,18 @@
-"""CHORD in the loss seam of the one trainer."""
+"""CHORD as an algorithm: ``algorithms: [{name: chord, experts: "nano:check", batch_size: 16}]``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hammerlib.errors import InputError
-from hammerlib.systems.chord.experts import Experts, vocabulary_of
+from hammerlib.errors import InputError, check_is
+from hammerlib.systems.chord.experts import Experts, expert_table, tokenised, vocabulary_of
 from hammerlib.systems.chord.loss import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
 from hammerlib.training.generation import score_tokens
-from hammerlib.training.hooks import UNTRAINED, Plugs
+from hammerlib.training.hooks import EXCLUDED, Algorithm, Hooks
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.trainer import PolicyTrainer
 
-
-# What the GRPO term needs, and what another value does.
+# What the GRPO term of arXiv 2508.11408 eq. 2 and the advantage below it need, and what another value does.
 PAPER: dict[str, tuple[str | int, str]] = {
     "loss_type": ("dapo", "is not a token mean over all rollouts, as CHORD's eq. 2"),
     "scale_rewards": ("group", "does not divide by each group's deviation, as CHORD does"),
@@ -34,61 +33,20 @@ PAPER: dict[str, tuple[str | int, str]] = {
 
 
 def check_settings(settings: TrainConfig | GRPOConfig, accumulation: int) -> None:
-    """Refuse settings under which the GRPO term is not the paper's.
-
-    Parameters
-    ----------
-    settings : TrainConfig or GRPOConfig
-        Both know these settings by the same names.
-    accumulation : int
-        Micro-batches an optimizer step.
-
-    Raises
-    ------
-    InputError
-        A loss other than ``dapo`` (eq. 2 is a token mean over all rollouts), advantages that are not divided
-        by their group's deviation, a KL or an entropy term, or completions that are trained more than once or
-        late: the paper is strictly on-policy.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408 eq. 2 and the advantage below it.
-
-    Examples
-    --------
-    >>> from hammerlib.training import TrainConfig
-    >>> check_settings(TrainConfig(loss_type="dapo"), 1)
-    """
-    held = settings.steps_per_generation or accumulation
+    """Refuse settings, of a config or of TRL, under which the GRPO term is not the paper's, on-policy one."""
     for name, (sound, problem) in PAPER.items():
         value = getattr(settings, name)
         if value != sound:
             raise InputError(name, value, problem, f"set {name}: {sound}")
+    held = settings.steps_per_generation or accumulation
     if held > accumulation:
         problem = "trains completions of an older policy"
         raise InputError("steps_per_generation", held, problem, f"set it to {accumulation}, or leave it out")
 
 
 def check_reading(experts: Experts, prompt: str | list, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse experts that were tokenised for another template or vocabulary than the policy's.
-
-    Parameters
-    ----------
-    experts : Experts
-    prompt : str or list of messages
-        As the trainer reads it; a list goes through the chat template.
-    tokenizer : transformers tokenizer
-
-    Raises
-    ------
-    InputError
-        They differ.
-
-    Examples
-    --------
-    >>> check_reading(Experts(("a",), ((5, 6),), ((7, 8),)), "2+2", None)  # made by hand: nothing to compare
-    """
-    template, remedy = "raw" if isinstance(prompt, str) else "chat", "make them by load_experts for this run"
+    """Refuse experts that were tokenised for another template or vocabulary than the policy's."""
+    template, remedy = _template(prompt), "make them by load_experts for this run"
     if experts.template not in (None, template):
         problem = f"is not the trained prompts' template {template}"
         raise InputError("experts.template", experts.template, problem, remedy)
@@ -97,14 +55,20 @@ def check_reading(experts: Experts, prompt: str | list, tokenizer: PreTrainedTok
         raise InputError("experts.vocabulary", experts.vocabulary[:8], problem, remedy)
 
 
+def _template(prompt: str | list) -> str:
+    return "raw" if isinstance(prompt, str) else "chat"  # a list of messages goes through the chat template
+
+
 @dataclass
-class Chord:
+class Chord(Algorithm):
     """The mixed loss of CHORD; its settings name the run.
 
     Parameters
     ----------
-    experts : Experts
-        Solutions to learn from; their problems should not be among those trained by reinforcement.
+    experts : Experts or str
+        Solutions to learn from; their problems should not be among those trained by reinforcement. In a
+        configuration ``nano:<strategy>`` (a thousand worked solutions of the nano families' supervised part)
+        or ``file:<path>@<first 8 digits of its sha256>``, JSON Lines of ``prompt`` and ``solution``.
     batch_size : int
         Expert solutions an optimizer step, over all processes and micro-batches. The paper takes two for
         each prompt of a step (64 and 32).
@@ -119,24 +83,29 @@ class Chord:
     Raises
     ------
     InputError
-        A batch size below 1, a weighting, weight or cutoff out of range; when called: settings or experts
-        that `check_settings` and `check_reading` refuse.
+        A batch size below 1, a weighting, weight or cutoff out of range, unknown experts; for a configuration
+        or trainer: what `check_settings` and `check_reading` refuse.
 
     Notes
     -----
     Source: arXiv 2508.11408, (1 - mu) L_GRPO + mu L_SFT-phi. The supervised term is a mean over all expert
     tokens of the optimizer step whatever the number of micro-batches and processes, at temperature 1, and
-    only while training. It logs `mu`, `expert_loss` and `expert_probability`.
+    only while training.
 
     Examples
     --------
     >>> experts = Experts(("a",), ((5, 6),), ((7, 8),))
-    >>> from hammerlib.training import TrainConfig
-    >>> Chord(experts, batch_size=1).plugs(TrainConfig(loss_type="dapo")).loss.mu(0)
+    >>> Chord(experts, batch_size=1).mu(0)
     0.1
     """
 
-    experts: Experts
+    METRICS: ClassVar[dict[str, str]] = {
+        "mu": "weight of the supervised term, 0 to 1",
+        "expert_loss": "weighted negative log-probability of the experts' tokens, nats a token",
+        "expert_probability": "mean probability of an expert's token under the policy",
+    }
+
+    experts: Experts | str
     batch_size: int = 16
     peak: float = 0.1
     valley: float = 0.1
@@ -145,6 +114,7 @@ class Chord:
     tau: float | None = None
     weighting: str = "phi"
     cutoff: float = 1.0
+    # Optimizer step and micro-batch within it that were trained last.
     _last: tuple[int, int] = field(default=(-1, 0), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -154,6 +124,10 @@ class Chord:
             raise InputError("cutoff", self.cutoff, "is outside (0, 1]", "use 1 for no cutoff")
         check_weighting(self.weighting)
         self.mu(0)
+        if isinstance(self.experts, str):
+            expert_table(self.experts)  # refuses what cannot be read, before anything is loaded
+        else:
+            check_is("experts", self.experts, Experts, "experts", "see load_experts, or name nano:check")
 
     def mu(self, step: int, mean_reward: float = 0.0) -> float:
         """Return mu of an optimizer step."""
@@ -161,24 +135,20 @@ class Chord:
             return adaptive_mu(mean_reward, tau=self.tau)
         return mu_at(step, peak=self.peak, valley=self.valley, warmup=self.warmup, decay=self.decay)
 
-    def plugs(self, config: TrainConfig) -> Plugs:
-        """Return this loss as plugs for `config`; orders, DRA and other seams stay free.
-
-        The loss checks the trainer once more when it is called, so that ``Plugs(loss=...)`` is no way round;
-        here the error comes before anything is loaded.
-
-        Raises
-        ------
-        InputError
-            See `check_settings`; experts rendered with another template.
-        """
+    def check(self, config: TrainConfig) -> None:
+        """Refuse a configuration whose GRPO term is not the paper's, or experts of another template."""
         check_settings(config, config.gradient_accumulation)
-        if self.experts.template not in (None, config.template):
-            problem = f"is not the experts' template {self.experts.template}"
+        template = None if isinstance(self.experts, str) else self.experts.template
+        if template not in (None, config.template):
+            problem = f"is not the experts' template {template}"
             raise InputError("template", config.template, problem, "render both alike, see load_experts")
-        return Plugs(loss=self)
 
-    def __call__(
+    def plugs(self, config: TrainConfig) -> Hooks:
+        """Return this loss as a hook for `config` (old spelling; `train` takes ``algorithms=[...]``)."""
+        self.check(config)
+        return Hooks(loss=self)
+
+    def loss(
         self,
         trainer: PolicyTrainer,
         model: torch.nn.Module,
@@ -189,25 +159,29 @@ class Chord:
         if not model.training:
             return default()
         check_settings(trainer.args, trainer.args.gradient_accumulation_steps)
-        check_reading(self.experts, trainer.rollout.rows[0]["prompt"], trainer.processing_class)
-        mu, grpo = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs)), default()
-        places, tokens = self._share(trainer)
+        experts = self._tokenised(trainer)
+        check_reading(experts, trainer.rollout.rows[0]["prompt"], trainer.processing_class)
+        mu = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs))
+        grpo = default()
+        places, tokens = self._share(trainer, experts)
         if mu == 0:
             trainer.record({"mu": 0.0})
             return grpo
-        expert, chance = grpo.new_zeros(()), 0.0
+        expert, probability = grpo.new_zeros(()), 0.0
         if places:
-            asked = [self.experts.prompt_ids[k] for k in places]
-            logps, _, mask = score_tokens(model, asked, [self.experts.completion_ids[k] for k in places])
-            expert = expert_loss(
-                logps, mask, weighting=self.weighting, cutoff=self.cutoff, tokens=tokens
-            )  # this micro-batch's summands only: they add up over micro-batches
-            chance = float((logps.detach().exp() * mask).sum()) / tokens
-        processes, micro = trainer.accelerator.num_processes, trainer.current_gradient_accumulation_steps
-        parts = {"expert_loss": float(expert.detach()), "expert_probability": chance}
+            prompts = [experts.prompt_ids[k] for k in places]
+            logps, _, mask = score_tokens(model, prompts, [experts.completion_ids[k] for k in places])
+            # This micro-batch's summands over all tokens of the step: they add up over micro-batches.
+            expert = expert_loss(logps, mask, weighting=self.weighting, cutoff=self.cutoff, tokens=tokens)
+            probability = float((logps.detach().exp() * mask).sum()) / tokens
         # Logs and gradients of processes are averaged, logs of micro-batches too.
-        trainer.record({"mu": mu} | {name: processes * micro * value for name, value in parts.items()})
+        processes = trainer.accelerator.num_processes
+        averaged = processes * trainer.current_gradient_accumulation_steps
+        shown = {"expert_loss": float(expert.detach()), "expert_probability": probability}
+        trainer.record({"mu": mu} | {name: averaged * value for name, value in shown.items()})
         return mixed_loss(grpo, processes * expert, mu)
+
+    __call__ = loss  # as a hook of its own
 
     def state_dict(self) -> dict:
         """Nothing: what it counts begins anew with every optimizer step."""
@@ -216,14 +190,21 @@ class Chord:
     def load_state_dict(self, state: dict) -> None:
         """Take nothing back."""
 
-    def _share(self, trainer: PolicyTrainer) -> tuple[list[int], int]:
+    def _tokenised(self, trainer: PolicyTrainer) -> Experts:
+        if isinstance(self.experts, Experts):
+            return self.experts
+        template = _template(trainer.rollout.rows[0]["prompt"])
+        positions = trainer.model.config.max_position_embeddings
+        return tokenised(self.experts, trainer.processing_class, positions, template)
+
+    def _share(self, trainer: PolicyTrainer, experts: Experts) -> tuple[list[int], int]:
         """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""
         micro, step = trainer.current_gradient_accumulation_steps, trainer.state.global_step
         place = (self._last[1] + 1) % micro if self._last[0] == step else 0
         self._last = (step, place)
-        whole = self.experts.places(step, self.batch_size)
+        whole = experts.places(step, self.batch_size)
+        tokens = sum(len(experts.completion_ids[k]) for k in whole)
         processes, process = trainer.accelerator.num_processes, trainer.accelerator.process_index
-        tokens = sum(len(self.experts.completion_ids[k]) for k in whole)
         return whole[place * processes + process :: micro * processes], tokens
 
     def _mean_reward(self, trainer: PolicyTrainer, inputs: dict[str, Any]) -> float:
@@ -231,7 +212,7 @@ class Chord:
         if self.tau is None:
             return 0.0
         rollout = trainer.rollout
-        scored = rollout.raw[(rollout.groups != UNTRAINED) & ~np.isnan(rollout.raw)]
+        scored = rollout.raw[(rollout.groups != EXCLUDED) & ~np.isnan(rollout.raw)]
         local = inputs["advantages"].new_tensor([[scored.sum(), len(scored)]])
         total, count = trainer.accelerator.gather(local).sum(0).tolist()
         return total / count if count else 0.0

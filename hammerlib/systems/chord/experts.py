@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from hammerlib.errors import InputError
 from hammerlib.models.nano.solutions import STRATEGIES, solve
 from hammerlib.models.tokens import prompt_ids
+from hammerlib.problems import load_problems
 from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from hammerlib.models import Backbone
+
+NANO_SOLUTIONS = 1000  # that ``nano:<strategy>`` stands for
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,17 @@ class Experts:
             raise InputError("experts", lengths, "are no solutions of one number", "see load_experts")
 
     def places(self, step: int, size: int) -> list[int]:
-        """Return the `size` solutions of an optimizer step."""
-        first, n = step * size, len(self.ids)
-        rounds = {k: np.random.default_rng([self.seed, k]).permutation(n)
-                  for k in range(first // n, (first + size - 1) // n + 1)}  # fmt: skip
-        return [int(rounds[place // n][place % n]) for place in range(first, first + size)]
+        """Return the `size` solutions of an optimizer step.
+
+        Every solution comes once before one comes again, each round in an order of its own; nothing is kept
+        between calls, so that a resumed run sees the batches of an unbroken one.
+        """
+        n = len(self.ids)
+        wanted = range(step * size, (step + 1) * size)
+        rounds = {}
+        for k in {place // n for place in wanted}:
+            rounds[k] = np.random.default_rng([self.seed, k]).permutation(n)
+        return [int(rounds[place // n][place % n]) for place in wanted]
 
 
 def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw", seed: int = 0) -> Experts:
@@ -109,22 +121,30 @@ def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw"
     >>> nano.tokenizer.decode(experts.completion_ids[0]).startswith(" check:")
     True
     """
+    positions = backbone.model.config.max_position_embeddings
+    return _tokenise(problems, backbone.tokenizer, positions, template, seed)
+
+
+def _tokenise(
+    problems: Dataset, tokenizer: PreTrainedTokenizerBase, positions: int, template: str, seed: int
+) -> Experts:
     if "solution" not in problems.column_names:
         remedy = "add it: the expert's whole answer as text (nano_experts for the nano families)"
         raise InputError("problems", problems.column_names, "have no column solution", remedy)
-    tokenizer, positions = backbone.tokenizer, backbone.model.config.max_position_embeddings
-    prompts = prompt_ids(tokenizer, problems["prompt"][:], template, names=problems["id"][:])
+    ids = problems["id"][:]
+    prompts = prompt_ids(tokenizer, problems["prompt"][:], template, names=ids)
     solutions = []
-    for name, prompt, text in zip(problems["id"], prompts, problems["solution"], strict=True):
-        said = tokenizer(text or "", add_special_tokens=False)["input_ids"]
-        if not said:
+    for name, prompt, text in zip(ids, prompts, problems["solution"], strict=True):
+        tokens = tokenizer(text or "", add_special_tokens=False)["input_ids"]
+        if not tokens:
             raise InputError("solution", name, "is empty", "leave this problem out")
-        if len(prompt) + len(said) + 1 > positions:
-            problem = f"has {len(said)} tokens and does not fit {positions} positions"
+        if len(prompt) + len(tokens) + 1 > positions:
+            problem = f"has {len(tokens)} tokens and does not fit {positions} positions"
             raise InputError("solution", name, problem, "leave this problem out")
-        solutions.append((*said, tokenizer.eos_token_id))
-    ids, read, vocabulary = tuple(problems["id"]), tuple(map(tuple, prompts)), vocabulary_of(tokenizer)
-    return Experts(ids, read, tuple(solutions), seed, template, vocabulary)
+        solutions.append((*tokens, tokenizer.eos_token_id))
+    return Experts(
+        tuple(ids), tuple(map(tuple, prompts)), tuple(solutions), seed, template, vocabulary_of(tokenizer)
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -134,7 +154,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -> Dataset:
-    """Return problems of the nano families with a correct worked solution each, in one way of writing.
+    """Return problems of the nano families with a correct worked solution each, in one strategy.
 
     Parameters
     ----------
@@ -170,9 +190,51 @@ def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -
         raise InputError("strategy", strategy, "is unknown", f"use one of {', '.join(STRATEGIES)}")
     rng = random.Random(seed)
     try:
-        told = [solve(row, strategy, rng) for row in problems.to_list()]
+        solutions = [solve(row, strategy, rng) for row in problems.to_list()]
     except (KeyError, TypeError, ValueError) as error:
         remedy = "use reasoning-gym:nano, or bring a column solution of your own"
         raise InputError("problems", str(error), "is not of the nano families", remedy) from error
     table = problems.remove_columns("solution") if "solution" in problems.column_names else problems
-    return table.add_column("solution", told)
+    return table.add_column("solution", solutions)
+
+
+# Experts that a configuration names
+
+
+@functools.lru_cache(maxsize=4)
+def expert_table(source: str) -> Dataset:
+    """Return the solutions that ``nano:<strategy>`` or ``file:<path>@<digits>`` stands for."""
+    kind, _, name = source.partition(":")
+    if kind == "nano":
+        problems = load_problems("reasoning-gym:nano", split="supervised", n=NANO_SOLUTIONS)
+        return nano_experts(problems, strategy=name)
+    if kind != "file":
+        raise InputError("experts", source, "is unknown", "use nano:<strategy> or file:<path>@<digits>")
+    return _read_experts(name)
+
+
+def _read_experts(name: str) -> Dataset:
+    from datasets import Dataset
+
+    path, _, digits = name.partition("@")
+    try:
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
+        table = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+    except (OSError, ValueError) as error:
+        problem, remedy = f"cannot be read ({type(error).__name__})", "give a file of JSON Lines"
+        raise InputError("experts", f"file:{name}", problem, remedy) from error
+    if digits != digest:  # a run is named by what it learnt from, not by where that stands
+        problem = "does not name what the file holds"
+        raise InputError("experts", f"file:{name}", problem, f"write file:{path}@{digest}")
+    lacking = [column for column in ("prompt", "solution") if column not in table]
+    if lacking:
+        raise InputError("experts", f"file:{name}", f"has no column {lacking[0]}", "add it, as text")
+    if "id" not in table:
+        table["id"] = [f"expert-{row}" for row in range(len(table))]
+    return Dataset.from_pandas(table[["id", "prompt", "solution"]], preserve_index=False)
+
+
+@functools.lru_cache(maxsize=4)
+def tokenised(source: str, tokenizer: PreTrainedTokenizerBase, positions: int, template: str) -> Experts:
+    """Return named experts as the policy reads them."""
+    return _tokenise(expert_table(source), tokenizer, positions, template, seed=0)

@@ -62,7 +62,10 @@ def mu_at(step: int, *, peak: float, valley: float, warmup: int = 0, decay: int 
 
 
 def adaptive_mu(mean_reward: float, *, tau: float = 0.5) -> float:
-    """Return max(0, tau - mean reward): imitate while the policy fails, and not at all once it does not."""
+    """Return max(0, tau - mean reward): imitate while the policy fails, and not at all once it does not.
+
+    From the appendix, which finds tau = 0.5 good and 0.7 worse; cut at 1 where rewards are negative.
+    """
     if not 0 < tau <= 1:
         raise InputError("tau", tau, "is outside (0, 1]", "use 0.5")
     if math.isnan(mean_reward):
@@ -82,8 +85,13 @@ def check_weighting(weighting: str) -> None:
 def token_weights(logps: torch.Tensor, weighting: str = "phi") -> torch.Tensor:
     """Return the weight of every expert token, without gradient."""
     check_weighting(weighting)
-    chances = logps.detach().exp()
-    return {"none": chances.new_ones(chances.shape), "is": chances, "phi": chances * (1 - chances)}[weighting]
+    # Detached: with a gradient through phi, a token at p = 0.1 would be pushed *down*.
+    probabilities = logps.detach().exp()
+    if weighting == "none":  # supervised learning, eq. 1
+        return probabilities.new_ones(probabilities.shape)
+    if weighting == "is":  # importance sampling with the expert's density taken as 1, eq. 4
+        return probabilities
+    return probabilities * (1 - probabilities)  # phi, eq. 5
 
 
 def expert_loss(
@@ -137,6 +145,7 @@ def expert_loss(
     if count < 1:
         raise InputError("mask", count, "marks no token", "give at least one expert token")
     weights = token_weights(logps, weighting)
+    # Clamped log-probabilities have no gradient; the weight stays that of the uncut probability.
     kept = logps.clamp(max=math.log(cutoff)) if cutoff < 1 else logps
     return -(weights * kept * mask).sum() / count
 

@@ -4,34 +4,7 @@ The model is probed on the whole pool, a share of it is chosen by measured pass 
 GRPO steps on each choice are compared with a random choice of the same size.
 """
 
-from hammerlib.exact.signal import (
-    Learnable,
-    expected_path,
-    learnable,
-    learnable_share,
-    mixed_probability,
-)
-from hammerlib.systems.hard_examples.selection import (
-    SUBSETS,
-    pass_rates,
-    probe,
-    same_budget,
-    select,
-    select_level,
-    subset_config,
-)
+from hammerlib.systems.hard_examples.algorithm import LearnableShare
+from hammerlib.systems.hard_examples.selection import SUBSETS, probe, same_budget, select, subset_config
 
-__all__ = [
-    "SUBSETS",
-    "Learnable",
-    "expected_path",
-    "learnable",
-    "learnable_share",
-    "mixed_probability",
-    "pass_rates",
-    "probe",
-    "same_budget",
-    "select",
-    "select_level",
-    "subset_config",
-]
+__all__ = ["SUBSETS", "LearnableShare", "probe", "same_budget", "select", "subset_config"]

@@ -126,13 +126,18 @@ def select(rates: ArrayLike, share: float, subset: str, *, seed: int = 0) -> np.
     if not 0 < share <= 1 or m < 1:
         raise InputError("share", share, f"leaves {m} of {n} problems", "choose a share in (0, 1]")
     shuffled = np.random.default_rng(seed).permutation(n)
+    if subset == "random":
+        return np.sort(shuffled[:m])
+    # Shuffled before ranking: a pool has many problems at 0 and at 1, and ties must not follow its order.
     ranked = shuffled[np.argsort(rates[shuffled], kind="stable")]
-    first = {"hard": 0, "medium": (n - m) // 2, "easy": n - m, "random": 0}[subset]
-    return np.sort((shuffled if subset == "random" else ranked)[first : first + m])
+    first = {"hard": 0, "medium": (n - m) // 2, "easy": n - m}[subset]
+    return np.sort(ranked[first : first + m])
 
 
 def select_level(rates: ArrayLike, level: float, *, up_to: bool = False) -> np.ndarray:
     """Return the rows of one measured pass rate, or of all rates up to it."""
+    # As the released create_subset.py cuts: GSM8K at exact levels, Tracking Shuffled Objects up to one. Of a
+    # probe with one sample a problem, level 0 is "base wrong" and level 1 "base right".
     rates = _checked(rates)
     rows = np.flatnonzero(rates <= level + 1e-9 if up_to else np.abs(rates - level) <= 1e-9)
     if not rows.size:
@@ -142,7 +147,6 @@ def select_level(rates: ArrayLike, level: float, *, up_to: bool = False) -> np.n
 
 
 def _checked(rates: ArrayLike) -> np.ndarray:
-    """Pass rates as an array, or an error."""
     rates = np.asarray(rates, dtype=float)
     if rates.ndim != 1 or not rates.size or not ((rates >= 0) & (rates <= 1)).all():
         raise InputError("rates", rates.shape, "must be n numbers in [0, 1]", "give the probe's pass rates")
@@ -222,15 +226,15 @@ def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
     """
     if not records:
         raise InputError("records", 0, "hold no run", "give at least one training run")
-    found = {}
+    budgets = {}
     for record in records:
         table = record.table("metrics.csv")
-        generated = table.loc[table["metric"] == "generated", "value"]
-        found[record.run_id] = {
+        completions = table.loc[table["metric"] == "generated", "value"].sum()
+        budgets[record.run_id] = {
             "steps": float(table["step"].nunique()),
-            "completions": float(generated.sum()),
+            "completions": float(completions),
         }
-    different = {tuple(one.values()) for one in found.values()}
-    if len(different) > 1:
-        raise InputError("records", found, "differ in steps or completions", "see subset_config")
-    return next(iter(found.values()))
+    first = next(iter(budgets.values()))
+    if any(budget != first for budget in budgets.values()):
+        raise InputError("records", budgets, "differ in steps or completions", "see subset_config")
+    return first

@@ -4,29 +4,14 @@ The majority of a problem's own completions is its answer; metrics alone see the
 advantages by the entropy of the responses; no code of it is public, so that its formulas are second-hand.
 """
 
-from hammerlib.systems.ttrl.algorithm import EntropyReshape, VoteThenSample, relabelled, watch_votes
-from hammerlib.systems.ttrl.votes import (
-    Vote,
-    agrees,
-    clip_advantages,
-    entropy_scale,
-    expected_push,
-    majority_vote,
-    pseudo_rewards,
-    vote_metrics,
-)
+from hammerlib.systems.ttrl.algorithm import EntropyReshape, VoteThenSample
+from hammerlib.systems.ttrl.votes import entropy_scale, expected_push, majority_vote, vote_metrics
 
 __all__ = [
     "EntropyReshape",
-    "Vote",
     "VoteThenSample",
-    "agrees",
-    "clip_advantages",
     "entropy_scale",
     "expected_push",
     "majority_vote",
-    "pseudo_rewards",
-    "relabelled",
     "vote_metrics",
-    "watch_votes",
 ]

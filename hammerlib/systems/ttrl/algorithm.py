@@ -1,10 +1,10 @@
-"""TTRL and ETTRL's advantage side in the trainer's seams."""
+"""TTRL and ETTRL's advantage side as algorithms: ``algorithms: [{name: ttrl, votes: 64}, {name: ettrl}]``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from hammerlib.errors import InputError
 from hammerlib.grading import final_answer, grade
 from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.generation import completion_entropies, generate
-from hammerlib.training.hooks import UNTRAINED, Generation, Rollout
+from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
 
 if TYPE_CHECKING:
     import torch
 
+    from hammerlib.training.config import TrainConfig
     from hammerlib.training.trainer import PolicyTrainer
 
 KINDS = ("residual", "clip")
@@ -24,23 +25,26 @@ JUDGED_BY = ("answer", "scorer", "metadata")  # columns that may tell the truth
 
 
 @dataclass(frozen=True)
-class VoteThenSample:
-    """Rollout plug: the majority of `votes` completions is the answer that the first G are rewarded for.
+class VoteThenSample(Algorithm):
+    """The majority of `votes` completions is the answer that the first G are rewarded for.
 
     The true ``answer``, ``scorer`` and ``metadata`` move to the column ``truth``, which no reward reads; in
     their place stand the majority's answer and None, so that `accuracy_reward` and every other reward of the
     configuration judges by the majority, under math equivalence. Without any readable answer the problem has
-    no reward. Group statistics are those of the G that are trained.
+    no reward. Group statistics are those of the G that are trained. What is observed reads the truth.
 
     Parameters
     ----------
     votes : int
         Completions that vote, at least the configuration's group size; 64 with 32 trained in the paper.
+    watch : bool
+        Grade every vote against the truth as well, for the metrics alone.
 
     Raises
     ------
     InputError
-        Fewer than one vote; when called: fewer votes than the group size, or groups that straddle processes.
+        Fewer than one vote, or (for a configuration) than the group size; when called: groups that straddle
+        processes.
 
     Notes
     -----
@@ -48,101 +52,89 @@ class VoteThenSample:
 
     Examples
     --------
-    >>> from hammerlib.training import Plugs
-    >>> Plugs(rollout=VoteThenSample(16), observe=watch_votes).rollout.votes
+    >>> from hammerlib.training.hooks import compose
+    >>> compose([VoteThenSample(16), EntropyReshape()]).rollout.__self__.votes
     16
     """
 
+    METRICS: ClassVar[dict[str, str]] = {
+        "vote/label_accuracy": "share of problems whose majority is right",
+        "vote/reward_accuracy": "share of votes whose reward is the true one; high under a wrong label too",
+        "vote/majority_ratio": "share of votes for the majority",
+        "vote/ground_truth_ratio": "share of right votes",
+        "vote/pass": "share of problems with a right vote",
+        "vote/post_reward_accuracy": "as reward_accuracy, of the trained completions",
+        "vote/post_majority_ratio": "as majority_ratio, of the trained completions",
+        "vote/post_ground_truth_ratio": "as ground_truth_ratio, of the trained completions",
+        "vote/post_pass": "as pass, of the trained completions",
+    }
+
     votes: int = 64
+    watch: bool = True
 
     def __post_init__(self) -> None:
         if self.votes < 1:
             raise InputError("votes", self.votes, "must be at least 1", "use 64")
 
-    def __call__(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
-        """Return `votes` completions for each problem, the first G of them in a group."""
-        size = trainer.num_generations
+    def check(self, config: TrainConfig) -> None:
+        """Refuse fewer votes than completions that are trained."""
+        self._check_votes(config.group_size)
+
+    def _check_votes(self, size: int) -> None:
         if self.votes < size:
             raise InputError("votes", self.votes, f"are fewer than the group size {size}", "vote with more")
-        heads = rows[::size]
-        if len(rows) % size or any(row["id"] != rows[k - k % size]["id"] for k, row in enumerate(rows)):
+
+    def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
+        """Return `votes` completions for each problem, the first G of them in a group."""
+        size = trainer.num_generations
+        self._check_votes(size)
+        problems = rows[::size]
+        if len(rows) % size or any(row["id"] != problems[k // size]["id"] for k, row in enumerate(rows)):
             remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
             raise InputError("plugs.rollout", len(rows), f"rows are not whole groups of {size}", remedy)
-        said = generate(trainer, [row for row in heads for _ in range(self.votes)])
-        texts = trainer.processing_class.batch_decode(said.completion_ids, skip_special_tokens=True)
+        generation = generate(trainer, [row for row in problems for _ in range(self.votes)])
+        texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
         answers = [final_answer(text) for text in texts]
-        said.rows = [
-            labelled
-            for place, row in enumerate(heads)
-            for labelled in [relabelled(row, answers[place * self.votes : (place + 1) * self.votes])]
-            * self.votes
-        ]
-        place = np.arange(len(said.rows))
-        said.groups = np.where(place % self.votes < size, place // self.votes, UNTRAINED)
-        return said
+        generation.rows = []
+        for place, row in enumerate(problems):
+            ballot = answers[place * self.votes : (place + 1) * self.votes]
+            generation.rows += [relabelled(row, ballot)] * self.votes
+        # All vote; the first G of each problem are trained.
+        place = np.arange(len(generation.rows))
+        generation.groups = np.where(place % self.votes < size, place // self.votes, EXCLUDED)
+        return generation
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        """Return what the votes are worth, see `watch_votes`."""
+        return watch_votes(rollout) if self.watch else {}
+
+    __call__ = rollout  # as a hook of its own
 
 
 def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, Any]:
-    """Return a problem row whose answer is the majority's, with its truth set aside.
-
-    Notes
-    -----
-    Source: ours; arXiv 2504.16084 trains on questions that have no answer.
-
-    Examples
-    --------
-    >>> row = {"id": "a", "prompt": "2+2", "answer": "4", "scorer": "own"}
-    >>> relabelled(row, ["5", "5", "4"])
-    {'id': 'a', 'prompt': '2+2', 'answer': '5', 'scorer': None, 'truth': {'answer': '4', 'scorer': 'own'}}
-    """
+    """Return a problem row whose answer is the majority's, with its truth set aside."""
     truth = {name: row[name] for name in JUDGED_BY if name in row}
-    blank = {name: None for name in truth}
+    blank = dict.fromkeys(truth)
     return {**row, **blank, "answer": majority_vote(answers).label, "truth": truth}
 
 
 def watch_votes(rollout: Rollout) -> dict[str, float]:
-    """Return the means over problems of `vote_metrics` as ``vote/...``; the only place that reads the truth.
-
-    Parameters
-    ----------
-    rollout : Rollout
-        Of a run with `VoteThenSample`.
-
-    Returns
-    -------
-    dict of str to float
-        Shares in [0, 1]; ``post_`` after down-selection.
-
-    Raises
-    ------
-    InputError
-        The rows were not labelled by `VoteThenSample`.
-
-    Notes
-    -----
-    Source: ``ttt_metrics.py`` of arXiv 2504.16084's code.
-
-    Examples
-    --------
-    >>> row = relabelled({"id": "a", "answer": "4"}, ["5", "5", "4"])
-    >>> texts, nothing = [r"\\\\boxed{5}", r"\\\\boxed{5}", r"\\\\boxed{4}"], np.zeros(3)
-    >>> said = Rollout(0, [row] * 3, texts, [[7]] * 3, [None] * 3, nothing, nothing, nothing, 3)
-    >>> watch_votes(said)["vote/label_accuracy"]
-    0.0
-    """
-    parts = [rollout, *([rollout.spare] if rollout.spare else [])]
-    if any("truth" not in row for part in parts for row in part.rows):
-        raise InputError("plugs.rollout", "rows", "have no truth set aside", "use it with VoteThenSample")
+    """Return the means over problems of `vote_metrics` as ``vote/...``; the only place that reads the truth."""
     texts: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
     rows: dict[str, dict] = {}
-    for part in parts:
+    for part in (rollout, rollout.spare):
+        if part is None:
+            continue
         for row, text, group in zip(part.rows, part.completions, part.groups, strict=True):
+            if "truth" not in row:
+                remedy = "use it with VoteThenSample"
+                raise InputError("plugs.rollout", "rows", "have no truth set aside", remedy)
             texts.setdefault(row["id"], []).append(text)
-            kept[row["id"]] = kept.get(row["id"], 0) + int(group != UNTRAINED)
+            kept[row["id"]] = kept.get(row["id"], 0) + int(group != EXCLUDED)
             rows[row["id"]] = row
-    found = [_worth(rows[name], said, kept[name]) for name, said in texts.items() if kept[name]]
-    return {f"vote/{name}": float(np.mean([one[name] for one in found])) for name in found[0]}
+    worth = [_worth(rows[name], texts[name], kept[name]) for name in texts if kept[name]]
+    return {f"vote/{name}": float(np.mean([one[name] for one in worth])) for name in worth[0]}
 
 
 def _worth(row: dict[str, Any], texts: Sequence[str], kept: int) -> dict[str, float]:
@@ -153,8 +145,8 @@ def _worth(row: dict[str, Any], texts: Sequence[str], kept: int) -> dict[str, fl
 
 
 @dataclass(frozen=True)
-class EntropyReshape:
-    """Advantage plug: ETTRL's reshaping of whatever advantages the configuration gives.
+class EntropyReshape(Algorithm):
+    """ETTRL's reshaping of whatever advantages there are so far.
 
     Parameters
     ----------
@@ -199,7 +191,7 @@ class EntropyReshape:
         if self.beta is not None and not self.beta > 0:
             raise InputError("beta", self.beta, "must be above 0", "use 2")
 
-    def __call__(self, rollout: Rollout) -> torch.Tensor:
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the reshaped advantages, in the shape they have."""
         given = rollout.advantages
         if self.kind == "clip":
@@ -207,3 +199,5 @@ class EntropyReshape:
         entropies = completion_entropies(rollout)
         scale = given.new_tensor(entropy_scale(entropies, rollout.groups, clamp_min=self.clamp_min))
         return given * (scale if given.dim() == 1 else scale[:, None])
+
+    __call__ = advantage  # as a hook of its own

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+from hammerlib.advantages import EXCLUDED
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
-from hammerlib.training.hooks import UNTRAINED
 
 
 class Vote(NamedTuple):
@@ -49,7 +49,7 @@ def majority_vote(answers: Sequence[str | None]) -> Vote:
     """
     if not answers:
         raise InputError("answers", [], "hold no vote", "sample one or more completions")
-    counts = Counter(one for one in answers if one is not None)
+    counts = Counter(answer for answer in answers if answer is not None)
     if not counts:
         return Vote(None, 0.0)
     label, count = counts.most_common(1)[0]
@@ -64,7 +64,8 @@ def agrees(answer: str | None, label: str | None) -> bool:
 
 
 def pseudo_rewards(answers: Sequence[str | None], label: str | None) -> list[float]:
-    """Return 1 for every answer that equals the label mathematically, else 0."""
+    """Return 1 for every answer that equals the label mathematically, else 0; None rewards nobody."""
+    # The vote is by string, the reward by equivalence, as in the code of arXiv 2504.16084 (equation 3).
     return [float(agrees(answer, label)) for answer in answers]
 
 
@@ -111,16 +112,17 @@ def vote_metrics(
         raise InputError("kept", kept, f"of {len(answers)} votes", "keep from 1 to all of them")
     label = majority_vote(answers).label
     rewards = pseudo_rewards(answers, label)
-    found = {"label_accuracy": float(label_right)}
+    voted = [answer is not None and answer == label for answer in answers]
+    faithful = [reward == float(true) for reward, true in zip(rewards, right, strict=True)]
+    metrics = {"label_accuracy": float(label_right)}
     for prefix, n in (("", len(answers)), ("post_", kept)):
         if n is None:
             continue
-        pairs = list(zip(rewards[:n], right[:n], strict=True))
-        found[f"{prefix}reward_accuracy"] = sum(reward == float(true) for reward, true in pairs) / n
-        found[f"{prefix}majority_ratio"] = sum(answer == label is not None for answer in answers[:n]) / n
-        found[f"{prefix}ground_truth_ratio"] = sum(map(bool, right[:n])) / n
-        found[f"{prefix}pass"] = float(any(right[:n]))
-    return found
+        metrics[f"{prefix}reward_accuracy"] = sum(faithful[:n]) / n
+        metrics[f"{prefix}majority_ratio"] = sum(voted[:n]) / n
+        metrics[f"{prefix}ground_truth_ratio"] = sum(map(bool, right[:n])) / n
+        metrics[f"{prefix}pass"] = float(any(right[:n]))
+    return metrics
 
 
 def expected_push(right: float, votes: int) -> tuple[float, float]:
@@ -161,9 +163,9 @@ def expected_push(right: float, votes: int) -> tuple[float, float]:
         raise InputError("right", right, "is outside [0, 1]", "give a probability")
     if votes < 1:
         raise InputError("votes", votes, "must be at least 1", "use 64")
-    seen = np.arange(votes + 1)
-    size = binom.pmf(seen, votes, right) * seen * (votes - seen) / votes**2
-    return float(size @ np.sign(2 * seen - votes)), float(size.sum())
+    x = np.arange(votes + 1)
+    size = binom.pmf(x, votes, right) * x * (votes - x) / votes**2
+    return float(size @ np.sign(2 * x - votes)), float(size.sum())
 
 
 def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float | None = None) -> np.ndarray:
@@ -203,15 +205,13 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
     """
     entropies, groups = np.asarray(entropies, float), np.asarray(groups)
     if entropies.ndim != 1 or entropies.shape != groups.shape:
-        shapes = [entropies.shape, groups.shape]
-        raise InputError(
-            "entropies, groups", shapes, "must both be of length n", "give one of each a response"
-        )
+        shapes, remedy = [entropies.shape, groups.shape], "give one of each a response"
+        raise InputError("entropies, groups", shapes, "must both be of length n", remedy)
     if not (entropies >= 0).all():
         raise InputError("entropies", entropies.min(), "are not all at least 0", "give mean token entropies")
     scale = np.ones(len(entropies))
-    for name in np.unique(groups[groups != UNTRAINED]):
-        rows = groups == name
+    for group in np.unique(groups[groups != EXCLUDED]):
+        rows = groups == group
         mean = entropies[rows].mean()
         if mean > 0:
             scale[rows] = 2 - entropies[rows] / mean
@@ -219,7 +219,7 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
 
 
 def clip_advantages(advantages: np.ndarray, beta: float = 2.0) -> np.ndarray:
-    """Return advantages cut to [-beta, beta]."""
+    """Return advantages cut to [-beta, beta]: Adv-Clip of ETTRL (arXiv 2508.11356), 2 in one note on it."""
     if not beta > 0:
         raise InputError("beta", beta, "must be above 0", "use 2")
     return np.clip(np.asarray(advantages, float), -beta, beta)

@@ -2,35 +2,24 @@
 
 Exact table: five estimators, the expected advantage in closed form, a clip that clips. With a language model
 the fix is ``scale_rewards: none`` of `hammerlib.TrainConfig`, with rewards ``log_score`` or
-``quadratic_score``; `LeaveOneOut` is RLOO as a plug.
+``quadratic_score``; `LeaveOneOut` is RLOO as an algorithm (``rloo``).
 """
 
-from hammerlib.systems.uncalibrated.stating import (
-    LeaveOneOut,
-    forecast_problems,
-    save_stating_model,
-    statement_policy,
-)
+from hammerlib.systems.uncalibrated.algorithm import LeaveOneOut
+from hammerlib.systems.uncalibrated.stating import forecast_problems, save_stating_model, statement_policy
 from hammerlib.systems.uncalibrated.tabular import (
     ESTIMATORS,
-    STATED,
-    Outcomes,
     advantages,
-    auroc,
     calibration,
     draw_outcomes,
     expected_advantage,
     fit_table,
-    surrogate,
 )
 
 __all__ = [
     "ESTIMATORS",
-    "STATED",
     "LeaveOneOut",
-    "Outcomes",
     "advantages",
-    "auroc",
     "calibration",
     "draw_outcomes",
     "expected_advantage",
@@ -38,5 +27,4 @@ __all__ = [
     "forecast_problems",
     "save_stating_model",
     "statement_policy",
-    "surrogate",
 ]

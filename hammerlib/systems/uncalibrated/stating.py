@@ -1,16 +1,14 @@
-"""The same with a language model: forecasts as problems, statements as completions, RLOO as a plug."""
+"""The same with a language model: forecasts as problems, statements as completions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from datasets import Dataset
 
-from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.backbone import no_file_bars
 from hammerlib.models.nano.recipe import Recipe, supervise, untrained
@@ -19,11 +17,8 @@ from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.training.generation import score_tokens
-from hammerlib.training.hooks import Rollout
 
 if TYPE_CHECKING:
-    import torch
-
     from hammerlib.models import Backbone
 
 BOX = "\\boxed{"
@@ -65,17 +60,14 @@ def forecast_problems(data: Outcomes, *, question: str = QUESTION) -> Dataset:
     if "{name}" not in question:
         raise InputError("question", question, "does not tell categories apart", "put {name} into it")
     names = [chr(ord("a") + int(kind)) for kind in data.categories]
-    rows = [
-        {
-            "id": f"forecast-{place}",
-            "prompt": question.format(name=name),
-            "answer": str(int(outcome)),
-            "source": "forecasts",
-            "topic": name,
-        }
-        for place, (name, outcome) in enumerate(zip(names, data.outcomes, strict=True))
-    ]
-    return Dataset.from_list(rows)
+    columns = {
+        "id": [f"forecast-{place}" for place in range(len(names))],
+        "prompt": [question.format(name=name) for name in names],
+        "answer": [str(int(outcome)) for outcome in data.outcomes],
+        "source": ["forecasts"] * len(names),
+        "topic": names,
+    }
+    return Dataset.from_dict(columns)
 
 
 def save_stating_model(
@@ -137,24 +129,8 @@ def _statements(prompts: Sequence[str], recipe: Recipe) -> Iterator[list[tuple[s
     while True:
         draws = np.sort(rng.integers(1, 100, (recipe.batch_size, 2)), axis=1)
         rows = np.arange(recipe.batch_size) % len(prompts)
-        numbers = draws[np.arange(recipe.batch_size), lean[rows]]
+        numbers = draws[np.arange(recipe.batch_size), lean[rows]]  # the smaller or the larger draw
         yield [(prompts[row], f"{BOX}{number}}}") for row, number in zip(rows, numbers, strict=True)]
-
-
-@dataclass(frozen=True)
-class LeaveOneOut:
-    """Advantage plug: each reward minus the mean of the others of its group (RLOO); needs no setting."""
-
-    def __call__(self, rollout: Rollout) -> torch.Tensor:
-        """Return one advantage for each completion, 0 where none can be compared."""
-        scale = rollout.trainer.scale_rewards
-        if scale != "none":
-            raise InputError("scale_rewards", scale, "does nothing under leave-one-out", "set it to none")
-        found = group_advantages(rollout.rewards, rollout.groups, scale="none")
-        for rows in rollout.by_size():
-            counted = (~np.isnan(rollout.rewards[rows])).sum(1, keepdims=True)
-            found[rows] *= counted / np.maximum(counted - 1, 1)
-        return rollout.advantages.new_tensor(found)
 
 
 def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -187,11 +163,11 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     """
     tokenizer = backbone.tokenizer
     texts = [f"{BOX}{round(100 * stated)}}}" for stated in STATED]
-    said = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    statements = tokenizer(texts, add_special_tokens=False)["input_ids"]
     rows = []
-    for asked in prompt_ids(tokenizer, prompts):
-        logps, _, _ = score_tokens(backbone.model, [asked] * len(said), said)
+    for prompt in prompt_ids(tokenizer, prompts):
+        logps, _, _ = score_tokens(backbone.model, [prompt] * len(statements), statements)
         rows.append(np.exp(logps.sum(1).detach().cpu().numpy().astype(float)))
-    chances = np.stack(rows)
-    readable = chances.sum(1)
-    return chances / readable[:, None], readable
+    probabilities = np.stack(rows)
+    readable = probabilities.sum(1)
+    return probabilities / readable[:, None], readable

@@ -62,7 +62,9 @@ def advantages(rewards: ArrayLike, estimator: str, *, value: ArrayLike = 0.0) ->
     centred = rewards - rewards.mean(axis=-1, keepdims=True)
     if estimator == "rloo":
         return centred * size / (size - 1)
-    return centred if estimator == "grpo-no-std" else centred / (rewards.std(-1, ddof=1, keepdims=True) + EPS)
+    if estimator == "grpo-no-std":
+        return centred
+    return centred / (rewards.std(-1, ddof=1, keepdims=True) + EPS)
 
 
 def expected_advantage(
@@ -111,19 +113,24 @@ def expected_advantage(
         raise InputError("chance", chance, "is outside [0, 1]", "give a probability")
     if weights.shape != stated.shape or (weights < 0).any() or not weights.sum() > 0:
         raise InputError("policy", weights.shape, "is not one weight per prediction", "give weights from 0")
-    weights, found = weights / weights.sum(), np.zeros(len(stated))
+    weights = weights / weights.sum()
+    expected = np.zeros(len(stated))
     for happened, share in ((1, chance), (0, 1 - chance)):
         rewards = proper_score(stated, happened, score)
         centred = rewards - weights @ rewards
         deviation = np.sqrt(weights @ centred**2)
-        found += share * centred / (max(deviation, EPS) if std else 1.0)
-    return found
+        expected += share * centred / (max(deviation, EPS) if std else 1.0)
+    return expected
 
 
 def surrogate(
     ratio: ArrayLike, advantage: ArrayLike, clip: float | None, *, released: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return PPO's clipped objective of every rollout, and its derivative with respect to the ratio."""
+    """Return PPO's clipped objective of every rollout (arXiv 1707.06347), and its derivative by the ratio.
+
+    ``min(r A, clip(r, 1 - c, 1 + c) A)``; the derivative is A, and 0 where the clip holds. `released`, for
+    comparison: the notebook of arXiv 2508.11800's code overwrites the clipped objective by the plain one.
+    """
     ratio, advantage = np.asarray(ratio, float), np.asarray(advantage, float)
     if clip is not None and not clip > 0:
         raise InputError("clip", clip, "must be above 0", "use None for no clip")
@@ -141,9 +148,9 @@ STATED = np.arange(1, 100) / 100  # what the policy can say
 class Outcomes:
     """Questions of K categories, each with one outcome that was drawn once."""
 
-    chances: np.ndarray
-    categories: np.ndarray
-    outcomes: np.ndarray
+    chances: np.ndarray  # (K,) true chance of outcome 1
+    categories: np.ndarray  # (n,) category of every question
+    outcomes: np.ndarray  # (n,) 0 or 1
 
 
 def draw_outcomes(n: int = 10_000, *, categories: int = 20, seed: int = 2) -> Outcomes:
@@ -243,26 +250,31 @@ def fit_table(
     >>> table.shape, bool(np.allclose(table.sum(1), 1))
     ((2, 99), True)
     """
-    rng, kinds = np.random.default_rng(seed), len(data.chances)
-    table = np.stack([proper_score(STATED, outcome, score) for outcome in (0, 1)])
-    logits, values = np.zeros((kinds, len(STATED))), np.zeros(kinds)
-    moments, done = np.zeros((2, *logits.shape)), 0
+    rng = np.random.default_rng(seed)
+    kinds = len(data.chances)
+    reward_of = np.stack([proper_score(STATED, outcome, score) for outcome in (0, 1)])
+    logits = np.zeros((kinds, len(STATED)))
+    moments = np.zeros((2, *logits.shape))
+    values = np.zeros(kinds)  # the critic's
+    update = 0
     for _ in range(steps):
         chosen = rng.integers(len(data.outcomes), size=questions)
         kind = data.categories[chosen]
         old = softmax(logits, axis=1)
-        said = _sample(old, kind, rng.random((questions, rollouts)))
-        rewards = table[data.outcomes[chosen][:, None], said]
+        stated = _sample(old, kind, rng.random((questions, rollouts)))
+        rewards = reward_of[data.outcomes[chosen][:, None], stated]
         gain = advantages(rewards, estimator, value=values[kind][:, None])
         for _ in range(updates):
             new = softmax(logits, axis=1)
-            ratio = (new / np.maximum(old, 1e-300))[kind[:, None], said]
-            slope = surrogate(ratio, gain, clip, released=released_clip)[1]
-            done += 1
-            logits += learning_rate * _adam(_gradient(new, kind, said, slope * ratio), moments, done)
-        seen = np.bincount(kind, minlength=kinds)
-        mean = np.bincount(kind, rewards.mean(1), kinds) / np.maximum(seen, 1)
-        values += np.where(seen > 0, value_rate * (mean - values), 0.0)
+            ratio = (new / np.maximum(old, 1e-300))[kind[:, None], stated]
+            _, slope = surrogate(ratio, gain, clip, released=released_clip)
+            update += 1
+            # d ratio / d logits = ratio times d log pi / d logits
+            gradient = _gradient(new, kind, stated, slope * ratio)
+            logits += learning_rate * _adam(gradient, moments, update)
+        asked = np.bincount(kind, minlength=kinds)
+        mean = np.bincount(kind, rewards.mean(1), kinds) / np.maximum(asked, 1)
+        values += np.where(asked > 0, value_rate * (mean - values), 0.0)
     return softmax(logits, axis=1)
 
 
@@ -306,12 +318,16 @@ def calibration(table: np.ndarray, data: Outcomes) -> dict[str, float]:
 
 
 def auroc(stated: np.ndarray, happened: np.ndarray) -> float:
-    """Return how often a question with outcome 1 is given more than one with outcome 0; ties count half."""
-    ones = np.asarray(happened, bool)
-    many, few = int(ones.sum()), int((~ones).sum())
-    if not many or not few:
+    """Return how often a question with outcome 1 is given more than one with outcome 0; ties count half.
+
+    NaN when only one outcome occurs.
+    """
+    positive = np.asarray(happened, bool)
+    m, n = int(positive.sum()), int((~positive).sum())
+    if not m or not n:
         return float("nan")
-    return float((rankdata(stated)[ones].sum() - many * (many + 1) / 2) / (many * few))
+    # The Mann-Whitney statistic (Hanley and McNeil 1982): the rank sum less its smallest value.
+    return float((rankdata(stated)[positive].sum() - m * (m + 1) / 2) / (m * n))
 
 
 def _sample(policy: np.ndarray, kind: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -322,11 +338,11 @@ def _sample(policy: np.ndarray, kind: np.ndarray, draws: np.ndarray) -> np.ndarr
     return np.searchsorted(ends.ravel(), draws + kind[:, None], side="right") - kind[:, None] * count
 
 
-def _gradient(policy: np.ndarray, kind: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _gradient(policy: np.ndarray, kind: np.ndarray, stated: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over rollouts of weight times the gradient of log softmax."""
-    places = (kind[:, None] * policy.shape[1] + said).ravel()
+    places = (kind[:, None] * policy.shape[1] + stated).ravel()
     taken = np.bincount(places, weights.ravel(), policy.size).reshape(policy.shape)
-    return (taken - taken.sum(1, keepdims=True) * policy) / said.size
+    return (taken - taken.sum(1, keepdims=True) * policy) / stated.size
 
 
 def _adam(gradient: np.ndarray, moments: np.ndarray, step: int) -> np.ndarray:
