@@ -119,7 +119,7 @@ def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, 
 
 
 def watch_votes(rollout: Rollout) -> dict[str, float]:
-    """Return the means over problems of `vote_metrics` as ``vote/...``; the only place that reads the truth."""
+    """Return the means over problems of `vote_metrics` as ``vote/...``; only this reads the truth."""
     texts: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
     rows: dict[str, dict] = {}
