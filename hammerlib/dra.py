@@ -175,28 +175,7 @@ def adjust_rewards(
 
 
 def check_options(options: dict[str, object]) -> dict[str, object]:
-    """Return those of `adjust_rewards`' options that differ from its defaults, all checked.
-
-    Parameters
-    ----------
-    options : dict
-        Keyword arguments of `adjust_rewards`.
-
-    Returns
-    -------
-    dict
-        Equal for option sets that mean the same.
-
-    Raises
-    ------
-    InputError
-        A name that `adjust_rewards` does not know, or a value or combination that it refuses.
-
-    Examples
-    --------
-    >>> check_options({"smi": "log_det", "sign": "paper"})
-    {'smi': 'log_det'}
-    """
+    """Return those of `adjust_rewards`' options that differ from its defaults, all checked."""
     parameters = inspect.signature(adjust_rewards).parameters.values()
     defaults = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
     for name in options:

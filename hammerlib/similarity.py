@@ -22,38 +22,20 @@ NEAR_MEAN = 1e-5  # a unit row closer to the mean than float32 rounding has no d
 
 
 def namespace(array: Array) -> Any:
-    """Return the module that computes with `array`: torch for a tensor, numpy for everything else.
-
-    Examples
-    --------
-    >>> namespace(np.zeros(3)).__name__
-    'numpy'
-    """
+    """Return the module that computes with `array`: torch for a tensor, numpy for everything else."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and isinstance(array, torch.Tensor) else np
 
 
 def host(array: Array) -> np.ndarray:
-    """Return `array` as a numpy array in main memory.
-
-    Examples
-    --------
-    >>> host([1.0, 2.0]).shape
-    (2,)
-    """
+    """Return `array` as a numpy array in main memory."""
     if namespace(array) is np:
         return np.asarray(array)
     return array.detach().cpu().numpy()
 
 
 def like(values: np.ndarray, array: Array) -> Array:
-    """Return host values as the kind, type and place of `array`.
-
-    Examples
-    --------
-    >>> like(np.zeros(2), np.ones(1, np.float32)).dtype
-    dtype('float32')
-    """
+    """Return host values as the kind, type and place of `array`."""
     xp = namespace(array)
     if xp is np:
         return np.asarray(values, dtype=array.dtype)
@@ -61,25 +43,7 @@ def like(values: np.ndarray, array: Array) -> Array:
 
 
 def as_rows(vectors: Array, field: str = "vectors") -> Array:
-    """Return `vectors` as a two-dimensional float32 array or tensor (float64 stays float64).
-
-    Parameters
-    ----------
-    vectors : (n, d) array, tensor or nested sequence
-        Any real type; float16 and bfloat16 are widened.
-    field : str
-        Name used in errors.
-
-    Raises
-    ------
-    InputError
-        Not two-dimensional, rows of different lengths, not numeric, or rows without columns.
-
-    Examples
-    --------
-    >>> as_rows([[1, 2], [3, 4]]).dtype
-    dtype('float32')
-    """
+    """Return `vectors` as a two-dimensional float32 array or tensor (float64 stays float64)."""
     xp = namespace(vectors)
     if xp is np:
         try:
@@ -106,30 +70,7 @@ def as_rows(vectors: Array, field: str = "vectors") -> Array:
 
 
 def unit_rows(vectors: Array, ids: Sequence[str] | None = None, field: str = "vectors") -> Array:
-    """Return the rows scaled to length one.
-
-    Parameters
-    ----------
-    vectors : (n, d) array or tensor
-    ids : sequence of n str, optional
-        Names of the rows for the error; row numbers when absent.
-    field : str
-        Name used in errors.
-
-    Returns
-    -------
-    (n, d) float32 (or float64 when given) array or tensor
-
-    Raises
-    ------
-    InputError
-        Rows that are all zero or hold NaN or infinity, named by id.
-
-    Examples
-    --------
-    >>> unit_rows(np.array([[3.0, 4.0]])).tolist()
-    [[0.6, 0.8]]
-    """
+    """Return the rows scaled to length one."""
     rows = as_rows(vectors, field)
     xp = namespace(rows)
     if not len(rows):
@@ -161,27 +102,7 @@ def _refuse_rows(bad: Array, ids: Sequence[str] | None, field: str, problem: str
 
 
 def centred_rows(units: Array, ids: Sequence[str] | None = None, centre: Array | None = None) -> Array:
-    """Subtract the mean from unit rows and scale them to length one again.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one.
-    ids : sequence of n str, optional
-        Names of the rows for the error.
-    centre : (d,) array, optional
-        What to subtract; the mean of `units` when absent.
-
-    Raises
-    ------
-    InputError
-        A row equals the mean (to float32 rounding), so that nothing is left of it.
-
-    Examples
-    --------
-    >>> centred_rows(np.eye(2)).round(3).tolist()
-    [[0.707, -0.707], [-0.707, 0.707]]
-    """
+    """Subtract the mean from unit rows and scale them to length one again."""
     if not len(units):
         return units
     rows = units - (units.mean(axis=0) if centre is None else centre)
@@ -192,20 +113,7 @@ def centred_rows(units: Array, ids: Sequence[str] | None = None, centre: Array |
 
 
 def product_blocks(rows: Array, columns: Array, block: int = BLOCK_ROWS) -> Iterator[tuple[int, Array]]:
-    """Yield ``(start, rows[start:start + block] @ columns.T)`` until the rows are used up.
-
-    Parameters
-    ----------
-    rows : (n, d) array or tensor
-    columns : (m, d) array or tensor
-    block : int
-        Rows per product; at most ``block * m`` numbers are alive at a time.
-
-    Examples
-    --------
-    >>> [(start, part.shape) for start, part in product_blocks(np.eye(3), np.eye(3), block=2)]
-    [(0, (2, 3)), (2, (1, 3))]
-    """
+    """Yield ``(start, rows[start:start + block] @ columns.T)`` until the rows are used up."""
     for start in range(0, len(rows), block):
         yield start, rows[start : start + block] @ columns.T
 
@@ -213,26 +121,7 @@ def product_blocks(rows: Array, columns: Array, block: int = BLOCK_ROWS) -> Iter
 def row_reduce(
     rows: Array, columns: Array, reduce: Callable[[Array], Array], block: int = BLOCK_ROWS
 ) -> np.ndarray:
-    """Reduce every row of ``rows @ columns.T`` without storing the product.
-
-    Parameters
-    ----------
-    rows : (n, d) array or tensor
-    columns : (m, d) array or tensor
-    reduce : callable
-        From a (b, m) block of products to b values (or a (b, k) array).
-    block : int
-        Rows per product.
-
-    Returns
-    -------
-    (n,) or (n, k) numpy array
-
-    Examples
-    --------
-    >>> row_reduce(np.eye(3), np.eye(3), lambda part: part.max(axis=1)).tolist()
-    [1.0, 1.0, 1.0]
-    """
+    """Reduce every row of ``rows @ columns.T`` without storing the product."""
     parts = [host(reduce(part)) for _, part in product_blocks(rows, columns, block)]
     return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -241,21 +130,6 @@ def mean_cosine(units: Array) -> float:
     """Return the mean cosine over all pairs of different rows, which is also a random order's mean edge.
 
     Closed form ``(|sum x|^2 - n) / (n (n - 1))`` (ours), summed in float64.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one.
-
-    Returns
-    -------
-    float
-        In [-1, 1]; NaN for fewer than two rows, where there is no pair.
-
-    Examples
-    --------
-    >>> round(mean_cosine(np.eye(3)), 6)
-    0.0
     """
     n = len(units)
     if n < 2:
@@ -282,23 +156,7 @@ def _sum_rows(units: Array) -> np.ndarray:
 
 
 def edge_cosines(units: Array, permutation: np.ndarray) -> np.ndarray:
-    """Return the cosine between each item of an order and the next.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one.
-    permutation : (n,) int array
-
-    Returns
-    -------
-    (max(n - 1, 0),) float64 numpy array
-
-    Examples
-    --------
-    >>> edge_cosines(np.eye(2), np.array([0, 1, 0])).tolist()
-    [0.0, 0.0]
-    """
+    """Return the cosine between each item of an order and the next."""
     costs = np.zeros(max(len(permutation) - 1, 0))
     for start in range(0, len(costs), BLOCK_ROWS):
         step = np.ascontiguousarray(

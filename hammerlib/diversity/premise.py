@@ -34,39 +34,7 @@ ANGLE = 0.2
 def pair_correlations(
     rewards: Array, vectors: Array, *, permutations: int = 499, seed: int = 0
 ) -> pd.DataFrame:
-    """Correlate reward difference and embedding distance over the pairs of each prompt's completions.
-
-    Parameters
-    ----------
-    rewards : (B, G) array
-        One reward per completion, finite.
-    vectors : (B, G, d) array
-        Embedded completions; their distance is 1 - cosine.
-    permutations : int
-        Shuffles of the rewards among a prompt's completions, at least 19.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        One row for each prompt whose rewards and distances both vary. Columns prompt (row of `rewards`), rho
-        (Spearman over the G (G - 1) / 2 pairs, ties at their mean rank), p (two-sided, as if pairs were
-        independent), p_shuffled (two-sided, rewards shuffled; exact whatever pairs share), shuffled (rho of
-        one shuffle), chance (share of shuffles whose own p is below .05), and the sums behind a pooled
-        correlation: cross, spread_reward, spread_distance (of ranks in [-1/2, 1/2]).
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit, groups of fewer than three, rewards that are not finite, too few shuffles.
-
-    Examples
-    --------
-    >>> rewards = np.array([[0.0, 0.1, 0.3, 0.9]])
-    >>> vectors = np.stack([np.cos(rewards), np.sin(rewards)], axis=-1)
-    >>> pair_correlations(rewards, vectors)["rho"].round(6).tolist()
-    [1.0]
-    """
+    """Correlate reward difference and embedding distance over the pairs of each prompt's completions."""
     import pandas as pd
 
     rewards, apart = _checked(rewards, vectors, permutations)
@@ -137,35 +105,7 @@ def _least_found(pairs: int) -> float:
 
 
 def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Return what the prompts say together, with 95 % intervals of a bootstrap over prompts.
-
-    Parameters
-    ----------
-    found : DataFrame
-        `pair_correlations`, with at least one prompt.
-    resamples : int
-        Bootstrap resamples; a prompt is drawn with all its pairs.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        Columns value, low, high, n (prompts). Rows: `p < .05`, `p < .05 by chance` (mean of the prompts' own
-        shuffles), `p < .05, exact test` (by the exact p-value; chance gives at most 5 %), `median rho`, and
-        `pooled correlation` (of within-prompt ranks, all pairs of all prompts).
-
-    Raises
-    ------
-    InputError
-        No prompt.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> found = pair_correlations(rng.normal(size=(40, 6)), rng.normal(size=(40, 6, 3)))
-    >>> bool(premise_summary(found).loc["p < .05", "value"] < 0.3)
-    True
-    """
+    """Return what the prompts say together, with 95 % intervals of a bootstrap over prompts."""
     import pandas as pd
 
     if not len(found):
@@ -202,36 +142,6 @@ def premise_power(
 
     A completion has a position and a reward, jointly normal and as strongly related as the wanted Spearman
     correlation of |reward difference| and distance needs (over pairs of all completions).
-
-    Parameters
-    ----------
-    group_size : int
-        Completions a prompt, at least 3; the paper has 6.
-    correlations : sequence of float
-        True rank correlations, in [0, 0.95].
-    graded : bool
-        Cut rewards at their median to 0 and 1, as a grader does; the correlation is that before the cut.
-    prompts : int
-        Simulated prompts for each correlation.
-    permutations, seed
-        As in `pair_correlations`.
-
-    Returns
-    -------
-    DataFrame
-        Rows correlation; columns found (share of prompts with p < .05), found_shuffled (by the exact
-        p-value), prompts (those whose rewards vary).
-
-    Raises
-    ------
-    InputError
-        Correlations outside [0, 0.95], or what `pair_correlations` refuses.
-
-    Examples
-    --------
-    >>> told = premise_power(6, (0.0, 0.9), prompts=60)["found"]
-    >>> bool(told[0.0] < 0.25 < 0.75 < told[0.9])
-    True
     """
     import pandas as pd
 

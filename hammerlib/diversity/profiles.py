@@ -91,18 +91,7 @@ def prefix_profile(
 
 
 def fitting(order: Order | Array, n: int) -> np.ndarray:
-    """Return the permutation of an order of n items.
-
-    Raises
-    ------
-    InputError
-        No order, or one of another number of items.
-
-    Examples
-    --------
-    >>> fitting([1, 0], 2).tolist()
-    [1, 0]
-    """
+    """Return the permutation of an order of n items."""
     permutation = order.permutation if isinstance(order, Order) else as_permutation(order, "order")
     if len(permutation) != n:
         raise InputError("order", len(permutation), f"does not fit {n} items", "use its own items")
@@ -110,19 +99,7 @@ def fitting(order: Order | Array, n: int) -> np.ndarray:
 
 
 def topics_of(problems: datasets.Dataset, n: int) -> np.ndarray:
-    """Return the topic of each of n problems as a number, (n,).
-
-    Raises
-    ------
-    InputError
-        Problems without a column `topic`, or another number of them.
-
-    Examples
-    --------
-    >>> from hammerlib.problems import load_problems
-    >>> topics_of(load_problems("reasoning-gym:nano", n=4), 4).shape
-    (4,)
-    """
+    """Return the topic of each of n problems as a number, (n,)."""
     if "topic" not in getattr(problems, "column_names", ()):
         raise InputError("problems", problems, "have no column 'topic'", "make them with load_problems")
     if len(problems) != n:

@@ -44,18 +44,7 @@ def vendi_score(vectors: Embeddings | Array, *, q: float = 1.0) -> float:
 
 
 def vendi_of_units(units: Array, q: float = 1.0) -> float:
-    """Return the Vendi score of rows that already have length one, in the smaller of its two forms.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-    q : float
-
-    Examples
-    --------
-    >>> round(vendi_of_units(np.eye(3)), 6)
-    3.0
-    """
+    """Return the Vendi score of rows that already have length one, in the smaller of its two forms."""
     units = host(units).astype(np.float64)
     n, d = units.shape
     return vendi_from_kernel((units @ units.T if n <= d else units.T @ units), q=q, n=n)

@@ -39,37 +39,6 @@ def coverage_gaps(
     Targets are means of eight waves cos(w x + b), |w| = 3, on the centred unit vectors: their Lipschitz
     constant is at most 3, so a nearest neighbour at distance r errs by at most 3 r. Learners: one nearest
     neighbour, and kernel ridge with a Gaussian kernel as wide as the pool's median distance.
-
-    Parameters
-    ----------
-    pool, held : (n, d) and (m, d) arrays
-        What orders sort, and other items on which the error is measured.
-    orders : mapping of str to (n,) int array
-    fractions : sequence of float
-        First parts of the orders.
-    targets : int
-        Random targets to average over.
-    ridge : float
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        Columns order, fraction, count, radius and distance (largest and mean distance of a held-out item to
-        the part), gap_neighbour (mean absolute held-out error; that on the part is 0), worst_neighbour
-        (largest), gap_ridge (mean squared error held out minus on the part).
-
-    Raises
-    ------
-    InputError
-        Fractions outside (0, 1].
-
-    Examples
-    --------
-    >>> rows = np.random.default_rng(0).normal(size=(30, 3))
-    >>> frame = coverage_gaps(rows[:20], rows[20:], {"as given": np.arange(20)}, fractions=[0.5])
-    >>> bool(frame["worst_neighbour"][0] <= 3 * frame["radius"][0])
-    True
     """
     import pandas as pd
 
@@ -111,27 +80,7 @@ def _ridge_gap(kernel: np.ndarray, values: np.ndarray, part: np.ndarray, n: int,
 
 
 def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
-    """Return coverage and gap of each named order beside those of random orders.
-
-    Parameters
-    ----------
-    covered : DataFrame
-        :func:`coverage_gaps`; orders whose name begins with ``random`` are the reference.
-
-    Returns
-    -------
-    DataFrame
-        Rows (fraction, order), the reference as ``random, mean``; columns radius, distance, gap_neighbour,
-        gap_ridge, and larger_radius, larger_gap: shares of random orders with a larger radius, gap_neighbour.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> names = {"order": ["hammer", "random 0", "random 1"], "fraction": 0.1, "radius": [2.0, 1.0, 3.0]}
-    >>> frame = pd.DataFrame(names | {"distance": 1.0, "gap_neighbour": [3.0, 1.0, 2.0], "gap_ridge": 0.0})
-    >>> beside_random(frame)[["larger_radius", "larger_gap"]].iloc[0].tolist()
-    [0.5, 0.0]
-    """
+    """Return coverage and gap of each named order beside those of random orders."""
     import pandas as pd
 
     columns = ["radius", "distance", "gap_neighbour", "gap_ridge"]
@@ -148,25 +97,7 @@ def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
 
 
 def coverage_correlations(covered: pd.DataFrame) -> pd.DataFrame:
-    """Return how the gap goes with coverage over the random orders of each length (Spearman correlations).
-
-    Parameters
-    ----------
-    covered : DataFrame
-        :func:`coverage_gaps` with at least three orders whose name begins with ``random``.
-
-    Returns
-    -------
-    DataFrame
-        Rows (fraction, measure), measure `radius` or `distance`; columns gap_neighbour, gap_ridge.
-
-    Examples
-    --------
-    >>> rows = np.random.default_rng(0).normal(size=(40, 3))
-    >>> orders = {f"random {i}": np.random.default_rng(i).permutation(30) for i in range(5)}
-    >>> coverage_correlations(coverage_gaps(rows[:30], rows[30:], orders)).shape
-    (6, 2)
-    """
+    """Return how the gap goes with coverage over the random orders of each length (Spearman correlations)."""
     chance = covered[covered["order"].str.startswith("random")]
     columns = ["gap_neighbour", "gap_ridge"]
     found = chance.groupby("fraction")[["radius", "distance", *columns]].corr(method="spearman")[columns]
@@ -182,13 +113,6 @@ def poles(tilt: float = 0.2) -> np.ndarray:
     dimensions, tilted a little away from the positive ends. The best path alternates over one axis, walks
     through the others and alternates over the other axis: cost -6 - 2 tilt + 3 c with c the cosine between
     two of the others, c = 2 tilt^2 - (1 - 2 tilt^2) / 3.
-
-    Examples
-    --------
-    >>> from hammerlib.ordering.tour import exact_path
-    >>> path = exact_path(poles())
-    >>> sorted(path[:4].tolist()), sorted(path[-4:].tolist())
-    ([0, 1, 2, 3], [4, 5, 6, 7])
     """
     rows = np.zeros((12, 5))
     rows[:4, 0] = rows[4:8, 1] = (1, 1, -1, -1)
@@ -199,31 +123,7 @@ def poles(tilt: float = 0.2) -> np.ndarray:
 
 
 def against_subsets(vectors: Array, chosen: Sequence[int]) -> pd.DataFrame:
-    """Compare the diversity of a part of the rows with that of every part of its size.
-
-    Parameters
-    ----------
-    vectors : (n, d) array
-    chosen : sequence of int
-        Rows of the part, for example the first of a path.
-
-    Returns
-    -------
-    DataFrame
-        Columns measure (`vendi`, `dcscore`, `mean_cosine`, `coverage_radius`), value, random (mean over all
-        parts of this size, which is a random order's expectation) and less_diverse (share of the parts that
-        are less diverse than this one).
-
-    Raises
-    ------
-    InputError
-        More than 20,000 parts of this size.
-
-    Examples
-    --------
-    >>> against_subsets(np.eye(3), [0, 1])["value"].round(3).tolist()
-    [2.0, 1.462, 0.0, 1.0]
-    """
+    """Compare the diversity of a part of the rows with that of every part of its size."""
     from math import comb
 
     import pandas as pd

@@ -33,32 +33,6 @@ def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> 
 
     For many equal groups at once. `hammerlib.advantages` takes groups of different size and missing
     rewards; where both apply they agree.
-
-    Parameters
-    ----------
-    rewards : (..., G) array
-        Finite; the last axis is one group.
-    scale_rewards : {"group", "none"}
-        ``group`` divides by the group's standard deviation (G - 1 in its denominator) plus 1e-4: GRPO.
-        ``none`` does not: Dr. GRPO.
-
-    Returns
-    -------
-    (..., G) float64 array
-
-    Raises
-    ------
-    InputError
-        Groups of fewer than two, rewards that are not finite, or an unknown `scale_rewards`.
-
-    Notes
-    -----
-    Source: arXiv 2402.03300 (GRPO) and 2503.20783 (Dr. GRPO) with the constants of TRL.
-
-    Examples
-    --------
-    >>> batched_advantages(np.array([1.0, 1.0, 0.0]), scale_rewards="none").round(4).tolist()
-    [0.3333, 0.3333, -0.6667]
     """
     values = np.asarray(rewards, dtype=np.float64)
     if values.ndim < 1 or values.shape[-1] < 2:
@@ -77,53 +51,14 @@ MOST_GROUPS = 100_000
 
 
 def equicosine(modes: int, cosine: float) -> np.ndarray:
-    """Return unit vectors with the same cosine between any two.
-
-    Parameters
-    ----------
-    modes : int
-    cosine : float
-        In [0, 1): 0 is the block kernel, in which modes have nothing in common.
-
-    Returns
-    -------
-    (modes, modes) float64 array
-
-    Raises
-    ------
-    InputError
-        A cosine outside [0, 1).
-
-    Examples
-    --------
-    >>> vectors = equicosine(3, 0.9)
-    >>> (vectors @ vectors.T).round(3)[0].tolist()
-    [1.0, 0.9, 0.9]
-    """
+    """Return unit vectors with the same cosine between any two."""
     if not 0 <= cosine < 1:
         raise InputError("cosine", cosine, "is no similarity of different modes", "use 0 <= cosine < 1")
     return np.linalg.cholesky(np.full((modes, modes), float(cosine)) + (1 - cosine) * np.eye(modes))
 
 
 def effective_modes(policy: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the effective number of right modes: exp of the entropy of the policy among them.
-
-    Parameters
-    ----------
-    policy : (..., M) array
-        Chances of the modes.
-    right : (M,) bool array
-
-    Returns
-    -------
-    (...) array
-        From 1 to the number of right modes; independent of how often the policy is right.
-
-    Examples
-    --------
-    >>> effective_modes(np.array([0.2, 0.2, 0.6]), np.array([True, True, False])).round(6)
-    np.float64(2.0)
-    """
+    """Return the effective number of right modes: exp of the entropy of the policy among them."""
     part = np.asarray(policy)[..., np.asarray(right, dtype=bool)]
     part = part / part.sum(axis=-1, keepdims=True)
     return np.exp(-(part * np.log(np.where(part > 0, part, 1.0))).sum(axis=-1))
@@ -145,43 +80,6 @@ def exact_policy(
 
     The step of logit m is ``rate / G`` times the sum of the advantages of m's completions, which is the
     policy gradient of GRPO on its own samples (advantages of a group sum to zero); no KL term, no clipping.
-
-    Parameters
-    ----------
-    start : (M,) array
-        Chances of the modes before training, all above 0, sum 1.
-    right : (M,) bool array
-        Modes that earn 1; the others earn 0.
-    vectors : (M, d) array
-        Embedding of each mode's completions.
-    adjust : callable (rewards (B, G), vectors (B, G, d)) -> (B, G), optional
-        For example `hammerlib.adjust_rewards`; default: rewards as they are.
-    placebo : bool
-        Shuffle the weights (what `adjust` makes of rewards of 1) among the completions of a group before they
-        multiply the rewards; the expectation is over all shuffles.
-    group_size : int
-    scale_rewards : {"group", "none"}
-        As in `batched_advantages`.
-    rate : float
-        Constant step size.
-    steps : int
-
-    Returns
-    -------
-    (steps + 1, M) float64 array
-        Chances of the modes before training and after each step.
-
-    Raises
-    ------
-    InputError
-        Arrays of different numbers of modes, chances that are none, or more than 100,000 different groups.
-
-    Examples
-    --------
-    >>> start, right = np.array([0.4, 0.1, 0.5]), np.array([True, True, False])
-    >>> told = exact_policy(start, right, np.eye(3), steps=200)
-    >>> effective_modes(told[[0, -1]], right).round(2).tolist()
-    [1.65, 1.08]
     """
     start, right = checked_modes(start, right, vectors)
     counts = _counts(group_size, len(start))
@@ -196,23 +94,7 @@ def exact_policy(
 
 
 def checked_modes(start: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `start` and `right` as arrays, or refuse what `exact_policy` refuses.
-
-    Parameters
-    ----------
-    start, right, vectors
-        As in `exact_policy`.
-
-    Raises
-    ------
-    InputError
-        Arrays of different numbers of modes, or chances that are none.
-
-    Examples
-    --------
-    >>> checked_modes([0.5, 0.5], [1, 0], np.eye(2))[1].tolist()
-    [True, False]
-    """
+    """Return `start` and `right` as arrays, or refuse what `exact_policy` refuses."""
     start, right = np.asarray(start, dtype=np.float64), np.asarray(right, dtype=bool)
     if not start.shape == right.shape == (len(vectors),):
         shapes = (start.shape, right.shape, np.shape(vectors))
@@ -223,13 +105,7 @@ def checked_modes(start: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> 
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the chances that belong to logits, along the last axis.
-
-    Examples
-    --------
-    >>> softmax(np.zeros(2)).tolist()
-    [0.5, 0.5]
-    """
+    """Return the chances that belong to logits, along the last axis."""
     grown = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return grown / grown.sum(axis=-1, keepdims=True)
 
@@ -318,31 +194,7 @@ def sampled_policies(
     steps: int = 1000,
     seed: int = 0,
 ) -> np.ndarray:
-    """Train the policy as `exact_policy` does, but on one sampled group a step, in many runs.
-
-    Parameters
-    ----------
-    start, right, vectors, adjust, placebo, group_size, scale_rewards, rate, steps
-        As in `exact_policy`; the placebo draws one shuffle a group.
-    runs : int
-        Independent trainings.
-    seed : int
-
-    Returns
-    -------
-    (steps + 1, runs, M) float64 array
-
-    Raises
-    ------
-    InputError
-        As in `exact_policy`.
-
-    Examples
-    --------
-    >>> start, right = np.array([0.4, 0.1, 0.5]), np.array([True, True, False])
-    >>> sampled_policies(start, right, np.eye(3), steps=5, runs=2).shape
-    (6, 2, 3)
-    """
+    """Train the policy as `exact_policy` does, but on one sampled group a step, in many runs."""
     start, right = checked_modes(start, right, vectors)
     generator = np.random.default_rng(seed)
     every = np.arange(len(start))
@@ -380,33 +232,6 @@ def mode_arms(
 
     Arms: `none` (rewards as they are), `dra` (rewards through `adjust`), `placebo` (the weights of `adjust`,
     shuffled within the group: the same numbers, without a bearing on redundancy).
-
-    Parameters
-    ----------
-    start, right, adjust, group_size, rate, steps, runs, seed
-        As in `exact_policy` and `sampled_policies`.
-    kernels : mapping of str to (M, d) array
-        Embeddings of the modes, by name.
-
-    Returns
-    -------
-    DataFrame
-        Columns scale_rewards (`group`, `none`), kernel, arm, step, modes (effective number of right modes of
-        the exact policy), low, high (middle 90 % of the sampled runs), share_right (of the exact policy).
-
-    Raises
-    ------
-    InputError
-        As in `exact_policy`.
-
-    Examples
-    --------
-    >>> from hammerlib.exact.modes import equicosine
-    >>> start, right = np.array([0.4, 0.1, 0.5]), np.array([True, True, False])
-    >>> square = lambda rewards, vectors: rewards**2
-    >>> frame = mode_arms(start, right, {"block": equicosine(3, 0)}, square, steps=2, runs=3)
-    >>> len(frame), frame["arm"].unique().tolist()
-    (18, ['none', 'dra', 'placebo'])
     """
     import pandas as pd
 
@@ -427,26 +252,7 @@ def mode_arms(
 
 
 def right_ways(completions: pd.DataFrame) -> pd.DataFrame:
-    """Return how many ways the right completions of each training step were found in, effectively.
-
-    Parameters
-    ----------
-    completions : DataFrame
-        Columns step, correct (rows that are not True are left out) and way (any label).
-
-    Returns
-    -------
-    DataFrame
-        Columns step, metric (`right_ways`), value: exp of the entropy of the ways among the step's right
-        completions, at least 1; steps without any are left out. It reads few completions as fewer ways.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> rows = {"step": 1, "correct": [True, True, False], "way": ["tens", "columns", "check"]}
-    >>> right_ways(pd.DataFrame(rows))["value"].round(6).tolist()
-    [2.0]
-    """
+    """Return how many ways the right completions of each training step were found in, effectively."""
     right = completions[completions["correct"].eq(True)]
     counts = right.groupby("step")["way"].value_counts().unstack(fill_value=0)
     values = effective_modes(counts.to_numpy(dtype=np.float64), np.ones(counts.shape[1], dtype=bool))

@@ -30,35 +30,6 @@ def exact_training(
     The policy of problem i is softmax(W x_i); one of its actions earns 1. The gradient of the expected reward
     J with respect to logit a is pi_a (r_a - J): nothing is sampled, so orders differ by nothing but order.
     With features = identity every problem has parameters of its own: the tabular model.
-
-    Parameters
-    ----------
-    features : (n, d) array
-        Row i is x_i.
-    right : (n,) int array
-        The action that earns 1.
-    orders : (m, n) int array
-        Permutations; each epoch repeats them.
-    actions : int
-    epochs : int
-    rate : float
-        Constant step size.
-
-    Returns
-    -------
-    (epochs + 1, m, n) float64 array
-        Expected reward (chance of the right action) of every problem, before training and after each epoch.
-
-    Raises
-    ------
-    InputError
-        Features, right actions and orders of different numbers of problems.
-
-    Examples
-    --------
-    >>> told = exact_training(np.eye(1), np.array([0]), np.array([[0]]), actions=2, epochs=1)
-    >>> told[:, 0, 0].round(3).tolist()
-    [0.5, 0.622]
     """
     features, orders = np.asarray(features, dtype=np.float64), np.atleast_2d(orders)
     if not len(features) == len(right) == orders.shape[1]:
@@ -103,36 +74,6 @@ def same_optimum(
     `tabular`: parameters of its own for every problem. `shared, realisable`: linear in the first principal
     directions of the vectors, the right actions those of a linear teacher. `shared, too small`: the same
     features, right actions drawn at random, so that no policy is right everywhere.
-
-    Parameters
-    ----------
-    vectors : (n, d) array
-    orders : mapping of str to (n,) int array
-    actions, dimensions, epochs : int
-        Of the models.
-    rates : sequence of float
-        Constant step sizes, each for a training of its own.
-    seed : int
-        Draws teacher and random actions.
-
-    Returns
-    -------
-    DataFrame
-        Columns model, rate, order, first_pass and last (mean expected reward after one and after all epochs;
-        the optimum is 1 where the model is realisable), difference (largest difference of a problem's last
-        expected reward to that of the first order).
-
-    Raises
-    ------
-    InputError
-        More dimensions than the vectors have, or orders of other items.
-
-    Examples
-    --------
-    >>> rows = np.random.default_rng(0).normal(size=(6, 4))
-    >>> frame = same_optimum(rows, {"a": np.arange(6), "b": np.arange(6)[::-1]}, dimensions=3, epochs=2)
-    >>> frame.loc[frame["model"] == "tabular", "difference"].tolist()
-    [0.0, 0.0, 0.0, 0.0]
     """
     import pandas as pd
 
@@ -163,27 +104,7 @@ def same_optimum(
 
 
 def order_spread(learnt: pd.DataFrame) -> pd.DataFrame:
-    """Return how much the order decides in each model: ranges over orders, the largest over the teachers.
-
-    Parameters
-    ----------
-    learnt : DataFrame
-        `same_optimum` of several seeds, one below the other, with a column `teacher`.
-
-    Returns
-    -------
-    DataFrame
-        Rows (model, rate); columns early and late (range over orders of the mean expected reward after one
-        and after all passes), lowest and highest (of that reward, late), problem (largest late difference of
-        a single problem).
-
-    Examples
-    --------
-    >>> rows = np.random.default_rng(0).normal(size=(6, 4))
-    >>> frame = same_optimum(rows, {"a": np.arange(6)}, dimensions=3, epochs=2)
-    >>> float(order_spread(frame.assign(teacher=0))["late"].max())
-    0.0
-    """
+    """Return how much the order decides in each model: ranges over orders, the largest over the teachers."""
     each = learnt.groupby(["model", "rate", "teacher"], sort=False)
     spread = each.agg(
         early=("first_pass", np.ptp),

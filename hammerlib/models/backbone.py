@@ -29,30 +29,7 @@ _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
 def locate(name: str) -> tuple[Path | None, str]:
-    """Return the folder of a backbone (None: built from its recipe) and its revision.
-
-    Parameters
-    ----------
-    name : str
-        As for `load_backbone`.
-
-    Returns
-    -------
-    folder : Path or None
-        Downloaded, dequantised or warmed up into the cache first where needed.
-    revision : str
-        Package version, ``local`` or hub commit.
-
-    Raises
-    ------
-    InputError
-        Neither a known name nor a folder, wheel not installed, or hub out of reach.
-
-    Examples
-    --------
-    >>> locate("nano-untrained")[0] is None
-    True
-    """
+    """Return the folder of a backbone (None: built from its recipe) and its revision."""
     if name in ("nano", "nano-untrained"):
         from hammerlib.models.nano.recipe import CHECKPOINT
 
@@ -74,13 +51,7 @@ def locate(name: str) -> tuple[Path | None, str]:
 
 
 def kept(folder: Path) -> bool:
-    """Whether a folder of the cache is there and whole; a damaged one is removed, to be made again.
-
-    Examples
-    --------
-    >>> kept(Path("nowhere"))
-    False
-    """
+    """Whether a folder of the cache is there and whole; a damaged one is removed, to be made again."""
     if not (folder / "config.json").is_file():
         discard(folder)
         return False
@@ -95,15 +66,7 @@ def kept(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def no_file_bars() -> Iterator[None]:
-    """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output.
-
-    Downloads from the hub keep theirs.
-
-    Examples
-    --------
-    >>> with no_file_bars():
-    ...     pass
-    """
+    """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -116,13 +79,7 @@ def no_file_bars() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text that is not empty, else its type.
-
-    Examples
-    --------
-    >>> first_line(OSError("no such file\\nsecond line"))
-    'no such file'
-    """
+    """Return the first line of an error's text that is not empty, else its type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
@@ -213,31 +170,7 @@ class Backbone:
         return bool(self.tokenizer.chat_template)
 
     def render(self, prompts: Sequence[str], template: str = "raw") -> list[str]:
-        """Return the texts that the model reads for `prompts`.
-
-        Parameters
-        ----------
-        prompts : sequence of str
-            Problem texts.
-        template : str
-            ``raw``: as they are; ``chat``: one user turn each, ready for the assistant's answer.
-
-        Returns
-        -------
-        list of str
-            Same length and order.
-
-        Raises
-        ------
-        InputError
-            Unknown template, or chat asked of a backbone without a chat template.
-
-        Examples
-        --------
-        >>> from hammerlib import load_backbone
-        >>> load_backbone("nano").render(["3 + 4 ="])
-        ['3 + 4 =']
-        """
+        """Return the texts that the model reads for `prompts`."""
         return render_prompts(self.tokenizer, prompts, template, self.name)
 
 
@@ -360,11 +293,6 @@ def own_parts(backbone: Backbone) -> list[str]:
 
     Equal weights with another tokenizer, configuration (rotary base, heads, ends) or chat template are
     another model. The named ones are what their name says, and their runs keep their names.
-
-    Examples
-    --------
-    >>> own_parts(load_backbone("nano"))
-    []
     """
     if backbone.name.removeprefix("policy from ").removesuffix("-untrained") in NAMED:
         return []
@@ -400,11 +328,6 @@ def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Raise InputError when encoding and decoding a word problem loses anything.
 
     A tokenizer class that does not fit its files can drop words in silence; every reward is zero from there.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> check_round_trip(load_backbone("nano").tokenizer, "nano")
     """
     ids = tokenizer(PROBE, add_special_tokens=False).input_ids
     back = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -453,23 +376,7 @@ def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def save_backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all.
-
-    Parameters
-    ----------
-    model, tokenizer : transformers model and tokenizer
-    folder : Path
-        With a ``sums.json`` of the files' sha256.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib import load_backbone
-    >>> nano, folder = load_backbone("nano"), Path(tempfile.mkdtemp()) / "mine"
-    >>> save_backbone(nano.model, nano.tokenizer, folder)
-    >>> load_backbone(folder).weights_hash == nano.weights_hash
-    True
-    """
+    """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all."""
     with atomic_path(folder) as part, no_file_bars():
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
@@ -480,15 +387,6 @@ def check_folder(name: str, folder: Path) -> None:
     """Refuse a folder of weights whose files are not those that were written.
 
     Checked is what can be: a ``sums.json`` beside the files, and the manifest of the run that trained them.
-
-    Raises
-    ------
-    InputError
-        With the file that is gone, empty or changed.
-
-    Examples
-    --------
-    >>> check_folder("demo", Path("nowhere"))
     """
     if (folder.parent / MANIFEST).exists() and folder.name == "model":
         RunRecord.load(folder.parent).check(within="model/")
@@ -500,18 +398,7 @@ def check_folder(name: str, folder: Path) -> None:
 
 
 def check_finite(model: torch.nn.Module, field: str, value: object, remedy: str) -> None:
-    """Refuse a model with weights that are no numbers: it would answer nothing, and be graded zero.
-
-    Raises
-    ------
-    InputError
-        With the name of the first such weight.
-
-    Examples
-    --------
-    >>> import torch
-    >>> check_finite(torch.nn.Linear(2, 1), "backbone", "demo", "save it again")
-    """
+    """Refuse a model with weights that are no numbers: it would answer nothing, and be graded zero."""
     import torch
 
     for name, weight in model.named_parameters():

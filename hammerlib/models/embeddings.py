@@ -66,17 +66,7 @@ class Embeddings:
     item_hashes: list[str] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write vectors and record to one safetensors file, whole or not at all.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import numpy as np
-        >>> target = tempfile.mkdtemp() + "/e.safetensors"
-        >>> Embeddings(np.eye(2, dtype=np.float32), ["a", "b"], "key", {}).save(target)
-        >>> Embeddings.load(target).ids
-        ['a', 'b']
-        """
+        """Write vectors and record to one safetensors file, whole or not at all."""
         from safetensors.numpy import save_file
 
         vectors = np.ascontiguousarray(self.vectors)
@@ -87,22 +77,7 @@ class Embeddings:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embeddings:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        InputError
-            Missing or damaged file, another schema version, or vectors that do not match their checksum.
-
-        Examples
-        --------
-        >>> from hammerlib.errors import InputError
-        >>> try:
-        ...     Embeddings.load("nowhere.safetensors")
-        ... except InputError as error:
-        ...     print(error.field)
-        embeddings
-        """
+        """Read what :meth:`save` wrote."""
         from safetensors import SafetensorError, safe_open
 
         remedy = "embed the problems again"
@@ -134,29 +109,7 @@ TOKENS_PER_BATCH = 1024  # measured best on one CPU thread (benchmarks/embedding
 
 
 def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str) -> list[list[int]]:
-    """Return token ids per text, as `prompt_ids` makes them everywhere.
-
-    Parameters
-    ----------
-    texts, ids : list of n str
-    backbone : Backbone
-    template : {"raw", "chat"}
-
-    Returns
-    -------
-    list of n lists of int
-
-    Raises
-    ------
-    InputError
-        Texts without a token or longer than the backbone reads, named by id; no chat template.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> len(tokenise(["17 + 25"], ["a"], load_backbone("nano"), "raw"))
-    1
-    """
+    """Return token ids per text, as `prompt_ids` makes them everywhere."""
     tokens = prompt_ids(backbone.tokenizer, texts, template, names=ids)
     longest = getattr(backbone.model.config, "max_position_embeddings", None) or max(map(len, tokens))
     named = [name for name, row in zip(ids, tokens, strict=True) if len(row) > longest]
@@ -167,27 +120,7 @@ def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str
 
 
 def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch: int) -> int:
-    """Return the hidden state's index counted from 0.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    layer : int
-        From -(L + 1) to L for L decoder layers.
-    pooling : {"mean", "last", "first"}
-    tokens_per_batch : int
-
-    Raises
-    ------
-    InputError
-        A value outside these.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> check_options(load_backbone("nano"), 0, "mean", 1024)
-    0
-    """
+    """Return the hidden state's index counted from 0."""
     last = backbone.model.config.num_hidden_layers
     check_is("layer", layer, (int, np.integer), "a whole number", f"use {-last - 1} to {last}")
     if not -last - 1 <= layer <= last:
@@ -201,20 +134,7 @@ def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch
 
 
 def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield row numbers in batches of similar length, longest first, under a budget of padded tokens.
-
-    Parameters
-    ----------
-    lengths : sequence of n int
-        Tokens per row.
-    tokens_per_batch : int
-        Largest rows x longest row; a longer single row makes a batch of its own.
-
-    Examples
-    --------
-    >>> list(batches_by_length([1, 4, 2], tokens_per_batch=4))
-    [[1], [2, 0]]
-    """
+    """Yield row numbers in batches of similar length, longest first, under a budget of padded tokens."""
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
@@ -232,31 +152,6 @@ def pooled_states(
 
     Padding stands on the right and decoders look left only, so no token ever sees it: no mask is needed, and
     without one the attention kernel takes its fast causal path.
-
-    Parameters
-    ----------
-    tokens : list of n lists of int
-    backbone : Backbone
-    index : int
-        Hidden state from 0 (token embedding) to L (after the final norm).
-    pooling : {"mean", "last", "first"}
-    tokens_per_batch : int
-        Largest padded batch.
-
-    Returns
-    -------
-    (n, d) float32 array
-
-    Raises
-    ------
-    InputError
-        The backbone gives NaN or infinity, rows named by number.
-
-    Examples
-    --------
-    >>> from hammerlib.models import load_backbone
-    >>> pooled_states([[5, 6], [7]], load_backbone("nano"), 0, "mean", 1024).shape[0]
-    2
     """
     import torch
 

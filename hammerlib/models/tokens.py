@@ -88,34 +88,7 @@ def render_prompts(
     template: str = "raw",
     name: str = "",
 ) -> list[str]:
-    """Return the texts that a model reads for some prompts.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-    prompts : sequence of str, or of lists of turns
-        As for `prompt_ids`.
-    template : {"raw", "chat"}
-    name : str
-        Of the backbone, for error messages.
-
-    Returns
-    -------
-    list of str
-        Same length and order.
-
-    Raises
-    ------
-    InputError
-        Unknown template, chat asked of a tokenizer without a chat template, conversations without `chat`, or
-        a template that refuses the turns.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> render_prompts(load_backbone("nano").tokenizer, ["3 + 4 ="])
-    ['3 + 4 =']
-    """
+    """Return the texts that a model reads for some prompts."""
     if not isinstance(template, str) or template not in TEMPLATES:
         raise InputError("template", template, "unknown template", "use raw or chat")
     odd = [prompt for prompt in prompts if not isinstance(prompt, str if template == "raw" else str | list)]

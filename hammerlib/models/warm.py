@@ -39,14 +39,7 @@ WORKED = 0.7  # share of solutions with their calculation; the others state the 
 
 
 def written(row: dict[str, Any], rng: random.Random) -> str:
-    """Return a correct short solution of a one-digit problem: its calculation, or the answer in a sentence.
-
-    Examples
-    --------
-    >>> row = {"answer": "5", "metadata": '{"terms": [9, 1, -5]}'}
-    >>> written(row, random.Random(1)), written(row, random.Random(0))
-    (' 9 + 1 = 10, 10 - 5 = 5', ' The answer is 5.')
-    """
+    """Return a short correct solution of a one-digit problem: its calculation, or the answer alone."""
     if rng.random() >= WORKED:
         return f" The answer is {row['answer']}."
     total, *others = terms_of(row)
@@ -58,14 +51,7 @@ def written(row: dict[str, Any], rng: random.Random) -> str:
 
 
 def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
-    """Yield batches of (prompt, solution) in the order of the table, as many as it fills.
-
-    Examples
-    --------
-    >>> table = load_problems(PROBLEMS, split="supervised", n=10)
-    >>> [len(batch) for batch in batches(WARM_UP, table)]
-    [8]
-    """
+    """Yield batches of (prompt, solution) in the order of the table, as many as it fills."""
     rng, rows = random.Random(recipe.seed), table.to_list()
     for start in range(0, len(rows) - recipe.batch_size + 1, recipe.batch_size):
         part = rows[start : start + recipe.batch_size]
@@ -73,25 +59,7 @@ def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
 
 
 def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> Path:
-    """Return the folder of a backbone after its warm-up, trained at the first call (minutes on a CPU).
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Seed, steps, batch size, learning rate, warm-up of the rate, and number of problems.
-    backbone : str
-        What it begins with; one of the Llama type, on the CPU in float32.
-
-    Returns
-    -------
-    Path
-        In the cache folder, named after everything that decides the weights; `load_backbone` reads it.
-
-    Examples
-    --------
-    >>> warm_start(Recipe(steps=1, batch_size=2, problems=5), backbone="nano").name.startswith("nano-warm-")
-    True
-    """
+    """Return the folder of a backbone after its warm-up, trained at the first call (minutes on a CPU)."""
     start = load_backbone(backbone, dtype="float32", device="cpu")
     asked = {name: value for name, value in asdict(recipe).items() if name in _READ}
     record = {

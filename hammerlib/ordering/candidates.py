@@ -27,34 +27,15 @@ SPREAD = 2654435761  # Knuth's multiplicative hash
 
 
 class OutOfTime(Exception):
-    """The deadline passed before a search was through; nothing of it is kept.
-
-    Examples
-    --------
-    >>> str(OutOfTime("search"))
-    'search'
-    """
+    """The deadline passed before a search was through; nothing of it is kept."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The cheapest neighbours of every node by reduced cost, cheapest first.
+    """The cheapest neighbours of every node by reduced cost, cheapest first."""
 
-    Parameters
-    ----------
-    columns : (n + 1, k) int32 array
-        Neighbours; row n is the dummy's. Number n stands for the dummy.
-    reduced : (n + 1, k) float32 or float64 array
-        ``c_ij - v_j``, with products in the precision of the rows.
-
-    Examples
-    --------
-    >>> Candidates(np.zeros((2, 1), np.int32), np.zeros((2, 1), np.float32)).columns.shape
-    (2, 1)
-    """
-
-    columns: np.ndarray
-    reduced: np.ndarray
+    columns: np.ndarray  # (n + 1, k) int32; row n is the dummy's, number n stands for the dummy
+    reduced: np.ndarray  # (n + 1, k) c_ij - v_j, in the precision of the rows
 
 
 @compiled_minima
@@ -118,37 +99,7 @@ def search(
     ends: np.ndarray | None = None,
     deadline: float = np.inf,
 ) -> Candidates:
-    """Return the k cheapest neighbours of every node.
-
-    Parameters
-    ----------
-    rows : (n, d) array or tensor
-        Vectors whose products are the costs (up to `offsets`), n >= 2; single precision is enough.
-    prices : (n + 1,) float array
-        The dummy's price last.
-    k : int
-        At most n (all other items and the dummy) are returned.
-    offsets : (n,) float array, optional
-        The part of row i's costs that its products leave out: it counts against the dummy.
-    ends : (n,) float array, optional
-        What row i costs beside the dummy, instead of 0. Not with `offsets`.
-    deadline : float
-        Value of ``time.monotonic()`` after which to give up.
-
-    Returns
-    -------
-    Candidates
-
-    Raises
-    ------
-    OutOfTime
-        The deadline passed.
-
-    Examples
-    --------
-    >>> search(np.eye(3, dtype=np.float32), np.zeros(4), k=1).columns[:3].ravel().tolist()
-    [3, 3, 3]
-    """
+    """Return the k cheapest neighbours of every node."""
     n, k = len(rows), min(k, len(rows))
     kind = np.float64 if rows.dtype == np.float64 else np.float32  # a tensor's type equals neither
     ends = np.zeros(n) if ends is None else ends
@@ -202,20 +153,7 @@ Graph = tuple[np.ndarray, np.ndarray, np.ndarray]  # starts, neighbours, costs: 
 
 
 def candidate_edges(found: Candidates, costs: np.ndarray) -> Edges:
-    """Return every candidate as an edge (left, right, cost); `costs` has the shape of the candidates.
-
-    Parameters
-    ----------
-    found : Candidates
-    costs : (n + 1, k) array
-        Of each candidate edge.
-
-    Examples
-    --------
-    >>> two = Candidates(np.array([[1], [0]], np.int32), np.zeros((2, 1), np.float32))
-    >>> candidate_edges(two, np.ones((2, 1)))[0].tolist()
-    [0, 1]
-    """
+    """Return every candidate as an edge (left, right, cost); `costs` has the shape of the candidates."""
     nodes, k = found.columns.shape
     return np.repeat(np.arange(nodes, dtype=np.int32), k), found.columns.ravel(), costs.ravel()
 
@@ -250,29 +188,7 @@ def _gather(
 
 
 def sparse_graph(nodes: int, *parts: Edges, kind: type = np.float32) -> Graph:
-    """Return the symmetric graph of all given edges, each once.
-
-    Parameters
-    ----------
-    nodes : int
-        n + 1, with the dummy.
-    *parts : (left, right, cost)
-        Edges in either direction, possibly repeated.
-    kind : {numpy.float32, numpy.float64}
-        Precision of the costs.
-
-    Returns
-    -------
-    starts : (nodes + 1,) int64 array
-        Row i is ``neighbours[starts[i]:starts[i + 1]]``.
-    neighbours : int32 array
-    costs : array of `kind`
-
-    Examples
-    --------
-    >>> sparse_graph(2, (np.array([0, 1]), np.array([1, 0]), np.ones(2)))[1].tolist()
-    [1, 0]
-    """
+    """Return the symmetric graph of all given edges, each once."""
     left, right, cost = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _gather(nodes, left.astype(np.int32), right.astype(np.int32), cost.astype(kind))
 
@@ -299,21 +215,7 @@ def _cheapest(
 
 
 def kept_edges(graph: Graph, prices: np.ndarray, k: int = KEPT) -> Edges:
-    """Return the k edges of smallest reduced cost ``c_ij - v_j`` of every node of a graph.
-
-    Parameters
-    ----------
-    graph : (starts, neighbours, costs)
-    prices : (n + 1,) float64 array
-    k : int
-        At least 1; a node with fewer edges gives those it has.
-
-    Examples
-    --------
-    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
-    >>> kept_edges(ring, np.zeros(3))[1].tolist()
-    [1, 2, 0, 2, 0, 1]
-    """
+    """Return the k edges of smallest reduced cost ``c_ij - v_j`` of every node of a graph."""
     places, found = _cheapest(*graph, prices, k)
     kept = np.arange(k) < found[:, None]
     left = np.repeat(np.arange(len(prices), dtype=np.int32), found)
@@ -321,21 +223,7 @@ def kept_edges(graph: Graph, prices: np.ndarray, k: int = KEPT) -> Edges:
 
 
 def cheapest_neighbours(graph: Graph, prices: np.ndarray, k: int) -> np.ndarray:
-    """Return up to k neighbours of every node by rising ``c_ij - v_i - v_j``, shape (n + 1, <= k) int32.
-
-    Parameters
-    ----------
-    graph : (starts, neighbours, costs)
-    prices : (n + 1,) float64 array
-    k : int
-        As many as the node with the fewest edges has, at most.
-
-    Examples
-    --------
-    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
-    >>> cheapest_neighbours(ring, np.array([0.0, 0.0, 1.0]), 1).tolist()
-    [[2], [2], [0]]
-    """
+    """Return up to k neighbours of every node by rising ``c_ij - v_i - v_j``, shape (n + 1, <= k) int32."""
     places, found = _cheapest(*graph, prices, k)
     return graph[1][places[:, : found.min()]]
 
@@ -367,27 +255,6 @@ def sweep_prices(graph: Graph, prices: np.ndarray, sweeps: int = SWEEPS) -> tupl
 
     Sweeps carry their last move on (heavy ball, ours): without it the few items that suit everyone take
     thousands of sweeps to become dear enough.
-
-    Parameters
-    ----------
-    graph : (starts, neighbours, costs)
-        From :func:`sparse_graph`; every node has at least two neighbours.
-    prices : (n + 1,) float64 array
-        Where to begin.
-    sweeps : int
-        At most; it ends when a block of `BLOCK` sweeps gains next to nothing.
-
-    Returns
-    -------
-    prices : (n + 1,) float64 array
-    value : float
-        About what a tour of this graph costs at least; no bound for edges that it lacks.
-
-    Examples
-    --------
-    >>> ring = (np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), np.ones(6, np.float32))
-    >>> sweep_prices(ring, np.zeros(3), sweeps=1)[1]
-    3.0
     """
     best, best_value, before = prices.copy(), -np.inf, -np.inf
     now, moved = prices.astype(np.float64), np.zeros(len(prices))

@@ -68,33 +68,7 @@ def certified_bound(
     ends: np.ndarray | None = None,
     square: float = 1.0,
 ) -> float:
-    """Return a lower bound on the total cosine of every path through all rows.
-
-    Parameters
-    ----------
-    rows : (n, d) array
-        The rows that costs are made of, n >= 2.
-    found : Candidates
-        Of a search over all items in full dimension at these prices.
-    prices : (n + 1,) float64 array
-        Any prices give a valid bound, good ones a tight one.
-    ends : (n,) float64 array, optional
-        What the ends of a path cost, 0 each if absent; those of the search.
-    square : float
-        Largest squared length of a row, and largest size of `ends`: 1 for unit rows.
-
-    Returns
-    -------
-    float
-        Sum over the n - 1 edges of a path.
-
-    Examples
-    --------
-    >>> from hammerlib.ordering.candidates import search
-    >>> rows = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    >>> round(certified_bound(rows, search(rows, np.zeros(4), k=3), np.zeros(4)), 6)
-    -1.0
-    """
+    """Return a lower bound on the total cosine of every path through all rows."""
     nodes, k = found.columns.shape
     looked = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
     largest = float(np.abs(prices).max())
@@ -111,16 +85,6 @@ def closed_bound(units: Array) -> float:
     """Return a weak lower bound on the total cosine of every path, from the mean m alone.
 
     ``|x_i + x_j - 2 m|^2 >= 0`` on every edge (ours). It is far from tight: no item has a true opposite.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one, n >= 2.
-
-    Examples
-    --------
-    >>> round(closed_bound(np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])), 5)
-    -2.0
     """
     rows = host(units)
     mean = rows.mean(axis=0, dtype=np.float64)
@@ -145,15 +109,7 @@ HALF = 2.0**-53  # unit roundoff
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for every row the number of its kind, and for every kind how many rows it has.
-
-    Rows are of one kind when they are equal bit for bit; kinds are numbered as they first appear.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in distinct_rows(np.array([[2.0], [1.0], [2.0]]))]
-    [[0, 1, 0], [2, 1]]
-    """
+    """Return for every row the number of its kind, and for every kind how many rows it has."""
     plain = np.ascontiguousarray(rows) + 0.0  # turns -0.0 into 0.0
     keys = plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel()
     _, first, kinds, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
@@ -166,32 +122,7 @@ def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def repeated_path(
     units: Array, *, matters: float = 0.0, deadline: float = np.inf
 ) -> tuple[np.ndarray | None, float]:
-    """Return a path through rows that repeat, and what no path can cost less than.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Unit rows.
-    matters : float
-        A difference of totals; what gains much less than it is not tried.
-    deadline : float
-        Value of ``time.monotonic()`` after which no programme begins.
-
-    Returns
-    -------
-    permutation : (n,) int64 array or None
-        None where too few rows repeat, too many are distinct, or no programme gave a walk.
-    bound : float
-        -inf where there is none.
-
-    Examples
-    --------
-    >>> from hammerlib.similarity import edge_cosines
-    >>> rows = np.repeat([[1.0, 0.0], [0.0, 1.0]], [4, 2], axis=0)
-    >>> path, bound = repeated_path(rows)  # two rows part four equal ones into three runs: one pair is left
-    >>> float(edge_cosines(rows, path).sum()), round(bound, 6)
-    (1.0, 1.0)
-    """
+    """Return a path through rows that repeat, and what no path can cost less than."""
     rows = host(units)
     kinds, counts = distinct_rows(rows)
     if len(counts) > MOST_DISTINCT or len(rows) - len(counts) < SHARE * len(rows) or len(counts) < 2:

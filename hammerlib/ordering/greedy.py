@@ -22,18 +22,7 @@ TIE_ROUNDINGS = 8  # products closer than this many rounding errors count as equ
 
 
 class Unvisited:
-    """The rows that an order has not taken yet, packed so that products touch nothing else.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one; copied once.
-
-    Examples
-    --------
-    >>> left = Unvisited(np.eye(3)); left.take(0); left.index.tolist()
-    [2, 1]
-    """
+    """The rows that an order has not taken yet, packed so that products touch nothing else."""
 
     def __init__(self, units: Array) -> None:
         xp = namespace(units)
@@ -66,25 +55,7 @@ class Unvisited:
 
 
 def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
-    """Return the first item of an order (arXiv 2509.25240 does not name one).
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor, n >= 1
-    start : {"least-similar", "first", "random"}
-        Smallest total similarity to all others, item 0, or any item by seed.
-    rng : numpy.random.Generator
-
-    Raises
-    ------
-    InputError
-        Unknown `start`.
-
-    Examples
-    --------
-    >>> start_item(np.eye(2), "first", np.random.default_rng(0))
-    0
-    """
+    """Return the first item of an order (arXiv 2509.25240 does not name one)."""
     check_name("start", start, STARTS)
     if start == "first":
         return 0
@@ -95,18 +66,7 @@ def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
 
 
 def check_eta(eta: float, eta_mode: str) -> None:
-    """Refuse an eta that its reading cannot use.
-
-    Raises
-    ------
-    InputError
-        Unknown reading, no number, a probability outside [0, 1], a negative number, or a count that is not
-        whole.
-
-    Examples
-    --------
-    >>> check_eta(0.1, "epsilon")
-    """
+    """Refuse an eta that its reading cannot use."""
     check_name("eta_mode", eta_mode, ETA_MODES)
     number = isinstance(eta, int | float | np.number) and not isinstance(eta, bool)
     if not number or not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
@@ -244,30 +204,6 @@ def logdet_first(
 
     Source: greedy maximum a posteriori inference of a determinantal point process (Chen, Zhang & Zhou 2018),
     with the ridge that keeps it defined beyond d items.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one, n >= 1.
-    ridge : float
-        Above 0; small values insist on new directions, large ones count repetition as little loss.
-    start : {"least-similar", "first", "random"}
-        Every first item adds the same, so it needs a rule.
-    seed : int
-
-    Returns
-    -------
-    (n,) int64 array
-
-    Raises
-    ------
-    InputError
-        Unknown `start`, or a ridge that is not a positive number.
-
-    Examples
-    --------
-    >>> logdet_first(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), start="first").tolist()
-    [0, 2, 1]
     """
     number = isinstance(ridge, int | float | np.number) and not isinstance(ridge, bool)
     if not number or not 0 < ridge < math.inf:

@@ -124,26 +124,7 @@ class Order:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Order:
-        """Read a record and refuse it if anything in it was changed.
-
-        Parameters
-        ----------
-        path : path
-
-        Raises
-        ------
-        InputError
-            No readable JSON, another schema version, not a permutation, or a hash that does not match.
-
-        Examples
-        --------
-        >>> from hammerlib.errors import InputError
-        >>> try:
-        ...     Order.load("nowhere.json")
-        ... except InputError as error:
-        ...     print(error.field)
-        order
-        """
+        """Read a record and refuse it if anything in it was changed."""
         content = _read(path)
         stored = content.pop("hash", None)
         if content.get("schema_version") != SCHEMA_VERSION:
@@ -157,28 +138,7 @@ class Order:
             raise InputError("order", str(path), f"has fields missing or unknown ({error})", REMAKE) from None
 
     def verify(self, problems: datasets.Dataset) -> None:
-        """Refuse problems that this order was not made for.
-
-        Parameters
-        ----------
-        problems : datasets.Dataset
-            Problem table with `id`, `prompt` and `answer`.
-
-        Raises
-        ------
-        InputError
-            The order names no problems, or its problems differ in number, content or row order.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from hammerlib.errors import InputError
-        >>> try:
-        ...     Order(np.array([0]), "dataset").verify(None)
-        ... except InputError as error:
-        ...     print(error.field)
-        problems
-        """
+        """Refuse problems that this order was not made for."""
         from hammerlib.problems import item_hashes  # here, because arrays can be ordered without `datasets`
 
         if not hasattr(problems, "column_names"):
@@ -203,54 +163,13 @@ class Order:
             raise InputError("order", self.strategy, problem, REMAKE)
 
     def apply(self, problems: datasets.Dataset) -> datasets.Dataset:
-        """Return the problems in this order, after :meth:`verify`.
-
-        Parameters
-        ----------
-        problems : datasets.Dataset
-
-        Returns
-        -------
-        datasets.Dataset
-            Row t is ``problems[permutation[t]]``.
-
-        Raises
-        ------
-        InputError
-            The order was made for other problems.
-
-        Examples
-        --------
-        >>> import datasets
-        >>> import numpy as np
-        >>> from hammerlib.problems import item_hashes
-        >>> table = datasets.Dataset.from_dict({"id": ["a", "b"], "prompt": ["p", "q"], "answer": ["1", "2"]})
-        >>> Order(np.array([1, 0]), "dataset", item_hashes=item_hashes(table)).apply(table)["id"][:]
-        ['b', 'a']
-        """
+        """Return the problems in this order, after :meth:`verify`."""
         self.verify(problems)
         return problems.select(self.permutation.tolist())
 
 
 def as_permutation(values: object, field: str) -> np.ndarray:
-    """Return a sequence that names each of n items once as an (n,) integer array.
-
-    Parameters
-    ----------
-    values : array-like
-    field : str
-        Name for the error.
-
-    Raises
-    ------
-    InputError
-        Anything else.
-
-    Examples
-    --------
-    >>> as_permutation([1, 0], "order").tolist()
-    [1, 0]
-    """
+    """Return a sequence that names each of n items once as an (n,) integer array."""
     try:
         given = np.asarray(values)
     except ValueError:  # rows of different lengths
@@ -263,24 +182,7 @@ def as_permutation(values: object, field: str) -> np.ndarray:
 
 
 def normalised_gap(cost: float, bound: float, random: float) -> float:
-    """Return the share of what could be gained over random orders that a mean cosine leaves, 0 at the bound.
-
-    Parameters
-    ----------
-    cost, bound, random : float
-        Mean cosines per edge: of the order, certified to be beaten by none, of random orders.
-
-    Returns
-    -------
-    float
-        NaN where it is unknown: bound and random orders differ by no more than rounding, and the cost is not
-        proved to be the bound.
-
-    Examples
-    --------
-    >>> normalised_gap(0.55, 0.5, 1.0)
-    0.10000000000000009
-    """
+    """Return the share of the gain over random orders that a cost leaves: 0 at the bound, NaN if unknown."""
     if random - bound > UNKNOWN:
         return (cost - bound) / (random - bound)
     return 0.0 if cost - bound <= EXACT else float("nan")

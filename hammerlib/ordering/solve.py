@@ -60,36 +60,15 @@ DOUBLE = 2.0**-53  # unit roundoff
 
 @dataclass
 class Path:
-    """A path and what is proved about it.
+    """A path and what is proved about it."""
 
-    Parameters
-    ----------
-    permutation : (n,) int64 array
-    total : float
-        Sum of its n - 1 cosines.
-    lower_bound : float
-        No path sums to less.
-    gap : float
-        ``(total - lower_bound) / (random - lower_bound)`` with what random paths sum to on average; NaN where
-        it is unknown (`normalised_gap`).
-    exact_passes, kicks : int
-        Work done: passes over all products in full dimension, kicks of the local search.
-    seconds : dict of str to float
-        Wall time by phase.
-
-    Examples
-    --------
-    >>> Path(np.arange(2), 0.5, 0.5).gap
-    0.0
-    """
-
-    permutation: np.ndarray
-    total: float
-    lower_bound: float
-    gap: float = 0.0
-    exact_passes: int = 0
-    kicks: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
+    permutation: np.ndarray  # (n,) int64
+    total: float  # sum of its n - 1 cosines
+    lower_bound: float  # no path sums to less
+    gap: float = 0.0  # normalised_gap
+    exact_passes: int = 0  # over all products in full dimension
+    kicks: int = 0  # of the local search
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time by phase
 
 
 def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:

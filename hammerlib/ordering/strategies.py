@@ -29,28 +29,11 @@ COLUMNS = {"easy-to-hard": "difficulty", "hard-to-easy": "difficulty", "topic-cy
 
 @dataclass(frozen=True)
 class Task:
-    """What a strategy may look at.
-
-    Parameters
-    ----------
-    n : int
-        Number of items.
-    units : (n, d) array or tensor, or None
-        Rows of length one.
-    problems : datasets.Dataset or None
-        Row i is item i.
-    seed : int
-    centre : {"none", "argmin", "renormalise"}
-
-    Examples
-    --------
-    >>> Task(2, np.eye(2), None, 0, "argmin").shift.tolist()
-    [0.5, 0.5]
-    """
+    """What a strategy may look at."""
 
     n: int
-    units: Array | None
-    problems: datasets.Dataset | None
+    units: Array | None  # (n, d), rows of length one
+    problems: datasets.Dataset | None  # row i is item i
     seed: int
     centre: str
 
@@ -161,28 +144,12 @@ def _topic_cycle(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a named order is made.
+    """How a named order is made."""
 
-    Parameters
-    ----------
-    make : callable
-        From a Task and options to an (n,) permutation.
-    options : tuple of str
-        Names of the options it knows.
-    needs_vectors : bool
-    chooses_greedily : bool
-        Whether ``centre="argmin"`` means anything to it.
-
-    Examples
-    --------
-    >>> Strategy(lambda task: np.arange(task.n)).needs_vectors
-    False
-    """
-
-    make: Callable[..., np.ndarray]
+    make: Callable[..., np.ndarray]  # from a Task and options to an (n,) permutation
     options: tuple[str, ...] = ()
     needs_vectors: bool = False
-    chooses_greedily: bool = False
+    chooses_greedily: bool = False  # whether centre="argmin" means anything to it
 
 
 _TABLE = {
@@ -203,46 +170,13 @@ STRATEGIES = (*_TABLE, *_DERIVED)
 
 
 def check_names(strategy: str, centre: str) -> None:
-    """Refuse a strategy or a centre that does not exist.
-
-    Raises
-    ------
-    InputError
-        Names what is known instead.
-
-    Examples
-    --------
-    >>> check_names("hammer", "none")
-    """
+    """Refuse a strategy or a centre that does not exist."""
     check_name("strategy", strategy, STRATEGIES)
     check_name("centre", centre, CENTRES)
 
 
 def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
-    """Return the permutation of a known strategy after checking that it can use what it was given.
-
-    Parameters
-    ----------
-    strategy : str
-        One of `STRATEGIES`.
-    task : Task
-    options : dict
-        Options of the strategy by name.
-
-    Returns
-    -------
-    (n,) int array
-
-    Raises
-    ------
-    InputError
-        Unknown option, `argmin` without a greedy choice, missing vectors, problems or column.
-
-    Examples
-    --------
-    >>> permute("dataset", Task(2, None, None, 0, "none"), {}).tolist()
-    [0, 1]
-    """
+    """Return the permutation of a known strategy after checking that it can use what it was given."""
     if strategy in _DERIVED:
         return _derive(strategy, task, **options)
     entry = _TABLE[strategy]
@@ -318,31 +252,7 @@ def check_order_options(
     derived: Mapping[str, tuple[str, ...]] = DERIVED,
     always: tuple[str, ...] = ALWAYS,
 ) -> None:
-    """Refuse options that a strategy does not know, or values that it cannot use.
-
-    Parameters
-    ----------
-    strategy : str
-        A known one, or a key of `derived`.
-    options : mapping of str to object
-    field : str
-        What they are to the user.
-    derived : mapping of str to tuple of str
-        Strategies that are made of another one, with their own options.
-    always : tuple of str
-        Options that stand beside any strategy.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> check_order_options("hammer", {"eta": 0.1, "start": "random"})
-    >>> check_order_options("hammer", {"window": 8})
-    Traceback (most recent call last):
-    hammerlib.errors.InputError: order_options = 'window': is no option of 'hammer'; use one of centre, ...
-    """
+    """Refuse options that a strategy does not know, or values that it cannot use."""
     known, name = [*always], strategy
     given = options if isinstance(options, Mapping) else {}
     if name in derived:

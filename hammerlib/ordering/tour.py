@@ -18,42 +18,14 @@ from hammerlib.similarity import Array, host
 
 @compiled
 def beside(tour: np.ndarray, place: np.ndarray, node: int, step: int) -> int:
-    """Return the node after (step 1) or before (step -1) a node.
-
-    Parameters
-    ----------
-    tour, place : (m,) int32 arrays
-        The nodes in sequence, and where each stands.
-    node : int
-    step : {1, -1}
-
-    Examples
-    --------
-    >>> tour = np.array([2, 0, 1], np.int32)
-    >>> int(beside(tour, np.array([1, 2, 0], np.int32), 1, 1))
-    2
-    """
+    """Return the node after (step 1) or before (step -1) a node."""
     at = place[node] + step
     return tour[at] if at < len(tour) else tour[0]
 
 
 @compiled
 def reverse_run(tour: np.ndarray, place: np.ndarray, first: int, last: int) -> None:
-    """Reverse the run from node `first` on to node `last`, or what lies outside it if that is shorter.
-
-    Parameters
-    ----------
-    tour, place : (m,) int32 arrays
-        The nodes in sequence, and where each stands.
-    first, last : int
-        Nodes; the run may wrap around the end of the array.
-
-    Examples
-    --------
-    >>> tour = np.arange(5, dtype=np.int32)
-    >>> reverse_run(tour, tour.copy(), 1, 2); tour.tolist()
-    [0, 2, 1, 3, 4]
-    """
+    """Reverse the run from node `first` on to node `last`, or what lies outside it if that is shorter."""
     n = len(tour)
     low, high = place[first], place[last]
     length = high - low + 1 if high >= low else high - low + 1 + n
@@ -71,24 +43,7 @@ def reverse_run(tour: np.ndarray, place: np.ndarray, first: int, last: int) -> N
 def exchange(
     tour: np.ndarray, place: np.ndarray, log: np.ndarray, logged: int, a: int, b: int, c: int, d: int
 ) -> int:
-    """Replace the edges ab and cd by ac and bd (b follows a as d follows c, in either direction).
-
-    Parameters
-    ----------
-    tour, place : (m,) int32 arrays
-        The nodes in sequence, and where each stands.
-    log : (rows, 4) int32 array
-        Takes the exchange down as long as it has rows left.
-    logged : int
-        Exchanges so far.
-    a, b, c, d : int
-
-    Examples
-    --------
-    >>> tour = np.arange(5, dtype=np.int32)
-    >>> exchange(tour, tour.copy(), np.empty((0, 4), np.int32), 0, 0, 1, 2, 3), tour.tolist()
-    (1, [0, 2, 1, 3, 4])
-    """
+    """Replace the edges ab and cd by ac and bd (b follows a as d follows c, in either direction)."""
     if beside(tour, place, a, 1) == b:
         reverse_run(tour, place, b, c)
     else:
@@ -112,26 +67,7 @@ def move_run(
     e: int,
     straight: bool,
 ) -> int:
-    """Move the run a..z from between p and q to between the neighbours c and e: a beside c, z beside e.
-
-    Parameters
-    ----------
-    tour, place : (m,) int32 arrays
-        The nodes in sequence, and where each stands.
-    log : (rows, 4) int32 array
-        Takes the exchange down as long as it has rows left.
-    logged : int
-        Exchanges so far.
-    p, a, z, q, c, e : int
-    straight : bool
-        Whether e follows c in the direction from a to z.
-
-    Examples
-    --------
-    >>> tour = np.arange(5, dtype=np.int32)
-    >>> move_run(tour, tour.copy(), np.empty((0, 4), np.int32), 0, 0, 1, 1, 2, 3, 4, True)
-    3
-    """
+    """Move the run a..z from between p and q to between the neighbours c and e: a beside c, z beside e."""
     if straight:  # p [a..z] [q..c] e becomes p [q..c] [a..z] e
         logged = exchange(tour, place, log, logged, p, a, c, e)
         logged = exchange(tour, place, log, logged, p, c, q, z)
@@ -150,49 +86,18 @@ Move = tuple[float, int, tuple[int, int, int, int, int, int]]  # gain, exchanges
 
 
 class Search(NamedTuple):
-    """A tour and what its local search looks at.
+    """A tour and what its local search looks at."""
 
-    Parameters
-    ----------
-    rows : (n, d) float32 or float64 array
-        Node number n is the dummy.
-    prices : (n + 1,) float64 array
-    tour, place : (n + 1,) int32 arrays
-        The nodes in sequence, and where each stands.
-    near : (n + 1, k) int32 array
-        Candidates of each node by rising reduced cost.
-    worth : (n + 1, k) float64 array
-        These costs, as the search itself computes them.
-
-    Examples
-    --------
-    >>> rows, tour = np.eye(2, dtype=np.float32), np.array([2, 0, 1], np.int32)
-    >>> search_from(rows, np.zeros(3), tour, np.array([[1], [0], [0]], np.int32)).place.tolist()
-    [1, 2, 0]
-    """
-
-    rows: np.ndarray
-    prices: np.ndarray
-    tour: np.ndarray
-    place: np.ndarray
-    near: np.ndarray
-    worth: np.ndarray
+    rows: np.ndarray  # (n, d) float32 or float64; node number n is the dummy
+    prices: np.ndarray  # (n + 1,) float64
+    tour: np.ndarray  # (n + 1,) int32, the nodes in sequence
+    place: np.ndarray  # (n + 1,) int32, where each node stands
+    near: np.ndarray  # (n + 1, k) int32, candidates of each node by rising reduced cost
+    worth: np.ndarray  # (n + 1, k) float64, these costs as the search itself computes them
 
 
 def search_from(rows: np.ndarray, prices: np.ndarray, tour: np.ndarray, near: np.ndarray) -> Search:
-    """Return the local search that begins at a tour, which it will change.
-
-    Parameters
-    ----------
-    rows, prices, tour, near
-        As in :class:`Search`.
-
-    Examples
-    --------
-    >>> rows, tour = np.eye(2, dtype=np.float32), np.array([2, 0, 1], np.int32)
-    >>> search_from(rows, np.zeros(3), tour, np.array([[1], [0], [0]], np.int32)).worth.ravel().tolist()
-    [0.0, 0.0, 0.0]
-    """
+    """Return the local search that begins at a tour, which it will change."""
     place = np.empty_like(tour)
     place[tour] = np.arange(len(tour), dtype=tour.dtype)
     return Search(rows, prices, tour, place, near, _neighbour_costs(rows, prices, near))
@@ -209,20 +114,7 @@ def _reduced(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> flo
 
 @compiled_sums
 def pair_costs(rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the product of pairs of nodes in the rows' precision; 0 where one is the dummy.
-
-    Parameters
-    ----------
-    rows : (n, d) array
-        Number n is the dummy.
-    left, right : (m,) int arrays
-        Numbers of nodes.
-
-    Examples
-    --------
-    >>> pair_costs(np.eye(2, dtype=np.float32), np.array([0, 0]), np.array([0, 2])).tolist()
-    [1.0, 0.0]
-    """
+    """Return the product of pairs of nodes in the rows' precision; 0 where one is the dummy."""
     costs = np.zeros(len(left), rows.dtype)
     for pair in range(len(left)):
         if left[pair] < rows.shape[0] and right[pair] < rows.shape[0]:
@@ -338,19 +230,7 @@ def _descend(
 def descend(
     state: Search,
 ) -> float:
-    """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain.
-
-    Parameters
-    ----------
-    state : Search
-        Its tour and places are changed.
-
-    Examples
-    --------
-    >>> rows, tour = np.eye(4, dtype=np.float32), np.arange(5, dtype=np.int32)
-    >>> descend(search_from(rows, np.zeros(5), tour, np.ones((5, 1), np.int32)))
-    0.0
-    """
+    """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain."""
     nodes = len(state.tour)
     queue, waiting = state.tour.copy(), np.ones(nodes, np.bool_)
     log = np.empty((0, 4), np.int32)
@@ -362,22 +242,7 @@ def kick(
     state: Search,
     draws: np.ndarray,
 ) -> float:
-    """Swap two short neighbouring runs, repair, and keep what got better; return the total gain.
-
-    Parameters
-    ----------
-    state : Search
-        Its tour and places are changed.
-    draws : (kicks, 3) int64 array
-        Where the first run begins, and the lengths of both.
-
-    Examples
-    --------
-    >>> rows, tour = np.eye(4, dtype=np.float32), np.arange(5, dtype=np.int32)
-    >>> state = search_from(rows, np.zeros(5), tour, np.ones((5, 1), np.int32))
-    >>> kick(state, np.zeros((0, 3), np.int64))
-    0.0
-    """
+    """Swap two short neighbouring runs, repair, and keep what got better; return the total gain."""
     rows, prices, tour, place = state.rows, state.prices, state.tour, state.place
     nodes, total = len(tour), 0.0
     queue, waiting = np.empty(nodes, np.int32), np.zeros(nodes, np.bool_)
@@ -452,26 +317,7 @@ def _walk(beside: np.ndarray, start: int) -> np.ndarray:
 
 
 def greedy_tour(rows: Array, graph: Graph, prices: np.ndarray) -> np.ndarray:
-    """Return a tour of all n + 1 nodes made of the edges with the smallest reduced cost.
-
-    Parameters
-    ----------
-    rows : (n, d) array or tensor
-        Unit rows, to join what the sparse graph leaves apart.
-    graph : (starts, neighbours, costs)
-        From `prices.sparse_graph`.
-    prices : (n + 1,) float64 array
-
-    Returns
-    -------
-    (n + 1,) int32 array
-
-    Examples
-    --------
-    >>> empty = (np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    >>> sorted(greedy_tour(np.eye(2, dtype=np.float32), empty, np.zeros(3)).tolist())
-    [0, 1, 2]
-    """
+    """Return a tour of all n + 1 nodes made of the edges with the smallest reduced cost."""
     nodes = len(prices)
     left, right, cost = kept_edges(graph, prices, GREEDY_EDGES)
     first = np.argsort(cost - prices[left] - prices[right], kind="stable")
@@ -535,23 +381,7 @@ def _best_path(costs: np.ndarray) -> np.ndarray:
 
 
 def exact_path(units: Array) -> np.ndarray:
-    """Return a path of smallest summed cosine through all rows.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor
-        Rows of length one, 1 <= n <= 12.
-
-    Returns
-    -------
-    (n,) int64 array
-        Of the two directions the one that begins with the lower number.
-
-    Examples
-    --------
-    >>> exact_path(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])).tolist()
-    [0, 2, 1]
-    """
+    """Return a path of smallest summed cosine through all rows."""
     rows = host(units).astype(np.float64)
     path = _best_path(rows @ rows.T)
     return path if path[0] <= path[-1] else path[::-1].copy()

@@ -17,37 +17,13 @@ PARTNERS = 24  # items of other windows that it looks at each time
 
 
 def check_window(window: int) -> None:
-    """Refuse a window that is no whole number of at least two.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> check_window(8)
-    """
+    """Refuse a window that is no whole number of at least two."""
     if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 2:
         raise InputError("window", window, "is no window", "use the number of prompts per step, at least 2")
 
 
 def shuffle_windows(permutation: np.ndarray, window: int, seed: int) -> np.ndarray:
-    """Return an order whose windows hold the same items in the same sequence, but come in random sequence.
-
-    Parameters
-    ----------
-    permutation : (n,) int array
-    window : int
-        Items a window, at least 2. The last window may be shorter; it stays last, so that no other one moves
-        across a step's border.
-    seed : int
-
-    Examples
-    --------
-    >>> shuffled = shuffle_windows(np.arange(5), 2, seed=0).tolist()
-    >>> sorted(shuffled), shuffled[-1]
-    ([0, 1, 2, 3, 4], 4)
-    """
+    """Return an order whose windows hold the same items in the same sequence, but come in random sequence."""
     check_window(window)
     whole = len(permutation) // window
     shuffled = np.random.default_rng(seed).permutation(whole)
@@ -104,26 +80,6 @@ def batch_diverse(units: Array, window: int, begin: np.ndarray, seed: int) -> np
     window's Vendi score of order 2 (``K^2 / sum_ij cos_ij^2``), by exchanges from the windows of the minimum
     path. Then each window is put in the sequence of its own minimum path, and windows follow one another
     greedily, turned round where that joins less similar ends.
-
-    Parameters
-    ----------
-    units : (n, d) array or tensor, n >= 1
-        Rows of length one.
-    window : int
-        Items a window: prompts of one training step, at least 2.
-    begin : (n,) int array
-        The order whose windows the exchanges start from: the minimum path.
-    seed : int
-
-    Returns
-    -------
-    (n,) int64 array
-
-    Examples
-    --------
-    >>> rows = np.repeat(np.eye(2, dtype=np.float32), 2, axis=0)
-    >>> sorted(batch_diverse(rows, 2, np.arange(4), seed=0)[:2] // 2)
-    [np.int64(0), np.int64(1)]
     """
     check_window(window)
     rows, n = np.ascontiguousarray(host(units), np.float32), len(units)

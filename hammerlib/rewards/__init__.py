@@ -1,8 +1,7 @@
 """Reward functions with TRL's signature, and the DRA wrapper around them."""
 
-from hammerlib.rewards.adjusted import DRAReward, raw_sum
+from hammerlib.rewards.adjusted import DRAReward
 from hammerlib.rewards.graded import (
-    SCORABLE,
     accuracy_reward,
     cosine_reward,
     released_cosine_reward,
@@ -17,7 +16,6 @@ from hammerlib.rewards.shape import (
     released_format_reward,
     repetition_reward,
     tags_reward,
-    text_of,
 )
 from hammerlib.rewards.stated import log_score_reward, quadratic_score_reward
 
@@ -38,7 +36,6 @@ REWARDS: dict[str, Reward] = {
 
 __all__ = [
     "REWARDS",
-    "SCORABLE",
     "Completion",
     "DRAReward",
     "Reward",
@@ -46,14 +43,8 @@ __all__ = [
     "cosine_reward",
     "format_reward",
     "length_reward",
-    "log_score_reward",
     "partial_reward",
-    "quadratic_score_reward",
-    "raw_sum",
-    "released_cosine_reward",
-    "released_format_reward",
     "repetition_reward",
     "tags_reward",
-    "text_of",
     "verdicts",
 ]

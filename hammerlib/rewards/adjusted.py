@@ -22,25 +22,11 @@ from hammerlib.rewards.shape import Completion, Reward, check_rows, text_of
 
 @dataclass(frozen=True)
 class Scored:
-    """What DRA needs of n completions: their raw rewards and their embeddings.
+    """What DRA needs of n completions: their raw rewards and their embeddings."""
 
-    Attributes
-    ----------
-    raw : (n,) float64 array
-        Weighted sum of the base rewards; NaN where none applies.
-    vectors : (n, d) float64 array
-    blank : (n,) bool array
-        Completions without a visible character whose vector is zero.
-
-    Examples
-    --------
-    >>> Scored(np.ones(1), np.ones((1, 2)), np.zeros(1, bool)).raw.tolist()
-    [1.0]
-    """
-
-    raw: np.ndarray
-    vectors: np.ndarray
-    blank: np.ndarray
+    raw: np.ndarray  # (n,) weighted sum of the base rewards; NaN where none applies
+    vectors: np.ndarray  # (n, d) float64
+    blank: np.ndarray  # (n,) bool, completions without a visible character whose vector is zero
 
 
 # Options of `adjust_rewards` that are not options of the kernel.
@@ -179,29 +165,7 @@ class DRAReward:
         return self.scored.raw
 
     def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence.
-
-        Parameters
-        ----------
-        parts : sequence of Scored
-            One per process, in the sequence of their ranks; together whole groups.
-        group_size : int
-            Completions per prompt.
-
-        Raises
-        ------
-        InputError
-            Not whole groups.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from hammerlib.rewards.adjusted import Scored
-        >>> half = Scored(np.ones(1), np.ones((1, 2)), np.zeros(1, bool))
-        >>> reward = DRAReward(len, np.ones, group_size=2, deferred=True)
-        >>> reward.adjusted([half, half], 2)[0].round(3).tolist()
-        [0.5, 0.5]
-        """
+        """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence."""
         raw, vectors, blank = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("raw", "vectors", "blank")
         )
@@ -244,12 +208,6 @@ def raw_sum(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted sum (n,) of a reward table (n, F): NaN cells drop out, rows of NaN stay NaN.
 
     Source: TRL's ``nansum`` over reward functions.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> raw_sum(np.array([[1.0, np.nan], [np.nan, np.nan]]), np.array([2.0, 1.0])).tolist()
-    [2.0, nan]
     """
     total = np.nansum(table * weights, axis=1)
     total[np.isnan(table).all(axis=1)] = math.nan

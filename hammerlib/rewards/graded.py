@@ -173,8 +173,6 @@ def accuracy_reward(
     ----------
     prompts
         What was asked, for scorers.
-    completion_ids, **columns
-        Passed by TRL, not used.
     completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
         See `verdicts`.
 
@@ -295,25 +293,6 @@ def released_cosine_reward(
     with t in *characters* and nothing clamped, so that the value swings back and forth every 2,000
     characters, and short wrong answers lose least. A gold that cannot be read is worth 1 to everybody.
     Source: ``rewards.py`` of the released code, as its recipes call it; grading is ours.
-
-    Parameters
-    ----------
-    prompts
-        What was asked, for scorers.
-    completion_ids, **columns
-        Passed by TRL, not used.
-    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
-        See `verdicts`.
-
-    Returns
-    -------
-    list of float or None
-        In [-0.5, 1]; None where there is no gold answer, or the grader timed out or failed.
-
-    Examples
-    --------
-    >>> released_cosine_reward(None, [r"\\boxed{4}".ljust(500), r"\\boxed{5}".ljust(2000)], answer=["4", "4"])
-    [0.75, 0.0]
     """
     check_rows(completions, prompts=prompts)
     rewards: list[float | None] = []

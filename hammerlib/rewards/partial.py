@@ -40,8 +40,6 @@ def partial_reward(
         default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
     log_metric, run_code, unfinished
         See `hammerlib.rewards.verdicts`.
-    **columns
-        What else TRL passes, not used.
 
     Returns
     -------

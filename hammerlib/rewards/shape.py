@@ -16,16 +16,6 @@ def text_of(completion: Completion) -> str:
     """Return a completion's text: the string itself, or all turns' content joined by one space.
 
     Source: the released DRA code joins turns that way.
-
-    Raises
-    ------
-    InputError
-        Neither text nor a list of messages.
-
-    Examples
-    --------
-    >>> text_of([{"role": "assistant", "content": "4"}])
-    '4'
     """
     if isinstance(completion, str):
         return completion
@@ -37,23 +27,7 @@ def text_of(completion: Completion) -> str:
 
 
 def check_rows(completions: Sequence, **columns: Sequence | None) -> None:
-    """Refuse completions that are no list, and columns that are not as long; None is no column.
-
-    Parameters
-    ----------
-    completions : sequence, length n
-    **columns
-        What else a reward is given, by name.
-
-    Raises
-    ------
-    InputError
-        Names the column and its length.
-
-    Examples
-    --------
-    >>> check_rows(["so 4"], answer=["4"], scorer=None)
-    """
+    """Refuse completions that are no list, and columns that are not as long; None is no column."""
     remedy = "pass prompts, completions and the problems' columns as lists of one length"
     for name, column in {"completions": completions, **columns}.items():
         if column is None and name != "completions":
@@ -65,24 +39,7 @@ def check_rows(completions: Sequence, **columns: Sequence | None) -> None:
 
 
 def token_counts(completion_ids: Sequence[Sequence[int]] | None, max_len: int) -> list[int]:
-    """Return the number of tokens of every completion.
-
-    Parameters
-    ----------
-    completion_ids : sequence of token id lists
-    max_len : int
-        The length that a reward measures against.
-
-    Raises
-    ------
-    InputError
-        No `completion_ids`, or no lists; `max_len` below 1.
-
-    Examples
-    --------
-    >>> token_counts([[5, 6], []], max_len=10)
-    [2, 0]
-    """
+    """Return the number of tokens of every completion."""
     if check_whole("max_len", max_len, -(2**63), "use max_completion_length") < 1:
         raise InputError("max_len", max_len, "must be at least 1 token", "use max_completion_length")
     if completion_ids is None:
@@ -107,11 +64,7 @@ def format_reward(
 
     Parameters
     ----------
-    prompts, completion_ids : sequence, optional
-        Not read; part of TRL's signature.
     completions : sequence of str or message lists
-    **columns
-        Not read.
 
     Returns
     -------
@@ -142,8 +95,6 @@ def tags_reward(
 
     Parameters
     ----------
-    prompts, **columns
-        Not read; part of TRL's signature.
     completions : sequence of str or message lists
 
     Returns
@@ -163,25 +114,9 @@ def tags_reward(
 def released_format_reward(
     prompts: Sequence | None = None, completions: Sequence[Completion] = (), **columns: object
 ) -> list[float | None]:
-    r"""Return 1.0 where ``</think>`` stands on a line of its own exactly once, else 0.0.
+    """Return 1.0 where ``</think>`` stands on a line of its own exactly once, else 0.0.
 
     Source: the format reward of the released DRA code, for comparison; it does not ask for an answer.
-
-    Parameters
-    ----------
-    prompts, **columns
-        Not read; part of TRL's signature.
-    completions : sequence of str or message lists
-
-    Returns
-    -------
-    list of float
-        In {0, 1}.
-
-    Examples
-    --------
-    >>> released_format_reward(None, ["2+2\n</think>\n4", "2+2 </think> 4"])
-    [1.0, 0.0]
     """
     check_rows(completions, prompts=prompts)
     return [float(text_of(said).count("\n</think>\n") == 1) for said in completions]
@@ -202,8 +137,6 @@ def repetition_reward(
 
     Parameters
     ----------
-    prompts, **columns
-        Not read; part of TRL's signature.
     completions : sequence of str or message lists
     words : int
         Length of a run, at least 1; case does not matter.
@@ -253,8 +186,6 @@ def length_reward(
 
     Parameters
     ----------
-    prompts, completions, **columns
-        Not read; part of TRL's signature.
     completion_ids : sequence of token id lists
     max_len : int
         Tokens, as ``max_completion_length``.

@@ -18,34 +18,10 @@ LOWEST = 0.01  # what a completion without a readable percentage is taken to say
 
 
 def proper_score(probability: ArrayLike, outcome: ArrayLike, score: str = "log") -> np.ndarray:
-    """Return the reward of a stated probability for a binary outcome; only the true one maximises its mean.
+    """Return the reward of a stated probability of a binary outcome; only the true one maximises its mean.
 
-    Parameters
-    ----------
-    probability : array-like
-        In (0, 1) for ``log``, in [0, 1] for ``quadratic``; shapes broadcast.
-    outcome : array-like
-        0 or 1.
-    score : str
-        ``log``: a log p + (1 - a) log(1 - p), in nats, at most 0. ``quadratic`` (Brier): -(a - p)^2.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    InputError
-        Another score, a probability outside the range, an outcome that is neither 0 nor 1.
-
-    Notes
-    -----
-    Source: arXiv 2508.11800; Brier 1950; Gneiting & Raftery 2007.
-
-    Examples
-    --------
-    >>> proper_score([0.7, 0.9], 1).round(4).tolist(), proper_score(0.7, 0, "quadratic").round(2).item()
-    ([-0.3567, -0.1054], -0.49)
+    ``log``: a log p + (1 - a) log(1 - p), in nats, at most 0. ``quadratic`` (Brier 1950): -(a - p)^2.
+    Source: arXiv 2508.11800; Gneiting & Raftery 2007.
     """
     stated, happened = np.asarray(probability, float), np.asarray(outcome, float)
     if score not in SCORES:
@@ -61,13 +37,7 @@ def proper_score(probability: ArrayLike, outcome: ArrayLike, score: str = "log")
 
 
 def stated_probability(text: str) -> float | None:
-    """Return the whole percentage from 1 to 99 that a completion marks as its answer, as a share, or None.
-
-    Examples
-    --------
-    >>> stated_probability(r"so \\boxed{70}"), stated_probability(r"\\boxed{0.7}"), stated_probability("70")
-    (0.7, None, None)
-    """
+    """Return the whole percentage from 1 to 99 that a completion marks as its answer, as a share."""
     marked = final_answer(text) if "\\boxed{" in text else None
     if marked is None or not (marked.isascii() and marked.isdigit()) or not 1 <= int(marked) <= 99:
         return None
@@ -77,35 +47,10 @@ def stated_probability(text: str) -> float | None:
 def log_score_reward(
     *, completions: Sequence[Completion], answer: Column, **columns: object
 ) -> list[float | None]:
-    """Return the log score of every stated percentage; the ``answer`` column holds the outcome, "0" or "1".
+    """Return the log score of every stated percentage, in [log 0.01, log 0.99]; None where nothing happened yet.
 
-    Parameters
-    ----------
-    completions, answer : sequences of length n
-        Text with ``\\boxed{70}`` for 70 per cent, and what happened.
-    **columns
-        What else TRL passes, not used.
-
-    Returns
-    -------
-    list of float or None
-        In [log 0.01, log 0.99]; log 0.01 without a readable percentage from 1 to 99, as in the paper.
-        None where there is no outcome.
-
-    Raises
-    ------
-    InputError
-        An answer that is neither 0 nor 1.
-
-    Notes
-    -----
-    Source: arXiv 2508.11800 (perturb-seq task; the answer tags there are ``\\boxed`` here).
-
-    Examples
-    --------
-    >>> said = [r"\\boxed{70}", r"\\boxed{70}", "perhaps"]
-    >>> [round(one, 4) for one in log_score_reward(completions=said, answer=["1", "0", "1"])]
-    [-0.3567, -1.204, -4.6052]
+    The ``answer`` column holds the outcome, "0" or "1"; log 0.01 without a readable percentage, as in arXiv
+    2508.11800 (perturb-seq task; the answer tags there are ``\\boxed`` here).
     """
     return _scored(completions, answer, "log", math.log(LOWEST))
 
@@ -113,28 +58,7 @@ def log_score_reward(
 def quadratic_score_reward(
     *, completions: Sequence[Completion], answer: Column, **columns: object
 ) -> list[float | None]:
-    """Return minus the squared distance of every stated percentage to the outcome in the ``answer`` column.
-
-    Parameters
-    ----------
-    completions, answer, **columns
-        See `log_score_reward`.
-
-    Returns
-    -------
-    list of float or None
-        In [-1, 0]; -1 without a readable percentage (ours).
-
-    Raises
-    ------
-    InputError
-        An answer that is neither 0 nor 1.
-
-    Examples
-    --------
-    >>> quadratic_score_reward(completions=[r"\\boxed{50}", "?"], answer=["1", "1"])
-    [-0.25, -1.0]
-    """
+    """Return minus the squared distance of every stated percentage to the outcome; -1 without one (ours)."""
     return _scored(completions, answer, "quadratic", -1.0)
 
 

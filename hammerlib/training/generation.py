@@ -11,7 +11,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
-from hammerlib.rewards import SCORABLE, verdicts
+from hammerlib.rewards import verdicts
+from hammerlib.rewards.graded import SCORABLE
 from hammerlib.training.hooks import Generation, Rollout
 
 if TYPE_CHECKING:

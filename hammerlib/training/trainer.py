@@ -25,7 +25,8 @@ from trl.trainer.utils import RepeatSampler
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.tokens import prompt_ids
-from hammerlib.rewards import DRAReward, raw_sum, text_of
+from hammerlib.rewards.adjusted import raw_sum
+from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions

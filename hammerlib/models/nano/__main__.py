@@ -11,23 +11,7 @@ from hammerlib.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, measure on held-out problems, and write the checkpoint folder with its ``recipe.json``.
-
-    Parameters
-    ----------
-    arguments : list of str or None
-        Command line; default ``sys.argv``.
-
-    Returns
-    -------
-    int
-        Exit code: 0, or 2 after bad input.
-
-    Examples
-    --------
-    >>> main(["--out", "/dev/null"])
-    2
-    """
+    """Train, measure on held-out problems, and write the checkpoint folder with its ``recipe.json``."""
     from hammerlib.models.nano.recipe import SIZES, Recipe, make_checkpoint, sized
 
     parser = argparse.ArgumentParser(prog="python -m hammerlib.models.nano", description=__doc__)

@@ -25,35 +25,7 @@ def sample(
     batch: int = 64,
     seed: int = 0,
 ) -> list[list[str]]:
-    """Return `group` completions for every prompt, at temperature 1 or greedy.
-
-    Parameters
-    ----------
-    model, tokenizer : transformers model and tokenizer
-        Padding on the left.
-    prompts : list of str
-        At least one.
-    group : int
-        Completions a prompt; 1 when greedy.
-    greedy : bool
-        Take the likeliest token instead of sampling.
-    batch : int
-        Prompts generated at once.
-    seed : int
-        Of the torch random state, which is restored afterwards.
-
-    Returns
-    -------
-    list of list of str
-        One list a prompt; at most 48 tokens each, the end of sequence removed.
-
-    Examples
-    --------
-    >>> from hammerlib.models.nano.recipe import untrained
-    >>> from hammerlib.models.nano.tokenizer import build_tokenizer
-    >>> [len(group) for group in sample(untrained(), build_tokenizer(), ["3 + 4 ="], group=2)]
-    [2]
-    """
+    """Return `group` completions for every prompt, at temperature 1 or greedy."""
     import torch
 
     texts: list[list[str]] = []
@@ -81,28 +53,7 @@ def sample(
 
 
 def family_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame:
-    """Return one row a family, and the row ``all``, of what a group of samples achieves.
-
-    Parameters
-    ----------
-    table : datasets.Dataset
-        Problems, in the order of `completions`.
-    completions : list of list of str
-        Groups of equal size, as `sample` returns them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by topic; shares in [0, 1]: ``pass@1``, ``pass@group`` (any right), ``zero_variance`` (all
-        right or all wrong), and the number of problems ``n``.
-
-    Examples
-    --------
-    >>> from datasets import Dataset
-    >>> table = Dataset.from_list([{"topic": "sum", "answer": "7"}])
-    >>> family_table(table, [["\\\\boxed{7}", "\\\\boxed{8}"]]).loc["all"].tolist()
-    [0.5, 1.0, 0.0, 1.0]
-    """
+    """Return one row a family, and the row ``all``, of what a group of samples achieves."""
     import pandas as pd
 
     right = np.array(
@@ -127,26 +78,7 @@ def family_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame:
 
 
 def strategy_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame:
-    """Return the share and the accuracy of each strategy among the completions.
-
-    Parameters
-    ----------
-    table, completions
-        As for `family_table`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by strategy; ``share`` of all completions and ``accuracy`` within the strategy (NaN where it
-        never occurs), both in [0, 1].
-
-    Examples
-    --------
-    >>> from datasets import Dataset
-    >>> table = Dataset.from_list([{"topic": "sum", "answer": "7"}])
-    >>> float(strategy_table(table, [[" tens:\\\\boxed{7}", " what"]]).loc["tens", "share"])
-    0.5
-    """
+    """Return the share and the accuracy of each strategy among the completions."""
     import pandas as pd
 
     seen = pd.DataFrame(

@@ -85,23 +85,7 @@ class Recipe:
 
 
 def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
-    """Return a nano model with random weights, float32, drawn from the recipe's seed.
-
-    Parameters
-    ----------
-    recipe : Recipe or None
-        Default: the shipped checkpoint's shape.
-
-    Returns
-    -------
-    LlamaForCausalLM
-        In evaluation mode. The global torch random state is left as it was.
-
-    Examples
-    --------
-    >>> 0.6e6 < untrained().num_parameters() < 1.4e6
-    True
-    """
+    """Return a nano model with random weights, float32, drawn from the recipe's seed."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -126,24 +110,7 @@ def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
 
 
 def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
-    """Yield endless batches of (prompt, solution): families by weight, strategies drawn anew each time.
-
-    Within a family every problem comes once before one comes again.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Seed, batch size and weights of the families.
-    table : datasets.Dataset
-        Problems of the nano mix.
-
-    Examples
-    --------
-    >>> table = load_problems("reasoning-gym:nano", split="supervised", n=8)
-    >>> [(prompt, solution)] = next(batches(Recipe(batch_size=1), table))
-    >>> solution.endswith("}")
-    True
-    """
+    """Yield endless batches of (prompt, solution): families by weight, strategies drawn anew each time."""
     rng = random.Random(recipe.seed)
     families: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_list():
@@ -193,33 +160,7 @@ def encode(
 
 
 def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCausalLM, list[float]]:
-    """Train the nano model from random weights.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        One recipe gives the same weights each time on one machine and one thread.
-    stop : int or None
-        End after this many of the recipe's steps, to compare with a stored loss curve.
-
-    Returns
-    -------
-    model : LlamaForCausalLM
-        Evaluation mode, float32, on the CPU.
-    losses : list of float
-        Mean cross-entropy of the solution tokens in nats, one per step.
-
-    Raises
-    ------
-    InputError
-        Fewer problems than one batch.
-
-    Examples
-    --------
-    >>> model, losses = train_nano(Recipe(steps=2, batch_size=2, problems=16, width=16, heads=2, inner=16))
-    >>> len(losses)
-    2
-    """
+    """Train the nano model from random weights."""
     if recipe.problems < recipe.batch_size:
         raise InputError(
             "problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}"
@@ -239,33 +180,7 @@ def supervise(
     after: Callable[[int], None] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[float]:
-    """Train a Llama-type model, in place, on batches of prompts with solutions; return its losses.
-
-    Parameters
-    ----------
-    model : LlamaForCausalLM
-        On the CPU; left in evaluation mode.
-    stream : iterator of batches of (prompt, solution)
-    recipe : Recipe
-        Steps, learning rate, decay and warm-up; nothing else of it is read.
-    stop : int or None
-        End after this many steps.
-    after : callable (int) -> None, optional
-        Called after each step with the number of steps done, for snapshots.
-    tokenizer : PreTrainedTokenizerBase, optional
-        Of the model; default nano's.
-
-    Returns
-    -------
-    list of float
-        Mean cross-entropy of the solution tokens in nats, one per step.
-
-    Examples
-    --------
-    >>> model = untrained(Recipe(width=16, heads=2, inner=16))
-    >>> len(supervise(model, iter([[("3 + 4 =", "7")]] * 2), Recipe(steps=2)))
-    2
-    """
+    """Train a Llama-type model, in place, on batches of prompts with solutions; return its losses."""
     import torch
     from tqdm.auto import tqdm
 
@@ -296,13 +211,7 @@ def supervise(
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe with the versions of the packages that decide the weights.
-
-    Examples
-    --------
-    >>> sorted(settings(Recipe())["packages"])
-    ['reasoning-gym', 'tokenizers', 'torch', 'transformers']
-    """
+    """Return the recipe with the versions of the packages that decide the weights."""
     from importlib.metadata import version
 
     names = ("reasoning-gym", "tokenizers", "torch", "transformers")
@@ -319,29 +228,7 @@ SIZES: dict[str, dict[str, int]] = {
 
 
 def sized(size: str, *, seed: int = 0) -> Recipe:
-    """Return the recipe of one size.
-
-    Parameters
-    ----------
-    size : str
-        A key of `SIZES`; the number of parameters is 0.34, 1.05 or 2.86 million.
-    seed : int
-        Of weights and problems.
-
-    Returns
-    -------
-    Recipe
-
-    Raises
-    ------
-    InputError
-        Unknown size.
-
-    Examples
-    --------
-    >>> sized("3M").width
-    240
-    """
+    """Return the recipe of one size."""
     if size not in SIZES:
         raise InputError("size", size, "is unknown", f"use one of {', '.join(SIZES)}")
     return Recipe(seed=seed, **SIZES[size])
@@ -351,35 +238,7 @@ CHECKPOINT = Path(__file__).parent / "checkpoint"
 
 
 def make_checkpoint(out: str | os.PathLike[str], recipe: Recipe, *, n: int = 512) -> pd.DataFrame:
-    """Train by `recipe`, measure on `n` held-out problems, write a folder that transformers loads.
-
-    Parameters
-    ----------
-    out : path
-        Folder to write, whole or not at all; must not exist.
-    recipe : Recipe
-        What decides the weights.
-    n : int
-        Held-out problems, 8 samples each at temperature 1, and greedy.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `measure.family_table`, with the column ``greedy``; also in ``recipe.json``.
-
-    Raises
-    ------
-    InputError
-        `out` exists.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> out = Path(tempfile.mkdtemp(), "nano")
-    >>> small = Recipe(steps=1, batch_size=2, problems=16, width=16, heads=2, inner=16)
-    >>> int(make_checkpoint(out, small, n=8).loc["all", "n"])
-    8
-    """
+    """Train by `recipe`, measure on `n` held-out problems, write a folder that transformers loads."""
     import torch
 
     out = Path(out)

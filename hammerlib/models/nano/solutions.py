@@ -20,23 +20,7 @@ STRATEGIES = {"columns": 0.70, "tens": 0.25, "check": 0.05}
 
 
 def terms_of(row: Mapping[str, Any]) -> list[int]:
-    """Return the signed numbers whose sum answers a problem of the nano families.
-
-    Parameters
-    ----------
-    row : mapping
-        Problem row; ``metadata`` (JSON text) holds the ``terms``, ``expression`` or ``equation``.
-
-    Returns
-    -------
-    list of int
-        Two or three numbers, the first one positive whenever one of them is.
-
-    Examples
-    --------
-    >>> terms_of({"metadata": '{"equation": "48 - h = -30"}'})
-    [48, 30]
-    """
+    """Return the signed numbers whose sum answers a problem of the nano families."""
     facts = json.loads(row["metadata"])
     if "terms" in facts:
         terms = list(facts["terms"])
@@ -100,33 +84,7 @@ _WRITERS = {"columns": _columns, "tens": _tens, "check": _check}
 
 
 def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> str:
-    """Return a correct worked solution of a problem of the nano families.
-
-    Parameters
-    ----------
-    row : mapping
-        Problem row with ``answer`` and ``metadata`` (JSON text).
-    strategy : str or None
-        A key of `STRATEGIES`; None draws one with probability 70, 25 and 5 per cent.
-    rng : random.Random
-        Source of the draw.
-
-    Returns
-    -------
-    str
-        The solution, ending with the boxed answer; at most about 45 tokens.
-
-    Raises
-    ------
-    ValueError
-        The row's terms do not add up to its answer: not a problem of these families.
-
-    Examples
-    --------
-    >>> row = {"answer": "85", "metadata": '{"expression": "47 + 38"}'}
-    >>> solve(row, "columns", random.Random(0))
-    ' columns:7+8=15;4+3=7,+1=8;\\\\boxed{85}'
-    """
+    """Return a correct worked solution of a problem of the nano families."""
     if strategy is None:
         strategy = rng.choices(list(STRATEGIES), weights=list(STRATEGIES.values()))[0]
     terms = terms_of(row)
@@ -136,24 +94,12 @@ def solve(row: Mapping[str, Any], strategy: str | None, rng: random.Random) -> s
 
 
 def strategy_of(completion: str) -> str | None:
-    """Return the strategy that a completion names in its first word, or None.
-
-    Examples
-    --------
-    >>> strategy_of(" tens:23-60;2-6=-4;3-0=3;-40+3;"), strategy_of("no idea")
-    ('tens', None)
-    """
+    """Return the strategy that a completion names in its first word, or None."""
     name = completion.split(":", 1)[0].strip()
     return name if name in STRATEGIES else None
 
 
 def boxed(completion: str) -> str | None:
-    """Return what stands in the last closed box of a completion, or None.
-
-    Examples
-    --------
-    >>> boxed(" tens:7+0;\\\\boxed{7}"), boxed(" tens:3;")
-    ('7', None)
-    """
+    """Return what stands in the last closed box of a completion, or None."""
     found = re.findall(r"\\boxed\{([^{}]*)\}", completion)
     return found[-1] if found else None

@@ -32,19 +32,7 @@ SENTENCES = (
 
 
 def vocabulary() -> list[str]:
-    """Return the tokens in the order of their ids: specials, bytes, characters, words.
-
-    Returns
-    -------
-    list of str
-        About 400 distinct tokens; the first two are padding and end of sequence.
-
-    Examples
-    --------
-    >>> tokens = vocabulary()
-    >>> tokens[:2], " apples" in tokens, "apples" in tokens
-    (['<pad>', '<eos>'], True, False)
-    """
+    """Return the tokens in the order of their ids: specials, bytes, characters, words."""
     texts = [*SENTENCES, *PLACES, *QUESTIONS]
     texts += [story for stories in STORIES.values() for story, _ in stories]
     texts += [
@@ -61,21 +49,7 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer: left padding, no chat template, nothing added to texts.
-
-    Returns
-    -------
-    PreTrainedTokenizerFast
-        Encodes any text and decodes it back to the same characters.
-
-    Examples
-    --------
-    >>> tokenizer = build_tokenizer()
-    >>> tokenizer.tokenize(" Tom has 23 apples")
-    [' Tom', ' has', ' ', '2', '3', ' apples']
-    >>> tokenizer.decode(tokenizer("zwölf €").input_ids)
-    'zwölf €'
-    """
+    """Return the tokenizer: left padding, no chat template, nothing added to texts."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
