@@ -27,14 +27,14 @@ from hammerlib.rewards import (
     length_reward,
     log_score_reward,
     partial_reward,
-    raw_sum,
     released_cosine_reward,
     released_format_reward,
     repetition_reward,
     tags_reward,
-    text_of,
     verdicts,
 )
+from hammerlib.rewards.adjusted import raw_sum
+from hammerlib.rewards.shape import text_of
 
 RIGHT, WRONG = r"4+0=4 \boxed{4}", r"maybe \boxed{5}"
 

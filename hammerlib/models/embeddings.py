@@ -193,9 +193,6 @@ def _pool(states: torch.Tensor, lengths: torch.Tensor, pooling: str) -> torch.Te
     return (states.float() * real[..., None]).sum(dim=1) / lengths[:, None]
 
 
-__all__ = ["POOLINGS", "TOKENS_PER_BATCH", "Embeddings", "embed", "encode"]
-
-
 def embed(
     problems_or_texts: datasets.Dataset | Sequence[str],
     backbone: Backbone | str,

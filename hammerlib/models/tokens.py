@@ -21,8 +21,6 @@ from hammerlib.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["prompt_ids", "render_prompts"]
-
 TEMPLATES = ("raw", "chat")
 PROBE = "Tom has 12 apples."  # to see what a tokenizer adds around a text
 

@@ -47,7 +47,7 @@ def stated_probability(text: str) -> float | None:
 def log_score_reward(
     *, completions: Sequence[Completion], answer: Column, **columns: object
 ) -> list[float | None]:
-    """Return the log score of every stated percentage, in [log 0.01, log 0.99]; None where nothing happened yet.
+    """Return the log score of every stated percentage, in [log 0.01, log 0.99]; None without an outcome.
 
     The ``answer`` column holds the outcome, "0" or "1"; log 0.01 without a readable percentage, as in arXiv
     2508.11800 (perturb-seq task; the answer tags there are ``\\boxed`` here).
