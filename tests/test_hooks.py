@@ -217,7 +217,8 @@ def test_entry_points_of_packages_are_names_too(monkeypatch: pytest.MonkeyPatch)
     from importlib.metadata import EntryPoint
 
     point = EntryPoint("theirs", f"{__name__}:Times", hooks.ENTRY_POINTS)
-    monkeypatch.setattr(hooks.importlib.metadata, "entry_points", lambda group: [point])
+    found = {hooks.ENTRY_POINTS: [point]}
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found.get(group, []))
     (made,) = make_algorithms(TrainConfig(algorithms=({"name": "theirs", "by": 2.0},)))
     assert made.by == 2.0 and type(made).__name__ == "Times"
 
