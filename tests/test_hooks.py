@@ -227,7 +227,7 @@ def test_entry_points_of_packages_are_names_too(monkeypatch: pytest.MonkeyPatch)
     ({"by": 2.0}, r"algorithms\[0\] = .*: has no name"),
     ({"name": "nonesuch"}, r"algorithms\[0\].name = 'nonesuch': is unknown; use one of .*my_module:Class"),
     ({"name": "no_such_package.mod:f"}, "its module cannot be imported .ModuleNotFoundError"),
-    ({"name": "my_pkg.mod:Scald"}, "my_pkg.mod has no 'Scald'; did you mean"),
+    ({"name": "my_pkg.mod:Scald"}, "my_pkg.mod has no 'Scald'; did you mean my_pkg.mod:Scaled"),
     ({"name": "my_pkg.mod:NoAlgorithm"}, "is no algorithm; name a subclass"),
     ({"name": "my_pkg.mod:Scaled", "bye": 2}, r"algorithms\[0\] = 'bye': is no option .*did you mean by"),
     ({"name": "my_pkg.mod:Scaled", "by": "2"}, r"algorithms\[0\].by = '2': must be a number"),
@@ -242,7 +242,7 @@ def test_a_wrong_algorithm_is_one_line(
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("my_pkg.mod:shrt", "my_pkg.mod has no 'shrt'; did you mean short"),
+    ("my_pkg.mod:shrt", "my_pkg.mod has no 'shrt'; did you mean my_pkg.mod:short"),
     ("my_pkg.mod:Scaled", "is no function"),
     ("acuracy", "did you mean accuracy"),
 ])  # fmt: skip

@@ -67,7 +67,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     """
     config = job.config
     embed = CompletionEmbedder(job.backbone)
-    table, ids = _dataset(job), ids_of(job.problems, job.order)
+    table = _dataset(job)
+    ids = ids_of(job.problems, job.order)
     process = int(os.environ.get("RANK", "0"))
     index_log = IndexLog(record.folder, job.plan, ids, job.order.permutation.tolist(), process)
     policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
@@ -116,7 +117,8 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU:
     bfloat16 autocast with float32 weights.
     """
-    config, cpu = job.config, not torch.cuda.is_available()
+    config = job.config
+    cpu = not torch.cuda.is_available()
     return GRPOConfig(
         output_dir=str(folder / FOLDER),
         use_cpu=cpu,
@@ -204,7 +206,8 @@ class DRA(Algorithm):
 
     def rewards(self, functions: list[Reward], config: TrainConfig) -> list[Reward]:
         """Return the one reward whose value in a group depends on what the others say."""
-        weights, deferred = config.reward_weights or None, config.dra_route == "trainer"
+        weights = config.reward_weights or None
+        deferred = config.dra_route == "trainer"
         options = config.adjustment_options
         return [
             DRAReward(
@@ -221,7 +224,8 @@ class DRA(Algorithm):
 
 def _dra(job: Job, telemetry: CompletionEmbedder, policy: Any) -> DRA:
     """DRA with the run's embedder; the telemetry's own is shared where both embed by the backbone."""
-    config, embed = job.config, job.embedder or telemetry
+    config = job.config
+    embed = job.embedder or telemetry
     if job.embedder is None and config.embedder != "backbone":
         allowed = config.embedder_remote_code
         embed = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)

@@ -237,8 +237,10 @@ class TrainConfig:
 
         left_out = {*BOOKKEEPING, *unset(self)}
         named = {name: value for name, value in self.effective().items() if name not in left_out}
-        embedder, options = named.pop("embedder"), check_options(named.pop("adjustment_options"))
-        route, epoch_order = named.pop("dra_route"), named.pop("epoch_order")
+        embedder = named.pop("embedder")
+        options = check_options(named.pop("adjustment_options"))
+        route = named.pop("dra_route")
+        epoch_order = named.pop("epoch_order")
         if self.epochs > 1 and epoch_order != "repeat":
             named["epoch_order"] = epoch_order
         if self.adjustment == "dra":
@@ -310,7 +312,8 @@ def check_algorithm(config: TrainConfig) -> None:
 
 
 def _check_schedule(config: TrainConfig) -> None:
-    floor, name = config.min_lr_rate, config.scheduler
+    floor = config.min_lr_rate
+    name = config.scheduler
     if (name == "cosine_with_min_lr") != (floor is not None):
         problem = "goes with scheduler cosine_with_min_lr only, which needs it"
         raise InputError("min_lr_rate", floor, problem, "name both or none; 0.1 stops at a tenth")
@@ -346,7 +349,8 @@ DEFAULT_PARALLEL = 1
 
 def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bool = False) -> None:
     """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading."""
-    mode, server = config.vllm, config.vllm_server
+    mode = config.vllm
+    server = config.vllm_server
     if mode == "server" and not (server or "").startswith(("http://", "https://")):
         remedy = "start `trl vllm-serve --model MODEL` and give its URL, such as http://localhost:8000"
         raise InputError("vllm_server", server, "is no URL of a running server", remedy)

@@ -80,8 +80,12 @@ class DynamicSampling(Algorithm, TrainerCallback):
     def __init__(
         self, folder: Path, plan: Plan, config: TrainConfig, index: Sequence[int], plugs: Hooks
     ) -> None:
-        self.path, self.plan, self.index, self.inner = folder / SKIPPED, plan, index, plugs
-        self.limit, self.end = config.refill_rounds, len(index) * config.epochs
+        self.path = folder / SKIPPED
+        self.plan = plan
+        self.index = index
+        self.inner = plugs
+        self.limit = config.refill_rounds
+        self.end = len(index) * config.epochs
         self.cursor = walked(folder, len(index))
         self.rounds = self.skipped = 0
         if not self.path.exists():
@@ -93,7 +97,9 @@ class DynamicSampling(Algorithm, TrainerCallback):
 
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""
-        wanted, varied, rounds = len(rows) // self.plan.group, 0, []
+        wanted = len(rows) // self.plan.group
+        varied = 0
+        rounds = []
         self.rounds = self.skipped = 0
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
             return dataclasses.replace(self._last.take([0]), groups=np.array([EXCLUDED]))
@@ -105,7 +111,9 @@ class DynamicSampling(Algorithm, TrainerCallback):
             generation.groups = np.repeat(groups, self.plan.group)
             rounds.append(generation)
             self._log(trainer.state.global_step + 1, walk, generation, reasons)
-            varied, self.rounds, self.cursor = int(named[-1]) + 1, self.rounds + 1, walk.stop
+            varied = int(named[-1]) + 1
+            self.rounds = self.rounds + 1
+            self.cursor = walk.stop
         self._last = Generation.join(rounds)
         return self._last
 
@@ -115,11 +123,13 @@ class DynamicSampling(Algorithm, TrainerCallback):
         The last step is not saved: a run killed after it repeats from an earlier checkpoint.
         """
         if self.cursor >= self.end and self.plan.resumes_exactly(state.global_step):
-            control.should_training_stop, control.should_save = True, False
+            control.should_training_stop = True
+            control.should_save = False
 
     def _sampled(self, walk: range, trainer: PolicyTrainer) -> tuple[Generation, list[str | None]]:
         """Generate and judge the groups of the problems at `places` of the walk."""
-        n, size = len(self.index), self.plan.group
+        n = len(self.index)
+        size = self.plan.group
         rows = [{**trainer.train_dataset[k % n], "epoch": k // n}
                 for k in walk for _ in range(size)]  # fmt: skip
         generation = self.inner.rollout(rows, trainer) if self.inner.rollout else generate(trainer, rows)
@@ -132,7 +142,8 @@ class DynamicSampling(Algorithm, TrainerCallback):
         return generation, [reason_to_skip(group) for group in groups]
 
     def _log(self, step: int, walk: range, generation: Generation, reasons: list[str | None]) -> None:
-        rows, n = [], len(self.index)
+        rows = []
+        n = len(self.index)
         for k, row, reason in zip(walk, generation.rows[:: self.plan.group], reasons, strict=True):
             if reason is not None:
                 epoch, position = divmod(k, n)
@@ -171,7 +182,9 @@ def walked(folder: Path, n: int) -> int:
 
 def tail_of(job: Job, folder: Path) -> list[str]:
     """Return the ids of the problems that a walk through all its epochs did not come to."""
-    n, epochs, ids = len(job.problems), job.config.epochs, ids_of(job.problems, job.order)
+    n = len(job.problems)
+    epochs = job.config.epochs
+    ids = ids_of(job.problems, job.order)
     if job.plan.steps < job.plan.steps_per_epoch * epochs:
         return []
     return [ids[k % n] for k in range(walked(folder, n), n * epochs)]
@@ -183,7 +196,8 @@ class EpochTable:
     def __init__(self, problems: datasets.Dataset, order: Order) -> None:
         from datasets import Dataset
 
-        self.problems, self.order = problems, order
+        self.problems = problems
+        self.order = order
         self.places = Dataset.from_dict({"place": list(range(len(problems)))}).with_transform(self._rows)
 
     def _rows(self, batch: dict[str, list[int]]) -> dict[str, list]:
@@ -200,8 +214,11 @@ class Reorder(TrainerCallback):
     def __init__(
         self, job: Job, record: RunRecord, policy: torch.nn.Module, table: EpochTable, index_log: IndexLog
     ) -> None:
-        self.job, self.record, self.policy = job, record, policy
-        self.table, self.index_log = table, index_log
+        self.job = job
+        self.record = record
+        self.policy = policy
+        self.table = table
+        self.index_log = index_log
 
     def on_train_begin(self, args: Any, state: object, control: object, **kwargs: object) -> None:
         """Refuse parameters that no process holds whole (InputError)."""
@@ -230,7 +247,8 @@ class Reorder(TrainerCallback):
         return Order.load(path)
 
     def _entry(self, epoch: int) -> dict[str, object]:
-        path, trained = order_path(self.record.folder, epoch), self.job.plan.blocks * self.job.plan.prompts
+        path = order_path(self.record.folder, epoch)
+        trained = self.job.plan.blocks * self.job.plan.prompts
         order = Order.load(path)
         left = ids_of(self.job.problems, order)[trained:]
         return {"file": path.name, "hash": order.hash, "cost": order.cost, "tail_dropped": left}
@@ -239,7 +257,8 @@ class Reorder(TrainerCallback):
 @contextlib.contextmanager
 def _as_backbone(backbone: Backbone, policy: torch.nn.Module) -> Iterator[Backbone]:
     """The policy as it is now, without dropout, to be embedded with."""
-    training, name = policy.training, f"policy from {backbone.name}"
+    training = policy.training
+    name = f"policy from {backbone.name}"
     policy.eval()
     try:
         yield dataclasses.replace(backbone, name=name, model=policy, weights_hash=weights_hash(policy))

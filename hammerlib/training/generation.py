@@ -69,9 +69,11 @@ def generate(
 def _at_most(trainer: GRPOTrainer, tokens: int) -> Iterator[None]:
     """Let the engine sample at most `tokens` more."""
     if trainer.use_vllm:
-        holder, name = trainer.vllm_generation, "max_completion_length"
+        holder = trainer.vllm_generation
+        name = "max_completion_length"
     else:
-        holder, name = trainer.generation_config, "max_new_tokens"
+        holder = trainer.generation_config
+        name = "max_new_tokens"
     before = getattr(holder, name)
     setattr(holder, name, tokens)
     try:
@@ -135,10 +137,12 @@ def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
 
     Source: ours; the response entropy of ETTRL (arXiv 2508.11356).
     """
-    trainer, means = rollout.trainer, []
+    trainer = rollout.trainer
+    means = []
     for first in range(0, len(rollout.completion_ids), rows):
         batch = slice(first, first + rows)
-        prompts, completions = rollout.prompt_ids[batch], rollout.completion_ids[batch]
+        prompts = rollout.prompt_ids[batch]
+        completions = rollout.completion_ids[batch]
         with torch.no_grad():
             heat = trainer.temperature
             _, entropies, mask = score_tokens(trainer.model, prompts, completions, temperature=heat)

@@ -42,7 +42,8 @@ def run_grid(
             raise InputError(
                 name, len(one), f"are not one for each of {len(configs)} configs", "give as many"
             )
-    folder, alone = Path(root or results_root()), problems is None and plugs is None
+    folder = Path(root or results_root())
+    alone = problems is None and plugs is None
     # Beside tables and plugs of their own, equal configs are other runs.
     first = [configs.index(config) if alone else place for place, config in enumerate(configs)]
     distinct = sorted(set(first))

@@ -436,7 +436,8 @@ def import_object(name: str, field: str) -> Any:
         try:
             target = getattr(target, attribute)
         except AttributeError:
-            known = [each for each in dir(target) if not each.startswith("_")]
+            own = [each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module]
+            known = [f"{module}:{each}" for each in own]
             raise unknown(field, name, known, f"{module} has no {attribute!r}") from None
     return target
 

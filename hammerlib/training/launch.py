@@ -22,7 +22,8 @@ def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig
     """Read a config and, if given, an order made elsewhere, whose strategy the config then names."""
     from hammerlib.ordering import STRATEGIES, Order
 
-    settings, made = TrainConfig.from_yaml(config), Order.load(order) if order else None
+    settings = TrainConfig.from_yaml(config)
+    made = Order.load(order) if order else None
     if made is not None and made.strategy in STRATEGIES:
         settings = dataclasses.replace(settings, order=made.strategy)
     return settings, made

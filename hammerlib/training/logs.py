@@ -38,12 +38,19 @@ class IndexLog:
 
     def __init__(self, folder: Path, plan: Plan, ids: list[str], index: list[int], process: int) -> None:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
-        self.plan, self.ids, self.index, self.process = plan, ids, index, process
-        self.offset, self._step, self._written, self._block = 0, -1, -1, -1
+        self.plan = plan
+        self.ids = ids
+        self.index = index
+        self.process = process
+        self.offset = 0
+        self._step = -1
+        self._written = -1
+        self._block = -1
 
     def follow(self, ids: list[str], index: list[int]) -> None:
         """Expect another order from the next epoch on: problem id and row at each of its places."""
-        self.ids, self.index = ids, index
+        self.ids = ids
+        self.index = index
 
     @property
     def place_of(self) -> dict[str, int]:
@@ -54,7 +61,8 @@ class IndexLog:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0)."""
         self.offset = self.offset + 1 if step == self._step else 0
         if step != self._step:
-            self._step, self._written = step, -1
+            self._step = step
+            self._written = -1
         block = self.plan.block_of(step, self.offset)
         held = self.plan.rows * self.plan.per_generation
         first = self.process * held
@@ -81,7 +89,8 @@ class IndexLog:
         if self._block == self._written:
             return
         self._written = self._block
-        planned, place_of = self.plan.micro(self._step)[0], self.place_of
+        planned = self.plan.micro(self._step)[0]
+        place_of = self.place_of
         fresh = not self.path.exists()
         with appending(self.path) as stream:
             out = csv.writer(stream, lineterminator="\n")
@@ -201,8 +210,10 @@ def _schema() -> pyarrow.Schema:
 def _columns(
     rollout: Rollout, place_of: Mapping[str, int], ends: Collection[int], process: int
 ) -> dict[str, list]:
-    n, judged = len(rollout.completions), rollout.verdicts
-    raw, rewards = _or_none(rollout.raw), _or_none(rollout.rewards)
+    n = len(rollout.completions)
+    judged = rollout.verdicts
+    raw = _or_none(rollout.raw)
+    rewards = _or_none(rollout.rewards)
     return {
         "step": [rollout.step + 1] * n,
         "process": [process] * n,

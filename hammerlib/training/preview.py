@@ -27,7 +27,8 @@ def preview(job: Job) -> str:
 
 
 def _run(job: Job) -> Iterator[str]:
-    config, model = job.config, job.backbone.model
+    config = job.config
+    model = job.backbone.model
     yield job.run_id
     yield (
         f"{job.backbone.name}, {model.num_parameters():,} parameters"
@@ -50,7 +51,8 @@ def _algorithms(job: Job) -> list[str]:
 
 
 def _batches(plan: Plan) -> Iterator[str]:
-    rows, prompts = plan.processes * plan.rows * plan.accumulation, plan.blocks * plan.prompts
+    rows = plan.processes * plan.rows * plan.accumulation
+    prompts = plan.blocks * plan.prompts
     yield f"world size {plan.processes}"
     yield (
         f"{plan.processes} processes x {plan.rows} rows x {plan.accumulation} accumulated = {rows} "
@@ -67,7 +69,8 @@ def _batches(plan: Plan) -> Iterator[str]:
 
 
 def _schedule(job: Job) -> Iterator[str]:
-    plan, ids = job.plan, job.problems["id"][:]
+    plan = job.plan
+    ids = job.problems["id"][:]
     if job.config.dynamic_sampling:
         yield "found out while training: dynamic sampling fills each batch along the order; see index_log.csv"
         return
@@ -133,7 +136,9 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     4 P_t, optimizer 8 P_t, KV cache 2 s T L k c, activations s T L h 17 c (checkpointed: 1) and logits
     4 s C V 4, with c bytes a computed element. Within a factor of two of measured peaks (tests).
     """
-    config, plan, model = job.config, job.plan, job.backbone.model
+    config = job.config
+    plan = job.plan
+    model = job.backbone.model
     shape = model.config.get_text_config()
     parameters = model.num_parameters()
     stored = parameters * (model.dtype.itemsize if config.lora_rank else FLOAT32)
@@ -141,7 +146,9 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     computed, stored_per_token = (BFLOAT16, KEPT_CHECKPOINTED) if device == "cuda" else (FLOAT32, KEPT)
     tokens = job.longest_prompt + config.max_completion_length
     width = shape.num_key_value_heads * _head(shape)
-    layers, hidden, sampled = shape.num_hidden_layers, shape.hidden_size, plan.rows * plan.per_generation
+    layers = shape.num_hidden_layers
+    hidden = shape.hidden_size
+    sampled = plan.rows * plan.per_generation
     activations = plan.rows * tokens * layers * hidden * stored_per_token * computed
     logits = plan.rows * config.max_completion_length * shape.vocab_size * FLOAT32 * LOGIT_COPIES
     return {
@@ -174,7 +181,8 @@ def sharded(parts: dict[str, float], processes: int) -> dict[str, float]:
 
 def checkpoint_bytes(job: Job) -> float:
     """Return the bytes of one checkpoint: trained weights and the optimizer's state."""
-    model, rank = job.backbone.model, job.config.lora_rank
+    model = job.backbone.model
+    rank = job.config.lora_rank
     trained = adapter_parameters(model, rank) if rank else model.num_parameters()
     return float(trained * FLOAT32 * (1 + ADAMW))
 
@@ -208,11 +216,11 @@ def cautions(job: Job, *, device: str = "cpu") -> list[str]:
     return [*_of_objective(job), *_of_schedule(job), *_of_machine(job, device), *_of_record(job)]
 
 
-def _of_objective(job: Job) -> list[str]:
-    config, warnings = job.config, []
+def _of_objective(job: Job) -> Iterator[str]:
+    config = job.config
     dra = config.adjustment == "dra"
     if dra and config.scale_rewards == "group":
-        warnings.append(
+        yield (
             "scale_rewards: group divides by each group's deviation, so DRA's smaller rewards grow back, and "
             "groups of equal rewards, without gradient in GRPO, are trained on diversity alone at full "
             "strength; none or batch keeps the size"
@@ -220,82 +228,75 @@ def _of_objective(job: Job) -> list[str]:
     signed = [name for name in config.rewards if name in SIGNED]
     options = config.adjustment_options
     if dra and signed and options.get("sign", "paper") == "paper" and not options.get("positives_only"):
-        warnings.append(
+        yield (
             f"adjustment_options: sign paper with rewards that may be negative ({', '.join(signed)}): "
             "the most redundant wrong answer loses least; sign: safe turns that around"
         )
     if config.loss_type == "dr_grpo" and config.scale_rewards != "none":
-        warnings.append(
+        yield (
             f"scale_rewards: {config.scale_rewards} with loss_type dr_grpo, whose authors do not divide "
             "(arXiv 2503.20783); set none"
         )
     large = job.backbone.model.num_parameters() > LARGE
     if large and not config.lora_rank and config.learning_rate > 2e-5:
-        warnings.append(
+        yield (
             f"learning_rate: {config.learning_rate:g} is high for all weights of a model of this size; "
             "published recipes use about 1e-6"
         )
-    return warnings
 
 
-def _of_schedule(job: Job) -> list[str]:
-    config, plan, warnings = job.config, job.plan, []
+def _of_schedule(job: Job) -> Iterator[str]:
+    config = job.config
+    plan = job.plan
     if plan.block_length > plan.accumulation:
-        warnings.append(
+        yield (
             f"steps_per_generation, num_iterations: {plan.prompts} prompts feed "
             f"{plan.block_length / plan.accumulation:g} optimizer steps, and TRL mixes them: the order holds "
             "between such blocks, inside one it is random"
         )
     if plan.tail:
-        warnings.append(
-            f"tail: the last {plan.tail} problems of the order do not fill a batch and are not trained"
-        )
+        yield f"tail: the last {plan.tail} problems of the order do not fill a batch and are not trained"
     if plan.steps < plan.steps_per_epoch:
-        warnings.append(
+        yield (
             f"max_steps: {plan.steps} of the {plan.steps_per_epoch} steps of one pass: the order's end "
             "is not reached"
         )
     positions = getattr(job.backbone.model.config, "max_position_embeddings", 0)
     if job.longest_prompt > config.max_completion_length and config.template == "chat":
-        warnings.append(
+        yield (
             f"max_completion_length: {config.max_completion_length} tokens, fewer than the longest prompt "
             f"({job.longest_prompt}); the model reads {positions}. Watch clipped_ratio: a completion cut "
             "before its answer earns nothing"
         )
-    return warnings
 
 
-def _of_machine(job: Job, device: str) -> list[str]:
-    config, warnings = job.config, []
+def _of_machine(job: Job, device: str) -> Iterator[str]:
+    config = job.config
     if device == "cpu" and job.backbone.model.num_parameters() > LARGE:
-        warnings.append(
+        yield (
             "backbone: on a CPU all is float32 (bfloat16 is many times slower on most), and a step of a "
             "model of this size takes half a minute or more; on a GPU it runs in bfloat16, with other numbers"
         )
     if device == "cpu" and config.threads > 1:
-        warnings.append("threads: more than one is slower where other work runs on the same cores")
+        yield "threads: more than one is slower where other work runs on the same cores"
     if config.vllm != "off":
-        warnings.append(
+        yield (
             f"vllm: {config.vllm} samples in bfloat16 with its own random numbers: a resumed run is not the "
             "same run, and TRL reweights by the difference (sampling/... in metrics.csv)"
         )
     if config.vllm != "off" and device == "cpu":
-        warnings.append("vllm: its CPU build packs weights and cannot take new ones; vLLM is for GPUs")
+        yield "vllm: its CPU build packs weights and cannot take new ones; vLLM is for GPUs"
     if job.plan.processes > 1 and config.save_steps:
-        warnings.append(
-            "save_steps: resuming gives identical weights on one process; on several it was not shown"
-        )
-    return warnings
+        yield "save_steps: resuming gives identical weights on one process; on several it was not shown"
 
 
-def _of_record(job: Job) -> list[str]:
-    config, warnings = job.config, []
+def _of_record(job: Job) -> Iterator[str]:
+    config = job.config
     if config.save_steps is None:
-        warnings.append("save_steps: no checkpoints; a killed run starts again from the first step")
+        yield "save_steps: no checkpoints; a killed run starts again from the first step"
     elif 2 * checkpoint_bytes(job) > 10e9:
-        warnings.append(f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each")
+        yield f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each"
     block = -(-job.plan.block_length // job.plan.accumulation)
     files = job.plan.steps // max(config.completions_every or job.plan.steps, block)
     if files > 5000:
-        warnings.append(f"completions_every: {files} files of completions")
-    return warnings
+        yield f"completions_every: {files} files of completions"

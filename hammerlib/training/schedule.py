@@ -152,7 +152,8 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
 
 
 def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
-    accumulation, group = config.gradient_accumulation, config.group_size
+    accumulation = config.gradient_accumulation
+    group = config.group_size
     per_generation = config.steps_per_generation or accumulation
     completions = config.prompts_per_step * group
     if completions % (processes * accumulation):
@@ -280,10 +281,12 @@ def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
     if getattr(getattr(config, "accelerator_config", None), "split_batches", False):
         remedy = "set accelerator_config.split_batches: false"
         raise InputError("split_batches", True, "changes what a process is handed", remedy)
-    processes, rows = processes or process_count(), config.per_device_train_batch_size
+    processes = processes or process_count()
+    rows = config.per_device_train_batch_size
     accumulation = config.gradient_accumulation_steps
     per_generation = config.steps_per_generation or accumulation
-    completions, group = rows * per_generation * processes, config.num_generations
+    completions = rows * per_generation * processes
+    group = config.num_generations
     prompts, rest = divmod(completions, group)
     if rest or n < prompts:
         problem = f"does not divide the {completions} completions of a generation batch"

@@ -55,7 +55,8 @@ def observe(rollout: Rollout) -> dict[str, float]:
     """Return the telemetry of one generation batch."""
     right = np.array([bool(verdict and verdict.correct) for verdict in rollout.verdicts])
     answers = [verdict.extracted if verdict else None for verdict in rollout.verdicts]
-    sizes, advantages = rollout.by_size(), rollout.advantages
+    sizes = rollout.by_size()
+    advantages = rollout.advantages
     moves = None if advantages is None else advantages.detach().float().cpu().numpy()
     by_size = []
     for rows in sizes:
@@ -69,7 +70,8 @@ def observe(rollout: Rollout) -> dict[str, float]:
             values["effective_advantages"] = effective_advantages(moves[rows.ravel()], group_size)
         by_size.append(values)
     chosen = rollout.groups != EXCLUDED
-    trained, reasons = rollout.raw[chosen], np.array(rollout.reasons or [""] * len(chosen))[chosen]
+    trained = rollout.raw[chosen]
+    reasons = np.array(rollout.reasons or [""] * len(chosen))[chosen]
     raw = trained[~np.isnan(trained)]
     rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]
     return _mean(by_size, [len(rows) for rows in sizes]) | {
@@ -139,7 +141,10 @@ class Watcher(TrainerCallback):
     """Writes metrics.csv after every optimizer step and moves the one progress line."""
 
     def __init__(self, record: RunRecord, title: str, total: int, *, quiet: bool) -> None:
-        self.record, self.title, self.total, self.quiet = record, title, total, quiet
+        self.record = record
+        self.title = title
+        self.total = total
+        self.quiet = quiet
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args: object, state: Any, control: object, **kwargs: object) -> None:

@@ -91,8 +91,12 @@ class PolicyTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
-        self.hooks, self.embed, self.index_log, self.folder = hooks, embed, index_log, folder
-        self.completions_every, self.laps = completions_every, Laps()
+        self.hooks = hooks
+        self.embed = embed
+        self.index_log = index_log
+        self.folder = folder
+        self.completions_every = completions_every
+        self.laps = Laps()
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
@@ -169,7 +173,8 @@ class PolicyTrainer(GRPOTrainer):
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
         self.laps.start()
-        spare, sampled = None, None
+        spare = None
+        sampled = None
         if self.hooks.rollout is not None:
             generation = self.hooks.rollout(inputs, self)
             sampled = generation.completion_ids
@@ -199,7 +204,8 @@ class PolicyTrainer(GRPOTrainer):
 
     def _keep(self, rollout: Rollout) -> None:
         """Write the completions of every so-many-th step, or of the generation that this step trains on."""
-        plan, every = self.index_log.plan, self.completions_every
+        plan = self.index_log.plan
+        every = self.completions_every
         steps = -(-plan.block_length // plan.accumulation)  # that one generation feeds, from rollout.step on
         if every is None or -rollout.step % every >= steps:
             return
@@ -249,7 +255,8 @@ class PolicyTrainer(GRPOTrainer):
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
         """Advantages over the rollout's own groups; all processes share the deviation of the batch."""
-        n, process = len(rollout.rows), self.accelerator.process_index
+        n = len(rollout.rows)
+        process = self.accelerator.process_index
         names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
         groups = np.where(rollout.groups == EXCLUDED, EXCLUDED, names)
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
