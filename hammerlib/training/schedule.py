@@ -111,20 +111,14 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
         raise InputError("dynamic_sampling", True, f"walks on one process, not on {processes}", remedy)
     rows, per_generation, prompts = _batch(config, processes)
     if n < prompts:
-        raise InputError(
-            "n_problems",
-            n,
-            f"is fewer than one generation batch of {prompts} prompts",
-            f"use at least {prompts} problems, or lower prompts_per_step",
-        )
+        problem = f"is fewer than one generation batch of {prompts} prompts"
+        remedy = f"use at least {prompts} problems, or lower prompts_per_step"
+        raise InputError("n_problems", n, problem, remedy)
     blocks, tail = divmod(n, prompts)
     if tail and config.tail == "refuse":
-        raise InputError(
-            "n_problems",
-            n,
-            f"leaves {tail} problems untrained (generation batches of {prompts})",
-            f"use {n - tail} problems, or set tail: report to train without them and name them",
-        )
+        problem = f"leaves {tail} problems untrained (generation batches of {prompts})"
+        remedy = f"use {n - tail} problems, or set tail: report to train without them and name them"
+        raise InputError("n_problems", n, problem, remedy)
     batches = Plan(
         processes,
         rows,
@@ -140,12 +134,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     available = batches.steps_per_epoch * config.epochs
     steps = config.max_steps or available
     if steps > available:
-        raise InputError(
-            "max_steps",
-            steps,
-            f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems",
-            f"set epochs: {-(-steps // batches.steps_per_epoch)}, or lower max_steps",
-        )
+        problem = f"is more than the {available} steps of {config.epochs} epoch(s) over {n} problems"
+        remedy = f"set epochs: {-(-steps // batches.steps_per_epoch)}, or lower max_steps"
+        raise InputError("max_steps", steps, problem, remedy)
     batches = batches.with_steps(steps)
     _check_saves(config, batches)
     return batches
@@ -157,13 +148,12 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
     per_generation = config.steps_per_generation or accumulation
     completions = config.prompts_per_step * group
     if completions % (processes * accumulation):
-        raise InputError(
-            "prompts_per_step",
-            config.prompts_per_step,
+        problem = (
             f"x group_size {group} = {completions} completions do not split over {processes} processes x "
-            f"{accumulation} accumulated micro-batches",
-            f"make prompts_per_step x group_size a multiple of {processes * accumulation}",
+            f"{accumulation} accumulated micro-batches"
         )
+        remedy = f"make prompts_per_step x group_size a multiple of {processes * accumulation}"
+        raise InputError("prompts_per_step", config.prompts_per_step, problem, remedy)
     rows = completions // (processes * accumulation)
     local = rows * per_generation
     if local * processes % group or (local % group and _needs_whole_groups(config)):
@@ -171,12 +161,8 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
         remedy = "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does"
         if local * processes % group == 0:
             remedy += ", or set dra_route: trainer"
-        raise InputError(
-            "group_size",
-            group,
-            f"{problem} ({rows} rows x {per_generation} steps_per_generation)",
-            remedy,
-        )
+        problem = f"{problem} ({rows} rows x {per_generation} steps_per_generation)"
+        raise InputError("group_size", group, problem, remedy)
     return rows, per_generation, rows * per_generation * processes // group
 
 
@@ -197,13 +183,12 @@ def _check_saves(config: TrainConfig, batches: Plan) -> None:
                 for k in range(every + 1, every + batches.block_length * batches.steps_per_epoch + 1)
                 if all(batches.resumes_exactly(s) for s in range(k, batches.steps, k))
             )
-            raise InputError(
-                "save_steps",
-                every,
+            problem = (
                 f"puts a checkpoint inside a generation batch (step {step}), where a "
-                "resumed run would sample other completions",
-                f"use save_steps: {fits}",
+                "resumed run would sample other completions"
             )
+            remedy = f"use save_steps: {fits}"
+            raise InputError("save_steps", every, problem, remedy)
 
 
 COLUMNS = ("step", "epoch", "process", "position", "index")
