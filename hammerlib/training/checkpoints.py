@@ -198,7 +198,7 @@ class Seal(TrainerCallback):
         states = {name: part.state_dict() for name, part in self.parts.items() if _has_state(part)}
         if states:
             write_states(path, states, PartialState().process_index)
-        PartialState().wait_for_everyone()
+        PartialState().wait_for_everyone()  # the sums below must see the files of all processes
         if state.is_world_process_zero:
             seal(path)
         PartialState().wait_for_everyone()

@@ -107,6 +107,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
             walk = range(self.cursor, min(self.cursor + wanted - varied, self.end))
             generation, reasons = self._sampled(walk, trainer)
             named = np.cumsum([reason is None for reason in reasons]) - 1 + varied
+            # Groups that vary are numbered on; the others are recorded without being trained.
             groups = [EXCLUDED if reason else int(name) for reason, name in zip(reasons, named, strict=True)]
             generation.groups = np.repeat(groups, self.plan.group)
             rounds.append(generation)

@@ -49,6 +49,7 @@ def generate(
     continuations: list[list[int]] = [[] for _ in rows]
     logprobs: list[list[float | None]] | None = None
     if todo:
+        # The engine takes one limit for all rows: that of the shortest prefix; longer ones are cut below.
         room = longest - min(len(starts[k]) for k in todo)
         with _at_most(trainer, room):
             contexts = [prompts[k] + starts[k] for k in todo]
@@ -120,9 +121,10 @@ def score_tokens(
     logits = model(
         input_ids=torch.cat([_padded(prompt_ids, "left").to(device), completions], 1),
         attention_mask=attention,
-        position_ids=(attention.cumsum(1) - 1).clamp(min=0),
+        position_ids=(attention.cumsum(1) - 1).clamp(min=0),  # prompts are padded on the left
         logits_to_keep=completions.shape[1] + 1,
     ).logits[:, :-1]
+    # Position t predicts token t + 1, so the last logits are dropped; log p = log softmax(logits / T).
     chances = (logits.float() / temperature).log_softmax(-1)
     logps = chances.gather(2, completions[..., None])[..., 0]
     return logps * mask, -(chances.exp() * chances).sum(-1) * mask, mask

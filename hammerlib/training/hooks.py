@@ -383,7 +383,7 @@ def _joined(methods: list[Callable], join: Callable[[list[Callable]], Callable])
 
 def _chained(methods: list[Callable]) -> Callable[[Rollout], torch.Tensor]:
     def advantage(rollout: Rollout) -> torch.Tensor:
-        for method in methods:
+        for method in methods:  # each sees the advantages of the one before
             rollout = dataclasses.replace(rollout, advantages=method(rollout))
         return rollout.advantages
 
@@ -392,7 +392,7 @@ def _chained(methods: list[Callable]) -> Callable[[Rollout], torch.Tensor]:
 
 def _nested(methods: list[Callable]) -> Callable[..., torch.Tensor]:
     def loss(trainer: Any, model: Any, inputs: dict[str, Any], default: Callable) -> torch.Tensor:
-        for method in methods:
+        for method in methods:  # the last one named is outermost: loss_2(loss_1(TRL's))
             default = functools.partial(method, trainer, model, inputs, default)
         return default()
 

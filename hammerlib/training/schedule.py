@@ -80,6 +80,7 @@ class Plan:
     def positions(self, block: int, process: int) -> list[int]:
         """Return the places of the order whose completions process `process` holds of a generation batch."""
         local = self.rows * self.per_generation
+        # A generation batch: prompt 0 G times, prompt 1 G times, ...; a process holds a contiguous part.
         rows = range(process * local, (process + 1) * local)
         return sorted({block * self.prompts + row // self.group for row in rows})
 
@@ -88,6 +89,7 @@ class Plan:
 
         TRL keeps generated completions in memory only: inside a block they would be sampled again.
         """
+        # Micro-batches done in this epoch must be a whole number of generation batches.
         within = step % self.steps_per_epoch
         return within * self.accumulation % self.block_length == 0
 
@@ -154,6 +156,7 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
         )
         remedy = f"make prompts_per_step x group_size a multiple of {processes * accumulation}"
         raise InputError("prompts_per_step", config.prompts_per_step, problem, remedy)
+    # rows = K G / (processes x accumulation); a generation batch holds rows x per_generation of each process.
     rows = completions // (processes * accumulation)
     local = rows * per_generation
     if local * processes % group or (local % group and _needs_whole_groups(config)):
@@ -309,6 +312,7 @@ def _rows_of(config: TrainConfig | Any, n: int, permutation: Sequence | None, ep
     import torch
 
     generator = torch.Generator().manual_seed(config.seed)
+    # TRL's RepeatSampler draws one permutation an epoch from one generator: all before must be drawn too.
     drawn = [torch.randperm(n, generator=generator) for _ in range(epoch + 1)]
     return rows[drawn[-1].numpy()]
 

@@ -142,10 +142,12 @@ class PolicyTrainer(GRPOTrainer):
         first = self.accelerator.process_index * len(prompts)
         if dra is not None and dra.deferred:
             size = self.num_generations if self.model.training else self.num_generations_eval
+            # The trainer route: rewards came back raw; they are adjusted over the groups of all processes.
             adjusted, weight = adjust_all(dra, size, first)
             table = torch.from_numpy(adjusted)[:, None].to(table)
             self._log_metric("dra/mean_weight", weight)
         if self.model.training:
+            # TRL's own sum is on the device in float32; telemetry needs this process's rows only.
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
             generation = self._generation
@@ -185,6 +187,8 @@ class PolicyTrainer(GRPOTrainer):
         self._complete(output, spare)
         process = self.accelerator.process_index
         own_groups = self._generation is not None and self._generation.groups is not None
+        # A group may straddle processes: hooks and telemetry then see the batch of all, `own` are our rows.
+        # Groups of a rollout lie on one process, and asking might leave the other processes waiting.
         whole, own = (self.rollout, None) if own_groups else whole_groups(self.rollout, process)
         if self.hooks.advantage is not None:
             advantages = self.hooks.advantage(whole)
@@ -259,6 +263,7 @@ class PolicyTrainer(GRPOTrainer):
         process = self.accelerator.process_index
         names = np.unique(rollout.groups, return_inverse=True)[1] + process * n  # no two processes share one
         groups = np.where(rollout.groups == EXCLUDED, EXCLUDED, names)
+        # A_i = (r_i - mean of its group) / (std of group or batch + 1e-4), with the groups of the rollout.
         local = torch.tensor(np.stack([rollout.rewards, groups]).T, dtype=torch.float32)
         rewards, names = self.accelerator.gather(local.to(self.accelerator.device)).T.cpu().numpy()
         advantages = group_advantages(rewards, names.astype(int), scale=self.scale_rewards)
