@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Algorithm, Generation, Hooks, Plugs, Rollout, TrainConfig, build, hooks, train
@@ -357,24 +358,50 @@ def test_several_algorithms_train_together(tmp_path: Path) -> None:
     assert seen[0].advantages.tolist() == [0.25] * 4
 
 
-def test_own_parts_train_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_parts_train_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     own_package(tmp_path, monkeypatch)
     lines = [
         "n_problems: 2", "order: random", "prompts_per_step: 1", "group_size: 2", "max_completion_length: 4",
         "rewards: [accuracy, my_pkg.mod:short]", "algorithms:", "  - {name: my_pkg.mod:Scaled, by: 3.0}",
     ]  # fmt: skip
-    (tmp_path / "train.yaml").write_text("\n".join(lines))
-    root = tmp_path / "results"
-    given = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    given |= {"HAMMER_RESULTS": str(root), "CI": "1"}
-    hammer = [sys.executable, "-m", "hammerlib.cli", "train", "--config", str(tmp_path / "train.yaml")]
-    dry = subprocess.run([*hammer, "--dry-run"], capture_output=True, text=True, env=given, cwd=tmp_path)
-    assert dry.returncode == 0, dry.stderr
-    assert "accuracy+my_pkg.mod:short" in dry.stdout and "my_pkg.mod:Scaled" in dry.stdout
-    launched = [sys.executable, "-m", "hammerlib.training.launch", *hammer[-2:]]
-    done = subprocess.run(launched, capture_output=True, text=True, env=given, cwd=tmp_path)
+    path = tmp_path / "train.yaml"
+    path.write_text("\n".join(lines))
+    assert main(["train", "--config", str(path), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "accuracy+my_pkg.mod:short" in told and "my_pkg.mod:Scaled" in told
+    # As `accelerate launch` starts it, in a process that finds the package by PYTHONPATH alone.
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    given = os.environ | {"PYTHONPATH": paths, "HAMMER_RESULTS": str(tmp_path / "results")}
+    command = [sys.executable, "-m", "hammerlib.training.launch", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=given, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     record = RunRecord.load(Path(done.stdout.strip().splitlines()[-1]))
     values = record.table("metrics.csv").groupby("metric")["value"].mean()
     assert values["scaled_by"] == 3.0 and values["raw/short"] > 0
-    assert record.run_id in dry.stdout
+    assert record.run_id in told
+    assert record.manifest["metric_meanings"] == {"scaled_by": "factor of the advantages"}
+
+
+def test_a_wrong_own_part_ends_the_command_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    own_package(tmp_path, monkeypatch)
+    (tmp_path / "train.yaml").write_text("algorithms: [{name: my_pkg.mod:Scald}]")
+    assert main(["train", "--config", str(tmp_path / "train.yaml")]) == 2
+    assert "did you mean my_pkg.mod:Scaled?" in capsys.readouterr().err
+
+
+def test_an_algorithm_takes_the_place_of_the_rewards(tmp_path: Path) -> None:
+    class Constant(Algorithm):
+        def rewards(self, functions: list, config: TrainConfig) -> list:
+            return [lambda completion_ids, **columns: [0.5] * len(completion_ids)]
+
+    config = dataclasses.replace(CONFIG, save_steps=None, max_steps=1)
+    record = train(config, root=tmp_path, algorithms=[Constant()], progress=False)
+    values = pd.read_csv(record.folder / "metrics.csv").set_index("metric")["value"]
+    assert values["reward_raw"] == 0.5 and values["zero_variance_share"] == 1.0
+    two = dataclasses.replace(config, rewards=("accuracy", "format"), reward_weights=(1.0, 2.0))
+    with pytest.raises(InputError, match=r"reward_weights = .*each of the 1 rewards that algorithms leave"):
+        train(two, root=tmp_path, algorithms=[Constant()], progress=False)

@@ -90,13 +90,7 @@ class Algorithm:
         """
         raise NotImplementedError
 
-    def loss(
-        self,
-        trainer: PolicyTrainer,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        default: Callable[[], torch.Tensor],
-    ) -> torch.Tensor:
+    def loss(self, trainer: PolicyTrainer, model: Any, inputs: dict, default: Callable) -> torch.Tensor:
         """Return the loss of a micro-batch; ``default()`` is TRL's, or of the algorithm named before.
 
         It is already divided by ``trainer.current_gradient_accumulation_steps``, as an added term must be.
