@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
-from hammerlib.training.hooks import Plugs, Rollout
+from hammerlib.training.hooks import Algorithm, Plugs, Rollout
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class PermutedRewards:
+class PermutedRewards(Algorithm):
     """Advantage plug: DRA with its weights dealt at random among completions of equal raw reward (placebo).
 
     The adjusted rewards of a group are the very numbers that DRA makes of it, so that their size and spread,
@@ -72,9 +72,13 @@ class PermutedRewards:
         """Return the advantages (n,)."""
         return _advantages(rollout, rollout.raw * self.weights(rollout))
 
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,); the call names runs of today."""
+        return self(rollout)
+
 
 @dataclass(frozen=True)
-class DistinctAnswers:
+class DistinctAnswers(Algorithm):
     """Advantage plug: each completion pays for the others of its group that say the same.
 
     ``reward - weight * (number of others that say the same) / G``, then the group's advantages; right and
@@ -128,6 +132,10 @@ class DistinctAnswers:
     def __call__(self, rollout: Rollout) -> torch.Tensor:
         """Return the advantages (n,)."""
         return _advantages(rollout, rollout.rewards - self.penalties(rollout))
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,); the call names runs of today."""
+        return self(rollout)
 
 
 BONUSES = ("permuted-rewards", "distinct-answers")

@@ -36,6 +36,8 @@ UNTRAINED = EXCLUDED  # old spelling, one release
 # Name in a configuration -> "module:Class", imported when a configuration asks for it. Packages add theirs as
 # entry points of the group below.
 REGISTRY: dict[str, str] = {
+    "distinct-answers": "hammerlib.study.algorithms:DistinctAnswers",
+    "permuted-rewards": "hammerlib.study.algorithms:PermutedRewards",
     "chord": "hammerlib.systems.chord.algorithm:Chord",
     "ettrl": "hammerlib.systems.ttrl.algorithm:EntropyReshape",
     "learnable": "hammerlib.systems.hard_examples.algorithm:LearnableShare",
