@@ -27,7 +27,7 @@ import torch
 from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
-from hammerlib.training import TrainConfig, build, epochs, run, train
+from hammerlib.training import TrainConfig, build, dynamic, run, train
 
 BASE = TrainConfig(
     n_problems=6,
@@ -235,7 +235,7 @@ def main(root: Path, cases: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    assert build and epochs and run  # imported before the first fork, as the compiled functions are loaded
+    assert build and dynamic and run  # imported before the first fork, as the compiled functions are loaded
     order_by("hammer", np.eye(12), problems=load_problems(BASE.problems, split="rl", n=12))
     load_backbone("nano", device="cpu")
     gc.freeze()

@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,15 +25,13 @@ from trl.trainer.utils import RepeatSampler
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.tokens import prompt_ids
+from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import raw_sum
 from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
 from hammerlib.training.telemetry import PREFIX, Laps, observe
-
-if TYPE_CHECKING:
-    from hammerlib.rewards import DRAReward
 
 
 def adjust_all(reward: DRAReward, group_size: int, first: int) -> tuple[np.ndarray, float]:
