@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.grading import GradingPool, Verdict, count_reasons, grade, grade_many
+from hammerlib.grading import GradingPool, Verdict, count_reasons, grade, grade_many, open_pool
 from hammerlib.grading.equality import MAX_CHARACTERS, TooComplex, guard
 from hammerlib.grading.pool import _at_once
 from hammerlib.problems import load_problems
@@ -117,6 +117,20 @@ def test_a_pool_keeps_its_workers_and_replaces_those_that_die() -> None:
         assert first.process.pid != started
     assert first.process.poll() is not None and pool._crew == []
     assert pool.grade(["so 7"], ["7"])[0].correct  # closed, yet good for what needs no worker
+
+
+def test_who_asks_for_no_pool_of_its_own_finds_the_workers_of_before() -> None:
+    pids = []
+    for evaluated in (True, False):
+        assert grade_many([box("1/2")], ["0.5"], evaluated=evaluated)[0].correct
+        with open_pool() as pool:
+            pids.append([worker.process.pid for worker in pool._crew])
+    assert pids[0] == pids[1] != []
+    with open_pool(1) as own:
+        assert own.grade([box("1/2")], ["0.5"])[0].correct
+        (alone,) = own._crew
+        assert alone.process.pid not in pids[0]
+    assert alone.process.poll() is not None
 
 
 def test_a_forked_process_has_workers_of_its_own() -> None:

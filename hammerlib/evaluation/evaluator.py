@@ -27,7 +27,7 @@ from hammerlib.evaluation.benchmarks import (
 from hammerlib.evaluation.engines import Completion, Engine, Sampling
 from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise
-from hammerlib.grading import GradingPool, grader_version
+from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import content_hash, discard, progress_off, slug
@@ -157,7 +157,7 @@ class Evaluator:
         (`grading.with_truncation`); without, its last number counts as its answer, as for `hammerlib.grade`.
         """
         groups: list[list[dict]] = [[] for _ in self.rows]
-        with contextlib.closing(GradingPool(run_code=self.run_code)) as pool:
+        with open_pool(run_code=self.run_code) as pool:
             for place, draft in enumerate(self.drafts):
                 completions = self.engine.generate(draft.prompts, draft.names)
                 graded = self.grade(place, completions, pool, marked_only=marked_only)
@@ -272,7 +272,7 @@ class _Run:
     def complete(self) -> None:
         """Draw and grade what the samples file lacks, then summarise; or what there is, as ``partial``."""
         try:
-            with contextlib.closing(GradingPool(run_code=self.evaluator.run_code)) as pool:
+            with open_pool(run_code=self.evaluator.run_code) as pool:
                 self._collect(pool)
         except KeyboardInterrupt:
             self._finish_partial()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 from collections import Counter
@@ -15,7 +14,7 @@ from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_bench
 from hammerlib.evaluation.foreign import BadLine, Entry, read_foreign, read_lines, refuse_bad
 from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise, write_table
-from hammerlib.grading import GradingPool, grader_version
+from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, claimed, find_run, start_run
 from hammerlib.runs.storage import content_hash, file_hash, results_root, slug
@@ -127,7 +126,7 @@ def import_completions(
             return done
         with (
             start_run("import", parameters=parameters, run_id=run_id, root=folder) as run,
-            contextlib.closing(GradingPool(workers, run_code=run_code)) as pool,
+            open_pool(workers, run_code=run_code) as pool,
         ):
             run.note(imported=imported | {"columns_lacking": lacking}, gold=gold)
             run.note(problems_fingerprint=parameters["problems_fingerprint"])
@@ -327,7 +326,7 @@ def regrade(
         options |= {"seeds": old.manifest["seeds"], "run_id": run_id, "root": folder}
         with (
             start_run("regrade", **options) as new,
-            contextlib.closing(GradingPool(workers, run_code=run_code)) as pool,
+            open_pool(workers, run_code=run_code) as pool,
         ):
             new.note(**{name: old.manifest[name] for name in KEPT if name in old.manifest})
             gold = gold_version(benchmark) if isinstance(benchmark, str) else old.manifest.get("gold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -13,7 +14,7 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -184,10 +185,38 @@ def grade_many(
     >>> [verdict.correct for verdict in grade_many([r"\\boxed{5}", r"\\boxed{6}"], ["5", "7"])]
     [True, False]
     """
-    with contextlib.closing(
-        GradingPool(workers, run_code=run_code, evaluated=evaluated, unfinished=unfinished)
-    ) as pool:
+    with open_pool(workers, run_code=run_code, evaluated=evaluated, unfinished=unfinished) as pool:
         return pool.grade(completions, problems, timeout=timeout)
+
+
+# Workers that no pool of its own asked for. They stay with this process, because a start costs seconds of
+# imports; the next batch of whoever grades here finds them ready.
+_CREWS: dict[int, tuple[list[Worker], threading.Lock]] = {}
+
+
+@contextlib.contextmanager
+def open_pool(
+    workers: int | None = None, *, run_code: bool = False, **switches: bool
+) -> Iterator[GradingPool]:
+    """Lend the workers of this process, or new ones that end with the block: for code, or a stated number.
+
+    Examples
+    --------
+    >>> with open_pool() as pool:
+    ...     [one.correct for one in pool.grade([r"\\boxed{5}"], ["5"])]
+    [True]
+    """
+    pool = GradingPool(workers, run_code=run_code, **switches)
+    if run_code or workers is not None:
+        with contextlib.closing(pool):
+            yield pool
+        return
+    if os.getpid() not in _CREWS:
+        crew: list[Worker] = []
+        _CREWS[os.getpid()] = crew, threading.Lock()
+        atexit.register(_end, crew, os.getpid())
+    pool._crew, pool._lock = _CREWS[os.getpid()]
+    yield pool
 
 
 class GradingPool:
