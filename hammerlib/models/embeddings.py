@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError, check_is, check_name
 from hammerlib.models.tokens import prompt_ids
+from hammerlib.runs import once
 from hammerlib.runs.storage import (
     atomic_path,
     content_hash,
@@ -252,10 +253,13 @@ def embed(
     key = content_hash(SCHEMA_VERSION, info, texts, tokens, *own_parts(backbone))
     info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
-    vectors = _cached(path, key, len(texts))
-    if vectors is None:
+
+    def make() -> np.ndarray:
         vectors = pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
         Embeddings(vectors, ids, key, info).save(path)
+        return vectors
+
+    vectors = once(path.name, make, lambda: _cached(path, key, len(texts)), folder=path.parent)
     return Embeddings(vectors, ids, key, info, hashes)
 
 
@@ -334,10 +338,10 @@ def _cached(path: Path, key: str, n: int) -> np.ndarray | None:
     try:
         found = Embeddings.load(path)
     except InputError as error:
-        warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=3)
+        warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=5)
         discard(path)
         return None
     if found.key != key or len(found.vectors) != n:
-        warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=3)
+        warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=5)
         return None
     return found.vectors

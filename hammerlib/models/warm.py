@@ -17,7 +17,7 @@ from hammerlib.models.backbone import kept, load_backbone, no_file_bars, own_par
 from hammerlib.models.nano.recipe import Recipe, supervise
 from hammerlib.models.nano.solutions import terms_of
 from hammerlib.problems import load_problems
-from hammerlib.runs import claimed
+from hammerlib.runs import once
 from hammerlib.runs.storage import (
     atomic_path,
     cache_dir,
@@ -71,13 +71,15 @@ def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> P
     }
     name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash, *own_parts(start))[:10]}"
     folder = cache_dir("backbones") / file_name("backbone", name)
-    with claimed(folder.name, folder.parent):
-        if not kept(folder):
-            table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
-            losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
-            with atomic_path(folder) as part, no_file_bars():
-                start.model.save_pretrained(part)
-                start.tokenizer.save_pretrained(part)
-                write_json(part / "recipe.json", {**record, "losses": losses})
-                write_sums(part)
-    return folder
+
+    def make() -> Path:
+        table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
+        losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
+        with atomic_path(folder) as part, no_file_bars():
+            start.model.save_pretrained(part)
+            start.tokenizer.save_pretrained(part)
+            write_json(part / "recipe.json", {**record, "losses": losses})
+            write_sums(part)
+        return folder
+
+    return once(folder.name, make, lambda: kept(folder), folder=folder.parent)

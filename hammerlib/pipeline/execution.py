@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.errors import InputError, need, printable
 from hammerlib.pages.notebook import write_page
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
-from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.runs import RunRecord, claimed, find_run, once, start_run
 from hammerlib.runs.storage import (
     PART,
     atomic_path,
@@ -107,35 +107,33 @@ def run_notebooks(
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or results_root()).resolve()
     _clear_rooms()
-    folders = [root / step.run_id for step in steps]
-    for number, (step, folder) in enumerate(zip(steps, folders, strict=True), 1):
-        head = f"[{number}/{len(steps)}] {step.name}"
-        with _turn(step, root, head):  # the same call elsewhere waits here, and then keeps what this one made
-            if _is_current(step, folder):
-                print(f"{head}: unchanged, kept in {_near(folder)}", flush=True)
-                continue
-            print(f"{head}: running", flush=True)
-            seconds = _execute(step, root)
-        print(f"{head}: done in {seconds:.0f} s, {_near(folder / 'notebook.html')}", flush=True)
-    return folders
+    for number, step in enumerate(steps, 1):
+        _execute_once(step, root, f"[{number}/{len(steps)}] {step.name}")
+    return [root / step.run_id for step in steps]
 
 
-def _turn_of(step: Step, root: Path) -> tuple[str, Path]:
+def _execute_once(step: Step, root: Path, head: str) -> None:
+    """Execute a notebook unless its run is there; the same call elsewhere is waited for."""
+    folder = root / step.run_id
+
+    def make() -> str:
+        print(f"{head}: running", flush=True)
+        seconds = _execute(step, root)
+        return f"done in {seconds:.0f} s, {_near(folder / 'notebook.html')}"
+
+    def look() -> str | None:
+        return f"unchanged, kept in {_near(folder)}" if _is_current(step, folder) else None
+
+    def waiting() -> None:
+        print(f"{head}: another hammer run executes it, waiting", flush=True)
+
+    name, rooms = _claim_of(step, root)
+    print(f"{head}: {once(name, make, look, folder=rooms, waiting=waiting)}", flush=True)
+
+
+def _claim_of(step: Step, root: Path) -> tuple[str, Path]:
     """Name and folder of a notebook's claim; the folder of runs holds runs only."""
     return f"{step.run_id}-{content_hash(str(root))[:8]}", cache_dir("rooms", "notebooks")
-
-
-@contextlib.contextmanager
-def _turn(step: Step, root: Path, head: str) -> Iterator[None]:
-    """Hold a notebook's run, so that two equal calls do not both execute it."""
-    name, rooms = _turn_of(step, root)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(claimed(name, rooms, seconds=0))
-        except TimeoutError:
-            print(f"{head}: another hammer run executes it, waiting", flush=True)
-            held.enter_context(claimed(name, rooms))
-        yield
 
 
 def _clear_rooms() -> None:
@@ -165,7 +163,7 @@ def _execute(step: Step, root: Path) -> float:
 
     start = time.monotonic()
     folder = root / step.run_id
-    name, rooms = _turn_of(step, root)
+    name, rooms = _claim_of(step, root)
     room = rooms / f"{name}{PART}"  # the run folder never holds a half-executed notebook
     discard(room)
     room.mkdir()

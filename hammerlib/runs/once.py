@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -108,18 +107,6 @@ def claimed(
         yield folder
     finally:
         lock.release()
-
-
-def cached(path: Path, read: Callable[[Path], T]) -> T | None:
-    """Read a file or folder of the cache; None where there is none, or it was damaged and is removed now."""
-    try:
-        return read(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError) as error:
-        warnings.warn(f"{path.name} is made again: it {error}", stacklevel=3)
-        discard(path)
-        return None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.models.tokens import prompt_ids
-from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.runs import RunRecord, find_run, once, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
 from hammerlib.training.config import TrainConfig, check_vllm
 from hammerlib.training.embedder import Embed
@@ -132,16 +132,13 @@ def train(
     """
     parts = {"plugs": plugs, "algorithms": algorithms, "embedder": embedder}
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
+    root = Path(root or results_root())
     if not is_main():  # the main process holds the claim for all
-        return _train(job, Path(root or results_root()))
-    with claimed(job.run_id, root) as folder:
-        return _train(job, folder)
+        return find_run(job.run_id, root) or _train(job, root)
+    return once(job.run_id, lambda: _train(job, root), lambda: find_run(job.run_id, root), folder=root)
 
 
 def _train(job: Job, root: Path) -> RunRecord:
-    done = find_run(job.run_id, root)
-    if done is not None:
-        return done
     from hammerlib.training.checkpoints import newest_complete, trim_run
 
     folder = root / job.run_id
