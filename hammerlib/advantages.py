@@ -65,3 +65,22 @@ def group_advantages(
     if scale == "batch" and counted.sum() > 1:
         advantages /= rewards[counted].std(ddof=1) + eps
     return advantages
+
+
+def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
+    """Return the advantages (..., G) of many groups of one size: rewards less their mean, divided or not.
+
+    ``group`` divides by the group's standard deviation (ddof 1) plus `EPS`: GRPO (arXiv 2402.03300). ``none``
+    does not: Dr. GRPO (arXiv 2503.20783). Where `group_advantages` applies too, they agree.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    if values.ndim < 1 or values.shape[-1] < 2:
+        raise InputError("rewards", values.shape, "hold no group of two or more", "give (..., G) rewards")
+    if not np.isfinite(values).all():
+        raise InputError("rewards", "NaN or infinity", "must be finite", "leave unscorable completions out")
+    if scale_rewards not in ("group", "none"):
+        raise InputError("scale_rewards", scale_rewards, "is unknown", "use one of group, none")
+    centred = values - values.mean(axis=-1, keepdims=True)
+    if scale_rewards == "none":
+        return centred
+    return centred / (values.std(axis=-1, ddof=1, keepdims=True) + EPS)

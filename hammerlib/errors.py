@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib
 import importlib.util
 import sys
 import typing
@@ -128,6 +129,26 @@ def unknown(field: str, value: object, known: Iterable[str], problem: str = "is 
     near = difflib.get_close_matches(value[:100], names, n=1) if isinstance(value, str) else []
     hint = f"did you mean {near[0]}? " if near else ""
     return InputError(field, value, problem, f"{hint}use one of {', '.join(names) or 'none'}")
+
+
+def import_object(name: str, field: str) -> Any:
+    """Return what ``module:object`` names; an InputError of one line where there is none."""
+    module, _, path = name.partition(":")
+    remedy = "write my_package.my_module:name, with the package installed or on PYTHONPATH"
+    try:
+        target: Any = importlib.import_module(module)
+    except Exception as error:  # whatever the user's module raises
+        reason = " ".join(str(error).split())[:160]
+        problem = f"its module cannot be imported ({type(error).__name__}: {reason})"
+        raise InputError(field, name, problem, remedy) from error
+    for attribute in path.split("."):
+        try:
+            target = getattr(target, attribute)
+        except AttributeError:
+            own = [each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module]
+            known = [f"{module}:{each}" for each in own]
+            raise unknown(field, name, known, f"{module} has no {attribute!r}") from None
+    return target
 
 
 def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> None:

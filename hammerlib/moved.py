@@ -37,7 +37,7 @@ MOVED: dict[str, str] = {
     "hammerlib.diversity.explain": "hammerlib.diversity.profiles",
     "hammerlib.diversity.modes": "hammerlib.exact.modes",
     "hammerlib.diversity.collapse": "hammerlib.exact.modes",
-    "hammerlib.diversity.advantages": "hammerlib.exact.modes",
+    "hammerlib.diversity.advantages": "hammerlib.advantages",
     "hammerlib.diversity.tabular": "hammerlib.exact.tabular",
     "hammerlib.diversity.claims": "hammerlib.exact.claims",
     "hammerlib.systems.chord.flow": "hammerlib.exact.flow",

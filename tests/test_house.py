@@ -32,8 +32,8 @@ FACES = sorted(
 # A room imports only rooms above it.
 ROOMS = [
     *("moved", "errors", "runs", "similarity", "problems"),
-    *("models", "ordering", "diversity", "exact", "grading"),
-    *("dra", "advantages", "rewards", "training", "evaluation", "systems", "study", "plots", "report"),
+    *("models", "ordering", "diversity", "dra", "advantages", "exact", "grading"),
+    *("rewards", "training", "evaluation", "systems", "study", "plots", "report"),
     *("pages", "pipeline", "adapters", "cli"),
 ]
 # Library -> the only rooms, or files, that import it.

@@ -14,6 +14,7 @@ from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import STRATEGIES, Order, order_by
 from hammerlib.problems import item_hashes
 from hammerlib.similarity import unit_rows
+from hammerlib.training import TrainConfig
 
 BLIND = sorted(set(STRATEGIES) - {*BY_VECTORS, "reversed", "batch-shuffled"})
 
@@ -226,3 +227,50 @@ class TestProvenance:
         assert order_by("hammer", made).item_hashes == item_hashes(table)
         with pytest.raises(InputError, match="other problems"):
             order_by("hammer", made, problems=other)
+
+
+def backwards(vectors: np.ndarray, problems: object, seed: int, *, skip: int = 0) -> np.ndarray:
+    """A strategy of one's own: the given order reversed, its first items left where they are."""
+    items = np.arange(len(vectors))
+    return np.concatenate([items[:skip], items[skip:][::-1]])
+
+
+def first_twice(vectors: np.ndarray, problems: object, seed: int) -> list[int]:
+    return [0, *range(len(vectors) - 1)]
+
+
+class TestOwnStrategies:
+    name = f"{__name__}:backwards"
+
+    def test_a_function_and_its_name_make_the_same_order_and_are_recorded(self) -> None:
+        rows = np.random.default_rng(0).normal(size=(9, 3))
+        by_name, by_function = order_by(self.name, rows, skip=2), order_by(backwards, rows, skip=2)
+        assert by_name.permutation.tolist() == [0, 1, 8, 7, 6, 5, 4, 3, 2]
+        assert by_name.hash == by_function.hash and by_name.strategy == self.name
+        assert by_name.provenance["options"] == {"skip": 2} and by_name.lower_bound <= by_name.cost
+        derived = order_by("reversed", rows, of=backwards)
+        assert derived.permutation.tolist() == list(range(9))
+        assert derived.provenance["options"] == {"of": self.name}
+
+    @pytest.mark.parametrize(
+        ("strategy", "options", "words"),
+        [
+            (first_twice, {}, "exactly once"),
+            (lambda vectors, problems, seed: [0], {}, "1 numbers for 4 items"),
+            (backwards, {"step": 1}, "its options: skip"),
+            (backwards, {"centre": "argmin"}, "no greedy choice"),
+            (f"{__name__}:nothing", {}, "has no 'nothing'"),
+            ("no_such_package.order:by", {}, "cannot be imported"),
+            (f"{__name__}:np", {}, "is no function"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused_in_one_line(
+        self, strategy: object, options: dict, words: str
+    ) -> None:
+        with pytest.raises(InputError, match=words):
+            order_by(strategy, np.eye(4), **options)
+
+    def test_a_config_takes_the_name_and_checks_the_options(self) -> None:
+        assert TrainConfig(order=self.name, order_options={"skip": 1}).validate().order == self.name
+        with pytest.raises(InputError, match="step"):
+            TrainConfig(order=self.name, order_options={"step": 1}).validate()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError, check_whole
+from hammerlib.errors import InputError, check_name, check_whole
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,10 +37,11 @@ def order(chosen: Namespace) -> int:
     2
     """
     import hammerlib
-    from hammerlib.ordering.strategies import check_names
+    from hammerlib.ordering.strategies import CENTRES, check_strategy
 
     # all that can be refused before minutes of embedding
-    check_names(chosen.strategy, chosen.centre)
+    check_strategy("strategy", chosen.strategy, problem="is not known")
+    check_name("centre", chosen.centre, CENTRES)
     check_whole("seed", chosen.seed, 0, "choose --seed 0, 1, ...")
     options = parse_options(chosen.set)
     if chosen.problems is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hammerlib.advantages import batched_advantages
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,30 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
-
-# TRL and the released DRA code add this to a group's standard deviation.
-STD_EPS = 1e-4
-SCALES = ("group", "none")
-
-
-def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
-    """Return the advantages of groups of completions: rewards less their mean, divided or not.
-
-    For many equal groups at once. `hammerlib.advantages` takes groups of different size and missing
-    rewards; where both apply they agree.
-    """
-    values = np.asarray(rewards, dtype=np.float64)
-    if values.ndim < 1 or values.shape[-1] < 2:
-        raise InputError("rewards", values.shape, "hold no group of two or more", "give (..., G) rewards")
-    if not np.isfinite(values).all():
-        raise InputError("rewards", "NaN or infinity", "must be finite", "leave unscorable completions out")
-    if scale_rewards not in SCALES:
-        raise InputError("scale_rewards", scale_rewards, "is unknown", f"use one of {', '.join(SCALES)}")
-    centred = values - values.mean(axis=-1, keepdims=True)
-    if scale_rewards == "none":
-        return centred
-    return centred / (values.std(axis=-1, ddof=1, keepdims=True) + STD_EPS)
-
 
 MOST_GROUPS = 100_000
 
@@ -237,7 +214,7 @@ def mode_arms(
 
     found = []
     shared = {"group_size": group_size, "rate": rate, "steps": steps}
-    for scale in SCALES:
+    for scale in ("group", "none"):
         for kernel, vectors in kernels.items():
             for arm in ("none", "dra", "placebo"):
                 options = {"placebo": arm == "placebo", "scale_rewards": scale, **shared}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.errors import InputError, check_whole
+from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering.order import Order, normalised_gap
-from hammerlib.ordering.strategies import Task, check_names, permute
+from hammerlib.ordering.strategies import CENTRES, Task, check_strategy, permute, strategy_name
 from hammerlib.runs.storage import content_hash
 from hammerlib.similarity import Array, as_rows, centred_rows, edge_cosines, host, mean_cosine, unit_rows
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def order_by(
-    strategy: str,
+    strategy: str | Callable[..., np.ndarray],
     embeddings: Embeddings | Array | None,
     *,
     problems: datasets.Dataset | None = None,
@@ -32,7 +34,7 @@ def order_by(
 
     Parameters
     ----------
-    strategy : str
+    strategy : str or callable
         ``hammer`` (the paper's least-similar greedy; options `start`, `eta`, `eta_mode` of
         :func:`~hammerlib.ordering.greedy_path`), ``min-path`` (the same objective nearly at its optimum;
         `gap`, `seconds` of :func:`~hammerlib.ordering.solve.min_path`), ``similar`` (most similar next;
@@ -41,7 +43,9 @@ def order_by(
         given), ``easy-to-hard`` and ``hard-to-easy`` (column `difficulty`, or `pass_rate`: n numbers, high is
         easy; equals by seed), ``topic-cycle`` (round-robin over column `topic`, shuffled inside by seed),
         ``reversed`` and ``batch-shuffled`` (windows of `window` items in random sequence) of another: option
-        `of`, an Order or a strategy name, default ``hammer``, which gets the other options.
+        `of`, an Order or a strategy, default ``hammer``, which gets the other options; or a function of your
+        own, ``function(vectors, problems, seed, **options) -> permutation`` with unit rows as vectors, or
+        its name ``my_package.my_module:function``.
     embeddings : Embeddings, (n, d) array or tensor, or None
         None only for strategies that do not look at vectors; the order then has no cost.
     problems : datasets.Dataset, optional
@@ -80,18 +84,20 @@ def order_by(
     >>> order.permutation.tolist(), round(order.cost, 2), round(order.random_cost, 2)
     ([0, 2, 1], 0.3, 0.47)
     """
-    check_names(strategy, centre)
+    check_strategy("strategy", strategy, problem="is not known")
+    check_name("centre", centre, CENTRES)
     seed = check_whole("seed", seed, 0, "choose seed=0, 1, ...")
-    embeddings = embeddings if embeddings is None or isinstance(embeddings, Embeddings) else _wrap(embeddings)
+    if embeddings is not None and not isinstance(embeddings, Embeddings):
+        embeddings = _wrap(embeddings)
+    name = strategy_name(strategy)
     units = None if embeddings is None else used_vectors(embeddings, centre)
-    n = _count(strategy, embeddings, problems, options)
-    task = Task(n, units, problems, seed, centre)
+    task = Task(_count(name, embeddings, problems, options), units, problems, seed, centre)
     permutation = np.asarray(permute(strategy, task, options), dtype=np.int64)
     return Order(
         permutation=permutation,
-        strategy=strategy,
-        **_costs(strategy, task, permutation, certify, options),
-        provenance={**_provenance(strategy, task, embeddings, options), **_repeats(units, permutation)},
+        strategy=name,
+        **_costs(name, task, permutation, certify, options),
+        provenance={**_provenance(name, task, embeddings, options), **_repeats(units, permutation)},
         item_hashes=_hashes(embeddings, problems),
     )
 
@@ -102,15 +108,19 @@ def _costs(
     """Return cost, random cost, bound and gap of an order, as far as there are vectors to tell."""
     if task.units is None or task.n < 2:
         return {}
-    cost, random = float(edge_cosines(task.units, permutation).mean()), mean_cosine(task.units)
-    if not certify and strategy != "min-path":
-        return {"cost": cost, "random_cost": random}
-    wished = {name: options[name] for name in ("gap", "seconds") if name in options}
-    path = task.solve(**wished, seed=task.seed) if strategy == "min-path" else task.solve()
+    cost = float(edge_cosines(task.units, permutation).mean())
+    random = mean_cosine(task.units)
+    costs = {"cost": cost, "random_cost": random}
+    if strategy == "min-path":
+        limits = {name: options[name] for name in ("gap", "seconds") if name in options}
+        path = task.solve(**limits, seed=task.seed)
+    elif certify:
+        path = task.solve()
+    else:
+        return costs
     bound = path.lower_bound / (task.n - 1)
     gap = normalised_gap(cost, bound, random)
-    known = gap if np.isfinite(gap) else None
-    return {"cost": cost, "random_cost": random, "lower_bound": bound, "gap": known}
+    return {**costs, "lower_bound": bound, "gap": gap if np.isfinite(gap) else None}
 
 
 def _repeats(units: Array | None, permutation: np.ndarray) -> dict[str, dict[str, int]]:
@@ -119,13 +129,9 @@ def _repeats(units: Array | None, permutation: np.ndarray) -> dict[str, dict[str
         return {}
     rows = np.ascontiguousarray(host(units))
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    same = np.unique(keys, return_inverse=True)[1][permutation]
-    return {
-        "repeats": {
-            "rows": len(same) - int(same.max()) - 1,
-            "side by side": int((same[1:] == same[:-1]).sum()),
-        }
-    }
+    kinds = np.unique(keys, return_inverse=True)[1][permutation]
+    repeated = len(kinds) - int(kinds.max()) - 1
+    return {"repeats": {"rows": repeated, "side by side": int((kinds[1:] == kinds[:-1]).sum())}}
 
 
 def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
@@ -202,28 +208,29 @@ def _provenance(
     strategy: str, task: Task, made_of: Embeddings | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return where the order came from; arrays and orders among the options by their hash."""
-    told = {name: _told(value) for name, value in sorted(options.items())}
     info = {} if made_of is None else made_of.info
+    try:
+        release = version("hammerlib")
+    except PackageNotFoundError:  # a checkout on the path
+        release = "not installed"
     return {
         "strategy": strategy,
         "seed": task.seed,
-        "options": told,
+        "options": {name: _recorded(value) for name, value in sorted(options.items())},
         "centre": task.centre,
         "embeddings": None if made_of is None else made_of.key,
         **{name: info.get(name) for name in ("backbone", "layer", "pooling", "template")},
         "n": task.n,
-        "hammerlib": _version(),
+        "hammerlib": release,
     }
 
 
-def _version() -> str:
-    try:
-        return version("hammerlib")
-    except PackageNotFoundError:  # a checkout on the path
-        return "not installed"
-
-
-def _told(value: Any) -> Any:
+def _recorded(value: Any) -> Any:
+    """Return an option as it stands in the record: orders and arrays by their hash, functions by name."""
     if isinstance(value, Order):
         return {"strategy": value.strategy, "hash": value.hash}
-    return value if isinstance(value, str | int | float | None) else "array:" + content_hash(host(value))
+    if isinstance(value, str | int | float | None):
+        return value
+    if inspect.isroutine(value):
+        return strategy_name(value)
+    return "array:" + content_hash(host(value))

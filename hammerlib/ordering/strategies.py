@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from hammerlib.errors import InputError, check_fields, check_name, unknown
+from hammerlib.errors import InputError, check_fields, check_name, import_object, unknown
 from hammerlib.ordering.greedy import check_eta, farthest_first, greedy_path, logdet_first
-from hammerlib.ordering.order import Order
+from hammerlib.ordering.order import Order, as_permutation
 from hammerlib.runs.storage import content_hash, writing
 from hammerlib.similarity import Array, host
 
@@ -55,6 +56,10 @@ class Task:
         """The mean, where greedy's choice subtracts it."""
         return self.units.mean(axis=0) if self.centre == "argmin" and self.n else None
 
+    def shuffled(self) -> np.ndarray:
+        """The items in an order drawn from the seed."""
+        return np.random.default_rng(self.seed).permutation(self.n)
+
     def column(self, strategy: str) -> list[Any]:
         """Return the column that a strategy reads, or raise an InputError that says what is missing."""
         name = COLUMNS[strategy]
@@ -95,14 +100,6 @@ def _batch_diverse(task: Task, window: int = 8) -> np.ndarray:
     return batch_diverse(task.units, window, task.solve().permutation, task.seed)
 
 
-def _random(task: Task) -> np.ndarray:
-    return np.random.default_rng(task.seed).permutation(task.n)
-
-
-def _dataset(task: Task) -> np.ndarray:
-    return np.arange(task.n)
-
-
 def _easy_to_hard(task: Task, pass_rate: Array | None = None) -> np.ndarray:
     return _by_ease(task, pass_rate, "easy-to-hard", easy_first=True)
 
@@ -128,13 +125,13 @@ def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: boo
         raise InputError(name, bad, f"is not one finite number for each of {task.n} problems", "complete it")
     if (pass_rate is not None) == easy_first:
         hardness = -hardness
-    return np.lexsort((_random(task), hardness))
+    return np.lexsort((task.shuffled(), hardness))
 
 
 def _topic_cycle(task: Task) -> np.ndarray:
     """Round-robin over topics (sorted by name), each topic shuffled by seed; large topics fill the end."""
     topics = np.asarray(task.column("topic-cycle"), dtype=object).astype(str)
-    shuffled = _random(task)
+    shuffled = task.shuffled()
     rounds = np.zeros(task.n, dtype=np.int64)
     for name in np.unique(topics):
         members = shuffled[topics[shuffled] == name]
@@ -144,62 +141,107 @@ def _topic_cycle(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a named order is made."""
+    """How an order is made."""
 
     make: Callable[..., np.ndarray]  # from a Task and options to an (n,) permutation
-    options: tuple[str, ...] = ()
     needs_vectors: bool = False
     chooses_greedily: bool = False  # whether centre="argmin" means anything to it
+    function: Callable | None = None  # one's own, called by `make`
+
+    def check_options(self, given: Iterable[str], field: str, strategy: str) -> None:
+        """Refuse options that the strategy does not take."""
+        parameters = list(inspect.signature(self.function or self.make).parameters.values())
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        # a Task comes first in the strategies of the house, vectors, problems and seed in one's own
+        known = [parameter.name for parameter in parameters[3 if self.function else 1 :]]
+        strange = sorted(set(given) - set(known))
+        if strange:
+            remedy = f"its options: {', '.join(known) or 'none'}"
+            raise InputError(field, strange, f"are not known to {strategy!r}", remedy)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options of a strategy of the house."""
+        return tuple(inspect.signature(self.make).parameters)[1:]
 
 
 _TABLE = {
-    "hammer": Strategy(_hammer, ("start", "eta", "eta_mode"), needs_vectors=True, chooses_greedily=True),
-    "min-path": Strategy(_min_path, ("gap", "seconds"), needs_vectors=True),
-    "random": Strategy(_random),
-    "dataset": Strategy(_dataset),
-    "similar": Strategy(_similar, ("start",), needs_vectors=True, chooses_greedily=True),
-    "easy-to-hard": Strategy(_easy_to_hard, ("pass_rate",)),
-    "hard-to-easy": Strategy(_hard_to_easy, ("pass_rate",)),
-    "farthest-first": Strategy(_farthest_first, ("start",), needs_vectors=True),
-    "logdet": Strategy(_logdet, ("ridge", "start"), needs_vectors=True),
-    "batch-diverse": Strategy(_batch_diverse, ("window",), needs_vectors=True),
+    "hammer": Strategy(_hammer, needs_vectors=True, chooses_greedily=True),
+    "min-path": Strategy(_min_path, needs_vectors=True),
+    "random": Strategy(Task.shuffled),
+    "dataset": Strategy(lambda task: np.arange(task.n)),
+    "similar": Strategy(_similar, needs_vectors=True, chooses_greedily=True),
+    "easy-to-hard": Strategy(_easy_to_hard),
+    "hard-to-easy": Strategy(_hard_to_easy),
+    "farthest-first": Strategy(_farthest_first, needs_vectors=True),
+    "logdet": Strategy(_logdet, needs_vectors=True),
+    "batch-diverse": Strategy(_batch_diverse, needs_vectors=True),
     "topic-cycle": Strategy(_topic_cycle),
 }
-_DERIVED = ("reversed", "batch-shuffled")
-STRATEGIES = (*_TABLE, *_DERIVED)
+# Strategies made of another one (option `of`), with the options that are their own.
+DERIVED: dict[str, tuple[str, ...]] = {"reversed": (), "batch-shuffled": ("window",)}
+STRATEGIES = (*_TABLE, *DERIVED)
 
 
-def check_names(strategy: str, centre: str) -> None:
-    """Refuse a strategy or a centre that does not exist."""
-    check_name("strategy", strategy, STRATEGIES)
-    check_name("centre", centre, CENTRES)
+def strategy_name(strategy: str | Callable) -> str:
+    """Return the name under which a strategy is recorded: ``module:function`` of one's own."""
+    return strategy if isinstance(strategy, str) else f"{strategy.__module__}:{strategy.__qualname__}"
 
 
-def permute(strategy: str, task: Task, options: dict[str, Any]) -> np.ndarray:
+def own_strategy(strategy: object, field: str = "strategy") -> Strategy | None:
+    """Return the strategy that a function, or the name ``module:function``, stands for; None for others."""
+    if isinstance(strategy, str) and ":" in strategy:
+        function = import_object(strategy, field)
+        if not callable(function) or isinstance(function, type):
+            remedy = "name a function (vectors, problems, seed, **options) -> permutation"
+            raise InputError(field, strategy, "is no function", remedy)
+    elif inspect.isroutine(strategy):
+        function = strategy
+    else:
+        return None
+
+    def make(task: Task, **options: Any) -> np.ndarray:
+        permutation = as_permutation(function(task.units, task.problems, task.seed, **options), field)
+        if len(permutation) != task.n:
+            problem = f"returns {len(permutation)} numbers for {task.n} items"
+            raise InputError(field, strategy_name(function), problem, "name every item once")
+        return permutation
+
+    return Strategy(make, function=function)
+
+
+def check_strategy(
+    field: str, value: object, known: Iterable[str] = STRATEGIES, problem: str = "is unknown"
+) -> None:
+    """Refuse what is neither a known strategy nor a function of one's own."""
+    if own_strategy(value, field) is None:
+        check_name(field, value, known, problem)
+
+
+def permute(strategy: str | Callable, task: Task, options: dict[str, Any]) -> np.ndarray:
     """Return the permutation of a known strategy after checking that it can use what it was given."""
-    if strategy in _DERIVED:
-        return _derive(strategy, task, **options)
-    entry = _TABLE[strategy]
-    unknown = sorted(set(options) - set(entry.options))
-    if unknown:
-        known = ", ".join(entry.options) or "none"
-        raise InputError("options", unknown, f"are not known to {strategy!r}", f"its options: {known}")
+    name = strategy_name(strategy)
+    if name in DERIVED:
+        return _derive(name, task, **options)
+    entry = own_strategy(strategy) or _TABLE[name]
+    entry.check_options(options, "options", name)
     if task.centre == "argmin" and not entry.chooses_greedily:
-        problem = f"changes nothing in {strategy!r}, which makes no greedy choice"
+        problem = f"changes nothing in {name!r}, which makes no greedy choice"
         raise InputError("centre", "argmin", problem, "use centre='none' or 'renormalise'")
     if entry.needs_vectors and task.units is None:
         raise InputError(
-            "embeddings", None, f"are needed by strategy {strategy!r}", "pass embed(problems, backbone)"
+            "embeddings", None, f"are needed by strategy {name!r}", "pass embed(problems, backbone)"
         )
     return entry.make(task, **options) if task.n else np.arange(0)
 
 
 def _derive(
-    strategy: str, task: Task, /, of: str | Order = "hammer", window: int = 8, **options: Any
+    strategy: str, task: Task, /, of: str | Callable | Order = "hammer", window: int = 8, **options: Any
 ) -> np.ndarray:
     """Return another order reversed, or with its windows shuffled."""
     if not isinstance(of, Order):
-        check_names(of, task.centre)
+        check_strategy("strategy", of, problem="is not known")
         made = permute(of, task, options)
     elif options or task.centre == "argmin":
         named = sorted(options) or ["centre"]
@@ -218,8 +260,6 @@ def _derive(
 
 Count = Annotated[int, Field(ge=1)]
 ALWAYS = ("centre", "certify")  # parameters of order_by itself
-# Strategies made of another one (option `of`), with the options that are their own.
-DERIVED: dict[str, tuple[str, ...]] = {"reversed": (), "batch-shuffled": ("window",)}
 
 
 @dataclass(frozen=True)
@@ -258,14 +298,17 @@ def check_order_options(
     if name in derived:
         known += [*derived[name], "of"]
         name = given.get("of", "hammer")
-        if not isinstance(name, str) or name not in (*_TABLE, *derived):
-            raise unknown(f"{field}.of", name, (*_TABLE, *derived))
+        check_strategy(f"{field}.of", name, (*_TABLE, *derived))
     if name in derived:  # twice derived: the inner one is made of its default
         known, name = [*known, *derived[name]], "hammer"
+    own = own_strategy(name)
+    if own is not None:
+        own.check_options(set(given) - set(known), field, name)
+        return
     known += _TABLE[name].options
-    for one in given:
-        if one not in known:
-            raise unknown(field, one, known, f"is no option of {strategy!r}")
+    for option in given:
+        if option not in known:
+            raise unknown(field, option, known, f"is no option of {strategy!r}")
     check_fields(OrderOptions, options, "order_options", inside=field)
     if "eta" in given:
         check_eta(given["eta"], given.get("eta_mode", "epsilon"))

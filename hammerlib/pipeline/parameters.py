@@ -124,18 +124,20 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
 
 def check_values(values: Mapping[str, object]) -> None:
     """Refuse values that a notebook could not use, before anything runs: choices and ranges by name."""
-    from hammerlib.ordering import STRATEGIES
+    from hammerlib.ordering.strategies import check_strategy
     from hammerlib.problems.registry import find_source
     from hammerlib.training.config import TrainConfig
 
     # A part may be empty here: that of the source; sizes are checked with the others below.
     shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
     check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
-    for name, known in (("order", STRATEGIES), ("strategies", STRATEGIES), ("adjustments", ("none", "dra"))):
+    for name in ("order", "strategies", "adjustments"):
         given = values.get(name, ())
         for choice in [given] if isinstance(given, str) else given:
-            if choice not in known:
-                raise unknown(name, choice, known)
+            if name != "adjustments":
+                check_strategy(name, choice)
+            elif choice not in ("none", "dra"):
+                raise unknown(name, choice, ("none", "dra"))
     for name in COUNTS:
         if name in values:
             check_whole(name, values[name], 1, "choose a larger value")

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering import STRATEGIES
-from hammerlib.ordering.strategies import check_order_options
+from hammerlib.ordering.strategies import check_order_options, check_strategy
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import content_hash
 from hammerlib.study.algorithms import plugs_of
@@ -76,8 +76,7 @@ class OrderSettings:
 
     def __post_init__(self) -> None:
         check_fields(OrderSettings, vars(self), "order")
-        if self.order not in ORDERS:
-            raise unknown("order", self.order, ORDERS)
+        check_strategy("order", self.order, ORDERS)
         around = ("centre", "cooldown", "inside")
         check_order_options(self.order, self.options, derived=DERIVED, always=around)
         if self.direction == "either" and self.order not in UNDIRECTED:

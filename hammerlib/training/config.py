@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
-from hammerlib.errors import InputError, check_fields, unknown
+from hammerlib.errors import InputError, check_fields
 from hammerlib.runs.reading import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
@@ -212,12 +212,10 @@ class TrainConfig:
 
     def check_fields(self) -> None:
         """Refuse fields whose type, choice or range is wrong, each by itself."""
-        from hammerlib.ordering import STRATEGIES
-        from hammerlib.ordering.strategies import check_order_options
+        from hammerlib.ordering.strategies import check_order_options, check_strategy
 
         check_fields(TrainConfig, vars(self), "config")
-        if self.order not in STRATEGIES:
-            raise unknown("order", self.order, STRATEGIES)
+        check_strategy("order", self.order)
         check_order_options(self.order, self.order_options)
 
     def effective(self) -> dict[str, object]:

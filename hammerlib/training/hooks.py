@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.advantages import EXCLUDED
-from hammerlib.errors import InputError, check_fields, unknown
+from hammerlib.errors import InputError, check_fields, import_object, unknown
 from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
@@ -416,26 +416,6 @@ def _label(algorithm: object) -> str:
 
 
 # Names
-
-
-def import_object(name: str, field: str) -> Any:
-    """Return what ``module:object`` names; an InputError of one line where there is none."""
-    module, _, path = name.partition(":")
-    remedy = "write my_package.my_module:name, with the package installed or on PYTHONPATH"
-    try:
-        target: Any = importlib.import_module(module)
-    except Exception as error:  # whatever the user's module raises
-        reason = " ".join(str(error).split())[:160]
-        problem = f"its module cannot be imported ({type(error).__name__}: {reason})"
-        raise InputError(field, name, problem, remedy) from error
-    for attribute in path.split("."):
-        try:
-            target = getattr(target, attribute)
-        except AttributeError:
-            own = [each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module]
-            known = [f"{module}:{each}" for each in own]
-            raise unknown(field, name, known, f"{module} has no {attribute!r}") from None
-    return target
 
 
 def own_reward(name: str, field: str = "rewards") -> Reward | None:

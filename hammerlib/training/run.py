@@ -65,7 +65,7 @@ class Job:
             *own_parts(self.backbone),
             *self.algorithm_names(),
         )
-        strategy = file_name("strategy", self.order.strategy)
+        strategy = file_name("strategy", self.order.strategy.rpartition(":")[2])  # of one's own: the function
         return f"train__{strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"
 
 
