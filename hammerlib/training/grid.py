@@ -14,7 +14,7 @@ from hammerlib.runs.workers import map_named
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from hammerlib.training import Plugs, TrainConfig
+    from hammerlib.training import Algorithm, Plugs, TrainConfig
 
 
 def run_grid(
@@ -22,6 +22,7 @@ def run_grid(
     *,
     problems: Sequence[Dataset] | None = None,
     plugs: Sequence[Plugs | None] | None = None,
+    algorithms: Sequence[Sequence[Algorithm]] | None = None,
     workers: int = 2,
     backend: str = "process",
     root: Path | None = None,
@@ -36,15 +37,15 @@ def run_grid(
         raise InputError("configs", configs, "holds no run", "give at least one TrainConfig")
     for config in configs:
         config.validate()
-    given = {"problems": problems, "plugs": plugs}
+    given = {"problems": problems, "plugs": plugs, "algorithms": algorithms}
     for name, one in given.items():
         if one is not None and len(one) != len(configs):
             raise InputError(
                 name, len(one), f"are not one for each of {len(configs)} configs", "give as many"
             )
     folder = Path(root or results_root())
-    alone = problems is None and plugs is None
-    # Beside tables and plugs of their own, equal configs are other runs.
+    alone = all(one is None for one in given.values())
+    # Beside tables, plugs or algorithms of their own, equal configs are other runs.
     first = [configs.index(config) if alone else place for place, config in enumerate(configs)]
     distinct = sorted(set(first))
     told = [{name: one[place] for name, one in given.items() if one is not None} for place in distinct]
