@@ -29,7 +29,7 @@ from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
-from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.runs import RunRecord, run_once
 from hammerlib.runs.storage import content_hash, discard, progress_off, slug
 from hammerlib.runs.workers import BACKENDS, Failure, map_tasks
 
@@ -479,19 +479,17 @@ def evaluate(
     parameters |= {"prompt": prompt, **judged}
     run_id = f"evaluate__{slug(label)}__{content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
-    with claimed(run_id, root) as folder:
-        done = find_run(run_id, folder)
-        if done is not None:
-            return done
-        with start_run("evaluate", parameters=parameters, seeds=[seed], run_id=run_id, root=folder) as run:
-            run.note(**{name: parameters[name] for name in NOTED}, threads=opened.threads)
-            gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
-            run.note(gold=gold, prompt={"name": prompt, **recipe_of(prompt)._asdict()})
-            run.note(overlap=training_overlap(model, problems, label))
-            write_records(problems.to_list(), run.folder / PROBLEMS)
-            run.artefact(PROBLEMS)
-            _Run(evaluator, backbone, drawing, run, seed).complete()
-    return run
+
+    def work(run: RunRecord) -> None:
+        run.note(**{name: parameters[name] for name in NOTED}, threads=opened.threads)
+        gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
+        run.note(gold=gold, prompt={"name": prompt, **recipe_of(prompt)._asdict()})
+        run.note(overlap=training_overlap(model, problems, label))
+        write_records(problems.to_list(), run.folder / PROBLEMS)
+        run.artefact(PROBLEMS)
+        _Run(evaluator, backbone, drawing, run, seed).complete()
+
+    return run_once("evaluate", work, run_id=run_id, parameters=parameters, seeds=[seed], root=root)
 
 
 def _problems(

@@ -16,7 +16,7 @@ from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise, write_table
 from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
-from hammerlib.runs import RunRecord, claimed, find_run, start_run
+from hammerlib.runs import RunRecord, run_once
 from hammerlib.runs.storage import content_hash, file_hash, results_root, slug
 
 if TYPE_CHECKING:
@@ -120,19 +120,15 @@ def import_completions(
     gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
     imported = {"file": path.name, "layout": layout, "left_out": [line._asdict() for line in bad]}
     run_id = f"import__{slug(path.stem)}__{content_hash(parameters)[:10]}"
-    with claimed(run_id, root) as folder:
-        done = find_run(run_id, folder)
-        if done is not None:
-            return done
-        with (
-            start_run("import", parameters=parameters, run_id=run_id, root=folder) as run,
-            open_pool(workers, run_code=run_code) as pool,
-        ):
+
+    def work(run: RunRecord) -> None:
+        with open_pool(workers, run_code=run_code) as pool:
             run.note(imported=imported | {"columns_lacking": lacking}, gold=gold)
             run.note(problems_fingerprint=parameters["problems_fingerprint"])
             write_graded(run, problems, rows, pool)
             _write_claims(run, rows)
-    return run
+
+    return run_once("import", work, run_id=run_id, parameters=parameters, root=root)
 
 
 def write_graded(
@@ -318,16 +314,9 @@ def regrade(
         **grading_identity(problems, run_code),
     }
     run_id = f"regrade__{old.run_id.partition('__')[2][:50]}__{content_hash(parameters)[:10]}"
-    with claimed(run_id, root) as folder:
-        done = find_run(run_id, folder)
-        if done is not None:
-            return done
-        options = {"parameters": {"original": old.manifest["parameters"]} | parameters}
-        options |= {"seeds": old.manifest["seeds"], "run_id": run_id, "root": folder}
-        with (
-            start_run("regrade", **options) as new,
-            open_pool(workers, run_code=run_code) as pool,
-        ):
+
+    def work(new: RunRecord) -> None:
+        with open_pool(workers, run_code=run_code) as pool:
             new.note(**{name: old.manifest[name] for name in KEPT if name in old.manifest})
             gold = gold_version(benchmark) if isinstance(benchmark, str) else old.manifest.get("gold")
             new.note(gold=gold, problems_fingerprint=parameters["problems_fingerprint"])
@@ -335,7 +324,10 @@ def regrade(
             _write_changes(new, old, rows, before, bad)
             if old.status == "partial":
                 new.finish(partial=True)
-    return new
+
+    parameters = {"original": old.manifest["parameters"]} | parameters
+    seeds = old.manifest["seeds"]
+    return run_once("regrade", work, run_id=run_id, parameters=parameters, seeds=seeds, root=root)
 
 
 def _finished_run(run: RunRecord | str | Path, root: Path | None) -> RunRecord:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from hammerlib.errors import InputError, printable
 from hammerlib.runs.storage import file_name, read_object
+from hammerlib.runs.trials import record_status
 
 # Signs that Markdown or a browser would obey.
 _MARKUP = str.maketrans({"<": "&lt;", "|": r"\|", "[": r"\["})
@@ -166,7 +167,7 @@ def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | N
     if strange:
         problem = "is no cell of the plan"
         raise InputError("cell", list(strange[0]), problem, "use the study file it was made with")
-    done = tuple(cell for cell in found if cell["status"] == "success" and not _altered(cell, planned))
+    done = tuple(cell for cell in found if _status(cell, planned) == "done")
     refuse_mixed_arms(done)
     refuse_unpaired(done)
     ordered = sorted(done, key=lambda cell: (*_place(cell["arm"]), cell["replicate"]))
@@ -234,10 +235,10 @@ def _grid(keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
     return [(arm, one) for arm in last for one in replicates if one <= last[arm]]
 
 
-def _altered(cell: dict, planned: Mapping[tuple[str, int], str | None]) -> bool:
-    """Whether a finished cell was made with settings that the study's file no longer has."""
+def _status(cell: dict, planned: Mapping[tuple[str, int], str | None]) -> str:
+    """``other`` where a finished cell was made with settings that the study's file no longer has."""
     wanted = planned[cell["arm"], cell["replicate"]]
-    return wanted is not None and cell["identity"] != wanted
+    return record_status(cell, cell.get("identity") if wanted is None else wanted)
 
 
 def _missing(found: Sequence[dict], planned: Mapping[tuple[str, int], str | None]) -> pd.DataFrame:
@@ -246,9 +247,9 @@ def _missing(found: Sequence[dict], planned: Mapping[tuple[str, int], str | None
     for key in sorted(planned, key=lambda key: (*_place(key[0]), key[1])):
         if key not in state:
             rows.append((*key, "no record"))
-        elif state[key]["status"] != "success":
+        elif _status(state[key], planned) == "failed":
             rows.append((*key, str(state[key].get("error"))))
-        elif _altered(state[key], planned):
+        elif _status(state[key], planned) == "other":
             rows.append((*key, ALTERED))
     return pd.DataFrame(rows, columns=["arm", "replicate", "reason"])
 

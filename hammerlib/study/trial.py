@@ -18,7 +18,7 @@ from hammerlib.errors import InputError
 from hammerlib.models.backbone import kept, save_backbone
 from hammerlib.models.nano.solutions import STRATEGIES, strategy_of
 from hammerlib.problems import fingerprint
-from hammerlib.runs import RunRecord, claimed, workroom
+from hammerlib.runs import RunRecord, once, workroom
 from hammerlib.runs.storage import (
     atomic_path,
     cache_dir,
@@ -29,6 +29,7 @@ from hammerlib.runs.storage import (
     sealed,
     write_json,
 )
+from hammerlib.runs.trials import read_record, record_status
 from hammerlib.study.algorithms import plugs_of
 from hammerlib.study.orders import arm_order, learnable_window, order_vectors
 from hammerlib.study.plan import Cell
@@ -114,13 +115,16 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     folders = {
         stop: cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}" for stop, name in named.items()
     }
-    with claimed(f"nano-s{recipe.seed}-{named[stops[-1]]}", cache_dir("starts")):
-        if not all([kept(folder) for folder in folders.values()]):
-            _train_start(recipe, folders)
-    return folders[origin["stop"]]
+
+    def look() -> dict[int, Path] | None:
+        whole = [kept(folder) for folder in folders.values()]  # every one looked at: damaged ones go
+        return folders if all(whole) else None
+
+    key = f"nano-s{recipe.seed}-{named[stops[-1]]}"
+    return once(key, lambda: _train_start(recipe, folders), look, folder=cache_dir("starts"))[origin["stop"]]
 
 
-def _train_start(recipe: Any, folders: dict[int, Path]) -> None:
+def _train_start(recipe: Any, folders: dict[int, Path]) -> dict[int, Path]:
     from hammerlib.models.nano.recipe import batches, supervise, untrained
     from hammerlib.models.nano.tokenizer import build_tokenizer
     from hammerlib.problems import load_problems
@@ -133,6 +137,7 @@ def _train_start(recipe: Any, folders: dict[int, Path]) -> None:
             save_backbone(model, tokenizer, folders[step])
 
     supervise(model, batches(recipe, table), recipe, after=keep)
+    return folders
 
 
 ROWS = 256  # samples generated at once; measured on two cores: more is no faster, less is
@@ -256,10 +261,12 @@ def run_cell(cell: Cell, root: str | Path) -> Path:
         Settings that cannot be trained.
     """
     path = _place(cell, root)
-    with claimed(cell.name, path.parent):
-        if not done(cell, root):
-            write_record(path, _run(cell))
-    return path
+
+    def make() -> Path:
+        write_record(path, _run(cell))
+        return path
+
+    return once(cell.name, make, lambda: path if done(cell, root) else None, folder=path.parent)
 
 
 def record_cell(cell: Cell, folder: str | Path) -> Path:
@@ -269,15 +276,7 @@ def record_cell(cell: Cell, folder: str | Path) -> Path:
 
 def done(cell: Cell, root: str | Path) -> bool:
     """Whether a cell's record is there, with success and of these settings."""
-    path = _place(cell, root)
-    try:
-        record = read_object(path)
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or str(error)
-        raise InputError("record", path.name, problem, "delete it: its cell runs again") from error
-    return record.get("status") == "success" and record.get("identity") == cell.identity
+    return record_status(read_record(cell, _place(cell, root).parent), cell.identity) == "done"
 
 
 def _place(cell: Cell, root: str | Path) -> Path:
@@ -395,12 +394,15 @@ def _pass_rates(cell: Cell, shared: Replicate, backbone: Backbone) -> np.ndarray
     named = [backbone.weights_hash, fingerprint(shared.problems), PROBES, shared.number]
     named += [*own_parts(backbone), asked.max_new_tokens, asked.template]
     name = f"{content_hash(*named)[:16]}.json"
-    with claimed(name, cache_dir("pass-rates")) as folder:
-        correct = _probed(folder / name, len(shared.problems))
-        if correct is None:
-            correct = asked.ask()["correct"]
-            write_json(folder / name, sealed({"correct": correct}))
-        return np.array(correct) / PROBES
+    folder = cache_dir("pass-rates")
+
+    def make() -> list[int]:
+        correct = asked.ask()["correct"]
+        write_json(folder / name, sealed({"correct": correct}))
+        return correct
+
+    correct = once(name, make, lambda: _probed(folder / name, len(shared.problems)), folder=folder)
+    return np.array(correct) / PROBES
 
 
 def _probed(path: Path, n: int) -> list[int] | None:
