@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from study_records import cell, grid
 
 from hammerlib.errors import InputError
 from hammerlib.pages.results import STUDY, publish_study
+from hammerlib.study import pages
 from hammerlib.study.contrasts import contrast_table, study_tests, verdict
 from hammerlib.study.pages import (
     PAGE,
@@ -203,12 +205,26 @@ def test_a_folder_that_is_refused_leaves_its_page_as_it_was(tmp_path: Path, cell
     assert (folder / PAGE).read_text() == before
 
 
+# What is computed of a reading is kept with it: one worker reads each study once for the tests below.
+once_each = pytest.mark.xdist_group("studies")
+reading = functools.cache(lambda folder: read_records(folder, planned_cells(folder)))
+
+
+@pytest.fixture
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The committed studies, not read again; the plan is that of the folder."""
+    monkeypatch.setattr(pages, "read_records", lambda folder, plan: reading(Path(folder).resolve()))
+
+
+@once_each
 @pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
 def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
-    found = study_page(read_records(folder, planned_cells(folder)), planned_study(folder))
+    found = study_page(reading(folder), planned_study(folder))
     assert (folder / PAGE).read_text(encoding="utf-8") == found
 
 
+@once_each
+@pytest.mark.usefixtures("read_once")
 def test_the_readme_says_what_the_committed_records_say() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition(STUDY[0])[2].partition(STUDY[1])[0].strip()
@@ -221,10 +237,11 @@ def published_study() -> dict:
     return max((json.loads(path.read_text()) for path in runs), key=lambda manifest: manifest["created"])
 
 
+@once_each
 def test_the_published_notebook_shows_the_records_that_are_committed() -> None:
     manifest = published_study()
     folder = ROOT / manifest["records"]
-    records = read_records(folder, planned_cells(folder))
+    records = reading(folder)
     remedy = "; run notebook 06 anew (hammer run --profile laptop --only 06) and publish the run"
     told = f"the published run shows {manifest['study_cells']} cells, {len(records.cells)} are usable"
     assert manifest["study_cells"] == len(records.cells), told + remedy
@@ -232,9 +249,7 @@ def test_the_published_notebook_shows_the_records_that_are_committed() -> None:
     table = contrast_table(records).dropna(subset=["low"])
     names = {f"study/{one.contrast}/auc": one for one in table.itertuples()}
     places = study_folders(folder.parent)
-    sizes = scale_table([read_records(place, planned_cells(place)) for place in places]).dropna(
-        subset=["low"]
-    )
+    sizes = scale_table([reading(place.resolve()) for place in places]).dropna(subset=["low"])
     names |= {f"size/{one.study}/{one.contrast}": one for one in sizes.itertuples()}
     assert set(shown) == set(names), f"the published run has other contrasts{remedy}"
     for name, one in names.items():

@@ -681,6 +681,11 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
         two tables is one row: ``auc_paid`` where both arms probed the start alike, or not at all, is ``auc``,
         and has none; nor has the share of groups without variance after adjustment where neither arm adjusts.
     """
+    return _study_tests(records, margin, threshold).copy()
+
+
+@lru_cache(maxsize=16)
+def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFrame:
     if not records.cells:
         return pd.DataFrame()
     pairs, how = pairs_of(records), {"margin": margin, "threshold": threshold}
