@@ -49,27 +49,7 @@ _PROBE = _START.format("confinement", "import json; print(json.dumps(confinement
 
 
 def program_of(completion: str, prompt: str, entry: str) -> str:
-    """Return the program that a completion means: its last fenced block, or the prompt continued.
-
-    Parameters
-    ----------
-    completion : str
-        A continuation of the function in `prompt`, or a text with a fenced block that defines it.
-    prompt : str
-        Imports, signature and docstring.
-    entry : str
-        Name of the function that the tests call.
-
-    Returns
-    -------
-    str
-        "" when the completion holds nothing.
-
-    Examples
-    --------
-    >>> program_of("    return a + b\\n\\nprint(add(1, 2))", "def add(a, b):\\n", "add")
-    'def add(a, b):\\n    return a + b\\n'
-    """
+    """Return the program that a completion means: its last fenced block, or the prompt continued."""
     fenced = _FENCE.findall(completion)
     text = fenced[-1] if fenced else completion
     if not text.strip():
@@ -80,36 +60,7 @@ def program_of(completion: str, prompt: str, entry: str) -> str:
 
 
 def run_program(program: str, test: str | None = None, entry: str | None = None, prompt: str = "") -> str:
-    """Run a program, confined, and say how it ended.
-
-    Parameters
-    ----------
-    program : str
-        Python source; at most 50,000 characters.
-    test : str, optional
-        Source that defines ``check(candidate)``, run apart from the program: arguments and results are plain
-        data (numbers, text, bytes, lists, tuples, sets, dicts, deques, iterators of these). Without it a
-        program is judged by whether it runs to its end, which is its own word: give what a model wrote a
-        `test`.
-    entry : str, optional
-        Name of the function that `test` is about; required with it.
-    prompt : str
-        Source of what the tests use besides: imports and helpers.
-
-    Returns
-    -------
-    str
-        ``correct``, ``wrong`` (an exception, an early end, too much memory, a result that is no plain data),
-        ``timeout`` (3 s of processor or 6 s of wall clock) or ``error: <type>`` (``Unconfined``: the means of
-        confinement failed; ``TooComplex``: too long; else the tests cannot be run).
-
-    Examples
-    --------
-    >>> run_program("assert 1 + 1 == 2"), run_program("import os; os._exit(0)")
-    ('correct', 'wrong')
-    >>> run_program("def one(): return 1", "def check(f): assert f() == 1", "one")
-    'correct'
-    """
+    """Run a program, confined, and say how it ended."""
     if len(program) > LONGEST:
         return "error: TooComplex"
     if refused():
@@ -123,27 +74,7 @@ def run_program(program: str, test: str | None = None, entry: str | None = None,
 
 
 def grade_code(completion: str, problem: dict) -> tuple[str | None, str]:
-    """Run a completion against the tests of its problem.
-
-    Parameters
-    ----------
-    completion : str
-        What the model wrote.
-    problem : dict
-        With ``prompt`` and ``metadata`` (JSON with ``test`` and ``entry_point``), as HumanEval has them.
-
-    Returns
-    -------
-    (str or None, str)
-        The program without its tests, and the reason as in `run_program`, or ``unextracted``.
-
-    Examples
-    --------
-    >>> problem = {"prompt": "def one():\\n", "metadata":
-    ...            '{"entry_point": "one", "test": "def check(f):\\\\n    assert f() == 1"}'}
-    >>> grade_code("    return 1", problem)[1], grade_code("    return 2", problem)[1]
-    ('correct', 'wrong')
-    """
+    """Run a completion against the tests of its problem."""
     known = json.loads(problem["metadata"])
     program = program_of(completion, problem["prompt"], known["entry_point"])
     if not program:
@@ -152,24 +83,12 @@ def grade_code(completion: str, problem: dict) -> tuple[str | None, str]:
 
 
 def means() -> dict[str, str]:
-    """Return the means of confinement, each with the reason why it does not hold here ("" where it does).
-
-    Examples
-    --------
-    >>> sorted(means())
-    ['landlock', 'namespaces', 'seccomp']
-    """
+    """Return the means of confinement, each with the reason why it does not hold here ("" where it does)."""
     return dict(_probed()["means"])
 
 
 def refused() -> str:
-    """Return why programs cannot be confined here; "" where they can.
-
-    Examples
-    --------
-    >>> isinstance(refused(), str)
-    True
-    """
+    """Return why programs cannot be confined here; "" where they can."""
     found = means()
     if found["seccomp"]:
         return f"seccomp: {found['seccomp']}"

@@ -31,10 +31,8 @@ SMALL_TOLERANCE = 1e-2
 
 _SHORT = 80  # characters of an answer that stands alone
 _INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,300})")
-_COMMA, _POINT = (
-    re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})"),
-    re.compile(r"-?\d{0,15}\.\d{1,15}"),
-)
+_COMMA = re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})")
+_POINT = re.compile(r"-?\d{0,15}\.\d{1,15}")
 _BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\[dt]?binom\s*\{[^{}]*\d\s*\^|\\choose.*\d{5,}")
 _STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
 _RUNAWAY = (
@@ -79,41 +77,15 @@ _CLOSED_FACTORIAL = re.compile(r"[)}]\s{0,9}!")
 
 
 class TooComplex(ValueError):
-    """An expression that would cost more than a grader may spend.
-
-    Examples
-    --------
-    >>> str(TooComplex("nested too deeply"))
-    'nested too deeply'
-    """
+    """An expression that would cost more than a grader may spend."""
 
 
 def equal(gold: str, answer: str) -> bool:
-    r"""Compare two answers; the order matters, as it does for math-verify (gold first).
+    r"""Compare two bare answers; the order matters, as it does for math-verify (gold first).
 
-    Parameters
-    ----------
-    gold, answer : str
-        Bare answers (see :func:`exact_verdict`).
-
-    Returns
-    -------
-    bool
-        Of identical texts and of what :func:`exact_verdict` can read at once; math-verify is asked about
-        integrals, limits and the like, and never where one side has a word, relation, base, prime or dots
-        that the other has not.
-
-    Raises
-    ------
-    TooComplex
-        One of them is too long, too deeply nested or has runaway powers or factorials.
-    TimeoutError
-        math-verify took more than five seconds (on the main thread; elsewhere nothing can interrupt it).
-
-    Examples
-    --------
-    >>> equal("0.5", r"\frac{1}{2}"), equal("(1,2)", "(2,1)")
-    (True, False)
+    True for identical texts and for what `exact_verdict` can read at once; math-verify is asked about
+    integrals, limits and the like, and never where one side has a word, relation, base, prime or dots that
+    the other has not. Raises TooComplex, and TimeoutError after five seconds (on the main thread only).
     """
     if _same_text(gold, answer):
         return True
@@ -136,32 +108,24 @@ def given_back(gold: str, answer: str) -> bool:
     Sums, products, powers, roots that come out, factorials, binomials and functions of plain numbers, and
     signs such as ``\sum``, ``\int``, ``\det``, ``\lim``; fractions, mixed numbers, powers of ten,
     ``2\sqrt{3}`` and ``3\pi/4`` are written out.
-
-    Examples
-    --------
-    >>> given_back("5050", r"\sum_{k=1}^{100}k"), given_back("2^{10}", "2^{10}")
-    (True, False)
     """
     undone = []
     for text in (gold, answer):
         form = normal_form(text)
-        signs = set(_UNDONE.findall(form)) | ({"matrices"} if form.count("\\begin") > 1 else set())
+        signs = set(_UNDONE.findall(form))
+        if form.count("\\begin") > 1:
+            signs.add("matrices")
         try:
             signs |= operations(read(text))
         except (Unreadable, RecursionError):
-            signs |= {"product"} if re.search(r"\d\s*(?:\*|\\times|\\cdot)\s*\d", form) else set()
+            if re.search(r"\d\s*(?:\*|\\times|\\cdot)\s*\d", form):
+                signs.add("product")
         undone.append(signs)
     return not undone[1] <= undone[0]
 
 
 def features(answer: str) -> Counter[str]:
-    r"""Count what math-verify reads over: words, relations, primes, units.
-
-    Examples
-    --------
-    >>> features(r"5 \text{ squared}") == features("5"), features("x > 2") == features("x < 2")
-    (False, False)
-    """
+    r"""Count what math-verify reads over: words, relations, primes, units."""
     form = normal_form(answer)
     form = re.sub(r"^\s*\\?[A-Za-z]\w?\s*(?:=|\\in(?![A-Za-z]))", "", form)
     words = [word.lower() for inside in _TEXT.findall(form) for word in re.findall(r"[^\W\d_]+", inside)]
@@ -173,8 +137,7 @@ def features(answer: str) -> Counter[str]:
 
 def _same_text(gold: str, answer: str) -> bool:
     """Same text but for blanks that separate nothing: `1 2` is not `12`."""
-    one, other = (_IDLE_BLANKS.sub("", text.strip()) for text in (gold, answer))
-    return one == other
+    return _IDLE_BLANKS.sub("", gold.strip()) == _IDLE_BLANKS.sub("", answer.strip())
 
 
 def _may_ask(gold: str, answer: str) -> bool:
@@ -268,37 +231,15 @@ def _chosen(gold: str, answer: str) -> bool | None:
 
 
 def decided(gold: str, answer: str) -> bool:
-    """Tell whether :func:`equal` needs no algebra for these two: same text, or two integers.
-
-    Examples
-    --------
-    >>> decided("7", "8"), decided("7", "7.0")
-    (True, False)
-    """
+    """Tell whether :func:`equal` needs no algebra for these two: same text, or two integers."""
     return _same_text(gold, answer) or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
 
 
 def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
-    r"""Compare two bare answers exactly, where both can be read.
+    r"""Compare two bare answers exactly; None where one of them cannot be read.
 
-    Parameters
-    ----------
-    gold, answer : str
-        As a model or a data set writes them, LaTeX or plain text, without a box.
-    percent : bool
-        Whether 50 may stand for 50\\%. Without it a sign of per cent divides by a hundred and nothing else:
-        for golds that are known to be no percentage.
-
-    Returns
-    -------
-    bool or None
-        Whether they are the same answer: numbers, expressions, quantities (a unit may be left out), words,
-        lists, points, intervals, sets, equations, digits to a base. None where one of them cannot be read.
-
-    Examples
-    --------
-    >>> exact_verdict("3/2", "1 1/2"), exact_verdict("41", "-41"), exact_verdict("41", r"\neg 41")
-    (True, False, None)
+    Without `percent` a sign of per cent divides by a hundred and nothing else, and 50 never stands for 50\%:
+    for golds that are known to be no percentage.
     """
     try:
         guard(gold)
@@ -309,23 +250,7 @@ def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | Non
 
 
 def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
-    """Compare a gold with what a free text states, or else with the last expression that math-verify finds.
-
-    Returns
-    -------
-    (bool, str or None)
-        Whether they are equal, and the expression as found (None: there is none).
-
-    Raises
-    ------
-    TooComplex, TimeoutError
-        As for :func:`equal`.
-
-    Examples
-    --------
-    >>> equal_anywhere("42", "So 17 + 25 = 42.")
-    (True, '42')
-    """
+    """Compare a gold with what a text states, or else with its last expression, which is given back too."""
     said = stated(text)
     for head in heads(said) if said is not None else ():
         if _reads(head) or _chosen(gold, head) is not None:
@@ -351,11 +276,7 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     if start >= 0:
         run, start, end = _around(text, start, start + len(shown))
         if taken_back(text, start, end):
-            if turned := re.search(r",\s*(?:and\s+)?not\b[^,.]*\Z", text[:start]):
-                return equal_anywhere(gold, text[: turned.start()])
-            rest = text[end:]
-            goes_on = re.match(r"[^\d.;]{0,20}?(?:[.;]\s|\bbut\b).*\d", rest, re.DOTALL)
-            return equal_anywhere(gold, rest) if goes_on else (False, shown)
+            return _without(gold, text, start, end, shown)
         if run != shown and _reads(run):
             same_run = equal(gold, run)
             return same_run, shown if same_run and "=" in run else run
@@ -363,6 +284,15 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     if exact is not None:
         return exact, shown
     return _may_ask(gold, shown) and _verify(parse_gold(tidy(gold)), found), shown
+
+
+def _without(gold: str, text: str, start: int, end: int, shown: str) -> tuple[bool, str | None]:
+    """Look in what stands before or behind a value that is taken back: "42, not 41"; "not 41 but 42"."""
+    if turned := re.search(r",\s*(?:and\s+)?not\b[^,.]*\Z", text[:start]):
+        return equal_anywhere(gold, text[: turned.start()])
+    if re.match(r"[^\d.;]{0,20}?(?:[.;]\s|\bbut\b).*\d", text[end:], re.DOTALL):
+        return equal_anywhere(gold, text[end:])
+    return False, shown
 
 
 _PIECE = (
@@ -400,13 +330,7 @@ def _reads(answer: str) -> bool:
 
 
 def readable(gold: str) -> bool:
-    """Tell whether a gold can be read: by us, or else by math-verify.
-
-    Examples
-    --------
-    >>> readable("1/2"), readable("Alice"), readable(""), readable("N/A"), readable("forty two.")
-    (True, True, False, False, False)
-    """
+    """Tell whether a gold can be read: by us, or else by math-verify."""
     if says_nothing(gold):
         return False
     if _reads(gold):
@@ -419,37 +343,13 @@ def readable(gold: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def parse_gold(gold: str) -> tuple[Any, ...]:
-    """Parse a tidied gold once; the groups of a training step share it.
-
-    Raises
-    ------
-    TooComplex, TimeoutError
-        As for :func:`equal`.
-
-    Examples
-    --------
-    >>> parse_gold("1/2")[0]
-    1/2
-    """
+    """Parse a tidied gold once; the groups of a training step share it."""
     guard(gold)
     return tuple(_parse(rf"\boxed{{{gold}}}"))
 
 
 def guard(answer: str) -> None:
-    """Refuse an expression that would hang or exhaust a grader.
-
-    Raises
-    ------
-    TooComplex
-        Longer than 1,000 characters, nested deeper than 10, exponents above 100,000 (towers included),
-        factorials of five digits, powers of sums from the thirtieth on.
-
-    Examples
-    --------
-    >>> guard("9^{9^{9}}")
-    Traceback (most recent call last):
-    hammerlib.grading.equality.TooComplex: a tower of powers
-    """
+    """Refuse an expression that would hang or exhaust a grader."""
     if len(answer) > MAX_CHARACTERS:
         raise TooComplex(f"longer than {MAX_CHARACTERS} characters")
     _guard_depth(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import operator
 import re
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -23,23 +24,11 @@ DIGITS, MOST_DIGITS = 50, 6_000
 
 
 class Unreadable(ValueError):
-    """Text that is no expression of ours: somebody else must read it, or nobody.
-
-    Examples
-    --------
-    >>> str(Unreadable("two numbers side by side"))
-    'two numbers side by side'
-    """
+    """Text that is no expression of ours: somebody else must read it, or nobody."""
 
 
 class Nonsense(Unreadable):
-    """Text that says nothing definite, whoever reads it: numbers side by side, 5 = 6, half a bracket.
-
-    Examples
-    --------
-    >>> isinstance(Nonsense("5 = 6"), Unreadable)
-    True
-    """
+    """Text that says nothing definite, whoever reads it: numbers side by side, 5 = 6, half a bracket."""
 
 
 class Node(NamedTuple):
@@ -50,52 +39,36 @@ class Node(NamedTuple):
     parts: tuple[Node, ...] = ()
 
 
-FUNCTIONS = {
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc",
-    "sinh", "cosh", "tanh", "coth", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min",
-}  # fmt: skip
 TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc"}
-CONSTANTS = {"pi": "pi", "infty": "infty"}
+FUNCTIONS = TRIGONOMETRIC | set(
+    listed(
+        """arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth ln log lg exp
+        gcd lcm max min"""
+    )
+)
+OF_SEVERAL = {"gcd", "lcm", "max", "min"}
+CONSTANTS = {"pi", "infty"}
 # Letters that name a function where an argument in parentheses follows.
-CALLABLE = {"f", "g", "h", "F", "G", "H", "P", "\\phi", "\\psi", "\\Gamma", "\\delta", "\\Phi"}
+CALLABLE = set(listed(r"f g h F G H P \phi \psi \Gamma \delta \Phi"))
 GREEK = set(
     listed(
         """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
-    chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell partial nabla odot
-    oplus"""
+        chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell partial nabla odot
+        oplus"""
     )
 )
-DECORATIONS = {
-    "vec",
-    "hat",
-    "tilde",
-    "dot",
-    "ddot",
-    "overline",
-    "widehat",
-    "widetilde",
-    "underline",
-    "mathbb",
-    "mathfrak",
-}
+DECORATIONS = set(listed("vec hat tilde dot ddot overline widehat widetilde underline mathbb mathfrak"))
+# What no factor begins with.
+_NO_FACTOR = set(
+    listed(r"+ - * / ) ] } \} , = < > ^ _ ! & : ; \% \times \cdot \rfloor \rceil \pm \mp \choose")
+)
 BIG = {"sum", "prod"}
 
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\text\{[^{}]*\}|\\[A-Za-z]+|\\[{}%|]|[A-Za-z]+|\S)")
 
 
 def parse(text: str) -> Node:
-    r"""Read an expression in normal form.
-
-    Raises
-    ------
-    Unreadable
-        Anything that is not wholly understood.
-
-    Examples
-    --------
-    >>> value(parse(r"\frac{1}{2}+1 \frac{1}{2}"))
-    Fraction(2, 1)
-    """
+    r"""Read an expression in normal form."""
     return _Parser(text).whole()
 
 
@@ -104,7 +77,8 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.tokens: list[str] = []
-        place, text = 0, text.rstrip()
+        text = text.rstrip()
+        place = 0
         while place < len(text):
             found = _TOKEN.match(text, place)
             if found is None:
@@ -135,6 +109,13 @@ class _Parser:
         self.place += 1
         return token
 
+    def skip(self, token: str) -> bool:
+        """Take a token if it is the next one."""
+        if self.peek() != token:
+            return False
+        self.place += 1
+        return True
+
     def sum(self) -> Node:
         terms = [self.signed()]
         while self.peek() in ("+", "-", "\\pm", "\\mp"):
@@ -142,33 +123,21 @@ class _Parser:
             if sign in ("\\pm", "\\mp"):
                 raise Unreadable("two signs at once")
             term = self.product()
-            terms.append(_negative(term) if sign == "-" else term)
+            terms.append(negative(term) if sign == "-" else term)
         return terms[0] if len(terms) == 1 else Node("sum", None, tuple(terms))
 
     def signed(self) -> Node:
-        signs = 0
-        while self.peek() in ("+", "-"):
-            if signs and self.peek() == "+":
-                raise Unreadable("two signs")
-            signs += 1
-            negative = self.take() == "-"
-            if signs > 2:
-                raise Nonsense("three signs")
-            if negative:
-                return _negative(self.signed_product())
-        return self.product()
-
-    def signed_product(self) -> Node:
-        return _negative(self.product()) if self.peek() == "-" and self.take() else self.product()
+        if self.skip("+") and self.peek() == "+":
+            raise Unreadable("two signs")
+        if not self.skip("-"):
+            return self.product()
+        return negative(negative(self.product()) if self.skip("-") else self.product())
 
     def product(self) -> Node:
         node = self.juxtaposed()
         while (sign := self.peek()) in ("*", "/", "\\times", "\\cdot"):
             self.take()
-            negative = self.peek() == "-" and bool(self.take())
-            factor = self.juxtaposed()
-            if negative:
-                factor = _negative(factor)
+            factor = negative(self.juxtaposed()) if self.skip("-") else self.juxtaposed()
             node = Node("ratio" if sign == "/" else "product", None, (node, factor))
         return node
 
@@ -190,98 +159,58 @@ class _Parser:
             if after_number and token == "\\frac" and all(p.kind == "number" for p in factor.parts):
                 raise Unreadable("a number before a fraction")
             factors.append(factor)
-        return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
+        return _product(factors)
 
     def mixed(self, whole: Node) -> Node | None:
         """A proper fraction behind a whole number: `1 1/2`, `1\\frac{1}{2}`."""
-        here = self.place
-        token = self.peek() or ""
-        if token.isdecimal() and self.peek(1) == "/" and (self.peek(2) or "").isdecimal():
-            top, low, used = token, self.peek(2) or "", 3
-        elif token == "\\frac":
-            inside = self.tokens[here : here + 7]
-            if [inside[i] for i in (1, 3, 4, 6) if i < len(inside)] != ["{", "}", "{", "}"]:
+        match self.tokens[self.place : self.place + 7]:
+            case ["\\frac", "{", top, "}", "{", low, "}"]:
+                used = 7
+            case [top, "/", low, *_]:
+                used = 3
+            case _:
                 return None
-            top, low, used = inside[2], inside[5], 7
-            if not (top.isdecimal() and low.isdecimal()):
-                return None
-        else:
+        if not (top.isdecimal() and low.isdecimal()):
             return None
         if not 0 < int(top) < int(low):
             raise Unreadable("no proper fraction in a mixed number")
         self.place += used
         if (self.starts_factor() and (self.peek() or "")[0].isdecimal()) or self.peek() in ("/", "^", "!"):
             raise Nonsense("more behind a mixed number")
-        mixed = Node("number", (whole.value[0] + Fraction(int(top), int(low)), None))
-        rest = [mixed]
+        factors = [number(whole.value[0] + Fraction(int(top), int(low)))]
         while self.starts_factor():
-            rest.append(self.power())
-        return mixed if len(rest) == 1 else Node("product", None, tuple(rest))
+            factors.append(self.power())
+        return _product(factors)
 
     def starts_factor(self) -> bool:
         token = self.peek()
-        if token is None or token in (
-            "+",
-            "-",
-            "*",
-            "/",
-            ")",
-            "]",
-            "}",
-            "\\}",
-            ",",
-            "=",
-            "<",
-            ">",
-            "^",
-            "_",
-            "!",
-            "&",
-        ):
-            return False
         if token == "|":
             return self.bars == 0
-        return token not in (
-            "\\times",
-            "\\cdot",
-            "\\rfloor",
-            "\\rceil",
-            "\\pm",
-            "\\mp",
-            "\\choose",
-            "\\%",
-            ":",
-            ";",
-        )
+        return token is not None and token not in _NO_FACTOR
 
     def power(self) -> Node:
         node = self.atom()
-        while True:
-            token = self.peek()
+        while (token := self.peek()) in ("!", "^"):
+            self.take()
             if token == "!":
-                self.take()
                 if self.peek() == "!":
                     raise Unreadable("a double factorial")
                 node = Node("factorial", None, (node,))
-            elif token == "^":
-                self.take()
-                if [self.peek(i) for i in range(3)] == ["{", "\\circ", "}"]:
-                    self.place += 3
-                    node = Node("degrees", None, (node,))
-                    continue
-                if node.kind == "power" and node.value is None:
-                    raise Unreadable("a power of a power")
-                node = Node("power", None, (node, self.argument(signed=True)))
+            elif [self.peek(i) for i in range(3)] == ["{", "\\circ", "}"]:
+                self.place += 3
+                node = Node("degrees", None, (node,))
+            elif node.kind == "power" and node.value is None:
+                raise Unreadable("a power of a power")
             else:
-                return node
+                node = Node("power", None, (node, self.argument(signed=True)))
+        return node
 
     def argument(self, signed: bool = False) -> Node:
         """A group in braces, or one atom."""
         if self.peek() == "{":
             return self.group("{", "}")
-        if signed and self.peek() == "-":
-            self.take()
-            return _negative(self.atom())
+        if signed and self.skip("-"):
+            return negative(self.atom())
         token = self.peek() or ""
         if token.isdecimal() and len(token) > 1:
             self.take()
@@ -336,25 +265,20 @@ class _Parser:
 
     def name(self, name: str) -> Node:
         """A symbol with its index and primes; a call where letters stand for functions."""
-        if self.peek() == "_":
-            self.take()
+        if self.skip("_"):
             name += "_" + self.index()
         primes = 0
-        while self.peek() == "'":
-            self.take()
+        while self.skip("'"):
             primes += 1
-        if primes and self.peek() == "_":
-            self.take()
+        if primes and self.skip("_"):
             name += "_" + self.index()
-        if name == "e" and not primes:
-            return Node("constant", "e")
-        if name == "i" and not primes:
-            return Node("constant", "i")
+        if name in ("e", "i") and not primes:
+            return Node("constant", name)
         # I(0) is a value of I, and no product with 0.
-        number = (self.peek(1) or "")[:1].isdecimal() and self.peek(2) == ")"
-        if self.peek() == "(" and (name.partition("_")[0] in CALLABLE or primes or number):
-            return Node("call", name + "'" * primes, self.arguments())
-        return Node("symbol", name + "'" * primes)
+        of_number = (self.peek(1) or "")[:1].isdecimal() and self.peek(2) == ")"
+        called = self.peek() == "(" and (name.partition("_")[0] in CALLABLE or primes or of_number)
+        name += "'" * primes
+        return Node("call", name, self.arguments()) if called else Node("symbol", name)
 
     def index(self) -> str:
         if self.peek() != "{":
@@ -363,23 +287,20 @@ class _Parser:
                 self.tokens[self.place : self.place] = list(token[1:])
                 token = token[0]
             return token
-        depth, said = 0, []
+        depth, inside = 0, ""
         while True:
             token = self.take()
             depth += (token == "{") - (token == "}")
             if depth == 0:
-                return "".join(said).removeprefix("\\text{").removesuffix("}")
-            if len(said) or token != "{":
-                said.append(token)
-            if depth == 1 and token == "{" and not said:
-                continue
+                return inside.removeprefix("\\text{").removesuffix("}")
+            if inside or token != "{":
+                inside += token
 
     def arguments(self) -> tuple[Node, ...]:
         self.take("(")
         bars, self.bars = self.bars, 0
         parts = [self.sum()]
-        while self.peek() == ",":
-            self.take()
+        while self.skip(","):
             parts.append(self.sum())
         self.bars = bars
         self.take(")")
@@ -387,14 +308,10 @@ class _Parser:
 
     def command(self, name: str) -> Node:
         if name == "frac":
-            top, low = self.argument(), self.argument()
-            return Node("ratio", None, (top, low))
+            return Node("ratio", None, (self.argument(), self.argument()))
         if name == "sqrt":
-            degree = None
-            if self.peek() == "[":
-                degree = self.group("[", "]").parts[0]
-            inside = self.argument()
-            return Node("root", None, (inside, degree or _number("2")))
+            degree = self.group("[", "]").parts[0] if self.peek() == "[" else number(2)
+            return Node("root", None, (self.argument(), degree))
         if name == "binom":
             return Node("binomial", None, (self.argument(), self.argument()))
         if name in ("lfloor", "lceil"):
@@ -426,7 +343,7 @@ class _Parser:
         if inside is None or symbols(inside) or not contains(inside, "constant"):
             self.place = here
             return None
-        return _replaced(inside, "i", _negative(Node("constant", "i")))
+        return _replaced(inside, "i", negative(Node("constant", "i")))
 
     def function(self, name: str) -> Node:
         power = base = None
@@ -437,14 +354,14 @@ class _Parser:
                 base = self.argument()
         if base is not None and name != "log":
             raise Unreadable("an index of a function")
-        if self.peek() in ("(", "{"):
-            inside = self.arguments() if self.peek() == "(" else (self.argument(),)
-            # \sin(2t)/5 ends here; so does \sin(t)^2, which squares the sine.
+        # \sin(2t)/5 ends behind its bracket; so does \sin(t)^2, which squares the sine.
+        if self.peek() == "(":
+            inside = self.arguments()
         else:
-            inside = (self.free_argument(),)
-        if name not in ("gcd", "lcm", "max", "min") and len(inside) != 1:
+            inside = (self.argument() if self.peek() == "{" else self.free_argument(),)
+        if name not in OF_SEVERAL and len(inside) != 1:
             raise Unreadable("arguments")
-        if power is not None and power == _negative(_number("1")):
+        if power == negative(number(1)):
             if name not in TRIGONOMETRIC:
                 raise Unreadable("an inverse")
             name, power = "arc" + name, None
@@ -454,16 +371,15 @@ class _Parser:
 
     def free_argument(self) -> Node:
         """What a function without parentheses takes: factors up to an operator or another function."""
-        if self.peek() == "-":
-            self.take()
-            return _negative(self.free_argument())
+        if self.skip("-"):
+            return negative(self.free_argument())
         factors = [self.power()]
         while self.starts_factor():
             token = self.peek() or ""
             if token[1:] in FUNCTIONS or token in ("(", "[", "|") or token[0].isdecimal():
                 break
             factors.append(self.power())
-        return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
+        return _product(factors)
 
     def big(self, name: str) -> Node:
         self.take("_")
@@ -480,21 +396,33 @@ class _Parser:
         return Node(name, variable, (low, high, body))
 
 
+def number(value: Fraction | int) -> Node:
+    """Tree of a number that is not written as a decimal."""
+    return Node("number", (Fraction(value), None))
+
+
 def _number(token: str) -> Node:
     _, point, places = token.partition(".")
-    return Node(
-        "number", (Fraction(token if token[0] != "." else "0" + token), len(places) if point else None)
-    )
+    return Node("number", (Fraction(token), len(places) if point else None))
 
 
-def _negative(node: Node) -> Node:
+def negative(node: Node) -> Node:
     return Node("minus", None, (node,))
+
+
+def difference(left: Node, right: Node) -> Node:
+    """Tree of left - right."""
+    return Node("sum", None, (left, negative(right)))
+
+
+def _product(factors: list[Node]) -> Node:
+    return factors[0] if len(factors) == 1 else Node("product", None, tuple(factors))
 
 
 def symbols(node: Node) -> set[str]:
     """Names of the symbols and called functions of a tree."""
-    found = {node.value} if node.kind in ("symbol", "call") else set()
-    return found.union(*(symbols(part) for part in node.parts)) if node.parts else found
+    own = {node.value} if node.kind in ("symbol", "call") else set()
+    return own.union(*map(symbols, node.parts))
 
 
 def unfinished(node: Node) -> set[str]:
@@ -502,7 +430,7 @@ def unfinished(node: Node) -> set[str]:
     kind = node.kind
     if kind in ("number", "symbol", "constant"):
         return set()
-    found = set().union(*map(unfinished, node.parts)) if node.parts else set()
+    found = set().union(*map(unfinished, node.parts))
     if kind in ("sum", "prod") and node.value is not None:
         return found | {"big " + kind}
     plain = [part for part in node.parts if not symbols(part) and _exact_or_none(part) is not None]
@@ -516,8 +444,8 @@ def unfinished(node: Node) -> set[str]:
         if exact is not None and exact.denominator == 1:
             found.add("ratio")
     elif kind in ("root", "absolute", "floor", "ceil", "function") and plain:
-        known = _exact_or_none(node) is not None or kind in ("floor", "ceil") or _is_rational(node)
-        found |= {kind} if known else set()
+        if _exact_or_none(node) is not None or kind in ("floor", "ceil") or _is_rational(node):
+            found.add(kind)
     elif kind in ("factorial", "binomial") and plain:
         found.add(kind)
     return found
@@ -531,9 +459,8 @@ def _factors(node: Node) -> list[Node]:
 
 
 def _is_power_of_ten(node: Node) -> bool:
-    return (
-        node.kind == "power" and node.parts[0] == _number("10") and _exact_or_none(node.parts[1]) is not None
-    )
+    ten = node.kind == "power" and node.parts[0] == number(10)
+    return ten and _exact_or_none(node.parts[1]) is not None
 
 
 def _exact_or_none(node: Node) -> Fraction | None:
@@ -548,13 +475,13 @@ def _is_rational(node: Node) -> bool:
     if symbols(node):
         return False
     try:
-        number = number_of(node)
+        result = number_of(node)
     except Unreadable:
         return False
-    if _imaginary(number) or not mpmath.isfinite(number) or abs(number) > 10**9:
+    if is_complex(result) or not mpmath.isfinite(result) or abs(result) > 10**9:
         return False
-    near = Fraction(round(mpmath.mpf(number.real) * 5040)) / 5040
-    return bool(abs(number - mpmath.mpf(near.numerator) / near.denominator) < 1e-14)
+    near = Fraction(round(mpmath.mpf(result.real) * 5040)) / 5040
+    return bool(abs(result - mpmath.mpf(near.numerator) / near.denominator) < 1e-14)
 
 
 def contains(node: Node, kind: str) -> bool:
@@ -567,21 +494,21 @@ def contains(node: Node, kind: str) -> bool:
 
 def value(node: Node) -> Fraction | None:
     """Exact value of a tree of numbers, or None: not a fraction, or too long to write out."""
-    parts = (
-        [value(part) for part in node.parts] if node.kind not in ("sum_over", "sum", "prod", "symbol") else []
-    )
     if node.kind == "number":
         return node.value[0]
-    if node.kind == "sum" and node.value is None:
-        return _sum_of(node)
     if node.kind in ("sum", "prod"):
-        return _over(node)
+        return _sum_of(node) if node.value is None else _over(node)
+    parts = [value(part) for part in node.parts]
     if not parts or any(part is None for part in parts):
         return None
     try:
         return _rational(node, [part for part in parts if part is not None])
     except ZeroDivisionError as error:
         raise Nonsense("a division by zero") from error
+
+
+# Operations that fractions and numbers with digits have in common.
+_COMMON = {"group": lambda one: one, "minus": operator.neg, "ratio": operator.truediv, "absolute": abs}
 
 
 def _sum_of(node: Node) -> Fraction | None:
@@ -596,20 +523,14 @@ def _sum_of(node: Node) -> Fraction | None:
 
 def _rational(node: Node, parts: list[Fraction]) -> Fraction | None:
     kind, one = node.kind, parts[0]
-    if kind in ("group", "degrees"):
+    if kind in _COMMON:
+        return _COMMON[kind](*parts)
+    if kind == "degrees":
         return one
-    if kind == "minus":
-        return -one
     if kind == "product":
         return math.prod(parts, start=Fraction(1)) if sum(map(_bits, parts)) < MAX_BITS else None
-    if kind == "ratio":
-        return one / parts[1]
-    if kind == "absolute":
-        return abs(one)
-    if kind == "floor":
-        return Fraction(math.floor(one))
-    if kind == "ceil":
-        return Fraction(math.ceil(one))
+    if kind in ("floor", "ceil"):
+        return Fraction(getattr(math, kind)(one))
     if kind == "power":
         return _power(one, parts[1])
     if kind == "root":
@@ -678,7 +599,7 @@ def _over(node: Node) -> Fraction | None:
         return None
     total = Fraction(node.kind == "prod")
     for i in range(int(low), int(high) + 1):
-        term = value(_replaced(node.parts[2], node.value, Node("number", (Fraction(i), None))))
+        term = value(_replaced(node.parts[2], node.value, number(i)))
         if term is None or _bits(total) > MAX_BITS:
             return None
         total = total * term if node.kind == "prod" else total + term
@@ -723,6 +644,10 @@ def _context(digits: int) -> Any:
     return context
 
 
+# Lowest value and width of the range from which a symbol's value at each point is drawn.
+_RANGES = ((0.1, 0.8), (0.2, 1.6), (1.1, 2.3), (0.3, 0.6), (4.0, 9.0), (11.0, 60.0))
+
+
 class _Numbers:
     """Values of a tree at one point, with a given number of digits; the largest magnitude is kept."""
 
@@ -749,38 +674,22 @@ class _Numbers:
             return {"pi": c.pi, "e": c.e, "infty": c.inf, "i": c.mpc(0, 1)}[node.value] * 1
         if kind == "symbol":
             return self.symbol(node.value)
-        trigonometric = kind == "function" and node.value in TRIGONOMETRIC
-        parts = (
-            [self.of(part, angle or trigonometric) for part in node.parts]
-            if kind not in ("sum_", "prod")
-            else []
-        )
-        if kind == "prod" or (kind == "sum" and node.value is not None):
-            raise Unreadable("a sum or product over symbols")
+        if kind == "prod":
+            raise Unreadable("a product over symbols")
+        angle = angle or (kind == "function" and node.value in TRIGONOMETRIC)
+        parts = [self.of(part, angle) for part in node.parts]
+        if kind in _COMMON:
+            return _COMMON[kind](*parts)
         if kind == "degrees":
             return parts[0] * c.pi / 180 if angle else parts[0]
-        if kind == "group":
-            return parts[0]
         if kind == "sum":
-            total = c.mpf(0)
-            for part in parts:
-                total += part
-            return total
-        if kind == "minus":
-            return -parts[0]
+            if node.value is not None:
+                raise Unreadable("a sum over symbols")
+            return sum(parts, c.mpf(0))
         if kind == "product":
-            total = c.mpf(1)
-            for part in parts:
-                total *= part
-            return total
-        if kind == "ratio":
-            return parts[0] / parts[1]
-        if kind == "absolute":
-            return abs(parts[0])
-        if kind == "floor":
-            return c.floor(parts[0])
-        if kind == "ceil":
-            return c.ceil(parts[0])
+            return math.prod(parts, start=c.mpf(1))
+        if kind in ("floor", "ceil"):
+            return getattr(c, kind)(parts[0])
         if kind == "power":
             return self.power(*parts, _exact_or_none(node.parts[1]) if not symbols(node.parts[1]) else None)
         if kind == "root":
@@ -806,13 +715,8 @@ class _Numbers:
         return function(*parts)
 
     def power(self, base: Any, power: Any, exact: Fraction | None = None) -> Any:
-        if (
-            exact
-            and exact.denominator % 2
-            and exact.denominator > 1
-            and not self.context.im(base)
-            and base < 0
-        ):
+        odd_root = exact and exact.denominator % 2 and exact.denominator > 1
+        if odd_root and not self.context.im(base) and base < 0:
             # x^{2/3} of a negative number is real, as the cube root is.
             size = self.power(-base, power)
             return -size if exact.numerator % 2 else size
@@ -828,7 +732,7 @@ class _Numbers:
             return c.log(parts[0]) / (c.log(parts[1]) if len(parts) > 1 else 1)
         if name == "exp":
             return self.power(c.e, parts[0])
-        if name in ("max", "min", "gcd", "lcm"):
+        if name in OF_SEVERAL:
             if name in ("gcd", "lcm") or any(c.im(part) for part in parts):
                 raise Unreadable(name)
             return (max if name == "max" else min)(parts)
@@ -839,11 +743,8 @@ class _Numbers:
     def symbol(self, name: str) -> Any:
         """A number that the name and the point decide; odd points are negative."""
         drawn = int.from_bytes(hashlib.sha256(f"{name} {self.point}".encode()).digest()[:6], "big")
-        size = self.context.mpf(drawn) / 2**48
-        low, width = ((0.1, 0.8), (0.2, 1.6), (1.1, 2.3), (0.3, 0.6), (4.0, 9.0), (11.0, 60.0))[
-            self.point % 6
-        ]
-        size = low + width * size
+        low, width = _RANGES[self.point % 6]
+        size = low + width * (self.context.mpf(drawn) / 2**48)
         return -size if self.point % 6 == 1 else size
 
 
@@ -863,57 +764,32 @@ def number_of(node: Node, digits: int = DIGITS, point: int = 0) -> Any:
 
 
 def same_value(one: Node, other: Node) -> bool:
-    r"""Tell whether two trees have the same value, at all points that are tried.
-
-    Numbers are compared as fractions where both are; else with 50 digits, and close ones with as many
-    as their largest part has.
-
-    Raises
-    ------
-    Unreadable
-        One of them has no value.
-
-    Examples
-    --------
-    >>> same_value(parse(r"\frac{1}{2004!}"), parse(r"\frac{1}{2006!}"))
-    False
-    >>> same_value(parse("(x+1)^{2}"), parse("x^{2}+2x+1"))
-    True
-    >>> same_value(parse(r"\sqrt{8}"), parse(r"2\sqrt{2}"))
-    True
-    """
+    r"""Tell whether two trees have the same value, at all points that are tried."""
     first, second = value(one), value(other)
     if first is not None and second is not None:
         return first == second
     names = symbols(one) | symbols(other)
-    points = range(6) if names else range(1)
-    compared, complex_points = 0, []
-    for point in points:
+    compared = False
+    complex_points = []
+    for point in range(6) if names else (0,):
         try:
             a, b = number_of(one, point=point), number_of(other, point=point)
         except Unreadable:
             if not names:
                 raise
             continue
-        if names and _imaginary(a) and not compared and point < 5:
-            complex_points.append(point)
+        if names and is_complex(a) and not compared and point < 5:
+            complex_points.append((a, b, point))
             continue
         if not _close(one, other, a, b, point):
             return False
-        compared += 1
+        compared = True
     if not compared and not complex_points:
         raise Unreadable("no point with a value")
-    return (
-        all(
-            _close(one, other, number_of(one, point=p), number_of(other, point=p), p)
-            for p in complex_points[:2]
-        )
-        if compared == 0
-        else True
-    )
+    return compared or all(_close(one, other, *point) for point in complex_points[:2])
 
 
-def _imaginary(number: Any) -> bool:
+def is_complex(number: Any) -> bool:
     return abs(getattr(number, "imag", 0)) > 1e-30
 
 

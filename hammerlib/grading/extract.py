@@ -164,23 +164,7 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
 
 
 def gold_answers(gold: str) -> list[str]:
-    r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one.
-
-    Parameters
-    ----------
-    gold : str
-        A bare answer, or a worked solution whose mark counts as in `final_answer`.
-
-    Returns
-    -------
-    list of str
-        None, one or two; empty for a gold without content.
-
-    Examples
-    --------
-    >>> gold_answers("so it is $5$. #### 5"), gold_answers(r"\boxed{1} papers and \boxed{2} bins")
-    (['5'], ['2', '1, 2'])
-    """
+    r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one."""
     marked = final_answer(gold)
     found = [(gold if marked is None else marked).strip()]
     every = boxes(gold) if len(gold) <= SHORT_GOLD else []
@@ -191,13 +175,7 @@ def gold_answers(gold: str) -> list[str]:
 
 
 def is_list(answer: str) -> bool:
-    r"""Tell whether an answer has several parts, as a list or a set.
-
-    Examples
-    --------
-    >>> is_list("1, -2"), is_list("(1, 2)"), is_list("10,455"), is_list(r"\{1, 2\}")
-    (True, False, False, True)
-    """
+    r"""Tell whether an answer has several parts, as a list or a set."""
     if len(answer) > LONGEST_TIDIED:
         return False
     answer = normal_form(answer)
@@ -245,24 +223,12 @@ def _last_row(text: str) -> str | None:
 
 
 def is_unfinished(completion: str) -> bool:
-    """Tell whether a completion ends within a thought.
-
-    Examples
-    --------
-    >>> is_unfinished("<think> Try 12? No, let me"), is_unfinished("<think> 3 </think> 3")
-    (True, False)
-    """
+    """Tell whether a completion ends within a thought."""
     return completion.rfind(_THINK) > completion.rfind(_THINK_END)
 
 
 def stated(text: str) -> str | None:
-    """Return what the last sentence "the answer is ..." of an unmarked text states.
-
-    Examples
-    --------
-    >>> stated("So the answer is (B)."), stated("答案是42"), stated("42")
-    ('(B)', '42', None)
-    """
+    """Return what the last sentence "the answer is ..." of an unmarked text states."""
     found = [
         # a bullet on the next line is no sign
         re.sub(r"^[-*+]\s+", "", match["answer"]) if "\n" in match[0][:-1] else match["answer"]
@@ -286,13 +252,7 @@ _BUT = re.compile(
 
 
 def heads(said: str) -> list[str]:
-    """Return what a statement says, whole and up to its first reason: "8 (3 dogs)", "41, not 42".
-
-    Examples
-    --------
-    >>> heads("8 (3 dogs)"), heads("not 41 but 42")
-    (['8', '8 (3 dogs)'], ['42'])
-    """
+    """Return what a statement says, whole and up to its first reason: "8 (3 dogs)", "41, not 42"."""
     if turned := _BUT.fullmatch(said):
         return [turned[1].strip()]
     found = [said]
@@ -302,15 +262,7 @@ def heads(said: str) -> list[str]:
 
 
 def taken_back(text: str, start: int, end: int) -> bool:
-    """Tell whether the words around a value deny it or make it another one: "not 42", "at least 42".
-
-    Examples
-    --------
-    >>> taken_back("it is not 42", 10, 12), taken_back("42 squared", 0, 2)
-    (True, True)
-    >>> taken_back("not 41 but 42", 11, 13)
-    False
-    """
+    """Tell whether the words around a value deny it or make it another one: "not 42", "at least 42"."""
     before, after = text[max(0, start - 80) : start], text[end : end + 40]
     before = before[max(before.rfind("\n"), before.rfind(". ")) + 1 :]
     if re.search(r"\bbut\s+(?:rather\s+)?$", before) and "anything" not in before:
@@ -324,13 +276,7 @@ def taken_back(text: str, start: int, end: int) -> bool:
 
 
 def choice(text: str) -> str | None:
-    """Return the letter that an unmarked text chooses.
-
-    Examples
-    --------
-    >>> choice("The answer is for sure D, not A"), choice("D. it cannot be A"), choice("A or B?")
-    ('D', 'D', None)
-    """
+    """Return the letter that an unmarked text chooses."""
     found = [match for match in _CHOICE.finditer(text) if not taken_back(text, *match.span())]
     if found:
         return found[-1][1]
@@ -339,13 +285,7 @@ def choice(text: str) -> str | None:
 
 
 def tail(completion: str) -> str:
-    """Return the end of a completion for a search without marks, numbers in scientific notation as LaTeX.
-
-    Examples
-    --------
-    >>> tail("<think>3</think> about 2.0e4.")
-    ' about $2.0 \\\\times 10^{4}$.'
-    """
+    """Return the end of a completion for a search without marks, numbers in scientific notation as LaTeX."""
     text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
     text = text if text.isascii() else _CJK.sub(" ", text)
     text = _SIGN_WORDS.sub("-", re.sub(r"</?[A-Za-z]{1,12}>", " ", text))
@@ -353,28 +293,7 @@ def tail(completion: str) -> str:
 
 
 def unmarked_answer(completion: str, *, numeric: bool) -> str | None:
-    """Return the likely answer of a completion that marks none, for scorers that want a bare answer.
-
-    Parameters
-    ----------
-    completion : str
-        Text of a model.
-    numeric : bool
-        Whether a number is expected: then the last number; otherwise what follows the last "answer is" or
-        "answer:", else the last line that is not empty.
-
-    Returns
-    -------
-    str or None
-        None when there is no such number or line.
-
-    Examples
-    --------
-    >>> unmarked_answer("So 7 + 5 = 1,200.", numeric=True)
-    '1,200'
-    >>> unmarked_answer("The answer is Monday.", numeric=False)
-    'Monday'
-    """
+    """Return the likely answer of a completion that marks none, for scorers that want a bare answer."""
     text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
     text = text if text.isascii() else _CJK.sub(" ", text)
     if numeric:
@@ -388,27 +307,12 @@ def unmarked_answer(completion: str, *, numeric: bool) -> str | None:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether the whole text is one decimal number.
-
-    Examples
-    --------
-    >>> is_number("-1,234.5"), is_number("12:30")
-    (True, False)
-    """
+    """Tell whether the whole text is one decimal number."""
     return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def tidy(answer: str) -> str:
-    r"""Bring an answer into one LaTeX spelling that math-verify reads as meant.
-
-    Dollar signs and a final full stop go; scientific notation is written as a power of ten; ``\mathrm{e}``
-    is the number e; a trailing condition in words (", where b is ...") goes.
-
-    Examples
-    --------
-    >>> tidy("$2.0e4$."), tidy("10^-3")
-    ('2.0 \\times 10^{4}', '10^{-3}')
-    """
+    r"""Bring an answer into one LaTeX spelling that math-verify reads as meant."""
     if len(answer) > LONGEST_TIDIED:
         return answer
     text = apply(NOTATION, answer).replace("\\$", "").replace("$", "").strip()
@@ -420,13 +324,7 @@ def tidy(answer: str) -> str:
 
 
 def bare(answer: str) -> str:
-    r"""Return an answer without LaTeX dress, for scorers that expect plain text.
-
-    Examples
-    --------
-    >>> bare(r"$\frac{1}{2}$"), bare(r"\text{Monday}."), bare("1,234")
-    ('1/2', 'Monday', '1234')
-    """
+    r"""Return an answer without LaTeX dress, for scorers that expect plain text."""
     text = answer.replace("\\$", "").replace("$", "")
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
     text = re.sub(r"\\(?:text|mathrm|mbox|textbf)\s*\{([^{}]*)\}", r"\1", text)

@@ -10,32 +10,14 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One rule of the normal form.
-
-    Parameters
-    ----------
-    name : str
-        What it is about; unique.
-    apply : callable, str -> str
-
-    Examples
-    --------
-    >>> {step.name: step for step in STEPS}["dashes"].apply("–3")
-    '-3'
-    """
+    """One rule of the normal form."""
 
     name: str
     apply: Callable[[str], str]
 
 
 def normal_form(text: str) -> str:
-    r"""Return an answer in the one spelling that is read and compared: LaTeX without dress.
-
-    Examples
-    --------
-    >>> normal_form("2√3"), normal_form(r"10\,080"), normal_form(r"\dfrac12")
-    ('2\\sqrt{3}', '10080', '\\frac{1}{2}')
-    """
+    r"""Return an answer in the one spelling that is read and compared: LaTeX without dress."""
     for step in STEPS:
         text = step.apply(text)
     return text
@@ -156,9 +138,8 @@ _TEXT = (
 _FREE = listed("""arcsin arccos arctan arccot sinh cosh tanh sin cos tan log ln sqrt asin acos atan""")
 _CALLED = listed("""arcsec arccsc coth cot sec csc exp lg cbrt gcd lcm max min det floor ceil abs""")
 _RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-_CONSTANTS = {"infty": "infty", "infinity": "infty", "inf": "infty", "oo": "infty"} | {
-    name: name for name in _GREEK if name != "omicron"
-}
+_CONSTANTS = dict.fromkeys(("infty", "infinity", "inf", "oo"), "infty")
+_CONSTANTS |= {name: name for name in _GREEK if name != "omicron"}
 _PLAIN = re.compile(
     rf"\\text\s*\{{[^{{}}]*\}}|(?<![\\A-Za-z])(?:(?P<free>{'|'.join([*_FREE, *_CONSTANTS])})(?![A-Za-z])"
     rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*\()|(?P<glued>sqrt|ln|log|sin|cos|tan)(?=\d|x(?![A-Za-z])))"

@@ -36,19 +36,7 @@ WITH_SCORER = {"answer": "no number", "scorer": "reasoning-gym:products", "metad
 
 
 class Worker:
-    """A process that grades one completion at a time, and what it is busy with.
-
-    Parameters
-    ----------
-    gym : bool
-        Whether it imports reasoning-gym's scorers before its first job.
-
-    Examples
-    --------
-    >>> worker = Worker(gym=False); worker.job is None
-    True
-    >>> worker.kill()
-    """
+    """A process that grades one completion at a time, and what it is busy with."""
 
     def __init__(self, gym: bool) -> None:
         self.gym = gym
@@ -102,20 +90,7 @@ class Worker:
 
 
 def serve(handle: int, gym: int) -> None:
-    """Grade what comes over a socket until it closes: the life of a worker process.
-
-    Parameters
-    ----------
-    handle : int
-        File descriptor of the socket.
-    gym : int
-        Whether to import reasoning-gym's scorers first.
-
-    Examples
-    --------
-    >>> serve.__name__  # runs until its parent ends
-    'serve'
-    """
+    """Grade what comes over a socket until it closes: the life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     # Import the graders before the clock of the first job runs: math-verify with its patterns for free text,

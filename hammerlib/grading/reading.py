@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from hammerlib.grading.expressions import (
     Nonsense,
     Unreadable,
     contains,
+    difference,
+    is_complex,
+    negative,
+    number,
     number_of,
     parse,
     same_value,
@@ -119,27 +124,12 @@ class Ratio(NamedTuple):
     parts: tuple[Quantity, ...]
 
 
-UNREADABLE_WORDS = {
-    "n.a",
-    "na",
-    "n/a",
-    "none",
-    "null",
-    "nan",
-    "nil",
-    "unknown",
-    "tbd",
-    "error",
-    "?",
-    "-",
-    "not available",
-}
+UNREADABLE_WORDS = {*listed("n.a na n/a none null nan nil unknown tbd error ? -"), "not available"}
 _LEAD = re.compile(
     r"^(?:\\text\s?\{\s*)?(?:(?:so|thus|hence),? )?(?:the )?(?:final |correct )?answer"
     r"(?: is)?\s?[:=]?\s*\}?\s?(?=\S)",
     re.IGNORECASE,
 )
-_BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
 _NAME = re.compile(
     r"(?:\\(?:angle|triangle|odot)\s?)?"
     r"(?:\\(?!(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|sqrt|frac|text|pm|mp|neg|infty|int|sum)[A-Za-z]+"
@@ -147,7 +137,7 @@ _NAME = re.compile(
     r"(?:\s?_\s?(?:\{[^{}]*\}"
     r"|\w))?'*(?:\s?\^\s?\{?(?:\\text\{)?[-*\w]{1,2}\}?\}?)?\s?(?:\((?:[^()=]{1,40})\))?"
 )
-_SIGNS = {"<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=": "="}
+_SIGNS = {"\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=<": "<=", "==": "="}  # other spellings
 _SIGN = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|[<>]=?|=<|=>|!=|==?)")
 # Signs that say something else than a value; only the same text is the same.
 _OPAQUE = re.compile(
@@ -169,9 +159,10 @@ _BASED = re.compile(
 _BASED_WORDS = re.compile(
     r"\(?\s*([0-9A-Za-z]+)\s*\)?\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[ -](\w+)\s*\)?\s*\}?"
 )
-_BASE_WORDS = dict(
-    zip(listed("""two three four five six seven eight nine ten eleven twelve"""), range(2, 13), strict=True)
-) | {"sixteen": 16}
+_BASE_WORDS = {
+    word: base
+    for base, word in enumerate(listed("two three four five six seven eight nine ten eleven twelve"), start=2)
+} | {"sixteen": 16}
 _DECIMAL = re.compile(
     r"[-+]?\s*(\d*)(?:\.(\d*))?(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{\s*([-+]?\d+)\s*\})?"
 )
@@ -181,8 +172,8 @@ _DECIMAL = re.compile(
 def read(text: str, *, percent: bool = True) -> Any:
     """Read a bare answer; Unreadable where that fails. Without `percent`, 50\\% is 1/2 and not 50."""
     found = normal_form(text)
-    if not percent:
-        found = re.sub(r"\\%", "/100", found) if re.fullmatch(r"[-+\d./\s]*\\%\s*", found) else found
+    if not percent and re.fullmatch(r"[-+\d./\s]*\\%\s*", found):
+        found = found.replace("\\%", "/100")
     return read_normal(found)
 
 
@@ -191,56 +182,42 @@ def read_normal(text: str) -> Any:
     text = _stripped(text)
     if not text:
         raise Unreadable("nothing")
-    if grid := _grid(text):
-        return grid
-    if (
-        special := _signed_in_words(text)
-        or _said_twice(text)
-        or _time(text)
-        or _congruence(text)
-        or _reals(text)
-    ):
-        return special
-    if (words := _words(text)) is not None:
-        return words
-    if based := _based(text):
-        return based
-    whole = _whole_bracket(text)
-    if whole:
-        return _bracketed(*whole)
+    for reader in (_grid, _signed_in_words, _twice, _time, _congruence, _reals, _words, _based, _bracketed):
+        if (found := reader(text)) is not None:
+            return found
     if "\\cup" in text:
-        return Parts(
-            "union", tuple(read_normal(part) for part in _split(text, re.compile(r"\\cup(?![A-Za-z])")))
-        )
+        parts = _split(text, re.compile(r"\\cup(?![A-Za-z])"))
+        return Parts("union", tuple(map(read_normal, parts)))
     if ";" in text and (groups := _groups(text)):
         return groups
     pieces = _split(text, _SEPARATOR)
     if len(pieces) > 1:
-        pieces = [piece for piece in pieces if piece]
-        if not pieces:
-            raise Unreadable("nothing but separators")
-        if any(piece in _DOTS for piece in pieces):
-            # A sequence is told by its order.
-            parts = [Words("...") if piece in _DOTS else read_normal(piece) for piece in pieces]
-            return Parts("sequence", tuple(parts))
-        if len(pieces) > MAX_PARTS:
-            raise Nonsense("too many parts")
-        parts: list[Any] = []
-        for piece in pieces:
-            found = read_normal(piece)
-            parts += found.parts if isinstance(found, Parts) and found.kind == "list" else [found]
-        return _points(parts) or (Parts("list", tuple(parts)) if len(parts) > 1 else parts[0])
-    if nearly := _nearly(text):
-        return nearly
-    if related := _related(text):
-        return related
+        return _listed(pieces)
+    for reader in (_nearly, _related):
+        if (found := reader(text)) is not None:
+            return found
     if _OPAQUE.search(text):
         raise Unreadable("signs that are no value")
     if "\\pm" in text or "\\mp" in text:
         return _two_signs(text)
-    if ratio := _ratio(text):
-        return ratio
-    return _quantity(text)
+    return _ratio(text) or _quantity(text)
+
+
+def _listed(pieces: list[str]) -> Any:
+    """What stands between separators: a list, points by their coordinates, or a sequence with dots."""
+    pieces = [piece for piece in pieces if piece]
+    if not pieces:
+        raise Unreadable("nothing but separators")
+    if any(piece in _DOTS for piece in pieces):  # a sequence is told by its order
+        parts = [Words("...") if piece in _DOTS else read_normal(piece) for piece in pieces]
+        return Parts("sequence", tuple(parts))
+    if len(pieces) > MAX_PARTS:
+        raise Nonsense("too many parts")
+    parts = []
+    for piece in pieces:
+        found = read_normal(piece)
+        parts += found.parts if isinstance(found, Parts) and found.kind == "list" else [found]
+    return _points(parts) or (Parts("list", tuple(parts)) if len(parts) > 1 else parts[0])
 
 
 _SIGN_WORD = re.compile(
@@ -258,25 +235,24 @@ def _signed_in_words(text: str) -> Any:
     rest = read_normal(text[found.end() :])
     if not isinstance(rest, Quantity) or symbols(rest.node) or text[found.end() :].lstrip().startswith("-"):
         raise Nonsense("a sign of something else")
-    return rest._replace(node=Node("minus", None, (rest.node,)))
+    return rest._replace(node=negative(rest.node))
 
 
 _TWICE = re.compile(r"(?:\\text\{)?\s*([^(){}]+?)\s*\}?\s*\(\s*(?:\\text\{)?\s*([^(){}]+?)\s*\}?\s*\)\s*\}?")
 
 
-def _said_twice(text: str) -> Any:
+def _twice(text: str) -> Quantity | None:
     """``5 (five)``, ``five (5)``: a number and the same in words."""
     found = _TWICE.fullmatch(text)
     if not found:
         return None
-    spelled = [number_in_words(one) for one in found.groups()]
-    if (spelled[0] is None) == (spelled[1] is None):
+    first, second = map(number_in_words, found.groups())
+    if (first is None) == (second is None):
         return None
-    place = 0 if spelled[0] is None else 1
-    number = _quantity(found[1 + place])
-    if value(number.node) != spelled[1 - place]:
+    quantity, spelled = (_quantity(found[1]), second) if first is None else (_quantity(found[2]), first)
+    if value(quantity.node) != spelled:
         raise Nonsense("two numbers")
-    return number
+    return quantity
 
 
 _HALF = re.compile(r"(\d{1,2})(?:\s?:\s?([0-5]\d))?(?:\s?:\s?([0-5]\d))?\s?([AaPp])\.?\s?[Mm]\.?")
@@ -287,10 +263,15 @@ def _time(text: str) -> Time | None:
     found = _HALF.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("  ", " ").strip())
     if not found or not 1 <= int(found[1]) <= 12:
         return None
-    rest = [int(part or 0) for part in found.groups()[1:3]]
+    return Time(int(found[1]) % 12 + 12 * (found[4] in "Pp"), _minutes(found.groups()[1:3]))
+
+
+def _minutes(texts: Sequence[str | None]) -> tuple[int, ...]:
+    """Minutes and seconds without zeros at the end."""
+    rest = [int(text or 0) for text in texts]
     while rest and rest[-1] == 0:
         rest.pop()
-    return Time(int(found[1]) % 12 + 12 * (found[4] in "Pp"), tuple(rest))
+    return tuple(rest)
 
 
 _MODULO = re.compile(
@@ -315,7 +296,7 @@ def _congruence(text: str) -> Any:
     if "\\bmod" in text and len(sides) == 1 and isinstance(residue, Quantity):
         whole, by = value(residue.node), value(modulus)
         if whole is not None and by is not None and whole.denominator == by.denominator == 1 and by > 0:
-            return Quantity(Node("number", (Fraction(whole % by), None)))
+            return Quantity(number(whole % by))
     return Congruence(_name(sides[0]) if len(sides) == 2 else "", residue, modulus)
 
 
@@ -325,16 +306,17 @@ _ALMOST_ALL = re.compile(
     r"|\(-\\infty\s?,\s?\+?\\infty\s?\))\s?(?:\\setminus|\\backslash|-|\\)\s?\\\{(.+)\\\}"
 )
 _INFINITY = Node("constant", "infty")
+_REALS = re.compile(r"\\mathbb\s?\{?\s?R\s?\}?")
+_POSITIVE = re.compile(rf"{_REALS.pattern}\s?(?:[\^_]\s?\{{?\s?\+\s?\}}?|_\s?\{{\s?>\s?0\s?\}})")
 
 
 def _reals(text: str) -> Parts | None:
     """The real numbers as the interval that they are, without some points as a union."""
+    if _POSITIVE.fullmatch(text):
+        return _between("()", number(0), _INFINITY)
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip(" .")
-    everything = Parts("()", (Quantity(Node("minus", None, (_INFINITY,))), Quantity(_INFINITY)))
-    if re.fullmatch(r"\\mathbb\s?\{?\s?R\s?\}?\s?(?:[\^_]\s?\{?\s?\+\s?\}?|_\s?\{\s?>\s?0\s?\})", text):
-        return Parts("()", (Quantity(Node("number", (Fraction(0), None))), Quantity(_INFINITY)))
-    if _ALL_REALS.fullmatch(plain) or re.fullmatch(r"\\mathbb\s?\{?\s?R\s?\}?", text):
-        return everything
+    if _ALL_REALS.fullmatch(plain) or _REALS.fullmatch(text):
+        return _between("()", negative(_INFINITY), _INFINITY)
     found = _ALMOST_ALL.fullmatch(text)
     if not found:
         return None
@@ -343,8 +325,12 @@ def _reals(text: str) -> Parts | None:
     if not all(isinstance(one, Quantity) and not symbols(one.node) for one in points):
         raise Unreadable("no points")
     ordered = sorted(_distinct(points), key=lambda one: number_of(one.node).real)
-    edges = [everything.parts[0], *ordered, everything.parts[1]]
+    edges = [Quantity(negative(_INFINITY)), *ordered, Quantity(_INFINITY)]
     return Parts("union", tuple(Parts("()", pair) for pair in itertools.pairwise(edges)))
+
+
+def _between(brackets: str, low: Node, high: Node) -> Parts:
+    return Parts(brackets, (Quantity(low), Quantity(high)))
 
 
 def _points(parts: list[Any]) -> Parts | None:
@@ -352,10 +338,10 @@ def _points(parts: list[Any]) -> Parts | None:
     names = [part.name for part in parts if isinstance(part, Named)]
     size = len(set(names))
     if (
-        len(names) != len(parts)
+        len(names) < len(parts)
         or size < 2
-        or len(names) == size
         or names != names[:size] * (len(names) // size)
+        or len(names) == size
     ):
         return None
     points = (tuple(parts[start : start + size]) for start in range(0, len(parts), size))
@@ -384,8 +370,7 @@ def _stripped(text: str) -> str:
         elif len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
             text = text[1:-1].strip()
         elif text.startswith("{") and _closing(text, 0) == len(text) - 1:
-            inner = text[1:-1].strip()
-            text = inner  # such braces are not seen
+            text = text[1:-1].strip()  # such braces are not seen
         else:
             break
     return text
@@ -405,21 +390,14 @@ def _closing(text: str, start: int) -> int:
     return -1
 
 
-def _whole_bracket(text: str) -> tuple[str, str, str] | None:
+def _bracketed(text: str) -> Any:
+    """What stands in one pair of brackets: a set, a point, an interval, a value; None without such a pair."""
     opening = "\\{" if text.startswith("\\{") else text[0]
-    if opening not in _BRACKETS and opening != "]":
-        return None
-    if opening == "]":  # ]1, 2[ is the French open interval
-        return None
-    end = _closing(text, 0)
-    if end != len(text) - 1:
+    # ]1, 2[ is the French open interval.
+    if opening not in ("(", "[", "\\{") or _closing(text, 0) != len(text) - 1:
         return None
     closing = "\\}" if text.endswith("\\}") else text[-1]
-    inner = text[len(opening) : len(text) - len(closing)]
-    return opening, inner.strip(), closing
-
-
-def _bracketed(opening: str, inner: str, closing: str) -> Any:
+    inner = text[len(opening) : len(text) - len(closing)].strip()
     if not inner:
         if opening == "\\{" and closing == "\\}":
             return Words("\\emptyset")
@@ -432,16 +410,14 @@ def _bracketed(opening: str, inner: str, closing: str) -> Any:
         parts = found.parts if isinstance(found, Parts) and found.kind == "list" else (found,)
         return Parts("set", _distinct(parts))
     if len(pieces) == 1:
-        if opening == "(" and closing == ")":
+        if opening + closing == "()":
             return read_normal(inner)
-        if opening == "[" and closing == "]":
+        if opening + closing == "[]":
             return _quantity(f"({inner})")
         raise Nonsense("half a bracket")
     if len(pieces) > MAX_PARTS:
         raise Nonsense("too many parts")
-    if (opening, closing) not in (("(", ")"), ("[", "]")) and len(pieces) != 2:
-        raise Nonsense("brackets of two kinds")
-    if "{" in opening or "}" in closing:
+    if "{" in opening or "}" in closing or (opening + closing not in ("()", "[]") and len(pieces) != 2):
         raise Nonsense("brackets of two kinds")
     return Parts(opening + closing, tuple(read_normal(piece) for piece in pieces))
 
@@ -449,13 +425,9 @@ def _bracketed(opening: str, inner: str, closing: str) -> Any:
 def _distinct(parts: tuple[Any, ...]) -> tuple[Any, ...]:
     kept: list[Any] = []
     for part in parts:
-        if not any(_same_or_not(part, other) for other in kept):
+        if not any(same(part, other) for other in kept):
             kept.append(part)
     return tuple(kept)
-
-
-def _same_or_not(one: Any, other: Any) -> bool:
-    return same(one, other)
 
 
 def _split(text: str, separator: re.Pattern[str], *, keep: bool = False) -> list[str]:
@@ -478,10 +450,10 @@ def _split(text: str, separator: re.Pattern[str], *, keep: bool = False) -> list
 
 def _grid(text: str) -> Grid | None:
     found = _MATRIX.fullmatch(text)
-    inside = found[2] if found else (array[1] if (array := _ARRAY.fullmatch(text)) else None)
-    if inside is None:
+    array = found or _ARRAY.fullmatch(text)
+    if array is None:
         return None
-    rows = [row for row in re.split(r"\\\\|\\(?=\s*[-+\d])", inside) if row.strip()]
+    rows = [row for row in re.split(r"\\\\|\\(?=\s*[-+\d])", array[array.lastindex]) if row.strip()]
     kind = "determinant" if found and found[1] in ("v", "V") else "matrix"
     cells = tuple(tuple(_quantity(cell.strip()) for cell in row.split("&")) for row in rows)
     if len({len(row) for row in cells}) != 1:
@@ -512,16 +484,14 @@ def _words(text: str) -> Any:
     if "\\text{" in text and "," in plain and not re.search(r"\d", plain):
         return Parts("list", tuple(Words(part.strip()) for part in plain.split(",") if part.strip()))
     bare = plain.strip(" .!")
-    if re.fullmatch(r"[A-Z]{2,}(?:\s[A-Z]{2,})*", bare) or re.fullmatch(
-        r"[^\W\d_]{2,}(?:[-'\s][^\W\d_]+){0,7}", bare
-    ):
+    if re.fullmatch(r"[A-Z]{2,}(?:\s[A-Z]{2,})*|[^\W\d_]{2,}(?:[-'\s][^\W\d_]+){0,7}", bare):
         if bare.lower() in UNREADABLE_WORDS:
             raise Unreadable("no answer in it")
         if re.search(r"[\s-]", bare) and (spelled := number_in_words(bare)) is not None:
-            return Quantity(Node("number", (spelled, None)))
-        number, _, unit = bare.rpartition(" ")
-        if unit in UNITS and (spelled := number_in_words(number)) is not None:
-            return Quantity(Node("number", (spelled, None)), UNITS[unit])
+            return Quantity(number(spelled))
+        amount, _, unit = bare.rpartition(" ")
+        if unit in UNITS and (spelled := number_in_words(amount)) is not None:
+            return Quantity(number(spelled), UNITS[unit])
         if in_number_words(bare) and " " in bare:
             raise Unreadable("no number in its words")
         if re.search(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])", bare):
@@ -532,24 +502,18 @@ def _words(text: str) -> Any:
 
 def _based(text: str) -> Based | None:
     sign, text = ("-", text[1:].strip()) if text.startswith("-") else ("", text)
-    found = _BASED.fullmatch(text)
-    base = (found[2] or found[3]) if found else None
+    found = _BASED.fullmatch(text) or _BASED_WORDS.fullmatch(text)
     if found is None:
-        found = _BASED_WORDS.fullmatch(text)
-        base = found[2] if found else None
-    if found is None or base is None:
         return None
-    number = _BASE_WORDS.get(base.lower()) or (int(base) if base.isdecimal() and len(base) < 3 else None)
-    digits = found[1]
-    if number is None or (not digits[0].isdecimal() and number <= 10):
+    digits, name = found[1], found[found.lastindex]
+    base = _BASE_WORDS.get(name.lower()) or (int(name) if name.isdecimal() and len(name) < 3 else None)
+    if base is None or (not digits[0].isdecimal() and base <= 10):
         return None
-    if not 2 <= number <= 36 or any(int(digit, 36) >= number for digit in digits):
-        return None if not digits.isdecimal() else _refuse("digits beyond the base")
-    return Based(sign + (digits.lstrip("0").upper() or "0"), number)
-
-
-def _refuse(problem: str) -> Any:
-    raise Unreadable(problem)
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
+        if digits.isdecimal():
+            raise Unreadable("digits beyond the base")
+        return None
+    return Based(sign + (digits.lstrip("0").upper() or "0"), base)
 
 
 def _related(text: str) -> Any:
@@ -564,13 +528,8 @@ def _related(text: str) -> Any:
     if len(pieces) == 1:
         return None
     sides = [piece.strip() for piece in pieces[::2]]
-    signs = tuple(
-        _SIGNS.get(
-            sign, {"<=": "<=", ">=": ">=", "=<": "<=", "=>": "=>", "!=": "!=", "==": "="}.get(sign, "?")
-        )
-        for sign in pieces[1::2]
-    )
-    if _OPAQUE.search(text) or "?" in signs or "=>" in signs:
+    signs = tuple(_SIGNS.get(sign, sign) for sign in pieces[1::2])
+    if _OPAQUE.search(text) or "=>" in signs:
         raise Unreadable("signs that are no value")
     if set(signs) == {"="}:
         return _equation(sides)
@@ -619,33 +578,30 @@ def _equation(sides: list[str]) -> Any:
     if len(sides) == 2 and _LEFT.fullmatch(sides[1]) and not _LEFT.fullmatch(sides[0]):
         sides = sides[::-1]  # 5 = x
     if not sides[0]:
-        sides = sides[1:]
-        return read_normal(sides[0]) if len(sides) == 1 else _refuse("a chain")
+        if len(sides) != 2:
+            raise Unreadable("a chain")
+        return read_normal(sides[1])
     name = sides[0] if _LEFT.fullmatch(sides[0]) and not _is_number_like(sides[0]) else None
     values = sides[1:] if name else sides
     if not all(values):
         raise Nonsense("an empty side")
     if len(values) == 1:
         inner = _one_side(values[0])
-        if name and not (
-            isinstance(inner, Quantity)
-            and symbols(inner.node)
-            and not re.search(r"[(_']|^\\?[A-Za-z]+$|^\\frac", name)
-        ):
+        # y = 2x, f(x) = 2x and a_1 = n name a value; x^{2} = 2y is an equation.
+        plain = not re.search(r"[(_']|^\\?[A-Za-z]+$|^\\frac", name or "")
+        if name and not (plain and isinstance(inner, Quantity) and symbols(inner.node)):
             return Named(_name(name), inner)
     readings = [_one_side(one) for one in values]
     if all(isinstance(one, Quantity) and not symbols(one.node) for one in readings):
         if not all(same(readings[0], one) for one in readings[1:]):
             raise Nonsense("two values that differ are called equal")
         return Named(_name(name), readings[-1]) if name else readings[-1]
-    if name and len(values) > 1:
-        first = all(_agree(readings[0], one) for one in readings[1:])
-        if first:
-            return Named(_name(name), readings[-1])
+    if name and len(values) > 1 and all(_agree(readings[0], one) for one in readings[1:]):
+        return Named(_name(name), readings[-1])
     if len(values) != 2 or name:
         raise Unreadable("a chain of equations")
-    left, right = (parse(side) for side in values)
-    return Equation(Node("sum", None, (left, Node("minus", None, (right,)))), (left, right))
+    left, right = map(parse, values)
+    return Equation(difference(left, right), (left, right))
 
 
 def _one_side(text: str) -> Any:
@@ -694,9 +650,12 @@ def _quantity(text: str) -> Quantity:
     split = split_unit(text) if _MAY_HAVE_UNIT.search(text) else None
     if split is None:
         return Quantity(parse(text), None, _written(text))
-    if split[3]:
-        return Quantity(parse(text), None, _written(text), _guess(text, split[0], split[1]))
-    value_text, unit, factor, _ = split
+    value_text, unit, factor, is_guess = split
+    if is_guess:
+        # A number, a blank and a letter that is a unit: `5 m`.
+        apart = unit is not None and re.fullmatch(r"[-+]?[\d.]+ ", text[: len(value_text) + 1])
+        guess = (parse(value_text), unit) if apart else None
+        return Quantity(parse(text), None, _written(text), guess)
     try:
         node = parse(value_text)
     except Unreadable:
@@ -709,15 +668,9 @@ def _quantity(text: str) -> Quantity:
     if factor == 1:
         return Quantity(node, unit, _written(value_text))
     exact = None if symbols(node) else value(node)
-    factored = Node("product", None, (node, Node("number", (factor, None))))
-    return Quantity(factored if exact is None else Node("number", (exact * factor, None)), unit)
-
-
-def _guess(text: str, number: str, unit: str | None) -> tuple[Node, str] | None:
-    """A number, a blank and a letter that is a unit."""
-    if unit is None or not re.fullmatch(r"[-+]?[\d.]+ ", text[: len(number) + 1]):
-        return None
-    return parse(number), unit
+    if exact is None:
+        return Quantity(Node("product", None, (node, number(factor))), unit)
+    return Quantity(number(exact * factor), unit)
 
 
 def _written(text: str) -> tuple[int, int] | None:
@@ -730,23 +683,13 @@ def _written(text: str) -> tuple[int, int] | None:
 
 
 def says_nothing(gold: str) -> bool:
-    """Tell whether a gold is a placeholder, or a number in several words: nothing that can be won.
-
-    Examples
-    --------
-    >>> says_nothing("N/A"), says_nothing("forty two."), says_nothing("two"), says_nothing("false")
-    (True, True, False, False)
-    >>> says_nothing("forty-two")
-    False
-    """
+    """Tell whether a gold is a placeholder, or a number in several words: nothing that can be won."""
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", normal_form(gold[:200])).strip(" .!'\"")
     plain = re.sub(r"^.*\b(?:is|are|equals)\s+", "", plain)
+    if not plain or plain.lower() in UNREADABLE_WORDS:
+        return True
     several = in_number_words(plain) and len(re.split(r"[\s-]+", plain)) > 1
-    return (
-        not plain
-        or plain.lower() in UNREADABLE_WORDS
-        or (several and number_in_words(plain, hyphens=True) is None)
-    )
+    return several and number_in_words(plain, hyphens=True) is None
 
 
 def operations(reading: Any) -> set[str]:
@@ -757,9 +700,7 @@ def operations(reading: Any) -> set[str]:
         return unfinished(reading)
     if isinstance(reading, Equation):
         return operations(reading.sides)
-    if isinstance(reading, tuple):
-        return set().union(*map(operations, reading)) if reading else set()
-    return set()
+    return set().union(*map(operations, reading)) if isinstance(reading, tuple) else set()
 
 
 # Comparison ------------------------------------------------------------------------------------------
@@ -771,11 +712,10 @@ def same(gold: Any, answer: Any) -> bool:
         if isinstance(gold, Named):
             return gold.name == answer.name and same(gold.reading, answer.reading)
         if isinstance(gold, Equation) and isinstance(answer.reading, Quantity):
-            left = parse(answer.name) if re.fullmatch(r"[A-Za-z]", answer.name) else _refuse("a name")
-            right = answer.reading.node
-            return same(
-                gold, Equation(Node("sum", None, (left, Node("minus", None, (right,)))), (left, right))
-            )
+            if not re.fullmatch(r"[A-Za-z]", answer.name):
+                raise Unreadable("a name")
+            left, right = parse(answer.name), answer.reading.node
+            return same(gold, Equation(difference(left, right), (left, right)))
         return same(gold, answer.reading)
     if isinstance(gold, Named):
         if isinstance(answer, Equation):
@@ -802,7 +742,7 @@ def same(gold: Any, answer: Any) -> bool:
     if isinstance(gold, Ratio):
         return _same_ratio(gold, answer)
     if isinstance(gold, Equation):
-        return _proportional(gold.difference, answer.difference)
+        return bool(_factor(gold.difference, answer.difference))
     return _same_relation(gold, answer)
 
 
@@ -811,7 +751,7 @@ def _across(gold: Any, answer: Any) -> bool:
     kinds = {type(gold), type(answer)}
     if isinstance(gold, Relation) and gold.signs == ("~",) and isinstance(answer, Quantity):
         # A gold that is called an approximation; the sign may be left out.
-        return _same_quantity(Quantity(gold.sides[1] or _refuse("nothing")), answer._replace(unit=None))
+        return _same_quantity(Quantity(gold.sides[1]), answer._replace(unit=None))
     if Time in kinds:
         return _same_time(*((gold, answer) if isinstance(gold, Time) else (answer, gold)))
     if kinds == {Quantity, Words}:
@@ -825,13 +765,11 @@ def _across(gold: Any, answer: Any) -> bool:
     if kinds == {Quantity, Ratio}:
         ratio, quantity = (gold, answer) if isinstance(gold, Ratio) else (answer, gold)
         if len(ratio.parts) == 2 and not _clock(ratio) and quantity.unit is None:
-            return _same_quantity(
-                Quantity(Node("ratio", None, tuple(part.node for part in ratio.parts))), quantity
-            )
+            quotient = Node("ratio", None, tuple(part.node for part in ratio.parts))
+            return _same_quantity(Quantity(quotient), quantity)
         return False
-    if kinds == {Quantity, Grid} or (
-        Grid in kinds and any(isinstance(one, Grid) and one.kind == "determinant" for one in (gold, answer))
-    ):
+    grid = gold if isinstance(gold, Grid) else answer
+    if isinstance(grid, Grid) and (Quantity in kinds or grid.kind == "determinant"):
         raise Unreadable("a determinant")
     return False
 
@@ -877,28 +815,25 @@ def _interval(relation: Relation) -> Parts:
     signs, sides = relation.signs, relation.sides
     if all(sign in (">", ">=") for sign in signs):
         signs, sides = tuple(_TURNED[sign] for sign in signs[::-1]), sides[::-1]
-    infinity = Node("constant", "infty")
     bounds = [None if node is None or node.kind in ("symbol", "call") else node for node in sides]
     if None in sides or sum(bound is None for bound in bounds) != 1:
         raise Unreadable("a relation that is no interval")
     if signs == ("!=",):
         node = next(bound for bound in bounds if bound is not None)
-        below = Parts("()", (Quantity(Node("minus", None, (infinity,))), Quantity(node)))
-        return Parts("union", (below, Parts("()", (Quantity(node), Quantity(infinity)))))
+        sides_of_it = _between("()", negative(_INFINITY), node), _between("()", node, _INFINITY)
+        return Parts("union", sides_of_it)
     if not all(sign in ("<", "<=") for sign in signs):
         raise Unreadable("a relation that is no interval")
-    if len(signs) == 2 and bounds[1] is None and bounds[0] and bounds[2]:
-        low, high = bounds[0], bounds[2]
-        kind = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
-    elif len(signs) == 1 and bounds[0] is None:
-        low, high = Node("minus", None, (infinity,)), bounds[1]
-        kind = "(" + ("]" if signs[0] == "<=" else ")")
-    elif len(signs) == 1:
-        low, high = bounds[0], infinity
-        kind = ("[" if signs[0] == "<=" else "(") + ")"
-    else:
-        raise Unreadable("a relation that is no interval")
-    return Parts(kind, (Quantity(low), Quantity(high)))
+    opening = "[" if signs[0] == "<=" else "("
+    closing = "]" if signs[-1] == "<=" else ")"
+    match bounds:
+        case [None, high]:  # x < 5
+            return _between("(" + closing, negative(_INFINITY), high)
+        case [low, None]:
+            return _between(opening + ")", low, _INFINITY)
+        case [low, None, high]:
+            return _between(opening + closing, low, high)
+    raise Unreadable("a relation that is no interval")
 
 
 def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
@@ -924,17 +859,12 @@ def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
         bare = other.unit is None and other.guess is None and not symbols(other.node)
         if one.guess and (other.unit == one.guess[1] or (bare and one.guess[1] in _LETTER_UNITS)):
             return _same_number(Quantity(one.guess[0], None, one.decimal), other)
-    percent = [one.unit == "percent" for one in (gold, answer)]
-    if any(percent) and not all(percent):
-        bare = answer if percent[0] else gold
+    if (gold.unit == "percent") != (answer.unit == "percent"):
+        share, bare = (gold, answer) if gold.unit == "percent" else (answer, gold)
         if bare.unit is not None:
             return False
-        share = gold if percent[0] else answer
-        hundredth = Quantity(
-            Node("ratio", None, (share.node, Node("number", (Fraction(100), None)))),
-            None,
-            share.decimal and (share.decimal[0] + 2, share.decimal[1]),
-        )
+        decimal = share.decimal and (share.decimal[0] + 2, share.decimal[1])
+        hundredth = Quantity(Node("ratio", None, (share.node, number(100))), None, decimal)
         return _same_number(share, bare) or _same_number(hundredth, bare)
     return same_unit(gold.unit, answer.unit) and _same_number(gold, answer)
 
@@ -944,27 +874,14 @@ def _same_number(one: Quantity, other: Quantity) -> bool:
         return True
     if one.decimal is None and other.decimal is None:
         return False
-    a, b = (value(quantity.node) if not symbols(quantity.node) else None for quantity in (one, other))
+    symbolic = symbols(one.node) or symbols(other.node)
+    a, b = (None, None) if symbolic else (value(one.node), value(other.node))
     if a is None or b is None:
-        a, b = number_of(one.node), number_of(other.node)
-        if getattr(a, "imag", 0) or getattr(b, "imag", 0) or symbols(one.node) or symbols(other.node):
+        numbers = number_of(one.node), number_of(other.node)
+        if symbolic or any(getattr(number, "imag", 0) or not 0 < abs(number) < 10**30 for number in numbers):
             return False
-        if not all(map(_finite, (a, b))):
-            return False
-        a, b = (
-            Fraction(mpmath.nstr(number, 40)) if abs(number) < 10**30 else Fraction(0) for number in (a, b)
-        )
-        if 0 in (a, b):
-            return False
+        a, b = (Fraction(mpmath.nstr(number, 40)) for number in numbers)
     return _rounded(a, b, one.decimal, other.decimal)
-
-
-def _complex(number: Any) -> bool:
-    return abs(getattr(number, "imag", 0)) > 1e-30
-
-
-def _finite(number: Any) -> bool:
-    return abs(number) < float("1e300")
 
 
 def _rounded(a: Fraction, b: Fraction, one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
@@ -978,30 +895,13 @@ def _rounded(a: Fraction, b: Fraction, one: tuple[int, int] | None, other: tuple
     return coarse[0] >= PLACES
 
 
-_ALWAYS = {
-    "true",
-    "false",
-    "yes",
-    "no",
-    "even",
-    "odd",
-    "none",
-    "undefined",
-    "infinity",
-    "increasing",
-    "decreasing",
-    "convergent",
-}
+_ALWAYS = set(
+    listed("""true false yes no even odd none undefined infinity increasing decreasing convergent""")
+)
 
 
 def same_words(one: str, other: str) -> bool:
-    """Compare words: letters in their order; capitals count where they may be symbols.
-
-    Examples
-    --------
-    >>> same_words("true", "True"), same_words("AM", "am"), same_words("silent", "listen")
-    (True, False, False)
-    """
+    """Compare words: letters in their order; capitals count where they may be symbols."""
     one, other = (
         re.sub(r"^(?:the|an?) (?=\w{3})", "", re.sub(r"[\s-]+", " ", text.strip(" .!")))
         for text in (one, other)
@@ -1026,19 +926,17 @@ def _plural(text: str) -> str:
 def _same_time(time: Time, other: Any) -> bool:
     """The half of the day may be left out, as a unit may; 20:15 has it."""
     if isinstance(other, Ratio) and _clock(other):
-        hours, *rest = map(int, other.texts)
-        while rest and rest[-1] == 0:
-            rest.pop()
-        return tuple(rest) == time.rest and hours in ((time.hours, time.hours % 12 or 12))
+        same_hour = int(other.texts[0]) in (time.hours, time.hours % 12 or 12)
+        return same_hour and _minutes(other.texts[1:]) == time.rest
     if isinstance(other, Quantity) and other.unit is None and not time.rest:
         return value(other.node) == (time.hours % 12 or 12)
     return False
 
 
 def _same_congruence(gold: Congruence, answer: Congruence) -> bool:
-    if (gold.name and answer.name and gold.name != answer.name) or not same_value(
-        gold.modulus, answer.modulus
-    ):
+    if gold.name and answer.name and gold.name != answer.name:
+        return False
+    if not same_value(gold.modulus, answer.modulus):
         return False
     if same(gold.residue, answer.residue):
         return True
@@ -1066,10 +964,6 @@ def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
     ) and not any(value(part.node) == 0 for part in (*gold.parts, *answer.parts))
 
 
-def _proportional(one: Node, other: Node) -> bool:
-    return bool(_factor(one, other))
-
-
 def _factor(one: Node, other: Node) -> Any:
     """Constant factor between two expressions, or 0: then they are the same equation."""
     ratios = []
@@ -1078,8 +972,9 @@ def _factor(one: Node, other: Node) -> Any:
         if a == 0 or b == 0:
             return 0
         ratios.append(a / b)
-    constant = all(abs(ratio - ratios[0]) < abs(ratios[0]) * 10**-30 for ratio in ratios)
-    return ratios[0].real if constant and symbols(one) == symbols(other) and not _complex(ratios[0]) else 0
+    first = ratios[0]
+    constant = all(abs(ratio - first) < abs(first) * 10**-30 for ratio in ratios)
+    return first.real if constant and symbols(one) == symbols(other) and not is_complex(first) else 0
 
 
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
@@ -1094,14 +989,10 @@ def _same_relation(gold: Relation, answer: Relation) -> bool:
 
     if len(gold.signs) != len(answer.signs):
         return False
-    if len(gold.signs) == 1 and None not in (*gold.sides, *answer.sides):
-        differences = [
-            Node("sum", None, (a, Node("minus", None, (b,)))) for a, b in (gold.sides, answer.sides)
-        ]  # type: ignore[misc]
-        factor = _factor(*differences)
-        if factor:
-            sign = answer.signs[0] if factor > 0 else _TURNED[answer.signs[0]]
-            return gold.signs[0] == sign
+    whole = len(gold.signs) == 1 and None not in (*gold.sides, *answer.sides)
+    if whole and (factor := _factor(difference(*gold.sides), difference(*answer.sides))):
+        sign = answer.signs[0] if factor > 0 else _TURNED[answer.signs[0]]
+        return gold.signs[0] == sign
     return agree(answer.signs, answer.sides) or agree(
         tuple(_TURNED[sign] for sign in answer.signs[::-1]), answer.sides[::-1]
     )

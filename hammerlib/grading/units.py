@@ -63,22 +63,7 @@ UNITS = {
     word: line.split(":")[0] for line in _SAME.strip().splitlines() for word in line.split(":", 1)[1].split()
 }
 # "units" says that there is one; words of shape and place say nothing about the amount.
-_EMPTY = {
-    "the",
-    "a",
-    "an",
-    "in",
-    "total",
-    "all",
-    "each",
-    "left",
-    "long",
-    "away",
-    "altogether",
-    "tall",
-    "old",
-    "wide",
-}
+_EMPTY = set(listed("the a an in total all each left long away altogether tall old wide"))
 # Marks of feet and inches, or of minutes and seconds: no answer to a number without a unit.
 PRIME, DOUBLE_PRIME = "prime", "double-prime"
 _MARKED = {PRIME: ("ft", "min", "arcmin"), DOUBLE_PRIME: ("inch", "s", "arcsec")}
@@ -126,39 +111,25 @@ _CJK = re.compile(r"([\u4e00-\u9fff]+)")
 
 
 def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
-    r"""Split a quantity in normal form into value, unit, factor and whether the unit is a guess.
+    r"""Split a quantity in normal form into value, unit, factor and whether the unit is a guess ("5 m").
 
-    Returns
-    -------
-    tuple or None
-        None where there is no unit, or words that change the value. A guess is a bare letter ("5 m").
-
-    Examples
-    --------
-    >>> split_unit(r"5 \text{cm}^2"), split_unit("5 dozen")[2], split_unit(r"5 \text{squared}")
-    (('5', 'cm^2', Fraction(1, 1), False), Fraction(12, 1), None)
+    None where there is no unit, or words that change the value ("5 squared").
     """
     head = _HEAD.fullmatch(text)
     if head:
-        sign, dressed, plain, rest = head.groups()
-        inner = split_unit(rest)
-        money = dressed or plain
-        if inner is None:
-            return sign + rest, money, Fraction(1), False
-        value, unit, factor, _ = inner
+        sign, rest, money = head[1], head[4], head[2] or head[3]
+        value, unit, factor, _ = split_unit(rest) or (rest, None, Fraction(1), False)
         return (sign + value, money, factor, False) if unit in (None, money) else None
     if marks := re.fullmatch(r"([-+]?\s?[\d./]+)\s?('{1,2})", text):
         # 0.003'' are seconds of arc; 5' may be anything.
         double = "arcsec" if "." in marks[1] else DOUBLE_PRIME
         return marks[1], PRIME if marks[2] == "'" else double, Fraction(1), False
-    spaced = _CJK.sub(r" \\text{\1} ", text).strip() if _CJK.search(text) and "\\text{" not in text else text
-    if len(spaced) > _LONGEST:
+    if "\\text{" not in text and _CJK.search(text):
+        text = _CJK.sub(r" \\text{\1} ", text).strip()
+    if len(text) > _LONGEST:
         return None
-    found = _TAIL.fullmatch(re.sub(r"\s+", " ", spaced))
-    if found is None:
-        return None
-    value, tail = found.groups()
-    return _read_tail(value.strip(), tail)
+    found = _TAIL.fullmatch(re.sub(r"\s+", " ", text))
+    return _read_tail(found[1].strip(), found[2]) if found else None
 
 
 def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] | None:
@@ -171,47 +142,47 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
     plain = re.sub(r"\\cdot|\\times|\*", " ", re.sub(r"\^\s?\{\s?(-?\d)\s?\}", r"^\1", plain))
     plain = re.sub(r"\b(sq|cu)\.(?=[A-Za-z])", r"\1. ", plain)
     tokens = re.findall(r"[A-Za-z\u4e00-\u9fff.°¢]+|/|\^\s?\{?\s?-?\d|-|\S", plain)
-    factor, unit, guess = Fraction(1), [], False
+    factor = Fraction(1)
+    unit: list[str] = []
+    guess = False
     for place, token in enumerate(tokens):
-        word = token.rstrip(".").replace(".", "")
-        if token == "/" or word.lower() in ("per", "an" if unit and unit[-1] == "/" else "per"):
+        word = token.replace(".", "")
+        lower = word.lower()
+        if token == "/" or lower == "per" or (lower == "an" and unit and unit[-1] == "/"):
             unit.append("/")
         elif token.startswith("^"):
-            unit.append("^" + token[-1] if "-" not in token else "^-" + token[-1])
-        elif word.lower() in ("squared", "cubed") and "/" in unit:
-            unit.append("^2" if word.lower() == "squared" else "^3")
-        elif word.lower() in MULTIPLIERS:
-            factor *= MULTIPLIERS[word.lower()]
-        elif word.lower() in CHANGING and not (word == "of" and unit):
+            unit.append("^-" + token[-1] if "-" in token else "^" + token[-1])
+        elif lower in ("squared", "cubed") and "/" in unit:
+            unit.append("^2" if lower == "squared" else "^3")
+        elif lower in MULTIPLIERS:
+            factor *= MULTIPLIERS[lower]
+        elif lower in CHANGING and not (word == "of" and unit):
             return None
-        elif word.lower() in ("square", "sq", "cubic", "cu"):
-            unit.append("square" if word.lower().startswith("s") else "cubic")
-        elif word.lower() in _EMPTY and not (word == "in" and _alone(tokens[place + 1 :])):
+        elif lower in ("square", "sq", "cubic", "cu"):
+            unit.append("square" if lower.startswith("s") else "cubic")
+        elif (
+            lower in _EMPTY
+            and not (  # inches, where no noun follows
+                word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in tokens[place + 1 :])
+            )
+        ):
             continue
         elif word in ("Cdegrees", "Fdegrees", "Kdegrees"):
             unit.append({"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[0]])
         elif token == "-" or not re.fullmatch(r"[^\W\d_]+|°C", word):
             return None
-        elif word in UNITS or word.lower() in UNITS:
+        elif word in UNITS or lower in UNITS:
             # "5 m" may be metres, or a product: the reader of the gold decides.
             guess = guess or (not dressed and len(word) == 1 and len(tokens) == 1)
-            unit.append(UNITS.get(word) or UNITS[word.lower()])
+            unit.append(UNITS.get(word) or UNITS[lower])
         elif dressed or len(word) >= 4 or (len(word) == 3 and place):
-            if word.lower() in _NUMBER_WORDS:
+            if lower in _NUMBER_WORDS:
                 return None
-            unit.append(_singular(word.lower()))
+            plural = len(lower) > 3 and lower.endswith("s") and not lower.endswith("ss")
+            unit.append(lower[:-1] if plural else lower)
         else:
             return None
     return value, _unit_name(unit), factor, guess
-
-
-def _alone(rest: list[str]) -> bool:
-    """Whether no noun follows: "in" is inches then."""
-    return not any(re.match(r"[A-Za-z]", token) for token in rest)
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def _unit_name(parts: list[str]) -> str | None:
@@ -237,11 +208,6 @@ def same_unit(one: str | None, other: str | None) -> bool:
     """A unit may be left out; two that are given must be the same, or one says it in fewer words.
 
     Primes (5') are feet or minutes, and no answer where no unit is asked for.
-
-    Examples
-    --------
-    >>> same_unit("cm", None), same_unit("cm", "m"), same_unit("apple", "red apple")
-    (True, False, True)
     """
     if other in _MARKED:
         return one == other or one in _MARKED[other]
@@ -256,35 +222,19 @@ def same_unit(one: str | None, other: str | None) -> bool:
 
 
 def in_number_words(text: str) -> bool:
-    """Tell whether a text spells out a number: "forty two".
-
-    Examples
-    --------
-    >>> in_number_words("forty two"), in_number_words("Monday")
-    (True, False)
-    """
+    """Tell whether a text spells out a number: "forty two"."""
     words = [word for word in re.split(r"[\s-]+", text.lower().strip(" .")) if word != "and"]
     return bool(words) and all(word in _NUMBER_WORDS for word in words)
 
 
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {name: MULTIPLIERS[name] for name in ("hundred", "thousand", "million", "billion", "trillion")}
 _PORTIONS = {"half": 2, "halve": 2, "quarter": 4} | dict(
     zip(listed("third fourth fifth sixth seventh eighth ninth tenth"), range(3, 11), strict=True)
 )
 
 
 def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
-    """Number that words spell out: "minus twenty-five", "one hundred and five", "two thirds".
-
-    With `hyphens`, "forty two" is none: so a data set that was written with care has it.
-
-    Examples
-    --------
-    >>> number_in_words("one hundred and five"), number_in_words("two thirds"), number_in_words("four five")
-    (Fraction(105, 1), Fraction(2, 3), None)
-    >>> number_in_words("forty-two", hyphens=True), number_in_words("forty two", hyphens=True)
-    (Fraction(42, 1), None)
-    """
+    """Number that words spell out: "minus twenty-five", "one hundred and five", "two thirds"."""
     text = text.lower().strip(" .!")
     if hyphens and re.search(rf"\b(?:{'|'.join(_TENS)})\s+(?:{'|'.join(_UNITS_TO_TWENTY[1:10])})\b", text):
         return None
@@ -323,11 +273,7 @@ def _spelled(words: list[str]) -> int | None:
                 return None
             if group is None:
                 group = small
-            elif (
-                small
-                and group
-                and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 and small < 10))
-            ):
+            elif small and group and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 > small)):
                 group += small
             else:
                 return None
@@ -337,13 +283,7 @@ def _spelled(words: list[str]) -> int | None:
 
 
 def number_word(text: str) -> int | None:
-    """Number that one word names.
-
-    Examples
-    --------
-    >>> number_word("four"), number_word("Twelve"), number_word("fort")
-    (4, 12, None)
-    """
+    """Number that one word names."""
     word = text.lower()
     if word in _TENS:
         return 10 * (2 + _TENS.index(word))

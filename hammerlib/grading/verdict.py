@@ -144,9 +144,9 @@ def grade(
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
     refuse_code(problem.get("scorer"), run_code)
     scorer = problem.get("scorer") or ""
-    judge = by_scorer if scorer else _by_math_verify
-    if scorer.startswith(CODE):
-        judge = grade_code
+    judge = _by_gold
+    if scorer:
+        judge = grade_code if scorer.startswith(CODE) else by_scorer
     grader = stamp_of(scorer)
     if not unfinished and is_unfinished(completion):
         return Verdict(False, None, "unextracted", grader)
@@ -169,22 +169,7 @@ def _given_back(extracted: str | None, problem: dict[str, Any]) -> bool:
 
 
 def refuse_pair(completion: object, gold_or_problem: object) -> None:
-    """Refuse what :func:`grade` cannot read: a mistake of the caller, not of the model.
-
-    Parameters
-    ----------
-    completion, gold_or_problem : object
-        As for :func:`grade`.
-
-    Raises
-    ------
-    InputError
-        A completion that is no text, a gold that is neither text nor a row with ``answer``.
-
-    Examples
-    --------
-    >>> refuse_pair("so 5", {"answer": "5"})
-    """
+    """Refuse what :func:`grade` cannot read: a mistake of the caller, not of the model."""
     if not isinstance(completion, str):
         raise InputError("completion", completion, "is no text", "give what the model wrote as a string")
     row = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem
@@ -234,18 +219,7 @@ def grader_version(package: str = "math-verify") -> str:
 
 
 def stamp_of(scorer: str) -> str:
-    """Return the stamp of the grader that a problem's scorer names; "" is math-verify.
-
-    Parameters
-    ----------
-    scorer : str
-        As in a problem table.
-
-    Examples
-    --------
-    >>> stamp_of("reasoning-gym:products").split()[0]
-    'reasoning-gym'
-    """
+    """Return the stamp of the grader that a problem's scorer names; "" is math-verify."""
     return grader_version(_package(scorer))
 
 
@@ -256,7 +230,7 @@ def _package(scorer: str) -> str:
     return SCORERS[prefix].package if prefix in SCORERS else "hammerlib"
 
 
-def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
+def _by_gold(completion: str, problem: dict[str, Any]) -> tuple[str | None, str]:
     golds = gold_answers(problem["answer"] or "")
     extracted = final_answer(completion, several=any(map(is_list, golds)))
     if not golds or all(map(says_nothing, golds)):
@@ -271,17 +245,14 @@ def _by_math_verify(completion: str, problem: dict[str, Any]) -> tuple[str | Non
         if extracted is None:
             return None, "unextracted"
     else:
-        same = any(_same(gold, extracted, problem) for gold in golds)
+        same = any(equality.equal(gold, extracted) or _within(gold, extracted, problem) for gold in golds)
     if not same and not any(map(equality.readable, golds)):
         return extracted, NO_GOLD
     return extracted, "correct" if same else "wrong"
 
 
-def _same(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
-    return equality.equal(gold, extracted) or _within_tolerance(gold, extracted, problem)
-
-
-def _within_tolerance(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
+def _within(gold: str, extracted: str, problem: dict[str, Any]) -> bool:
+    """Whether two numbers are no further apart than the problem allows."""
     tolerance = json.loads(problem.get("metadata") or "{}").get("tolerance")
     gold, extracted = normal_form(gold), normal_form(extracted)
     if tolerance is None or not (is_number(gold) and is_number(extracted)):

@@ -235,10 +235,7 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def view() -> dict[str, list]:
-    """Return what of the file system a program needs, and what within that is hidden.
-
-    To be called in an interpreter like the one that will be confined: ``python -I -S``.
-    """
+    """Return what of the file system a program needs, and what within that is hidden."""
     library = [path for path in sys.path if os.path.exists(path)]
     with open("/proc/self/maps") as maps:
         loaded = {line.split(maxsplit=5)[5].strip() for line in maps if ".so" in line}

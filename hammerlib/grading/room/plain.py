@@ -33,13 +33,7 @@ class Unsupported(TypeError):
 
 
 class Packer:
-    """Packs values into nodes, each object once.
-
-    Parameters
-    ----------
-    known : list of object
-        What both sides have unpacked or packed before, by index; mutable ones are packed again by `changes`.
-    """
+    """Packs values into nodes, each object once."""
 
     def __init__(self, known: list[Any] | None = None) -> None:
         self.objects: list[Any] = list(known or ())
@@ -134,13 +128,7 @@ class Packer:
 
 
 class Unpacker:
-    """Builds values from messages of the other side, which may hold anything; refuses by `ValueError`.
-
-    Parameters
-    ----------
-    known : list of object
-        As for `Packer`; the mutable ones are changed in place.
-    """
+    """Builds values from messages of the other side, which may hold anything; refuses by `ValueError`."""
 
     def __init__(self, known: list[Any] | None = None) -> None:
         self.objects: list[Any] = list(known or ())

@@ -87,17 +87,7 @@ def _end(report: int, verdict: bytes, why: BaseException | None = None) -> NoRet
 
 
 class Far:
-    """What the judge knows of the program: a line to it. Whatever is no plain answer ends the run.
-
-    Parameters
-    ----------
-    line : Line
-        To the program.
-    process : int
-        The program's.
-    report : int
-        File descriptor for the verdict.
-    """
+    """What the judge knows of the program: a line to it. Whatever is no plain answer ends the run."""
 
     def __init__(self, line: Line, process: int, report: int) -> None:
         self.line, self.process, self.report = line, process, report
@@ -268,13 +258,7 @@ def _told(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 class Line:
-    """Messages over two pipes: their length in four bytes, then JSON.
-
-    Parameters
-    ----------
-    near, far : int
-        File descriptors to read from and to write to.
-    """
+    """Messages over two pipes: their length in four bytes, then JSON."""
 
     def __init__(self, near: int, far: int) -> None:
         self.near, self.far = near, far
