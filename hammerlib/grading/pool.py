@@ -58,16 +58,12 @@ class Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(
-        self,
-        job: int,
-        completion: str,
-        problem: str | dict[str, Any],
-        timeout: float,
-        switches: dict[str, bool],
+        self, job: int, completion: str, row: dict[str, Any], timeout: float, switches: dict[str, bool]
     ) -> None:
         """Hand over one completion; the deadline is `timeout` seconds from now."""
-        self.pipe.send((completion, problem, switches))
-        self.job, self.deadline = job, time.monotonic() + timeout
+        self.pipe.send((completion, row, switches))
+        self.job = job
+        self.deadline = time.monotonic() + timeout
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
@@ -248,21 +244,30 @@ class GradingPool:
             raise InputError("problems", len(problems), f"{len(completions)} completions", remedy)
         if timeout <= 0:
             raise InputError("timeout", timeout, "must be above 0", "give seconds")
+        rows: list[dict[str, Any]] = []
         for completion, problem in zip(completions, problems, strict=True):
             refuse_pair(completion, problem)
-            refuse_code(None if isinstance(problem, str) else problem.get("scorer"), self.run_code)
-        verdicts = [_at_once(*pair, self.switches) for pair in zip(completions, problems, strict=True)]
-        same = _same_questions(completions, problems, [i for i, one in enumerate(verdicts) if one is None])
+            rows.append({"answer": problem} if isinstance(problem, str) else problem)
+            refuse_code(rows[-1].get("scorer"), self.run_code)
+        verdicts = [_at_once(*pair, self.switches) for pair in zip(completions, rows, strict=True)]
+        # A worker answers each pair of gold and marked answer once.
+        same: dict[int, list[int]] = {}
+        first_of: dict[Any, int] = {}
+        for index, verdict in enumerate(verdicts):
+            if verdict is None:
+                first = first_of.setdefault(_question(completions[index], rows[index]) or index, index)
+                same.setdefault(first, []).append(index)
         waiting = deque(same)
         if os.getpid() != self._owner:
             self._own()
-        done, hidden = len(verdicts) - verdicts.count(None), progress_off() or not waiting
+        done = len(verdicts) - verdicts.count(None)
+        hidden = progress_off() or not waiting
         with self._lock, tqdm(total=len(verdicts), initial=done, disable=hidden, desc="grading") as bar:
             try:
-                self._staff(len(waiting), _with_gym(problems[index] for index in waiting))
+                scorers = [rows[index].get("scorer") or CODE for index in waiting]
+                self._staff(len(waiting), any(not scorer.startswith(CODE) for scorer in scorers))
                 while waiting or any(worker.job is not None for worker in self._crew):
-                    decided = _round(self._crew, waiting, completions, problems, timeout, self.switches)
-                    for first, verdict in decided:
+                    for first, verdict in self._round(waiting, completions, rows, timeout):
                         for index in same[first]:
                             verdicts[index] = verdict
                         bar.update(len(same[first]))
@@ -278,6 +283,41 @@ class GradingPool:
                 worker.gym = True
                 worker.replace()
         self._crew += [Worker(gym) for _ in range(min(self.workers, jobs) - len(self._crew))]
+
+    def _round(
+        self, waiting: deque[int], completions: Sequence[str], rows: list[dict[str, Any]], timeout: float
+    ) -> list[tuple[int, Verdict]]:
+        """Hand out work, wait for the first event, and return what is decided."""
+        for worker in self._crew:
+            if worker.ready and worker.process.poll() is not None:  # killed while it had nothing to do
+                worker.replace()
+            if worker.ready and worker.job is None and waiting:
+                index = waiting.popleft()
+                worker.give(index, completions[index], rows[index], timeout, self.switches)
+        busy = [worker for worker in self._crew if worker.job is not None or not worker.ready]
+        patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
+        heard = wait([worker.pipe for worker in busy], timeout=patience)
+        decided = []
+        for worker in busy:
+            if worker.pipe in heard:
+                message = worker.receive()
+            elif time.monotonic() >= worker.deadline:
+                message = "timeout"
+            else:
+                continue
+            failed = isinstance(message, str)
+            if worker.job is not None:
+                index, worker.job = worker.job, None
+                if failed:
+                    completion = completions[index]
+                    message = Verdict(False, final_answer(completion), message, grader_version())
+                decided.append((index, message))
+            elif failed:
+                raise RuntimeError(f"a grading worker did not start ({message})")
+            if failed:
+                worker.replace()
+            worker.ready = not failed
+        return decided
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -296,104 +336,36 @@ def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
     return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
 
-def _round(
-    crew: list[Worker],
-    waiting: deque[int],
-    completions: Sequence[str],
-    problems: Sequence[str | dict[str, Any]],
-    timeout: float,
-    switches: dict[str, bool],
-) -> list[tuple[int, Verdict]]:
-    """Hand out work, wait for the first event, and return what is decided."""
-    for worker in crew:
-        if worker.ready and worker.process.poll() is not None:  # killed while it had nothing to do
-            worker.replace()
-        if worker.ready and worker.job is None and waiting:
-            index = waiting.popleft()
-            worker.give(index, completions[index], problems[index], timeout, switches)
-    busy = [worker for worker in crew if worker.job is not None or not worker.ready]
-    patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
-    heard = wait([worker.pipe for worker in busy], timeout=patience)
-    decided = []
-    for worker in busy:
-        if worker.pipe in heard:
-            message = worker.receive()
-        elif time.monotonic() >= worker.deadline:
-            message = "timeout"
-        else:
-            continue
-        if worker.job is not None:
-            index = worker.job
-            worker.job = None
-            given_up = isinstance(message, str)
-            decided.append((index, _failed(completions[index], message) if given_up else message))
-        elif isinstance(message, str):
-            raise RuntimeError(f"a grading worker did not start ({message})")
-        if isinstance(message, str):
-            worker.replace()
-        worker.ready = not isinstance(message, str)
-    return decided
-
-
-def _failed(completion: str, reason: str) -> Verdict:
-    return Verdict(False, final_answer(completion), reason, grader_version())
-
-
-def _at_once(
-    completion: str, problem: str | dict[str, Any], switches: dict[str, bool] | None = None
-) -> Verdict | None:
-    switches = switches or {}
-    if not isinstance(problem, str):
-        if problem.get("scorer") and runs_code(problem["scorer"]):
-            return None  # never in this process
-        if problem.get("scorer"):
-            return grade(completion, problem, **switches) if _is_plain(_read(completion, problem)) else None
-    answer = problem if isinstance(problem, str) else problem["answer"] or ""
-    gold = answer.strip()
-    extracted = final_answer(completion, several=_several(answer))
-    plain = (extracted == "") or (extracted is not None and equality.decided(gold, extracted))
-    return grade(completion, problem, **switches) if plain else None
-
-
-def _read(completion: str, problem: dict[str, Any]) -> str:
-    """What a scorer will see."""
-    marked = final_answer(completion)
-    if marked is None:
-        return unmarked_answer(completion, numeric=is_number(problem["answer"])) or ""
-    return marked
-
-
-def _is_plain(answer: str) -> bool:
-    return len(answer) <= PLAIN_CHARACTERS and "**" not in answer and not set("^!(\\") & set(answer)
-
-
 def _end(crew: list[Worker], owner: int) -> None:
     while crew and os.getpid() == owner:
         crew.pop().kill()
 
 
-def _same_questions(
-    completions: Sequence[str], problems: Sequence[str | dict[str, Any]], indices: Sequence[int]
-) -> dict[int, list[int]]:
-    """First index of each pair of gold and marked answer, to all indices that share it and its verdict."""
-    first: dict[tuple, int] = {}
-    same: dict[int, list[int]] = {}
-    for index in indices:
-        problem = problems[index]
-        row = {"answer": problem} if isinstance(problem, str) else problem
-        answer = None
-        if not row.get("scorer"):
-            answer = final_answer(completions[index], several=_several(row["answer"] or ""))
-        key = (index,) if answer is None else (row["answer"], row.get("metadata"), answer)
-        same.setdefault(first.setdefault(key, index), []).append(index)
-    return same
+def _question(completion: str, row: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What decides the verdict of a completion that marks its answer; None where more of it may."""
+    if row.get("scorer"):
+        return None
+    answer = final_answer(completion, several=_several(row["answer"] or ""))
+    return None if answer is None else (row["answer"], row.get("metadata"), answer)
+
+
+def _at_once(completion: str, row: dict[str, Any], switches: dict[str, bool] | None = None) -> Verdict | None:
+    """The verdict of a completion that needs no algebra and runs nothing; None for all others."""
+    scorer = row.get("scorer")
+    if scorer and runs_code(scorer):
+        return None  # never in this process
+    answer = row["answer"] or ""
+    if scorer:
+        seen = final_answer(completion)
+        if seen is None:
+            seen = unmarked_answer(completion, numeric=is_number(row["answer"])) or ""
+        plain = len(seen) <= PLAIN_CHARACTERS and "**" not in seen and not set("^!(\\") & set(seen)
+    else:
+        seen = final_answer(completion, several=_several(answer))
+        plain = seen == "" or (seen is not None and equality.decided(answer.strip(), seen))
+    return grade(completion, row, **(switches or {})) if plain else None
 
 
 @functools.lru_cache(maxsize=4096)
 def _several(gold: str) -> bool:
     return any(map(is_list, gold_answers(gold)))
-
-
-def _with_gym(problems: Iterable[str | dict[str, Any]]) -> bool:
-    scorers = (None if isinstance(problem, str) else problem.get("scorer") for problem in problems)
-    return any(scorer and not scorer.startswith(CODE) for scorer in scorers)

@@ -30,7 +30,8 @@ KINDS = {
     for kind, names in {
         "digits": "base_conversion",
         "number": """basic_arithmetic chain_sum count_bits count_primes decimal_chain_sum gcd gsm_symbolic
-            lcm leg_counting nano_sequence nano_story number_sequence products simple_equations simple_geometry""",
+            lcm leg_counting nano_sequence nano_story number_sequence products simple_equations
+            simple_geometry""",
         "word or number": "calendar_arithmetic",
         "complex number": "complex_arithmetic",
         "reduced fraction": "dice fraction_simplification",
