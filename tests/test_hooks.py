@@ -402,6 +402,15 @@ def test_an_algorithm_takes_the_place_of_the_rewards(tmp_path: Path) -> None:
     record = train(config, root=tmp_path, algorithms=[Constant()], progress=False)
     values = pd.read_csv(record.folder / "metrics.csv").set_index("metric")["value"]
     assert values["reward_raw"] == 0.5 and values["zero_variance_share"] == 1.0
+    # The same without a class; another function is another run.
+    half, whole = (
+        (lambda completion_ids, value=value, **_: [value] * len(completion_ids)) for value in (0.5, 1.0)
+    )
+    again = train(config, root=tmp_path, rewards=[half], progress=False)
+    assert pd.read_csv(again.folder / "metrics.csv").set_index("metric")["value"]["reward_raw"] == 0.5
+    assert again.run_id != prepare(config, rewards=[whole]).run_id
+    with pytest.raises(InputError, match=r"rewards = 3: is no function"):
+        prepare(config, rewards=[3])
     two = dataclasses.replace(config, rewards=("accuracy", "format"), reward_weights=(1.0, 2.0))
     with pytest.raises(InputError, match=r"reward_weights = .*each of the 1 rewards that algorithms leave"):
         train(two, root=tmp_path, algorithms=[Constant()], progress=False)

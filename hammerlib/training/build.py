@@ -26,7 +26,7 @@ from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
 from hammerlib.training.config import trl_arguments, vllm_arguments
 from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder
 from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
-from hammerlib.training.hooks import Algorithm, compose, own_reward
+from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.schedule import ids_of
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
@@ -189,7 +189,8 @@ def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Rewar
     functions: list[Reward] = [
         bound.get(name) or own_reward(name) or REWARDS[name] for name in config.rewards
     ]
-    for algorithm in algorithms:
+    # What was handed over from Python stands in place of the config's; the others make something of it.
+    for algorithm in sorted(algorithms, key=lambda one: not isinstance(one, GivenRewards)):
         functions = algorithm.rewards(functions, config)
     if config.adjustment == "none" and config.reward_weights and len(functions) != len(config.reward_weights):
         problem = f"are not one number for each of the {len(functions)} rewards that algorithms leave"

@@ -112,6 +112,22 @@ class Algorithm:
         raise NotImplementedError
 
 
+class GivenRewards(Algorithm):
+    """Reward functions handed over from Python, in place of those that the configuration names."""
+
+    def __init__(self, functions: Sequence[Reward]) -> None:
+        for function in functions:
+            if not callable(function):
+                remedy = "give functions with TRL's signature of rewards"
+                raise InputError("rewards", function, "is no function", remedy)
+        self.functions = tuple(functions)
+        self.names = tuple(name_of(function) for function in functions)  # name the run
+
+    def rewards(self, functions: list[Reward], config: TrainConfig) -> list[Reward]:
+        """Return the functions that were handed over."""
+        return list(self.functions)
+
+
 @dataclass
 class Generation:
     """What a rollout seam hands to the trainer: m completions, each with its problem row and its group.

@@ -15,7 +15,15 @@ from hammerlib.runs import RunRecord, find_run, once, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
 from hammerlib.training.config import TrainConfig, check_vllm
 from hammerlib.training.embedder import Embed
-from hammerlib.training.hooks import Algorithm, Hooks, compose, make_algorithms, name_of, names_of
+from hammerlib.training.hooks import (
+    Algorithm,
+    GivenRewards,
+    Hooks,
+    compose,
+    make_algorithms,
+    name_of,
+    names_of,
+)
 from hammerlib.training.schedule import Plan, forget_orders, ids_of, is_main, make_order, plan
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
     from hammerlib.models import Backbone
     from hammerlib.ordering import Order
+    from hammerlib.rewards import Reward
 
 SUMMARISED = ("reward_raw", "zero_variance_share", "zero_variance_share_adjusted", "entropy", "mean_cosine")
 
@@ -77,6 +86,7 @@ def train(
     root: Path | None = None,
     plugs: Hooks | None = None,
     algorithms: Sequence[Algorithm] = (),
+    rewards: Sequence[Reward] = (),
     embedder: Embed | None = None,
     progress: bool = True,
 ) -> RunRecord:
@@ -100,6 +110,8 @@ def train(
         Callables for the trainer's hooks, where a class would be too much.
     algorithms : sequence of Algorithm, optional
         Objects, composed after those that the config names; they name the run by class, code and settings.
+    rewards : sequence of callables, optional
+        Reward functions with TRL's signature, in place of those that the config names.
     embedder : callable, list of n str -> (n, d) array, optional
         Embeds the completions for DRA in place of what the config names.
     progress : bool
@@ -130,7 +142,7 @@ def train(
     >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
-    parts = {"plugs": plugs, "algorithms": algorithms, "embedder": embedder}
+    parts = {"plugs": plugs, "algorithms": algorithms, "rewards": rewards, "embedder": embedder}
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     root = Path(root or results_root())
     if not is_main():  # the main process holds the claim for all
@@ -169,6 +181,7 @@ def prepare(
     order: Order | None = None,
     plugs: Hooks | None = None,
     algorithms: Sequence[Algorithm] = (),
+    rewards: Sequence[Reward] = (),
     embedder: Embed | None = None,
     progress: bool = True,
     processes: int | None = None,
@@ -194,6 +207,9 @@ def prepare(
         refuse_code(scorer, run_code=False, remedy=remedy)
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
+    plugs = plugs or Hooks()
+    own = [GivenRewards(rewards)] if rewards else []
+    checked = _algorithms(config, plugs, [*own, *algorithms])
     import torch
 
     from hammerlib.models import load_backbone
@@ -208,8 +224,6 @@ def prepare(
     order = order if order is not None else make_order(config, problems, backbone)
     order.verify(problems)
     batches = plan(config, len(problems), processes)
-    plugs = plugs or Hooks()
-    checked = _algorithms(config, plugs, algorithms)
     check_vllm(config, processes=batches.processes, rollout=compose([*checked, plugs]).rollout is not None)
     return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
 
