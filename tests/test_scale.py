@@ -32,11 +32,11 @@ from hammerlib.training.config import check_vllm, vllm_arguments
 from hammerlib.training.preview import (
     FACTOR,
     adapter_parameters,
-    cautions,
     estimate_memory,
     peak,
     preview,
     sharded,
+    warnings_about,
 )
 from hammerlib.training.run import prepare
 
@@ -330,8 +330,8 @@ def test_an_order_for_other_problems_is_refused(
 ])  # fmt: skip
 def test_every_caution_comes_with_its_cause_and_goes_without_it(values: dict, said: str) -> None:
     clean = dataclasses.replace(SMALL, n_problems=8, save_steps=2)
-    assert cautions(prepare(clean)) == []
-    assert any(said in line for line in cautions(prepare(dataclasses.replace(clean, **values))))
+    assert warnings_about(prepare(clean)) == []
+    assert any(said in line for line in warnings_about(prepare(dataclasses.replace(clean, **values))))
 
 
 def test_the_memory_of_each_part_follows_its_formula() -> None:
@@ -364,7 +364,7 @@ def test_every_reward_that_may_be_negative_is_told_of_under_dra(reward: str) -> 
         n_problems=8, order="random", adjustment="dra", rewards=("accuracy", reward),
         overlong_buffer=4 if reward == "overlong" else None,
     )  # fmt: skip
-    told = cautions(prepare(config))
+    told = warnings_about(prepare(config))
     assert any("sign paper" in one for one in told)
     only = dataclasses.replace(config, adjustment_options={"positives_only": True})
-    assert not any("sign paper" in one for one in cautions(prepare(only)))
+    assert not any("sign paper" in one for one in warnings_about(prepare(only)))

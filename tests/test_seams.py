@@ -310,8 +310,8 @@ def test_completions_can_be_generated_and_graded_without_being_trained(tmp_path:
     record = one_run(tmp_path, rollout=Voted(), observe=lambda rollout: seen.append(rollout) or {})
     assert values(record)["generated"] == 16 and values(record)["trained"] == 8
     rollout, table = seen[0], completions(record)
-    assert len(rollout.rows) == len(rollout.spare.rows) == 8 and set(rollout.groups) == {0, 1}
-    assert all(row["answer"] == "7" for row in rollout.rows) and len(rollout.spare.verdicts) == 8
+    assert len(rollout.rows) == len(rollout.excluded.rows) == 8 and set(rollout.groups) == {0, 1}
+    assert all(row["answer"] == "7" for row in rollout.rows) and len(rollout.excluded.verdicts) == 8
     assert table.trained.tolist() == [True] * 8 + [False] * 8 and table.reward[8:].isna().all()
     assert table.correct.notna().all()
 

@@ -16,7 +16,7 @@ from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
 from hammerlib.training.logs import COLUMNS, METRICS, explained, glossary_table
-from hammerlib.training.telemetry import Laps, effective_advantages, observe
+from hammerlib.training.telemetry import Timings, effective_advantages, observe
 
 ROOT = Path(__file__).resolve().parents[1]
 # What must be there in every step of every run; all else depends on the algorithm.
@@ -65,9 +65,9 @@ def test_the_time_of_a_batch_is_split_into_parts_of_the_step(watched: RunRecord)
     table = wide(watched)
     parts = table[["seconds_generation", "seconds_embedding", "seconds_rewards"]]
     assert (parts > 0).all().all() and (parts.sum(axis=1) < table["seconds"]).all()
-    laps = Laps()
-    laps.lap("a"), laps.lap("b"), laps.lap("a")
-    assert list(laps.taken()) == ["seconds_a", "seconds_b"] and min(laps.taken().values()) >= 0
+    timings = Timings()
+    timings.lap("a"), timings.lap("b"), timings.lap("a")
+    assert list(timings.taken()) == ["seconds_a", "seconds_b"] and min(timings.taken().values()) >= 0
 
 
 @pytest.mark.parametrize(

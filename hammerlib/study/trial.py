@@ -210,7 +210,7 @@ class Curve:
         passed = [mark for mark in self.marks if mark <= self.rollouts]
         if len(passed) > len(self.points):
             self.examine(rollout.step)
-        self.rollouts += len(rollout.rows) + (len(rollout.spare.rows) if rollout.spare else 0)
+        self.rollouts += len(rollout.rows) + (len(rollout.excluded.rows) if rollout.excluded else 0)
         return {}
 
     def examine(self, step: int) -> None:

@@ -161,8 +161,8 @@ class Generation:
     >>> from hammerlib.training.hooks import EXCLUDED
     >>> rows = [{"id": "a", "prompt": "2+2"}] * 3
     >>> one = Generation(rows, [[5]] * 3, [[7], [8], [9]], groups=np.array([0, EXCLUDED, 0]))
-    >>> kept, spare = one.split(2)
-    >>> kept.completion_ids, spare.completion_ids
+    >>> kept, excluded = one.split(2)
+    >>> kept.completion_ids, excluded.completion_ids
     ([[7], [9]], [[8]])
     """
 
@@ -276,7 +276,7 @@ class Rollout:
     mask : list of 0/1 lists or None
         Tokens that are trained (None: all).
     prompt_ids : list of token id lists, length n
-    spare : Rollout or None
+    excluded : Rollout or None
         Completions generated and graded but left out of the batch; without rewards (NaN) and vectors.
     trainer : PolicyTrainer
         With ``trainer.model``, the policy as it generated.
@@ -304,12 +304,17 @@ class Rollout:
     groups: np.ndarray | None = None
     mask: list[list[int]] | None = None
     prompt_ids: list[list[int]] = field(default_factory=list)
-    spare: Rollout | None = None
+    excluded: Rollout | None = None
     trainer: PolicyTrainer | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.groups is None:
             self.groups = np.arange(len(self.rows)) // self.group_size
+
+    @property
+    def spare(self) -> Rollout | None:
+        """Old spelling of `excluded`, one release."""
+        return self.excluded
 
     def by_size(self) -> list[np.ndarray]:
         """Return the rows of the trained groups: one (B, G) int array for each group size G."""

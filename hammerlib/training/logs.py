@@ -144,7 +144,7 @@ def save_completions(
     import pyarrow
     from pyarrow import parquet
 
-    batches = [rollout] if rollout.spare is None else [rollout, rollout.spare]
+    batches = [rollout] if rollout.excluded is None else [rollout, rollout.excluded]
     columns = [_columns(batch, place_of, ends, process) for batch in batches]
     table = pyarrow.concat_tables([pyarrow.table(each, schema=_schema()) for each in columns])
     name = f"{rollout.step + 1:06d}" + (f"-b{offset}" if offset else "") + (f"-p{process}" if process else "")

@@ -19,7 +19,7 @@ def preview(job: Job) -> str:
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
     sections = [("run", _run(job)), ("batches", _batches(job.plan)), ("schedule", _schedule(job)),
              ("memory", _memory(job, device)), ("checkpoints", _checkpoints(job)),
-             ("cautions", cautions(job, device=device) or ["none"])]  # fmt: skip
+             ("cautions", warnings_about(job, device=device) or ["none"])]  # fmt: skip
     lines = [
         f"{title if k == 0 else '':<13}{line}" for title, block in sections for k, line in enumerate(block)
     ]
@@ -211,9 +211,12 @@ LARGE = 20e6
 SIGNED = ("cosine", "released_cosine", "repetition", "length", "overlong", "log_score", "quadratic_score")
 
 
-def cautions(job: Job, *, device: str = "cpu") -> list[str]:
-    """Return every caution for a job, one line each."""
+def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
+    """Return what a user should know before a run that is allowed, each line beginning with its field."""
     return [*_of_objective(job), *_of_schedule(job), *_of_machine(job, device), *_of_record(job)]
+
+
+cautions = warnings_about  # old spelling, one release
 
 
 def _of_objective(job: Job) -> Iterator[str]:

@@ -115,7 +115,7 @@ def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
     return float((spread <= SAME_REWARD).mean())
 
 
-class Laps:
+class Timings:
     """Seconds between calls, by name: where the time of a generation batch goes."""
 
     def __init__(self) -> None:
@@ -135,6 +135,9 @@ class Laps:
     def taken(self) -> dict[str, float]:
         """Return the seconds of each name as metrics."""
         return {f"seconds_{name}": value for name, value in self._seconds.items()}
+
+
+Laps = Timings  # old spelling, one release
 
 
 class Watcher(TrainerCallback):

@@ -31,7 +31,7 @@ from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.telemetry import PREFIX, Laps, observe
+from hammerlib.training.telemetry import PREFIX, Timings, observe
 
 
 def adjust_all(reward: DRAReward, group_size: int, first: int) -> tuple[np.ndarray, float]:
@@ -54,7 +54,7 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     rows_in_a_row = np.array_equal(rollout.groups, np.arange(local) // rollout.group_size)
     if local % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
         return rollout, None
-    rollouts = gather_object([dataclasses.replace(rollout, trainer=None, spare=None)])
+    rollouts = gather_object([dataclasses.replace(rollout, trainer=None, excluded=None)])
     joined = {name: _joined([getattr(piece, name) for piece in rollouts]) for name in BY_ROW}
     whole = dataclasses.replace(rollout, **joined, groups=None)  # G in a row of the whole batch
     return whole, slice(process * local, (process + 1) * local)
@@ -94,7 +94,7 @@ class PolicyTrainer(GRPOTrainer):
         self.index_log = index_log
         self.folder = folder
         self.completions_every = completions_every
-        self.laps = Laps()
+        self.timings = Timings()
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
@@ -130,11 +130,11 @@ class PolicyTrainer(GRPOTrainer):
         self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list
     ) -> torch.Tensor:
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
-        self.laps.lap("generation")
+        self.timings.lap("generation")
         texts = [text_of(completion) for completion in completions]
         if self.model.training:
             vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
-            self.laps.lap("embedding")
+            self.timings.lap("embedding")
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
         first = self.accelerator.process_index * len(prompts)
@@ -165,24 +165,24 @@ class PolicyTrainer(GRPOTrainer):
                 mask=generation.mask if generation else None,
                 trainer=self,
             )
-            self.laps.lap("rewards")
+            self.timings.lap("rewards")
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         """Run the rollout hook, TRL's scoring, the advantage hook, the telemetry and the observe hook."""
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
-        self.laps.start()
-        spare = None
+        self.timings.start()
+        excluded = None
         sampled = None
         if self.hooks.rollout is not None:
             generation = self.hooks.rollout(inputs, self)
             sampled = generation.completion_ids
-            self._generation, spare = generation.split(len(inputs))
+            self._generation, excluded = generation.split(len(inputs))
             inputs = self._generation.rows
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
-        self._complete(output, spare)
+        self._complete(output, excluded)
         process = self.accelerator.process_index
         own_groups = self._generation is not None and self._generation.groups is not None
         # A group may straddle processes: hooks and telemetry then see the batch of all, `own` are our rows.
@@ -200,7 +200,7 @@ class PolicyTrainer(GRPOTrainer):
         values |= observe(whole)
         if self.hooks.observe is not None:
             values |= self.hooks.observe(whole)
-        self.record(values | self.laps.taken())
+        self.record(values | self.timings.taken())
         self._keep(self.rollout)
         return output
 
@@ -240,7 +240,7 @@ class PolicyTrainer(GRPOTrainer):
             problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
             raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
 
-    def _complete(self, output: dict[str, Any], spare: Generation | None) -> None:
+    def _complete(self, output: dict[str, Any], excluded: Generation | None) -> None:
         """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
         rollout = self.rollout
         if self._generation is not None and self._generation.groups is not None:
@@ -248,11 +248,11 @@ class PolicyTrainer(GRPOTrainer):
         rollout.advantages = output["advantages"]
         prompts = zip(output["prompt_ids"], output["prompt_mask"], strict=True)
         rollout.prompt_ids = [ids[mask.bool()].tolist() for ids, mask in prompts]
-        if spare is not None:
-            (texts, judged, reasons), nothing = judge(self, spare), np.full(len(spare.rows), np.nan)
-            rollout.spare = Rollout(
-                rollout.step, spare.rows, texts, spare.completion_ids, judged, nothing, nothing,
-                rollout.vectors[:0], rollout.group_size, groups=spare.groups, reasons=reasons,
+        if excluded is not None:
+            (texts, judged, reasons), nothing = judge(self, excluded), np.full(len(excluded.rows), np.nan)
+            rollout.excluded = Rollout(
+                rollout.step, excluded.rows, texts, excluded.completion_ids, judged, nothing, nothing,
+                rollout.vectors[:0], rollout.group_size, groups=excluded.groups, reasons=reasons,
             )  # fmt: skip
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:

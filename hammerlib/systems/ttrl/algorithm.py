@@ -123,7 +123,7 @@ def watch_votes(rollout: Rollout) -> dict[str, float]:
     texts: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
     rows: dict[str, dict] = {}
-    for part in (rollout, rollout.spare):
+    for part in (rollout, rollout.excluded):
         if part is None:
             continue
         for row, text, group in zip(part.rows, part.completions, part.groups, strict=True):
