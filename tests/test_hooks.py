@@ -28,6 +28,7 @@ from hammerlib.training.trainer import PolicyTrainer, same_everywhere
 CONFIG = TrainConfig(
     n_problems=4, order="random", prompts_per_step=1, group_size=4, max_completion_length=8, save_steps=1
 )
+KEPT = dataclasses.replace(CONFIG, algorithms=({"name": f"{__name__}:Momentum"},))
 OWN = '''
 import dataclasses
 
@@ -310,25 +311,34 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
         write_states(tmp_path, {"algorithms[0]": {"x": {1}}}, 0)
 
 
-def test_a_run_killed_between_steps_goes_on_with_the_state_of_its_algorithms(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    named = ({"name": f"{__name__}:Momentum"},)
-    config = dataclasses.replace(CONFIG, algorithms=named)
-    whole = train(config, root=tmp_path / "whole", algorithms=[Momentum()], progress=False)
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """A run with two algorithms that keep state, one of them named by the configuration."""
+    return train(KEPT, root=tmp_path_factory.mktemp("whole"), algorithms=[Momentum()], progress=False)
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+
+@pytest.mark.parametrize(("place", "call", "step"), [("save_model", 1, 3), ("_compute_loss", 3, 2)])
+def test_a_killed_run_goes_on_with_the_state_of_its_algorithms(
+    place: str, call: int, step: int, unbroken: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = build if place == "save_model" else PolicyTrainer
+    before, calls = getattr(owner, place), []
+
+    def stop(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return before(*given)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(build, "save_model", stop)
-        train(config, root=tmp_path / "cut", algorithms=[Momentum()], progress=False)
-    (folder,) = (tmp_path / "cut").glob("train__*/checkpoints/checkpoint-3")
+        patch.setattr(owner, place, stop)
+        train(KEPT, root=tmp_path, algorithms=[Momentum()], progress=False)
+    (folder,) = tmp_path.glob(f"train__*/checkpoints/checkpoint-{step}")
     assert set(read_states(folder, 0)) == {"algorithms[0]", "algorithms[1]"}
-    again = train(config, root=tmp_path / "cut", algorithms=[Momentum()], progress=False)
-    assert again.manifest["resumed_from_step"] == 3 and again.run_id == whole.run_id
-    assert weights(again) == weights(whole)
-    assert len(whole.manifest["algorithms"]) == 2
+    again = train(KEPT, root=tmp_path, algorithms=[Momentum()], progress=False)
+    assert again.manifest["resumed_from_step"] == step and again.run_id == unbroken.run_id
+    assert weights(again) == weights(unbroken)
+    assert len(again.manifest["algorithms"]) == 2
 
 
 def test_hidden_state_is_refused_together_with_checkpoints(tmp_path: Path) -> None:
