@@ -139,10 +139,11 @@ class Hidden(Algorithm):
         return {"seen": float(len(self.seen))}
 
 
+@dataclasses.dataclass
 class Counts(Algorithm):
     """A number that changes."""
 
-    count = 0
+    count: int = 0
 
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         self.count += 1

@@ -62,7 +62,7 @@ def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
 class DynamicSampling(Algorithm, TrainerCallback):
     """The rollout that fills each generation batch with groups that vary, and ends with the order.
 
-    Generation itself is the rollout plug's where there is one, so forced prefixes go together with it; it
+    Generation itself is another rollout's where there is one, so forced prefixes go together with it; it
     must return the rows it was given. What was left out is written to ``skipped.csv``. If the rounds or the
     problems run out first, the batch is filled up with left-out groups (or, where a step takes several
     batches, after the end with copies of one completion), all of whose tokens are masked: they

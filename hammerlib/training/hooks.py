@@ -130,7 +130,7 @@ class GivenRewards(Algorithm):
 
 @dataclass
 class Generation:
-    """What a rollout seam hands to the trainer: m completions, each with its problem row and its group.
+    """What a rollout hands to the trainer: m completions, each with its problem row and its group.
 
     Parameters
     ----------
@@ -569,34 +569,34 @@ def code_hash(thing: Callable) -> str:
     return content_hash(*parts)[:8]
 
 
-def name_of(plug: Callable | None) -> str | None:
+def name_of(called: Callable | None) -> str | None:
     """Return module, name and a hash of bytecode and settings of a callable, None for None.
 
     Settings are the arguments of a ``functools.partial``, the fields of a dataclass (without those marked
     ``repr=False``), and numbers, strings, tuples and functions among a function's defaults and enclosed
     variables or an object's public attributes.
     """
-    if plug is None:
+    if called is None:
         return None
-    if isinstance(plug, functools.partial):
-        settings = content_hash(repr(plug.args), repr(sorted(plug.keywords.items())))
-        return f"{name_of(plug.func)}({settings[:8]})"
-    named = f"{getattr(plug, '__module__', '')}.{getattr(plug, '__qualname__', type(plug).__name__)}"
-    if dataclasses.is_dataclass(plug):
-        return f"{named}#{content_hash(repr(plug), *_code(type(plug).__call__.__code__))[:8]}"
-    owner = plug if not hasattr(plug, "__code__") else getattr(plug, "__self__", None)
-    code = getattr(plug, "__code__", None) or getattr(type(plug).__call__, "__code__", None)
+    if isinstance(called, functools.partial):
+        settings = content_hash(repr(called.args), repr(sorted(called.keywords.items())))
+        return f"{name_of(called.func)}({settings[:8]})"
+    named = f"{getattr(called, '__module__', '')}.{getattr(called, '__qualname__', type(called).__name__)}"
+    code = getattr(called, "__code__", None) or getattr(type(called).__call__, "__code__", None)
     if code is None:
         return named
-    return f"{named}#{content_hash(*_code(code), *_settings(plug), *_attributes(owner))[:8]}"
+    if dataclasses.is_dataclass(called):
+        return f"{named}#{content_hash(repr(called), *_code(code))[:8]}"
+    owner = called if not hasattr(called, "__code__") else getattr(called, "__self__", None)
+    return f"{named}#{content_hash(*_code(code), *_settings(called), *_attributes(owner))[:8]}"
 
 
-def _settings(plug: Callable) -> list[str]:
+def _settings(called: Callable) -> list[str]:
     """Defaults and enclosed variables of a function."""
-    filled = [cell for cell in getattr(plug, "__closure__", None) or () if cell != types.CellType()]
+    filled = [cell for cell in getattr(called, "__closure__", None) or () if cell != types.CellType()]
     cells = [cell.cell_contents for cell in filled]
-    defaults = [*(getattr(plug, "__defaults__", None) or ())]
-    by_name = sorted((getattr(plug, "__kwdefaults__", None) or {}).items())
+    defaults = [*(getattr(called, "__defaults__", None) or ())]
+    by_name = sorted((getattr(called, "__kwdefaults__", None) or {}).items())
     return [text for value in (*defaults, *by_name, *cells) if (text := _setting_text(value)) is not None]
 
 

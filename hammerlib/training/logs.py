@@ -110,7 +110,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "id": ("string", "problem"),
     "position": ("int64", "place of the problem in the order, from 0; -1 for one that is not in it"),
     "group": ("int64", "its group in the batch, -1 where it is not trained"),
-    "trained": ("bool", "false for what a rollout seam generated and left out"),
+    "trained": ("bool", "false for what a rollout generated and left out"),
     "prompt": ("string", "as given to the model, without chat template"),
     "completion": ("string", "decoded, without special tokens"),
     "n_tokens": ("int32", "tokens, with the end of text"),
@@ -124,7 +124,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "reward_raw": ("float64", "weighted sum of the rewards; empty where none applies"),
     "reward": ("float64", "after the adjustment: what was trained"),
     "weight": ("float64", "reward / reward_raw, the adjustment's factor; empty where reward_raw is 0"),
-    "advantage": ("float64", "mean over tokens where a plug gives one per token"),
+    "advantage": ("float64", "mean over tokens where an algorithm gives one per token"),
 }
 
 

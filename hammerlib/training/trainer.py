@@ -52,7 +52,7 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     """Return a rollout of whole groups, and where this process's rows stand in it (None: it is the whole)."""
     local = len(rollout.rows)
     rows_in_a_row = np.array_equal(rollout.groups, np.arange(local) // rollout.group_size)
-    if local % rollout.group_size == 0 or not rows_in_a_row:  # a rollout seam's own groups lie on one process
+    if local % rollout.group_size == 0 or not rows_in_a_row:  # a rollout's own groups lie on one process
         return rollout, None
     rollouts = gather_object([dataclasses.replace(rollout, trainer=None, excluded=None)])
     joined = {name: _joined([getattr(piece, name) for piece in rollouts]) for name in BY_ROW}
