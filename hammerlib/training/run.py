@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Sequence
@@ -55,9 +56,9 @@ class Job:
         """Names of the algorithms given as objects; the others are in the config."""
         return names_of(self.algorithms[len(self.config.algorithms) :])
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
-        """Name from the content: the same job has the same folder."""
+        """Name from the content, as it was before training: the same job has the same folder."""
         from hammerlib.models.backbone import own_parts
         from hammerlib.problems import fingerprint
 
