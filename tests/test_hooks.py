@@ -308,6 +308,10 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     assert torch.equal(back["half"], state["half"]) and torch.equal(back["rng"], state["rng"])
     assert back["array"].tolist() == [0, 1, 2] and back["nested"][0] == (1, "a")
     assert back["nested"][1]["deep"].item() == 3
+    twins = {"a/b": torch.ones(1), "a": {"b": torch.zeros(1)}}
+    write_states(tmp_path, {"algorithms[0]": twins}, 2)
+    back = read_states(tmp_path, 2)["algorithms[0]"]
+    assert back["a/b"].item() == 1 and back["a"]["b"].item() == 0
     with pytest.raises(InputError, match=r"algorithms\[0\]/x = 'set': cannot be kept in a checkpoint"):
         write_states(tmp_path, {"algorithms[0]": {"x": {1}}}, 0)
 

@@ -15,7 +15,7 @@ from test_training import SMALL
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
-from hammerlib.training.logs import COLUMNS, METRICS, explained, glossary_table
+from hammerlib.training.logs import COLUMNS, explained, glossary_table, metrics
 from hammerlib.training.telemetry import Timings, effective_advantages, observe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def test_kl_is_measured_only_where_it_is_trained(tmp_path: Path) -> None:
 
 def test_the_glossary_of_the_repository_is_that_of_the_code() -> None:
     assert glossary_table() in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    assert all(meaning and unit for meaning, unit in METRICS.values())
+    assert all(meaning and unit for meaning, unit in metrics().values())
 
 
 def test_the_time_of_a_batch_is_split_into_parts_of_the_step(watched: RunRecord) -> None:

@@ -283,11 +283,13 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach().cpu().contiguous().clone()
-        return {"$tensor": path}
+        name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": name}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        tensors[path] = torch.from_numpy(np.array(value))
-        return {"$array": path}
+        name = f"{len(tensors)}{path}"
+        tensors[name] = torch.from_numpy(np.array(value))
+        return {"$array": name}
     if isinstance(value, list | tuple):
         items = [_packed(item, f"{path}/{k}", tensors) for k, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
