@@ -12,7 +12,7 @@ import torch
 
 from hammerlib.errors import InputError
 from hammerlib.models import Backbone, load_backbone
-from hammerlib.training import TrainConfig, embedder
+from hammerlib.training import TrainConfig
 from hammerlib.training.embedder import check_embedder, make_embedder
 
 TEXTS = ["3 + 4 = 7", "", "so 12", "3 + 4 = 7"]
@@ -92,7 +92,7 @@ def test_a_model_that_does_not_load_is_told_in_one_line(
         raise OSError("the hub\nis away")
 
     monkeypatch.setattr("transformers.AutoModel.from_pretrained", away)
-    monkeypatch.setattr(embedder, "_sentence", away)
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer", away)
     with pytest.raises(InputError, match="OSError: the hub is away") as caught:
         make_embedder(name, backbone, backbone.model, remote_code=True)
     assert "\n" not in str(caught.value) and "embedder: backbone" in caught.value.remedy

@@ -12,10 +12,9 @@ is fetched.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from hammerlib.models import weights_hash
 from hammerlib.ordering import Order
 from hammerlib.runs import workroom
 from hammerlib.runs.storage import appending
+from hammerlib.training.embedder import policy_as_backbone
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Hooks, Rollout
 from hammerlib.training.logs import SKIPPED
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     import torch
 
     from hammerlib.grading import Verdict
-    from hammerlib.models import Backbone
     from hammerlib.runs import RunRecord
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.logs import IndexLog
@@ -239,7 +238,9 @@ class Reorder(TrainerCallback):
     def _order(self, epoch: int) -> Order:
         path = order_path(self.record.folder, epoch)
         if not path.exists():
-            with _as_backbone(self.job.backbone, self.policy) as now, workroom() as cache:
+            hashed = weights_hash(self.policy)
+            whole = policy_as_backbone(self.job.backbone, self.policy, weights_hash=hashed)
+            with whole as now, workroom() as cache:
                 make_order(self.job.config, self.job.problems, now, epoch=epoch, cache_dir=cache).save(path)
         orders = [self._entry(entry) for entry in range(epoch + 1)]
         for entry in orders:
@@ -253,15 +254,3 @@ class Reorder(TrainerCallback):
         order = Order.load(path)
         left = ids_of(self.job.problems, order)[trained:]
         return {"file": path.name, "hash": order.hash, "cost": order.cost, "tail_dropped": left}
-
-
-@contextlib.contextmanager
-def _as_backbone(backbone: Backbone, policy: torch.nn.Module) -> Iterator[Backbone]:
-    """The policy as it is now, without dropout, to be embedded with."""
-    training = policy.training
-    name = f"policy from {backbone.name}"
-    policy.eval()
-    try:
-        yield dataclasses.replace(backbone, name=name, model=policy, weights_hash=weights_hash(policy))
-    finally:
-        policy.train(training)

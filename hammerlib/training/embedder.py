@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,53 +44,52 @@ def check_embedder(name: str, remote_code: bool = False) -> None:
 def make_embedder(
     name: str, backbone: Backbone, policy: PreTrainedModel, *, remote_code: bool = False
 ) -> Embed:
-    """Return the callable that embeds completion texts for DRA."""
+    """Return the callable that embeds completion texts for DRA.
+
+    ``backbone``: hidden states of the frozen initial weights, no second model. ``policy``: of the weights as
+    they are trained. ``sentence-transformers:MODEL``: a hub id or folder. ``official``: the encoder of the
+    released code, from the hub; it runs Python code of that model, the only place where we do.
+    """
     check_embedder(name, remote_code)
     if name == "backbone":
         return CompletionEmbedder(backbone)
     if name == "policy":
-        return _of_policy(backbone, policy)
+        return functools.partial(_embed_by_policy, backbone, policy)
     device = str(backbone.device)
+    options: dict[str, Any] = {"show_progress_bar": False, "convert_to_numpy": True}
     try:
-        model = _official(device) if name == "official" else _sentence(name.removeprefix(SENTENCE), device)
+        if name == "official":
+            from transformers import AutoModel
+
+            model = AutoModel.from_pretrained(OFFICIAL, trust_remote_code=True).to(device).eval()
+            options = {"max_length": OFFICIAL_LENGTH, "device": device}
+        else:
+            from sentence_transformers import SentenceTransformer
+
+            path = name.removeprefix(SENTENCE)
+            model = SentenceTransformer(path, device=device, trust_remote_code=False)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
+        problem = f"does not load ({type(error).__name__}: {reason})"
         remedy = "download the model first, or use embedder: backbone"
-        raise InputError(
-            "embedder", name, f"does not load ({type(error).__name__}: {reason})", remedy
-        ) from error
-    options: dict[str, Any] = (
-        {"max_length": OFFICIAL_LENGTH, "device": device}
-        if name == "official"
-        else {"show_progress_bar": False, "convert_to_numpy": True}
-    )
+        raise InputError("embedder", name, problem, remedy) from error
     return lambda texts: np.asarray(model.encode(texts, **options), dtype=np.float32)
 
 
-def _sentence(model: str, device: str) -> Any:
-    from sentence_transformers import SentenceTransformer
+@contextlib.contextmanager
+def policy_as_backbone(backbone: Backbone, policy: PreTrainedModel, **fields: Any) -> Iterator[Backbone]:
+    """The policy as it is now, without dropout, to be embedded with."""
+    training = policy.training
+    policy.eval()
+    try:
+        yield dataclasses.replace(backbone, name=f"policy from {backbone.name}", model=policy, **fields)
+    finally:
+        policy.train(training)
 
-    return SentenceTransformer(model, device=device, trust_remote_code=False)
 
-
-def _official(device: str) -> Any:
-    from transformers import AutoModel
-
-    return AutoModel.from_pretrained(OFFICIAL, trust_remote_code=True).to(device).eval()
-
-
-def _of_policy(backbone: Backbone, policy: PreTrainedModel) -> Embed:
-    now = dataclasses.replace(backbone, name=f"policy from {backbone.name}", model=policy)
-
-    def embed(texts: list[str]) -> np.ndarray:
-        training = policy.training
-        policy.eval()  # without dropout
-        try:
-            return CompletionEmbedder(now)(texts)  # a new one: the weights have moved since the last call
-        finally:
-            policy.train(training)
-
-    return embed
+def _embed_by_policy(backbone: Backbone, policy: PreTrainedModel, texts: list[str]) -> np.ndarray:
+    with policy_as_backbone(backbone, policy) as now:
+        return CompletionEmbedder(now)(texts)  # a new one: the weights have moved since the last call
 
 
 class CompletionEmbedder:
