@@ -38,28 +38,23 @@ def run_grid(
     for config in configs:
         config.validate()
     given = {"problems": problems, "plugs": plugs, "algorithms": algorithms}
-    for name, one in given.items():
-        if one is not None and len(one) != len(configs):
-            raise InputError(
-                name, len(one), f"are not one for each of {len(configs)} configs", "give as many"
-            )
+    given = {name: values for name, values in given.items() if values is not None}
+    for name, values in given.items():
+        if len(values) != len(configs):
+            problem = f"are not one for each of {len(configs)} configs"
+            raise InputError(name, len(values), problem, "give as many")
     folder = Path(root or results_root())
-    alone = all(one is None for one in given.values())
-    # Beside tables, plugs or algorithms of their own, equal configs are other runs.
-    first = [configs.index(config) if alone else place for place, config in enumerate(configs)]
+    # Equal configs are one run, unless tables, plugs or algorithms of their own make them others.
+    first = list(range(len(configs))) if given else [configs.index(config) for config in configs]
     distinct = sorted(set(first))
-    told = [{name: one[place] for name, one in given.items() if one is not None} for place in distinct]
-    jobs = [
-        (configs[place], folder, *([more] if more else []))
-        for place, more in zip(distinct, told, strict=True)
-    ]
+    jobs = [(configs[k], folder, {name: values[k] for name, values in given.items()}) for k in distinct]
     names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config, *_ in jobs]
     results = map_named("configs", _train, names, jobs, workers, backend, label="train")
-    return [results[distinct.index(place)] for place in first]
+    return [results[distinct.index(k)] for k in first]
 
 
 def _train(job: tuple) -> RunRecord:
     from hammerlib.training import train
 
-    config, root, *more = job
-    return train(config, root=root, progress=False, **(more[0] if more else {}))
+    config, root, own = job
+    return train(config, root=root, progress=False, **own)
