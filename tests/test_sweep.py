@@ -52,7 +52,7 @@ class Arm:
 
 
 def _train_arm(job: tuple[Arm, object]) -> tuple[int, int]:
-    arm, _ = job
+    arm, *_ = job
     if arm.seed == 3:
         raise InputError("problems", 7, "fewer than one batch", "add problems")
     return arm.seed, os.getpid()
