@@ -227,6 +227,8 @@ def _field_error(problem: Mapping[str, Any], inside: str) -> InputError:
     if kind == "literal_error":
         names = context["expected"].replace(" or ", ", ").split(", ")
         return unknown(field, value, [name.strip("'") for name in names])
+    if isinstance(context.get("error"), InputError):  # of a check that the field's annotation holds
+        return InputError(field, value, context["error"].problem, context["error"].remedy)
     if kind not in _PROBLEMS:
         return InputError(
             field, value, f"cannot be used ({problem['msg']})", "see the documentation of the field"

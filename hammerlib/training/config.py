@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
-from pydantic_core import PydanticCustomError
 
-from hammerlib.errors import InputError, check_fields
+from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.runs.reading import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
@@ -32,10 +31,9 @@ REWARDS = (
 
 
 def _reward_name(name: str) -> str:
-    """Let pass a reward's name or ``module:function``; the error is that of a choice."""
+    """Let pass a reward's name or ``module:function``."""
     if ":" not in name and name not in REWARDS:
-        known = [*REWARDS, "my_package.my_module:function"]
-        raise PydanticCustomError("literal_error", "unknown", {"expected": ", ".join(known)})
+        raise unknown("rewards", name, [*REWARDS, "my_package.my_module:function"])
     return name
 
 
