@@ -177,7 +177,11 @@ def adjust_rewards(
 def check_options(options: dict[str, object]) -> dict[str, object]:
     """Return those of `adjust_rewards`' options that differ from its defaults, all checked."""
     parameters = inspect.signature(adjust_rewards).parameters.values()
-    defaults = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
     for name in options:
         if name not in defaults:
             raise InputError("adjustment_options", name, "is unknown", f"known: {', '.join(defaults)}")
@@ -208,14 +212,14 @@ def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -
 
 def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
     try:
-        found = np.asarray(values)
-        if found.dtype.kind == "O":  # nested lists of tensors, or with None for "not scorable"
-            found = found.astype(np.float64)
+        numbers = np.asarray(values)
+        if numbers.dtype.kind == "O":  # nested lists of tensors, or with None for "not scorable"
+            numbers = numbers.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):  # the last of sparse tensors
         raise InputError(field, values, "are not numbers of one shape", "pass an array") from None
-    if found.dtype.kind not in "fiub":  # text and complex numbers would be converted in silence
-        raise InputError(field, values, f"are not numbers but {found.dtype}", "pass an array of floats")
-    return found.astype(np.float64)
+    if numbers.dtype.kind not in "fiub":  # text and complex numbers would be converted in silence
+        raise InputError(field, values, f"are not numbers but {numbers.dtype}", "pass an array of floats")
+    return numbers.astype(np.float64)
 
 
 def _vectors(embeddings: npt.ArrayLike, scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -240,11 +244,11 @@ def _redundancy(
     """``1 + SMI_i`` of every completion with the `members` of its group (None: all); others get any value."""
     if members is not None:
         groups = unit.reshape(-1, *unit.shape[-2:])
-        found = np.ones(groups.shape[:-1])
-        for row, inside in zip(range(len(groups)), members.reshape(found.shape), strict=True):
+        redundancy = np.ones(groups.shape[:-1])
+        for row, inside in zip(range(len(groups)), members.reshape(redundancy.shape), strict=True):
             if inside.any():
-                found[row, inside] = _redundancy(groups[row, inside], None, smi, clamp, centre)
-        return found.reshape(members.shape)
+                redundancy[row, inside] = _redundancy(groups[row, inside], None, smi, clamp, centre)
+        return redundancy.reshape(members.shape)
     unit = _centred(unit) if centre else unit
     if smi == "graph_cut" and not clamp:
         # The row sum of E E^T is E times the sum of the group's vectors: O(G d) instead of O(G^2 d).

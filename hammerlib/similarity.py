@@ -75,11 +75,11 @@ def unit_rows(vectors: Array, ids: Sequence[str] | None = None, field: str = "ve
     xp = namespace(rows)
     if not len(rows):
         return rows
-    parts = [_scaled(rows[at : at + SCALED_ROWS]) for at in range(0, len(rows), SCALED_ROWS)]
-    peak = xp.concatenate([peak for _, peak in parts])
+    blocks = [_scaled(rows[at : at + SCALED_ROWS]) for at in range(0, len(rows), SCALED_ROWS)]
+    peak = xp.concatenate([peak for _, peak in blocks])
     _refuse_rows(~xp.isfinite(peak), ids, field, "hold NaN or infinity")
     _refuse_rows(peak == 0, ids, field, "are all zero and have no direction")
-    return parts[0][0] if len(parts) == 1 else xp.concatenate([part for part, _ in parts])
+    return blocks[0][0] if len(blocks) == 1 else xp.concatenate([scaled for scaled, _ in blocks])
 
 
 def _scaled(rows: Array) -> tuple[Array, Array]:
@@ -96,9 +96,9 @@ def _refuse_rows(bad: Array, ids: Sequence[str] | None, field: str, problem: str
     """Raise an InputError that counts the marked rows and names the first five."""
     if not bool(bad.any()):
         return
-    found = np.flatnonzero(host(bad))
-    named = [str(ids[i]) if ids is not None else f"row {i}" for i in found[:5]]
-    raise InputError(field, named, f"{len(found)} rows {problem}", "remove these items or embed them again")
+    refused = np.flatnonzero(host(bad))
+    names = [str(ids[i]) if ids is not None else f"row {i}" for i in refused[:5]]
+    raise InputError(field, names, f"{len(refused)} rows {problem}", "remove these items or embed them again")
 
 
 def centred_rows(units: Array, ids: Sequence[str] | None = None, centre: Array | None = None) -> Array:
@@ -122,8 +122,8 @@ def row_reduce(
     rows: Array, columns: Array, reduce: Callable[[Array], Array], block: int = BLOCK_ROWS
 ) -> np.ndarray:
     """Reduce every row of ``rows @ columns.T`` without storing the product."""
-    parts = [host(reduce(part)) for _, part in product_blocks(rows, columns, block)]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    blocks = [host(reduce(products)) for _, products in product_blocks(rows, columns, block)]
+    return np.concatenate(blocks) if blocks else np.zeros(0)
 
 
 def mean_cosine(units: Array) -> float:

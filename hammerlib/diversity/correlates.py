@@ -62,17 +62,17 @@ def order_correlates(
     if n < 3 or permutations < 19:
         problem = "leave nothing to compare with"
         raise InputError("problems, permutations", (n, permutations), problem, "use 3 or more and 999")
-    places = np.empty(n)
-    places[fitting(order, n)] = np.arange(n)
+    positions = np.empty(n)
+    positions[fitting(order, n)] = np.arange(n)
     statistics = _statistics(problems)
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(n).astype(float) for _ in range(permutations)]
     rows = []
-    for named, (chance, statistic) in statistics.items():
-        value, others = statistic(places), np.array([statistic(other) for other in shuffled])
+    for label, (chance, statistic) in statistics.items():
+        value, others = statistic(positions), np.array([statistic(other) for other in shuffled])
         as_far = np.abs(others - chance) >= abs(value - chance) - 1e-12
         low, high = np.quantile(others, [0.025, 0.975])
-        rows.append((*named, value, chance, low, high, (1 + as_far.sum()) / (permutations + 1)))
+        rows.append((*label, value, chance, low, high, (1 + as_far.sum()) / (permutations + 1)))
     return pd.DataFrame(rows, columns=["property", "measure", "value", "chance", "low", "high", "p"])
 
 
@@ -81,7 +81,7 @@ def _statistics(problems: datasets.Dataset) -> dict[tuple[str, str], tuple[float
     numbers = {"length": [len(prompt) for prompt in problems["prompt"]]}
     if "difficulty" in problems.column_names:
         numbers["difficulty"] = list(problems["difficulty"])
-    found: dict[tuple[str, str], tuple[float, Statistic]] = {
+    statistics: dict[tuple[str, str], tuple[float, Statistic]] = {
         (name, "Spearman correlation"): (0.0, _spearman(np.asarray(values, dtype=float)))
         for name, values in numbers.items()
         if len(set(values)) > 1
@@ -89,10 +89,10 @@ def _statistics(problems: datasets.Dataset) -> dict[tuple[str, str], tuple[float
     topics, sizes = np.unique(list(problems["topic"]), return_inverse=True, return_counts=True)[1:]
     if len(sizes) > 1:
         n = len(topics)
-        found["topic", "eta squared"] = ((len(sizes) - 1) / (n - 1), _eta_squared(topics, sizes))
+        statistics["topic", "eta squared"] = ((len(sizes) - 1) / (n - 1), _eta_squared(topics, sizes))
         together = float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
-        found["topic", "neighbours alike"] = (together, _neighbours_alike(topics))
-    return found
+        statistics["topic", "neighbours alike"] = (together, _neighbours_alike(topics))
+    return statistics
 
 
 def _spearman(values: np.ndarray) -> Statistic:
@@ -101,21 +101,21 @@ def _spearman(values: np.ndarray) -> Statistic:
     ranks = rankdata(values)
     ranks = (ranks - ranks.mean()) / np.linalg.norm(ranks - ranks.mean())
     # The places are their own ranks; only their length is missing.
-    return lambda places: float(ranks @ places / np.linalg.norm(places - places.mean()))
+    return lambda positions: float(ranks @ positions / np.linalg.norm(positions - positions.mean()))
 
 
 def _eta_squared(topics: np.ndarray, sizes: np.ndarray) -> Statistic:
-    def share(places: np.ndarray) -> float:
-        off = places - places.mean()
+    def share(positions: np.ndarray) -> float:
+        off = positions - positions.mean()
         return float((np.bincount(topics, weights=off) ** 2 / sizes).sum() / (off @ off))
 
     return share
 
 
 def _neighbours_alike(topics: np.ndarray) -> Statistic:
-    def share(places: np.ndarray) -> float:
+    def share(positions: np.ndarray) -> float:
         along = np.empty_like(topics)
-        along[places.astype(np.int64)] = topics
+        along[positions.astype(np.int64)] = topics
         return float((along[1:] == along[:-1]).mean())
 
     return share

@@ -61,9 +61,9 @@ def pair_correlations(
         sums = [value / pairs**2 for value in (cross, *spreads)]
         rows.append((prompt, cross / scale, as_far / (permutations + 1), others[0], chance, *sums))
     names = ["prompt", "rho", "p_shuffled", "shuffled", "chance"]
-    found = pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
-    found.insert(2, "p", _usual_p(found["rho"].to_numpy(dtype=np.float64), pairs))
-    return found
+    frame = pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
+    frame.insert(2, "p", _usual_p(frame["rho"].to_numpy(dtype=np.float64), pairs))
+    return frame
 
 
 def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -145,22 +145,22 @@ def premise_power(
     """
     import pandas as pd
 
-    if not all(0 <= one <= 0.95 for one in correlations):
+    if not all(0 <= correlation <= 0.95 for correlation in correlations):
         raise InputError("correlations", list(correlations), "must be in [0, 0.95]", "use 0.1, 0.3, 0.5")
     strengths, reached = _calibration()
     rows = {}
-    for place, wanted in enumerate(correlations):
-        generator = np.random.default_rng([seed, place])
+    for number, wanted in enumerate(correlations):
+        generator = np.random.default_rng([seed, number])
         position, noise = generator.normal(size=(2, prompts, group_size))
         strength = float(np.interp(wanted, reached, strengths))
         rewards = strength * position + np.sqrt(1 - strength**2) * noise
         rewards = (rewards > 0).astype(np.float64) if graded else rewards
         vectors = np.stack([np.cos(ANGLE * position), np.sin(ANGLE * position)], axis=-1)
-        found = pair_correlations(rewards, vectors, permutations=permutations, seed=seed)
-        shares = [(found[name] < LEVEL).mean() for name in ("p", "p_shuffled")]
-        rows[wanted] = (*shares, len(found))
-    told = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "found_shuffled", "prompts"])
-    return told.rename_axis("correlation")
+        correlated = pair_correlations(rewards, vectors, permutations=permutations, seed=seed)
+        shares = [(correlated[name] < LEVEL).mean() for name in ("p", "p_shuffled")]
+        rows[wanted] = (*shares, len(correlated))
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "found_shuffled", "prompts"])
+    return frame.rename_axis("correlation")
 
 
 @cache
@@ -168,11 +168,11 @@ def _calibration() -> tuple[np.ndarray, np.ndarray]:
     """Correlations of two normals, and the Spearman correlation of their absolute values (100,000 draws)."""
     from scipy.stats import rankdata
 
-    one, other = np.random.default_rng(0).normal(size=(2, 100_000))
+    first, second = np.random.default_rng(0).normal(size=(2, 100_000))
     strengths = np.linspace(0, 1, 41)
-    size = len(one)
-    ranks = (rankdata(np.abs(one)) - (size + 1) / 2) / np.sqrt(size * (size**2 - 1) / 12)
-    mixed = (rankdata(np.abs(a * one + np.sqrt(1 - a**2) * other)) - (size + 1) / 2 for a in strengths)
+    size = len(first)
+    ranks = (rankdata(np.abs(first)) - (size + 1) / 2) / np.sqrt(size * (size**2 - 1) / 12)
+    mixed = (rankdata(np.abs(a * first + np.sqrt(1 - a**2) * second)) - (size + 1) / 2 for a in strengths)
     reached = np.array([ranks @ column for column in mixed]) / np.sqrt(size * (size**2 - 1) / 12)
     reached[0] = 0.0  # independent by construction; what is left is the draw
     return strengths, np.maximum.accumulate(reached)

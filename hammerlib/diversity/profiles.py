@@ -78,14 +78,14 @@ def prefix_profile(
     covered = np.full(len(units), -np.inf)
     rows, done = [], 0
     for fraction, count in counts:
-        part = permutation[:count]
+        prefix = permutation[:count]
         if count > done:  # products with the new items only: one full pass over all fractions together
             newest = row_reduce(units, units[permutation[done:count]], lambda block: block.max(axis=1))
             covered, done = np.maximum(covered, newest), count
-        values = [mean_cosine(units[part]), vendi_of_units(units[part]), vendi_of_units(centred[part])]
+        values = [mean_cosine(units[prefix]), vendi_of_units(units[prefix]), vendi_of_units(centred[prefix])]
         values.append(1.0 - float(covered.min()))
         if topics is not None:
-            values.append(_topic_variation(topics, part))
+            values.append(_topic_variation(topics, prefix))
         rows += [(fraction, count, name, value) for name, value in zip(METRICS, values, strict=False)]
     return pd.DataFrame(rows, columns=["fraction", "count", "metric", "value"])
 
@@ -119,9 +119,9 @@ def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
     return [(float(fraction), max(2, round(fraction * n))) for fraction in sorted(fractions)]
 
 
-def _topic_variation(topics: np.ndarray, part: np.ndarray) -> float:
+def _topic_variation(topics: np.ndarray, prefix: np.ndarray) -> float:
     size = topics.max() + 1
-    mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[part])]
+    mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[prefix])]
     return float(np.abs(mixes[0] - mixes[1]).sum() / 2)
 
 
@@ -223,18 +223,18 @@ def window_profile(
         raise InputError("window", window, f"cuts {n} items into no windows of pairs", f"use 2 to {n}")
     windows = fitting(order, n)[: n - n % window].reshape(-1, window)
     kernels = _kernels(host(units), windows)
-    found = {
+    measures = {
         "mean_cosine": (kernels.sum(axis=(1, 2)) / window - 1) / (window - 1),
         "vendi": _vendi(kernels),
         "vendi_centred": _vendi(_kernels(host(centred_rows(units)), windows)),
     }
     if problems is not None:
         topics = np.sort(topics_of(problems, n)[windows], axis=1)
-        found["topics"] = 1 + (topics[:, 1:] != topics[:, :-1]).sum(axis=1)
+        measures["topics"] = 1 + (topics[:, 1:] != topics[:, :-1]).sum(axis=1)
     rows = [
-        (window, metric, part, float(reduce(values)))
-        for metric, values in found.items()
-        for part, reduce in (("mean", np.mean), ("min", np.min), ("max", np.max))
+        (window, metric, summary, float(reduce(values)))
+        for metric, values in measures.items()
+        for summary, reduce in (("mean", np.mean), ("min", np.min), ("max", np.max))
     ]
     return pd.DataFrame(rows, columns=["window", "metric", "part", "value"])
 
@@ -244,8 +244,8 @@ def _kernels(units: np.ndarray, windows: np.ndarray) -> np.ndarray:
     kernels = np.empty((len(windows), windows.shape[1], windows.shape[1]))
     step = max(1, BLOCK_ROWS // windows.shape[1])
     for start in range(0, len(windows), step):
-        part = units[windows[start : start + step]].astype(np.float64)
-        kernels[start : start + step] = part @ part.transpose(0, 2, 1)
+        rows = units[windows[start : start + step]].astype(np.float64)
+        kernels[start : start + step] = rows @ rows.transpose(0, 2, 1)
     return kernels
 
 
@@ -368,13 +368,13 @@ def explain_order(
     rank[sample] = np.arange(len(sample))
     kept = rank[permutation][rank[permutation] >= 0]
     some = problems if problems is None or len(sample) == len(units) else problems.select(sample)
-    parts = [
+    profiles = [
         _beside(permutation, units, seeds, _edges),
         _beside(permutation, units, seeds, lag_profile),
         _beside(permutation, units, seeds, window_profile, window=min(window, len(units)), problems=problems),
         _beside(kept, units[sample], seeds, prefix_profile, fractions=EXPLAINED, problems=some),
     ]
-    frame = pd.concat([_named(part, len(units)) for part in parts], ignore_index=True)
+    frame = pd.concat([_named(table, len(units)) for table in profiles], ignore_index=True)
     return frame[["measure", "part", "value", "random", "low", "high"]]
 
 
@@ -383,17 +383,17 @@ def _edges(permutation: np.ndarray, units: Array) -> pd.DataFrame:
     import pandas as pd
 
     costs = edge_costs(permutation, units)
-    parts = [costs, *(part for part in np.array_split(costs, 10) if len(part))]
-    return pd.DataFrame({"tenth": range(len(parts)), "value": [part.mean() for part in parts]})
+    stretches = [costs, *(tenth for tenth in np.array_split(costs, 10) if len(tenth))]
+    return pd.DataFrame({"tenth": range(len(stretches)), "value": [tenth.mean() for tenth in stretches]})
 
 
 def _beside(
     permutation: np.ndarray, units: Array, seeds: int, profile: Callable[..., pd.DataFrame], **options: Any
 ) -> pd.DataFrame:
     """Return a profile of the order and, in the same rows, that of random orders."""
-    found = profile(permutation, units, **options)
+    frame = profile(permutation, units, **options)
     reference = random_reference(units, profile=profile, seeds=seeds, **options)
-    return found.assign(random=reference["value"], low=reference["low"], high=reference["high"])
+    return frame.assign(random=reference["value"], low=reference["low"], high=reference["high"])
 
 
 def _named(frame: pd.DataFrame, n: int) -> pd.DataFrame:

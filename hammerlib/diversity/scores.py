@@ -172,10 +172,10 @@ def coverage_radius(prefix: Embeddings | Array, everything: Embeddings | Array) 
     >>> coverage_radius([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
     1.0
     """
-    part, rows = used_vectors(prefix), used_vectors(everything)
-    if not len(part):
+    prefix_rows, rows = used_vectors(prefix), used_vectors(everything)
+    if not len(prefix_rows):
         raise InputError("prefix", [], "covers nothing", "pass at least one row")
-    return 1.0 - float(row_reduce(rows, part, lambda block: block.max(axis=1)).min())
+    return 1.0 - float(row_reduce(rows, prefix_rows, lambda block: block.max(axis=1)).min())
 
 
 def neighbour_purity(
@@ -214,8 +214,8 @@ def neighbour_purity(
         raise InputError("neighbours", neighbours, f"cannot be found among {n} rows", f"use 1 to {n - 1}")
     _, codes, sizes = np.unique(np.asarray(labels, dtype=str), return_inverse=True, return_counts=True)
     same = 0
-    for start, part in product_blocks(units, units):
-        block = np.array(host(part))
+    for start, products in product_blocks(units, units):
+        block = np.array(host(products))
         block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf  # nobody is its own neighbour
         nearest = np.argpartition(-block, neighbours - 1, axis=1)[:, :neighbours]
         same += int((codes[nearest] == codes[start : start + len(block), None]).sum())
@@ -268,12 +268,14 @@ def group_telemetry(
 def _one_group(vectors: Array, answers: Sequence[str | None], right: np.ndarray) -> dict[str, float]:
     units = unit_rows(vectors)
     counts = np.array(list(Counter(answers).values()))
-    given = {answer for answer in answers if answer is not None}
-    wrong = {answer for answer, good in zip(answers, right, strict=True) if answer is not None and not good}
+    answered = {answer for answer in answers if answer is not None}
+    wrong = {
+        answer for answer, is_right in zip(answers, right, strict=True) if answer is not None and not is_right
+    }
     return {
         "mean_cosine": mean_cosine(units),
         "vendi": vendi_of_units(units),
-        "distinct_answers": len(given),
+        "distinct_answers": len(answered),
         "distinct_wrong": len(wrong),
         "zero_variance_share": bool(right.all() or not right.any()),
         "effective_group_size": len(answers) ** 2 / (counts**2).sum(),

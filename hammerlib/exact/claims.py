@@ -50,18 +50,18 @@ def coverage_gaps(
     values = _waves(rows, targets, seed)
     apart = np.sqrt(np.clip(2 - 2 * rows @ rows[:n].T, 0, None))
     kernel = np.exp(-((apart / np.median(apart[:n])) ** 2) / 2)
-    found = []
+    table = []
     for fraction in fractions:
         count = max(2, round(fraction * n))
         for name, order in orders.items():
-            part = np.asarray(order)[:count]
-            near = apart[n:, part]
-            error = np.abs(values[n:] - values[part[near.argmin(axis=1)]])
-            gap = _ridge_gap(kernel[:, part], values, part, n, ridge)
+            learnt = np.asarray(order)[:count]
+            near = apart[n:, learnt]
+            error = np.abs(values[n:] - values[learnt[near.argmin(axis=1)]])
+            gap = _ridge_gap(kernel[:, learnt], values, learnt, n, ridge)
             reach = near.min(axis=1)
-            found.append((name, fraction, count, reach.max(), reach.mean(), error.mean(), error.max(), gap))
+            table.append((name, fraction, count, reach.max(), reach.mean(), error.mean(), error.max(), gap))
     names = ["order", "fraction", "count", "radius", "distance"]
-    return pd.DataFrame(found, columns=[*names, "gap_neighbour", "worst_neighbour", "gap_ridge"])
+    return pd.DataFrame(table, columns=[*names, "gap_neighbour", "worst_neighbour", "gap_ridge"])
 
 
 def _waves(rows: np.ndarray, targets: int, seed: int) -> np.ndarray:
@@ -73,10 +73,10 @@ def _waves(rows: np.ndarray, targets: int, seed: int) -> np.ndarray:
     return np.cos(np.tensordot(rows, directions, axes=1) + shifts).mean(axis=2)
 
 
-def _ridge_gap(kernel: np.ndarray, values: np.ndarray, part: np.ndarray, n: int, ridge: float) -> float:
-    solved = np.linalg.solve(kernel[part] + ridge * np.eye(len(part)), values[part])
+def _ridge_gap(kernel: np.ndarray, values: np.ndarray, learnt: np.ndarray, n: int, ridge: float) -> float:
+    solved = np.linalg.solve(kernel[learnt] + ridge * np.eye(len(learnt)), values[learnt])
     squared = (kernel @ solved - values) ** 2
-    return float(squared[n:].mean() - squared[part].mean())
+    return float(squared[n:].mean() - squared[learnt].mean())
 
 
 def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
@@ -85,10 +85,10 @@ def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
 
     columns = ["radius", "distance", "gap_neighbour", "gap_ridge"]
     rows = []
-    for fraction, part in covered.groupby("fraction"):
-        random = part["order"].str.startswith("random")
-        chance = part[random]
-        for _, row in part[~random].iterrows():
+    for fraction, orders in covered.groupby("fraction"):
+        random = orders["order"].str.startswith("random")
+        chance = orders[random]
+        for _, row in orders[~random].iterrows():
             larger = [(chance[name] > row[name]).mean() for name in ("radius", "gap_neighbour")]
             rows.append((fraction, row["order"], *row[columns], *larger))
         rows.append((fraction, "random, mean", *chance[columns].mean(), 0.5, 0.5))
@@ -100,9 +100,9 @@ def coverage_correlations(covered: pd.DataFrame) -> pd.DataFrame:
     """Return how the gap goes with coverage over the random orders of each length (Spearman correlations)."""
     chance = covered[covered["order"].str.startswith("random")]
     columns = ["gap_neighbour", "gap_ridge"]
-    found = chance.groupby("fraction")[["radius", "distance", *columns]].corr(method="spearman")[columns]
-    return found.rename_axis(["fraction", "measure"])[
-        found.index.get_level_values(1).isin(["radius", "distance"])
+    table = chance.groupby("fraction")[["radius", "distance", *columns]].corr(method="spearman")[columns]
+    return table.rename_axis(["fraction", "measure"])[
+        table.index.get_level_values(1).isin(["radius", "distance"])
     ]
 
 
@@ -132,17 +132,17 @@ def against_subsets(vectors: Array, chosen: Sequence[int]) -> pd.DataFrame:
     if comb(len(rows), len(chosen)) > MOST_SUBSETS:
         problem = f"has more than {MOST_SUBSETS} parts of its size"
         raise InputError("vectors", len(rows), problem, "use fewer rows")
-    parts = [list(part) for part in combinations(range(len(rows)), len(chosen))]
+    subsets = [list(subset) for subset in combinations(range(len(rows)), len(chosen))]
     measures = {
         "vendi": vendi_score,
         "dcscore": dcscore,
         "mean_cosine": mean_pairwise_cosine,
-        "coverage_radius": lambda part: coverage_radius(part, rows),
+        "coverage_radius": lambda subset: coverage_radius(subset, rows),
     }
-    found = []
+    table = []
     for name, measure in measures.items():
-        value, others = measure(rows[list(chosen)]), np.array([measure(rows[part]) for part in parts])
+        value, others = measure(rows[list(chosen)]), np.array([measure(rows[subset]) for subset in subsets])
         lower = name in ("mean_cosine", "coverage_radius")  # small is diverse
         worse = others > value + 1e-9 if lower else others < value - 1e-9
-        found.append((name, value, others.mean(), worse.mean()))
-    return pd.DataFrame(found, columns=["measure", "value", "random", "less_diverse"])
+        table.append((name, value, others.mean(), worse.mean()))
+    return pd.DataFrame(table, columns=["measure", "value", "random", "less_diverse"])

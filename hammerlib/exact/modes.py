@@ -36,9 +36,9 @@ def equicosine(modes: int, cosine: float) -> np.ndarray:
 
 def effective_modes(policy: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the effective number of right modes: exp of the entropy of the policy among them."""
-    part = np.asarray(policy)[..., np.asarray(right, dtype=bool)]
-    part = part / part.sum(axis=-1, keepdims=True)
-    return np.exp(-(part * np.log(np.where(part > 0, part, 1.0))).sum(axis=-1))
+    shares = np.asarray(policy)[..., np.asarray(right, dtype=bool)]
+    shares = shares / shares.sum(axis=-1, keepdims=True)
+    return np.exp(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=-1))
 
 
 def exact_policy(
@@ -62,12 +62,12 @@ def exact_policy(
     counts = _counts(group_size, len(start))
     pull = _pull(counts, right, vectors, adjust, placebo, scale_rewards)
     orders = lgamma(group_size + 1) - np.array([lgamma(k + 1) for k in range(group_size + 1)])[counts].sum(1)
-    logits, told = np.log(start), [start]
+    logits, policies = np.log(start), [start]
     for _ in range(steps):
-        chances = np.exp(orders + counts @ np.log(np.maximum(told[-1], 1e-300)))
+        chances = np.exp(orders + counts @ np.log(np.maximum(policies[-1], 1e-300)))
         logits = logits + rate * chances @ pull
-        told.append(softmax(logits))
-    return np.stack(told)
+        policies.append(softmax(logits))
+    return np.stack(policies)
 
 
 def checked_modes(start: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,17 +134,19 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
     Only which weights fall on right completions matters. Weights come in a few values with their counts, so
     the sum runs over how many of each value do: a multivariate hypergeometric expectation.
     """
-    good = rewards > 0
+    is_right = rewards > 0
     values, counts = np.unique(weights.round(12), return_counts=True)
     expected, total = np.zeros(len(rewards)), 0.0
     for drawn in product(*(range(count + 1) for count in counts)):
-        if sum(drawn) != good.sum():
+        if sum(drawn) != is_right.sum():
             continue
-        ways = np.exp(sum(_log_binomial(count, some) for count, some in zip(counts, drawn, strict=True)))
-        one = rewards.copy()
-        one[good] *= np.repeat(values, drawn)
-        advantages = batched_advantages(one, scale_rewards=scale_rewards)
-        expected += ways * np.where(good, advantages[good].mean() if good.any() else 0.0, advantages)
+        ways = np.exp(sum(_log_binomial(count, chosen) for count, chosen in zip(counts, drawn, strict=True)))
+        weighted = rewards.copy()
+        weighted[is_right] *= np.repeat(values, drawn)
+        advantages = batched_advantages(weighted, scale_rewards=scale_rewards)
+        expected += ways * np.where(
+            is_right, advantages[is_right].mean() if is_right.any() else 0.0, advantages
+        )
         total += ways
     return expected / total
 
@@ -176,9 +178,9 @@ def sampled_policies(
     generator = np.random.default_rng(seed)
     every = np.arange(len(start))
     logits = np.tile(np.log(start), (runs, 1))
-    told = [softmax(logits)]
+    policies = [softmax(logits)]
     for _ in range(steps):
-        bounds = told[-1].cumsum(axis=1)[:, None, :-1]
+        bounds = policies[-1].cumsum(axis=1)[:, None, :-1]
         members = (generator.random((runs, group_size, 1)) > bounds).sum(axis=2)
         rewards = right[members].astype(np.float64)
         if placebo and adjust is not None:
@@ -189,8 +191,8 @@ def sampled_policies(
         advantages = batched_advantages(rewards, scale_rewards=scale_rewards)
         pull = (advantages[..., None] * (members[..., None] == every)).sum(axis=1)
         logits = logits + rate / group_size * pull
-        told.append(softmax(logits))
-    return np.stack(told)
+        policies.append(softmax(logits))
+    return np.stack(policies)
 
 
 def mode_arms(
@@ -212,7 +214,7 @@ def mode_arms(
     """
     import pandas as pd
 
-    found = []
+    frames = []
     shared = {"group_size": group_size, "rate": rate, "steps": steps}
     for scale in ("group", "none"):
         for kernel, vectors in kernels.items():
@@ -224,8 +226,8 @@ def mode_arms(
                 low, high = np.quantile(effective_modes(sampled, right), BAND, axis=1)
                 rows = {"scale_rewards": scale, "kernel": kernel, "arm": arm, "step": np.arange(steps + 1)}
                 rows |= {"modes": effective_modes(exact, right), "low": low, "high": high}
-                found.append(pd.DataFrame(rows | {"share_right": exact[:, np.asarray(right)].sum(axis=1)}))
-    return pd.concat(found, ignore_index=True)
+                frames.append(pd.DataFrame(rows | {"share_right": exact[:, np.asarray(right)].sum(axis=1)}))
+    return pd.concat(frames, ignore_index=True)
 
 
 def right_ways(completions: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def exact_training(
         raise InputError("features, right, orders", sizes, "are of different problems", "use one table")
     weights = np.zeros((len(orders), features.shape[1], actions))
     every = np.arange(len(orders))
-    told = [_chances(weights, features, right)]
+    rewards = [_chances(weights, features, right)]
     for _ in range(epochs):
         for now in orders.T:  # the problem of each order at this step
             policy = _softmax(np.einsum("md,mda->ma", features[now], weights))
@@ -45,8 +45,8 @@ def exact_training(
             step = -policy * reward[:, None]
             step[every, right[now]] += reward
             weights += rate * features[now][:, :, None] * step[:, None, :]
-        told.append(_chances(weights, features, right))
-    return np.stack(told)
+        rewards.append(_chances(weights, features, right))
+    return np.stack(rewards)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -96,9 +96,9 @@ def same_optimum(
     for model, (features, right) in models.items():
         table = np.stack(list(orders.values()))
         for rate in rates:
-            told = exact_training(features, right, table, actions=actions, epochs=epochs, rate=rate)
-            off = np.abs(told[-1] - told[-1][0]).max(axis=1)
-            means = told.mean(axis=2)
+            rewards = exact_training(features, right, table, actions=actions, epochs=epochs, rate=rate)
+            off = np.abs(rewards[-1] - rewards[-1][0]).max(axis=1)
+            means = rewards.mean(axis=2)
             rows += [(model, rate, name, means[1][m], means[-1][m], off[m]) for m, name in enumerate(orders)]
     return pd.DataFrame(rows, columns=["model", "rate", "order", "first_pass", "last", "difference"])
 

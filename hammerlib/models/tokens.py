@@ -72,11 +72,11 @@ def prompt_ids(
         rows = [row[: len(row) - tail] for row in tokenizer(texts)["input_ids"]]
         # A text that brings the tokenizer's own BOS along is not given a second one.
         rows = [row[head:] if head and row[:head] == row[head : 2 * head] else row for row in rows]
-    empty = [place for place, row in enumerate(rows) if not row]
+    empty = [number for number, row in enumerate(rows) if not row]
     if empty:
-        shown = [names[place] if names is not None else place for place in empty[:5]]
+        shown_names = [names[number] if names is not None else number for number in empty[:5]]
         problem = f"{len(empty)} prompts have no token for this tokenizer"
-        raise InputError("prompts", shown, problem, "fill or remove them")
+        raise InputError("prompts", shown_names, problem, "fill or remove them")
     return rows
 
 
@@ -89,18 +89,23 @@ def render_prompts(
     """Return the texts that a model reads for some prompts."""
     if not isinstance(template, str) or template not in TEMPLATES:
         raise InputError("template", template, "unknown template", "use raw or chat")
-    odd = [prompt for prompt in prompts if not isinstance(prompt, str if template == "raw" else str | list)]
-    if odd:
-        raise InputError("prompts", odd[0], f"is no text for the template {template}", "give a str")
+    refused = [
+        prompt for prompt in prompts if not isinstance(prompt, str if template == "raw" else str | list)
+    ]
+    if refused:
+        raise InputError("prompts", refused[0], f"is no text for the template {template}", "give a str")
     if template == "raw":
         return list(prompts)
     if not tokenizer.chat_template:
         owner = f"backbone {name}" if name else "the tokenizer"
         raise InputError("template", template, f"{owner} has no chat template", "use template=raw")
-    turns = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in prompts]
+    turns = [
+        [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt for prompt in prompts
+    ]
     try:
         return [
-            tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in turns
+            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+            for prompt in turns
         ]
     except Exception as error:  # templates are programs: jinja2's errors, and Python's from inside of them
         problem = f"the chat template fails ({type(error).__name__}: {' '.join(str(error).split())[:120]})"

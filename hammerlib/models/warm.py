@@ -54,20 +54,20 @@ def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
     """Yield batches of (prompt, solution) in the order of the table, as many as it fills."""
     rng, rows = random.Random(recipe.seed), table.to_list()
     for start in range(0, len(rows) - recipe.batch_size + 1, recipe.batch_size):
-        part = rows[start : start + recipe.batch_size]
-        yield [(row["prompt"], written(row, rng)) for row in part]
+        rows_of_batch = rows[start : start + recipe.batch_size]
+        yield [(row["prompt"], written(row, rng)) for row in rows_of_batch]
 
 
 def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> Path:
     """Return the folder of a backbone after its warm-up, trained at the first call (minutes on a CPU)."""
     start = load_backbone(backbone, dtype="float32", device="cpu")
-    asked = {name: value for name, value in asdict(recipe).items() if name in _READ}
+    settings = {name: value for name, value in asdict(recipe).items() if name in _READ}
     record = {
         "backbone": backbone,
         "revision": start.revision,
         "problems_from": PROBLEMS,
         "worked": WORKED,
-        **asked,
+        **settings,
     }
     name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash, *own_parts(start))[:10]}"
     folder = cache_dir("backbones") / file_name("backbone", name)
@@ -75,11 +75,11 @@ def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> P
     def make() -> Path:
         table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
         losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
-        with atomic_path(folder) as part, no_file_bars():
-            start.model.save_pretrained(part)
-            start.tokenizer.save_pretrained(part)
-            write_json(part / "recipe.json", {**record, "losses": losses})
-            write_sums(part)
+        with atomic_path(folder) as target, no_file_bars():
+            start.model.save_pretrained(target)
+            start.tokenizer.save_pretrained(target)
+            write_json(target / "recipe.json", {**record, "losses": losses})
+            write_sums(target)
         return folder
 
     return once(folder.name, make, lambda: kept(folder), folder=folder.parent)

@@ -90,5 +90,5 @@ def edge_profile(permutation: np.ndarray, vectors: Embeddings | Array, bins: int
     """
     if bins < 1:
         raise InputError("bins", bins, "is not a positive number of stretches", "use bins=10")
-    parts = np.array_split(edge_costs(permutation, vectors), bins)
-    return np.array([part.mean() if len(part) else np.nan for part in parts])
+    stretches = np.array_split(edge_costs(permutation, vectors), bins)
+    return np.array([stretch.mean() if len(stretch) else np.nan for stretch in stretches])

@@ -47,15 +47,15 @@ def _lowest(products: np.ndarray, prices: np.ndarray, start: int, stop: int) -> 
 
 
 @compiled
-def _offer(columns: np.ndarray, reduced: np.ndarray, found: int, column: int, value: float) -> int:
+def _offer(columns: np.ndarray, reduced: np.ndarray, count: int, column: int, value: float) -> int:
     """Insert a candidate among the `found` cheapest so far, which are sorted; return how many there are."""
     k = len(columns)
-    place = found if found < k else k - 1
-    while place > 0 and reduced[place - 1] > value:
-        columns[place], reduced[place] = columns[place - 1], reduced[place - 1]
-        place -= 1
-    columns[place], reduced[place] = column, value
-    return min(found + 1, k)
+    rank = count if count < k else k - 1
+    while rank > 0 and reduced[rank - 1] > value:
+        columns[rank], reduced[rank] = columns[rank - 1], reduced[rank - 1]
+        rank -= 1
+    columns[rank], reduced[rank] = column, value
+    return min(count + 1, k)
 
 
 @compiled
@@ -71,7 +71,7 @@ def _smallest(
     width, k = products.shape[1], columns.shape[1]
     for row in range(products.shape[0]):
         columns[row, 0], reduced[row, 0] = width, -prices[width] - offsets[row]
-        found, worst = 1, np.inf if k > 1 else reduced[row, 0]
+        count, worst = 1, np.inf if k > 1 else reduced[row, 0]
         # Equal items would all list the same first k of equal columns: each row starts elsewhere instead.
         start = begin = ((first + row) * SPREAD) % width
         stop = width
@@ -81,8 +81,8 @@ def _smallest(
                 for column in range(start, end):
                     value = products[row, column] - prices[column]
                     if value < worst and column != first + row:
-                        found = _offer(columns[row], reduced[row], found, column, value)
-                        worst = reduced[row, k - 1] if found == k else np.inf
+                        count = _offer(columns[row], reduced[row], count, column, value)
+                        worst = reduced[row, k - 1] if count == k else np.inf
             start = end
             if start == width and stop == width:
                 start, stop = 0, begin
@@ -107,11 +107,11 @@ def search(
     columns, reduced = np.empty((n + 1, k), np.int32), np.empty((n + 1, k), kind)
     single = prices.astype(kind)
     for start, products in _blocks(rows, deadline):
-        part = slice(start, start + len(products))
+        block = slice(start, start + len(products))
         if namespace(rows) is np:
-            _smallest(products, start, single, offsets[part], columns[part], reduced[part])
+            _smallest(products, start, single, offsets[block], columns[block], reduced[block])
         else:
-            columns[part], reduced[part] = _smallest_tensor(products, start, prices, offsets[part], k)
+            columns[block], reduced[block] = _smallest_tensor(products, start, prices, offsets[block], k)
     reduced[:n] += (offsets + ends.astype(kind))[:, None]
     alone = ends - prices[:n]
     cheapest = np.argsort(alone, kind="stable")[:k]
@@ -133,12 +133,12 @@ def _smallest_tensor(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same on tensors, where they are (a GPU), by torch's own selection."""
     xp = namespace(products)
-    told = xp.as_tensor(prices, dtype=products.dtype, device=products.device)
+    price = xp.as_tensor(prices, dtype=products.dtype, device=products.device)
     shift = xp.as_tensor(offsets, dtype=products.dtype, device=products.device)
     own = xp.arange(len(products), device=products.device)
-    values = products - told[:-1]
+    values = products - price[:-1]
     values[own, own + first] = float("inf")
-    values = xp.cat([values, (-told[-1] - shift)[:, None]], dim=1)
+    values = xp.cat([values, (-price[-1] - shift)[:, None]], dim=1)
     best = xp.topk(values, k, dim=1, largest=False, sorted=True)
     return host(best.indices).astype(np.int32), host(best.values).astype(np.float32)
 
@@ -152,10 +152,10 @@ Edges = tuple[np.ndarray, np.ndarray, np.ndarray]  # left, right, cost
 Graph = tuple[np.ndarray, np.ndarray, np.ndarray]  # starts, neighbours, costs: rows of neighbours
 
 
-def candidate_edges(found: Candidates, costs: np.ndarray) -> Edges:
+def candidate_edges(candidates: Candidates, costs: np.ndarray) -> Edges:
     """Return every candidate as an edge (left, right, cost); `costs` has the shape of the candidates."""
-    nodes, k = found.columns.shape
-    return np.repeat(np.arange(nodes, dtype=np.int32), k), found.columns.ravel(), costs.ravel()
+    nodes, k = candidates.columns.shape
+    return np.repeat(np.arange(nodes, dtype=np.int32), k), candidates.columns.ravel(), costs.ravel()
 
 
 @compiled
@@ -178,10 +178,10 @@ def _gather(
         room[b] += 1
     starts, seen, kept = np.zeros(nodes + 1, np.int64), np.full(nodes, -1, np.int32), 0
     for node in range(nodes):
-        for place in range(begins[node], begins[node + 1]):
-            if seen[other[place]] != node:
-                seen[other[place]] = node
-                other[kept], cost[kept] = other[place], cost[place]
+        for slot in range(begins[node], begins[node + 1]):
+            if seen[other[slot]] != node:
+                seen[other[slot]] = node
+                other[kept], cost[kept] = other[slot], cost[slot]
                 kept += 1
         starts[node + 1] = kept
     return starts, other[:kept].copy(), cost[:kept].copy()
@@ -199,33 +199,33 @@ def _cheapest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of each row's k cheapest edges by ``c_ij - v_j``, and how many there are."""
     nodes = len(starts) - 1
-    places, found = np.empty((nodes, k), np.int64), np.zeros(nodes, np.int64)
+    chosen, counts = np.empty((nodes, k), np.int64), np.zeros(nodes, np.int64)
     for node in range(nodes):
         offers = np.empty(k)
         for edge in range(starts[node], starts[node + 1]):
             value = costs[edge] - prices[neighbours[edge]]
-            if found[node] < k or value < offers[k - 1]:
-                place = min(found[node], k - 1)
-                while place > 0 and offers[place - 1] > value:
-                    offers[place], places[node, place] = offers[place - 1], places[node, place - 1]
-                    place -= 1
-                offers[place], places[node, place] = value, edge
-                found[node] = min(found[node] + 1, k)
-    return places, found
+            if counts[node] < k or value < offers[k - 1]:
+                rank = min(counts[node], k - 1)
+                while rank > 0 and offers[rank - 1] > value:
+                    offers[rank], chosen[node, rank] = offers[rank - 1], chosen[node, rank - 1]
+                    rank -= 1
+                offers[rank], chosen[node, rank] = value, edge
+                counts[node] = min(counts[node] + 1, k)
+    return chosen, counts
 
 
 def kept_edges(graph: Graph, prices: np.ndarray, k: int = KEPT) -> Edges:
     """Return the k edges of smallest reduced cost ``c_ij - v_j`` of every node of a graph."""
-    places, found = _cheapest(*graph, prices, k)
-    kept = np.arange(k) < found[:, None]
-    left = np.repeat(np.arange(len(prices), dtype=np.int32), found)
-    return left, graph[1][places[kept]], graph[2][places[kept]]
+    chosen, counts = _cheapest(*graph, prices, k)
+    kept = np.arange(k) < counts[:, None]
+    left = np.repeat(np.arange(len(prices), dtype=np.int32), counts)
+    return left, graph[1][chosen[kept]], graph[2][chosen[kept]]
 
 
 def cheapest_neighbours(graph: Graph, prices: np.ndarray, k: int) -> np.ndarray:
     """Return up to k neighbours of every node by rising ``c_ij - v_i - v_j``, shape (n + 1, <= k) int32."""
-    places, found = _cheapest(*graph, prices, k)
-    return graph[1][places[:, : found.min()]]
+    chosen, counts = _cheapest(*graph, prices, k)
+    return graph[1][chosen[:, : counts.min()]]
 
 
 @compiled
@@ -235,18 +235,18 @@ def _sweep(
     """Fill the prices after one damped step; return the sparse graph's dual value before it."""
     value = 0.0
     for node in range(len(starts) - 1):
-        one = two = three = np.inf
+        first = second = third = np.inf
         for edge in range(starts[node], starts[node + 1]):
             offer = costs[edge] - prices[neighbours[edge]]
-            if offer < one:
-                one, two, three = offer, one, two
-            elif offer < two:
-                two, three = offer, two
-            elif offer < three:
-                three = offer
-        value += prices[node] + 0.5 * (one + two)
-        three = three if three < np.inf else two
-        proposed[node] = 0.5 * prices[node] + 0.25 * (two + three)
+            if offer < first:
+                first, second, third = offer, first, second
+            elif offer < second:
+                second, third = offer, second
+            elif offer < third:
+                third = offer
+        value += prices[node] + 0.5 * (first + second)
+        third = third if third < np.inf else second
+        proposed[node] = 0.5 * prices[node] + 0.25 * (second + third)
     return value
 
 

@@ -38,47 +38,47 @@ def _dual(
     prices: np.ndarray,
     ends: np.ndarray,
     error: float,
-    looked: int,
+    exact: int,
 ) -> float:
     value, dummy = 0.0, len(prices) - 1
     for node in range(len(prices)):
         # what was not looked at again may be twice as cheap as its cheapest claims to be
-        unseen = np.inf if looked == columns.shape[1] else np.float64(reduced[node, looked]) - error
-        one, two = unseen, unseen
-        for place in range(looked):
-            other = columns[node, place]
+        unseen = np.inf if exact == columns.shape[1] else np.float64(reduced[node, exact]) - error
+        cheapest, second = unseen, unseen
+        for rank in range(exact):
+            other = columns[node, rank]
             offer = _product(rows, node, other) - prices[other]
             if other == dummy:
                 offer += ends[node]
             elif node == dummy:
                 offer += ends[other]
-            if offer < one:
-                one, two = offer, one
-            elif offer < two:
-                two = offer
-        value += prices[node] + 0.5 * (one + two)
+            if offer < cheapest:
+                cheapest, second = offer, cheapest
+            elif offer < second:
+                second = offer
+        value += prices[node] + 0.5 * (cheapest + second)
     return value
 
 
 def certified_bound(
     rows: np.ndarray,
-    found: Candidates,
+    candidates: Candidates,
     prices: np.ndarray,
     *,
     ends: np.ndarray | None = None,
     square: float = 1.0,
 ) -> float:
     """Return a lower bound on the total cosine of every path through all rows."""
-    nodes, k = found.columns.shape
-    looked = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
+    nodes, k = candidates.columns.shape
+    exact = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
     largest = float(np.abs(prices).max())
     # a product of unit rows rounds d times in the precision of the search (Higham 2002, 3.5); the rows, the
     # price and the difference round once each
-    unit = DOUBLE if found.reduced.dtype == np.float64 else SINGLE
+    unit = DOUBLE if candidates.reduced.dtype == np.float64 else SINGLE
     error = 1.01 * (rows.shape[1] + 3) * unit * square + 3 * unit * (square + largest)
     slack = 2 * nodes * (rows.shape[1] + 2 * nodes) * DOUBLE * (square + largest)  # of sums in double
     ends = np.zeros(len(rows)) if ends is None else ends
-    return float(_dual(rows, found.columns, found.reduced, prices, ends, error, looked) - slack)
+    return float(_dual(rows, candidates.columns, candidates.reduced, prices, ends, error, exact) - slack)
 
 
 def closed_bound(units: Array) -> float:
@@ -203,13 +203,13 @@ class _Programme:
         sets = {"A_ub": -leaving, "b_ub": np.full(len(self.sets), -2.0)} if len(self.sets) else {}
         ranges = np.stack([np.zeros(len(most)), most], axis=1)
         costs = self.costs[left, right]
-        found = linprog(costs, A_eq=degrees, b_eq=2.0 * self.counts, bounds=ranges, method="highs", **sets)
-        if found.status != 0:
+        solution = linprog(costs, A_eq=degrees, b_eq=2.0 * self.counts, bounds=ranges, method="highs", **sets)
+        if solution.status != 0:
             return False
-        self.value = float(found.fun) * self.unit + self.common * (self.items - 1)
-        self.used = (left, right, np.asarray(found.x))
-        self.prices = np.asarray(found.eqlin.marginals)
-        self.penalties = np.maximum(-np.asarray(found.ineqlin.marginals), 0.0) if sets else np.zeros(0)
+        self.value = float(solution.fun) * self.unit + self.common * (self.items - 1)
+        self.used = (left, right, np.asarray(solution.x))
+        self.prices = np.asarray(solution.eqlin.marginals)
+        self.penalties = np.maximum(-np.asarray(solution.ineqlin.marginals), 0.0) if sets else np.zeros(0)
         # Costs less the penalty of every set that an edge leaves: a tour pays each at least twice.
         self.lowered = self.costs.copy()
         for members, penalty in zip(self.sets, self.penalties, strict=True):
@@ -222,11 +222,11 @@ class _Programme:
         """Return what prices and penalties prove, over all pairs of kinds (as in `bound`)."""
         offers, nodes = self.lowered - self.prices, np.arange(self.nodes)
         cheapest = offers.argmin(axis=1)
-        one = offers[nodes, cheapest]
+        best = offers[nodes, cheapest]
         others = self.counts[cheapest] - (cheapest == nodes)  # copies that make the cheapest offer
         offers[nodes, cheapest] = np.inf
-        two = np.where(others > 1, one, offers.min(axis=1))
-        total = self.counts @ (self.prices + 0.5 * (one + two)) + 2 * self.penalties.sum()
+        second = np.where(others > 1, best, offers.min(axis=1))
+        total = self.counts @ (self.prices + 0.5 * (best + second)) + 2 * self.penalties.sum()
         largest = 1 / self.unit + float(np.abs(self.prices).max()) + float(self.penalties.sum())
         terms = self.width + self.items + self.nodes + len(self.sets)
         proved = float(total) - 4 * (self.items + 1) * terms * HALF * largest
@@ -245,8 +245,8 @@ class _Programme:
             number, label = connected_components(graph, directed=False)
             out = used * (label[left] != label[right])
             leaves = np.bincount(label[left], out, number) + np.bincount(label[right], out, number)
-            for part in np.flatnonzero(leaves < 2 - 1e-6) if number > 1 else ():
-                members = label == part
+            for component in np.flatnonzero(leaves < 2 - 1e-6) if number > 1 else ():
+                members = label == component
                 if not {members.tobytes(), (~members).tobytes()} & seen:
                     seen.add(members.tobytes())
                     new.append(members)
@@ -281,16 +281,16 @@ class _Programme:
             if len(self.sets):
                 limits.append(LinearConstraint(leaving, 2, np.inf))
             wish = {"node_limit": MOST_NODES, "mip_rel_gap": 0.0}
-            found = milp(
+            solution = milp(
                 self.costs[left, right],
                 constraints=limits,
                 integrality=np.ones(len(left)),
                 bounds=Bounds(0, most),
                 options=wish,
             )
-            if found.x is None:
+            if solution.x is None:
                 return None
-            used = np.rint(found.x).astype(np.int64)
+            used = np.rint(solution.x).astype(np.int64)
             graph = csr_array((used, (left, right)), shape=(self.nodes, self.nodes))
             graph.eliminate_zeros()
             number, label = connected_components(graph, directed=False)

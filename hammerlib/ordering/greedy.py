@@ -43,11 +43,11 @@ class Unvisited:
 
     def take(self, item: int) -> None:
         """Remove `item` and move the last row into its place."""
-        place, last = self._place[item], self._left - 1
-        self._rows[place] = self._rows[last]
-        self._index[place] = self._index[last]
-        self._place[self._index[place]] = place
-        self._left = last
+        slot, last_slot = self._place[item], self._left - 1
+        self._rows[slot] = self._rows[last_slot]
+        self._index[slot] = self._index[last_slot]
+        self._place[self._index[slot]] = slot
+        self._left = last_slot
 
     def lowest(self, costs: np.ndarray) -> int:
         """Return the item of the smallest cost; among costs equal to rounding the lowest number."""

@@ -166,10 +166,8 @@ def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
 def _wrap(vectors: Array) -> Embeddings:
     """Return bare vectors as Embeddings whose key is their content."""
     as_rows(vectors, "embeddings")  # refused before anything counts them
-    shown = host(vectors)
-    return Embeddings(
-        vectors, [f"row {row}" for row in range(len(shown))], "array:" + content_hash(shown), {}
-    )
+    rows = host(vectors)
+    return Embeddings(vectors, [f"row {row}" for row in range(len(rows))], "array:" + content_hash(rows), {})
 
 
 def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options: dict[str, Any]) -> int:
@@ -185,8 +183,8 @@ def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options:
     if embeddings is None or problems is None:
         return len(problems) if embeddings is None else len(embeddings.vectors)
     if len(problems) != len(embeddings.vectors):
-        found = f"do not fit {len(problems)} problems"
-        raise InputError("embeddings", len(embeddings.vectors), found, "embed these problems")
+        problem = f"do not fit {len(problems)} problems"
+        raise InputError("embeddings", len(embeddings.vectors), problem, "embed these problems")
     hashes = _hashes(None, problems)
     if embeddings.item_hashes is not None and embeddings.item_hashes != hashes:
         raise InputError(

@@ -74,10 +74,10 @@ class Order:
     item_hashes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        given = as_permutation(self.permutation, "permutation")
-        if self.item_hashes is not None and len(self.item_hashes) != len(given):
-            raise InputError("item_hashes", len(self.item_hashes), f"are not {len(given)} hashes", REMAKE)
-        frozen = np.array(given, dtype=np.int64, order="C")
+        items = as_permutation(self.permutation, "permutation")
+        if self.item_hashes is not None and len(self.item_hashes) != len(items):
+            raise InputError("item_hashes", len(self.item_hashes), f"are not {len(items)} hashes", REMAKE)
+        frozen = np.array(items, dtype=np.int64, order="C")
         frozen.setflags(write=False)
         object.__setattr__(self, "permutation", frozen)
 
@@ -148,18 +148,18 @@ class Order:
             raise InputError("order", self.strategy, "does not say which problems it was made for", remedy)
         if len(problems) != len(self):
             raise InputError("order", len(self), f"was made for another number than {len(problems)}", REMAKE)
-        found = item_hashes(problems)
-        other = [
+        hashes = item_hashes(problems)
+        changed = [
             row
-            for row, (ours, theirs) in enumerate(zip(self.item_hashes, found, strict=True))
+            for row, (ours, theirs) in enumerate(zip(self.item_hashes, hashes, strict=True))
             if ours != theirs
         ]
-        if other:
-            named = str(problems[other[0]]["id"])
-            moved = (
-                "the same problems in another row order" if set(found) == set(self.item_hashes) else "others"
+        if changed:
+            first = str(problems[changed[0]]["id"])
+            what = (
+                "the same problems in another row order" if set(hashes) == set(self.item_hashes) else "others"
             )
-            problem = f"was made for {moved}: {len(other)} of {len(self)} rows differ, first id {named!r}"
+            problem = f"was made for {what}: {len(changed)} of {len(self)} rows differ, first id {first!r}"
             raise InputError("order", self.strategy, problem, REMAKE)
 
     def apply(self, problems: datasets.Dataset) -> datasets.Dataset:
@@ -171,14 +171,14 @@ class Order:
 def as_permutation(values: object, field: str) -> np.ndarray:
     """Return a sequence that names each of n items once as an (n,) integer array."""
     try:
-        given = np.asarray(values)
+        items = np.asarray(values)
     except ValueError:  # rows of different lengths
-        given = np.asarray(None)
-    whole = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
-    if not whole or not np.array_equal(np.sort(given), np.arange(given.size)):
-        shown = values.tolist() if isinstance(values, np.ndarray) else values
-        raise InputError(field, shown, "does not name every item exactly once", REMAKE)
-    return given
+        items = np.asarray(None)
+    whole = items.ndim == 1 and (items.dtype.kind in "iu" or not items.size)
+    if not whole or not np.array_equal(np.sort(items), np.arange(items.size)):
+        given = values.tolist() if isinstance(values, np.ndarray) else values
+        raise InputError(field, given, "does not name every item exactly once", REMAKE)
+    return items
 
 
 def normalised_gap(cost: float, bound: float, random: float) -> float:
@@ -193,8 +193,8 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, TypeError, ValueError, RecursionError) as error:
-        named = str(path) if isinstance(path, str | Path) else path
-        raise InputError("order", named, f"cannot be read ({error})", "name a saved order.json") from None
+        name = str(path) if isinstance(path, str | Path) else path
+        raise InputError("order", name, f"cannot be read ({error})", "name a saved order.json") from None
     if not isinstance(content, dict):
         raise InputError("order", str(path), "holds no order record", "name a saved order.json")
     return content

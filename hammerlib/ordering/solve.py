@@ -242,8 +242,8 @@ class _Solve:
     def _reduced_pass(self, reduced: np.ndarray) -> None:
         since = time.monotonic()
         shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
-        found = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
-        left, right, _ = candidate_edges(found, found.reduced)
+        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
+        left, right, _ = candidate_edges(candidates, candidates.reduced)
         edges = (left, right, pair_costs(self.rows, left, right))
         self._clock("reduced passes", since)
         self._price(edges)
@@ -253,15 +253,15 @@ class _Solve:
         since = time.monotonic()
         try:
             k = CANDIDATES["exact"]
-            found = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
+            candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
         except OutOfTime:
             return False
         rows = self.rows if self.narrow else host(self.units)
-        proved = certified_bound(rows, found, self.prices, ends=self.ends, square=self.largest)
+        proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
         self.bound = max(self.bound, proved / self.square + self.common - self.rounding)
         self.exact_passes += 1
         self._clock("exact passes", since)
-        self._price(candidate_edges(found, found.reduced + self.prices[found.columns]))
+        self._price(candidate_edges(candidates, candidates.reduced + self.prices[candidates.columns]))
         return True
 
     def _price(self, edges: Edges) -> None:

@@ -43,13 +43,13 @@ class Task:
         from hammerlib.ordering.solve import check_limits, min_path  # compiles on first use
 
         check_limits(gap, seconds)
-        wished = (content_hash(host(self.units)), gap, seconds, seed)
-        if wished not in _SOLVED:
+        key = (content_hash(host(self.units)), gap, seconds, seed)
+        if key not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:
                 del _SOLVED[next(iter(_SOLVED))]
             with writing("cache of compiled code"):  # all that a solver writes, at its first use
-                _SOLVED[wished] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
-        return _SOLVED[wished]
+                _SOLVED[key] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
+        return _SOLVED[key]
 
     @property
     def shift(self) -> Array | None:
@@ -67,8 +67,10 @@ class Task:
             remedy = f"pass problems= with a column {name!r}"
             raise InputError("problems", None, f"are needed by strategy {strategy!r}", remedy)
         if name not in self.problems.column_names:
-            found = list(self.problems.column_names)
-            raise InputError("problems", found, f"have no column {name!r} for {strategy!r}", f"add {name!r}")
+            columns = list(self.problems.column_names)
+            raise InputError(
+                "problems", columns, f"have no column {name!r} for {strategy!r}", f"add {name!r}"
+            )
         return list(self.problems[name])
 
 
@@ -111,11 +113,11 @@ def _hard_to_easy(task: Task, pass_rate: Array | None = None) -> np.ndarray:
 def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: bool) -> np.ndarray:
     """Sort by difficulty or falling pass rate; equals in an order drawn from the seed, not the file's."""
     name = COLUMNS[strategy] if pass_rate is None else "pass_rate"
-    given = task.column(strategy) if pass_rate is None else pass_rate
+    values = task.column(strategy) if pass_rate is None else pass_rate
     try:
-        hardness = np.asarray(host(given), dtype=np.float64)
+        hardness = np.asarray(host(values), dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(name, given, "are not numbers", f"give {task.n}, one a problem") from None
+        raise InputError(name, values, "are not numbers", f"give {task.n}, one a problem") from None
     if hardness.shape != (task.n,) or not np.isfinite(hardness).all():
         bad = (
             np.flatnonzero(~np.isfinite(hardness))[:5].tolist()
@@ -244,8 +246,8 @@ def _derive(
         check_strategy("strategy", of, problem="is not known")
         made = permute(of, task, options)
     elif options or task.centre == "argmin":
-        named = sorted(options) or ["centre"]
-        raise InputError("options", named, "come too late for an order that is already made", "drop them")
+        names = sorted(options) or ["centre"]
+        raise InputError("options", names, "come too late for an order that is already made", "drop them")
     elif len(of) != task.n:
         problem = f"is an order of another number of items than {task.n}"
         raise InputError("of", len(of), problem, "use its own items")

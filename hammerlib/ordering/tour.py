@@ -248,12 +248,12 @@ def kick(
     queue, waiting = np.empty(nodes, np.int32), np.zeros(nodes, np.bool_)
     log = np.empty((LOG_ROWS, 4), np.int32)
     for number in range(len(draws)):
-        at, one, two = draws[number]
-        p, a, z = tour[at], tour[(at + 1) % nodes], tour[(at + one) % nodes]
+        at, first, second = draws[number]
+        p, a, z = tour[at], tour[(at + 1) % nodes], tour[(at + first) % nodes]
         q, c, e = (
-            tour[(at + one + 1) % nodes],
-            tour[(at + one + two) % nodes],
-            tour[(at + one + two + 1) % nodes],
+            tour[(at + first + 1) % nodes],
+            tour[(at + first + second) % nodes],
+            tour[(at + first + second + 1) % nodes],
         )
         gain = _reduced(rows, prices, p, a) + _reduced(rows, prices, z, q) + _reduced(rows, prices, c, e)
         gain -= _reduced(rows, prices, p, q) + _reduced(rows, prices, c, a) + _reduced(rows, prices, z, e)
@@ -309,8 +309,8 @@ def _walk(beside: np.ndarray, start: int) -> np.ndarray:
     """Return the nodes of a Hamiltonian path from one of its ends."""
     tour = np.empty(len(beside), np.int32)
     before, node = -1, start
-    for place in range(len(beside)):
-        tour[place] = node
+    for number in range(len(beside)):
+        tour[number] = node
         step = beside[node, 0] if beside[node, 0] != before else beside[node, 1]
         before, node = node, step
     return tour
@@ -340,10 +340,10 @@ def _end_edges(rows: Array, prices: np.ndarray, ends: np.ndarray) -> tuple[np.nd
         return number[:-1], number[1:]
     # a dummy that is no end of a fragment any more must not be offered
     own = np.append(prices[items], prices[dummy] if ends[-1] == dummy else -1e9)
-    found = search(rows[items], own, JOINS)
-    left, right, worth = candidate_edges(found, found.reduced - own[:, None])
-    first = np.argsort(worth, kind="stable")
-    return number[left[first]], number[right[first]]
+    candidates = search(rows[items], own, JOINS)
+    left, right, worth = candidate_edges(candidates, candidates.reduced - own[:, None])
+    order = np.argsort(worth, kind="stable")
+    return number[left[order]], number[right[order]]
 
 
 def _chain(beside: np.ndarray, degree: np.ndarray, parent: np.ndarray) -> int:
@@ -374,8 +374,8 @@ def _best_path(costs: np.ndarray) -> np.ndarray:
                         before[larger, item] = last
     members, item = (1 << n) - 1, int(cheapest[-1].argmin())
     path = np.empty(n, np.int64)
-    for place in range(n):
-        path[place] = item
+    for step in range(n):
+        path[step] = item
         members, item = members & ~(1 << item), before[members, item]
     return path
 

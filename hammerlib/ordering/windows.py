@@ -43,9 +43,9 @@ def _square(rows: np.ndarray, left: int, right: int) -> float:
 def _energy(rows: np.ndarray, item: int, members: np.ndarray, without: int) -> float:
     """Sum of squared cosines between an item and a window, without one member."""
     total = 0.0
-    for place in range(len(members)):
-        if place != without:
-            total += _square(rows, item, members[place])
+    for number in range(len(members)):
+        if number != without:
+            total += _square(rows, item, members[number])
     return total
 
 

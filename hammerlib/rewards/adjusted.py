@@ -105,9 +105,9 @@ class DRAReward:
         self.base_rewards: list[Reward] = (
             [base_rewards] if not isinstance(base_rewards, Sequence) else list(base_rewards)
         )
-        for name, given in [("embed", embed), *(("base_rewards", one) for one in self.base_rewards)]:
-            if not callable(given):
-                raise InputError(name, given, "is no function", "give functions, as in the example")
+        for name, function in [("embed", embed), *(("base_rewards", reward) for reward in self.base_rewards)]:
+            if not callable(function):
+                raise InputError(name, function, "is no function", "give functions, as in the example")
         self.embed, self.deferred, self.local_rows = embed, deferred, local_rows
         self.options = check_options(options)
         self.by_process = self.options.pop("scope", "group") == "official-local"
@@ -142,22 +142,26 @@ class DRAReward:
         """
         check_rows(completions, prompts=prompts, completion_ids=completion_ids)
         size = 1 if self.deferred or self.by_process else self._group_size(columns.get("id") or prompts)
-        told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
-        scores = _finished([one(**told, log_metric=log_metric, **columns) for one in self.base_rewards])
+        arguments = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
+        scores = _finished(
+            [base(**arguments, log_metric=log_metric, **columns) for base in self.base_rewards]
+        )
         for reward, row in zip(self.base_rewards, scores, strict=True):
             check_rows(completions, **{_name(reward): row})
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
-        self.scored = self._embedded(raw_sum(table.T, self.weights), [text_of(said) for said in completions])
-        found = self.raw
+        self.scored = self._embedded(
+            raw_sum(table.T, self.weights), [text_of(completion) for completion in completions]
+        )
+        rewards = self.raw
         if not self.deferred:
-            found, weights = self.adjusted([self.scored], size)
+            rewards, weights = self.adjusted([self.scored], size)
         if log_metric is not None:
             for reward, row in zip(self.base_rewards, table, strict=True):
                 if not np.isnan(row).all():
                     log_metric(f"raw/{_name(reward)}", float(np.nanmean(row)))
             if not self.deferred:
                 log_metric("dra/mean_weight", float(weights.mean()))
-        return [None if math.isnan(value) else float(value) for value in found]
+        return [None if math.isnan(value) else float(value) for value in rewards]
 
     @property
     def raw(self) -> np.ndarray:
@@ -167,7 +171,8 @@ class DRAReward:
     def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence."""
         raw, vectors, blank = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("raw", "vectors", "blank")
+            np.concatenate([getattr(scored, name) for scored in parts])
+            for name in ("raw", "vectors", "blank")
         )
         size = (self.local_rows or len(parts[0].raw)) if self.by_process else group_size
         if len(raw) % size:
@@ -177,8 +182,8 @@ class DRAReward:
             vectors = np.hstack([vectors, blank[:, None]])
         grouped = vectors.reshape(-1, size, vectors.shape[-1])
         kernel = {name: value for name, value in self.options.items() if name not in REWARD_OPTIONS}
-        found = adjust_rewards(raw.reshape(-1, size), grouped, **self.options)
-        return found.ravel(), diversity_weights(grouped, **kernel).ravel()
+        rewards = adjust_rewards(raw.reshape(-1, size), grouped, **self.options)
+        return rewards.ravel(), diversity_weights(grouped, **kernel).ravel()
 
     def _embedded(self, raw: np.ndarray, texts: list[str]) -> Scored:
         vectors = np.asarray(self.embed(texts), dtype=float)
@@ -216,7 +221,7 @@ def raw_sum(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _finished(scores: list) -> list[list[float | None]]:
     """Rewards as they are, coroutines awaited together on a thread without a loop of its own."""
-    waiting: list[Awaitable] = [one for one in scores if inspect.isawaitable(one)]
+    waiting: list[Awaitable] = [score for score in scores if inspect.isawaitable(score)]
     if not waiting:
         return scores
 
@@ -225,7 +230,7 @@ def _finished(scores: list) -> list[list[float | None]]:
 
     with ThreadPoolExecutor(1) as thread:
         done = iter(thread.submit(asyncio.run, together()).result())
-    return [next(done) if inspect.isawaitable(one) else one for one in scores]
+    return [next(done) if inspect.isawaitable(score) else score for score in scores]
 
 
 def _name(reward: Reward) -> str:

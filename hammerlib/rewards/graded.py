@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hammerlib.errors import InputError
 from hammerlib.grading import NO_GOLD, GradingPool, Verdict
@@ -16,6 +17,8 @@ from hammerlib.rewards.shape import Completion, check_rows, text_of, token_count
 Column = Sequence[str | None]  # of the problem table, repeated per completion
 # The grader's reasons that amount to a verdict (hammerlib.grading.REASONS has the others).
 SCORABLE = ("correct", "wrong", "unextracted")
+_READ = ("scorer", "metadata", "timeout", "log_metric", "run_code", "unfinished")
+_METRICS = {"timeout": "grading/timeouts", NO_GOLD: "grading/golds_unread"}
 SECONDS = 10.0  # wall clock per completion
 KEPT = 4096  # verdicts remembered before all are forgotten: several rewards and the trainer ask for each
 LOG = logging.getLogger(__name__)
@@ -45,10 +48,10 @@ def _grade(keys: list[tuple], timeout: float, run_code: bool, unfinished: bool) 
             | ({"scorer": scorer, "metadata": metadata, "prompt": prompt} if scorer else {})
             for _, answer, scorer, metadata, prompt in new
         ]
-        found = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
+        graded = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
-        known |= dict(zip(new, found, strict=True))
+        known |= dict(zip(new, graded, strict=True))
         _MEMORY.verdicts.update({(switches, key): verdict for key, verdict in known.items()})
     return known
 
@@ -107,43 +110,27 @@ def verdicts(
     >>> [v.correct for v in verdicts([r"so \\boxed{4}", "no idea"], ["4", "4"])]
     [True, False]
     """
-    columns = (prompts, answer, scorer, metadata)
-    found = _verdicts(completions, *columns, timeout, log_metric, run_code, unfinished)
-    return [one if one and (failed or one.reason in SCORABLE) else None for one in found]
-
-
-def _verdicts(
-    completions: Sequence[Completion],
-    prompts: Sequence[Completion] | None,
-    answer: Column,
-    scorer: Column | None,
-    metadata: Column | None,
-    timeout: float,
-    log_metric: Callable[[str, float], None] | None,
-    run_code: bool,
-    unfinished: bool,
-) -> list[Verdict | None]:
-    """As `verdicts`, with the verdicts whose reason says that there is none; None only without a gold."""
     golds = () if answer is None else answer
     check_rows(completions, answer=golds, scorer=scorer, metadata=metadata, prompts=prompts)
-    count = len(completions)
     texts = map(text_of, completions)
-    missing = [None] * count
-    given = zip(texts, answer, scorer or missing, metadata or missing, prompts or missing, strict=True)
+    missing = [None] * len(completions)
+    table = zip(texts, golds, scorer or missing, metadata or missing, prompts or missing, strict=True)
     # Only a scorer reads the prompt: rows that have none are the same whatever was asked.
-    rows = [(*row, _asked(prompt) if row[2] else "") for *row, prompt in given]
-    keys = [row for row in rows if row[1] is not None and str(row[1]).strip()]
+    rows = [(*row, _asked(prompt) if row[2] else "") for *row, prompt in table]
+    with_gold = [row for row in rows if row[1] is not None and str(row[1]).strip()]
     for name in dict.fromkeys(scorer or ()):
         refuse_code(name, run_code)
-    known = _grade(keys, timeout, run_code, unfinished)
-    names = {"timeout": "grading/timeouts", NO_GOLD: "grading/golds_unread"}
-    reasons = [known[key].reason for key in keys]
-    failed = Counter(names.get(one, "grading/errors") for one in reasons if one not in SCORABLE)
-    for name, value in sorted(failed.items()):
-        LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, count)
+    known = _grade(with_gold, timeout, run_code, unfinished)
+    without = Counter()  # a verdict, by the metric that counts the reason
+    for row in with_gold:
+        if known[row].reason not in SCORABLE:
+            without[_METRICS.get(known[row].reason, "grading/errors")] += 1
+    for name, value in sorted(without.items()):
+        LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, len(rows))
         if log_metric is not None:
             log_metric(name, float(value))
-    return [known.get(row) for row in rows]
+    answered = [known.get(row) for row in rows]
+    return [verdict if verdict and (failed or verdict.reason in SCORABLE) else None for verdict in answered]
 
 
 def _asked(prompt: object) -> str:
@@ -153,18 +140,25 @@ def _asked(prompt: object) -> str:
     return prompt if isinstance(prompt, str) else ""
 
 
+def _judged(
+    prompts: Sequence | None,
+    completions: Sequence[Completion],
+    answer: Column,
+    columns: dict[str, Any],
+    failed: bool = False,
+) -> list[Verdict | None]:
+    """Verdicts with those of TRL's columns and arguments that `verdicts` knows."""
+    check_rows(completions, prompts=prompts)
+    options = {name: columns[name] for name in _READ if name in columns}
+    return verdicts(completions, answer, prompts=prompts, failed=failed, **options)
+
+
 def accuracy_reward(
     prompts: Sequence | None = None,
     completions: Sequence[Completion] = (),
     completion_ids: Sequence | None = None,
     *,
     answer: Column,
-    scorer: Column | None = None,
-    metadata: Column | None = None,
-    timeout: float = SECONDS,
-    log_metric: Callable[[str, float], None] | None = None,
-    run_code: bool = False,
-    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return 1.0 for a correct completion, 0.0 for a wrong one, None where nothing can be said.
@@ -173,8 +167,11 @@ def accuracy_reward(
     ----------
     prompts
         What was asked, for scorers.
-    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
+    completions, answer
         See `verdicts`.
+    **columns
+        `scorer`, `metadata`, `timeout`, `log_metric`, `run_code` and `unfinished` of `verdicts`; others that
+        TRL passes are not read.
 
     Returns
     -------
@@ -195,10 +192,8 @@ def accuracy_reward(
     >>> accuracy_reward(None, [r"\\boxed{4}", r"\\boxed{5}", r"\\boxed{4}"], answer=["4", "4", None])
     [1.0, 0.0, None]
     """
-    check_rows(completions, prompts=prompts)
-    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
-    found = verdicts(completions, answer, scorer, metadata, prompts=prompts, **told)
-    return [None if one is None else float(one.correct) for one in found]
+    judged = _judged(prompts, completions, answer, columns)
+    return [None if verdict is None else float(verdict.correct) for verdict in judged]
 
 
 def cosine_reward(
@@ -207,19 +202,12 @@ def cosine_reward(
     completion_ids: Sequence | None = None,
     *,
     answer: Column,
-    scorer: Column | None = None,
-    metadata: Column | None = None,
     max_len: int = 1000,
     correct_range: tuple[float, float] = (0.5, 1.0),
     wrong_range: tuple[float, float] = (-1.0, -0.5),
-    timeout: float = SECONDS,
-    log_metric: Callable[[str, float], None] | None = None,
-    run_code: bool = False,
-    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
-    """Return a correctness reward scaled by length: short right answers gain most, short wrong ones lose
-    most.
+    """Return a reward scaled by length: short right answers gain most, short wrong ones lose most.
 
     ``r = low + (high - low) (1 + cos(pi t / max_len)) / 2`` with t the number of completion tokens, clamped
     at `max_len`; for a wrong completion the bounds swap. Source: "Demystifying Long Chain-of-Thought
@@ -228,8 +216,11 @@ def cosine_reward(
 
     Parameters
     ----------
-    completions, answer, scorer, metadata, timeout, log_metric, run_code, unfinished
+    completions, answer
         See `verdicts`.
+    **columns
+        `scorer`, `metadata`, `timeout`, `log_metric`, `run_code` and `unfinished` of `verdicts`; others that
+        TRL passes are not read.
     completion_ids : sequence of token id lists
         Their lengths are t.
     max_len : int
@@ -257,18 +248,16 @@ def cosine_reward(
     counts = token_counts(completion_ids, max_len)
     for name, pair in (("correct_range", correct_range), ("wrong_range", wrong_range)):
         sound = isinstance(pair, tuple | list) and len(pair) == 2
-        if not sound or not all(isinstance(one, int | float) and math.isfinite(one) for one in pair):
+        if not sound or not all(isinstance(bound, int | float) and math.isfinite(bound) for bound in pair):
             raise InputError(name, pair, "is not a pair of finite numbers", "give (low, high)")
         if pair[0] > pair[1]:
             raise InputError(name, pair, "is not (low, high)", "give the smaller number first")
-    told = {"timeout": timeout, "log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
-    found = verdicts(completions, answer, scorer, metadata, prompts=prompts, **told)
     rewards: list[float | None] = []
-    for one, count in zip(found, counts, strict=True):
-        if one is None:
+    for verdict, count in zip(_judged(prompts, completions, answer, columns), counts, strict=True):
+        if verdict is None:
             rewards.append(None)
             continue
-        low, high = correct_range if one.correct else wrong_range[::-1]
+        low, high = correct_range if verdict.correct else wrong_range[::-1]
         rewards.append(low + (high - low) * (1 + math.cos(math.pi * min(count / max_len, 1.0))) / 2)
     return rewards
 
@@ -279,12 +268,6 @@ def released_cosine_reward(
     completion_ids: Sequence | None = None,
     *,
     answer: Column,
-    scorer: Column | None = None,
-    metadata: Column | None = None,
-    timeout: float = SECONDS,
-    log_metric: Callable[[str, float], None] | None = None,
-    run_code: bool = False,
-    unfinished: bool = True,
     **columns: object,
 ) -> list[float | None]:
     """Return the cosine reward as the released DRA code computes it, for comparison only.
@@ -294,16 +277,14 @@ def released_cosine_reward(
     characters, and short wrong answers lose least. A gold that cannot be read is worth 1 to everybody.
     Source: ``rewards.py`` of the released code, as its recipes call it; grading is ours.
     """
-    check_rows(completions, prompts=prompts)
     rewards: list[float | None] = []
-    columns_of = (prompts, answer, scorer, metadata)
-    found = _verdicts(completions, *columns_of, timeout, log_metric, run_code, unfinished)
-    for said, one in zip(completions, found, strict=True):
-        if one is not None and one.reason == NO_GOLD:
+    judged = _judged(prompts, completions, answer, columns, failed=True)
+    for completion, verdict in zip(completions, judged, strict=True):
+        if verdict is not None and verdict.reason == NO_GOLD:
             rewards.append(1.0)
-        elif one is None or one.reason not in SCORABLE:
+        elif verdict is None or verdict.reason not in SCORABLE:
             rewards.append(None)
         else:
-            swing = 0.25 * math.cos(math.pi * len(text_of(said)) / 1000)
-            rewards.append((0.75 if one.correct else -0.25) + swing)
+            swing = 0.25 * math.cos(math.pi * len(text_of(completion)) / 1000)
+            rewards.append((0.75 if verdict.correct else -0.25) + swing)
     return rewards

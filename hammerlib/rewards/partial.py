@@ -58,23 +58,23 @@ def partial_reward(
     check_rows(completions, answer=answer, scorer=scorer, metadata=metadata)
     names = list(scorer or [None] * len(completions))
     rewards: list[float | None] = [None] * len(names)
-    whole = [place for place, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]
+    whole = [row for row, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]
     if whole:
         rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
-        chosen = {column: [values[place] for place in whole] for column, values in rest.items()}
-        said = [completions[place] for place in whole]
+        chosen = {column: [values[row] for row in whole] for column, values in rest.items()}
+        texts = [completions[row] for row in whole]
         if columns.get("prompts") is not None:
-            chosen["prompts"] = [columns["prompts"][place] for place in whole]
+            chosen["prompts"] = [columns["prompts"][row] for row in whole]
         options = {"log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
-        graded = accuracy_reward(completions=said, **options, **chosen)
-        for place, reward in zip(whole, graded, strict=True):
-            rewards[place] = reward
-    for place in sorted(set(range(len(names))) - set(whole)):
-        if answer[place] is None or not str(answer[place]).strip():
+        graded = accuracy_reward(completions=texts, **options, **chosen)
+        for row, reward in zip(whole, graded, strict=True):
+            rewards[row] = reward
+    for row in sorted(set(range(len(names))) - set(whole)):
+        if answer[row] is None or not str(answer[row]).strip():
             continue
-        text = text_of(completions[place])
+        text = text_of(completions[row])
         marked = final_answer(text, unfinished=unfinished)
-        score = SCORERS["puzzles"].function()(names[place])
-        reward = score(marked, {"answer": answer[place]}) if marked else 0.0
-        rewards[place] = reward / max(1, len(boxes(text))) if per_attempt else reward
+        score = SCORERS["puzzles"].function()(names[row])
+        reward = score(marked, {"answer": answer[row]}) if marked else 0.0
+        rewards[row] = reward / max(1, len(boxes(text))) if per_attempt else reward
     return rewards

@@ -82,7 +82,7 @@ def format_reward(
     [1.0, 1.0, 0.0, 0.0]
     """
     check_rows(completions, prompts=prompts)
-    return [float(len(_FINAL.findall(text_of(said))) == 1) for said in completions]
+    return [float(len(_FINAL.findall(text_of(completion))) == 1) for completion in completions]
 
 
 def tags_reward(
@@ -108,7 +108,7 @@ def tags_reward(
     [1.0, 0.0]
     """
     check_rows(completions, prompts=prompts)
-    return [float(_tagged(text_of(said))) for said in completions]
+    return [float(_tagged(text_of(completion))) for completion in completions]
 
 
 def released_format_reward(
@@ -119,7 +119,7 @@ def released_format_reward(
     Source: the format reward of the released DRA code, for comparison; it does not ask for an answer.
     """
     check_rows(completions, prompts=prompts)
-    return [float(text_of(said).count("\n</think>\n") == 1) for said in completions]
+    return [float(text_of(completion).count("\n</think>\n") == 1) for completion in completions]
 
 
 def repetition_reward(
@@ -163,8 +163,8 @@ def repetition_reward(
     if not isinstance(penalty, int | float) or not penalty <= 0:
         raise InputError("penalty", penalty, "would reward repetition", "give a number of at most 0")
     rewards: list[float | None] = []
-    for said in completions:
-        text = text_of(said).lower().split()
+    for completion in completions:
+        text = text_of(completion).lower().split()
         runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
         again = len(runs) - len(set(runs))
         rewards.append(penalty * again / len(runs) if again else 0.0)
@@ -222,6 +222,6 @@ def _tagged(text: str) -> bool:
         return False
     thought, _, rest = text.partition("</think>")
     between, _, rest = rest.partition("<answer>")
-    said, _, after = rest.partition("</answer>")
+    answer, _, after = rest.partition("</answer>")
     opened = "<think>" not in text or thought.lstrip().startswith("<think>")
-    return opened and bool(said.strip()) and not between.strip() and not after.strip()
+    return opened and bool(answer.strip()) and not between.strip() and not after.strip()

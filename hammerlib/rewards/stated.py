@@ -67,16 +67,14 @@ def _scored(
 ) -> list[float | None]:
     check_rows(completions, answer=answer)
     rewards: list[float | None] = []
-    for said, happened in zip(completions, answer, strict=True):
-        if happened not in (None, "", "0", "1"):
-            raise InputError(
-                "answer", happened, "is not an outcome, 0 or 1", "train this reward on forecasts"
-            )
-        stated = stated_probability(text_of(said))
-        if not happened:
+    for completion, outcome in zip(completions, answer, strict=True):
+        if outcome not in (None, "", "0", "1"):
+            raise InputError("answer", outcome, "is not an outcome, 0 or 1", "train this reward on forecasts")
+        stated = stated_probability(text_of(completion))
+        if not outcome:
             rewards.append(None)
         elif stated is None:
             rewards.append(lowest)
         else:
-            rewards.append(float(proper_score(stated, int(happened), score)))
+            rewards.append(float(proper_score(stated, int(outcome), score)))
     return rewards

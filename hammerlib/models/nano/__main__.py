@@ -20,11 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", choices=sorted(SIZES), help="another size than the shipped one")
     parser.add_argument("--steps", type=int, help=f"optimizer steps (default {Recipe.steps}, or the size's)")
     parser.add_argument("--held-out", type=int, default=512, help="held-out problems to measure on")
-    given = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     try:
-        recipe = sized(given.size, seed=given.seed) if given.size else Recipe(seed=given.seed)
-        recipe = replace(recipe, steps=recipe.steps if given.steps is None else given.steps)
-        table = make_checkpoint(given.out, recipe, n=given.held_out)
+        recipe = sized(chosen.size, seed=chosen.seed) if chosen.size else Recipe(seed=chosen.seed)
+        recipe = replace(recipe, steps=recipe.steps if chosen.steps is None else chosen.steps)
+        table = make_checkpoint(chosen.out, recipe, n=chosen.held_out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

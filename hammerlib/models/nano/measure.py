@@ -81,7 +81,7 @@ def strategy_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame
     """Return the share and the accuracy of each strategy among the completions."""
     import pandas as pd
 
-    seen = pd.DataFrame(
+    rows = pd.DataFrame(
         [
             (strategy_of(text), boxed(text) == answer)
             for group, answer in zip(completions, table["answer"], strict=True)
@@ -89,5 +89,5 @@ def strategy_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame
         ],
         columns=["strategy", "right"],
     )
-    found = seen.groupby("strategy")["right"].agg(["size", "mean"]).reindex(list(STRATEGIES))
-    return pd.DataFrame({"share": found["size"].fillna(0) / len(seen), "accuracy": found["mean"]})
+    counts = rows.groupby("strategy")["right"].agg(["size", "mean"]).reindex(list(STRATEGIES))
+    return pd.DataFrame({"share": counts["size"].fillna(0) / len(rows), "accuracy": counts["mean"]})

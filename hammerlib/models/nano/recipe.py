@@ -145,17 +145,17 @@ def encode(
 
     rows = []
     prompts = prompt_ids(tokenizer, [prompt for prompt, _ in pairs])
-    for given, (_, solution) in zip(prompts, pairs, strict=True):
+    for prompt_tokens, (_, solution) in zip(prompts, pairs, strict=True):
         # Encoded apart, as in sampling, where the solution's tokens follow the finished prompt.
-        learned = tokenizer(solution, add_special_tokens=False).input_ids
-        rows.append((given, [*learned, tokenizer.eos_token_id]))
-    length = max(len(given) + len(learned) for given, learned in rows)
+        solution_tokens = tokenizer(solution, add_special_tokens=False).input_ids
+        rows.append((prompt_tokens, [*solution_tokens, tokenizer.eos_token_id]))
+    length = max(len(prompt_tokens) + len(solution_tokens) for prompt_tokens, solution_tokens in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full((len(rows), length), -100)
-    for number, (given, learned) in enumerate(rows):
-        end = len(given) + len(learned)
-        ids[number, :end] = torch.tensor(given + learned)
-        labels[number, len(given) : end] = torch.tensor(learned)
+    for number, (prompt_tokens, solution_tokens) in enumerate(rows):
+        end = len(prompt_tokens) + len(solution_tokens)
+        ids[number, :end] = torch.tensor(prompt_tokens + solution_tokens)
+        labels[number, len(prompt_tokens) : end] = torch.tensor(solution_tokens)
     return ids, labels
 
 
@@ -253,9 +253,9 @@ def make_checkpoint(out: str | os.PathLike[str], recipe: Recipe, *, n: int = 512
     table = measure.family_table(held_out, sampled)
     table["greedy"] = measure.family_table(held_out, greedy)["pass@1"]
     strategies = measure.strategy_table(held_out, sampled)
-    with atomic_path(out) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+    with atomic_path(out) as target:
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
         record = {
             **settings(recipe),
             "families": table.round(4).to_dict("index"),
@@ -263,5 +263,5 @@ def make_checkpoint(out: str | os.PathLike[str], recipe: Recipe, *, n: int = 512
             "strategies": strategies.round(4).fillna(0.0).to_dict("index"),
             "losses": losses,
         }
-        write_json(part / "recipe.json", record)
+        write_json(target / "recipe.json", record)
     return table

@@ -45,10 +45,10 @@ def _sum(terms: Sequence[int]) -> str:
 def _run(signs: Sequence[int], digits: Sequence[int]) -> tuple[str, int]:
     """Return the running total, two numbers at a time, such as "7+8=15,-6=9", and its end."""
     total, text = signs[0] * digits[0], str(signs[0] * digits[0])
-    for place, (sign, digit) in enumerate(zip(signs[1:], digits[1:], strict=True)):
+    for number, (sign, digit) in enumerate(zip(signs[1:], digits[1:], strict=True)):
         total += sign * digit
         # Signs apart from digits: a zero keeps its minus.
-        text += f"{',' if place else ''}{'+' if sign > 0 else '-'}{digit}={total}"
+        text += f"{',' if number else ''}{'+' if sign > 0 else '-'}{digit}={total}"
     return text, total
 
 
@@ -101,5 +101,5 @@ def strategy_of(completion: str) -> str | None:
 
 def boxed(completion: str) -> str | None:
     """Return what stands in the last closed box of a completion, or None."""
-    found = re.findall(r"\\boxed\{([^{}]*)\}", completion)
-    return found[-1] if found else None
+    boxes = re.findall(r"\\boxed\{([^{}]*)\}", completion)
+    return boxes[-1] if boxes else None
