@@ -159,7 +159,7 @@ def test_there_is_no_drawer() -> None:
 
 
 def test_nothing_is_left_for_later() -> None:
-    words = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
+    words = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
     others = [path for path in (*MODULES, *TESTS) if path != Path(__file__)]
     assert not [name_of(path) for path in others if words.search(path.read_text(encoding="utf-8"))]
 
@@ -202,10 +202,11 @@ def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
     room = room_of(path)
     if room in ("__init__", "cli"):  # the lazy public names, and the command on top of everything
         return
-    reached = {name.split(".")[1] for name in imports(TREES[path]) if name.startswith("hammerlib.")}
+    named = list(imports(TREES[path], typing=True))  # a circle of types is a circle
+    reached = {name.split(".")[1] for name in named if name.startswith("hammerlib.")}
     below = {one for one in reached & set(ROOMS) if ROOMS.index(one) > ROOMS.index(room)}
     assert not below
-    assert not {name for name in imports(TREES[path]) if name.startswith("hammerlib.__")}
+    assert not {name for name in named if name.startswith("hammerlib.__")}
 
 
 def test_old_module_names_are_the_modules_of_today() -> None:

@@ -171,6 +171,13 @@ def open_pool(
 ) -> Iterator[GradingPool]:
     """Lend the workers of this process, or new ones that end with the block: for code, or a stated number.
 
+    Parameters
+    ----------
+    workers : int, optional
+        Of a pool of its own; None lends those that every batch of this process shares, unless code is run.
+    run_code, switches
+        As for :func:`grade_many`.
+
     Examples
     --------
     >>> with open_pool() as pool:
