@@ -178,14 +178,14 @@ def test_embedding_evaluation_and_training_read_the_same_ids(
 
 
 def test_the_study_measures_on_the_same_ids(folders, door) -> None:
-    from hammerlib.study.trial import Examination
+    from hammerlib.study.trial import examine
 
     name = "template with BOS, adds both"
     for template in ("raw", "chat"):
         door.clear()
         options = {"samples": 1, "seed": 0, "max_new_tokens": 2, "template": template}
         backbone = load_backbone(folders[name], device="cpu")
-        Examination(backbone=backbone, problems=problems_of(QUESTIONS), **options).ask()
+        examine(backbone, problems_of(QUESTIONS), **options)
         assert sorted(door[0]) == sorted(expected(KINDS[name], template))
 
 

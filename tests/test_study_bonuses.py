@@ -16,8 +16,9 @@ from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
-from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards, plugs_of
+from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards, bonus_of
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training.hooks import make_algorithms, names_of
 
 SMALL = TrainConfig(n_problems=4, order="random", prompts_per_step=2, group_size=4, max_completion_length=40)
 
@@ -55,12 +56,12 @@ def test_the_placebo_deals_each_groups_own_weights() -> None:
 def test_a_permuted_weight_multiplies_the_raw_reward_as_dra_does() -> None:
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # weights 1/2, 1/2, 1
     rollout = said(boxed("4", "4", "4"), [1, 1, 1], vectors, 3)
-    advantages = PermutedRewards(0)(rollout).numpy()
+    advantages = PermutedRewards(0).advantage(rollout).numpy()
     np.testing.assert_allclose(np.sort(advantages), [-1 / 6, -1 / 6, 1 / 3], atol=1e-5)
     mixed = said(boxed("4", "5", "4"), [1, 0, 1], vectors, 3)
     assert mixed.raw.tolist() == [1, 0, 1]  # what other plugs and telemetry read stays
     # The wrong one keeps its 1/2, so that the right ones share 1/2 and 1: rewards {1/2, 0, 1}, as DRA's.
-    found = {tuple(np.round(PermutedRewards(seed)(mixed).tolist(), 4)) for seed in range(20)}
+    found = {tuple(np.round(PermutedRewards(seed).advantage(mixed).tolist(), 4)) for seed in range(20)}
     assert found == {(0.0, -0.5, 0.5), (0.5, -0.5, 0.0)}
 
 
@@ -79,7 +80,7 @@ def test_where_all_weights_are_alike_the_placebo_is_dra() -> None:
     raw = [1.0, 0.0, 1.0, 0.0]
     rollout = said(boxed(*"4545"), raw, vectors, 4, trainer=SimpleNamespace(scale_rewards="group"))
     dra = group_advantages(adjust_rewards(raw, vectors), np.zeros(4, int))
-    np.testing.assert_allclose(PermutedRewards(1)(rollout).numpy(), dra, atol=1e-6)
+    np.testing.assert_allclose(PermutedRewards(1).advantage(rollout).numpy(), dra, atol=1e-6)
 
 
 def test_the_placebo_takes_blank_and_untrained_completions_as_dra_does() -> None:
@@ -87,10 +88,10 @@ def test_the_placebo_takes_blank_and_untrained_completions_as_dra_does() -> None
     texts, groups = [*boxed("4", "4"), "", " ", *boxed("4")], np.array([0, 0, 0, 0, -1])
     rollout = said(texts, [1, 1, 0, 0, np.nan], vectors, 4, groups=groups)
     assert sorted(PermutedRewards(0).weights(rollout).round(3).tolist()) == [0.5, 0.5, 0.5, 0.5, 1.0]
-    assert PermutedRewards(0)(rollout)[4] == 0
+    assert PermutedRewards(0).advantage(rollout)[4] == 0
     bad = said(boxed("4", "5"), [1, 0], np.array([[1.0, 0], [0, 0]]), 2)
     with pytest.raises(InputError, match="zero vector"):
-        PermutedRewards(0)(bad)
+        PermutedRewards(0).advantage(bad)
 
 
 # Distinct answers
@@ -101,7 +102,7 @@ def test_a_repeated_answer_pays_by_hand() -> None:
     plug = DistinctAnswers(0.6)
     np.testing.assert_allclose(plug.penalties(rollout), [0.1, 0.1, 0, 0, 0.1, 0.1])  # None twice
     rewards = np.array([0.9, 0.9, 0, 0, -0.1, -0.1])
-    np.testing.assert_allclose(plug(rollout).numpy(), rewards - rewards.mean(), atol=1e-6)
+    np.testing.assert_allclose(plug.advantage(rollout).numpy(), rewards - rewards.mean(), atol=1e-6)
 
 
 def test_right_answers_that_differ_in_the_way_are_told_apart_by_their_text() -> None:
@@ -109,9 +110,9 @@ def test_right_answers_that_differ_in_the_way_are_told_apart_by_their_text() -> 
     rollout = said(texts, [1, 1, 1, 1], np.eye(4), 4)
     assert DistinctAnswers(1.0).penalties(rollout).tolist() == [0.75] * 4
     assert DistinctAnswers(1.0, of="text").penalties(rollout).tolist() == [0.25, 0.25, 0, 0]
-    advantages = DistinctAnswers(1.0, of="text")(rollout).numpy()
+    advantages = DistinctAnswers(1.0, of="text").advantage(rollout).numpy()
     np.testing.assert_allclose(advantages, [-0.125, -0.125, 0.125, 0.125], atol=1e-6)
-    assert DistinctAnswers(1.0)(rollout).abs().max() < 1e-6
+    assert DistinctAnswers(1.0).advantage(rollout).abs().max() < 1e-6
 
 
 def test_groups_do_not_count_each_others_answers() -> None:
@@ -119,16 +120,26 @@ def test_groups_do_not_count_each_others_answers() -> None:
     assert DistinctAnswers(1.0).penalties(rollout).tolist() == [0, 0, 0, 0]
 
 
-# From an arm's settings to plugs
+# From an arm's settings, or a configuration's, to algorithms
 
 
 def test_an_arm_names_its_bonus() -> None:
-    assert plugs_of(None, 4) == Plugs()
-    assert plugs_of({"name": "permuted-rewards"}, 4).advantage == PermutedRewards(4)
+    assert bonus_of(None, 4) == []
+    assert bonus_of({"name": "permuted-rewards"}, 4) == [PermutedRewards(4)]
     told = {"name": "distinct-answers", "weight": 0.5, "of": "text"}
-    assert plugs_of(told, 4).advantage == DistinctAnswers(0.5, "text")
-    names = [plugs_of({"name": "permuted-rewards"}, seed).names()["advantage"] for seed in (1, 2)]
+    assert bonus_of(told, 4) == [DistinctAnswers(0.5, "text")]
+    names = [names_of(bonus_of({"name": "permuted-rewards"}, seed)) for seed in (1, 2)]
     assert names[0] != names[1]  # another seed is another run
+
+
+def test_a_training_configuration_names_them_too() -> None:
+    named = ({"name": "permuted-rewards"}, {"name": "distinct-answers", "weight": 0.5})
+    made = make_algorithms(dataclasses.replace(SMALL, algorithms=named).validate())
+    assert made == [PermutedRewards(), DistinctAnswers(0.5)]
+    vectors = np.random.default_rng(0).normal(size=(4, 6)) + 1.5
+    trainer = SimpleNamespace(scale_rewards="none", args=SimpleNamespace(seed=7))
+    rollout = said(boxed(*"4444"), [1.0] * 4, vectors, 4, trainer=trainer)
+    assert made[0].weights(rollout).tolist() == PermutedRewards(7).weights(rollout).tolist()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ def test_an_arm_names_its_bonus() -> None:
 )
 def test_a_bonus_of_no_use_is_refused(told: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        plugs_of(told, 0)
+        bonus_of(told, 0)
 
 
 # Real steps
@@ -162,7 +173,7 @@ class Watched:
         self.inner, self.made, self.arrived = inner, [], []
 
     def advantage(self, rollout: Rollout) -> torch.Tensor:
-        self.made.append((self.inner(rollout), rollout))
+        self.made.append((self.inner.advantage(rollout), rollout))
         return self.made[-1][0]
 
     def loss(self, trainer: object, model: object, inputs: dict, default: object) -> torch.Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hammerlib import load_backbone
-from hammerlib.study.plan import Cell, Study
-from hammerlib.study.trial import Curve, Examination, done, nano_start, origin_of, replicate, run_cell
+from hammerlib.study.plan import Study, Trial
+from hammerlib.study.trial import Curve, done, examine, nano_start, origin_of, replicate, run_trial
 
 TINY = Study(
     "tiny",
@@ -37,7 +37,7 @@ NANO = dataclasses.replace(TINY, starts={"backbone": "nano"})
 
 
 def record(study: Study, arm: str, root, number: int = 0) -> dict:
-    return json.loads(run_cell(Cell(study, arm, number), root).read_text())
+    return json.loads(run_trial(Trial(study, arm, number), root).read_text())
 
 
 def timeless(found: dict) -> dict:
@@ -79,11 +79,11 @@ def test_a_cell_run_again_is_the_same_record(arms, tmp_path):
 
 
 def test_a_record_is_kept_and_one_of_other_settings_is_never_taken_for_it(arms, tmp_path):
-    path = run_cell(Cell(TINY, "random", 0), tmp_path)
+    path = run_trial(Trial(TINY, "random", 0), tmp_path)
     before = path.read_bytes()
-    assert run_cell(Cell(TINY, "random", 0), tmp_path).read_bytes() == before
+    assert run_trial(Trial(TINY, "random", 0), tmp_path).read_bytes() == before
     other = dataclasses.replace(TINY, base={**TINY.base, "learning_rate": 1e-3})
-    assert done(Cell(TINY, "random", 0), tmp_path) and not done(Cell(other, "random", 0), tmp_path)
+    assert done(Trial(TINY, "random", 0), tmp_path) and not done(Trial(other, "random", 0), tmp_path)
 
 
 def test_training_reaches_the_policy_that_is_examined(tmp_path):
@@ -115,8 +115,8 @@ def test_the_snapshot_of_a_longer_training_is_the_shorter_one():
 
 def test_a_sample_hangs_on_its_problem_and_number_alone():
     table = replicate(NANO, 0).held_out
-    whole = Examination(table, load_backbone("nano"), 2, seed=5).ask()["correct"]
-    part = Examination(table.select([3, 1]), load_backbone("nano"), 2, seed=5).ask()["correct"]
+    whole = examine(load_backbone("nano"), table, samples=2, seed=5)["correct"]
+    part = examine(load_backbone("nano"), table.select([3, 1]), samples=2, seed=5)["correct"]
     assert part == [whole[3], whole[1]]
 
 
@@ -125,9 +125,9 @@ def test_a_curve_counts_rollouts_that_were_left_out():
         step, trainer = 0, None
         rows = [{}] * 4
 
-        class spare:
+        class excluded:
             rows = [{}] * 2
 
     curve = Curve(None, [7])  # no mark is reached, so that nothing is examined
-    curve(Said())
+    curve.observe(Said())
     assert curve.rollouts == 6 and curve.points == []

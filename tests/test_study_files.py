@@ -10,7 +10,7 @@ import pytest
 from hammerlib.models.backbone import NAMED
 from hammerlib.models.nano.recipe import SIZES
 from hammerlib.problems.gym import mix
-from hammerlib.study.plan import Cell, Study, cells, read_study
+from hammerlib.study.plan import Study, Trial, cells, read_study
 from hammerlib.study.trial import replicate
 from hammerlib.training.schedule import plan
 
@@ -59,5 +59,5 @@ def test_held_out_problems_may_come_from_another_source_and_old_cells_keep_their
     assert {name.split("-")[0] for name in replicate(study, 0).held_out["id"]} == {"nano"}
     assert {row["source"] for row in replicate(other, 0).held_out} == {"reasoning-gym:one-digit"}
     assert {row["source"] for row in replicate(other, 0).problems} == {"reasoning-gym:nano"}
-    assert "held_out" not in Cell(study, "random", 0).settings()
-    assert Cell(study, "random", 0).identity != Cell(other, "random", 0).identity
+    assert "held_out" not in Trial(study, "random", 0).settings()
+    assert Trial(study, "random", 0).identity != Trial(other, "random", 0).identity

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hammerlib.errors import InputError
-from hammerlib.study.plan import Cell, Study, cells, read_study
+from hammerlib.study.plan import Study, Trial, cells, read_study
 
 ARMS = {"random": {}, "hammer": {"order": "hammer"}}
 MAIN = Path(__file__).parents[1] / "configs" / "study" / "main.yaml"
@@ -64,17 +64,17 @@ def test_a_broken_file_is_one_clear_error(tmp_path, text, message):
 
 
 def test_identity_follows_what_decides_the_result_and_nothing_else():
-    cell = Cell(study(), "hammer", 1)
-    same = Cell(study(replicates=9, arms={**ARMS, "third": {}}, study="other"), "hammer", 1)
+    cell = Trial(study(), "hammer", 1)
+    same = Trial(study(replicates=9, arms={**ARMS, "third": {}}, study="other"), "hammer", 1)
     assert same.identity == cell.identity
     placebo = {"order": "hammer", "bonus": {"name": "permuted-rewards"}}
     others = [
-        Cell(study(), "hammer", 0),
-        Cell(study(), "random", 1),
-        Cell(study(n_problems=64), "hammer", 1),
-        Cell(study(base={"learning_rate": 1e-4}), "hammer", 1),
-        Cell(study(arms={**ARMS, "hammer": {"order": "hammer", "vectors": "tfidf"}}), "hammer", 1),
-        Cell(study(arms={**ARMS, "hammer": placebo}), "hammer", 1),
+        Trial(study(), "hammer", 0),
+        Trial(study(), "random", 1),
+        Trial(study(n_problems=64), "hammer", 1),
+        Trial(study(base={"learning_rate": 1e-4}), "hammer", 1),
+        Trial(study(arms={**ARMS, "hammer": {"order": "hammer", "vectors": "tfidf"}}), "hammer", 1),
+        Trial(study(arms={**ARMS, "hammer": placebo}), "hammer", 1),
     ]
     assert len({one.identity for one in [cell, *others]}) == len(others) + 1
 
@@ -89,7 +89,7 @@ def test_the_committed_study_compares_what_its_protocol_says():
     assert plan.replicates % starts == 0  # every start equally often
     for name, arm in plan.arms.items():
         assert arm.get("replicates", plan.replicates) % starts == 0, name
-        assert Cell(plan, name, 0).twin in plan.arms
+        assert Trial(plan, name, 0).control in plan.arms
 
 
 def test_every_study_file_of_the_repository_can_run():

@@ -12,7 +12,6 @@ from hammerlib.study.contrasts import main_contrasts, study_tests
 from hammerlib.study.endpoints import endpoint_table
 from hammerlib.study.pages import (
     PILOTS,
-    SIZES,
     scale_table,
     shown_scales,
     size_of,
@@ -98,7 +97,10 @@ def test_the_readme_shows_the_largest_study_in_full_and_all_in_one_table(tmp_pat
     assert [folder.name for folder in study_folders(tmp_path)] == ["large", "small"]
     text = studies_section(tmp_path)
     assert text.startswith("Study [`large`]") and text.count("Study [") == 1
-    assert SIZES in text and text.count("| [`") == 2
+    assert (
+        "\n\nThe primary contrasts at every size, in points of the same area; Holm" in text
+        and text.count("| [`") == 2
+    )
 
 
 def test_large_sizes_are_told_without_exponents() -> None:

@@ -11,8 +11,8 @@ from ordering_samples import problem_table
 
 from hammerlib.errors import InputError
 from hammerlib.study.orders import learnable_window
-from hammerlib.study.plan import Cell, Study
-from hammerlib.study.trial import PROBES, run_cell
+from hammerlib.study.plan import Study, Trial
+from hammerlib.study.trial import PROBES, run_trial
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
 
@@ -82,6 +82,6 @@ def test_a_cell_trains_its_window_and_pays_for_the_probe(tmp_path: Path) -> None
     sizes = {"n_problems": 12, "n_held_out": 4, "points": 1, "samples": 1, "final_samples": 1}
     base = {"group_size": 2, "prompts_per_step": 2}
     study = Study("s", 1, {"backbone": "nano"}, arms, base=base, **sizes).validate()
-    record = json.loads(run_cell(Cell(study, "window", 0), tmp_path).read_text())
+    record = json.loads(run_trial(Trial(study, "window", 0), tmp_path).read_text())
     assert record["status"] == "success" and record["probe_rollouts"] == PROBES * 12
     assert [point["rollouts"] for point in record["curve"]] == [0, 24]  # as one pass over all twelve

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
-from hammerlib.training.hooks import Algorithm, Plugs, Rollout
+from hammerlib.training.hooks import Algorithm, Rollout
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class PermutedRewards(Algorithm):
-    """Advantage plug: DRA with its weights dealt at random among completions of equal raw reward (placebo).
+    """DRA with its weights dealt at random among completions of equal raw reward (placebo).
 
     The adjusted rewards of a group are the very numbers that DRA makes of it, so that their size and spread,
     equal-reward groups that get a gradient and the shrinking of the step under Dr. GRPO are DRA's; what a
@@ -40,46 +40,45 @@ class PermutedRewards(Algorithm):
 
     Parameters
     ----------
-    seed : int
-        With the optimizer step, of the permutations.
+    seed : int, optional
+        With the optimizer step, of the permutations; default the run's.
 
     Notes
     -----
     Source: ours; the weights are those of arXiv 2505.09655 Section 3.2 (`diversity_weights` with its
-    defaults) on the embeddings of the frozen start, and multiply the raw reward as there. It reads the raw
-    reward, so that the configuration's ``adjustment`` changes nothing but telemetry; leave it ``none``.
-    ``scale_rewards: batch`` takes the deviation of this process's groups.
+    defaults) on the embeddings of the frozen initial checkpoint, and multiply the raw reward as there. It
+    reads the raw reward, so that the configuration's ``adjustment`` changes nothing but telemetry; leave it
+    ``none``. ``scale_rewards: batch`` takes the deviation of this process's groups.
     """
 
-    seed: int
+    seed: int | None = None
 
     def weights(self, rollout: Rollout) -> np.ndarray:
         """Return the weight (n,) that multiplies each raw reward; 1 where a completion is not trained."""
-        rng = np.random.default_rng([self.seed, rollout.step])
-        vectors, found = rollout.vectors, np.ones(len(rollout.rows))
+        seed = rollout.trainer.args.seed if self.seed is None else self.seed
+        rng = np.random.default_rng([seed, rollout.step])
+        vectors, weights = rollout.vectors, np.ones(len(rollout.rows))
         blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in rollout.completions])
         if blank.any():  # as under DRA: copies of each other, unlike anything else
             vectors = np.hstack([vectors, blank[:, None]])
-        for rows in rollout.by_size():
-            found[rows] = diversity_weights(vectors[rows])
-            for group in rows:
+        for groups in rollout.by_size():
+            weights[groups] = diversity_weights(vectors[groups])
+            for group in groups:
                 for reward in np.unique(rollout.raw[group]):
                     alike = group[rollout.raw[group] == reward]
-                    found[alike] = rng.permutation(found[alike])
-        return found
+                    weights[alike] = rng.permutation(weights[alike])
+        return weights
 
-    def __call__(self, rollout: Rollout) -> torch.Tensor:
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the advantages (n,)."""
         return _advantages(rollout, rollout.raw * self.weights(rollout))
 
-    def advantage(self, rollout: Rollout) -> torch.Tensor:
-        """Return the advantages (n,); the call names runs of today."""
-        return self(rollout)
+    __call__ = advantage  # as a plug, one release
 
 
 @dataclass(frozen=True)
 class DistinctAnswers(Algorithm):
-    """Advantage plug: each completion pays for the others of its group that say the same.
+    """Each completion pays for the others of its group that say the same.
 
     ``reward - weight * (number of others that say the same) / G``, then the group's advantages; right and
     wrong completions alike. A group whose raw rewards are all the same gets a gradient where its answers
@@ -92,8 +91,8 @@ class DistinctAnswers(Algorithm):
         G / (G - 1).
     of : {"answer", "text"}
         What is compared: the extracted answer (completions without one count as saying the same), or the
-        whole text without surrounding space. Right completions all have the same answer; where it is the ways
-        to it that can differ, as in nano's three, compare the text.
+        whole text without surrounding space. Right completions all have the same answer; where it is the
+        strategies that can differ, as nano's three do, compare the text.
 
     Raises
     ------
@@ -119,62 +118,85 @@ class DistinctAnswers(Algorithm):
 
     def penalties(self, rollout: Rollout) -> np.ndarray:
         """Return what each completion (n,) pays, at least 0; 0 if it is not trained."""
-        found = np.zeros(len(rollout.rows))
-        said = [text.strip() for text in rollout.completions]
         if self.of == "answer":
-            said = [one.extracted if one else None for one in rollout.verdicts]
-        for rows in rollout.by_size():
-            for group in rows:
-                counts = Counter(said[row] for row in group)
-                found[group] = [self.weight * (counts[said[row]] - 1) / len(group) for row in group]
-        return found
+            compared = [verdict.extracted if verdict else None for verdict in rollout.verdicts]
+        else:
+            compared = [text.strip() for text in rollout.completions]
+        pays = np.zeros(len(rollout.rows))
+        for groups in rollout.by_size():
+            for group in groups:
+                counts = Counter(compared[row] for row in group)
+                pays[group] = [self.weight * (counts[compared[row]] - 1) / len(group) for row in group]
+        return pays
 
-    def __call__(self, rollout: Rollout) -> torch.Tensor:
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the advantages (n,)."""
         return _advantages(rollout, rollout.rewards - self.penalties(rollout))
 
-    def advantage(self, rollout: Rollout) -> torch.Tensor:
-        """Return the advantages (n,); the call names runs of today."""
-        return self(rollout)
+    __call__ = advantage  # as a plug, one release
 
 
-BONUSES = ("permuted-rewards", "distinct-answers")
+BONUSES = {"permuted-rewards": (), "distinct-answers": ("weight", "of")}  # name -> its settings
 
 
-def plugs_of(settings: Mapping[str, Any] | None, seed: int) -> Plugs:
-    """Return the plugs of an arm's ``bonus``."""
+def bonus_of(settings: Mapping[str, Any] | None, seed: int) -> list[Algorithm]:
+    """Return the algorithm of an arm's ``bonus``, with the replicate's seed; none where there is no bonus.
+
+    ``{"name": "permuted-rewards"}`` or ``{"name": "distinct-answers", "weight": 0.5, "of": "text"}``: what
+    ``algorithms`` of a training configuration names too, in the spelling of the first studies.
+    """
     if settings is None:
-        return Plugs()
-    given = dict(settings)
-    name = given.pop("name", None)
+        return []
+    options = dict(settings)
+    name = options.pop("name", None)
     if name == "entropy":
         raise InputError("bonus", name, "is a term of the loss", "set entropy_coef: 0.01 in the arm instead")
     if name not in BONUSES:
         raise InputError("bonus", name, "is not known", f"use one of {', '.join(BONUSES)}")
-    known = {"permuted-rewards": (), "distinct-answers": ("weight", "of")}[name]
-    if set(given) - set(known) or (name == "distinct-answers" and "weight" not in given):
+    known = BONUSES[name]
+    if set(options) - set(known) or (name == "distinct-answers" and "weight" not in options):
         problem = f"are not the settings of {name!r}"
-        raise InputError("bonus", sorted(given), problem, f"its settings: {', '.join(known) or 'none'}")
-    return Plugs(advantage=PermutedRewards(seed) if name == "permuted-rewards" else DistinctAnswers(**given))
+        raise InputError("bonus", sorted(options), problem, f"its settings: {', '.join(known) or 'none'}")
+    return [PermutedRewards(seed) if name == "permuted-rewards" else DistinctAnswers(**options)]
+
+
+# How large are an arm's steps
 
 
 def advantage_ratio(raw: npt.ArrayLike, vectors: npt.ArrayLike, **options: Any) -> float:
-    """Return how many times larger the advantages are without DRA than with it, before any division."""
+    """Return how many times larger the advantages are without DRA than with it, before any division.
+
+    Without a division by the standard deviation (``dr_grpo``), DRA makes advantages and gradients several
+    times smaller. Under SGD, under a KL or entropy term, or where gradients are clipped, that changes the
+    step, and the learning rate can be multiplied by this ratio. AdamW, which the trainer uses, divides the
+    gradient by its own size: measured on nano over 12 steps (``dr_grpo``, ``beta`` 0, one seed), DRA made
+    gradients 7.4 times smaller and the change of the weights 0.99 times as large, so there the same learning
+    rate *is* the matched one. `weight_change` checks that for any run.
+
+    Parameters
+    ----------
+    raw : (B, G) array
+        Raw rewards of B groups that the initial checkpoint generated; NaN where a completion has none.
+    vectors : (B, G, d) array
+        Embeddings of their completions.
+    **options
+        Of `hammerlib.adjust_rewards`; none for the paper's DRA.
+    """
+
+    def mean_size(rewards: np.ndarray) -> float:
+        return float(np.nanmean(np.abs(rewards - np.nanmean(rewards, axis=1, keepdims=True))))
+
     values = np.asarray(raw, dtype=float)
-    before, after = (_mean_size(one) for one in (values, adjust_rewards(values, vectors, **options)))
+    before, after = mean_size(values), mean_size(adjust_rewards(values, vectors, **options))
     if not before > 0 or not after > 0:
         problem = "hold no group whose rewards differ"
         raise InputError("raw", values.shape, problem, "measure on more problems")
     return before / after
 
 
-def _mean_size(rewards: np.ndarray) -> float:
-    return float(np.nanmean(np.abs(rewards - np.nanmean(rewards, axis=1, keepdims=True))))
-
-
 def weight_change(start: Backbone, end: Backbone) -> float:
-    """Return how far training moved the weights: the length of the difference of all parameters."""
-    before, after = (dict(one.model.named_parameters()) for one in (start, end))
+    """Return how far training moved the weights: the L2 norm of the difference of all parameters."""
+    before, after = dict(start.model.named_parameters()), dict(end.model.named_parameters())
     if {name: one.shape for name, one in before.items()} != {name: one.shape for name, one in after.items()}:
         raise InputError("end", end.name, f"has other parameters than {start.name}", "give one run's ends")
     squares = [((after[name] - before[name]).detach().double() ** 2).sum().item() for name in before]

@@ -22,15 +22,38 @@ from hammerlib.evaluation import (
     variance_components,
 )
 from hammerlib.evaluation.intervals import Interval, with_seeds
+from hammerlib.study import PROTOCOL
 from hammerlib.study.endpoints import THRESHOLD, crossing, curve_of, endpoint_table, endpoints_of
-from hammerlib.study.records import Records, lineage, start_name
+from hammerlib.study.records import Records, adjusts_advantages, lineage, start_name
 
 if TYPE_CHECKING:
     from scipy.stats import CensoredData
 
+Pair = tuple[str, str]  # arm, control arm
+
+PRIMARIES: tuple[Pair, ...] = tuple(map(tuple, PROTOCOL["primaries"]))
+FURTHER: tuple[Pair, ...] = tuple(map(tuple, PROTOCOL["further"]))
+INTERACTIONS = tuple(tuple(map(tuple, pairs)) for pairs in PROTOCOL["interactions"])
+PRIMARY_ENDPOINT = PROTOCOL["primary_endpoint"]
+MARGIN = PROTOCOL["margin"]
+PRIMARY_LEVEL = PROTOCOL["levels"]["primary"]
+OTHER_LEVEL = PROTOCOL["levels"]["other"]
+EQUIVALENCE_LEVEL = PROTOCOL["levels"]["equivalence"]
+COMPARED = tuple(PROTOCOL["compared"])
+PROCESS = tuple(PROTOCOL["process"])
+GRADED = "zero_variance_share"
+ADJUSTED = "zero_variance_share_adjusted"
+# Endpoints that are tested by their own tables.
+WAITING = "rollouts_to_threshold"
+SPREAD = "spread of final"
+COLUMNS = ["replicate", "start", "lineage", "endpoint", "arm", "twin", "difference"]
+NAN = float("nan")
+
+# Means and deviations over replicates
+
 
 class Spread(NamedTuple):
-    """A standard deviation with its interval."""
+    """A standard deviation with its interval and degrees of freedom."""
 
     value: float
     low: float
@@ -41,16 +64,22 @@ class Spread(NamedTuple):
 def student_interval(
     values: ArrayLike, *, bounds: tuple[float, float] | None = None, level: float = 0.95
 ) -> Interval:
-    """Return the mean with Student's interval; its ends are NaN for fewer than two values."""
+    """Return the mean of one number a replicate with Student's interval, cut at the `bounds` of the scale.
+
+    Its ends are NaN for fewer than two values.
+    """
     given = np.asarray(values, dtype=np.float64)
     if len(given) < 2:
-        return Interval(float(given.mean()) if len(given) else float("nan"), float("nan"), float("nan"))
+        return Interval(float(given.mean()) if len(given) else NAN, NAN, NAN)
     mean = float(given.mean())
     return with_seeds(given[:, None], (mean, mean), level, bounds or (-np.inf, np.inf))
 
 
 def deviation(values: ArrayLike, groups: Sequence[object] | None = None, *, level: float = 0.95) -> Spread:
-    """Return the standard deviation with its chi-square interval (normal values)."""
+    """Return the standard deviation, inside `groups` and pooled where given, with its chi-square interval.
+
+    Normal values; NaN without a degree of freedom.
+    """
     from scipy.stats import chi2
 
     given = np.asarray(values, dtype=np.float64)
@@ -58,23 +87,24 @@ def deviation(values: ArrayLike, groups: Sequence[object] | None = None, *, leve
     rest = given - pd.Series(given).groupby(names).transform("mean").to_numpy()
     df = len(given) - names.nunique()
     if df < 1:
-        return Spread(float("nan"), float("nan"), float("nan"), 0)
+        return Spread(NAN, NAN, NAN, 0)
+    # sum of squares / sigma^2 is chi-square with df degrees of freedom.
     total = float((rest**2).sum())
-    ends = np.sqrt(total / chi2.ppf([(1 + level) / 2, (1 - level) / 2], df))
-    return Spread(float(np.sqrt(total / df)), float(ends[0]), float(ends[1]), df)
+    low, high = np.sqrt(total / chi2.ppf([(1 + level) / 2, (1 - level) / 2], df))
+    return Spread(float(np.sqrt(total / df)), float(low), float(high), df)
 
 
 def spread_table(
     endpoints: pd.DataFrame, twins: Mapping[str, str], *, endpoint: str = "final"
 ) -> pd.DataFrame:
-    """Return how far the replicates of each arm lie apart, and whether further than those of its twin.
+    """Return how far the replicates of each arm lie apart, and whether further than those of its control arm.
 
     Parameters
     ----------
     endpoints : DataFrame
-        `endpoints.endpoint_table`.
+        `endpoint_table`.
     twins : mapping of str to str
-        Arm to the arm it is compared with.
+        Arm to its control arm.
     endpoint : str
         Whose spread.
 
@@ -83,64 +113,55 @@ def spread_table(
     DataFrame
         Indexed by arm: ``n``, ``sd, low, high`` (over replicates, starts among them), ``inside, inside_low,
         inside_high`` (between replicates of one start, pooled), and ``ratio, p``: deviation inside starts
-        over the twin's in the same replicates, with the test of Pitman and Morgan for paired values (the
-        correlation of sum and difference; normal values; one degree of freedom a start is lost).
-
-    References
-    ----------
-    Pitman 1939, A note on normal correlation; Morgan 1939.
+        over the control arm's in the same replicates, with the test of Pitman and Morgan for paired values.
     """
     rows = {}
     for arm, part in endpoints.groupby("arm", sort=False):
         whole = deviation(part[endpoint])
         inside = deviation(part[endpoint], list(part["start_name"]))
-        rows[arm] = {"n": len(part), "sd": whole.value, "low": whole.low, "high": whole.high}
-        rows[arm] |= {"inside": inside.value, "inside_low": inside.low, "inside_high": inside.high}
-        twin = endpoints[endpoints["arm"] == twins.get(arm)]
-        rows[arm] |= _against(part, twin, endpoint)
+        control = endpoints[endpoints["arm"] == twins.get(arm)]
+        ratio, p = _pitman_morgan(part, control, endpoint)
+        rows[arm] = {
+            **{"n": len(part), "sd": whole.value, "low": whole.low, "high": whole.high},
+            **{"inside": inside.value, "inside_low": inside.low, "inside_high": inside.high},
+            **{"ratio": ratio, "p": p},
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _against(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> dict[str, float]:
+def _pitman_morgan(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> tuple[float, float]:
+    """Ratio of the deviations inside starts, and p of no difference (Pitman 1939; Morgan 1939).
+
+    cov(a + b, a - b) = var(a) - var(b): equal variances are an uncorrelated sum and difference. Each start's
+    mean costs a degree of freedom.
+    """
     from scipy.stats import t
 
-    nothing = {"ratio": float("nan"), "p": float("nan")}
     both = ours.merge(theirs, on=["replicate", "start_name"], suffixes=("", "_twin"))
-    rest = both[[endpoint, f"{endpoint}_twin"]] - both.groupby("start_name")[
-        [endpoint, f"{endpoint}_twin"]
-    ].transform("mean")
-    free = len(both) - both["start_name"].nunique() - 1  # of the correlation
-    a, b = rest.to_numpy(dtype=np.float64).T if len(both) else (np.zeros(0), np.zeros(0))
+    columns = [endpoint, f"{endpoint}_twin"]
+    rest = both[columns] - both.groupby("start_name")[columns].transform("mean")
+    free = len(both) - both["start_name"].nunique() - 1
+    if free < 1:
+        return NAN, NAN
+    a, b = rest.to_numpy(dtype=np.float64).T
     total, gap = a + b, a - b
-    if free < 1 or not all((one**2).sum() for one in (a, b, total, gap)):
-        return nothing
+    if not all((values**2).sum() for values in (a, b, total, gap)):
+        return NAN, NAN
     correlation = float((total * gap).sum() / np.sqrt((total**2).sum() * (gap**2).sum()))
     statistic = abs(correlation) * np.sqrt(free / max(1 - correlation**2, 1e-300))
-    return {"ratio": float(np.sqrt((a**2).sum() / (b**2).sum())), "p": float(2 * t.sf(statistic, free))}
+    return float(np.sqrt((a**2).sum() / (b**2).sum())), float(2 * t.sf(statistic, free))
 
 
-# The primary contrasts and the smallest effect of interest of results/PROTOCOL.md.
-PRIMARIES = (("hammer", "random"), ("min-path", "random"), ("dra", "random"))
-MARGIN = 0.01
-PRIMARY_ENDPOINT = "auc"
-# Beside each arm and its twin: DRA against its placebo, what HAMMER's paper compares its order with, and ours
-# against what they are made of.
-FURTHER = (
-    ("dra", "dra-placebo"),
-    ("hammer", "similar"),
-    ("hammer", "easy-to-hard"),
-    ("min-path", "hammer"),
-    ("hammer-dra", "hammer"),
-    ("hammer-cooldown", "hammer"),
-    ("min-path-inside", "random-inside"),
-    ("min-path-inside", "window"),
-)
-COLUMNS = ["replicate", "start", "lineage", "endpoint", "arm", "twin", "difference"]
-CUT = ("rollouts", "paid", "tokens")  # axes on which both arms of a pair are cut at the same place
+# Paired contrasts
 
 
 def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """Return every endpoint of an arm and of its twin, replicate by replicate."""
+    """Return every endpoint of an arm and of its control arm, in the replicates that hold both.
+
+    Where one of the two used more, both curves are cut where the other ends (rollouts; with probes for
+    ``auc_paid``, tokens for ``auc_tokens``): both are judged at the same budget. Columns ``replicate, start,
+    lineage, endpoint, arm, twin, difference``.
+    """
     return _paired_endpoints(records, arm, twin, threshold).copy()
 
 
@@ -150,8 +171,12 @@ def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -
     rows = []
     for replicate in sorted(set(ours) & set(theirs)):
         pair = ours[replicate], theirs[replicate]
-        ends = {axis: min(_end(cell, axis) for cell in pair) for axis in CUT}
-        a, b = (endpoints_of(cell, ends=ends, threshold=threshold) for cell in pair)
+        ends = {
+            "rollouts": min(trial["curve"][-1]["rollouts"] for trial in pair),
+            "paid": min(trial["curve"][-1]["rollouts"] + trial.get("probe_rollouts", 0) for trial in pair),
+            "tokens": min(trial["curve"][-1]["tokens"] for trial in pair),
+        }
+        a, b = (endpoints_of(trial, ends=ends, threshold=threshold) for trial in pair)
         named = {"replicate": replicate, "start": start_name(pair[0]), "lineage": lineage(pair[0])}
         rows += [
             named | {"endpoint": name, "arm": a[name], "twin": b[name], "difference": a[name] - b[name]}
@@ -160,11 +185,9 @@ def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _end(cell: dict, axis: str) -> float:
-    last = cell["curve"][-1]
-    if axis == "tokens":
-        return float(last["tokens"])
-    return float(last["rollouts"] + (cell.get("probe_rollouts", 0) if axis == "paid" else 0))
+def _differences(records: Records, pair: Pair, endpoint: str) -> pd.DataFrame:
+    table = paired_endpoints(records, *pair)
+    return table[table["endpoint"] == endpoint].set_index("replicate")
 
 
 def judged(
@@ -175,11 +198,11 @@ def judged(
     Parameters
     ----------
     differences : array-like, (n,)
-        Arm less twin, one a replicate.
+        Arm less control arm, one a replicate.
     starts : sequence, (n,)
-        Which start each replicate trained from.
+        Which initial checkpoint each replicate trained from.
     lineages : sequence, (n,)
-        Which supervised run that start is a checkpoint of: checkpoints of one run are not several runs.
+        Which SFT run that is a checkpoint of: checkpoints of one run are not several runs.
     margin : float
         Largest difference that does not matter, above 0.
 
@@ -188,9 +211,9 @@ def judged(
     dict of str to float
         ``n, value, low, high`` (Student over replicates), ``p`` (paired t), ``p_signs`` (exact flips of
         signs), ``p_equivalent`` (two one-sided tests), ``sd, sd_low, sd_high``, ``starts``,
-        ``between, within`` (standard deviations between supervised runs and inside them), ``seeds, seeds_low,
-        seeds_high`` (Student's interval with a supervised run as the unit: one number a run, the mean over
-        its checkpoints), ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
+        ``between, within`` (standard deviations between SFT runs and inside them), ``seeds, seeds_low,
+        seeds_high`` (Student's interval with an SFT run as the unit: one number a run, the mean over its
+        checkpoints), ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
         cannot be known from so few.
 
     Raises
@@ -198,81 +221,76 @@ def judged(
     InputError
         A margin that is not above 0.
     """
+    from scipy.stats import ttest_1samp
+
     if not margin > 0:
         raise InputError("margin", margin, "must be above 0", "name the largest difference that is none")
     table = pd.DataFrame({"gap": differences, "start": list(starts), "lineage": list(lineages)})
     table = table[np.isfinite(table["gap"].astype(np.float64))]
-    given = table["gap"].to_numpy(dtype=np.float64)
-    mean, sd, apart = student_interval(given), deviation(given), _by_lineage(table)
-    wins = (given > 0) + 0.5 * (given == 0)
+    gaps = table["gap"].to_numpy(dtype=np.float64)
+    mean, sd = student_interval(gaps), deviation(gaps)
+
+    p = p_signs = p_equivalent = wins = NAN
+    if len(gaps) > 1:
+        zeros = np.zeros(len(gaps))
+        p_signs = permutation_test(zeros, gaps).p
+        if gaps.std() >= 1e-12:  # without spread there are no t-tests
+            p = float(ttest_1samp(gaps, 0.0).pvalue)
+            p_equivalent = equivalence_test(zeros, gaps, margin=margin)
+        wins = float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+
+    # The stopping point of an SFT run is a fixed factor: each counts alike in its run.
+    by_start = table.groupby(["lineage", "start"], sort=False)["gap"].mean()
+    by_run = student_interval(by_start.groupby("lineage", sort=False).mean())
+    between, within = _components(gaps, table["lineage"].to_numpy())
     return {
-        "n": len(given),
-        **mean._asdict(),
-        **_tests(given, margin),
+        **{"n": len(gaps), "value": mean.value, "low": mean.low, "high": mean.high},
+        **{"p": p, "p_signs": p_signs, "p_equivalent": p_equivalent},
         **{"sd": sd.value, "sd_low": sd.low, "sd_high": sd.high},
-        "starts": table["start"].nunique(),
-        **_components(given, table["lineage"].to_numpy()),
-        **{"seeds": table["lineage"].nunique(), "seeds_low": apart.low, "seeds_high": apart.high},
-        "wins": float(wins.mean()) if len(wins) > 1 else float("nan"),
+        **{"starts": table["start"].nunique(), "between": between, "within": within},
+        **{"seeds": table["lineage"].nunique(), "seeds_low": by_run.low, "seeds_high": by_run.high},
+        "wins": wins,
     }
 
 
-def _by_lineage(table: pd.DataFrame) -> Interval:
-    """Student over the supervised runs; the stopping point is a fixed factor, each counts alike in a run."""
-    cells = table.groupby(["lineage", "start"], sort=False)["gap"].mean()
-    return student_interval(cells.groupby("lineage", sort=False).mean())
-
-
-def _tests(given: np.ndarray, margin: float) -> dict[str, float]:
-    from scipy.stats import ttest_1samp
-
-    if len(given) < 2:
-        return {"p": float("nan"), "p_signs": float("nan"), "p_equivalent": float("nan")}
-    zeros = np.zeros(len(given))
-    signs = permutation_test(zeros, given).p
-    if given.std() < 1e-12:  # no spread to judge by: the t-tests do not exist
-        return {"p": float("nan"), "p_signs": signs, "p_equivalent": float("nan")}
-    p = float(ttest_1samp(given, 0.0).pvalue)
-    return {"p": p, "p_signs": signs, "p_equivalent": equivalence_test(zeros, given, margin=margin)}
-
-
-def _components(given: np.ndarray, runs: np.ndarray) -> dict[str, float]:
-    """One-way analysis of variance: a run stands for a problem, its replicates for samples of it."""
-    groups = [given[runs == name] for name in dict.fromkeys(runs)]
+def _components(gaps: np.ndarray, runs: np.ndarray) -> tuple[float, float]:
+    """Deviations between SFT runs and inside them, by a one-way analysis of variance."""
+    groups = [gaps[runs == name] for name in dict.fromkeys(runs)]
     if len(groups) < 2 or min(map(len, groups)) < 2:
-        return {"between": float("nan"), "within": float("nan")}
-    inside = deviation(given, list(runs)).value ** 2
+        return NAN, NAN
+    within = deviation(gaps, list(runs)).value ** 2
+    # Groups of unequal size: their harmonic mean.
     size = len(groups) / sum(1 / len(group) for group in groups)
     means = [group.mean() for group in groups]
-    found = variance_components(means, [inside] * len(groups), k=size)
-    return {"between": float(np.sqrt(found.problems)), "within": float(np.sqrt(inside))}
+    between = variance_components(means, [within] * len(groups), k=size).problems
+    return float(np.sqrt(between)), float(np.sqrt(within))
 
 
-def pairs_of(records: Records) -> list[tuple[str, str]]:
-    """Return the contrasts of a study: every arm with the twin of its record, and those of `FURTHER`."""
+def pairs_of(records: Records) -> list[Pair]:
+    """Return the contrasts of a study: every arm with its control arm, and those of `FURTHER`."""
     known = [(arm, twin) for arm, twin in FURTHER if records.of(arm) and records.of(twin)]
     return list(dict.fromkeys([*records.twins().items(), *known]))
 
 
 def contrast_table(
     records: Records,
-    pairs: Sequence[tuple[str, str]] | None = None,
+    pairs: Sequence[Pair] | None = None,
     *,
     endpoints: Sequence[str] = (PRIMARY_ENDPOINT,),
-    primaries: Sequence[tuple[str, str]] = PRIMARIES,
+    primaries: Sequence[Pair] = PRIMARIES,
     margin: float = MARGIN,
     threshold: float = THRESHOLD,
 ) -> pd.DataFrame:
-    """Return one row a contrast and endpoint; no p-value is corrected yet (`discoveries.study_tests` does).
+    """Return one row a contrast and endpoint; no p-value is corrected yet (`study_tests` does).
 
     Parameters
     ----------
     records : Records
-    pairs : sequence of (arm, twin), optional
+    pairs : sequence of (arm, control arm), optional
         Default `pairs_of`.
     endpoints : sequence of str
         Of `endpoints.ENDPOINTS`.
-    primaries : sequence of (arm, twin)
+    primaries : sequence of (arm, control arm)
         Contrasts named before any run; they are primary in `auc` alone.
     margin : float
         Largest difference that does not matter, in the unit of the endpoint.
@@ -290,23 +308,50 @@ def contrast_table(
         table = paired_endpoints(records, arm, twin, threshold=threshold)
         for endpoint in endpoints if len(table) else ():
             part = table[table["endpoint"] == endpoint]
-            named = {"contrast": f"{arm} - {twin}", "arm": arm, "twin": twin, "endpoint": endpoint}
-            named["primary"] = endpoint == PRIMARY_ENDPOINT and (arm, twin) in set(primaries)
-            rows.append(named | judged(part["difference"], part["start"], part["lineage"], margin=margin))
+            primary = endpoint == PRIMARY_ENDPOINT and (arm, twin) in primaries
+            row = _named(arm, twin, endpoint) | {"primary": primary}
+            rows.append(row | judged(part["difference"], part["start"], part["lineage"], margin=margin))
     return pd.DataFrame(rows)
 
 
+def _named(arm: str, twin: str, endpoint: str) -> dict[str, object]:
+    return {
+        "contrast": f"{arm} - {twin}", "arm": arm, "twin": twin, "endpoint": endpoint, "primary": False,
+    }  # fmt: skip
+
+
+def interaction_table(
+    records: Records, *, endpoint: str = PRIMARY_ENDPOINT, margin: float = MARGIN
+) -> pd.DataFrame:
+    """Return the difference of two paired differences for each of `INTERACTIONS` with two replicates or more.
+
+    Columns of `contrast_table`; ``contrast`` reads ``(a - b) - (c - d)``.
+    """
+    rows = []
+    for changed, usual in INTERACTIONS:
+        here, there = (_differences(records, pair, endpoint) for pair in (changed, usual))
+        both = here.index.intersection(there.index)
+        if len(both) > 1:
+            gaps = here.loc[both, "difference"] - there.loc[both, "difference"]
+            starts, lineages = here.loc[both, "start"], here.loc[both, "lineage"]
+            arm, twin = (f"({pair[0]} - {pair[1]})" for pair in (changed, usual))
+            rows.append(_named(arm, twin, endpoint) | judged(gaps, starts, lineages, margin=margin))
+    return pd.DataFrame(rows)
+
+
+# Families of problems
+
+
 def family_differences(families: pd.DataFrame, arm: str, twin: str, *, endpoint: str = "auc") -> pd.DataFrame:
-    """Return the paired difference of every replicate in every family."""
+    """Return arm less control arm, replicates by families, from `endpoints.family_table`."""
     wide = families.pivot_table(index=["arm", "replicate"], columns="family", values=endpoint)
-    known = set(wide.index.get_level_values("arm"))
-    if not {arm, twin} <= known:
+    if not {arm, twin} <= set(wide.index.get_level_values("arm")):
         return pd.DataFrame(columns=wide.columns)
     return (wide.loc[arm] - wide.loc[twin]).dropna()
 
 
 def family_table_of(
-    families: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, endpoint: str = "auc", seed: int = 0
+    families: pd.DataFrame, pairs: Sequence[Pair], *, endpoint: str = "auc", seed: int = 0
 ) -> pd.DataFrame:
     """Return contrasts over families: each family, their interquartile mean, and how often the arm is ahead.
 
@@ -314,7 +359,7 @@ def family_table_of(
     ----------
     families : DataFrame
         `endpoints.family_table`, of the families that are to count.
-    pairs : sequence of (arm, twin)
+    pairs : sequence of (arm, control arm)
     endpoint : str
         ``auc`` or ``final``.
     seed : int
@@ -327,8 +372,8 @@ def family_table_of(
         ``IQM``: interquartile mean of all differences with the stratified bootstrap, as in rliable, whose
         strata count as independent. Row ``IQM by replicate``: the interquartile mean over the families of
         each replicate, Student over replicates, which makes no such assumption (families of one replicate
-        share a training). Row ``ahead``: share of pairs (replicate, family) in which the arm is ahead of its
-        twin, ties a half (one half: no improvement), with an interval over replicates.
+        share a training). Row ``ahead``: share of pairs (replicate, family) in which the arm is ahead, ties a
+        half (one half: no improvement), with an interval over replicates.
     """
     rows = []
     for arm, twin in pairs:
@@ -338,57 +383,14 @@ def family_table_of(
         found = {name: student_interval(gaps[name]) for name in gaps}
         found["IQM"] = interquartile_interval(list(gaps.to_numpy().T), seed=seed)
         found["IQM by replicate"] = student_interval(np.apply_along_axis(interquartile_mean, 1, gaps))
-        # Paired, and one number a replicate: its families share a training, its twin start and problems.
+        # One number a replicate: its families share a training.
         found["ahead"] = mean_interval(((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=1))
         named = {"contrast": f"{arm} - {twin}", "n": len(gaps)}
         rows += [named | {"family": name} | interval._asdict() for name, interval in found.items()]
     return pd.DataFrame(rows, columns=["contrast", "family", "n", "value", "low", "high"])
 
 
-# (arm, twin) under another setting, less (arm, twin) as in the primary contrasts.
-INTERACTIONS = (
-    (("hammer-k2", "random-k2"), ("hammer", "random")),
-    (("hammer-k32", "random-k32"), ("hammer", "random")),
-    (("hammer-dra", "dra"), ("hammer", "random")),
-    (("dra-dr_grpo", "dr_grpo"), ("dra", "random")),
-    (("dra-dapo", "dapo"), ("dra", "random")),
-)
-
-
-def interaction_table(
-    records: Records, *, endpoint: str = PRIMARY_ENDPOINT, margin: float = MARGIN
-) -> pd.DataFrame:
-    """Return one row for each of `INTERACTIONS` whose four arms share two replicates or more.
-
-    Parameters
-    ----------
-    records : Records
-    endpoint : str
-        Of `endpoints.ENDPOINTS`.
-    margin : float
-        Largest difference that does not matter.
-
-    Returns
-    -------
-    DataFrame
-        Columns of `contrasts.contrast_table`; ``contrast`` reads ``(a - b) - (c - d)``, ``arm`` and ``twin``
-        are the two differences.
-    """
-    rows = []
-    for changed, usual in INTERACTIONS:
-        sides = [_differences(records, *pair, endpoint) for pair in (changed, usual)]
-        both = sides[0].index.intersection(sides[1].index)
-        if len(both) < 2:
-            continue
-        gaps = sides[0].loc[both, "difference"] - sides[1].loc[both, "difference"]
-        starts, lineages = (sides[0].loc[both, name] for name in ("start", "lineage"))
-        arm, twin = (f"({pair[0]} - {pair[1]})" for pair in (changed, usual))
-        named = {"contrast": f"{arm} - {twin}", "arm": arm, "twin": twin, "endpoint": endpoint}
-        rows.append(named | {"primary": False} | judged(gaps, starts, lineages, margin=margin))
-    return pd.DataFrame(rows)
-
-
-PRIMARY_LEVEL, OTHER_LEVEL, EQUIVALENCE_LEVEL = 0.05, 0.10, 0.05  # of results/PROTOCOL.md
+# Verdicts in words
 
 
 def verdict(
@@ -400,93 +402,55 @@ def verdict(
     margin: float = MARGIN,
     level: float = PRIMARY_LEVEL,
 ) -> str:
-    """Return in words what a contrast says."""
-    small, size = p_equivalent < EQUIVALENCE_LEVEL, f"{100 * margin:g} point" + "s" * (margin != 0.01)
-    # Corrected at ten per cent, a difference may be found whose 95 % interval holds zero: it is called none.
+    """Return in words what a contrast says.
+
+    A difference is claimed where the corrected p is below `level` and the 95 % interval leaves zero out too:
+    corrected at ten per cent, one may be found whose interval holds zero. Equivalence, by `p_equivalent`, is
+    always judged at 5 %.
+    """
+    small = p_equivalent < EQUIVALENCE_LEVEL
+    size = f"{100 * margin:g} point" + "s" * (margin != 0.01)
     if adjusted < level and not low <= 0 <= high:
-        told = "better" if low + high > 0 else "worse"
-        return f"{told}, by less than {size}" if small else told
+        direction = "better" if low + high > 0 else "worse"
+        return f"{direction}, by less than {size}" if small else direction
     if small:
         return f"no difference larger than {size}"
     return "cannot be told from none, nor from one that matters"
 
 
 def reading(low: float, high: float, expected: int, p_equivalent: float, p: float = 0.0) -> str:
-    """Return in words what an interval says of a cause."""
-    inside = p_equivalent < EQUIVALENCE_LEVEL
+    """Return in words what an interval says of a cause, whose contrast has the sign `expected` if it matters.
+
+    A difference is read only where the corrected `p` is below `OTHER_LEVEL`; NaN counts as 1.
+    """
+    small = p_equivalent < EQUIVALENCE_LEVEL
     if (low > 0 or high < 0) and p < OTHER_LEVEL:
-        found = 1 if low > 0 else -1
-        told = "differs" if not expected else "as expected" if found == expected else "opposite"
-        return told + (", within the margin" if inside else "")
-    return "within the margin" if inside else "cannot tell"
+        sign = 1 if low > 0 else -1
+        text = {0: "differs", sign: "as expected", -sign: "opposite"}[expected]
+        return text + (", within the margin" if small else "")
+    return "within the margin" if small else "cannot tell"
+
+
+# What part of an effect does the work
 
 
 class Cause(NamedTuple):
-    """A possible cause of an arm's effect, and the two arms that differ in it alone, or nearly so."""
+    """A possible cause of an effect, the two arms that differ in it, and the sign it would give them."""
 
     name: str
-    arm: str
-    twin: str
+    pair: Pair
     differs: str
     sign: int
 
 
-CAUSES = (
-    Cause("front", "{order}", "reversed", "front and tail change places; same neighbours and batches", 1),
-    Cause(
-        "drift from front to tail",
-        "random-batches",
-        "stretch-shuffled",
-        "random batches out of each eighth of the path; in the path's sequence, or in any",
-        1,
-    ),
-    Cause("batches of one stretch", "stretch-shuffled", "{random}", "drawn from an eighth of the path", 1),
-    Cause("both of these", "random-batches", "{random}", "drift over eighths, batches random within", 1),
-    Cause("sequence of batches", "{order}", "batch-shuffled", "same batches, in random sequence", 1),
-    Cause("batch make-up", "batch-shuffled", "{random}", "the path's batches; sequence random in both", 1),
-    Cause(
-        "neighbours and batches",
-        "{order}",
-        "random-batches",
-        "random within eighths of the path in one; the drift over eighths in both",
-        1,
-    ),
-    Cause(
-        "length and pass rate",
-        "matched",
-        "{random}",
-        "their course along the path in quartiles, and what goes with them",
-        1,
-    ),
-    Cause("all but length and pass rate", "{order}", "matched", "same quartiles of both, place by place", 1),
-    Cause("topic", "matched-topic", "{random}", "the topics' course along the path", 1),
-    Cause("all but topic", "{order}", "matched-topic", "same topics, place by place", 1),
-    Cause("topics in turn", "topic-cycle", "{random}", "a topic never comes twice in a row; no drift", 0),
-    Cause("diverse front", "farthest-first", "{random}", "far points first, no rule for neighbours", 1),
-    Cause("common direction", "{order}-centred", "{order}", "the mean of all vectors taken away", -1),
-    Cause(
-        "what pretraining put there", "{order}-untrained", "{order}", "vectors of an untrained backbone", -1
-    ),
-    Cause("the model's own space", "{order}-tfidf", "{order}", "vectors of words alone (TF-IDF)", -1),
-)
-OF_DRA = (
-    Cause(
-        "its numbers alone", "dra-placebo", "{random}", "dealt by lot among completions of equal reward", 1
-    ),
-    Cause("which completion gets which", "{order}", "dra-placebo", "by meaning, or by lot", 1),
-    Cause("smaller rewards", "{order}-normalised", "{order}", "weights of mean 1 in each group", -1),
-    Cause("weights by wrong ones", "{order}-positives", "{order}", "right completions compared alone", -1),
-)
-
-
-def _named(order: str, random: str) -> list[Cause]:
-    names, causes = {"order": order, "random": random}, OF_DRA if order == "dra" else CAUSES
-    return [Cause(c.name, c.arm.format(**names), c.twin.format(**names), c.differs, c.sign) for c in causes]
-
-
-def cause_pairs(order: str = "hammer", *, random: str = "random") -> list[tuple[str, str]]:
-    """Return the contrasts that take an order or DRA apart, the whole effect first."""
-    return [(order, random), *((cause.arm, cause.twin) for cause in _named(order, random))]
+def causes_of(order: str = "hammer", *, random: str = "random") -> list[Cause]:
+    """Return the causes that the protocol names for DRA, or for an order."""
+    names = {"order": order, "random": random}
+    causes = [Cause(**cause) for cause in PROTOCOL["causes"]["dra" if order == "dra" else "hammer"]]
+    return [
+        cause._replace(pair=(cause.pair[0].format(**names), cause.pair[1].format(**names)))
+        for cause in causes
+    ]
 
 
 def decomposition_table(
@@ -504,13 +468,13 @@ def decomposition_table(
     ----------
     records : Records
     order, random : str
-        The arm whose effect is taken apart (an order, or ``dra``), and its twin.
+        The arm whose effect is taken apart (an order, or ``dra``), and its control arm.
     endpoint : str
         One of `endpoints.ENDPOINTS`.
     margin : float
         Largest difference that does not matter.
     adjusted : mapping of str to float, optional
-        Contrast to its corrected p (`discoveries.adjusted_of`); without it the readings are uncorrected.
+        Contrast to its corrected p (`adjusted_of`); without it the readings are uncorrected.
 
     Returns
     -------
@@ -527,63 +491,56 @@ def decomposition_table(
     control keeps some of them only. Compare a cause with the whole effect of its own replicates: the others
     have other starts.
     """
-    whole = _differences(records, order, random, endpoint)
+
+    def judge(table: pd.DataFrame) -> dict[str, float]:
+        return judged(table["difference"], table["start"], table["lineage"], margin=margin)
+
+    whole = _differences(records, (order, random), endpoint)
     if whole.empty:
         return pd.DataFrame()
-    effect = _judged(whole, margin)
-    sign = 1 if effect["low"] > 0 else -1 if effect["high"] < 0 else 0
-    first = Cause("whole effect", order, random, f"{order} against {random}", 0)
+    effect = judge(whole)
+    whole_sign = int(effect["low"] > 0) - int(effect["high"] < 0)
     rows = []
-    for cause in (first, *_named(order, random)):
-        found = _differences(records, cause.arm, cause.twin, endpoint)
-        p = 0.0 if adjusted is None else adjusted.get(f"{cause.arm} - {cause.twin}", float("nan"))
-        if len(found):
-            rows.append(_row(cause, found, whole, sign, margin, p))
+    first = Cause("whole effect", (order, random), f"{order} against {random}", 0)
+    for cause in (first, *causes_of(order, random=random)):
+        table = _differences(records, cause.pair, endpoint)
+        if table.empty:
+            continue
+        contrast, expected = " - ".join(cause.pair), whole_sign * cause.sign
+        p = 0.0 if adjusted is None else adjusted.get(contrast, NAN)
+        own = judge(table)
+        there = judge(whole[whole.index.isin(table.index)])
+        rows.append(
+            {
+                **{"cause": cause.name, "contrast": contrast, "differs": cause.differs},
+                **{column: own[column] for column in ("n", "value", "low", "high", "p")},
+                **{"whole": there["value"], "whole_low": there["low"], "whole_high": there["high"]},
+                **{"whole_n": there["n"], "expected": {1: "+", -1: "-", 0: "?"}[expected]},
+                "reading": reading(own["low"], own["high"], expected, own["p_equivalent"], p),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def _differences(records: Records, arm: str, twin: str, endpoint: str) -> pd.DataFrame:
-    table = paired_endpoints(records, arm, twin)
-    return table[table["endpoint"] == endpoint].set_index("replicate")
-
-
-def _judged(table: pd.DataFrame, margin: float) -> dict[str, float]:
-    return judged(table["difference"], table["start"], table["lineage"], margin=margin)
-
-
-def _row(
-    cause: Cause, found: pd.DataFrame, whole: pd.DataFrame, sign: int, margin: float, p: float
-) -> dict[str, object]:
-    told = _judged(found, margin)
-    there = _judged(whole[whole.index.isin(found.index)], margin)
-    return {
-        "cause": cause.name,
-        "contrast": f"{cause.arm} - {cause.twin}",
-        "differs": cause.differs,
-        **{column: told[column] for column in ("n", "value", "low", "high", "p")},
-        **{"whole": there["value"], "whole_low": there["low"], "whole_high": there["high"]},
-        "whole_n": there["n"],
-        "expected": {1: "+", -1: "-", 0: "?"}[sign * cause.sign],
-        "reading": reading(told["low"], told["high"], sign * cause.sign, told["p_equivalent"], p),
-    }
+# Time to a threshold
 
 
 def crossing_times(
     records: Records, arm: str, *, axis: str = "rollouts", threshold: float = THRESHOLD
 ) -> CensoredData:
-    """Return when the replicates of an arm first reach the threshold, those that never do censored."""
+    """Return when an arm's replicates first reach the threshold, censored at the end of their axis."""
     from scipy.stats import CensoredData
 
-    cells = records.of(arm).values()
-    found = [crossing(curve_of(cell, axis=axis), threshold) for cell in cells]
+    curves = [curve_of(trial, axis=axis) for trial in records.of(arm).values()]
+    crossings = [crossing(curve, threshold) for curve in curves]
     return CensoredData(
-        uncensored=[one.at for one in found if one.reached],
-        right=[one.at for one in found if not one.reached],
+        uncensored=[found.at for found in crossings if found.reached],
+        right=[found.at for found in crossings if not found.reached],
     )
 
 
 def survival_steps(times: CensoredData) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Kaplan-Meier share of replicates that have not reached the threshold yet."""
+    """Return the Kaplan-Meier share that has not reached the threshold: places from 0, share from each on."""
     from scipy.stats import ecdf
 
     found = ecdf(times).sf
@@ -593,7 +550,7 @@ def survival_steps(times: CensoredData) -> tuple[np.ndarray, np.ndarray]:
 def threshold_table(
     records: Records, *, axis: str = "rollouts", threshold: float = THRESHOLD
 ) -> pd.DataFrame:
-    """Return how soon each arm reaches the threshold, and how much sooner than its twin.
+    """Return how soon each arm reaches the threshold, and how much sooner than its control arm.
 
     Parameters
     ----------
@@ -608,54 +565,43 @@ def threshold_table(
     DataFrame
         Indexed by arm: ``n, reached`` (replicates), ``mean, low, high`` (restricted mean: those that never
         reach it count as the end of their axis; Student over replicates), ``median`` (Kaplan-Meier; NaN where
-        fewer than half reach it), and over the replicates that hold the twin too: ``pairs`` (their number),
-        ``sooner, sooner_low, sooner_high`` (twin's restricted time less the arm's at equal budget; Student)
-        and ``p`` (flips of the signs of these differences; NaN where no curve of either reaches it).
-
-    Notes
-    -----
-    All replicates are censored at the end of the same budget, so that the area under the Kaplan-Meier curve
-    up to there is the plain mean of the restricted times.
+        fewer than half reach it), and over the replicates that hold the control arm too: ``pairs`` (their
+        number), ``sooner, sooner_low, sooner_high`` (its restricted time less the arm's at equal budget;
+        Student) and ``p`` (flips of the signs of these differences; NaN where no curve of either reaches it).
 
     References
     ----------
-    Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Fisher 1935, section 21 (flips of
-    signs); `scipy.stats`.
+    Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Fisher 1935, section 21 (flips of signs).
     """
-    twins, rows = records.twins(), {}
+    controls, rows = records.twins(), {}
     column = "steps_to_threshold" if axis == "step" else "rollouts_to_threshold"
     for arm in records.arms:
         times = crossing_times(records, arm, axis=axis, threshold=threshold)
+        # All are censored at the end of the same budget, so that the area under the Kaplan-Meier curve up to
+        # there is the plain mean of the restricted times.
         known = np.append(times._uncensored, times._right)
         mean = student_interval(known, bounds=(0.0, np.inf))
         places, left = survival_steps(times)
         half = np.flatnonzero(left <= 0.5)
-        rows[arm] = {"n": len(known), "reached": len(known) - times.num_censored()}
-        rows[arm] |= {"mean": mean.value, "low": mean.low, "high": mean.high}
-        rows[arm] |= {"median": float(places[half[0]]) if len(half) else float("nan")}
-        rows[arm] |= _sooner(records, arm, twins.get(arm), column, threshold)
+        row = {"n": len(known), "reached": len(known) - times.num_censored()}
+        row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
+        row["median"] = float(places[half[0]]) if len(half) else NAN
+
+        gaps, p = np.zeros(0), NAN
+        if arm in controls:
+            pairs = paired_endpoints(records, arm, controls[arm], threshold=threshold)
+            gaps = -pairs.loc[pairs["endpoint"] == column, "difference"].to_numpy()
+            reached = pairs.loc[pairs["endpoint"] == "reached", ["arm", "twin"]].to_numpy().any()
+            # With no crossing at all the test does not exist.
+            if reached and len(gaps) > 1:
+                p = permutation_test(np.zeros(len(gaps)), gaps).p
+        sooner = student_interval(gaps)
+        row |= {"pairs": len(gaps), "sooner": sooner.value, "sooner_low": sooner.low}
+        rows[arm] = row | {"sooner_high": sooner.high, "p": p}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _sooner(records: Records, arm: str, twin: str | None, column: str, threshold: float) -> dict[str, float]:
-    nothing = dict.fromkeys(("sooner", "sooner_low", "sooner_high", "p"), float("nan"))
-    table = paired_endpoints(records, arm, twin, threshold=threshold) if twin else pd.DataFrame()
-    if table.empty:
-        return {"pairs": 0} | nothing
-    table = table.set_index("endpoint")
-    gaps = -np.atleast_1d(table.loc[column, "difference"])
-    found, reached = student_interval(gaps), table.loc["reached", ["arm", "twin"]].to_numpy().any()
-    # With no crossing at all the test does not exist.
-    p = permutation_test(np.zeros(len(gaps)), gaps).p if reached and len(gaps) > 1 else float("nan")
-    named = {"sooner": found.value, "sooner_low": found.low, "sooner_high": found.high, "p": p}
-    return {"pairs": len(gaps)} | named
-
-
-# Endpoints whose contrasts are tested beside the primary one.
-COMPARED = ("final", "pass@k", "greedy", "auc_unseen", "final_unseen", "auc_tokens", "auc_paid", "drawdown")
-GRADED, ADJUSTED = "zero_variance_share", "zero_variance_share_adjusted"
-PROCESS = ("entropy", "answers", "strategies", GRADED, ADJUSTED)
-WAITING, SPREAD = "rollouts_to_threshold", "spread of final"  # endpoints that are tested otherwise
+# All tests of a study, corrected for their number
 
 
 def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = THRESHOLD) -> pd.DataFrame:
@@ -676,7 +622,7 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
     Returns
     -------
     DataFrame
-        Columns of `contrasts.contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
+        Columns of `contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
         ``interaction``, ``threshold`` or ``spread``), ``adjusted`` and ``correction``. A test that stands in
         two tables is one row: ``auc_paid`` where both arms probed the start alike, or not at all, is ``auc``,
         and has none; nor has the share of groups without variance after adjustment where neither arm adjusts.
@@ -690,72 +636,77 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
         return pd.DataFrame()
     pairs, how = pairs_of(records), {"margin": margin, "threshold": threshold}
     main = contrast_table(records, pairs, endpoints=(PRIMARY_ENDPOINT, *COMPARED, *PROCESS), **how)
-    causes = [pair for pair in dict.fromkeys([*cause_pairs(), *cause_pairs("dra")]) if pair not in pairs]
-    parts = [
-        (main, "contrast"),
-        (contrast_table(records, causes, **how), "cause"),
-        (interaction_table(records), "interaction"),
-        (_against_twins(records, threshold_table(records, threshold=threshold), WAITING), "threshold"),
-        (_against_twins(records, spread_table(endpoint_table(records), records.twins()), SPREAD), "spread"),
-    ]
-    table = pd.concat([part.assign(kind=kind) for part, kind in parts if len(part)] or [main])
-    return corrected(_once(records, table).reset_index(drop=True)) if len(table) else table
+    parts_of_effects = []
+    for order in ("hammer", "dra"):
+        parts_of_effects += [(order, "random"), *(cause.pair for cause in causes_of(order))]
+    causes = [pair for pair in dict.fromkeys(parts_of_effects) if pair not in pairs]
+
+    def against_controls(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+        rows = [
+            _named(arm, twin, endpoint) | {"p": table.loc[arm, "p"]} for arm, twin in records.twins().items()
+        ]
+        return pd.DataFrame(rows)
+
+    spreads = spread_table(endpoint_table(records), records.twins())
+    kinds = {
+        "contrast": main,
+        "cause": contrast_table(records, causes, **how),
+        "interaction": interaction_table(records),
+        "threshold": against_controls(threshold_table(records, threshold=threshold), WAITING),
+        "spread": against_controls(spreads, SPREAD),
+    }
+    found = [table.assign(kind=kind) for kind, table in kinds.items() if len(table)]
+    if not found:
+        return main
+    return corrected(_counted_once(records, pd.concat(found)).reset_index(drop=True))
 
 
-def _against_twins(records: Records, found: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    rows = [
-        {"contrast": f"{arm} - {twin}", "arm": arm, "twin": twin, "endpoint": endpoint, "primary": False}
-        | {"p": found.loc[arm, "p"]}
-        for arm, twin in records.twins().items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _once(records: Records, table: pd.DataFrame) -> pd.DataFrame:
-    if not len(table):
-        return table
+def _counted_once(records: Records, tests: pd.DataFrame) -> pd.DataFrame:
+    """The tests without those that are another one under a second name."""
     probed = records.table.groupby("arm")["probe_rollouts"].max()
-    paid = table["arm"].map(probed).fillna(0) != table["twin"].map(probed).fillna(0)
-    arms = [cell["arm"] for cell in records.cells if _adjusts(cell)]
-    changed = table["arm"].isin(arms) | table["twin"].isin(arms)
-    return table[((table["endpoint"] != "auc_paid") | paid) & ((table["endpoint"] != ADJUSTED) | changed)]
-
-
-def _adjusts(cell: dict) -> bool:
-    settings = cell["settings"]
-    return settings.get("train", {}).get("adjustment", "none") != "none" or bool(settings.get("bonus"))
+    paid = tests["arm"].map(probed).fillna(0) != tests["twin"].map(probed).fillna(0)
+    adjusting = set()
+    for trial in records.cells:
+        adjustment = trial["settings"].get("train", {}).get("adjustment", "none")
+        if adjustment != "none" or adjusts_advantages(trial):
+            adjusting.add(trial["arm"])
+    changed = tests["arm"].isin(adjusting) | tests["twin"].isin(adjusting)
+    endpoint = tests["endpoint"]
+    return tests[((endpoint != "auc_paid") | paid) & ((endpoint != ADJUSTED) | changed)]
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of tests with ``adjusted`` p-values and the ``correction`` used."""
-    table = table.assign(adjusted=float("nan"), correction="")
-    if table.columns.isin(["primary", "p"]).sum() < 2:
+    """Return a table of tests (``primary``, ``p``) with ``adjusted`` p-values and the ``correction`` used."""
+    table = table.assign(adjusted=NAN, correction="")
+    if not {"primary", "p"} <= set(table.columns):
         return table
     rules = ((True, "Holm", holm), (False, "Benjamini-Hochberg", benjamini_hochberg))
     for primary, name, rule in rules:
-        among = (table["primary"] == primary) & table["p"].notna()
-        table.loc[table["primary"] == primary, "correction"] = name
-        if among.any():
-            table.loc[among, "adjusted"] = rule(table.loc[among, "p"].to_numpy(dtype=float))
+        family = table["primary"] == primary
+        tested = family & table["p"].notna()
+        table.loc[family, "correction"] = name
+        if tested.any():
+            table.loc[tested, "adjusted"] = rule(table.loc[tested, "p"].to_numpy(dtype=float))
     return table
 
 
 def main_contrasts(tests: pd.DataFrame, endpoint: str = PRIMARY_ENDPOINT) -> pd.DataFrame:
-    """Return the contrasts of arms with their twins in one endpoint."""
+    """Return the contrasts of arms with their control arms in one endpoint, from `study_tests`."""
     if tests.empty:
         return tests
     kept = (tests["kind"] == "contrast") & (tests["endpoint"] == endpoint)
-    whole = {"n": int, "starts": int, "seeds": int, "primary": bool}  # other tests have none of them
+    # Other tests have none of these, which made them floats.
+    whole = {"n": int, "starts": int, "seeds": int, "primary": bool}
     return tests[kept].reset_index(drop=True).astype(whole)
 
 
 def of_kind(tests: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return the tests of one kind."""
+    """Return the tests of one kind, from `study_tests`."""
     return tests if tests.empty else tests[tests["kind"] == kind].reset_index(drop=True)
 
 
 def adjusted_of(tests: pd.DataFrame, endpoint: str = PRIMARY_ENDPOINT) -> dict[str, float]:
-    """Return the corrected p of each contrast in one endpoint."""
+    """Return the corrected p of each contrast in one endpoint, from `study_tests`."""
     if tests.empty:
         return {}
     part = tests[tests["endpoint"] == endpoint]

@@ -27,9 +27,14 @@ if TYPE_CHECKING:
     from hammerlib.models import Backbone
 
 KINDS = ("backbone", "untrained", "tfidf")
+# Streams of randomness beside the strategies' own, so that no two of them draw alike.
+TAIL, DIRECTION, BATCHES, MATCHED = 1, 2, 3, 4
+BINS = 4
 # Words, numbers and single signs: scikit-learn's own pattern drops every digit and sign of "3 + 4 =".
 TERM = r"(?u)\w+|[^\w\s]"
 TERMS_KEPT = 4096  # most frequent ones: at most 16 kB a prompt
+
+# What an order is made from
 
 
 def order_vectors(
@@ -41,7 +46,21 @@ def order_vectors(
     cache_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Embeddings:
-    """Return the vectors of the problems from which an arm's order is made."""
+    """Return the vectors of the problems from which an arm's order is made.
+
+    Parameters
+    ----------
+    kind : {"backbone", "untrained", "tfidf"}
+        Hidden states of `backbone`; of the same architecture with random weights (what of the order comes
+        from the words and the shape of the network alone); or `tfidf_vectors` (from the words alone).
+    problems : Dataset
+    backbone : Backbone
+        The initial checkpoint.
+    seed : int
+        Of the random weights.
+    cache_dir, **options
+        Of `hammerlib.embed`; not read for ``tfidf``.
+    """
     if kind not in KINDS:
         raise InputError("vectors", kind, "are not known", f"use one of {', '.join(KINDS)}")
     if kind == "tfidf":
@@ -51,7 +70,11 @@ def order_vectors(
 
 
 def tfidf_vectors(problems: Dataset) -> Embeddings:
-    """Return each prompt's words, numbers and signs, counted and weighted by how rare they are."""
+    """Return each prompt's words, numbers and signs, counted and weighted by how rare they are.
+
+    scikit-learn's ``TfidfVectorizer`` with its defaults (smoothed inverse document frequency, lower case) but
+    for the pattern of a term; rows of length one.
+    """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError as error:
@@ -64,13 +87,22 @@ def tfidf_vectors(problems: Dataset) -> Embeddings:
     return Embeddings(vectors, list(map(str, problems["id"])), content_hash(info, hashes), info, hashes)
 
 
-BINS = 4
+# Controls: orders that keep one property of another order and draw everything else at random (ours)
 
 
 def random_batches(path: np.ndarray, window: int, seed: int, *, block: int | None = None) -> np.ndarray:
-    """Return batches of random make-up in the sequence of a path."""
+    """Return batches of random make-up in the sequence of a path, a permutation as `path`.
+
+    The counterpart of ``batch-shuffled``, which keeps the batches and draws their sequence. Batches are drawn
+    without looking at the path and then sorted by the mean place of their problems on it. (A path over their
+    centroids, which all lie near the mean, would follow noise.) A problem's place then correlates with its
+    place on the path by about 1 / sqrt(window) only, because batches drawn from all problems are alike. With
+    `block` they are drawn within each stretch of the path of that many problems, a multiple of `window`: the
+    drift from the path's front to its tail stays, while neighbours and the make-up of batches are lost. What
+    fills no batch comes last.
+    """
     check_window(window)
-    n, rng = len(path), np.random.default_rng([seed, 3])
+    n, rng = len(path), np.random.default_rng([seed, BATCHES])
     block = max(n, 1) if block is None else block
     if isinstance(block, bool) or not isinstance(block, int) or block < 1 or (block < n and block % window):
         remedy = f"use a multiple of {window}, or leave it out"
@@ -85,7 +117,10 @@ def random_batches(path: np.ndarray, window: int, seed: int, *, block: int | Non
 
 
 def strata(lengths: np.ndarray, pass_rates: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Return the stratum of every problem: a quantile bin of length crossed with one of pass rate."""
+    """Return the stratum of every problem: a quantile bin of length crossed with one of pass rate.
+
+    Values that tie share a bin, so there may be fewer than `bins`.
+    """
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise InputError("bins", bins, "is no number of bins", "use 4")
     return _quantile_bin(lengths, bins) * bins + _quantile_bin(pass_rates, bins)
@@ -101,12 +136,19 @@ def _quantile_bin(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def matched(path: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
-    """Return an order in which every place holds a random problem of the stratum that the path has there."""
-    rng, found = np.random.default_rng([seed, 4]), np.array(path)
+    """Return an order in which every place holds a random problem of the stratum that the path has there.
+
+    So length and difficulty follow the same course as along the path, position by position, and of the rest
+    only what goes with them: where stories are longer than sums, most of the topic's course stays too.
+    """
+    rng, found = np.random.default_rng([seed, MATCHED]), np.array(path)
     for name in np.unique(stratum):
         places = np.flatnonzero(stratum[path] == name)
         found[places] = rng.permutation(path[places])
     return found
+
+
+# Learnability window: train only what the initial checkpoint solves now and then
 
 
 @dataclass(frozen=True)
@@ -153,7 +195,7 @@ def learnable_window(
     problems : Dataset
         Problem table of n rows.
     pass_rates : (n,) array-like
-        Of the start, in [0, 1], such as `hammerlib.systems.hard_examples.selection` measures.
+        Of the initial checkpoint, in [0, 1], such as `hammerlib.systems.hard_examples.selection` measures.
     interval : two floats
         Lowest and highest pass rate, both included.
     samples : int
@@ -181,7 +223,8 @@ def learnable_window(
     problems chosen for a rate in the middle have true rates nearer the pool's mean.
     """
     low, high = check_interval("window", interval)
-    rates, n = _measured(pass_rates, samples, len(problems)), len(problems)
+    n = len(problems)
+    rates = _measured(pass_rates, samples, n)
     if isinstance(prompts_per_step, bool) or not 1 <= prompts_per_step <= n:
         raise InputError("prompts_per_step", prompts_per_step, f"is no step of {n} problems", "use 8")
     inside = np.flatnonzero((rates >= low - 1e-9) & (rates <= high + 1e-9))
@@ -211,14 +254,12 @@ def _measured(pass_rates: ArrayLike, samples: int, n: int) -> np.ndarray:
     counts = rates * samples
     if not np.allclose(counts, np.round(counts), atol=1e-6):
         odd = float(rates[np.abs(counts - np.round(counts)).argmax()])
-        raise InputError(
-            "samples", samples, f"cannot have given a pass rate of {odd:.4g}", "give their number"
-        )
+        problem = f"cannot have given a pass rate of {odd:.4g}"
+        raise InputError("samples", samples, problem, "give their number")
     return rates
 
 
-# Streams of randomness beside the strategies' own, so that no two of them draw alike.
-TAIL, DIRECTION = 1, 2
+# The order of an arm
 
 
 @dataclass(frozen=True)
@@ -265,10 +306,10 @@ def arm_order(
     vectors_of : callable, str -> Embeddings
         Called once, with ``settings.vectors``; `hammerlib.study.orders.order_vectors` as a partial.
     pass_rates : (n,) array, optional
-        Measured on the start, in [0, 1]; needed where ``settings.needs_pass_rates``.
+        Measured on the initial checkpoint, in [0, 1]; needed where ``settings.needs_pass_rates``.
     seed : int
-        The replicate's: starts, ties, directions, shuffles. An order made of another one (``of: hammer``) is
-        made of the very order that this seed gives that strategy with the same options.
+        The replicate's: first problems, ties, directions, shuffles. An order made of another one
+        (``of: hammer``) is made of the very order that this seed gives that strategy with the same options.
 
     Returns
     -------
@@ -283,49 +324,57 @@ def arm_order(
     InputError
         Missing pass rates, options of no use, or an interval that no problem lies in.
     """
-    options = dict(settings.options)
-    part = _Part(
-        problems,
-        vectors_of(settings.vectors),
-        _checked(settings, pass_rates, len(problems)),
-        seed,
-        settings.window,
-    )
-    head, tail = _parted(part, options.pop("cooldown", None), options.pop("inside", None))
-    told: dict[str, Any] = {"direction": "forward"}
-    made = _ordered(settings.order, options, part.select(head), told)
+    n, options = len(problems), dict(settings.options)
+    rates = _needed(pass_rates, n, settings) if settings.needs_pass_rates else None
+    part = _Part(problems, vectors_of(settings.vectors), rates, seed, settings.window)
+    head, tail = _head_and_tail(part, options.pop("cooldown", None), options.pop("inside", None))
+    notes: dict[str, Any] = {"direction": "forward"}
+    made = _ordered(settings.order, options, part.select(head), notes)
+    ordered = made.permutation
     if settings.direction == "either" and np.random.default_rng([seed, DIRECTION]).integers(2):
-        told["direction"] = "reversed"
-        made = dataclasses.replace(made, permutation=_backwards(settings, made.permutation))
-    return _whole(settings, part, made, head, tail, told)
+        notes["direction"] = "reversed"
+        # Of windows the whole ones only, so that they keep their make-up.
+        window = options.get("window", settings.window) if settings.order == "batch-diverse" else 1
+        whole = len(ordered) // window * window
+        ordered = np.concatenate([ordered[:whole][::-1], ordered[whole:]])
+
+    permutation = np.concatenate([head[ordered], tail])
+    units = used_vectors(part.vectors, made.provenance["centre"])
+    changed: dict[str, Any] = {}
+    if n > 1:
+        changed["cost"] = float(edge_cosines(units, permutation).mean())
+        changed["random_cost"] = mean_cosine(units)
+        if len(tail):
+            changed |= {"lower_bound": None, "gap": None}
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in settings.options.items()
+    }
+    notes |= {"strategy": settings.order, "options": plain, "vectors": settings.vectors}
+    notes |= {"embeddings": part.vectors.key, "n": n}
+    if len(tail):
+        notes["tail"] = len(tail)
+    provenance = {name: value for name, value in made.provenance.items() if name != "repeats"} | notes
+    changed |= {"strategy": settings.order, "provenance": provenance, "item_hashes": item_hashes(problems)}
+    return dataclasses.replace(made, permutation=permutation, **changed)
 
 
-def _backwards(settings: OrderSettings, permutation: np.ndarray) -> np.ndarray:
-    """Return the order backwards; of windows the whole ones only, so that they keep their make-up."""
-    window = settings.options.get("window", settings.window) if settings.order == "batch-diverse" else 1
-    whole = len(permutation) // window * window
-    return np.concatenate([permutation[:whole][::-1], permutation[whole:]])
-
-
-def _checked(settings: OrderSettings, pass_rates: np.ndarray | None, n: int) -> np.ndarray | None:
-    if not settings.needs_pass_rates:
-        return None
-    found = np.asarray([] if pass_rates is None else pass_rates, dtype=float)
-    if found.shape != (n,) or not ((found >= 0) & (found <= 1)).all():
+def _needed(pass_rates: np.ndarray | None, n: int, settings: OrderSettings) -> np.ndarray:
+    rates = np.asarray([] if pass_rates is None else pass_rates, dtype=float)
+    if rates.shape != (n,) or not ((rates >= 0) & (rates <= 1)).all():
         problem = f"are not one pass rate in [0, 1] for each of {n} problems, which {settings.order!r} needs"
-        raise InputError("pass_rates", found.shape, problem, "sample the start on these problems")
-    return found
+        raise InputError("pass_rates", rates.shape, problem, "sample the start on these problems")
+    return rates
 
 
-def _parted(part: _Part, cooldown: float | None, inside: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the problems that are put in order, ascending, and those that follow, in random order."""
+def _head_and_tail(part: _Part, cooldown: float | None, inside: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The problems that are put in order, ascending, and those that follow, in random order."""
     n, rng = len(part.problems), np.random.default_rng([part.seed, TAIL])
     if cooldown is not None:
-        shuffled, count = rng.permutation(n), (n - round(cooldown * n)) // part.window * part.window
+        shuffled = rng.permutation(n)
+        count = (n - round(cooldown * n)) // part.window * part.window
         if count == 0:
-            raise InputError(
-                "cooldown", cooldown, f"leaves no whole step of {n} problems", "use a smaller share"
-            )
+            problem = f"leaves no whole step of {n} problems"
+            raise InputError("cooldown", cooldown, problem, "use a smaller share")
         return np.sort(shuffled[:count]), shuffled[count:]
     if inside is not None:
         low, high = check_interval("inside", inside)
@@ -336,62 +385,35 @@ def _parted(part: _Part, cooldown: float | None, inside: Any) -> tuple[np.ndarra
     return np.arange(n), np.arange(0)
 
 
-def _ordered(name: str, options: dict[str, Any], part: _Part, told: dict[str, Any]) -> Order:
-    """Return the order of a part, without what stands around it; `told` gets what is worth a record."""
+def _ordered(name: str, options: dict[str, Any], part: _Part, notes: dict[str, Any]) -> Order:
+    """The order of a part, without what stands around it; `notes` gets what is worth a record."""
     if name not in DERIVED:
-        given = {"window": part.window} if name == "batch-diverse" else {}
-        given |= {"pass_rate": part.pass_rates} if name in BY_EASE else {}
-        known = {"problems": part.problems, "seed": part.seed, "certify": False}
-        return order_by(name, part.vectors, **known, **(given | options))
+        given: dict[str, Any] = {}
+        if name == "batch-diverse":
+            given["window"] = part.window
+        if name in BY_EASE:
+            given["pass_rate"] = part.pass_rates
+        given |= options
+        return order_by(name, part.vectors, problems=part.problems, seed=part.seed, certify=False, **given)
     own = {key: options[key] for key in DERIVED[name] if key in options}
     rest = {key: value for key, value in options.items() if key not in (*own, "of")}
-    base = _ordered(options.get("of", "hammer"), rest, part, told)
-    window = own.get("window", part.window)
+    base = _ordered(options.get("of", "hammer"), rest, part, notes)
+    path, window = base.permutation, own.get("window", part.window)
     if name == "reversed":
-        found = base.permutation[::-1]
+        found = path[::-1]
     elif name == "batch-shuffled":
-        found = shuffle_windows(base.permutation, window, part.seed)
-        told.pop("path_correlation", None)  # of the order that is shuffled here
+        found = shuffle_windows(path, window, part.seed)
+        notes.pop("path_correlation", None)  # of the order that is shuffled here
     elif name == "random-batches":
-        found = random_batches(base.permutation, window, part.seed, block=own.get("block"))
-        places = np.argsort(base.permutation)[found]
-        told["path_correlation"] = float(np.corrcoef(np.arange(len(found)), places)[0, 1])
+        found = random_batches(path, window, part.seed, block=own.get("block"))
+        places = np.argsort(path)[found]
+        notes["path_correlation"] = float(np.corrcoef(np.arange(len(found)), places)[0, 1])
     else:
-        found = matched(base.permutation, _strata(part, **own), part.seed)
-        told["moved"] = float((found != base.permutation).mean())
+        if own.pop("by", COURSES[0]) == "topic":
+            stratum = np.unique(part.problems["topic"], return_inverse=True)[1]
+        else:
+            lengths = np.array([len(text) for text in part.problems["prompt"]])
+            stratum = strata(lengths, part.pass_rates, **own)
+        found = matched(path, stratum, part.seed)
+        notes["moved"] = float((found != path).mean())
     return dataclasses.replace(base, permutation=found, strategy=name, lower_bound=None, gap=None)
-
-
-def _strata(part: _Part, by: str = COURSES[0], **bins: int) -> np.ndarray:
-    """Stratum of every problem: what ``matched`` keeps the course of."""
-    if by == "topic":
-        return np.unique(part.problems["topic"], return_inverse=True)[1]
-    lengths = np.array([len(text) for text in part.problems["prompt"]])
-    return strata(lengths, part.pass_rates, **bins)
-
-
-def _whole(
-    settings: OrderSettings, part: _Part, made: Order, head: np.ndarray, tail: np.ndarray, told: dict
-) -> Order:
-    """Return the order of all problems with its own costs and where it came from."""
-    permutation = np.concatenate([head[made.permutation], tail])
-    units = used_vectors(part.vectors, made.provenance["centre"])
-    costs = {"cost": float(edge_cosines(units, permutation).mean()), "random_cost": mean_cosine(units)}
-    if len(tail):
-        costs |= {"lower_bound": None, "gap": None}
-    shown = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in settings.options.items()
-    }
-    told |= {"strategy": settings.order, "options": shown, "vectors": settings.vectors}
-    told |= {"embeddings": part.vectors.key, "n": len(permutation)} | (
-        {"tail": len(tail)} if len(tail) else {}
-    )
-    kept = {name: value for name, value in made.provenance.items() if name != "repeats"}
-    return dataclasses.replace(
-        made,
-        permutation=permutation,
-        strategy=settings.order,
-        provenance={**kept, **told},
-        item_hashes=item_hashes(part.problems),
-        **(costs if len(permutation) > 1 else {}),
-    )

@@ -14,11 +14,16 @@ from hammerlib.ordering import STRATEGIES
 from hammerlib.ordering.strategies import check_order_options, check_strategy
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import content_hash
-from hammerlib.study.algorithms import plugs_of
+from hammerlib.study.algorithms import bonus_of
 
 if TYPE_CHECKING:
     from hammerlib.training import TrainConfig
 
+Count = Annotated[int, Field(ge=1)]
+# Names become folders and files of records.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
+Text = Annotated[str, Field(min_length=1)]
+MOST = 10_000  # replicates
 # Orders that are made of another one (option `of`), with the options that are their own.
 DERIVED = {
     "reversed": (),
@@ -41,8 +46,8 @@ class OrderSettings:
     Parameters
     ----------
     order : str
-        A strategy of `hammerlib.order_by`, ``random-batches`` (`controls.random_batches`) or ``matched``
-        (`controls.matched`); the last two, ``reversed`` and ``batch-shuffled`` are made of the order that the
+        A strategy of `hammerlib.order_by`, ``random-batches`` (`orders.random_batches`) or ``matched``
+        (`orders.matched`); the last two, ``reversed`` and ``batch-shuffled`` are made of the order that the
         option `of` names (default ``hammer``), which gets the options that are not their own. ``matched``
         keeps the course of what `by` names: ``length-and-pass-rate`` (default) or ``topic``.
     options : mapping
@@ -82,29 +87,19 @@ class OrderSettings:
         if self.direction == "either" and self.order not in UNDIRECTED:
             remedy = f"leave it out; only {' and '.join(UNDIRECTED)} read the same both ways"
             raise InputError("direction", "either", f"would make {self.order!r} another order", remedy)
-        _check_around(self.options)
-
-    @property
-    def _base(self) -> str:
-        return self.options.get("of", "hammer") if self.order in DERIVED else self.order
+        inside = self.options.get("inside")
+        if inside is not None and self.options.get("cooldown") is not None:
+            both = ["cooldown", "inside"]
+            raise InputError("options", both, "both say what comes last", "give one of them")
+        if inside is not None:
+            check_interval("inside", inside)
 
     @property
     def needs_pass_rates(self) -> bool:
-        """Whether the start has to be sampled before there is an order."""
-        eases = self.order == "matched" and self._course == COURSES[0]
-        return eases or self._base in BY_EASE or "inside" in self.options
-
-    @property
-    def _course(self) -> Any:
-        return self.options.get("by", COURSES[0]) if self.order == "matched" else COURSES[0]
-
-
-def _check_around(options: dict[str, Any]) -> None:
-    share, inside = options.get("cooldown"), options.get("inside")
-    if share is not None and inside is not None:
-        raise InputError("options", ["cooldown", "inside"], "both say what comes last", "give one of them")
-    if inside is not None:
-        check_interval("inside", inside)
+        """Whether the initial checkpoint has to be sampled before there is an order."""
+        base = self.options.get("of", "hammer") if self.order in DERIVED else self.order
+        matched = self.order == "matched" and self.options.get("by", COURSES[0]) == COURSES[0]
+        return matched or base in BY_EASE or "inside" in self.options
 
 
 def check_interval(field: str, interval: Any) -> tuple[float, float]:
@@ -116,16 +111,9 @@ def check_interval(field: str, interval: Any) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-Count = Annotated[int, Field(ge=1)]
-# Names become folders and files of records.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
-Text = Annotated[str, Field(min_length=1)]
-MOST = 10_000  # replicates
-
-
 @dataclass(frozen=True)
-class _Arm:
-    """What an arm may say beside the fields of TrainConfig."""
+class ArmSettings:
+    """What an arm may say beside the fields of TrainConfig; spelt as in the files and records."""
 
     order: Text = "random"
     order_options: dict[str, JsonValue] = field(default_factory=dict)
@@ -137,7 +125,7 @@ class _Arm:
     replicates: Count = 1
 
 
-ARM_KEYS = tuple(one.name for one in dataclasses.fields(_Arm))
+ARM_KEYS = tuple(one.name for one in dataclasses.fields(ArmSettings))
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "columns", "n_problems", "seed", "save_steps", "completions_every")
 
@@ -151,15 +139,15 @@ class Study:
     study : str
         Name; its records stand in a folder of this name.
     replicates : int
-        In each of them start, problems, order and sampling are fresh, and all arms share them.
+        In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
     starts : dict
         ``{"seeds": [...], "stops": [...]}`` of the nano recipe, with other of its fields where wished
         (``width``, ``layers``, ...), or ``{"backbone": name}``.
     arms : dict of str to dict
-        Fields of TrainConfig that differ from `base`; ``order``, ``order_options``, ``vectors`` and
-        ``direction`` as in `hammerlib.study.plan.OrderSettings`; ``bonus`` and ``window``, see
-        `hammerlib.study.algorithms` and `hammerlib.study.orders`; ``twin`` (the arm it is compared with,
-        default ``random``); and ``replicates`` where an arm gets fewer of them.
+        Fields of TrainConfig that differ from `base`, ``algorithms`` among them; ``order``,
+        ``order_options``, ``vectors`` and ``direction`` as in `OrderSettings`; ``bonus`` and ``window``, see
+        `algorithms.bonus_of` and `orders.learnable_window`; ``twin`` (its control arm, default ``random``);
+        and ``replicates`` where an arm gets fewer of them.
     base : dict
         Fields of TrainConfig common to all arms.
     problems : str
@@ -178,10 +166,15 @@ class Study:
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts; samples at the last one.
     words : dict of str to str
-        What an arm is, in words, for the study's page; no part of any cell's settings.
+        What an arm is, in words, for the study's page; no part of any trial's settings.
     first : int
         Number of the first replicate; replicates of other numbers have other problems, held-out problems and
         samples (the supervised starts come back), so that a pilot is no part of the study it plans.
+
+    Examples
+    --------
+    >>> Study("s", 2, {"backbone": "nano"}, {"random": {}}).validate().points
+    10
     """
 
     study: Name
@@ -204,9 +197,7 @@ class Study:
     words: dict[str, str] = field(default_factory=dict)
 
     def validate(self) -> Study:
-        """Return itself; InputError for a value of the wrong type or range, an arm that cannot run or an
-        unknown twin.
-        """
+        """Return itself; InputError for a wrong type or range, an arm that cannot run, an unknown control."""
         check_fields(Study, vars(self), "study")
         self._check_starts()
         self._check_config(self.base, "base")
@@ -254,33 +245,39 @@ class Study:
 
     def _check_arm(self, name: str, arm: dict[str, Any]) -> None:
         place = f"arms.{name}"
-        check_fields(_Arm, {key: arm[key] for key in arm if key in ARM_KEYS}, "arms", inside=place)
-        twin = arm.get("twin", "random")
-        if twin not in self.arms:
-            raise unknown(f"{place}.twin", twin, self.arms, "is not an arm")
-        self._check_config({key: arm[key] for key in arm if key not in ARM_KEYS}, place)
+        check_fields(ArmSettings, {key: arm[key] for key in arm if key in ARM_KEYS}, "arms", inside=place)
+        control = arm.get("twin", "random")
+        if control not in self.arms:
+            raise unknown(f"{place}.twin", control, self.arms, "is not an arm")
+        self._check_config(self._train_fields(arm), place)
         try:
             self.order(name)
-            plugs_of(arm.get("bonus"), 0)
+            bonus_of(arm.get("bonus"), 0)
             if "window" in arm:
                 check_interval("window", arm["window"])
         except InputError as error:
             raise InputError(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
-        most = self.arms[twin].get("replicates", self.replicates)
+        most = self.arms[control].get("replicates", self.replicates)
         if arm.get("replicates", 1) > self.replicates or arm.get("replicates", most) > most:
             remedy = f"use 1 to {most}, as many as its twin has"
             raise InputError(f"{place}.replicates", arm.get("replicates"), "do not fit", remedy)
 
     def order(self, arm: str) -> OrderSettings:
         """Return how an arm orders its problems."""
-        said, window = self.arms[arm], self.config(arm).prompts_per_step
-        named = {"order": "order", "order_options": "options", "vectors": "vectors", "direction": "direction"}
-        given = {named[key]: value for key, value in said.items() if key in named}
-        return OrderSettings(window=window, **given)
+        given = {
+            key: self.arms[arm][key] for key in ("order", "vectors", "direction") if key in self.arms[arm]
+        }
+        if "order_options" in self.arms[arm]:
+            given["options"] = self.arms[arm]["order_options"]
+        return OrderSettings(window=self.config(arm).prompts_per_step, **given)
 
     def config(self, arm: str) -> TrainConfig:
         """Return what an arm trains with, but for what its replicate decides."""
-        return self._config({key: value for key, value in self.arms[arm].items() if key not in ARM_KEYS})
+        return self._config(self._train_fields(self.arms[arm]))
+
+    @staticmethod
+    def _train_fields(arm: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in arm.items() if key not in ARM_KEYS}
 
     def _config(self, fields: dict[str, Any]) -> TrainConfig:
         from hammerlib.training import TrainConfig
@@ -308,7 +305,7 @@ class _Snapshots:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One arm in one replicate."""
 
     study: Study
@@ -321,25 +318,31 @@ class Cell:
         return f"{self.arm}__r{self.replicate:02d}"
 
     @property
-    def twin(self) -> str:
-        """The arm it is compared with."""
+    def control(self) -> str:
+        """The arm it is compared with; ``twin`` in files and records."""
         return self.study.arms[self.arm].get("twin", "random")
+
+    twin = control  # old spelling, one release
 
     def setting(self, key: str, default: Any = None) -> Any:
         """Return what the arm says beside TrainConfig's fields."""
         return self.study.arms[self.arm].get(key, default)
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that decides the cell's result, as plain JSON values."""
-        shared = {name: value for name, value in dataclasses.asdict(self.study).items()
-                  if name not in ("study", "replicates", "first", "arms", "base", "words")}  # fmt: skip
-        for name in ("held_out", "columns"):
-            if shared[name] is None:  # as it was before the field existed: finished cells keep their names
-                del shared[name]
-        order = dataclasses.asdict(self.study.order(self.arm))
-        arm = {key: self.setting(key) for key in ("bonus", "window") if self.setting(key) is not None}
-        train = self.study.config(self.arm).identity()
-        return shared | {"replicate": self.replicate, "train": train, "order": order, **arm}
+        """Return everything that decides the trial's result, as plain JSON values."""
+        others = ("study", "replicates", "first", "arms", "base", "words")
+        found = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
+        # As it was before these fields existed: finished trials keep their names.
+        for key in ("held_out", "columns"):
+            if found[key] is None:
+                del found[key]
+        found["replicate"] = self.replicate
+        found["train"] = self.study.config(self.arm).identity()
+        found["order"] = dataclasses.asdict(self.study.order(self.arm))
+        for key in ("bonus", "window"):
+            if self.setting(key) is not None:
+                found[key] = self.setting(key)
+        return found
 
     @property
     def identity(self) -> str:
@@ -347,19 +350,23 @@ class Cell:
         return content_hash(self.settings())[:12]
 
 
-def cells(study: Study) -> list[Cell]:
-    """Return all cells, replicate by replicate, so that a study cut short is balanced."""
-    counts = {arm: said.get("replicates", study.replicates) for arm, said in study.arms.items()}
+def trials(study: Study) -> list[Trial]:
+    """Return all trials, replicate by replicate, so that a study cut short is balanced."""
     return [
-        Cell(study, arm, study.first + number)
+        Trial(study, arm, study.first + number)
         for number in range(study.replicates)
-        for arm in study.arms
-        if number < counts[arm]
+        for arm, settings in study.arms.items()
+        if number < settings.get("replicates", study.replicates)
     ]
 
 
+# Old spellings, one release.
+Cell = Trial
+cells = trials
+
+
 def read_study(path: str | Path) -> Study:
-    """Read a study from its YAML file."""
+    """Read and validate a study, ``configs/study/NAME.yaml``; InputError for one that cannot run."""
     values = read_yaml(path, field="study")
     check_fields(Study, values, "study")
     return Study(**values).validate()

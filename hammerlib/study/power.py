@@ -1,4 +1,4 @@
-"""What a number of replicates can show, how many a wished interval takes, and the hours for them."""
+"""What a number of replicates can show, how many a wished interval takes, and what they cost in time."""
 
 from __future__ import annotations
 
@@ -8,49 +8,52 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
+from hammerlib.study import PROTOCOL
 from hammerlib.study.contrasts import MARGIN
 from hammerlib.study.records import Records
 
+POWER = PROTOCOL["power"]
+WISHED = PROTOCOL["half_width"]
 HALF_WIDTHS = (0.005, 0.01, 0.02)
-POWER = 0.80
-UNDISTURBED = 0.25  # quantile of a cell's seconds: the others ran beside something more
-NODES = 4000  # of the integral over the standard deviation
 MOST = 1_000_000  # replicates
-WISHED = 0.01  # half-width, of results/PROTOCOL.md
+NODES = 4000  # of the integral over the standard deviation
+# Most trials ran beside other work, so that an arm whose trials met a quieter hour looks cheaper than it is:
+# the lower quartile over replicates is what the less disturbed ones took.
+UNDISTURBED = 0.25
 
 
 def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> int:
-    """Return the fewest replicates whose Student interval is no wider than wished, for this `sd`."""
+    """Return the fewest replicates whose Student interval is no wider than wished, for this deviation."""
     from scipy.stats import t
 
     if not (half_width > 0 and np.isfinite(sd) and sd >= 0):
         problem = "must be above 0, with a deviation that is known"
-        raise InputError(
-            "half_width", half_width, problem, "name a width, and measure two replicates or more"
-        )
+        remedy = "name a width, and measure two replicates or more"
+        raise InputError("half_width", half_width, problem, remedy)
+
+    def enough(n: int) -> bool:
+        # The half-width falls with n.
+        return t.ppf((1 + level) / 2, n - 1) * sd / np.sqrt(n) <= half_width * (1 + 1e-12)
+
     low, high = 2, 2
-    while t.ppf((1 + level) / 2, high - 1) * sd / np.sqrt(high) > half_width * (1 + 1e-12):
+    while not enough(high):
         low, high = high, high * 2
         if high > MOST:
             raise InputError("half_width", half_width, f"takes over {MOST} replicates", "wish for less")
     while low < high:
         middle = (low + high) // 2
-        enough = t.ppf((1 + level) / 2, middle - 1) * sd / np.sqrt(middle) <= half_width * (1 + 1e-12)
-        low, high = (low, middle) if enough else (middle + 1, high)
+        if enough(middle):
+            high = middle
+        else:
+            low = middle + 1
     return high
 
 
-def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds that one replicate of some arms takes, on one of two workers."""
-    total = 0.0
-    for arm in records.arms if arms is None else arms:
-        spent = [cell.get("seconds", cell["curve"][-1]["seconds"]) for cell in records.of(arm).values()]
-        total += float(np.quantile(spent, UNDISTURBED))
-    return total
-
-
 def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) -> float:
-    """Return the smallest true difference that a paired t-test finds with some power."""
+    """Return the smallest true difference that an uncorrected paired t-test of n replicates finds by `power`.
+
+    As R's `power.t.test`; `sd` is the true deviation of the paired differences.
+    """
     from scipy.optimize import brentq
     from scipy.stats import norm, t
 
@@ -63,7 +66,10 @@ def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) 
 
 
 def equivalence_power(sd: float, n: int, *, margin: float = MARGIN, level: float = 0.05) -> float:
-    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin."""
+    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin.
+
+    Phillips 1990, Power of the two one-sided tests procedure in bioequivalence.
+    """
     from scipy.stats import norm, t
 
     room = margin * np.sqrt(n) / sd - t.ppf(1 - level, n - 1) * _deviations(n)
@@ -85,7 +91,7 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
     contrasts : DataFrame
         `contrasts.contrast_table`.
     records : Records
-        Its cells and missing ones together are the plan.
+        Its trials and missing ones together are the plan.
     margin : float
         Largest difference that does not matter.
 
@@ -97,26 +103,26 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
         5 %; for the deviation seen and the ends of its interval) and ``equivalence, equivalence_low,
         equivalence_high`` (chance to show that a true zero is inside the margin).
     """
-    rows, ends = [], ("", "_low", "_high")
-    for one in contrasts.itertuples():
-        if not one.sd > 0:
-            continue
-        n, deviations = _planned(records, one.arm, one.twin), (one.sd, one.sd_low, one.sd_high)
-        named = {"contrast": one.contrast, "n": one.n, "planned": n}
-        named |= {f"sd{end}": sd for end, sd in zip(ends, deviations, strict=True)}
-        named |= {f"detectable{end}": detectable(sd, n) for end, sd in zip(ends, deviations, strict=True)}
-        chances = [equivalence_power(sd, n, margin=margin) for sd in deviations]
-        named |= {"equivalence": chances[0], "equivalence_low": chances[2], "equivalence_high": chances[1]}
-        rows.append(named)
-    columns = ["contrast", "n", "planned"]
-    columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ends]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _planned(records: Records, arm: str, twin: str) -> int:
     missing = records.missing
-    numbers = [{*records.of(one), *missing.loc[missing["arm"] == one, "replicate"]} for one in (arm, twin)]
-    return len(numbers[0] & numbers[1])
+    rows = []
+    for row in contrasts.itertuples():
+        if not row.sd > 0:
+            continue
+        ours, theirs = (
+            {*records.of(arm), *missing.loc[missing["arm"] == arm, "replicate"]}
+            for arm in (row.arm, row.twin)
+        )
+        n = len(ours & theirs)
+        found = {"contrast": row.contrast, "n": row.n, "planned": n}
+        for end, sd in {"": row.sd, "_low": row.sd_low, "_high": row.sd_high}.items():
+            found |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
+        # The larger the deviation, the smaller the chance.
+        for end, sd in {"": row.sd, "_low": row.sd_high, "_high": row.sd_low}.items():
+            found[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
+        rows.append(found)
+    columns = ["contrast", "n", "planned"]
+    columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def power_table(
@@ -129,7 +135,7 @@ def power_table(
     contrasts : DataFrame
         `contrasts.contrast_table`.
     records : Records
-        For the seconds of a cell.
+        For the seconds of a trial.
     half_widths : sequence of float
         In the unit of the endpoint.
 
@@ -138,37 +144,52 @@ def power_table(
     DataFrame
         Columns ``contrast, n, half_width`` (seen), ``wished, replicates, low, high`` (for the deviation seen
         and the ends of its chi-square interval), ``missing`` (of ``replicates``, those not there yet) and
-        ``hours`` (of one of two workers, arm and twin, for the missing ones). Contrasts of one replicate,
-        or without any spread, are left out.
+        ``hours`` (of one of two workers, arm and control arm, for the missing ones). Contrasts of one
+        replicate, or without any spread, are left out.
     """
     rows = []
-    for one in contrasts.itertuples():
-        if not one.sd > 0:
+    for row in contrasts.itertuples():
+        if not row.sd > 0:
             continue
-        hours = seconds_of(records, [one.arm, one.twin]) / 3600
+        hours = seconds_of(records, [row.arm, row.twin]) / 3600
         for wished in half_widths:
-            needed = [replicates_needed(sd, wished) for sd in (one.sd, one.sd_low, one.sd_high)]
-            named = {"contrast": one.contrast, "n": one.n, "half_width": (one.high - one.low) / 2}
-            counted = dict(zip(("replicates", "low", "high"), needed, strict=True))
-            counted["missing"] = max(0, needed[0] - one.n)
-            rows.append(named | {"wished": wished} | counted | {"hours": hours * counted["missing"]})
+            needed, low, high = (replicates_needed(sd, wished) for sd in (row.sd, row.sd_low, row.sd_high))
+            missing = max(0, needed - row.n)
+            found = {"contrast": row.contrast, "n": row.n, "half_width": (row.high - row.low) / 2}
+            found |= {"wished": wished, "replicates": needed, "low": low, "high": high}
+            rows.append(found | {"missing": missing, "hours": hours * missing})
     columns = ["contrast", "n", "half_width", "wished", "replicates", "low", "high", "missing", "hours"]
     return pd.DataFrame(rows, columns=columns)
 
 
+def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
+    """Return the measured seconds that one replicate of some arms (default all) takes, on one of two workers.
+
+    With examinations where the record holds the seconds of the whole trial, else of training alone.
+    """
+    total = 0.0
+    for arm in records.arms if arms is None else arms:
+        spent = [trial.get("seconds", trial["curve"][-1]["seconds"]) for trial in records.of(arm).values()]
+        total += float(np.quantile(spent, UNDISTURBED))
+    return total
+
+
 def undisturbed_seconds(records: Records) -> pd.Series:
-    """Return the seconds of training that the less disturbed cells of each arm took."""
+    """Return the seconds of training, from the first completion on, of each arm's less disturbed trials."""
     if not records.cells:
         return pd.Series(dtype=float)
     return records.table.groupby("arm", sort=False)["seconds"].quantile(UNDISTURBED)
 
 
 def undisturbed(records: Records) -> Records:
-    """Return the records with the seconds of each curve as if every cell had taken its arm's."""
+    """Return the records with the seconds of each curve scaled as if every trial had taken its arm's.
+
+    Curves over seconds then compare what arms cost, not what else ran on the machine.
+    """
     whole = undisturbed_seconds(records)
-    cells = []
-    for cell in records.cells:
-        factor = whole[cell["arm"]] / cell["curve"][-1]["seconds"]
-        curve = [point | {"seconds": point["seconds"] * factor} for point in cell["curve"]]
-        cells.append(cell | {"curve": curve})
-    return Records(records.study, tuple(cells), records.missing)
+    scaled = []
+    for trial in records.cells:
+        factor = whole[trial["arm"]] / trial["curve"][-1]["seconds"]
+        curve = [point | {"seconds": point["seconds"] * factor} for point in trial["curve"]]
+        scaled.append(trial | {"curve": curve})
+    return Records(records.study, tuple(scaled), records.missing)
