@@ -42,8 +42,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "n_tokens": (int, float),
     "truncated": (bool,),
 }
-EXAMPLES = {"sample": "0", "seed": "0", "topic": '"sums"', "extracted": '"42"', "n_tokens": "120"}
-EXAMPLES |= {"truncated": "false"}
+EXAMPLES = dict(sample="0", seed="0", topic='"sums"', extracted='"42"', n_tokens="120", truncated="false")
 SHOWN = ("truncated_share", "unextracted_share", "mean_tokens", "distinct_answers", "answer_entropy", "brier")
 WIDER = (
     "pass@1: p is below 0.05 and the interval holds 0: the test asks only whether anything differs, "
@@ -54,13 +53,13 @@ WIDER = (
 class Scores(NamedTuple):
     """Samples of one run by problem and seed."""
 
-    name: str
-    samples: dict[str, dict[object, list[dict]]]
-    topics: dict[str, str]
-    fingerprint: str | None
-    notes: tuple[str, ...]
-    hashes: dict[str, str] | None = None
-    settings: dict[str, object] | None = None
+    name: str  # run or file, without folders
+    samples: dict[str, dict[object, list[dict]]]  # problem id to {seed: [row, ...]}; a row has ``correct``
+    topics: dict[str, str]  # problem id to topic; empty where unknown
+    fingerprint: str | None  # of the problem table, when the run recorded it
+    notes: tuple[str, ...]  # what a reader should know
+    hashes: dict[str, str] | None = None  # problem id to hash of prompt and gold, where the run stored them
+    settings: dict[str, object] | None = None  # those of `SETTINGS` that the run recorded
 
 
 def read_scores(place: str | Path) -> Scores:
@@ -72,10 +71,6 @@ def read_scores(place: str | Path) -> Scores:
         A run folder, the id of a run below the folder of runs, or a file of JSON lines: one object a sample
         with ``id`` and ``correct`` (true, false, 1, 0), and optionally ``sample``, ``seed`` (of training),
         ``topic``, ``extracted`` (the answer, null where there is none), ``n_tokens``, ``truncated``.
-
-    Returns
-    -------
-    Scores
 
     Raises
     ------
@@ -108,7 +103,11 @@ def run_path(place: str | Path) -> Path:
 
 
 def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
-    """Refuse two runs whose equal ids do not mean equal problems."""
+    """Refuse two runs whose equal ids do not mean equal problems.
+
+    Fewer than two ids; another prompt or gold behind one, where both runs stored their problems; else the
+    same ids and another fingerprint.
+    """
     if len(shared) < 2:
         problem = f"shares {len(shared)} problems with {first.name}"
         raise InputError("run", second.name, problem, "compare runs over the same problems, by id")
@@ -129,8 +128,8 @@ def other_settings(first: Scores, second: Scores) -> list[str]:
     """Return a note on what two runs were made with differently, where both recorded it."""
     a, b = first.settings or {}, second.settings or {}
     differ = [name for name in SETTINGS if name in a and name in b and a[name] != b[name]]
-    told = [f"{name} {a[name]} and {b[name]}" for name in differ]
-    return [f"made differently: {'; '.join(told)}"] if told else []
+    pairs = "; ".join(f"{name} {a[name]} and {b[name]}" for name in differ)
+    return [f"made differently: {pairs}"] if pairs else []
 
 
 def _of_run(folder: Path) -> Scores:
@@ -140,8 +139,15 @@ def _of_run(folder: Path) -> Scores:
     notes = () if record.status == "success" else (f"{record.run_id} ended with status {record.status}",)
     record.check("outcomes.csv").check("samples.jsonl", "problems.jsonl", present=True)
     if samples.sums_of(folder / "samples.jsonl").is_file():
-        refuse_damaged(record)
-    table = _outcomes(folder / "outcomes.csv")
+        # Unfinished: every line must be what was written.
+        damages = samples.read(folder / "samples.jsonl")[1]
+        if damages:
+            problem = f"its samples.jsonl, line {damages[0].line} {damages[0].problem}"
+            remedy = "finish the run first: the same command samples such lines again"
+            raise InputError("run", record.run_id, problem, remedy)
+    table = []
+    if (folder / "outcomes.csv").is_file():
+        table = read_outcomes(folder / "outcomes.csv").to_dict("records")
     topics = {row["id"]: row["topic"] for row in table}
     fingerprint = record.manifest.get("problems_fingerprint")
     if (folder / "samples.jsonl").is_file():
@@ -160,28 +166,12 @@ def _of_run(folder: Path) -> Scores:
     asked = record.manifest["parameters"]
     asked = asked.get("original", {}) | asked
     settings = {name: asked[name] for name in SETTINGS if name in asked}
-    found = _scores(record.run_id, rows, topics, fingerprint, notes)
-    return found._replace(hashes=_hashes(folder / "problems.jsonl"), settings=settings)
-
-
-def _hashes(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    rows = read_records(path)
-    return {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in rows}
-
-
-def refuse_damaged(record: RunRecord) -> None:
-    """Refuse the samples of an unfinished run of which a line is not what was written."""
-    damages = samples.read(record.folder / "samples.jsonl")[1]
-    if damages:
-        problem = f"its samples.jsonl, line {damages[0].line} {damages[0].problem}"
-        remedy = "finish the run first: the same command samples such lines again"
-        raise InputError("run", record.run_id, problem, remedy)
-
-
-def _outcomes(path: Path) -> list[dict]:
-    return read_outcomes(path).to_dict("records") if path.is_file() else []
+    hashes = {}
+    if (folder / "problems.jsonl").is_file():
+        problems = read_records(folder / "problems.jsonl")
+        hashes = {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in problems}
+    scores = _scores(record.run_id, rows, topics, fingerprint, notes)
+    return scores._replace(hashes=hashes, settings=settings)
 
 
 def _lines(path: Path) -> Iterator[dict]:
@@ -218,19 +208,20 @@ def _checked(line: bytes, where: str) -> dict:
 def _scores(
     name: str, rows: Iterable[dict], topics: dict[str, str], fingerprint: str | None, notes: tuple[str, ...]
 ) -> Scores:
-    found: dict[str, dict[object, list[dict]]] = {}
-    seen = set()
+    grouped: dict[str, dict[object, list[dict]]] = {}
+    known = set()
     for row in rows:
         seed, number = row.get("seed"), row.get("sample")
-        if number is not None and (key := (row["id"], seed, number)) in seen:
+        key = (row["id"], seed, number)
+        if number is not None and key in known:
             raise InputError("sample", list(key), f"stands twice in {name}", "keep one line a sample")
-        seen.add((row["id"], seed, number))
-        found.setdefault(row["id"], {}).setdefault(seed, []).append(row)
+        known.add(key)
+        grouped.setdefault(row["id"], {}).setdefault(seed, []).append(row)
         if row.get("topic") is not None:
             topics.setdefault(row["id"], str(row["topic"]))
-    if not found:
+    if not grouped:
         raise InputError("run", name, "holds no sample", "name a finished evaluation")
-    return Scores(name, found, topics, fingerprint, notes)
+    return Scores(name, grouped, topics, fingerprint, notes)
 
 
 class Comparison(NamedTuple):
@@ -238,15 +229,19 @@ class Comparison(NamedTuple):
 
     a: str
     b: str
-    k: int
-    seeds: int
+    k: int  # samples that every shared problem has in both; the largest k of any metric
+    seeds: int  # in both
+    # One row a metric: metric, problems, a, a_se, a_low, a_high, b, b_se, b_low, b_high, difference, se, low,
+    # high, p. Differences: `paired_interval` (adjusted), tokens `paired_bootstrap`.
     metrics: pd.DataFrame
-    topics: pd.DataFrame
-    problems: pd.DataFrame
-    improvement: Interval
-    only_a: list[str]
+    topics: pd.DataFrame  # the same for pass@1 of each topic, with p_holm; empty where topics are unknown
+    problems: (
+        pd.DataFrame
+    )  # shared ones: id, topic, a, b (shares of right samples), outcome (won, lost, tied)
+    improvement: Interval  # chance that b is better on a problem, ties for a half
+    only_a: list[str]  # problems that the other run lacks
     only_b: list[str]
-    notes: list[str]
+    notes: list[str]  # what a reader should know
 
 
 def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
@@ -276,10 +271,6 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's, for all topics together;
     those of the metrics are not corrected: name the metric that counts beforehand.
 
-    References
-    ----------
-    Those of `mean_interval`, `paired_interval`, `permutation_test` and `holm`, of which it consists.
-
     Examples
     --------
     >>> from hammerlib.evaluation.comparison import Scores
@@ -289,53 +280,54 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     >>> float(found.metrics["difference"][0]), float(found.metrics["p"][0])
     (1.0, 0.03125)
     """
-    first, second = (one if isinstance(one, Scores) else read_scores(one) for one in (a, b))
+    import pandas as pd
+
+    first, second = (run if isinstance(run, Scores) else read_scores(run) for run in (a, b))
     shared = [name for name in first.samples if name in second.samples]
     check_shared(first, second, shared)
     seeds = _seeds(first, second, shared)
-    sizes = [[len(one.samples[i][s]) for i in shared for s in seeds] for one in (first, second)]
+    sizes = [[len(run.samples[name][seed]) for name in shared for seed in seeds] for run in (first, second)]
     k = min(map(min, sizes))
     notes = [*first.notes, *second.notes]
     if max(map(max, sizes)) > k:
-        told = " and ".join(_span(each) for each in sizes)
-        notes.append(f"samples a problem: {told}; pass@1 uses all, every other metric k = {k} at most")
+        spans = " and ".join(" to ".join(f"{size}" for size in sorted({min(n), max(n)})) for n in sizes)
+        notes.append(f"samples a problem: {spans}; pass@1 uses all, every other metric k = {k} at most")
     notes += other_settings(first, second)
     if len(seeds) > 1:
         notes.append(f"p-values over {len(seeds)} seeds are at least {2 / 2 ** len(seeds):g}")
-    sides = [_tables(one, shared, seeds, k) for one in (first, second)]
-    names = [name for name in _names(k) if all(name in side for side in sides)]
+    sides = [_measures(run, shared, seeds, k) for run in (first, second)]
+    names = ["pass@1", *(f"pass@{j}" for j in doubling(k) if j > 1)]
+    names += [f"{name}{k}" for name in ("pass^", "majority@", "cons@") if k > 1]
+    names = [name for name in (*names, *SHOWN) if all(name in side for side in sides)]
     rows = [{"metric": name, **_row(sides[0][name], sides[1][name])} for name in names]
     if rows[0]["p"] < 0.05 and rows[0]["low"] <= 0 <= rows[0]["high"]:
         notes.append(WIDER)
-    lone = [[i for i in one.samples if i not in other.samples] for one, other in _both(first, second)]
     means = [side["pass@1"].values.mean(axis=0) for side in sides]
+    gap = np.where(np.abs(means[1] - means[0]) < 1e-12, 0, np.sign(means[1] - means[0])).astype(int)
     topics = second.topics | first.topics
-    listed = _problems(shared, topics, *means)
-    wins = listed["outcome"].map({"won": 1.0, "tied": 0.5, "lost": 0.0}).to_numpy()
-    by_topic = _topics(listed["topic"].to_numpy(), sides) if topics else []
-    frames = [_frame(rows), _frame(by_topic), listed]
-    return Comparison(first.name, second.name, k, len(seeds), *frames, mean_interval(wins), *lone, notes)
+    problems = pd.DataFrame({"id": shared, "topic": [topics.get(name, "unknown") for name in shared]})
+    problems = problems.assign(a=means[0], b=means[1], outcome=np.array(["tied", "won", "lost"])[gap])
+    return Comparison(
+        a=first.name,
+        b=second.name,
+        k=k,
+        seeds=len(seeds),
+        metrics=pd.DataFrame(rows),
+        topics=pd.DataFrame(_topics(problems["topic"].to_numpy(), sides) if topics else []),
+        problems=problems,
+        improvement=mean_interval((gap + 1) / 2),
+        only_a=[name for name in first.samples if name not in second.samples],
+        only_b=[name for name in second.samples if name not in first.samples],
+        notes=notes,
+    )
 
 
 def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
     """Return how many problems a wished half-width of pass@1 takes, for each run and for their difference.
 
-    Parameters
-    ----------
-    runs : list of Scores
-        One run, or two over the same problems.
-    half_width : float
-        Of the 95 % interval, as a share: 0.01 is one point.
-
-    Returns
-    -------
-    DataFrame
-        `required_problems` for each of ``of``: the runs' names and, for two, ``difference``.
-
-    Raises
-    ------
-    InputError
-        As in `compare` and `required_problems`.
+    `runs` are one run, or two over the same problems (`Scores`); `half_width` is that of the 95 % interval,
+    as a share: 0.01 is one point. The rows are those of `required_problems` for each of ``of``: the runs'
+    names and, for two, ``difference``.
 
     Examples
     --------
@@ -346,18 +338,19 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = []
-    for one in runs:
-        found.append((one.name, *_pilot(one, list(one.samples), _seeds(one, one, list(one.samples)))))
+    pilots = []
+    for run in runs:
+        names = list(run.samples)
+        pilots.append((run.name, *_pilot(run, names, _seeds(run, run, names))))
     if len(runs) == 2:
         shared = [name for name in runs[0].samples if name in runs[1].samples]
         check_shared(*runs, shared)
         seeds = _seeds(*runs, shared)
-        (a, noise_a, each_a), (b, noise_b, each_b) = (_pilot(one, shared, seeds) for one in runs)
+        (a, noise_a, each_a), (b, noise_b, each_b) = (_pilot(run, shared, seeds) for run in runs)
         noise = None if noise_a is None or noise_b is None else noise_a + noise_b
-        found.append(("difference", b - a, noise, each_a + each_b))
+        pilots.append(("difference", b - a, noise, each_a + each_b))
     tables = []
-    for name, values, noise, each in found:
+    for name, values, noise, each in pilots:
         # Samples of one size that would leave as much noise as those at hand.
         k = 1 if noise is None or not each.any() else noise.mean() / each.mean()
         beyond = 0.5
@@ -371,73 +364,50 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _both(first: Scores, second: Scores) -> tuple[tuple[Scores, Scores], tuple[Scores, Scores]]:
-    return (first, second), (second, first)
-
-
 def _seeds(first: Scores, second: Scores, shared: list[str]) -> list:
     seeds = list(first.samples[shared[0]])
-    for one in (first, second):
+    for run in (first, second):
         for name in shared:
-            if set(one.samples[name]) != set(seeds):
-                problem = (
-                    f"has other seeds ({sorted(map(str, one.samples[name]))}) than {sorted(map(str, seeds))}"
-                )
+            if set(run.samples[name]) != set(seeds):
+                others = sorted(map(str, run.samples[name]))
+                problem = f"has other seeds ({others}) than {sorted(map(str, seeds))}"
                 remedy = "pair the same training seeds; leave seed out where it only numbers samples"
-                raise InputError("seed", f"{one.name}: {name}", problem, remedy)
+                raise InputError("seed", f"{run.name}: {name}", problem, remedy)
     return seeds
 
 
-def _tables(one: Scores, shared: list[str], seeds: list, k: int) -> dict[str, Measure]:
+def _measures(run: Scores, shared: list[str], seeds: list, k: int) -> dict[str, Measure]:
     """Every measure with values (seeds, n)."""
-    found = [measures([one.samples[name][seed] for name in shared], k) for seed in seeds]
+    by_seed = [measures([run.samples[name][seed] for name in shared], k) for seed in seeds]
+    common = [name for name in by_seed[0] if all(name in each for each in by_seed)]
     return {
-        name: found[0][name]._replace(values=np.stack([each[name].values for each in found]))
-        for name in found[0]
-        if all(name in each for each in found)
+        name: by_seed[0][name]._replace(values=np.stack([each[name].values for each in by_seed]))
+        for name in common
     }
 
 
-def _names(k: int) -> list[str]:
-    ranks = [j for j in doubling(k) if j > 1]
-    names = ["pass@1", *(f"pass@{j}" for j in ranks)]
-    return [*names, *(f"{name}{k}" for name in ("pass^", "majority@", "cons@") if k > 1), *SHOWN]
-
-
 def _row(a: Measure, b: Measure) -> dict[str, float]:
+    """Both means and their difference, with standard errors and intervals, and the p-value."""
     kept = ~np.isnan(a.values + b.values).any(axis=0)
-    left, right = a.values[:, kept], b.values[:, kept]
+    left, right, tokens = a.values[:, kept], b.values[:, kept], a.bounds == COUNTS
     row: dict[str, float] = {"problems": int(kept.sum())}
-    for name, values in (("a", left), ("b", right)):
-        value, low, high = _interval(values, a.bounds)
-        row |= {name: value, f"{name}_se": _error(values), f"{name}_low": low, f"{name}_high": high}
-    value, low, high = _difference(left, right, a.bounds)
-    row |= {"difference": value, "se": _error(right - left), "low": low, "high": high}
-    return row | {"p": _p(left, right)}
-
-
-def _error(values: np.ndarray) -> float:
-    return standard_error(values) if values.shape[1] > 1 else np.nan
-
-
-def _interval(values: np.ndarray, bounds: tuple[float, float]) -> tuple[float, ...]:
-    if values.shape[1] < 2:
-        return (float(values.mean()) if values.size else np.nan, np.nan, np.nan)
-    return (bootstrap_interval if bounds == COUNTS else mean_interval)(values, bounds=bounds)
-
-
-def _difference(a: np.ndarray, b: np.ndarray, bounds: tuple[float, float]) -> tuple[float, ...]:
-    if a.shape[1] < 2:
-        return (float((b - a).mean()) if a.size else np.nan, np.nan, np.nan)
-    return paired_bootstrap(a, b) if bounds == COUNTS else paired_interval(a, b, bounds=bounds)
-
-
-def _p(a: np.ndarray, b: np.ndarray) -> float:
-    if a.shape[1] < 2:
-        return np.nan
-    if len(a) == 1:
-        return permutation_test(a[0], b[0]).p
-    return permutation_test(a.mean(axis=1), b.mean(axis=1)).p
+    for name, prefix, values in (("a", "a_", left), ("b", "b_", right), ("difference", "", right - left)):
+        error = np.nan
+        if row["problems"] < 2:
+            interval = Interval(float(values.mean()) if values.size else np.nan, np.nan, np.nan)
+        else:
+            error = standard_error(values)
+            if name == "difference":
+                options = {} if tokens else {"bounds": a.bounds}
+                interval = (paired_bootstrap if tokens else paired_interval)(left, right, **options)
+            else:
+                interval = (bootstrap_interval if tokens else mean_interval)(values, bounds=a.bounds)
+        row |= {name: interval.value, f"{prefix}se": error}
+        row |= {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+    if row["problems"] < 2:
+        return row | {"p": np.nan}
+    pair = (left[0], right[0]) if len(left) == 1 else (left.mean(axis=1), right.mean(axis=1))
+    return row | {"p": permutation_test(*pair).p}
 
 
 def _topics(topics: np.ndarray, sides: list[dict[str, Measure]]) -> list[dict]:
@@ -451,41 +421,23 @@ def _topics(topics: np.ndarray, sides: list[dict[str, Measure]]) -> list[dict]:
     return [row | {"p_holm": np.nan if np.isnan(row["p"]) else float(next(adjusted))} for row in rows]
 
 
-def _problems(shared: list[str], topics: dict[str, str], a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
-    gap = np.where(np.abs(b - a) < 1e-12, 0, np.sign(b - a)).astype(int)
-    outcome = np.array(["tied", "won", "lost"])[gap]  # -1 is the last
-    named = [topics.get(name, "unknown") for name in shared]
-    return pd.DataFrame({"id": shared, "topic": named, "a": a, "b": b, "outcome": outcome})
-
-
-def _pilot(one: Scores, names: list[str], seeds: list) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+def _pilot(run: Scores, names: list[str], seeds: list) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Shares, variance of one sample, and variance of each share that samples leave: (seeds, n) each."""
-    n = np.array([[len(one.samples[i][s]) for i in names] for s in seeds])
-    correct = np.array([[sum(row["correct"] for row in one.samples[i][s]) for i in names] for s in seeds])
+    rows = [[run.samples[name][seed] for name in names] for seed in seeds]
+    n = np.array([[len(group) for group in groups] for groups in rows])
+    correct = np.array([[sum(row["correct"] for row in group) for group in groups] for groups in rows])
     if n.min() < 2:
         return correct / n, None, np.zeros(n.shape)
     noise = sampling_variance(correct, n)
     return correct / n, noise, noise / n
 
 
-def _frame(rows: list[dict]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(rows)
-
-
-def _span(sizes: list[int]) -> str:
-    return f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-
-
 class Answer(NamedTuple):
     """A completion, its verdict, and how many samples of the problem gave it."""
 
-    text: str
+    text: str  # as the model wrote it: not safe to put on a page
     correct: bool
-    reason: str
+    reason: str  # as the grader gave it; ``correct`` or ``wrong`` where a file has none
     count: int
 
 
@@ -497,7 +449,7 @@ def transcripts(found: Comparison, a: str | Path, b: str | Path) -> pd.DataFrame
     found : Comparison
         `compare` of `a` and `b`.
     a, b : str or path
-        As for `read_scores`, with a ``completion`` in every sample.
+        As for `read_scores`, with a ``completion`` in every sample (published copies have none).
 
     Returns
     -------
@@ -505,11 +457,6 @@ def transcripts(found: Comparison, a: str | Path, b: str | Path) -> pd.DataFrame
         One row a problem won or lost, largest difference first: ``id, topic, outcome, a, b`` (shares of right
         samples), ``prompt, gold`` (None where no table says), ``answers_a, answers_b`` (lists of `Answer`:
         right ones first, then the frequent ones).
-
-    Raises
-    ------
-    InputError
-        A run without completions (published copies have none), a line without one.
 
     Examples
     --------
@@ -525,14 +472,14 @@ def transcripts(found: Comparison, a: str | Path, b: str | Path) -> pd.DataFrame
     (['won', 'won', 'won'], 'so 4')
     """
     changed = found.problems[found.problems["outcome"] != "tied"]
-    places = [run_path(one) for one in (a, b)]
-    said = [_answers(path) for path in places]
-    asked = _asked(places[1]) or _asked(places[0])
+    paths = [run_path(run) for run in (a, b)]
+    answers = [_answers(path) for path in paths]
+    stored = _stored_problems(paths[1]) or _stored_problems(paths[0])
     table = changed.assign(
-        prompt=[asked.get(name, {}).get("prompt") for name in changed["id"]],
-        gold=[asked.get(name, {}).get("answer") for name in changed["id"]],
-        answers_a=[said[0][name] for name in changed["id"]],
-        answers_b=[said[1][name] for name in changed["id"]],
+        prompt=[stored.get(name, {}).get("prompt") for name in changed["id"]],
+        gold=[stored.get(name, {}).get("answer") for name in changed["id"]],
+        answers_a=[answers[0][name] for name in changed["id"]],
+        answers_b=[answers[1][name] for name in changed["id"]],
     )
     gap = (table["b"] - table["a"]).abs().rename("gap")
     return table.loc[gap.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
@@ -553,13 +500,14 @@ def _answers(path: Path) -> dict[str, list[Answer]]:
         counts[str(row["id"])][row["completion"], right, reason] += 1
     return {
         name: sorted(
-            (Answer(*one, n) for one, n in found.items()), key=lambda one: (-one.correct, -one.count)
+            (Answer(*key, n) for key, n in answers.items()),
+            key=lambda answer: (-answer.correct, -answer.count),
         )
-        for name, found in counts.items()
+        for name, answers in counts.items()
     }
 
 
-def _asked(path: Path) -> dict[str, dict]:
+def _stored_problems(path: Path) -> dict[str, dict]:
     """The problem table of a run by id; empty for a file and for a run that stored none."""
     file = path / "problems.jsonl"
     return {str(row["id"]): row for _, row in read_lines(file)[0]} if file.is_file() else {}

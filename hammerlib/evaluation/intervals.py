@@ -28,16 +28,10 @@ DRAWS_AT_ONCE = 2_000_000  # resampled values held in memory at a time (16 MB)
 FEWEST = 10  # problems; below, resamples hold too few distinct values to be studentised
 DRAWN = ("bootstrap-t", "bca", "percentile")
 METHODS = (*DRAWN, "student", "dirichlet")
-RESAMPLES, SEED = 2000, 0
 
 
 class Interval(NamedTuple):
-    """A number with the interval around it.
-
-    Attributes
-    ----------
-    value, low, high : float
-        Point estimate and the two ends, in the unit of the input; low <= high.
+    """A number with the interval around it, in the unit of the input; low <= high.
 
     Examples
     --------
@@ -60,10 +54,6 @@ def mean_interval(
     exact interval of Clopper and Pearson; k samples of a problem enter as its one value, so that the spread
     between problems and the spread between samples both count, and no shape of either is assumed.
 
-    With a leading axis of seeds, problems are crossed with seeds: the interval over the problems' means over
-    seeds is widened by Student's interval of the seeds' means (squares of the half-widths add, end by end).
-    The spread inside both is counted twice, so that it runs wide rather than narrow; two seeds tell little.
-
     Parameters
     ----------
     values : array-like, (n,) or (seeds, n)
@@ -76,7 +66,8 @@ def mean_interval(
     Returns
     -------
     Interval
-        Mean of `values`; ends inside `bounds`.
+        Mean of `values`; ends inside `bounds`. With seeds, Student's interval of the seeds' means is added
+        (squares of the half-widths, end by end); two seeds tell little.
 
     Raises
     ------
@@ -86,17 +77,15 @@ def mean_interval(
     Notes
     -----
     Coverage is at least nominal in every known case, whatever the distribution of the values, though only
-    conjectured in general (Gaffke). It is conservative where bounds are far from all values: for 30 problems
-    with equal solve rates of one half it is about twice as wide as Student's. Three seeds whose means are
-    skewed (near 0 or 1) covered 90 %. It covers other problems of the
-    same kind; nothing here covers a benchmark that is not a random sample of what one wants to know.
+    conjectured in general (Gaffke); for 30 problems with equal solve rates of one half it is about twice as
+    wide as Student's. Three seeds whose means are skewed (near 0 or 1) covered 90 %. Nothing here covers a
+    benchmark that is not a random sample of what one wants to know.
 
     References
     ----------
     Gaffke 2005, Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
-    variable; Learned-Miller & Thomas 2019 (arXiv 1905.06208), A new confidence interval for the mean of a
-    bounded random variable; Rubin 1981, The Bayesian bootstrap; seeds: Zou & Donner 2008, Construction of
-    confidence limits about effect measures (variance recovery).
+    variable; Learned-Miller & Thomas 2019 (arXiv 1905.06208); Rubin 1981, The Bayesian bootstrap; seeds: Zou
+    & Donner 2008, Construction of confidence limits about effect measures (variance recovery).
 
     Examples
     --------
@@ -122,26 +111,18 @@ def paired_interval(
 ) -> Interval:
     """Return the mean of b - a over the same problems, with its interval over problems and seeds.
 
-    The method is what the caller names, whatever the values:
-
-    ``adjusted`` (default)
-        Towards zero Student's end, with two more problems that differ both ways by half of a typical
-        difference; away from zero the end with one more problem that nobody has seen, which passes the
-        largest difference seen by a third of the way to the end of the scale. So a difference is found about
-        as often as by `permutation_test`, and a rare gain that the sample lacks is not excluded. Where no
-        problem differs, the unseen one does so by the whole scale.
-    ``guarded``
-        As `mean_interval` for the differences, with the unseen problem at both ends: wider towards zero too.
-        It holds where few problems change sides completely and hardly any other differs.
-    ``student``
-        Mean and Student's law, for many problems of which many differ.
-
     Parameters
     ----------
     a, b : array-like, (n,) or (seeds, n)
         One number a problem (and seed), the same problem (and seed) at the same place.
     method : {"adjusted", "guarded", "student"}
-        See above.
+        ``adjusted``: towards zero Student's end, with two more problems that differ both ways by half of a
+        typical difference; away from zero the end with one more problem that nobody has seen, which passes
+        the largest difference seen by a third of the way to the end of the scale. So a difference is found
+        about as often as by `permutation_test`, and a rare gain that the sample lacks is not excluded.
+        ``guarded``: as `mean_interval`, with the unseen problem at both ends; it holds where few problems
+        change sides completely and hardly any other differs. ``student``: for many problems of which many
+        differ.
     bounds : (float, float)
         Ends of the scale of `a` and of `b`.
     level : float
@@ -150,7 +131,8 @@ def paired_interval(
     Returns
     -------
     Interval
-        Positive where `b` is better; an interval without zero is a difference at this level.
+        Positive where `b` is better. Seeds are crossed with problems: squares of the half-widths of both
+        add, less what both count (``adjusted`` and ``student``: their interaction, once).
 
     Raises
     ------
@@ -164,15 +146,11 @@ def paired_interval(
     completely and all others hardly differ, samples without such a problem tell nothing of them, and no
     interval but ``mean_interval(b - a, bounds=(-1, 1))`` holds.
 
-    Seeds are crossed with problems: to the interval over the problems' means over seeds comes Student's of
-    the seeds' means (squares of the half-widths add), less what both count (``adjusted`` and ``student``:
-    their interaction, once, at the factor of the problems).
-
     References
     ----------
-    One or two more observations: Agresti & Min 2005; Bonett & Price 2012 (paired proportions). Both are taken
-    over to k samples by us, the sizes chosen by simulation. Seeds: Owen 2007, The pigeonhole bootstrap
-    (variance of crossed factors); Zou & Donner 2008.
+    One or two more observations: Agresti & Min 2005; Bonett & Price 2012 (paired proportions); taken over to
+    k samples by us, the sizes chosen by simulation. Seeds: Owen 2007, The pigeonhole bootstrap; Zou & Donner
+    2008.
 
     Examples
     --------
@@ -192,10 +170,10 @@ def paired_interval(
         most = np.abs(means).max()
         most = min(width, most + BEYOND * (width - most)) if most else width
         return with_seeds(difference, _guarded(means, (-most, most), level), level, scale)
-    ends = _adjusted(means, width, level) if method == "adjusted" else student_ends(means, level)
     if method == "student" and np.ptp(means) < 1e-12:
         problem = "every difference is equal, which leaves Student's interval no width"
         raise InputError("b", float(means[0]), problem, 'use method="adjusted"')
+    ends = _adjusted(means, width, level) if method == "adjusted" else student_ends(means, level)
     return with_seeds(difference, ends, level, scale, apart=True)
 
 
@@ -231,27 +209,11 @@ def student_ends(means: np.ndarray, level: float) -> tuple[float, float]:
 
 
 def standard_error(values: ArrayLike) -> float:
-    """Return the standard error of the mean over problems, and over seeds where given.
+    """Return the standard error of the mean over problems, and over seeds where given ((n,) or (seeds, n)).
 
-    Parameters
-    ----------
-    values : array-like, (n,) or (seeds, n)
-        One number a problem, or one a seed and problem; n >= 2, finite. For a difference give b - a.
-
-    Returns
-    -------
-    float
-        In the unit of the input. With seeds the variances over problems and over seeds are added, less their
-        interaction, which is in both.
-
-    Notes
-    -----
-    It describes the spread of the values at hand: 0 where all are equal, which proves nothing. The intervals
+    With seeds the variances over problems and over seeds are added, less their interaction, which is in both
+    (Owen 2007, The pigeonhole bootstrap). 0 where all values are equal, which proves nothing; the intervals
     of this package are no multiples of it.
-
-    References
-    ----------
-    Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1.
 
     Examples
     --------
@@ -269,6 +231,7 @@ def _variances(table: np.ndarray) -> tuple[float, float, float]:
     of_problems, of_seeds = table.mean(axis=0), table.mean(axis=1)
     if seeds == 1:
         return float(of_problems.var(ddof=1) / n), 0.0, 0.0
+    # Two-way analysis of variance: x_sp - x_.p - x_s. + x_.. is what neither problems nor seeds explain.
     rest = table - of_problems - of_seeds[:, None] + table.mean()
     both = float((rest**2).sum() / ((seeds - 1) * (n - 1)) / (seeds * n))
     return float(of_problems.var(ddof=1) / n), float(of_seeds.var(ddof=1) / seeds), both
@@ -309,14 +272,17 @@ def with_seeds(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     apart: bool = False,
 ) -> Interval:
-    """Return the mean with an interval over problems, widened by the spread of the seeds' means."""
+    """Return the mean of a (seeds, n) table with the interval `ends` over problems, widened by the seeds.
+
+    Squares of half-widths add, end by end; `apart` takes off the interaction of problems and seeds, which
+    both spreads hold, once. The ends are cut at `bounds`.
+    """
     from scipy.stats import t
 
     value, seeds = float(table.mean()), len(table)
     half = 0.0
     if seeds > 1:
-        factor = t.ppf((1 + level) / 2, seeds - 1)
-        half = factor * table.mean(axis=1).std(ddof=1) / np.sqrt(seeds)
+        half = t.ppf((1 + level) / 2, seeds - 1) * table.mean(axis=1).std(ddof=1) / np.sqrt(seeds)
         if apart:
             twice = t.ppf((1 + level) / 2, table.shape[1] - 1) ** 2 * _variances(table)[2]
             half = np.sqrt(max(half**2 - twice, 0.0))
@@ -335,7 +301,7 @@ def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 
 
 def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) -> np.ndarray:
-    """Return values as an array of float64, of `least` problems or more."""
+    """Return values, (n,) or (seeds, n), as float64 of `least` problems or more; `level` is checked too."""
     try:
         array = np.asarray(values)
         array = array.astype(np.float64) if array.dtype.kind in "biufO" else None
@@ -356,52 +322,58 @@ def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) 
     return array
 
 
+# The mean of given values under Dirichlet(1, ..., 1) weights: its distribution, without random draws
+
+
 def weighted_mean_cdf(values: ArrayLike, at: float) -> float:
-    """Return P(sum of w_i x_i <= at) for w uniform on the simplex."""
+    """Return P(sum of w_i x_i <= at) for w uniform on the simplex, to about 1e-8."""
     points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    if at <= points[0] or at >= points[-1]:
-        return float(at >= points[-1])
-    return _not_positive(points - at, counts.astype(np.float64))
+    return _cdf(points, counts.astype(np.float64), at)
 
 
 def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
-    """Return the value below which the weighted mean lies with probability `share`."""
+    """Return the value below which the weighted mean lies with probability `share` in (0, 1)."""
     from scipy.optimize import brentq
     from scipy.stats import beta
 
     points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    low, high = points[0], points[-1]
     if len(points) == 1:
-        return float(points[0])
-    if len(points) == 2:
-        return float(points[0] + (points[1] - points[0]) * beta.ppf(share, counts[1], counts[0]))
-    factors = counts.astype(np.float64)
-    ends = points[0], points[-1]
-    return float(
-        brentq(lambda at: _miss(points, factors, at) - share, *ends, xtol=1e-8 * (ends[1] - ends[0]))
-    )
+        return float(low)
+    if len(points) == 2:  # the weight of the higher value has a beta law
+        return float(low + (high - low) * beta.ppf(share, counts[1], counts[0]))
+    weights = counts.astype(np.float64)
+    return float(brentq(lambda at: _cdf(points, weights, at) - share, low, high, xtol=1e-8 * (high - low)))
 
 
-def _miss(points: np.ndarray, counts: np.ndarray, at: float) -> float:
+def _cdf(points: np.ndarray, counts: np.ndarray, at: float) -> float:
+    """P(sum of w_i x_i <= at), where each point stands `counts` times.
+
+    Dirichlet weights are exponential variables E_i over their sum, so the event is
+    Q = sum_i (x_i - at) E_i <= 0. Its characteristic function, prod_i (1 - i u (x_i - at)) ** -counts_i, is
+    inverted as a series (Davies 1973, Numerical inversion of a characteristic function, Biometrika 60).
+    """
     if at <= points[0] or at >= points[-1]:
         return float(at >= points[-1])
-    return _not_positive(points - at, counts)
-
-
-def _not_positive(factors: np.ndarray, counts: np.ndarray) -> float:
-    """P(sum of factor * Gamma(count) <= 0), factors of both signs."""
+    factors = points - at
     largest = np.abs(factors).max()
     spread = np.sqrt(counts @ factors**2)
     step = 2 * np.pi / (abs(counts @ factors) + 8 * spread + TAIL * largest)
-    block, total, start = max(16, min(128, AT_ONCE // len(factors))), 0.0, 0
-    while start < MOST_TERMS:
+    block = max(16, min(128, AT_ONCE // len(factors)))
+    total = 0.0
+    for start in range(0, MOST_TERMS, block):
+        # P(Q <= 0) = 1/2 - 1/pi sum_j sin(sum_i counts_i atan(u_j f_i))
+        #                          * prod_i (1 + (u_j f_i)^2) ** (-counts_i / 2) / (j + 1/2)
         places = np.arange(start, start + block) + 0.5
         turned = step * places[:, None] * factors
         sizes = np.exp(-0.5 * (np.log1p(turned**2) @ counts)) / places
         total += float(np.sin(np.arctan(turned) @ counts) @ sizes)
         if sizes[-1] < SMALL:
             break
-        start += block
     return float(np.clip(0.5 - total / np.pi, 0.0, 1.0))
+
+
+# The bootstrap over problems, by a method that the caller names
 
 
 def bootstrap_interval(
@@ -415,42 +387,30 @@ def bootstrap_interval(
 ) -> Interval:
     """Return the mean with its bootstrap interval over problems, and over seeds where given.
 
-    The method is what the caller names, whatever the values:
-
-    ``bootstrap-t`` (default)
-        Studentised resamples; their quantiles are taken as far out as Student's law is wider than the normal
-        one. For values whose scale has no known end (tokens, seconds). Fewer than ten problems get Student's
-        interval.
-    ``bca``, ``percentile``
-        Those of `scipy.stats.bootstrap`; too narrow for few problems, to compare with other work.
-    ``student``
-        Mean and Student's law, without draws.
-    ``dirichlet``
-        `mean_interval`: for shares and other values with known ends, near the ends too, without draws.
-
     Parameters
     ----------
     values : array-like, (n,) or (seeds, n)
         One number a problem, or one a seed and problem; n >= 2, finite.
     method : {"bootstrap-t", "bca", "percentile", "student", "dirichlet"}
-        See above.
+        ``bootstrap-t``: studentised resamples, whose quantiles are taken as far out as Student's law is wider
+        than the normal one; for values whose scale has no known end (tokens, seconds); fewer than ten
+        problems get Student's interval. ``bca``, ``percentile``: those of `scipy.stats.bootstrap`, too narrow
+        for few problems, to compare with other work. ``student``: without draws. ``dirichlet``:
+        `mean_interval`, for shares and other values with known ends, without draws.
     bounds : (float, float), optional
         ``dirichlet``: ends of the scale, (0, 1) if absent. Other methods: where the ends are cut, (0, inf)
         for a number of tokens.
     level : float
         Nominal coverage in (0, 1).
-    resamples : int, optional
-        Draws, at least 100 (2,000 if absent); refused by methods that draw nothing.
-    seed : int, optional
-        Of an own generator (0 if absent): equal seeds give equal intervals, and no global state is touched.
-        Refused by methods that draw nothing.
+    resamples, seed : int, optional
+        Draws, at least 100 (2,000 if absent), of an own generator (seed 0 if absent): equal seeds give equal
+        intervals. Refused by methods that draw nothing.
 
     Returns
     -------
     Interval
-        Mean of `values` and the two ends. The ends are NaN (unknown) where all values are equal and the
-        method knows no ends of the scale: nothing varies that could be drawn again. An end of ``bootstrap-t``
-        is infinite, or that of `bounds`, where all but few values are equal: many resamples lack those.
+        The ends are NaN (unknown) where all values are equal and the method knows no ends of the scale. An
+        end of ``bootstrap-t`` is infinite, or that of `bounds`, where all but few values are equal.
 
     Raises
     ------
@@ -478,7 +438,7 @@ def bootstrap_interval(
     if method == "dirichlet":
         return mean_interval(table, bounds=SHARES if bounds is None else bounds, level=level)
     cut = (-np.inf, np.inf) if bounds is None else check_bounds(bounds, finite=False)
-    return _interval(table, method, cut, level, resamples, seed)
+    return _bootstrapped(table, method, cut, level, resamples, seed)
 
 
 def paired_bootstrap(
@@ -526,7 +486,7 @@ def paired_bootstrap(
     if method == "dirichlet":
         return paired_interval(a, b, method="guarded", level=level)
     table = np.atleast_2d(checked("a", difference, level=level))
-    return _interval(table, method, (-np.inf, np.inf), level, resamples, seed)
+    return _bootstrapped(table, method, (-np.inf, np.inf), level, resamples, seed)
 
 
 def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, int]:
@@ -536,13 +496,15 @@ def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, i
     for name, given in (("resamples", resamples), ("seed", seed)):
         if given is not None and method not in DRAWN:
             raise InputError(name, given, f"means nothing to {method!r}, which draws nothing", "leave it out")
-    resamples = check_whole("resamples", RESAMPLES if resamples is None else resamples, 100, "use 2000")
-    return resamples, check_whole("seed", SEED if seed is None else seed, 0, "use seed=0, 1, ...")
+    resamples = check_whole("resamples", 2000 if resamples is None else resamples, 100, "use 2000")
+    return resamples, check_whole("seed", 0 if seed is None else seed, 0, "use seed=0, 1, ...")
 
 
-def _interval(
+def _bootstrapped(
     table: np.ndarray, method: str, cut: tuple[float, float], level: float, resamples: int, seed: int
 ) -> Interval:
+    from scipy.stats import bootstrap
+
     means = table.mean(axis=0)
     if np.ptp(means) <= 1e-12 * (1 + np.abs(means).max()):
         return Interval(float(table.mean()), float("nan"), float("nan"))
@@ -551,25 +513,17 @@ def _interval(
     elif method == "bootstrap-t":
         ends = _studentised(means, level, resamples, seed)
     else:
-        ends = _of_scipy(means, method, level, resamples, seed)
+        found = bootstrap(
+            (means,),
+            np.mean,
+            n_resamples=resamples,
+            batch=max(1, DRAWS_AT_ONCE // len(means)),
+            confidence_level=level,
+            method={"bca": "BCa"}.get(method, method),
+            rng=np.random.default_rng(seed),
+        )
+        ends = tuple(map(float, found.confidence_interval))
     return with_seeds(table, ends, level, cut)
-
-
-def _of_scipy(means: np.ndarray, method: str, level: float, resamples: int, seed: int) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    name = {"bca": "BCa", "percentile": "percentile"}[method]
-    batch = max(1, DRAWS_AT_ONCE // len(means))
-    found = bootstrap(
-        (means,),
-        np.mean,
-        n_resamples=resamples,
-        batch=batch,
-        confidence_level=level,
-        method=name,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> tuple[float, float]:
@@ -579,31 +533,29 @@ def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> 
     n, centre, generator = len(means), means.mean(), np.random.default_rng(seed)
     error = means.std(ddof=1) / np.sqrt(n)
     share = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))  # a little further out
-    step, found = max(1, DRAWS_AT_ONCE // n), []
+    step, blocks = max(1, DRAWS_AT_ONCE // n), []
     for start in range(0, resamples, step):
         drawn = means[generator.integers(n, size=(min(step, resamples - start), n))]
         errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-        moved, seen = drawn.mean(axis=1) - centre, errors > 1e-12 * np.abs(means).max()
+        moved, spread = drawn.mean(axis=1) - centre, errors > 1e-12 * np.abs(means).max()
         # a draw of one value n times has no error: any distance is infinitely many of them
-        found.append(np.where(seen, moved / np.where(seen, errors, 1.0), np.copysign(np.inf, moved)))
-    ratios = np.concatenate(found)
+        blocks.append(np.where(spread, moved / np.where(spread, errors, 1.0), np.copysign(np.inf, moved)))
+    ratios = np.concatenate(blocks)
     low = np.quantile(ratios, share, method="lower")  # outwards: between two draws may lie an infinite one
     high = np.quantile(ratios, 1 - share, method="higher")
     return float(centre - high * error), float(centre - low * error)
 
 
+# Scores of several runs on several benchmarks as one number, and the chance that one run beats another
+
+
 def interquartile_mean(values: ArrayLike) -> float:
-    """Return the mean of the middle half of all values.
+    """Return the mean of the middle half of all values: floor(count / 4) are cut from each end.
 
     Parameters
     ----------
     values : array-like, any shape
-        Scores, e.g. (runs, tasks); flattened. floor(count / 4) values are cut from each end.
-
-    Returns
-    -------
-    float
-        In the unit of the input.
+        Scores, e.g. (runs, tasks); flattened.
 
     Raises
     ------
@@ -619,9 +571,16 @@ def interquartile_mean(values: ArrayLike) -> float:
     >>> interquartile_mean([[1, 2], [2, 2], [1, 1], [2, 1]])
     1.5
     """
-    ordered = np.sort(checked("values", _flat("values", values), least=1))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    try:
+        flat = np.ravel(values)
+    except ValueError:  # rows of different lengths
+        raise InputError("values", values, "are rows of different lengths", "give one array") from None
+    return float(_middle(np.sort(checked("values", flat, least=1))).mean())
+
+
+def _middle(ordered: np.ndarray) -> np.ndarray:
+    cut = ordered.shape[-1] // 4
+    return ordered[..., cut : ordered.shape[-1] - cut]
 
 
 def interquartile_interval(
@@ -641,27 +600,18 @@ def interquartile_interval(
     Parameters
     ----------
     strata : sequence of array-like, one (runs,) each
-        The scores of each benchmark: one a training run as in rliable, or one a problem. Lengths may differ;
-        each has two scores or more.
+        The scores of each benchmark, two or more: one a training run as in rliable, or one a problem.
     widened : bool
         False gives rliable's percentiles as they are.
     level : float
         Nominal coverage in (0, 1).
-    resamples : int
-        Bootstrap draws, at least 100.
-    seed : int
-        Of an own generator.
+    resamples, seed : int
+        Bootstrap draws, at least 100, of an own generator.
 
     Returns
     -------
     Interval
-        `interquartile_mean` of all scores, with percentiles of its resamples; NaN (unknown) where the scores
-        of every benchmark are equal.
-
-    Raises
-    ------
-    InputError
-        No benchmark, fewer than two scores in one, a score that is not finite, too few resamples.
+        NaN (unknown) ends where the scores of every benchmark are equal.
 
     Notes
     -----
@@ -680,22 +630,23 @@ def interquartile_interval(
     >>> found.low < found.value < found.high
     True
     """
-    rows = [np.ravel(checked("strata", one, level=level)) for one in _listed("strata", strata)]
+    from scipy.stats import norm, t
+
+    rows = [np.ravel(checked("strata", one, level=level)) for one in _benchmarks("strata", strata)]
     if not rows:
         raise InputError("strata", [], "no benchmark", "give the scores of one or more")
     generator = _generator(resamples, seed)
     drawn = [row[generator.integers(len(row), size=(resamples, len(row)))] for row in rows]
-    ordered = np.sort(np.concatenate(drawn, axis=1), axis=1)
-    cut = ordered.shape[1] // 4
-    found = ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
-    value, ends = (
-        interquartile_mean(np.concatenate(rows)),
-        np.quantile(found, [(1 - level) / 2, (1 + level) / 2]),
-    )
-    if widened:
-        ends = value + (ends - value) * _widening(sum(map(len, rows)), len(rows), level)
+    means = _middle(np.sort(np.concatenate(drawn, axis=1), axis=1)).mean(axis=1)
+    value = interquartile_mean(np.concatenate(rows))
     if all(np.ptp(row) == 0 for row in rows):
         return Interval(value, float("nan"), float("nan"))
+    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    if widened:
+        scores = sum(map(len, rows))
+        free = scores - len(rows)
+        factor = float(t.ppf((1 + level) / 2, free) / norm.ppf((1 + level) / 2) * np.sqrt(scores / free))
+        ends = value + (ends - value) * factor
     return Interval(value, float(min(ends[0], value)), float(max(ends[1], value)))
 
 
@@ -722,17 +673,8 @@ def probability_of_improvement(
     Returns
     -------
     Interval
-        In [0, 1]; one half means no improvement.
-
-    Raises
-    ------
-    InputError
-        Different numbers of benchmarks, an empty one, a score that is not finite, too few resamples.
-
-    Notes
-    -----
-    One run a benchmark leaves nothing to resample: the ends are NaN (unknown). With problems in the place of
-    benchmarks, use `mean_interval` of 1, 1/2 and 0 for won, tied and lost instead.
+        In [0, 1]; one half means no improvement. One run a benchmark leaves nothing to resample: NaN ends.
+        With problems in the place of benchmarks, use `mean_interval` of 1, 1/2 and 0 instead.
 
     References
     ----------
@@ -744,7 +686,7 @@ def probability_of_improvement(
     >>> round(probability_of_improvement(y, x).value, 6)
     0.333333
     """
-    a, b = _listed("a", a), _listed("b", b)
+    a, b = _benchmarks("a", a), _benchmarks("b", b)
     if len(a) != len(b) or not a:
         raise InputError("b", len(b), f"benchmarks, and a has {len(a)}", "give the same benchmarks")
     generator, value, drawn = _generator(resamples, seed), 0.0, np.zeros(resamples)
@@ -753,6 +695,7 @@ def probability_of_improvement(
         gap = second[None, :] - first[:, None]
         wins = (gap > 0) + 0.5 * (gap == 0)
         value += wins.mean()
+        # Bootstrap weights of both sides' runs; the share of won pairs is bilinear in them.
         rows, columns = (generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
         drawn += ((rows @ wins) * columns).sum(axis=1)
     if max(np.size(one) for one in (*a, *b)) < 2:
@@ -761,26 +704,12 @@ def probability_of_improvement(
     return Interval(float(value / len(a)), float(low), float(high))
 
 
-def _widening(scores: int, strata: int, level: float) -> float:
-    from scipy.stats import norm, t
-
-    free = scores - strata
-    return float(t.ppf((1 + level) / 2, free) / norm.ppf((1 + level) / 2) * np.sqrt(scores / free))
-
-
 def _generator(resamples: int, seed: int) -> np.random.Generator:
-    resamples = check_whole("resamples", resamples, 100, "use 2000")
+    check_whole("resamples", resamples, 100, "use 2000")
     return np.random.default_rng(check_whole("seed", seed, 0, "use seed=0, 1, ..."))
 
 
-def _flat(field: str, values: ArrayLike) -> np.ndarray:
-    try:
-        return np.ravel(values)
-    except ValueError:  # rows of different lengths
-        raise InputError(field, values, "are rows of different lengths", "give one array") from None
-
-
-def _listed(field: str, strata: Sequence[ArrayLike]) -> list[ArrayLike]:
+def _benchmarks(field: str, strata: Sequence[ArrayLike]) -> list[ArrayLike]:
     if isinstance(strata, str) or not hasattr(strata, "__iter__"):
         raise InputError(field, strata, "is no sequence of benchmarks", "give one list of scores a benchmark")
     return list(strata)

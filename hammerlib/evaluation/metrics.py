@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 MORE_SAMPLES = "draw more samples or ask for a smaller k"
 NONE = "\0none"  # any string that no extractor returns
+RIGHT = "\0right"  # another: right answers of different spelling vote together
 BINS = 10  # of equal width
-# Any string that no extractor returns: right answers of different spelling vote together.
-RIGHT = "\0right"
 COUNTS = (0.0, math.inf)  # scale of tokens
 SHARE, SAMPLES = "share", "share of samples"
-Groups = Sequence[Sequence[dict]]
+Groups = Sequence[Sequence[dict]]  # graded samples by problem
+
+
+# Estimators over the samples of one problem
 
 
 def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
@@ -68,24 +70,10 @@ def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.nd
 def pass_hat_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
     """Return the probability that all of k of n samples, drawn without replacement, are correct: pass^k.
 
-    Unbiased for the chance that k independent samples are all right, for whoever needs every answer.
-
     Parameters
     ----------
-    n, c : int or integer array
-        Samples drawn and samples correct, per problem; arrays broadcast.
-    k : int
-        Samples of one attempt, 1 <= k <= n.
-
-    Returns
-    -------
-    float or ndarray
-        In [0, 1]; an array where `n` or `c` is one. pass^1 is pass@1.
-
-    Raises
-    ------
-    InputError
-        When n < k (the estimate does not exist), c outside [0, n], k < 1, or no whole numbers of one shape.
+    n, c, k
+        As for `pass_at_k`, with the same errors. pass^1 is pass@1.
 
     References
     ----------
@@ -143,11 +131,11 @@ def _pass_hat_k(n: int, c: int, k: int) -> float:
 
 
 def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
-    """Return the probability that the most frequent answer among k of n samples is the gold one.
+    """Return the probability that the majority of k of n samples is the gold answer.
 
-    The expectation is exact over which k of the n samples are drawn (without replacement) and over ties,
-    where each of the most frequent answers is chosen with the same probability. So the order of the samples
-    cannot matter. A sample without an answer uses up a draw and has no vote; k draws without any answer
+    The k votes are drawn without replacement; a tie for the most votes goes to one of the tied answers with
+    equal chances. The expectation over both is computed exactly: neither luck nor the order of the samples
+    matters. A sample without an answer uses up a draw and has no vote; k draws without any answer
     count as wrong. `cons_at_k` differs in this one point: there, missing answers vote too.
 
     Parameters
@@ -193,6 +181,42 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     return _majority(right, tuple(sorted(counts.values())), n, k)
 
 
+def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
+    """Return the probability that the consensus of k of n samples is the gold answer.
+
+    As `majority_at_k`, but samples without an answer vote together for having none, and lose with it: the
+    rule of NeMo-RL's ``cons@k``, without its dependence on the sequence of samples. So it never exceeds
+    majority@k, and equals it where every sample has an answer; the two names are one thing in most papers.
+
+    Parameters
+    ----------
+    answers, gold, k
+        As for `majority_at_k`, with the same errors; all None vote together.
+
+    Examples
+    --------
+    >>> cons_at_k(["4", None, None, "5"], "4", k=4)  # majority@4 is 0.5
+    0.0
+    """
+    return majority_at_k([NONE if answer is None else answer for answer in _texts(answers)], gold, k)
+
+
+def distinct_answers(answers: Sequence[str | None]) -> int:
+    """Return how many different answers the samples give; a missing answer is none."""
+    return len(set(_texts(answers)) - {None})
+
+
+def answer_entropy(answers: Sequence[str | None]) -> float:
+    """Return the entropy of the answers given, in nats; 0 where there is one answer or none.
+
+    The plug-in estimate from the shares (Shannon 1948): too small for few samples by about
+    (answers - 1) / 2n (Miller 1955), so compare it at equal numbers of samples only.
+    """
+    counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
+    shares = counts / max(counts.sum(), 1)
+    return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
+
+
 def _texts(answers: Sequence[str | None]) -> list[str | None]:
     """Answers as texts that can be compared; 4 and "4" would be two answers, and the gold neither."""
     listed = isinstance(answers, Sequence) or hasattr(answers, "tolist")  # lists, arrays, columns of a frame
@@ -217,52 +241,6 @@ def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
     silent, mine = n - right - sum(rest), _draws(right, n, k)
     won = sum(mine[votes] * _ways(votes, rest, silent, n, k) for votes in range(1, min(right, k) + 1))
     return float(min(max(won / _draws(n, n, k)[k], 0.0), 1.0))
-
-
-def cons_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
-    """Return the probability that the consensus of k of n samples is the gold answer.
-
-    As `majority_at_k`, but samples without an answer vote together for having none, and lose with it: the
-    rule of NeMo-RL's ``cons@k``, without its dependence on the sequence of samples. So it never exceeds
-    majority@k, and equals it where every sample has an answer; the two names are one thing in most papers.
-
-    Parameters
-    ----------
-    answers : sequence of str or None
-        One entry a sample, length n; equal strings vote together, and so do all None.
-    gold : str
-        The right answer in that spelling.
-    k : int
-        Votes of one attempt, 1 <= k <= n.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        When k is outside [1, n] or no whole number, `answers` is no list, an answer or the gold is no text.
-
-    Examples
-    --------
-    >>> cons_at_k(["4", None, None, "5"], "4", k=4)  # majority@4 is 0.5
-    0.0
-    """
-    return majority_at_k([NONE if answer is None else answer for answer in _texts(answers)], gold, k)
-
-
-def distinct_answers(answers: Sequence[str | None]) -> int:
-    """Return how many different answers the samples give; a missing answer is none."""
-    return len(set(_texts(answers)) - {None})
-
-
-def answer_entropy(answers: Sequence[str | None]) -> float:
-    """Return the entropy of the answers given, in nats; 0 where there is one answer or none."""
-    counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
-    shares = counts / max(counts.sum(), 1)
-    return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
 
 
 @functools.lru_cache(maxsize=4096)
@@ -298,38 +276,28 @@ def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
+# Calibration: does an answer given with confidence c turn out right with frequency c?
+
+
 def vote_confidence(answers: Sequence[str | None]) -> np.ndarray:
-    """Return for each sample the share of the *other* samples that give the same answer."""
+    """Return for each of two or more samples the share of the *other* samples that give the same answer.
+
+    The sample's own vote is left out: with it, a lone answer among k would have confidence 1/k, though no
+    other supports it. Left out, the share is unbiased for the chance that one more sample agrees. NaN for a
+    sample without an answer, which has nothing to be confident of; for others it counts as disagreeing.
+    """
     if len(answers) < 2:
         raise InputError("answers", len(answers), "samples: no others to agree", "draw two or more")
     counts = Counter(answers)
-    others = [np.nan if one is None else counts[one] - 1 for one in answers]
+    others = [np.nan if answer is None else counts[answer] - 1 for answer in answers]
     return np.array(others, dtype=np.float64) / (len(answers) - 1)
 
 
 def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """Return the mean squared distance between confidence and outcome.
+    """Return the mean squared distance between confidence, in [0, 1], and outcome, both (n,).
 
-    Parameters
-    ----------
-    confidence : array-like, (n,)
-        Stated probabilities or vote shares, in [0, 1].
-    correct : array-like of bool, (n,)
-        Whether each answer was right.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 is best, always saying one half gives 0.25.
-
-    Raises
-    ------
-    InputError
-        Different lengths, no value, confidence outside [0, 1].
-
-    References
-    ----------
-    Brier 1950, Verification of forecasts expressed in terms of probability.
+    0 is best, always saying one half gives 0.25 (Brier 1950, Verification of forecasts expressed in terms of
+    probability).
 
     Examples
     --------
@@ -360,11 +328,6 @@ def reliability_table(
         One row a bin: ``low, high, n, problems, confidence, accuracy, accuracy_low, accuracy_high`` (answers,
         problems with an answer there, means, 95 % interval of the accuracy; NaN where n is 0).
 
-    Raises
-    ------
-    InputError
-        As in `brier_score`, bins < 1, or problems of another length.
-
     Notes
     -----
     Answers of one problem go together, so that the interval is Clopper's and Pearson's with the number of
@@ -381,6 +344,7 @@ def reliability_table(
     [0.5, 1.0]
     """
     import pandas as pd
+    from scipy.stats import beta
 
     stated, right = _pairs(confidence, correct)
     of = np.arange(len(stated)) if problems is None else np.unique(problems, return_inverse=True)[1]
@@ -388,26 +352,19 @@ def reliability_table(
         raise InputError("problems", list(of.shape), "one for each answer", "join them by sample")
     n, sums, hits = _binned(stated, right, bins)
     edges = np.arange(bins + 1) / bins
-    with np.errstate(invalid="ignore"):
-        means = {"confidence": sums / n, "accuracy": hits / n}
     weights = np.zeros((bins, of.max() + 1))
-    np.add.at(weights, (_places(stated, bins), of), 1)
-    low, high = _cluster_ends(weights, means["accuracy"])
-    ends = {"accuracy_low": low, "accuracy_high": high}
-    counts = {"n": n.astype(int), "problems": (weights > 0).sum(axis=1)}
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts, **means, **ends})
-
-
-def _cluster_ends(weights: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends at 95 % of each row's share, from the answers of its problems (bins, problems)."""
-    from scipy.stats import beta
-
+    np.add.at(weights, (_bins_of(stated, bins), of), 1)
     with np.errstate(invalid="ignore"):
+        share = hits / n
         number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
-    hits = share * number
-    low = np.where(hits > 0, beta.ppf(0.025, hits, number - hits + 1), 0 * number)
-    high = np.where(number - hits > 0, beta.ppf(0.975, hits + 1, number - hits), 1 + 0 * number)
-    return np.minimum(low, share), np.maximum(high, share)
+        right_ones = share * number
+        low = np.where(right_ones > 0, beta.ppf(0.025, right_ones, number - right_ones + 1), 0 * number)
+        high = beta.ppf(0.975, right_ones + 1, number - right_ones)
+        high = np.where(number - right_ones > 0, high, 1 + 0 * number)
+        columns = {"low": edges[:-1], "high": edges[1:], "n": n.astype(int)}
+        columns |= {"problems": (weights > 0).sum(axis=1), "confidence": sums / n, "accuracy": share}
+    columns |= {"accuracy_low": np.minimum(low, share), "accuracy_high": np.maximum(high, share)}
+    return pd.DataFrame(columns)
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> float:
@@ -416,17 +373,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bin
     Parameters
     ----------
     confidence, correct, bins
-        As in `reliability_table`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; noise in each bin's accuracy makes it too large for few answers, never zero.
-
-    Raises
-    ------
-    InputError
-        As in `reliability_table`.
+        As in `reliability_table`. Noise in each bin's accuracy makes the error too large for few answers.
 
     References
     ----------
@@ -449,34 +396,38 @@ def calibration_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Return the expected calibration error of all problems with a bootstrap interval over problems."""
+    """Return the expected calibration error with a bootstrap interval over problems.
+
+    `groups` holds (confidence, correct) of each problem, whose samples are resampled together. The interval
+    is the basic bootstrap's (percentiles mirrored at the value), because resampling adds to the error's
+    upward bias what sampling added before (Davison & Hinkley 1997, section 5.2); stretched to hold the value.
+    """
     filled = [pair for pair in groups if len(pair[0])]
     if not filled:
         raise InputError("groups", len(groups), "problems without an answer", "see the unextracted share")
     cells = np.stack([np.concatenate(_binned(*_pairs(*pair), bins)) for pair in filled])
-    value = float(_error_of(cells.sum(axis=0), bins))
+
+    def error(sums: np.ndarray) -> np.ndarray:
+        n, stated, right = np.split(sums, [bins, 2 * bins], axis=-1)
+        return np.abs(stated - right).sum(axis=-1) / n.sum(axis=-1)
+
+    value = float(error(cells.sum(axis=0)))
     generator, n = np.random.default_rng(seed), len(cells)
     chosen = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
-    found = _error_of(chosen @ cells, bins)
-    low, high = 2 * value - np.quantile(found, [(1 + level) / 2, (1 - level) / 2])
+    low, high = 2 * value - np.quantile(error(chosen @ cells), [(1 + level) / 2, (1 - level) / 2])
     return Interval(value, float(min(max(low, 0.0), value)), float(max(min(high, 1.0), value)))
-
-
-def _error_of(cells: np.ndarray, bins: int) -> np.ndarray:
-    n, sums, hits = np.split(cells, [bins, 2 * bins], axis=-1)
-    return np.abs(sums - hits).sum(axis=-1) / n.sum(axis=-1)
 
 
 def _binned(stated: np.ndarray, right: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Answers, summed confidence and right answers of each bin."""
     if bins < 1:
         raise InputError("bins", bins, "must be at least 1", "use 10")
-    places = _places(stated, bins)
-    n, sums, hits = (np.bincount(places, weights, bins) for weights in (None, stated, right))
+    bin_of = _bins_of(stated, bins)
+    n, sums, hits = (np.bincount(bin_of, weights, bins) for weights in (None, stated, right))
     return n.astype(np.float64), sums, hits
 
 
-def _places(stated: np.ndarray, bins: int) -> np.ndarray:
+def _bins_of(stated: np.ndarray, bins: int) -> np.ndarray:
     # 0.3 * 10 is 3.0000000000000004: rounded, so that an upper edge stays in its bin.
     return np.clip(np.ceil(np.round(stated * bins, 9)).astype(int) - 1, 0, bins - 1)
 
@@ -491,36 +442,60 @@ def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.nd
     return stated, right
 
 
+# Every metric of an evaluation, one number a problem, from its graded samples
+
+
 class Measure(NamedTuple):
     """One metric of every problem."""
 
-    values: np.ndarray
-    k: int
+    values: np.ndarray  # (n,), NaN where a problem has none
+    k: int  # samples of one attempt
     unit: str
-    bounds: tuple[float, float]
+    bounds: tuple[float, float]  # ends of the scale; the upper one is infinite for counts without a limit
 
 
 def measures(groups: Groups, k: int) -> dict[str, Measure]:
-    """Return every metric that the samples at hand allow."""
+    """Return every metric that the samples at hand allow, of k or more samples a problem.
+
+    Samples have ``correct`` and, where known, ``extracted``, ``n_tokens`` and ``truncated``. Metrics:
+    ``pass@1`` ... ``pass@k``; ``majority@j``, ``cons@j`` and ``pass^j`` for j = 2, 4, ... k; ``avg@k`` (where
+    every problem has k samples: pass@1 under the field's other name); ``truncated_share``,
+    ``unextracted_share``, ``mean_tokens``, ``distinct_answers``, ``answer_entropy`` (nats), ``brier`` (of
+    `confidences`; problems without an answer have none).
+    """
     counts = np.array([len(group) for group in groups])
     correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
     found = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
     whole = bool((counts == k).all())
-    votes = [[_vote(row) for row in group] for group in groups] if _known(groups, "extracted") else None
+    votes = [list(map(_vote, group)) for group in groups] if _known(groups, "extracted") else None
     if votes:
         for name, rule in (("majority", majority_at_k), ("cons", cons_at_k)):
             for j in doubling(k):
-                each = np.array([rule(vote, RIGHT, j) for vote in votes])
-                found[f"{name}@{j}"] = Measure(each, j, SHARE, SHARES)
+                values = np.array([rule(vote, RIGHT, j) for vote in votes])
+                found[f"{name}@{j}"] = Measure(values, j, SHARE, SHARES)
     if whole:
         found[f"avg@{k}"] = Measure(correct / counts, k, SHARE, SHARES)
     for j in doubling(k)[k == 1 :]:
         found[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j, SHARE, SHARES)
-    found |= _means(groups, k)
+
+    def mean(of: Callable[[dict], float], unit: str, bounds: tuple[float, float]) -> Measure:
+        return Measure(np.array([np.mean([of(row) for row in group]) for group in groups]), k, unit, bounds)
+
+    if _known(groups, "truncated"):
+        found["truncated_share"] = mean(lambda row: row["truncated"], SAMPLES, SHARES)
+    if votes:
+        found["unextracted_share"] = mean(lambda row: row["extracted"] is None, SAMPLES, SHARES)
+    if _known(groups, "n_tokens"):
+        found["mean_tokens"] = mean(lambda row: row["n_tokens"], "tokens", COUNTS)
     if votes and whole:
-        found |= _answers(votes, k)
+        distinct = np.array([float(distinct_answers(vote)) for vote in votes])
+        entropy = np.array([answer_entropy(vote) for vote in votes])
+        found["distinct_answers"] = Measure(distinct, k, "answers", (0.0, float(k)))
+        found["answer_entropy"] = Measure(entropy, k, "nats", (0.0, max(math.log(k), 1e-9)))
     if votes and counts.min() > 1:
-        found["brier"] = Measure(_brier(groups, votes), k, "squared share", SHARES)
+        pairs = confidences(groups)
+        brier = [np.mean((stated - right) ** 2) if len(stated) else np.nan for stated, right in pairs]
+        found["brier"] = Measure(np.array(brier), k, "squared share", SHARES)
     return found
 
 
@@ -530,25 +505,43 @@ def doubling(k: int) -> list[int]:
 
 
 def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return confidence and correctness of the answered samples of each problem."""
-    return _confidences(groups, [[_vote(row) for row in group] for group in groups])
+    """Return confidence and correctness of the answered samples of each problem.
+
+    The confidence of an answer is the share of the problem's other samples that agree, right answers of any
+    spelling with each other (`vote_confidence`).
+    """
+    pairs = []
+    for group in groups:
+        stated = vote_confidence(list(map(_vote, group)))
+        right = np.array([float(row["correct"]) for row in group])
+        answered = ~np.isnan(stated)
+        pairs.append((stated[answered], right[answered]))
+    return pairs
 
 
 def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
-    """Return the mean over problems with its interval; None for the ends of a single problem."""
+    """Return the mean over problems with its interval.
+
+    None when fewer than two problems have a value, or all are equal on a scale without known ends. `seed` is
+    that of the bootstrap of counts without a limit.
+    """
     values = measure.values[~np.isnan(measure.values)]
     if len(values) < 2:
         return None
     if measure.bounds == COUNTS:
-        found = bootstrap_interval(values, bounds=COUNTS, seed=seed)
-        return None if np.isnan(found.low) else found
+        interval = bootstrap_interval(values, bounds=COUNTS, seed=seed)
+        return None if np.isnan(interval.low) else interval
     return mean_interval(values, bounds=measure.bounds)
 
 
 def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:
-    """Return the expected calibration error of all answered samples, with its interval over problems."""
-    known = _known(groups, "extracted") and min(map(len, groups)) > 1
-    pairs = [pair for pair in confidences(groups) if len(pair[0])] if known else []
+    """Return the expected calibration error of all answered samples, with its interval over problems.
+
+    None where no problem has an answer and a second sample.
+    """
+    if not _known(groups, "extracted") or min(map(len, groups)) < 2:
+        return None
+    pairs = [pair for pair in confidences(groups) if len(pair[0])]
     return calibration_interval(pairs, seed=seed) if pairs else None
 
 
@@ -558,40 +551,3 @@ def _vote(row: dict) -> str | None:
 
 def _known(groups: Groups, field: str) -> bool:
     return all(field in row for group in groups for row in group)
-
-
-def _means(groups: Groups, k: int) -> dict[str, Measure]:
-    rules: tuple[tuple[str, str, Callable[[dict], float], str], ...] = (
-        ("truncated_share", "truncated", lambda row: row["truncated"], SAMPLES),
-        ("unextracted_share", "extracted", lambda row: row["extracted"] is None, SAMPLES),
-        ("mean_tokens", "n_tokens", lambda row: row["n_tokens"], "tokens"),
-    )
-    found = {}
-    for name, field, of, unit in rules:
-        if _known(groups, field):
-            each = np.array([np.mean([of(row) for row in group]) for group in groups])
-            found[name] = Measure(each, k, unit, SHARES if unit == SAMPLES else COUNTS)
-    return found
-
-
-def _answers(votes: list[list[str | None]], k: int) -> dict[str, Measure]:
-    distinct = np.array([float(distinct_answers(vote)) for vote in votes])
-    entropy = np.array([answer_entropy(vote) for vote in votes])
-    return {
-        "distinct_answers": Measure(distinct, k, "answers", (0.0, float(k))),
-        "answer_entropy": Measure(entropy, k, "nats", (0.0, max(math.log(k), 1e-9))),
-    }
-
-
-def _brier(groups: Groups, votes: list[list[str | None]]) -> np.ndarray:
-    pairs = _confidences(groups, votes)
-    return np.array([np.mean((said - right) ** 2) if len(said) else np.nan for said, right in pairs])
-
-
-def _confidences(groups: Groups, votes: list[list[str | None]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    found = []
-    for group, vote in zip(groups, votes, strict=True):
-        said, right = vote_confidence(vote), np.array([float(row["correct"]) for row in group])
-        answered = ~np.isnan(said)
-        found.append((said[answered], right[answered]))
-    return found

@@ -25,7 +25,7 @@ COLUMNS = ("seeds", "samples", "problems", "low", "high")
 
 
 class PermutationTest(NamedTuple):
-    """Outcome of a test."""
+    """Mean of b - a, its two-sided p-value in (0, 1], and whether all sign flips were counted."""
 
     difference: float
     p: float
@@ -40,7 +40,7 @@ def permutation_test(
     Under the null hypothesis each problem's pair may be swapped. All 2**n swaps are counted, by adding up the
     distribution of the sum, when the differences are multiples of a common step: shares of k samples always
     are. So they are up to 20 pairs of any numbers. Otherwise `permutations` random swaps are drawn, and the
-    p-value counts the observed one among them.
+    p-value counts the observed one among them. For values 0 and 1 it is the exact test of McNemar.
 
     Parameters
     ----------
@@ -48,15 +48,8 @@ def permutation_test(
         One number a problem of one run each, the same problem at the same place. For several training seeds
         give one number a seed (its mean over the problems), never one a problem averaged over seeds: swaps of
         problems would take what one lucky seed did on all of them for many findings.
-    permutations : int
-        Random swaps where exact counting is out of reach, at least 100.
-    seed : int
-        Of an own generator.
-
-    Returns
-    -------
-    PermutationTest
-        For values 0 and 1 it is the exact test of McNemar (the sign test).
+    permutations, seed : int
+        Random swaps where exact counting is out of reach, at least 100, of an own generator.
 
     Raises
     ------
@@ -73,32 +66,51 @@ def permutation_test(
     >>> permutation_test([0, 0, 0, 0, 0], [1, 1, 1, 1, 1])  # 2 of the 32 flips are as extreme
     PermutationTest(difference=1.0, p=0.0625, exact=True)
     """
-    found = differences(a, b)
-    if found.ndim != 1:
-        raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
+    difference = _one_a_pair(a, b)
     permutations = check_whole("permutations", permutations, 100, "use 20000")
     seed = check_whole("seed", seed, 0, "use seed=0, 1, ...")
-    p, exact = _p(*_in_reach(a, b, found), permutations, seed)
-    return PermutationTest(float(found.mean()), p, exact)
+    p, exact = _p_value(*_in_reach(a, b, difference), permutations, seed)
+    return PermutationTest(float(difference.mean()), p, exact)
 
 
-def _in_reach(a: ArrayLike, b: ArrayLike, found: np.ndarray) -> tuple[np.ndarray, float]:
+def _one_a_pair(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    difference = differences(a, b)
+    if difference.ndim != 1:
+        raise InputError("a", list(difference.shape), "has a second axis", ONE_A_SEED)
+    return difference
+
+
+def _in_reach(a: ArrayLike, b: ArrayLike, difference: np.ndarray) -> tuple[np.ndarray, float]:
     """Differences, and the size below which one is rounding, on a scale that squares and steps can hold."""
     largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
     if largest == 0 or 1e-3 <= largest <= 1e6:  # shares, tokens, seconds: as they are
-        return found, 1e-12
+        return difference, 1e-12
     return np.asarray(b, np.float64) / largest - np.asarray(a, np.float64) / largest, 1e-12
 
 
-def _p(found: np.ndarray, rounding: float, permutations: int, seed: int) -> tuple[float, bool]:
+def _p_value(difference: np.ndarray, rounding: float, permutations: int, seed: int) -> tuple[float, bool]:
     """p-value, and whether it is exact."""
-    sizes = np.abs(found[np.abs(found) > rounding])
+    sizes = np.abs(difference[np.abs(difference) > rounding])
     steps = _steps(sizes)
     if steps is not None and len(steps) * int(steps.sum()) <= MOST_STEPS:
-        return _counted(steps, found), True
+        return _counted(steps, difference), True
+    observed, rounded = abs(difference.sum()), 1e-9 * sizes.sum()
     if 2 ** len(sizes) <= MOST_FLIPS:
-        return _flipped(sizes, abs(found.sum())), True
-    return _drawn(sizes, abs(found.sum()), permutations, np.random.default_rng(seed)), False
+        return _flipped(sizes, observed), True
+    generator, as_extreme = np.random.default_rng(seed), 0
+    step = max(1, DRAWS_AT_ONCE // len(sizes))
+    for start in range(0, permutations, step):
+        signs = generator.integers(2, size=(min(step, permutations - start), len(sizes))) * 2 - 1
+        as_extreme += int((np.abs(signs @ sizes) >= observed - rounded).sum())
+    return (as_extreme + 1) / (permutations + 1), False  # the observed one counts too: never p = 0
+
+
+def _flipped(sizes: np.ndarray, observed: float) -> float:
+    """p-value from all 2**n sums of the flipped sizes."""
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate((sums - size, sums + size))
+    return float((np.abs(sums) >= observed - 1e-9 * sizes.sum()).mean())
 
 
 def _steps(sizes: np.ndarray) -> np.ndarray | None:
@@ -108,18 +120,21 @@ def _steps(sizes: np.ndarray) -> np.ndarray | None:
         return None
     some = max(1, PRODUCTS_AT_ONCE // max(1, len(distinct)))
     for first in range(1, FINEST + 1, some):
-        parts = np.arange(first, min(first + some, FINEST + 1))
-        products = np.outer(parts, distinct)
+        candidates = np.arange(first, min(first + some, FINEST + 1))
+        products = np.outer(candidates, distinct)
         whole = np.flatnonzero(np.abs(products - np.rint(products)).max(axis=1, initial=0.0) < 1e-7)
         if len(whole):
-            return np.rint(sizes * parts[whole[0]]).astype(np.int64)
+            return np.rint(sizes * candidates[whole[0]]).astype(np.int64)
     return None
 
 
-def _counted(steps: np.ndarray, found: np.ndarray) -> float:
+def _counted(steps: np.ndarray, difference: np.ndarray) -> float:
+    """p-value from the distribution of the sum of the flipped steps, added one after another."""
     total = int(steps.sum())
     if total == 0:
         return 1.0
+    # chance[s]: that the steps flipped to plus add up to s; a step m makes it the mean of chance[s] and
+    # chance[s - m].
     chance = np.zeros(total + 1)
     chance[0] = 1.0
     reached = 0
@@ -127,28 +142,13 @@ def _counted(steps: np.ndarray, found: np.ndarray) -> float:
         chance[step : reached + step + 1] += chance[: reached + 1].copy()
         reached += int(step)
         chance[: reached + 1] /= 2
-    signed = int(np.abs(np.rint(found.sum() * total / np.abs(found).sum())))
+    observed = int(np.abs(np.rint(difference.sum() * total / np.abs(difference).sum())))
     sums = np.abs(2 * np.arange(total + 1) - total)
-    return float(min(chance[sums >= signed].sum(), 1.0))
-
-
-def _flipped(sizes: np.ndarray, seen: float) -> float:
-    sums = np.zeros(1)
-    for size in sizes:
-        sums = np.concatenate((sums - size, sums + size))
-    return float((np.abs(sums) >= seen - 1e-9 * sizes.sum()).mean())
-
-
-def _drawn(sizes: np.ndarray, seen: float, permutations: int, generator: np.random.Generator) -> float:
-    step, as_extreme = max(1, DRAWS_AT_ONCE // len(sizes)), 0
-    for start in range(0, permutations, step):
-        signs = generator.integers(2, size=(min(step, permutations - start), len(sizes))) * 2 - 1
-        as_extreme += int((np.abs(signs @ sizes) >= seen - 1e-9 * sizes.sum()).sum())
-    return (as_extreme + 1) / (permutations + 1)
+    return float(min(chance[sums >= observed].sum(), 1.0))
 
 
 def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
-    """Test whether the mean difference of two runs lies inside +-margin (two one-sided t-tests).
+    """Return the p-value of "the difference is at least the margin" (two one-sided t-tests).
 
     Parameters
     ----------
@@ -157,16 +157,11 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
     margin : float
         Largest difference that does not matter, in the unit of the values, above 0.
 
-    Returns
-    -------
-    float
-        p-value of "the difference is at least the margin"; below 0.05: equivalent at that level.
-
     Raises
     ------
     InputError
         A margin that is not above 0, differences that are all equal (no spread to judge by), seeds as a
-        second axis, or as in `differences`.
+        second axis, or as in `permutation_test`.
 
     References
     ----------
@@ -179,39 +174,21 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
     """
     from scipy.stats import t
 
-    found = differences(a, b)
-    if found.ndim != 1:
-        raise InputError("a", list(found.shape), "has a second axis", ONE_A_SEED)
+    difference = _one_a_pair(a, b)
     if not (is_number(margin) and 0 < margin < np.inf):
         problem = "must be above 0 and finite"
         raise InputError("margin", margin, problem, "name the largest difference that is none")
-    error = found.std(ddof=1) / np.sqrt(len(found))
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
     if error < 1e-12:
-        raise InputError("b", float(found[0]), "every difference is equal", "use paired_interval")
-    return float(t.sf((margin - abs(found.mean())) / error, len(found) - 1))
+        raise InputError("b", float(difference[0]), "every difference is equal", "use paired_interval")
+    return float(t.sf((margin - abs(difference.mean())) / error, len(difference) - 1))
 
 
 def holm(p: ArrayLike) -> np.ndarray:
     """Return p-values adjusted so that one false finding in the whole family has the level's chance.
 
-    Parameters
-    ----------
-    p : array-like, (m,)
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray, (m,)
-        In the sequence given; at least `p`, at most 1.
-
-    Raises
-    ------
-    InputError
-        A value outside [0, 1].
-
-    References
-    ----------
-    Holm 1979, A simple sequentially rejective multiple test procedure.
+    In the sequence given; at least `p`, at most 1 (Holm 1979, A simple sequentially rejective multiple test
+    procedure). A value outside [0, 1] is refused.
 
     Examples
     --------
@@ -229,24 +206,8 @@ def holm(p: ArrayLike) -> np.ndarray:
 def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
     """Return p-values adjusted so that the expected share of false ones among the findings is the level.
 
-    Parameters
-    ----------
-    p : array-like, (m,)
-        In [0, 1], independent or positively dependent.
-
-    Returns
-    -------
-    ndarray, (m,)
-        In the sequence given.
-
-    Raises
-    ------
-    InputError
-        A value outside [0, 1].
-
-    References
-    ----------
-    Benjamini & Hochberg 1995; scipy's `false_discovery_control`.
+    For independent or positively dependent tests (Benjamini & Hochberg 1995; scipy's
+    `false_discovery_control`).
 
     Examples
     --------
@@ -268,14 +229,17 @@ def _chances(p: ArrayLike) -> np.ndarray:
 class Components(NamedTuple):
     """Variances that add up to the variance of a mean over problems, seeds and samples."""
 
-    problems: float
-    samples: float | None
-    seeds: float | None
-    mixed: float | None
+    problems: float  # of their expected values
+    samples: float | None  # of two samples of one problem; None where each has one: then it is in `problems`
+    seeds: float | None  # of their means over all problems; None where there is one
+    mixed: float | None  # some seeds gain on some problems; None where there is one seed
 
 
 def sampling_variance(correct: ArrayLike, k: ArrayLike) -> np.ndarray:
-    """Return the variance of one sample of each problem, estimated without bias from k of them."""
+    """Return the variance of one sample of each problem, estimated without bias from k >= 2 of them.
+
+    c (k - c) / (k (k - 1)) for c right samples, in [0, k / (4 (k - 1))].
+    """
     right, n = np.asarray(correct, dtype=np.float64), np.asarray(k, dtype=np.float64)
     if n.min(initial=2) < 2:
         raise InputError("k", int(n.min()), "one sample has no spread", "draw two or more")
@@ -297,12 +261,7 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
     Returns
     -------
     Components
-        Estimates below zero are set to zero.
-
-    Raises
-    ------
-    InputError
-        Fewer than two problems, values that are not finite, `noise` of another shape.
+        ``problems, samples, seeds, mixed``; estimates below zero are set to zero, None: not known.
 
     References
     ----------
@@ -320,14 +279,11 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
     if noise is not None and checked("noise", noise).min() < 0:
         raise InputError("noise", float(np.min(noise)), "is no variance", "use sampling_variance")
     table = np.atleast_2d(checked("values", values))
-    if noise is None:
-        inside = None
-    elif np.shape(np.atleast_2d(noise)) != table.shape:
+    inside = None if noise is None else np.atleast_2d(noise)
+    if inside is not None and inside.shape != table.shape:
         raise InputError("noise", list(np.shape(noise)), "needs the shape of values", "give one a value")
-    else:
-        inside = np.atleast_2d(noise)[None]
-    parts = _components(table[None], inside, k)
-    return Components(*(None if part is None else float(part[0]) for part in parts))
+    variances = _components(table[None], None if inside is None else inside[None], k)
+    return Components(*(None if variance is None else float(variance[0]) for variance in variances))
 
 
 def _components(
@@ -346,8 +302,9 @@ def _components(
     rest = tables - of_problems[:, None, :] - of_seeds[:, :, None] + grand
     residual = (rest**2).sum(axis=(1, 2)) / ((seeds - 1) * (n - 1))
     apart = of_seeds.var(axis=1, ddof=1) - residual / n
-    found = between - residual / seeds, inside, apart, residual - per_value
-    return tuple(None if part is None else np.maximum(part, 0.0) for part in found)
+    # Expected mean squares: between = problems + mixed / S + samples / (S k), residual = mixed + samples / k.
+    variances = between - residual / seeds, inside, apart, residual - per_value
+    return tuple(None if variance is None else np.maximum(variance, 0.0) for variance in variances)
 
 
 def required_problems(
@@ -387,11 +344,6 @@ def required_problems(
     DataFrame
         Columns ``seeds, samples, problems, low, high``: problems needed, with the interval that the pilot's
         own size leaves (NaN: no number of problems is enough, because the seeds alone spread more).
-
-    Raises
-    ------
-    InputError
-        A half-width that is not above 0, samples below 1, or as in `variance_components`.
 
     Notes
     -----

@@ -34,34 +34,35 @@ Pairs = list[tuple[np.ndarray, np.ndarray]]  # confidence and correctness by pro
 
 
 def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, seed: int) -> None:
-    """Write every metric, with its interval over problems, and the tables into the run."""
+    """Write every metric, with its interval over problems, and the tables into an open run.
+
+    `rows` are graded samples, k for every problem; `seed` is that of the bootstrap of lengths and of the
+    calibration error.
+    """
     groups: dict[str, list[dict]] = {name: [] for name in problems["id"]}
     for row in rows:
         groups[row["id"]].append(row)
-    each = list(groups.values())
-    found = measures(each, k)
-    for name, one in found.items():
-        known = one.values[~np.isnan(one.values)]
-        _, low, high = interval_of(one, seed=seed) or (None, None, None)
-        if len(known):
-            low, high = (end if end is not None and np.isfinite(end) else None for end in (low, high))
-            ends = {"low": low, "high": high, "se": standard_error(known) if len(known) > 1 else None}
-            run.metric(name, float(known.mean()), **ends, n=len(known), k=one.k, unit=one.unit)
-    error = calibration_error(each, seed=seed)
-    if error:
-        value, low, high = error
-        run.metric("calibration_error", value, low=low, high=high, n=len(each), k=k, unit="share")
+    samples = list(groups.values())
+    metrics = measures(samples, k)
+    for name, metric in metrics.items():
+        known = metric.values[~np.isnan(metric.values)]
+        if not len(known):
+            continue
+        _, *ends = interval_of(metric, seed=seed) or (None, None, None)
+        low, high = (end if end is not None and np.isfinite(end) else None for end in ends)
+        error = standard_error(known) if len(known) > 1 else None
+        value = float(known.mean())
+        run.metric(name, value, low=low, high=high, se=error, n=len(known), k=metric.k, unit=metric.unit)
+    calibration = calibration_error(samples, seed=seed)
+    if calibration:
+        value, low, high = calibration
+        run.metric("calibration_error", value, low=low, high=high, n=len(samples), k=k, unit="share")
     run.note(reasons=dict(Counter(row["reason"] for row in rows).most_common()))
-    _write_tables(run, problems, each, found)
+    _write_tables(run, problems, samples, metrics)
 
 
 def outcomes(record: RunRecord) -> pd.DataFrame:
-    """Return one row a problem of a finished evaluation.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``id, n, correct, topic``: samples drawn and samples right, in the order of the problems.
+    """Return ``id, n, correct, topic`` of each problem of a finished evaluation, in their order.
 
     Examples
     --------
@@ -77,18 +78,9 @@ def outcomes(record: RunRecord) -> pd.DataFrame:
 
 
 def topic_table(record: RunRecord) -> pd.DataFrame:
-    """Return pass@1 by topic, hardest first, with intervals over the topic's problems.
+    """Return pass@1 by topic, hardest first: ``topic, problems, value, se, low, high`` (shares).
 
-    Parameters
-    ----------
-    record : RunRecord
-        A finished run of `evaluate`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``topic, problems, value, se, low, high`` (shares); neither standard error nor interval for a
-        topic of one problem.
+    The intervals are over the topic's problems; a topic of one has none, and no standard error.
 
     Examples
     --------
@@ -100,11 +92,17 @@ def topic_table(record: RunRecord) -> pd.DataFrame:
     >>> topic_table(run)[["topic", "problems", "value"]].values.tolist()
     [['sums', 1, 0.25]]
     """
-    return _by_topic(outcomes(record))
+    import pandas as pd
+
+    rows = []
+    for topic, table in outcomes(record).groupby("topic", sort=True):
+        shares = (table["correct"] / table["n"]).to_numpy()
+        rows.append({"topic": topic, "problems": len(table), "value": shares.mean(), **_ends(shares)})
+    return pd.DataFrame(rows).sort_values(["value", "topic"], ignore_index=True)
 
 
 def reason_counts(record: RunRecord) -> dict[str, int]:
-    """Return how many samples of a finished evaluation got each kind of verdict."""
+    """Return how many samples got each kind of verdict (`grading.REASONS`), zeros too, errors as one."""
     counts = {reason.partition(":")[0]: 0 for reason in REASONS}
     for reason, count in record.manifest["reasons"].items():
         counts[reason.partition(":")[0]] += count
@@ -112,9 +110,8 @@ def reason_counts(record: RunRecord) -> dict[str, int]:
 
 
 def reliability(record: RunRecord) -> pd.DataFrame:
-    """Return accuracy by confidence of a finished evaluation."""
-    path = record.folder / "reliability.csv"
-    if not path.is_file():
+    """Return accuracy by confidence (votes) of a finished evaluation, as `reliability_table`."""
+    if not (record.folder / "reliability.csv").is_file():
         remedy = "evaluate with k of 2 or more"
         raise InputError("run", record.run_id, "has no confidences: no second sample, or no answer", remedy)
     table = record.table("reliability.csv")
@@ -122,16 +119,6 @@ def reliability(record: RunRecord) -> pd.DataFrame:
         remedy = f"run `hammer regrade {record.run_id}`"
         raise InputError("run", record.run_id, "has bins without intervals: an older summary", remedy)
     return table
-
-
-def _by_topic(table: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    found = []
-    for topic, rows in table.groupby("topic", sort=True):
-        shares = (rows["correct"] / rows["n"]).to_numpy()
-        found.append({"topic": topic, "problems": len(rows), "value": shares.mean(), **_ends(shares)})
-    return pd.DataFrame(found).sort_values(["value", "topic"], ignore_index=True)
 
 
 def _ends(values: np.ndarray) -> dict[str, float | None]:
@@ -142,36 +129,42 @@ def _ends(values: np.ndarray) -> dict[str, float | None]:
 
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
-    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten."""
-    known = np.array([np.nan if one is None else one for one in difficulty], dtype=np.float64)
-    distinct = np.unique(known[~np.isnan(known)])
-    if len(distinct) <= MOST_LEVELS:
-        return ["unknown" if np.isnan(one) else f"{one:g}" for one in known]
-    edges = np.unique(np.nanquantile(known, np.linspace(0, 1, 6)))
-    places = np.clip(np.searchsorted(edges, known, side="left") - 1, 0, len(edges) - 2)
+    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten.
+
+    Levels sort from easy to hard, as numbers or as ``1: 0 to 20`` ... ``5: 80 to 100``; None or NaN has the
+    level ``unknown``.
+    """
+    values = np.array(difficulty, dtype=np.float64)  # None becomes NaN
+    if len(np.unique(values[~np.isnan(values)])) <= MOST_LEVELS:
+        return ["unknown" if np.isnan(value) else f"{value:g}" for value in values]
+    edges = np.unique(np.nanquantile(values, np.linspace(0, 1, 6)))
+    fifths = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
     names = [f"{i + 1}: {edges[i]:g} to {edges[i + 1]:g}" for i in range(len(edges) - 1)]
-    return ["unknown" if np.isnan(one) else names[i] for one, i in zip(known, places, strict=True)]
+    return [
+        "unknown" if np.isnan(value) else names[fifth] for value, fifth in zip(values, fifths, strict=True)
+    ]
 
 
 def _write_tables(
-    run: RunRecord, problems: Dataset, each: list[list[dict]], found: dict[str, Measure]
+    run: RunRecord, problems: Dataset, samples: list[list[dict]], metrics: dict[str, Measure]
 ) -> None:
     """Write outcomes by problem, all metrics by topic and by level, and the reliability table."""
     import pandas as pd
 
-    n, correct = [len(group) for group in each], [sum(row["correct"] for row in group) for group in each]
-    table = pd.DataFrame({"id": problems["id"][:], "n": n, "correct": correct})
-    table["topic"] = [one or "unknown" for one in problems["topic"][:]]
-    pairs = confidences(each) if min(n) > 1 else []
-    tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], pairs, found)}
+    n = [len(group) for group in samples]
+    table = pd.DataFrame({"id": problems["id"][:], "n": n})
+    table["correct"] = [sum(row["correct"] for row in group) for group in samples]
+    table["topic"] = [topic or "unknown" for topic in problems["topic"][:]]
+    pairs = confidences(samples) if min(n) > 1 else []
+    tables = {"outcomes.csv": table, "topics.csv": _all_by("topic", table["topic"], pairs, metrics)}
     if "difficulty" in problems.column_names:
         table["difficulty"] = problems["difficulty"][:]
         levels = pd.Series(levels_of(problems["difficulty"][:]))
-        tables["levels.csv"] = _all_by("level", levels, pairs, found)
-    said, right = _joined(pairs)
-    if len(said):
-        of = np.repeat(np.arange(len(pairs)), [len(one) for one, _ in pairs])
-        tables["reliability.csv"] = reliability_table(said, right, problems=of)
+        tables["levels.csv"] = _all_by("level", levels, pairs, metrics)
+    confidence, right = _joined(pairs)
+    if len(confidence):
+        problem_of = np.repeat(np.arange(len(pairs)), [len(stated) for stated, _ in pairs])
+        tables["reliability.csv"] = reliability_table(confidence, right, problems=problem_of)
     run.artefact("samples.jsonl")
     for name, frame in tables.items():
         write_table(run, name, frame)
@@ -184,28 +177,29 @@ def write_table(run: RunRecord, name: str, frame: pd.DataFrame) -> None:
     run.artefact(name)
 
 
-def _all_by(name: str, labels: pd.Series, pairs: Pairs, found: dict[str, Measure]) -> pd.DataFrame:
+def _all_by(name: str, labels: pd.Series, pairs: Pairs, metrics: dict[str, Measure]) -> pd.DataFrame:
     """One row a label: problems, pass@1 (value, se, low, high), and the mean of each metric."""
     import pandas as pd
 
     rows = []
-    for label, places in labels.groupby(labels, sort=True).indices.items():
-        row = {name: label, "problems": len(places), "value": found["pass@1"].values[places].mean()}
-        row |= _ends(found["pass@1"].values[places])
-        for metric, one in found.items():
-            known = one.values[places][~np.isnan(one.values[places])]
+    for label, chosen in labels.groupby(labels, sort=True).indices.items():
+        solved = metrics["pass@1"].values[chosen]
+        row = {name: label, "problems": len(chosen), "value": solved.mean(), **_ends(solved)}
+        for metric, measure in metrics.items():
+            known = measure.values[chosen][~np.isnan(measure.values[chosen])]
             row[metric] = known.mean() if len(known) else np.nan
-        said, right = _joined([pairs[i] for i in places] if pairs else [])
-        row["calibration_error"] = expected_calibration_error(said, right) if len(said) else np.nan
-        rows.append(row)
+        confidence, right = _joined([pairs[i] for i in chosen] if pairs else [])
+        error = expected_calibration_error(confidence, right) if len(confidence) else np.nan
+        rows.append(row | {"calibration_error": error})
+    table = pd.DataFrame(rows)
     if name == "level":
-        return pd.DataFrame(rows).sort_values(name, key=lambda found: found.map(_rank), ignore_index=True)
-    return pd.DataFrame(rows).sort_values(["value", name], ignore_index=True)
+        return table.sort_values(name, key=lambda levels: levels.map(_rank), ignore_index=True)
+    return table.sort_values(["value", name], ignore_index=True)
 
 
 def _joined(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    said, right = zip(*pairs, strict=True) if pairs else ([np.zeros(0)], [np.zeros(0)])
-    return np.concatenate(said), np.concatenate(right)
+    confidence, right = zip(*pairs, strict=True) if pairs else ([np.zeros(0)], [np.zeros(0)])
+    return np.concatenate(confidence), np.concatenate(right)
 
 
 def _rank(level: str) -> float:
