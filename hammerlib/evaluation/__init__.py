@@ -1,10 +1,6 @@
 """Evaluation: samples, metrics with intervals, tests between runs, one record per run."""
 
-from hammerlib.evaluation.benchmarks import (
-    BENCHMARKS,
-    load_benchmark,
-    overlap_line,
-)
+from hammerlib.evaluation.benchmarks import BENCHMARKS, load_benchmark, overlap_line
 from hammerlib.evaluation.comparison import compare, power_table, read_scores, transcripts
 from hammerlib.evaluation.evaluator import Evaluator, evaluate
 from hammerlib.evaluation.imports import import_completions, regrade

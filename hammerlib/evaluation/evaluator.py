@@ -393,21 +393,17 @@ def evaluate(
         Samples a problem; greedy decoding has one.
     n : int, optional
         Number of problems: drawn by `seed`, default all (for reasoning-gym 1000).
-    temperature, top_p : float
-        Sampling; 0 is greedy, top_p 1 the whole distribution.
-    max_new_tokens : int
-        Length limit in tokens.
-    template : str
-        ``raw`` or ``chat``.
-    prompt : str
-        Words around the problem: ``plain``, ``boxed`` or ``dra-paper``; noted verbatim in the record.
+    temperature, top_p, max_new_tokens, stop
+        Sampling; temperature 0 is greedy, top_p 1 the whole distribution. Texts of `stop` end a completion
+        beside the end token, and are cut off.
+    template : {"raw", "chat"}
+    prompt : {"plain", "boxed", "dra-paper"}
+        Words around the problem, noted verbatim in the record.
     run_code : bool
         Run the programs of code benchmarks (``humaneval``), confined as `hammerlib.grading.code` says.
     seed : int
         Of problems, samples and intervals.
     engine : {"transformers", "vllm"}
-    stop : sequence of str
-        Texts that end a completion beside the end token, and are cut off.
     tokens_per_batch : int, optional
         Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name:
         each sample has random numbers of its own, but float rounding differs between batches.
@@ -424,7 +420,7 @@ def evaluate(
     Returns
     -------
     RunRecord
-        Metrics of `measures.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
+        Metrics of `metrics.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
         ``mean_tokens``, ...) and ``calibration_error``; artefacts ``problems.jsonl``, ``samples.jsonl``,
         ``outcomes.csv``, ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty) and
         ``reliability.csv`` (k > 1).
@@ -438,9 +434,9 @@ def evaluate(
 
     Notes
     -----
-    On a CPU torch's own number of threads is used and noted in the manifest. One is the fastest wherever
-    other programs want the cores (``OMP_NUM_THREADS=1``). Lines of ``samples.jsonl`` that are damaged are
-    told in a warning and in the manifest; their batches are sampled again, all others are kept.
+    On a CPU torch's own number of threads is used and noted in the manifest; one is the fastest wherever
+    other programs want the cores (``OMP_NUM_THREADS=1``). Damaged lines of ``samples.jsonl`` are named in a
+    warning and in the manifest; their batches are sampled again, all others are kept.
 
     References
     ----------

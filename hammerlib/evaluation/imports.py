@@ -50,21 +50,19 @@ def import_completions(
     Parameters
     ----------
     path : path
-        See `hammerlib.evaluation.foreign.read_foreign`.
+        JSON lines of any columns, lm-eval's samples, or lighteval's details (`foreign.read_foreign`).
     benchmark : datasets.Dataset or str
         Problem table, or name for `load_benchmark`.
     columns : mapping, optional
-        As for `read_foreign`.
+        As for `foreign.read_foreign`.
     benchmark_columns : dict, optional
         Of a benchmark that is a source of problems, as for `load_problems`.
     skip_bad : bool
         Leave out lines that cannot be read or matched; they are listed in the record.
     workers : int, optional
         Processes that grade; default: the processors, at most 4.
-    run_code : bool
+    run_code, root
         As for `evaluate`.
-    root : Path, optional
-        Folder of runs, default `storage.results_root()`.
 
     Returns
     -------
@@ -252,12 +250,8 @@ def regrade(
         Of a `benchmark` that is a source of problems, as for `load_problems`.
     skip_bad : bool
         Leave out corrupt lines of the samples file; they are listed in the record.
-    workers : int, optional
-        Processes that grade; default: the processors, at most 4. The verdicts do not depend on it.
-    run_code : bool
-        As for `evaluate`.
-    root : Path, optional
-        Folder of runs, default `storage.results_root()`.
+    workers, run_code, root
+        As for `import_completions`.
 
     Returns
     -------

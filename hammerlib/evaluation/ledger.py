@@ -44,12 +44,8 @@ def order_ledger(
     backbone : Backbone
     probed, samples : int
         Problems of the probe, and completions of each.
-    max_new_tokens : int
-        Length limit of a completion.
-    template : {"raw", "chat"}
-    seed : int
-    root : Path, optional
-        Folder of runs for the probe. A probe found there brings the seconds it took when it was made.
+    max_new_tokens, template, seed, root
+        As for `evaluate`. A probe found in `root` brings the seconds it took when it was made.
 
     Returns
     -------
@@ -57,11 +53,6 @@ def order_ledger(
         One row for `embedding`, `hammer path`, `min-path`, `difficulty probe`: problems (measured on),
         prompt_tokens and generated_tokens (of these; the probe reads a prompt once a sample), seconds, scale
         (all problems / measured), and tokens_all and seconds_all, which are scaled.
-
-    Raises
-    ------
-    InputError
-        What `embed` or `evaluate` refuse.
 
     Examples
     --------
@@ -114,8 +105,8 @@ def _tokens(texts: list[str], backbone: Backbone, template: str, distinct: bool 
 
 def _spent(probe: RunRecord, wanted: int) -> tuple[int, float]:
     """Return generated tokens of all samples, and seconds; a resumed run timed only what it made itself."""
-    told = probe.manifest["throughput"]
+    throughput = probe.manifest["throughput"]
     with open(probe.folder / SAMPLES, encoding="utf-8") as lines:
         generated = sum(json.loads(line)["n_tokens"] for line in lines)
-    seconds = told["generation_seconds"] + told["grading_seconds"]
-    return generated, seconds * wanted / max(told["samples"], 1)
+    seconds = throughput["generation_seconds"] + throughput["grading_seconds"]
+    return generated, seconds * wanted / max(throughput["samples"], 1)
