@@ -93,8 +93,9 @@ class Evaluator:
     Examples
     --------
     >>> from hammerlib import load_backbone, load_problems
+    >>> from hammerlib.evaluation.engines import Sampling, open_engine
     >>> table = load_problems("reasoning-gym:nano", split="heldout", n=2)
-    >>> engine = engines.open_engine("transformers", load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))
+    >>> engine = open_engine("transformers", load_backbone("nano"), Sampling(1.0, 1.0, 8, 0))
     >>> [len(group) for group in Evaluator(engine, table, k=3).samples()]
     [3, 3]
     """
