@@ -142,7 +142,7 @@ def _same_text(gold: str, answer: str) -> bool:
 
 def _may_ask(gold: str, answer: str) -> bool:
     """Whether math-verify reads all of both."""
-    one, other = features(gold), features(answer)
+    left, right = features(gold), features(answer)
     forms = normal_form(gold), normal_form(answer)
     if not all(forms):
         return False
@@ -150,8 +150,8 @@ def _may_ask(gold: str, answer: str) -> bool:
         return False
     if any(_RELATION.search(form) for form in forms) and any(_INTERVAL.search(form) for form in forms):
         for sign in _OF_SETS:  # 1 < |z| < 2 is a union of intervals
-            del one[sign], other[sign]
-    return one == other
+            del left[sign], right[sign]
+    return left == right
 
 
 def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
@@ -171,8 +171,8 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
             return False
         return same(wanted, given)
     except (Unreadable, RecursionError, OverflowError, MemoryError):
-        one, other = (re.sub(r"\s+", " ", _TEXT.sub(r" \1 ", normal_form(text))) for text in (gold, answer))
-        return True if one and _same_text(one, other) else None
+        left, right = (re.sub(r"\s+", " ", _TEXT.sub(r" \1 ", normal_form(text))) for text in (gold, answer))
+        return True if left and _same_text(left, right) else None
 
 
 # 12,34,567 and 1.234,56 and 1.234.567: numbers where the other side is one, else perhaps lists.
@@ -251,8 +251,8 @@ def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | Non
 
 def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     """Compare a gold with what a text states, or else with its last expression, which is given back too."""
-    said = stated(text)
-    for head in heads(said) if said is not None else ():
+    statement = stated(text)
+    for head in heads(statement) if statement is not None else ():
         if _reads(head) or _chosen(gold, head) is not None:
             return equal(gold, head), head
     whole = text.strip()
@@ -267,32 +267,32 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
     if _BINOMIAL.search(text) or _STARS.search(text):
         raise TooComplex("a huge binomial or power")  # evaluated while they are parsed
     _guard_depth(text)
-    found = _parse(text)
-    if not found:
+    expressions = _parse(text)
+    if not expressions:
         return False, None
-    shown = str(found[-1])
-    guard(shown)
-    start = text.rfind(shown)
+    expression = str(expressions[-1])
+    guard(expression)
+    start = text.rfind(expression)
     if start >= 0:
-        run, start, end = _around(text, start, start + len(shown))
+        run, start, end = _around(text, start, start + len(expression))
         if taken_back(text, start, end):
-            return _without(gold, text, start, end, shown)
-        if run != shown and _reads(run):
+            return _without(gold, text, start, end, expression)
+        if run != expression and _reads(run):
             same_run = equal(gold, run)
-            return same_run, shown if same_run and "=" in run else run
-    exact = _exactly(gold, shown)
+            return same_run, expression if same_run and "=" in run else run
+    exact = _exactly(gold, expression)
     if exact is not None:
-        return exact, shown
-    return _may_ask(gold, shown) and _verify(parse_gold(tidy(gold)), found), shown
+        return exact, expression
+    return _may_ask(gold, expression) and _verify(parse_gold(tidy(gold)), expressions), expression
 
 
-def _without(gold: str, text: str, start: int, end: int, shown: str) -> tuple[bool, str | None]:
+def _without(gold: str, text: str, start: int, end: int, expression: str) -> tuple[bool, str | None]:
     """Look in what stands before or behind a value that is taken back: "42, not 41"; "not 41 but 42"."""
     if turned := re.search(r",\s*(?:and\s+)?not\b[^,.]*\Z", text[:start]):
         return equal_anywhere(gold, text[: turned.start()])
     if re.match(r"[^\d.;]{0,20}?(?:[.;]\s|\bbut\b).*\d", text[end:], re.DOTALL):
         return equal_anywhere(gold, text[end:])
-    return False, shown
+    return False, expression
 
 
 _PIECE = (
@@ -336,7 +336,7 @@ def readable(gold: str) -> bool:
     if _reads(gold):
         return True
     try:
-        return any(not isinstance(part, str) for part in parse_gold(tidy(gold)))
+        return any(not isinstance(piece, str) for piece in parse_gold(tidy(gold)))
     except (TooComplex, TimeoutError):
         return False
 
@@ -411,28 +411,28 @@ def _parse(text: str) -> list[Any]:
         raise TimeoutError("math-verify's parser") from error
 
 
-def _verify(gold: tuple[Any, ...], found: list[Any]) -> bool:
+def _verify(gold: tuple[Any, ...], result: list[Any]) -> bool:
     from math_verify import verify
     from math_verify.errors import TimeoutException
 
     _quiet()
     try:
-        same = verify(list(gold), found, timeout_seconds=_seconds(), raise_on_error=True)
+        same = verify(list(gold), result, timeout_seconds=_seconds(), raise_on_error=True)
     except TimeoutException as error:
         raise TimeoutError("math-verify's comparison") from error
     except (ValueError, ArithmeticError):  # one of the pairs is 1/0, or 12:00 read as 12/0: try the others
-        same = verify(list(gold), found, timeout_seconds=_seconds())
-    return same and not _small_and_apart(gold[0], found[0])
+        same = verify(list(gold), result, timeout_seconds=_seconds())
+    return same and not _small_and_apart(gold[0], result[0])
 
 
-def _small_and_apart(gold: Any, found: Any) -> bool:
+def _small_and_apart(gold: Any, result: Any) -> bool:
     try:
-        one, other = float(gold), float(found)
+        left, right = float(gold), float(result)
     except (TypeError, ValueError, AttributeError, OverflowError):
         return False
-    if 0.0 in (one, other):  # zero, or too small for a float: nothing says that they are one
-        return not (getattr(gold, "is_zero", one == 0) and getattr(found, "is_zero", other == 0))
-    return 0 < abs(one) < SMALL and abs(one - other) > SMALL_TOLERANCE * abs(one)
+    if 0.0 in (left, right):  # zero, or too small for a float: nothing says that they are one
+        return not (getattr(gold, "is_zero", left == 0) and getattr(result, "is_zero", right == 0))
+    return 0 < abs(left) < SMALL and abs(left - right) > SMALL_TOLERANCE * abs(left)
 
 
 def _seconds() -> int | None:

@@ -78,13 +78,13 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.tokens: list[str] = []
         text = text.rstrip()
-        place = 0
-        while place < len(text):
-            found = _TOKEN.match(text, place)
-            if found is None:
-                raise Unreadable(text[place:])
-            self.tokens.append(found[1])
-            place = found.end()
+        position = 0
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise Unreadable(text[position:])
+            self.tokens.append(match[1])
+            position = match.end()
         if len(self.tokens) > MAX_NODES:
             raise Unreadable("too long")
         self.place = 0
@@ -99,8 +99,8 @@ class _Parser:
         return node
 
     def peek(self, ahead: int = 0) -> str | None:
-        place = self.place + ahead
-        return self.tokens[place] if place < len(self.tokens) else None
+        position = self.place + ahead
+        return self.tokens[position] if position < len(self.tokens) else None
 
     def take(self, wanted: str | None = None) -> str:
         token = self.peek()
@@ -430,31 +430,31 @@ def unfinished(node: Node) -> set[str]:
     kind = node.kind
     if kind in ("number", "symbol", "constant"):
         return set()
-    found = set().union(*map(unfinished, node.parts))
+    result = set().union(*map(unfinished, node.parts))
     if kind in ("sum", "prod") and node.value is not None:
-        return found | {"big " + kind}
-    plain = [part for part in node.parts if not symbols(part) and _exact_or_none(part) is not None]
+        return result | {"big " + kind}
+    plain = [child for child in node.parts if not symbols(child) and _exact_or_none(child) is not None]
     ten = kind == "product" and _is_power_of_ten(node.parts[-1])
     if (kind == "sum" and len(plain) > 1) or (kind == "product" and len(_factors(node)) > 1 and not ten):
-        found.add(kind)
+        result.add(kind)
     elif kind == "power" and len(plain) == 2 and not _is_power_of_ten(node):
-        found.add("power")
+        result.add("power")
     elif kind == "ratio" and len(plain) == 2:
         exact = _exact_or_none(node)
         if exact is not None and exact.denominator == 1:
-            found.add("ratio")
+            result.add("ratio")
     elif kind in ("root", "absolute", "floor", "ceil", "function") and plain:
         if _exact_or_none(node) is not None or kind in ("floor", "ceil") or _is_rational(node):
-            found.add(kind)
+            result.add(kind)
     elif kind in ("factorial", "binomial") and plain:
-        found.add(kind)
-    return found
+        result.add(kind)
+    return result
 
 
 def _factors(node: Node) -> list[Node]:
     """Factors of a product that are plain numbers."""
     if node.kind in ("product", "group", "minus"):
-        return [factor for part in node.parts for factor in _factors(part)]
+        return [factor for child in node.parts for factor in _factors(child)]
     return [node] if not symbols(node) and _exact_or_none(node) is not None else []
 
 
@@ -486,7 +486,7 @@ def _is_rational(node: Node) -> bool:
 
 def contains(node: Node, kind: str) -> bool:
     """Whether a tree has a part of this kind."""
-    return node.kind == kind or any(contains(part, kind) for part in node.parts)
+    return node.kind == kind or any(contains(child, kind) for child in node.parts)
 
 
 # Exact values ----------------------------------------------------------------------------------------
@@ -498,11 +498,11 @@ def value(node: Node) -> Fraction | None:
         return node.value[0]
     if node.kind in ("sum", "prod"):
         return _sum_of(node) if node.value is None else _over(node)
-    parts = [value(part) for part in node.parts]
-    if not parts or any(part is None for part in parts):
+    parts = [value(child) for child in node.parts]
+    if not parts or any(child is None for child in parts):
         return None
     try:
-        return _rational(node, [part for part in parts if part is not None])
+        return _rational(node, [child for child in parts if child is not None])
     except ZeroDivisionError as error:
         raise Nonsense("a division by zero") from error
 
@@ -513,8 +513,8 @@ _COMMON = {"group": lambda one: one, "minus": operator.neg, "ratio": operator.tr
 
 def _sum_of(node: Node) -> Fraction | None:
     total = Fraction(0)
-    for part in node.parts:
-        term = value(part)
+    for child in node.parts:
+        term = value(child)
         if term is None:
             return None
         total += term
@@ -522,22 +522,22 @@ def _sum_of(node: Node) -> Fraction | None:
 
 
 def _rational(node: Node, parts: list[Fraction]) -> Fraction | None:
-    kind, one = node.kind, parts[0]
+    kind, first = node.kind, parts[0]
     if kind in _COMMON:
         return _COMMON[kind](*parts)
     if kind == "degrees":
-        return one
+        return first
     if kind == "product":
         return math.prod(parts, start=Fraction(1)) if sum(map(_bits, parts)) < MAX_BITS else None
     if kind in ("floor", "ceil"):
-        return Fraction(getattr(math, kind)(one))
+        return Fraction(getattr(math, kind)(first))
     if kind == "power":
-        return _power(one, parts[1])
+        return _power(first, parts[1])
     if kind == "root":
-        return _root(one, parts[1])
+        return _root(first, parts[1])
     if kind == "factorial":
-        whole = one.denominator == 1 and 0 <= one <= MAX_FACTORIAL
-        return Fraction(math.factorial(int(one))) if whole else None
+        whole = first.denominator == 1 and 0 <= first <= MAX_FACTORIAL
+        return Fraction(math.factorial(int(first))) if whole else None
     if kind == "binomial":
         n, k = parts
         whole = n.denominator == k.denominator == 1 and 0 <= n <= MAX_FACTORIAL and k >= 0
@@ -565,10 +565,10 @@ def _power(base: Fraction, power: Fraction) -> Fraction | None:
 def _root(base: Fraction, degree: Fraction) -> Fraction | None:
     if degree.denominator != 1 or not 1 <= degree < 100 or (base < 0 and degree % 2 == 0):
         return None
-    found = [_whole_root(abs(part), int(degree)) for part in (base.numerator, base.denominator)]
-    if None in found:
+    roots = [_whole_root(abs(size), int(degree)) for size in (base.numerator, base.denominator)]
+    if None in roots:
         return None
-    return Fraction(*found) * (-1 if base < 0 else 1)
+    return Fraction(*roots) * (-1 if base < 0 else 1)
 
 
 def _whole_root(number: int, degree: int) -> int | None:
@@ -586,7 +586,7 @@ def _whole_root(number: int, degree: int) -> int | None:
 def _of_function(name: str, parts: list[Fraction]) -> Fraction | None:
     if name in ("max", "min"):
         return max(parts) if name == "max" else min(parts)
-    if name in ("gcd", "lcm") and all(part.denominator == 1 for part in parts):
+    if name in ("gcd", "lcm") and all(child.denominator == 1 for child in parts):
         return Fraction(getattr(math, name)(*map(int, parts)))
     return None
 
@@ -631,7 +631,7 @@ def _nested(node: Node) -> int:
 def _replaced(node: Node, name: str, by: Node) -> Node:
     if node.kind in ("symbol", "constant") and node.value == name:
         return by
-    return node._replace(parts=tuple(_replaced(part, name, by) for part in node.parts))
+    return node._replace(parts=tuple(_replaced(child, name, by) for child in node.parts))
 
 
 # Numbers with digits ---------------------------------------------------------------------------------
@@ -659,12 +659,12 @@ class _Numbers:
     def of(self, node: Node, angle: bool = False) -> Any:
         exact = value(node) if not symbols(node) and node.kind not in ("degrees",) and not angle else None
         if exact is not None:
-            found = self.context.mpf(exact.numerator) / exact.denominator
+            result = self.context.mpf(exact.numerator) / exact.denominator
         else:
-            found = self.operation(node, angle)
-        if found != 0 and self.context.isfinite(found):
-            self.largest = max(self.largest, abs(int(self.context.mag(found))))
-        return found
+            result = self.operation(node, angle)
+        if result != 0 and self.context.isfinite(result):
+            self.largest = max(self.largest, abs(int(self.context.mag(result))))
+        return result
 
     def operation(self, node: Node, angle: bool) -> Any:
         c, kind = self.context, node.kind
@@ -677,7 +677,7 @@ class _Numbers:
         if kind == "prod":
             raise Unreadable("a product over symbols")
         angle = angle or (kind == "function" and node.value in TRIGONOMETRIC)
-        parts = [self.of(part, angle) for part in node.parts]
+        parts = [self.of(child, angle) for child in node.parts]
         if kind in _COMMON:
             return _COMMON[kind](*parts)
         if kind == "degrees":
@@ -705,12 +705,12 @@ class _Numbers:
             return self.function(node.value, parts)
         if kind == "call":
             seed = self.symbol("call " + node.value)
-            inside = sum((k + 1) * part for k, part in enumerate(parts))
+            inside = sum((k + 1) * child for k, child in enumerate(parts))
             return c.cos(inside * seed + seed**2) + seed * inside
         raise Unreadable(kind)
 
     def limited(self, function: Any, *parts: Any) -> Any:
-        if any(abs(part) > 10**6 for part in parts):
+        if any(abs(child) > 10**6 for child in parts):
             raise Unreadable("a large factorial")
         return function(*parts)
 
@@ -733,7 +733,7 @@ class _Numbers:
         if name == "exp":
             return self.power(c.e, parts[0])
         if name in OF_SEVERAL:
-            if name in ("gcd", "lcm") or any(c.im(part) for part in parts):
+            if name in ("gcd", "lcm") or any(c.im(child) for child in parts):
                 raise Unreadable(name)
             return (max if name == "max" else min)(parts)
         if name.startswith("arc"):
@@ -763,17 +763,17 @@ def number_of(node: Node, digits: int = DIGITS, point: int = 0) -> Any:
     return _at(node, digits, point)[0]
 
 
-def same_value(one: Node, other: Node) -> bool:
+def same_value(left: Node, right: Node) -> bool:
     r"""Tell whether two trees have the same value, at all points that are tried."""
-    first, second = value(one), value(other)
+    first, second = value(left), value(right)
     if first is not None and second is not None:
         return first == second
-    names = symbols(one) | symbols(other)
+    names = symbols(left) | symbols(right)
     compared = False
     complex_points = []
     for point in range(6) if names else (0,):
         try:
-            a, b = number_of(one, point=point), number_of(other, point=point)
+            a, b = number_of(left, point=point), number_of(right, point=point)
         except Unreadable:
             if not names:
                 raise
@@ -781,29 +781,29 @@ def same_value(one: Node, other: Node) -> bool:
         if names and is_complex(a) and not compared and point < 5:
             complex_points.append((a, b, point))
             continue
-        if not _close(one, other, a, b, point):
+        if not _close(left, right, a, b, point):
             return False
         compared = True
     if not compared and not complex_points:
         raise Unreadable("no point with a value")
-    return compared or all(_close(one, other, *point) for point in complex_points[:2])
+    return compared or all(_close(left, right, *point) for point in complex_points[:2])
 
 
 def is_complex(number: Any) -> bool:
     return abs(getattr(number, "imag", 0)) > 1e-30
 
 
-def _close(one: Node, other: Node, a: Any, b: Any, point: int) -> bool:
+def _close(left: Node, right: Node, a: Any, b: Any, point: int) -> bool:
     if not (mpmath.isfinite(a) and mpmath.isfinite(b)):
         return bool(a == b)
     size = max(abs(a), abs(b))
     if abs(a - b) > size * mpmath.mpf(10) ** (10 - DIGITS) and size > mpmath.mpf(10) ** (10 - DIGITS):
         return False
     # They agree in forty digits: look again with the digits that the largest part needs.
-    _, large = _at(one, DIGITS, point)
-    _, larger = _at(other, DIGITS, point)
+    _, large = _at(left, DIGITS, point)
+    _, larger = _at(right, DIGITS, point)
     digits = min(MOST_DIGITS, DIGITS + int(0.302 * 2 * max(large, larger)) + 10)
-    a, b = number_of(one, digits, point), number_of(other, digits, point)
+    a, b = number_of(left, digits, point), number_of(right, digits, point)
     size = max(abs(a), abs(b), mpmath.mpf(10) ** (20 - digits) if digits < 200 else mpmath.mpf(0))
     limit = max(size * mpmath.mpf(10) ** (DIGITS // 2 - digits), mpmath.mpf(10) ** (DIGITS // 2 - digits))
     return bool(abs(a - b) <= limit)

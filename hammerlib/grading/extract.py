@@ -166,12 +166,12 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
 def gold_answers(gold: str) -> list[str]:
     r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one."""
     marked = final_answer(gold)
-    found = [(gold if marked is None else marked).strip()]
+    answers = [(gold if marked is None else marked).strip()]
     every = boxes(gold) if len(gold) <= SHORT_GOLD else []
-    gaps = [gold[one[2] : two[0]] for one, two in itertools.pairwise(every)]
+    gaps = [gold[answer[2] : two[0]] for answer, two in itertools.pairwise(every)]
     if gaps and all(_LINK.search(gap) or not re.search(r"[A-Za-z]", gap) for gap in gaps):
-        found.append(", ".join(gold[inside].strip() for _, inside, _ in every))
-    return [one for one in found if one.strip(" $.")]
+        answers.append(", ".join(gold[inside].strip() for _, inside, _ in every))
+    return [answer for answer in answers if answer.strip(" $.")]
 
 
 def is_list(answer: str) -> bool:
@@ -185,28 +185,28 @@ def is_list(answer: str) -> bool:
         answer = answer[1:-1].strip()
     inner = answer.removeprefix("\\{").removesuffix("\\}") if answer.startswith("\\{") else answer
     depth = 0
-    for place, letter in enumerate(inner):
+    for position, letter in enumerate(inner):
         depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0 and inner[place - 1 : place] != "{":
+        if letter == "," and depth == 0 and inner[position - 1 : position] != "{":
             return True
     return bool(re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", inner))
 
 
 def _last_tagged(text: str) -> str | None:
     """Content of the last ``<answer>...</answer>``."""
-    opened, found = None, None
+    opened, content = None, None
     for tag in _TAG.finditer(text):
         if tag[0][1] != "/":
             opened = tag.end()
         elif opened is not None:
-            found, opened = (opened, tag.start()), None
-    return text[slice(*found)] if found else None
+            content, opened = (opened, tag.start()), None
+    return text[slice(*content)] if content else None
 
 
 def _stated_last(text: str) -> str | None:
     """Answer of a sentence "final answer is $...$." behind the last box."""
-    found = _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1)
-    return found[-1].strip() if found else None
+    statements = _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1)
+    return statements[-1].strip() if statements else None
 
 
 def _last_row(text: str) -> str | None:
@@ -229,15 +229,15 @@ def is_unfinished(completion: str) -> bool:
 
 def stated(text: str) -> str | None:
     """Return what the last sentence "the answer is ..." of an unmarked text states."""
-    found = [
+    statements = [
         # a bullet on the next line is no sign
         re.sub(r"^[-*+]\s+", "", match["answer"]) if "\n" in match[0][:-1] else match["answer"]
         for match in _STATED.finditer(text)
     ]
-    if not found:
+    if not statements:
         return None
-    said = _COPULA.sub("", found[-1]).strip(" *:")
-    return said[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", said) else said
+    statement = _COPULA.sub("", statements[-1]).strip(" *:")
+    return statement[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", statement) else statement
 
 
 # Where a statement goes on with its reasons.
@@ -251,14 +251,14 @@ _BUT = re.compile(
 )
 
 
-def heads(said: str) -> list[str]:
+def heads(statement: str) -> list[str]:
     """Return what a statement says, whole and up to its first reason: "8 (3 dogs)", "41, not 42"."""
-    if turned := _BUT.fullmatch(said):
+    if turned := _BUT.fullmatch(statement):
         return [turned[1].strip()]
-    found = [said]
-    if (cut := _CLAUSE.search(said)) and cut.start() > 0:
-        found.insert(";" in cut[0], said[: cut.start()].strip(" *"))
-    return [one[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", one) else one for one in found]
+    readings = [statement]
+    if (cut := _CLAUSE.search(statement)) and cut.start() > 0:
+        readings.insert(";" in cut[0], statement[: cut.start()].strip(" *"))
+    return [reading[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", reading) else reading for reading in readings]
 
 
 def taken_back(text: str, start: int, end: int) -> bool:
@@ -277,9 +277,9 @@ def taken_back(text: str, start: int, end: int) -> bool:
 
 def choice(text: str) -> str | None:
     """Return the letter that an unmarked text chooses."""
-    found = [match for match in _CHOICE.finditer(text) if not taken_back(text, *match.span())]
-    if found:
-        return found[-1][1]
+    choices = [match for match in _CHOICE.finditer(text) if not taken_back(text, *match.span())]
+    if choices:
+        return choices[-1][1]
     first = re.match(r"\s*\(?([A-J])\)?(?:[.):,]|\s*$)", text)
     return first[1] if first else None
 
@@ -334,5 +334,5 @@ def bare(answer: str) -> str:
 
 
 def _after_thought(completion: str) -> str:
-    _, found, rest = completion.rpartition(_THINK_END)
-    return rest if found and rest.strip() else completion
+    _, result, rest = completion.rpartition(_THINK_END)
+    return rest if result and rest.strip() else completion

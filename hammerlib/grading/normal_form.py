@@ -157,10 +157,10 @@ def _plain_name(match: re.Match[str]) -> str:
 def _balanced(text: str, start: int, pair: str = "()") -> int:
     """Place behind the bracket that closes the one at `start`, or -1."""
     depth = 0
-    for place in range(start, len(text)):
-        depth += (text[place] == pair[0]) - (text[place] == pair[1])
+    for position in range(start, len(text)):
+        depth += (text[position] == pair[0]) - (text[position] == pair[1])
         if depth == 0:
-            return place + 1
+            return position + 1
     return -1
 
 
@@ -263,7 +263,7 @@ def _odd_dollars(text: str) -> bool:
 
 
 def _fraction(match: re.Match[str]) -> str:
-    top, low = (one[1:-1].strip() if one.startswith("{") else one for one in match.groups())
+    top, low = (item[1:-1].strip() if item.startswith("{") else item for item in match.groups())
     return rf"\frac{{{top}}}{{{low}}}"
 
 

@@ -171,10 +171,10 @@ _DECIMAL = re.compile(
 @functools.lru_cache(maxsize=8192)
 def read(text: str, *, percent: bool = True) -> Any:
     """Read a bare answer; Unreadable where that fails. Without `percent`, 50\\% is 1/2 and not 50."""
-    found = normal_form(text)
-    if not percent and re.fullmatch(r"[-+\d./\s]*\\%\s*", found):
-        found = found.replace("\\%", "/100")
-    return read_normal(found)
+    form = normal_form(text)
+    if not percent and re.fullmatch(r"[-+\d./\s]*\\%\s*", form):
+        form = form.replace("\\%", "/100")
+    return read_normal(form)
 
 
 def read_normal(text: str) -> Any:
@@ -183,8 +183,8 @@ def read_normal(text: str) -> Any:
     if not text:
         raise Unreadable("nothing")
     for reader in (_grid, _signed_in_words, _twice, _time, _congruence, _reals, _words, _based, _bracketed):
-        if (found := reader(text)) is not None:
-            return found
+        if (result := reader(text)) is not None:
+            return result
     if "\\cup" in text:
         parts = _split(text, re.compile(r"\\cup(?![A-Za-z])"))
         return Parts("union", tuple(map(read_normal, parts)))
@@ -194,8 +194,8 @@ def read_normal(text: str) -> Any:
     if len(pieces) > 1:
         return _listed(pieces)
     for reader in (_nearly, _related):
-        if (found := reader(text)) is not None:
-            return found
+        if (result := reader(text)) is not None:
+            return result
     if _OPAQUE.search(text):
         raise Unreadable("signs that are no value")
     if "\\pm" in text or "\\mp" in text:
@@ -215,8 +215,8 @@ def _listed(pieces: list[str]) -> Any:
         raise Nonsense("too many parts")
     parts = []
     for piece in pieces:
-        found = read_normal(piece)
-        parts += found.parts if isinstance(found, Parts) and found.kind == "list" else [found]
+        result = read_normal(piece)
+        parts += result.parts if isinstance(result, Parts) and result.kind == "list" else [result]
     return _points(parts) or (Parts("list", tuple(parts)) if len(parts) > 1 else parts[0])
 
 
@@ -229,11 +229,11 @@ _SIGN_WORD = re.compile(
 
 def _signed_in_words(text: str) -> Any:
     """``minus 3``, ``\\text{negative }3``."""
-    found = _SIGN_WORD.match(text)
-    if not found or ("\\text{" in found[0]) != ("}" in found[0]):
+    match = _SIGN_WORD.match(text)
+    if not match or ("\\text{" in match[0]) != ("}" in match[0]):
         return None
-    rest = read_normal(text[found.end() :])
-    if not isinstance(rest, Quantity) or symbols(rest.node) or text[found.end() :].lstrip().startswith("-"):
+    rest = read_normal(text[match.end() :])
+    if not isinstance(rest, Quantity) or symbols(rest.node) or text[match.end() :].lstrip().startswith("-"):
         raise Nonsense("a sign of something else")
     return rest._replace(node=negative(rest.node))
 
@@ -243,13 +243,13 @@ _TWICE = re.compile(r"(?:\\text\{)?\s*([^(){}]+?)\s*\}?\s*\(\s*(?:\\text\{)?\s*(
 
 def _twice(text: str) -> Quantity | None:
     """``5 (five)``, ``five (5)``: a number and the same in words."""
-    found = _TWICE.fullmatch(text)
-    if not found:
+    match = _TWICE.fullmatch(text)
+    if not match:
         return None
-    first, second = map(number_in_words, found.groups())
+    first, second = map(number_in_words, match.groups())
     if (first is None) == (second is None):
         return None
-    quantity, spelled = (_quantity(found[1]), second) if first is None else (_quantity(found[2]), first)
+    quantity, spelled = (_quantity(match[1]), second) if first is None else (_quantity(match[2]), first)
     if value(quantity.node) != spelled:
         raise Nonsense("two numbers")
     return quantity
@@ -260,10 +260,10 @@ _HALF = re.compile(r"(\d{1,2})(?:\s?:\s?([0-5]\d))?(?:\s?:\s?([0-5]\d))?\s?([AaP
 
 def _time(text: str) -> Time | None:
     """``8:15 a.m.``: hours as those of a day, then minutes and seconds without zeros at the end."""
-    found = _HALF.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("  ", " ").strip())
-    if not found or not 1 <= int(found[1]) <= 12:
+    result = _HALF.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("  ", " ").strip())
+    if not result or not 1 <= int(result[1]) <= 12:
         return None
-    return Time(int(found[1]) % 12 + 12 * (found[4] in "Pp"), _minutes(found.groups()[1:3]))
+    return Time(int(result[1]) % 12 + 12 * (result[4] in "Pp"), _minutes(result.groups()[1:3]))
 
 
 def _minutes(texts: Sequence[str | None]) -> tuple[int, ...]:
@@ -283,10 +283,10 @@ _MODULO = re.compile(
 
 def _congruence(text: str) -> Any:
     """``x \\equiv 5 \\pmod 7``, ``5 \\mod 7``; ``7 \\bmod 3`` between numbers is the operation."""
-    found = _MODULO.fullmatch(text) if "mod" in text else None
-    if not found or _SIGN.search(text):
+    match = _MODULO.fullmatch(text) if "mod" in text else None
+    if not match or _SIGN.search(text):
         return None
-    left, modulus = found[1].strip(), parse(found[2].strip("{} "))
+    left, modulus = match[1].strip(), parse(match[2].strip("{} "))
     sides = _split(left, re.compile(r"\\equiv(?![A-Za-z])"))
     if len(sides) > 2 or "mod" in left.replace("\\text", ""):
         raise Unreadable("more than one congruence")
@@ -317,14 +317,14 @@ def _reals(text: str) -> Parts | None:
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip(" .")
     if _ALL_REALS.fullmatch(plain) or _REALS.fullmatch(text):
         return _between("()", negative(_INFINITY), _INFINITY)
-    found = _ALMOST_ALL.fullmatch(text)
-    if not found:
+    match = _ALMOST_ALL.fullmatch(text)
+    if not match:
         return None
-    points = read_normal(found[1])
+    points = read_normal(match[1])
     points = points.parts if isinstance(points, Parts) and points.kind == "list" else (points,)
-    if not all(isinstance(one, Quantity) and not symbols(one.node) for one in points):
+    if not all(isinstance(point, Quantity) and not symbols(point.node) for point in points):
         raise Unreadable("no points")
-    ordered = sorted(_distinct(points), key=lambda one: number_of(one.node).real)
+    ordered = sorted(_distinct(points), key=lambda point: number_of(point.node).real)
     edges = [Quantity(negative(_INFINITY)), *ordered, Quantity(_INFINITY)]
     return Parts("union", tuple(Parts("()", pair) for pair in itertools.pairwise(edges)))
 
@@ -335,7 +335,7 @@ def _between(brackets: str, low: Node, high: Node) -> Parts:
 
 def _points(parts: list[Any]) -> Parts | None:
     """``p=5, q=2 and p=7, q=2``: the same names again and again are coordinates of points."""
-    names = [part.name for part in parts if isinstance(part, Named)]
+    names = [piece.name for piece in parts if isinstance(piece, Named)]
     size = len(set(names))
     if (
         len(names) < len(parts)
@@ -378,15 +378,15 @@ def _stripped(text: str) -> str:
 
 def _closing(text: str, start: int) -> int:
     """Place of the bracket that closes the one at `start`, any kinds inside; -1 where there is none."""
-    depth, place = 0, start
-    while place < len(text):
-        if text[place] == "\\" and text[place + 1 : place + 2] in ("{", "}"):
-            place += 1
-        letter = text[place]
+    depth, position = 0, start
+    while position < len(text):
+        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
+            position += 1
+        letter = text[position]
         depth += (letter in "([{") - (letter in ")]}")
         if depth == 0:
-            return place
-        place += 1
+            return position
+        position += 1
     return -1
 
 
@@ -406,8 +406,8 @@ def _bracketed(text: str) -> Any:
     if opening == "\\{" and closing == "\\}":
         if len(pieces) == 1 and re.search(r"\||:", inner):
             raise Unreadable("a set by its property")
-        found = read_normal(inner)
-        parts = found.parts if isinstance(found, Parts) and found.kind == "list" else (found,)
+        result = read_normal(inner)
+        parts = result.parts if isinstance(result, Parts) and result.kind == "list" else (result,)
         return Parts("set", _distinct(parts))
     if len(pieces) == 1:
         if opening + closing == "()":
@@ -424,37 +424,37 @@ def _bracketed(text: str) -> Any:
 
 def _distinct(parts: tuple[Any, ...]) -> tuple[Any, ...]:
     kept: list[Any] = []
-    for part in parts:
-        if not any(same(part, other) for other in kept):
-            kept.append(part)
+    for piece in parts:
+        if not any(same(piece, other) for other in kept):
+            kept.append(piece)
     return tuple(kept)
 
 
 def _split(text: str, separator: re.Pattern[str], *, keep: bool = False) -> list[str]:
     """Pieces between separators that stand outside all brackets; `keep` puts the separators between them."""
-    pieces, begin, depth, place = [], 0, 0, 0
-    while place < len(text):
-        letter = text[place]
-        if depth == 0 and (found := separator.match(text, place)) and found.end() > place:
-            pieces += [text[begin:place].strip(), found[0]] if keep else [text[begin:place].strip()]
-            begin = place = found.end()
+    pieces, begin, depth, position = [], 0, 0, 0
+    while position < len(text):
+        letter = text[position]
+        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
+            pieces += [text[begin:position].strip(), match[0]] if keep else [text[begin:position].strip()]
+            begin = position = match.end()
             continue
-        if letter == "\\" and text[place + 1 : place + 2] in ("{", "}"):
-            place += 1
-            letter = text[place]
+        if letter == "\\" and text[position + 1 : position + 2] in ("{", "}"):
+            position += 1
+            letter = text[position]
         depth += (letter in "([{") - (letter in ")]}")
-        place += 1
+        position += 1
     pieces.append(text[begin:].strip())
     return pieces
 
 
 def _grid(text: str) -> Grid | None:
-    found = _MATRIX.fullmatch(text)
-    array = found or _ARRAY.fullmatch(text)
+    match = _MATRIX.fullmatch(text)
+    array = match or _ARRAY.fullmatch(text)
     if array is None:
         return None
     rows = [row for row in re.split(r"\\\\|\\(?=\s*[-+\d])", array[array.lastindex]) if row.strip()]
-    kind = "determinant" if found and found[1] in ("v", "V") else "matrix"
+    kind = "determinant" if match and match[1] in ("v", "V") else "matrix"
     cells = tuple(tuple(_quantity(cell.strip()) for cell in row.split("&")) for row in rows)
     if len({len(row) for row in cells}) != 1:
         raise Unreadable("rows of different lengths")
@@ -482,7 +482,7 @@ def _words(text: str) -> Any:
         )
         return Words(f"{geometry[1]} {geometry[2]}") if geometry else None
     if "\\text{" in text and "," in plain and not re.search(r"\d", plain):
-        return Parts("list", tuple(Words(part.strip()) for part in plain.split(",") if part.strip()))
+        return Parts("list", tuple(Words(piece.strip()) for piece in plain.split(",") if piece.strip()))
     bare = plain.strip(" .!")
     if re.fullmatch(r"[A-Z]{2,}(?:\s[A-Z]{2,})*|[^\W\d_]{2,}(?:[-'\s][^\W\d_]+){0,7}", bare):
         if bare.lower() in UNREADABLE_WORDS:
@@ -502,10 +502,10 @@ def _words(text: str) -> Any:
 
 def _based(text: str) -> Based | None:
     sign, text = ("-", text[1:].strip()) if text.startswith("-") else ("", text)
-    found = _BASED.fullmatch(text) or _BASED_WORDS.fullmatch(text)
-    if found is None:
+    match = _BASED.fullmatch(text) or _BASED_WORDS.fullmatch(text)
+    if match is None:
         return None
-    digits, name = found[1], found[found.lastindex]
+    digits, name = match[1], match[match.lastindex]
     base = _BASE_WORDS.get(name.lower()) or (int(name) if name.isdecimal() and len(name) < 3 else None)
     if base is None or (not digits[0].isdecimal() and base <= 10):
         return None
@@ -591,12 +591,12 @@ def _equation(sides: list[str]) -> Any:
         plain = not re.search(r"[(_']|^\\?[A-Za-z]+$|^\\frac", name or "")
         if name and not (plain and isinstance(inner, Quantity) and symbols(inner.node)):
             return Named(_name(name), inner)
-    readings = [_one_side(one) for one in values]
-    if all(isinstance(one, Quantity) and not symbols(one.node) for one in readings):
-        if not all(same(readings[0], one) for one in readings[1:]):
+    readings = [_one_side(reading_) for reading_ in values]
+    if all(isinstance(reading_, Quantity) and not symbols(reading_.node) for reading_ in readings):
+        if not all(same(readings[0], reading_) for reading_ in readings[1:]):
             raise Nonsense("two values that differ are called equal")
         return Named(_name(name), readings[-1]) if name else readings[-1]
-    if name and len(values) > 1 and all(_agree(readings[0], one) for one in readings[1:]):
+    if name and len(values) > 1 and all(_agree(readings[0], reading_) for reading_ in readings[1:]):
         return Named(_name(name), readings[-1])
     if len(values) != 2 or name:
         raise Unreadable("a chain of equations")
@@ -605,15 +605,15 @@ def _equation(sides: list[str]) -> Any:
 
 
 def _one_side(text: str) -> Any:
-    found = read_normal(text)
-    if isinstance(found, Relation | Equation | Named):
+    side = read_normal(text)
+    if isinstance(side, Relation | Equation | Named):
         raise Unreadable("a chain")
-    return found
+    return side
 
 
-def _agree(one: Any, other: Any) -> bool:
+def _agree(left: Any, right: Any) -> bool:
     try:
-        return same(one, other)
+        return same(left, right)
     except Unreadable:
         return False
 
@@ -675,11 +675,11 @@ def _quantity(text: str) -> Quantity:
 
 def _written(text: str) -> tuple[int, int] | None:
     """Decimal places and significant digits of a number written with a point or a power of ten."""
-    found = _DECIMAL.fullmatch(text)
-    if not found or not (found[1] or found[2]) or (found[2] is None and found[3] is None):
+    match = _DECIMAL.fullmatch(text)
+    if not match or not (match[1] or match[2]) or (match[2] is None and match[3] is None):
         return None
-    digits = (found[1] or "") + (found[2] or "")
-    return len(found[2] or "") - int(found[3] or 0), len(digits.lstrip("0")) or 1
+    digits = (match[1] or "") + (match[2] or "")
+    return len(match[2] or "") - int(match[3] or 0), len(digits.lstrip("0")) or 1
 
 
 def says_nothing(gold: str) -> bool:
@@ -765,7 +765,7 @@ def _across(gold: Any, answer: Any) -> bool:
     if kinds == {Quantity, Ratio}:
         ratio, quantity = (gold, answer) if isinstance(gold, Ratio) else (answer, gold)
         if len(ratio.parts) == 2 and not _clock(ratio) and quantity.unit is None:
-            quotient = Node("ratio", None, tuple(part.node for part in ratio.parts))
+            quotient = Node("ratio", None, tuple(piece.node for piece in ratio.parts))
             return _same_quantity(Quantity(quotient), quantity)
         return False
     grid = gold if isinstance(gold, Grid) else answer
@@ -785,27 +785,27 @@ def _same_parts(gold: Any, answer: Any) -> bool:
             and len(parts.parts) == 1
             and same(*((parts.parts[0], single) if parts is gold else (single, parts.parts[0])))
         )
-    one, other = gold.kind, answer.kind
-    if "union" in (one, other) and one != other:
+    left, right = gold.kind, answer.kind
+    if "union" in (left, right) and left != right:
         # x < 1 or x > 2
         gold, answer = (_union(parts) if parts.kind == "list" else parts for parts in (gold, answer))
-        one, other = gold.kind, answer.kind
+        left, right = gold.kind, answer.kind
     loose = {"list", "set"}
-    if (one in loose and other in loose) or one == other == "union":
+    if (left in loose and right in loose) or left == right == "union":
         return _same_members(gold.parts, answer.parts)
-    if one == other or (
-        "list" in (one, other) and {one, other} & {"()", "[]"} and (one == "list" or other == "list")
+    if left == right or (
+        "list" in (left, right) and {left, right} & {"()", "[]"} and (left == "list" or right == "list")
     ):
         if len(gold.parts) != len(answer.parts):
             return False
-        if {one, other} == {"list", "[]"}:
+        if {left, right} == {"list", "[]"}:
             return False
         return all(same(*pair) for pair in zip(gold.parts, answer.parts, strict=True))
     return False
 
 
 def _union(parts: Parts) -> Parts:
-    if not all(isinstance(part, Relation) for part in parts.parts):
+    if not all(isinstance(piece, Relation) for piece in parts.parts):
         return parts
     return Parts("union", tuple(map(_interval, parts.parts)))
 
@@ -841,10 +841,10 @@ def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
     if len(gold) != len(answer):
         return False
     rest = list(answer)
-    for part in gold:
-        for place, other in enumerate(rest):
-            if same(part, other):
-                del rest[place]
+    for piece in gold:
+        for position, other in enumerate(rest):
+            if same(piece, other):
+                del rest[position]
                 break
         else:
             return False
@@ -855,10 +855,10 @@ _LETTER_UNITS = {"m", "g", "s", "L", "h"}
 
 
 def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
-    for one, other in ((gold, answer), (answer, gold)):
-        bare = other.unit is None and other.guess is None and not symbols(other.node)
-        if one.guess and (other.unit == one.guess[1] or (bare and one.guess[1] in _LETTER_UNITS)):
-            return _same_number(Quantity(one.guess[0], None, one.decimal), other)
+    for left, right in ((gold, answer), (answer, gold)):
+        bare = right.unit is None and right.guess is None and not symbols(right.node)
+        if left.guess and (right.unit == left.guess[1] or (bare and left.guess[1] in _LETTER_UNITS)):
+            return _same_number(Quantity(left.guess[0], None, left.decimal), right)
     if (gold.unit == "percent") != (answer.unit == "percent"):
         share, bare = (gold, answer) if gold.unit == "percent" else (answer, gold)
         if bare.unit is not None:
@@ -869,24 +869,24 @@ def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
     return same_unit(gold.unit, answer.unit) and _same_number(gold, answer)
 
 
-def _same_number(one: Quantity, other: Quantity) -> bool:
-    if same_value(one.node, other.node):
+def _same_number(left: Quantity, right: Quantity) -> bool:
+    if same_value(left.node, right.node):
         return True
-    if one.decimal is None and other.decimal is None:
+    if left.decimal is None and right.decimal is None:
         return False
-    symbolic = symbols(one.node) or symbols(other.node)
-    a, b = (None, None) if symbolic else (value(one.node), value(other.node))
+    symbolic = symbols(left.node) or symbols(right.node)
+    a, b = (None, None) if symbolic else (value(left.node), value(right.node))
     if a is None or b is None:
-        numbers = number_of(one.node), number_of(other.node)
+        numbers = number_of(left.node), number_of(right.node)
         if symbolic or any(getattr(number, "imag", 0) or not 0 < abs(number) < 10**30 for number in numbers):
             return False
         a, b = (Fraction(mpmath.nstr(number, 40)) for number in numbers)
-    return _rounded(a, b, one.decimal, other.decimal)
+    return _rounded(a, b, left.decimal, right.decimal)
 
 
-def _rounded(a: Fraction, b: Fraction, one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
+def _rounded(a: Fraction, b: Fraction, left: tuple[int, int] | None, right: tuple[int, int] | None) -> bool:
     """Whether the more precise of two numbers rounds to the other one, of which at least one is a decimal."""
-    coarse = min((written for written in (one, other) if written), key=lambda written: written[0])
+    coarse = min((written for written in (left, right) if written), key=lambda written: written[0])
     apart = abs(a - b)
     if apart > Fraction(1, 2) / Fraction(10) ** coarse[0]:
         return False
@@ -900,21 +900,21 @@ _ALWAYS = set(
 )
 
 
-def same_words(one: str, other: str) -> bool:
+def same_words(left: str, right: str) -> bool:
     """Compare words: letters in their order; capitals count where they may be symbols."""
-    one, other = (
+    left, right = (
         re.sub(r"^(?:the|an?) (?=\w{3})", "", re.sub(r"[\s-]+", " ", text.strip(" .!")))
-        for text in (one, other)
+        for text in (left, right)
     )
-    if one == other:
+    if left == right:
         return True
-    if one.casefold() != other.casefold():
-        return _plural(one) == _plural(other) and "solution" in one.lower()
-    if one.lower() in _ALWAYS:
+    if left.casefold() != right.casefold():
+        return _plural(left) == _plural(right) and "solution" in left.lower()
+    if left.lower() in _ALWAYS:
         return True
-    return len(one) >= 3 and all(
+    return len(left) >= 3 and all(
         re.fullmatch(r"[^\W\d_]?[^\WA-Z\d_]*", word)
-        for text in (one, other)
+        for text in (left, right)
         for word in re.split(r"[\s'-]", text)
     )
 
@@ -942,8 +942,8 @@ def _same_congruence(gold: Congruence, answer: Congruence) -> bool:
         return True
     if not (isinstance(gold.residue, Quantity) and isinstance(answer.residue, Quantity)):
         return False
-    one, other, by = value(gold.residue.node), value(answer.residue.node), value(gold.modulus)
-    return None not in (one, other, by) and by != 0 and ((one - other) / by).denominator == 1  # type: ignore[operator]
+    left, right, by = value(gold.residue.node), value(answer.residue.node), value(gold.modulus)
+    return None not in (left, right, by) and by != 0 and ((left - right) / by).denominator == 1  # type: ignore[operator]
 
 
 def _clock(ratio: Ratio) -> bool:
@@ -961,20 +961,20 @@ def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
     return all(
         same_value(Node("product", None, (first, b.node)), Node("product", None, (second, a.node)))
         for a, b in zip(gold.parts[1:], answer.parts[1:], strict=True)
-    ) and not any(value(part.node) == 0 for part in (*gold.parts, *answer.parts))
+    ) and not any(value(piece.node) == 0 for piece in (*gold.parts, *answer.parts))
 
 
-def _factor(one: Node, other: Node) -> Any:
+def _factor(left: Node, right: Node) -> Any:
     """Constant factor between two expressions, or 0: then they are the same equation."""
     ratios = []
     for point in (0, 2, 3):
-        a, b = number_of(one, point=point), number_of(other, point=point)
+        a, b = number_of(left, point=point), number_of(right, point=point)
         if a == 0 or b == 0:
             return 0
         ratios.append(a / b)
     first = ratios[0]
     constant = all(abs(ratio - first) < abs(first) * 10**-30 for ratio in ratios)
-    return first.real if constant and symbols(one) == symbols(other) and not is_complex(first) else 0
+    return first.real if constant and symbols(left) == symbols(right) and not is_complex(first) else 0
 
 
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}

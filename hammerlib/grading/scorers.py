@@ -100,14 +100,14 @@ def _extracted(completion: str, gold: str) -> str | None:
     if marked is not None:
         return marked
     text = _MINUS.sub("-", completion)
-    found = unmarked_answer(text, numeric=is_number(gold))
-    if found is None or not is_number(gold):
-        return found
+    answer = unmarked_answer(text, numeric=is_number(gold))
+    if answer is None or not is_number(gold):
+        return answer
     # The last number, with what makes it part of another value: 7/41, 41 %, x > 41.
-    begin = text.rfind(found)
+    begin = text.rfind(answer)
     before = re.search(r"(?:[\d.,]+\s?[/^:]\s?|(?<![-=])[<>≤≥≠]\s?)?$", text[:begin])
-    after = re.match(r"\s?\\?%", text[begin + len(found) :])
-    return (before[0] if before else "") + found + (after[0] if after else "")
+    after = re.match(r"\s?\\?%", text[begin + len(answer) :])
+    return (before[0] if before else "") + answer + (after[0] if after else "")
 
 
 def _number(gold: str, answer: str, prompt: str) -> bool | None:
@@ -143,23 +143,23 @@ def _factors(gold: str, answer: str, prompt: str) -> bool | None:
 
 
 def _multiset(text: str) -> Counter[int] | None:
-    parts = [_FACTOR.fullmatch(part) for part in _TIMES.split(text.replace("$", "").strip(" ."))]
-    if not parts or any(part is None or len(part[1]) > 18 for part in parts):
+    parts = [_FACTOR.fullmatch(factor) for factor in _TIMES.split(text.replace("$", "").strip(" ."))]
+    if not parts or any(factor is None or len(factor[1]) > 18 for factor in parts):
         return None
     counts: Counter[int] = Counter()
-    for part in parts:
-        counts[int(part[1])] += int(part[2] or 1)
+    for factor in parts:
+        counts[int(factor[1])] += int(factor[2] or 1)
     return counts
 
 
 def _digits(gold: str, answer: str, prompt: str) -> bool | None:
-    found = _DIGITS.fullmatch(bare(answer).replace(" ", ""))
+    match = _DIGITS.fullmatch(bare(answer).replace(" ", ""))
     base = re.search(r"to base-(\d+)", prompt)
     if not re.fullmatch(r"[0-9a-z]+", gold):
         return None
-    if found is None or (found[2] and base and found[2] != base[1]):
+    if match is None or (match[2] and base and match[2] != base[1]):
         return False
-    return found[1].lower().lstrip("0") == gold.lstrip("0")
+    return match[1].lower().lstrip("0") == gold.lstrip("0")
 
 
 def _complex(gold: str, answer: str, prompt: str) -> bool | None:
@@ -171,16 +171,16 @@ def _complex(gold: str, answer: str, prompt: str) -> bool | None:
 
 def _duration(gold: str, answer: str, prompt: str) -> bool | None:
     text = bare(answer)
-    for pattern, value in ((_CLOCK, _seconds), (_DAYS, lambda found: Fraction(found[1]))):
+    for pattern, value in ((_CLOCK, _seconds), (_DAYS, lambda match: Fraction(match[1]))):
         wanted, given = pattern.fullmatch(gold), pattern.fullmatch(text)
         if wanted is not None:
             return given is not None and value(given) == value(wanted)
     return None
 
 
-def _seconds(found: re.Match[str]) -> Fraction:
-    hours, minutes, seconds, part = found.groups(default="0")
-    return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(f"{seconds}.{part}")
+def _seconds(clock: re.Match[str]) -> Fraction:
+    hours, minutes, seconds, fraction = clock.groups(default="0")
+    return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(f"{seconds}.{fraction}")
 
 
 def _word(gold: str, answer: str, prompt: str) -> bool | None:
@@ -218,5 +218,5 @@ def _full_score(score: Callable[..., float], answer: str, entry: dict[str, Any])
 
 def _as_tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _as_tuples(part) for key, part in value.items()}
+        return {key: _as_tuples(piece) for key, piece in value.items()}
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

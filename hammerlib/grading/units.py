@@ -128,8 +128,8 @@ def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
         text = _CJK.sub(r" \\text{\1} ", text).strip()
     if len(text) > _LONGEST:
         return None
-    found = _TAIL.fullmatch(re.sub(r"\s+", " ", text))
-    return _read_tail(found[1].strip(), found[2]) if found else None
+    match = _TAIL.fullmatch(re.sub(r"\s+", " ", text))
+    return _read_tail(match[1].strip(), match[2]) if match else None
 
 
 def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] | None:
@@ -145,7 +145,7 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
     factor = Fraction(1)
     unit: list[str] = []
     guess = False
-    for place, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         word = token.replace(".", "")
         lower = word.lower()
         if token == "/" or lower == "per" or (lower == "an" and unit and unit[-1] == "/"):
@@ -163,7 +163,7 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
         elif (
             lower in _EMPTY
             and not (  # inches, where no noun follows
-                word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in tokens[place + 1 :])
+                word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in tokens[position + 1 :])
             )
         ):
             continue
@@ -175,7 +175,7 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
             # "5 m" may be metres, or a product: the reader of the gold decides.
             guess = guess or (not dressed and len(word) == 1 and len(tokens) == 1)
             unit.append(UNITS.get(word) or UNITS[lower])
-        elif dressed or len(word) >= 4 or (len(word) == 3 and place):
+        elif dressed or len(word) >= 4 or (len(word) == 3 and position):
             if lower in _NUMBER_WORDS:
                 return None
             plural = len(lower) > 3 and lower.endswith("s") and not lower.endswith("ss")
@@ -188,15 +188,15 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
 def _unit_name(parts: list[str]) -> str | None:
     named: list[str] = []
     power = ""
-    for part in parts:
-        if part in ("square", "cubic"):
-            power = "^2" if part == "square" else "^3"
-        elif part.startswith("^") and named:
-            named[-1] += part
-        elif part == "/":
+    for piece in parts:
+        if piece in ("square", "cubic"):
+            power = "^2" if piece == "square" else "^3"
+        elif piece.startswith("^") and named:
+            named[-1] += piece
+        elif piece == "/":
             named.append("/")
         else:
-            named.append(part + power)
+            named.append(piece + power)
             power = ""
     whole = " ".join(named)
     for short, long in _LONG.items():
@@ -204,18 +204,18 @@ def _unit_name(parts: list[str]) -> str | None:
     return whole or None
 
 
-def same_unit(one: str | None, other: str | None) -> bool:
+def same_unit(left: str | None, right: str | None) -> bool:
     """A unit may be left out; two that are given must be the same, or one says it in fewer words.
 
     Primes (5') are feet or minutes, and no answer where no unit is asked for.
     """
-    if other in _MARKED:
-        return one == other or one in _MARKED[other]
-    if one is None or other is None or one == other:
+    if right in _MARKED:
+        return left == right or left in _MARKED[right]
+    if left is None or right is None or left == right:
         return True
-    if one in _MARKED:
-        return other in _MARKED[one]
-    first, second = set(one.split()), set(other.split())
+    if left in _MARKED:
+        return right in _MARKED[left]
+    first, second = set(left.split()), set(right.split())
     known = set(UNITS.values())
     bare = {re.sub(r"\^.*", "", word) for word in first ^ second}
     return (first <= second or second <= first) and not (bare & known) and "/" not in first ^ second
@@ -242,22 +242,22 @@ def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
     negative = words[0] in ("minus", "negative")
     words = words[negative:]
     portion = 1
-    if len(words) > 1 and (part := words[-1].removesuffix("s")) in _PORTIONS:
-        words, portion = words[:-1], _PORTIONS[part]
+    if len(words) > 1 and (portion_word := words[-1].removesuffix("s")) in _PORTIONS:
+        words, portion = words[:-1], _PORTIONS[portion_word]
         if words[-1] == "a":
             words[-1] = "one"
-    found = _spelled(words)
-    if found is None or (portion > 1 and not 0 < found < 100):
+    whole = _spelled(words)
+    if whole is None or (portion > 1 and not 0 < whole < 100):
         return None
-    return Fraction(-found if negative else found, portion)
+    return Fraction(-whole if negative else whole, portion)
 
 
 def _spelled(words: list[str]) -> int | None:
     """Whole number: below a hundred, times its scale, from the largest scale down."""
     total, group, last = 0, None, 10**15
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if word == "and":
-            if place in (0, len(words) - 1) or words[place - 1] not in _SCALES:
+            if position in (0, len(words) - 1) or words[position - 1] not in _SCALES:
                 return None
         elif word in _SCALES and word != "hundred":
             if group is None or group == 0 or _SCALES[word] >= last:

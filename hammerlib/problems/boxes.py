@@ -35,8 +35,8 @@ def last_box(text: str) -> str | None:
     >>> last_box(r"so \boxed{5 and then") is None
     True
     """
-    found = boxes(text)
-    return text[found[-1][1]].strip() if found else None
+    complete = boxes(text)
+    return text[complete[-1][1]].strip() if complete else None
 
 
 def boxes(text: str) -> list[tuple[int, slice, int]]:
@@ -55,15 +55,15 @@ def boxes(text: str) -> list[tuple[int, slice, int]]:
     (14, slice(21, 22, None), 23)
     """
     begins = {match.end(): match.start() for match in _BOX.finditer(text)}
-    found = []
+    complete = []
     for inside, begin in begins.items():
         if inside < len(text) and text[inside] != "{":
             token = _TOKEN.match(text, inside)
-            found.append((begin, slice(*token.span()), token.end()))
+            complete.append((begin, slice(*token.span()), token.end()))
     opened: list[int] = []
     for match in _BRACE.finditer(text) if begins else ():
         if match[0] == "{":
             opened.append(match.start())
         elif match[0] == "}" and opened and (inside := opened.pop()) in begins:
-            found.append((begins[inside], slice(inside + 1, match.start()), match.end()))
-    return sorted(found, key=operator.itemgetter(0))
+            complete.append((begins[inside], slice(inside + 1, match.start()), match.end()))
+    return sorted(complete, key=operator.itemgetter(0))

@@ -193,9 +193,9 @@ def _answer_form(answer: str) -> str:
     return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
 
 
-def same_text(one: str, other: str) -> bool:
+def same_text(left: str, right: str) -> bool:
     """Tell whether two answers are the same text up to spelling."""
-    return _answer_form(one) == _answer_form(other)
+    return _answer_form(left) == _answer_form(right)
 
 
 # Nearly all rows of a file begin or end with the same words: an instruction, not the problem.
@@ -335,10 +335,10 @@ _OUTER = 4  # sentences at either end among which an instruction is looked for
 def tokens_of(text: str) -> list[str]:
     r"""Return the tokens of a text that count: words, numbers, operators; notation and layout aside."""
     text = _ASIDE.sub(" ", html.unescape(text))
-    text = _SUPERSCRIPT.sub(lambda found: "^" + found[0].translate(_RAISED), text)
+    text = _SUPERSCRIPT.sub(lambda tokens: "^" + tokens[0].translate(_RAISED), text)
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/").lower()
     text = _CHINESE.sub(r" \g<0> ", text)  # written without blanks: every sign is a word
-    text = _SYMBOL.sub(lambda found: f" {_SYMBOLS[found[0]]} ", text)
+    text = _SYMBOL.sub(lambda tokens: f" {_SYMBOLS[tokens[0]]} ", text)
     for pattern, replacement in _NOTATION:
         text = pattern.sub(replacement, text)
     text = _SIZES.sub("", text)
@@ -349,13 +349,13 @@ def tokens_of(text: str) -> list[str]:
         if text == before:
             break
     names = (_NAMES.get(token, token) for token in normalise(text).split(" "))
-    found = [name for name in names if name and name not in _LAYOUT]
-    last = len(found) - 1
+    tokens = [name for name in names if name and name not in _LAYOUT]
+    last = len(tokens) - 1
     return [
         token
-        for place, token in enumerate(found)
+        for index, token in enumerate(tokens)
         if token != "*"
-        or (0 < place < last and found[place - 1][-1].isdigit() and found[place + 1][0].isdigit())
+        or (0 < index < last and tokens[index - 1][-1].isdigit() and tokens[index + 1][0].isdigit())
     ]
 
 
@@ -376,14 +376,14 @@ def figure_of(text: str) -> str:
 
 def sentences_of(text: str) -> list[str]:
     """Return the sentences of a text."""
-    return [one for one in _END.sub(r"\1\n", text.strip()).split("\n") if one.strip()]
+    return [sentence for sentence in _END.sub(r"\1\n", text.strip()).split("\n") if sentence.strip()]
 
 
 def questions_of(text: str) -> list[str]:
     """Return what the sentences that ask say from there on; the last sentence where none asks."""
     # A line may end inside a formula.
     sentences = sentences_of(" ".join(_ASIDE.sub(" ", text).split())) or [text]
-    asking = [one[found.start() :] for one in sentences if (found := _ASK.search(one))]
+    asking = [sentence[match.start() :] for sentence in sentences if (match := _ASK.search(sentence))]
     return asking or sentences[-1:]
 
 
@@ -404,12 +404,14 @@ def joined(tokens: Iterable[str]) -> str:
 def without_instructions(text: str) -> str:
     """Return a problem without labels and without sentences at its ends that tell how to answer."""
     sentences = sentences_of(_CHAT.sub(" ", text))
-    told = [bool(_INSTRUCTION.search(one)) and not _ASKS.search(one) for one in sentences]
+    instructs = [bool(_INSTRUCTION.search(sentence)) and not _ASKS.search(sentence) for sentence in sentences]
     first = 0
-    while first < len(told) and told[first] and not re.search(r"\d", sentences[first]):
+    while first < len(instructs) and instructs[first] and not re.search(r"\d", sentences[first]):
         first += 1
     # What follows an instruction belongs to it: "The answer is in the form m/n. Please provide m + n."
-    behind = (place for place in range(max(first + 1, len(told) - _OUTER), len(told)) if told[place])
+    behind = (
+        index for index in range(max(first + 1, len(instructs) - _OUTER), len(instructs)) if instructs[index]
+    )
     kept = " ".join(sentences[first : next(behind, None)])
     kept = _END_LABEL.sub("", _LABEL.sub("", kept, count=1)).strip()
     return kept if len(kept.split()) >= _FEWEST_WORDS or _CHINESE.search(kept) else text
@@ -428,16 +430,16 @@ def common_ends(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], tuple[s
 
 
 def _common(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    found: list[str] = []
+    shared: list[str] = []
     left = [row for row in rows if row]
     while len(rows) >= FEWEST_ROWS:
-        tokens = Counter(row[len(found)] for row in left if len(row) > len(found))
+        tokens = Counter(row[len(shared)] for row in left if len(row) > len(shared))
         token, count = tokens.most_common(1)[0] if tokens else ("", 0)
         if count < COMMON_SHARE * len(rows):
             break
-        left = [row for row in left if len(row) > len(found) and row[len(found)] == token]
-        found.append(token)
-    return tuple(found)
+        left = [row for row in left if len(row) > len(shared) and row[len(shared)] == token]
+        shared.append(token)
+    return tuple(shared)
 
 
 def without_ends(tokens: list[str], ends: tuple[Sequence[str], Sequence[str]]) -> list[str]:
@@ -488,7 +490,7 @@ class _Text:
 
     @functools.cached_property
     def questions(self) -> list[frozenset[str]]:
-        return [words_of(one) for one in questions_of(self.text)]
+        return [words_of(item) for item in questions_of(self.text)]
 
     def asks(self, other: _Text) -> bool:
         """Whether this text asks what the other asks: all letters and numbers, most words."""
@@ -578,12 +580,12 @@ def decontaminate(
     hits, clean = [], []
     rows = zip(table["id"][:], table["answer"][:], _texts(table["prompt"][:], n), strict=True)
     for index, (own, answer, text) in enumerate(rows):
-        found = finder.find(text)
-        if not found:
+        copies = finder.find(text)
+        if not copies:
             clean.append(index)
-        for place, (kind, shared, part) in sorted(found.items()):
-            name, other, gold = places[place]
-            hits.append((own, name, other, kind, shared, part, answer, gold, agree(answer, gold)))
+        for index_there, (kind, shared, part_share) in sorted(copies.items()):
+            name, other, gold = places[index_there]
+            hits.append((own, name, other, kind, shared, part_share, answer, gold, agree(answer, gold)))
     report = pd.DataFrame(hits, columns=list(REPORT_COLUMNS)).astype({"same_answer": bool, "shared": "Int64"})
     return table.select(clean), report
 
@@ -592,11 +594,11 @@ def _check_tables(table: Dataset, benchmarks: Mapping[str, Dataset]) -> None:
     if not isinstance(benchmarks, Mapping):
         remedy = 'give {"name": table}'
         raise InputError("benchmarks", type(benchmarks).__name__, "are no tables by name", remedy)
-    for name, one in [("table", table), *benchmarks.items()]:
-        lacking = {"id", "prompt", "answer"} - set(getattr(one, "column_names", ()) or ())
+    for name, given in [("table", table), *benchmarks.items()]:
+        lacking = {"id", "prompt", "answer"} - set(getattr(given, "column_names", ()) or ())
         if lacking:
             problem = f"is no table with {', '.join(sorted(lacking))}"
-            raise InputError(str(name), type(one).__name__, problem, "make it with load_problems")
+            raise InputError(str(name), type(given).__name__, problem, "make it with load_problems")
 
 
 def overlap_report(
@@ -648,13 +650,13 @@ def overlap_counts(report: pd.DataFrame, benchmarks: Mapping[str, Dataset]) -> d
     >>> overlap_counts(overlap_report(make_table([row]), sets), sets)
     {'test': {'problems': 1, 'exact': 1, 'n_gram': 0}}
     """
-    found = {}
+    counts = {}
     for name, table in benchmarks.items():
         mine = report[report["benchmark"] == name]
         exact = set(mine[mine["kind"] == "exact"]["benchmark_id"])
         partly = set(mine["benchmark_id"]) - exact
-        found[name] = {"problems": len(table), "exact": len(exact), "n_gram": len(partly)}
-    return found
+        counts[name] = {"problems": len(table), "exact": len(exact), "n_gram": len(partly)}
+    return counts
 
 
 def _texts(prompts: Sequence[str], n: int) -> Iterator[_Text]:
@@ -676,29 +678,34 @@ class _Finder:
         self.theirs, self.share = theirs, share
         self.by_key: dict[str, list[tuple[int, bool]]] = defaultdict(list)
         self.by_gram: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for place, text in enumerate(theirs):
+        for position, text in enumerate(theirs):
             for key, is_bare in text.keys.items():
-                self.by_key[key].append((place, is_bare))
+                self.by_key[key].append((position, is_bare))
             for gram in text.grams:
-                self.by_gram[gram].append(place)
+                self.by_gram[gram].append(position)
 
     def find(self, text: _Text) -> dict[int, tuple[str, int | None, float]]:
         """Place of every benchmark problem that is this one, to kind, shared n-grams and their share."""
-        counts = Counter(place for gram in text.grams for place in self.by_gram.get(gram, ()))
-        found: dict[int, tuple[str, int | None, float]] = {}
-        for place, shared in counts.items():
-            other = self.theirs[place]
-            part = shared / len(other.grams)
-            if part >= self.share and other.asked <= text.facts and text.asks(other) and _drawn(text, other):
-                found[place] = ("n-gram", shared, part)
+        counts = Counter(index for gram in text.grams for index in self.by_gram.get(gram, ()))
+        copies: dict[int, tuple[str, int | None, float]] = {}
+        for index, shared in counts.items():
+            other = self.theirs[index]
+            part_share = shared / len(other.grams)
+            if (
+                part_share >= self.share
+                and other.asked <= text.facts
+                and text.asks(other)
+                and _drawn(text, other)
+            ):
+                copies[index] = ("n-gram", shared, part_share)
         for key, is_bare in text.keys.items():
-            for place, other_bare in self.by_key.get(key, ()):
+            for index, other_bare in self.by_key.get(key, ()):
                 # "Find the gcd of: 4, 6" and "Find the lcm of: 4, 6" are the same only without their heads.
-                if not (is_bare and other_bare) and _drawn(text, self.theirs[place]):
-                    found[place] = ("exact", None, 1.0)
-        return found
+                if not (is_bare and other_bare) and _drawn(text, self.theirs[index]):
+                    copies[index] = ("exact", None, 1.0)
+        return copies
 
 
-def _drawn(one: _Text, other: _Text) -> bool:
+def _drawn(left: _Text, right: _Text) -> bool:
     """Whether two texts have no two different figures: "Find x in the figure" is many problems."""
-    return not one.figure or not other.figure or one.figure == other.figure
+    return not left.figure or not right.figure or left.figure == right.figure

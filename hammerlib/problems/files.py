@@ -62,19 +62,19 @@ def load_own(
     """Load what a function of the user returns: a table, or rows in any known layout."""
     choices = {"split": split, "n": n, "seed": seed}
     taken = inspect.signature(function).parameters
-    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
         choices = {key: value for key, value in choices.items() if key in taken}
     if "split" not in choices:
         _refuse_split(split, f"{name} takes no split", "leave it out, or give the function that parameter")
-    found = function(**choices)
-    if not hasattr(found, "column_names"):
-        rows = [dict(row) for row in found]
-        if not rows:
+    rows = function(**choices)
+    if not hasattr(rows, "column_names"):
+        records = [dict(row) for row in rows]
+        if not records:
             raise InputError("problems", name, "the function returns no problems", "return at least one row")
-        if columns is not None or not set(COLUMNS) <= set(rows[0]):
-            rows = to_rows(rows, source=name, columns=columns)
-        found = make_table(rows)
-    return found if "n" in choices else subset(found, n, seed)
+        if columns is not None or not set(COLUMNS) <= set(records[0]):
+            records = to_rows(records, source=name, columns=columns)
+        rows = make_table(records)
+    return rows if "n" in choices else subset(rows, n, seed)
 
 
 def _refuse_split(split: str | None, problem: str, remedy: str) -> None:
@@ -109,15 +109,15 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
     """Write objects with the keys of the first as ``.jsonl`` or ``.parquet``, whole or not at all."""
     if path.suffix not in (".jsonl", ".parquet"):
         raise _bad(path, "unknown kind of file to write", "use .jsonl or .parquet")
-    with atomic_path(path) as part:
+    with atomic_path(path) as unfinished:
         if path.suffix == ".jsonl":
-            with open(part, "wb") as stream:
+            with open(unfinished, "wb") as stream:
                 stream.writelines(_line(record) for record in records)
         else:
             import pyarrow
             import pyarrow.parquet
 
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), part)
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), unfinished)
 
 
 def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:
@@ -216,9 +216,9 @@ def _narrow(value: Any, kind: Any) -> Any:
     if types.is_float16(kind) or types.is_float32(kind):
         return float(str((np.float16 if types.is_float16(kind) else np.float32)(value)))
     if types.is_struct(kind):
-        return {name: _narrow(part, kind.field(name).type) for name, part in value.items()}
+        return {name: _narrow(piece, kind.field(name).type) for name, piece in value.items()}
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return [_narrow(part, kind.value_type) for part in value]
+        return [_narrow(piece, kind.value_type) for piece in value]
     return value
 
 
@@ -310,16 +310,16 @@ def load_hub(
     import datasets
 
     try:
-        found = datasets.load_dataset(repo, config, split=part, revision=commit or revision)
+        dataset = datasets.load_dataset(repo, config, split=part, revision=commit or revision)
     except Exception as error:
         problem, remedy = _reason(error), "check repository, config, revision and split"
         if commit is None:
             problem = f"offline, and not to be had from the cache ({type(error).__name__})"
             remedy = "unset HF_HUB_OFFLINE where there is a network, or use file:<path>"
         raise InputError("hub", name, problem, remedy) from error
-    place = f"{repo}/{config}" if config else repo
-    source = f"{place}@{commit[:12] if commit else revision or 'cached'}/{part}"
-    return subset(make_table(to_rows(found.to_list(), source=source, columns=columns)), n, seed)
+    label = f"{repo}/{config}" if config else repo
+    source = f"{label}@{commit[:12] if commit else revision or 'cached'}/{part}"
+    return subset(make_table(to_rows(dataset.to_list(), source=source, columns=columns)), n, seed)
 
 
 def _commit(name: str, repo: str, revision: str | None) -> str | None:

@@ -100,8 +100,8 @@ def load_gym(
     rng.shuffle(topics)
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for place, topic in enumerate(topics):
-        quota = n // len(topics) + (place < n % len(topics))
+    for index, topic in enumerate(topics):
+        quota = n // len(topics) + (index < n % len(topics))
         rows += _draw(name, topic, *families[topic], part=part, quota=quota, seed=seed, seen=seen)
     rng.shuffle(rows)
     return make_table(rows)
@@ -132,9 +132,9 @@ def _draw(
     seed: int,
     seen: set[str],
 ) -> Iterator[dict[str, Any]]:
-    found = since_new = 0
+    drawn = since_new = 0
     for entry in _entries(dataset, config, _seed(name, topic, part, seed)):
-        if found == quota:
+        if drawn == quota:
             return
         key = _prompt_hash(entry["question"])
         if key in seen or _part(key) != part or not _sound(name, dataset, entry):
@@ -143,10 +143,10 @@ def _draw(
                 break
             continue
         seen.add(key)
-        found, since_new = found + 1, 0
+        drawn, since_new = drawn + 1, 0
         yield _row(name, topic, dataset, key, entry)
-    problem = f"topic {topic} of mix {name} has only {found} distinct prompts in part {part}, {quota} wanted"
-    raise InputError("n", f"{quota} per topic", problem, f"ask for at most {found} per topic")
+    problem = f"topic {topic} of mix {name} has only {drawn} distinct prompts in part {part}, {quota} wanted"
+    raise InputError("n", f"{quota} per topic", problem, f"ask for at most {drawn} per topic")
 
 
 def _entries(dataset: str, config: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
@@ -201,8 +201,8 @@ def _prompt_hash(prompt: str) -> str:
 
 
 def _part(key: str) -> str:
-    place = int(key, 16) / 16**8
-    return next(name for name, end in PARTS.items() if place < end)
+    fraction = int(key, 16) / 16**8
+    return next(name for name, end in PARTS.items() if fraction < end)
 
 
 def _seed(*parts: object) -> int:

@@ -33,8 +33,8 @@ def to_rows(
     records: list[dict[str, Any]], *, source: str, columns: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """Bring records of a known layout, or one mapped by `columns`, into the table's columns."""
-    found = list(records[0])
-    readers = _known_readers(found, source) if columns is None else _mapped_readers(found, columns)
+    available = list(records[0])
+    readers = _known_readers(available, source) if columns is None else _mapped_readers(available, columns)
     rows = []
     for index, record in enumerate(records):
         row = {"id": f"{source}-{index}", "source": source, "topic": source}
@@ -48,12 +48,12 @@ def to_rows(
     return rows
 
 
-def _known_readers(found: list[str], source: str) -> dict[str, Callable[[Record], Any]]:
-    layout = next((layout for layout in LAYOUTS if layout.needs <= set(found)), None)
+def _known_readers(available: list[str], source: str) -> dict[str, Callable[[Record], Any]]:
+    layout = next((layout for layout in LAYOUTS if layout.needs <= set(available)), None)
     if layout is None:
         known = "; ".join(layout.name for layout in LAYOUTS)
         remedy = 'map them with columns={"prompt": "...", "answer": "..."} (known layouts: ' + known + ")"
-        raise InputError("columns", found, "unknown layout", remedy)
+        raise InputError("columns", available, "unknown layout", remedy)
     return {
         "prompt": lambda record: layout.prompt(record).strip(),
         "answer": lambda record: layout.answer(record).strip(),
@@ -64,13 +64,15 @@ def _known_readers(found: list[str], source: str) -> dict[str, Callable[[Record]
     }
 
 
-def _mapped_readers(found: list[str], columns: dict[str, str]) -> dict[str, Callable[[Record], Any]]:
+def _mapped_readers(available: list[str], columns: dict[str, str]) -> dict[str, Callable[[Record], Any]]:
     allowed = ("prompt", "answer", "id", "topic", *OPTIONAL_COLUMNS)
     for name, column in columns.items():
         if name not in allowed:
             raise InputError("columns", name, "no such table column", f"map some of {', '.join(allowed)}")
-        if not isinstance(column, str) or (column not in found and column.split(".")[0] not in found):
-            raise InputError("columns", column, "the source has no such column", f"it has {', '.join(found)}")
+        if not isinstance(column, str) or (column not in available and column.split(".")[0] not in available):
+            raise InputError(
+                "columns", column, "the source has no such column", f"it has {', '.join(available)}"
+            )
     if missing := {"prompt", "answer"} - set(columns):
         raise InputError("columns", columns, f"{sorted(missing)} not mapped", "map both prompt and answer")
 
@@ -198,17 +200,17 @@ def _content(content: Any, value: Any, number: int) -> str:
     if not isinstance(content, list | tuple):
         raise _Unfit(value, f"the content of turn {number} is no text", "write it as text")
     texts = []
-    for part in content:
-        if isinstance(part, Mapping):
-            kind = part.get("type") or "text"
+    for piece in content:
+        if isinstance(piece, Mapping):
+            kind = piece.get("type") or "text"
             if kind != "text":
                 problem = f"turn {number} of a chat prompt holds a part of type {kind}; only text is read"
                 raise _Unfit(value, problem, "drop the problem")
-            part = part.get("text")
-        if not isinstance(part, str):
+            piece = piece.get("text")
+        if not isinstance(piece, str):
             remedy = 'write {"type": "text", "text": "..."}'
             raise _Unfit(value, f"turn {number} holds a part without text", remedy)
-        texts.append(_text(part))
+        texts.append(_text(piece))
     return "".join(texts)
 
 
@@ -226,15 +228,17 @@ def _final_answer(record: Record) -> str:
 
 
 def _question_in_context(record: Record) -> str:
-    return "\n\n".join(part for part in (_text(record.get("context")), _text(record.get("question"))) if part)
+    return "\n\n".join(
+        piece for piece in (_text(record.get("context")), _text(record.get("question"))) if piece
+    )
 
 
 def _topic(record: Record) -> str:
     names = ("subject", "type", "subfield", "topic", "data_source")
     for name in names:
         with contextlib.suppress(_Unfit):  # a topic is of no weight: what is no text is none
-            if found := _text(record.get(name)):
-                return found
+            if text := _text(record.get(name)):
+                return text
     return ""
 
 
@@ -259,9 +263,9 @@ def _solution(record: Record) -> str | None:
 
 def _metadata(record: Record) -> str | None:
     # What a grader can use: OlympiadBench's unit and its permitted error.
-    found = {"unit": record.get("unit"), "tolerance": record.get("error")}
-    found = {key: value for key, value in found.items() if value}
-    return json.dumps(found, ensure_ascii=False, sort_keys=True) if found else None
+    notes = {"unit": record.get("unit"), "tolerance": record.get("error")}
+    notes = {key: value for key, value in notes.items() if value}
+    return json.dumps(notes, ensure_ascii=False, sort_keys=True) if notes else None
 
 
 def _pair(prompt: str, answer: str) -> Layout:
