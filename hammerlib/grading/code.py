@@ -89,11 +89,11 @@ def means() -> dict[str, str]:
 
 def refused() -> str:
     """Return why programs cannot be confined here; "" where they can."""
-    found = means()
-    if found["seccomp"]:
-        return f"seccomp: {found['seccomp']}"
-    if found["namespaces"] and found["landlock"]:
-        return f"name spaces: {found['namespaces']}, Landlock: {found['landlock']}"
+    reasons = means()
+    if reasons["seccomp"]:
+        return f"seccomp: {reasons['seccomp']}"
+    if reasons["namespaces"] and reasons["landlock"]:
+        return f"name spaces: {reasons['namespaces']}, Landlock: {reasons['landlock']}"
     return ""
 
 
@@ -107,7 +107,7 @@ def _probed() -> dict[str, Any]:
     how = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
     try:
         done = subprocess.run(command, env=_environment(), timeout=PROBE_SECONDS, cwd="/", **how)
-        found = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return nothing | {"means": dict.fromkeys(nothing["means"], "trying it took too long")}
     except ValueError:
@@ -115,12 +115,16 @@ def _probed() -> dict[str, Any]:
         return nothing | {"means": dict.fromkeys(nothing["means"], why)}
     packages = []
     for name in PACKAGES:
-        place = importlib.util.find_spec(name)
-        if place is not None and place.origin:
-            folder = Path(place.origin).resolve().parent
-            packages += [str(one) for one in (folder, folder.with_name(f"{name}.libs")) if one.is_dir()]
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin:
+            folder = Path(spec.origin).resolve().parent
+            packages += [
+                str(candidate)
+                for candidate in (folder, folder.with_name(f"{name}.libs"))
+                if candidate.is_dir()
+            ]
     sites = sorted({os.path.dirname(path) for path in packages})
-    return {"means": found["means"], "view": found["view"] | {"packages": packages, "sites": sites}}
+    return {"means": answer["means"], "view": answer["view"] | {"packages": packages, "sites": sites}}
 
 
 def _environment() -> dict[str, str]:
@@ -131,13 +135,13 @@ def _environment() -> dict[str, str]:
 def _run(plan: dict[str, Any], job: dict[str, str | None]) -> str:
     """Give a job to processes of its own; what they leave is the verdict."""
     # Files in memory instead of pipes: nobody can fill them up and nobody has to read while another writes.
-    with open(os.memfd_create("job"), "w+b") as given, open(os.memfd_create("report"), "w+b") as told:
-        given.write(json.dumps(job).encode())
-        given.seek(0)
+    with open(os.memfd_create("job"), "w+b") as job_file, open(os.memfd_create("report"), "w+b") as report:
+        job_file.write(json.dumps(job).encode())
+        job_file.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _RUN, str(Path(__file__).parent), json.dumps(plan)],
-            stdin=given,
-            stdout=told,
+            stdin=job_file,
+            stdout=report,
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=_environment(),
@@ -151,8 +155,8 @@ def _run(plan: dict[str, Any], job: dict[str, str | None]) -> str:
             process.wait()
         if not in_time:
             return "timeout"
-        told.seek(0)
-        verdict = told.read(200).decode(errors="replace")
+        report.seek(0)
+        verdict = report.read(200).decode(errors="replace")
     if process.returncode == -signal.SIGKILL:
         return "timeout"
     return verdict if verdict in ("correct", "timeout") or verdict.startswith("error: ") else "wrong"

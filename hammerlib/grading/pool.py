@@ -45,7 +45,7 @@ class Worker:
 
     def _start(self) -> None:
         near, far = socket.socketpair()
-        path = os.pathsep.join(os.path.abspath(one) for one in sys.path)
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         with far:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(far.fileno()), str(int(self.gym))],

@@ -591,12 +591,12 @@ def _equation(sides: list[str]) -> Any:
         plain = not re.search(r"[(_']|^\\?[A-Za-z]+$|^\\frac", name or "")
         if name and not (plain and isinstance(inner, Quantity) and symbols(inner.node)):
             return Named(_name(name), inner)
-    readings = [_one_side(reading_) for reading_ in values]
-    if all(isinstance(reading_, Quantity) and not symbols(reading_.node) for reading_ in readings):
-        if not all(same(readings[0], reading_) for reading_ in readings[1:]):
+    readings = [_one_side(side) for side in values]
+    if all(isinstance(side, Quantity) and not symbols(side.node) for side in readings):
+        if not all(same(readings[0], side) for side in readings[1:]):
             raise Nonsense("two values that differ are called equal")
         return Named(_name(name), readings[-1]) if name else readings[-1]
-    if name and len(values) > 1 and all(_agree(readings[0], reading_) for reading_ in readings[1:]):
+    if name and len(values) > 1 and all(_agree(readings[0], side) for side in readings[1:]):
         return Named(_name(name), readings[-1])
     if len(values) != 2 or name:
         raise Unreadable("a chain of equations")

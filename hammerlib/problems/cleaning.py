@@ -583,8 +583,8 @@ def decontaminate(
         copies = finder.find(text)
         if not copies:
             clean.append(index)
-        for index_there, (kind, shared, part_share) in sorted(copies.items()):
-            name, other, gold = places[index_there]
+        for position, (kind, shared, part_share) in sorted(copies.items()):
+            name, other, gold = places[position]
             hits.append((own, name, other, kind, shared, part_share, answer, gold, agree(answer, gold)))
     report = pd.DataFrame(hits, columns=list(REPORT_COLUMNS)).astype({"same_answer": bool, "shared": "Int64"})
     return table.select(clean), report

@@ -150,12 +150,12 @@ def syscall(name: str, *given: object) -> int:
 
 def call(name: str, *given: object) -> int:
     """Call a function of the C library; OSError where it fails."""
-    wide = [ctypes.c_long(one) if isinstance(one, int) else one for one in given]
-    found = getattr(LIBC, name)(*wide)
-    if found < 0:
+    wide = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in given]
+    result = getattr(LIBC, name)(*wide)
+    if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
-    return found
+    return result
 
 
 NAMESPACES, LANDLOCK, SECCOMP = "namespaces", "landlock", "seccomp"
@@ -243,15 +243,19 @@ def view() -> dict[str, list]:
     folders = {os.path.realpath(path) for path in folders}
     links = {path: os.path.realpath(path) for path in library if os.path.realpath(path) != path}
     links |= {path: os.readlink(path) for path in ("/lib", "/lib64", "/usr/lib64") if os.path.islink(path)}
-    shown = sorted(one for one in folders if not any(one.startswith(other + "/") for other in folders))
-    places = [glob.escape(one) + between for one in shown for between in ("/", "/python3*/")]
-    hidden = [path for place in places for site in _SITES for path in glob.glob(place + site)]
+    roots = sorted(
+        folder for folder in folders if not any(folder.startswith(outer + "/") for outer in folders)
+    )
+    places = [glob.escape(folder) + between for folder in roots for between in ("/", "/python3*/")]
+    hidden = [path for pattern in places for site in _SITES for path in glob.glob(pattern + site)]
     hidden = [os.path.realpath(path) for path in hidden if os.path.isdir(path)]
     return {
-        "shown": shown + [path for path in _FILES if os.path.exists(path)],
+        "shown": roots + [path for path in _FILES if os.path.exists(path)],
         "devices": [path for path in _DEVICES if os.path.exists(path)],
         "links": sorted(links.items()),
-        "hidden": sorted(path for path in set(hidden) if any(path.startswith(one + "/") for one in shown)),
+        "hidden": sorted(
+            path for path in set(hidden) if any(path.startswith(folder + "/") for folder in roots)
+        ),
         "packages": [],
         "sites": [],
     }
@@ -306,7 +310,7 @@ def _namespaces(seen: dict[str, list]) -> None:
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     """Mount, as mount(2)."""
-    given = [os.fsencode(one) if one else None for one in (source, target, kind)]
+    given = [os.fsencode(text) if text else None for text in (source, target, kind)]
     call("mount", *given, ctypes.c_ulong(flags), options.encode() or None)
 
 
@@ -368,8 +372,8 @@ def _landlock(seen: dict[str, list], room: bool) -> None:
         _allow(rules, ROOM, files & ~1 & ~(0b1111 << 9) & ~(1 << 6))  # no running, devices, sockets, pipes
     else:
         for path in seen["shown"]:
-            for part in _apart_from(path, seen["hidden"]):
-                _allow(rules, part, read_file | read_folder)
+            for visible in _apart_from(path, seen["hidden"]):
+                _allow(rules, visible, read_file | read_folder)
         for path in seen["devices"]:
             _allow(rules, path, read_file)
         for path in seen["shown"] + seen["sites"]:
@@ -382,23 +386,23 @@ def _landlock(seen: dict[str, list], room: bool) -> None:
 
 def _apart_from(path: str, hidden: list[str]) -> list[str]:
     """Parts of a folder that together are all of it but the hidden ones."""
-    inside = [one for one in hidden if one == path or one.startswith(path + "/")]
+    inside = [covered for covered in hidden if covered == path or covered.startswith(path + "/")]
     if not inside:
         return [path]
     if path in inside:
         return []
-    return [part for entry in os.scandir(path) for part in _apart_from(entry.path, inside)]
+    return [visible for entry in os.scandir(path) for visible in _apart_from(entry.path, inside)]
 
 
 def _allow(rules: int, path: str, rights: int) -> None:
     try:
-        place = os.open(path, os.O_PATH)
+        handle = os.open(path, os.O_PATH)
     except FileNotFoundError:
         return
     try:
         if not os.path.isdir(path):
             rights &= 0b110  # what can be done with a file
         if rights:
-            syscall("landlock_add_rule", rules, 1, struct.pack("=Qi", rights, place), 0)
+            syscall("landlock_add_rule", rules, 1, struct.pack("=Qi", rights, handle), 0)
     finally:
-        os.close(place)
+        os.close(handle)

@@ -39,19 +39,21 @@ class Packer:
         self.objects: list[Any] = list(known or ())
         self.start = len(self.objects)
         self.nodes: list[list[Any] | None] = []
-        self.places = {id(one): index for index, one in enumerate(self.objects) if isinstance(one, _MUTABLE)}
+        self.places = {
+            id(item): index for index, item in enumerate(self.objects) if isinstance(item, _MUTABLE)
+        }
         self.open: list[int] = []
         self.left = LARGEST
 
     def pack(self, value: Any) -> dict[str, Any]:
         """Return the message that holds a value, and the new contents of what was known."""
-        told = self._leaf(value)
+        packed = self._leaf(value)
         old = [index for index in self.places.values() if index < self.start]
         changed = {str(index): self._content(self.objects[index]) for index in old}
         while self.open:
             index = self.open.pop()
             self.nodes[index - self.start] = self._content(self.objects[index])
-        return {"nodes": self.nodes, "changed": changed, "value": told}
+        return {"nodes": self.nodes, "changed": changed, "value": packed}
 
     def _leaf(self, value: Any) -> Any:
         # The methods of the built-in types, not of the value: a subclass may have any of its own.
@@ -69,10 +71,10 @@ class Packer:
         if id(value) in self.places:
             return [self.places[id(value)]]
         if isinstance(value, _MUTABLE):
-            place = self._node(None, value)
-            self.places[id(value)] = place[0]
-            self.open.append(place[0])
-            return place
+            reference = self._node(None, value)
+            self.places[id(value)] = reference[0]
+            self.open.append(reference[0])
+            return reference
         return self._node(self._whole(value), value)
 
     def _spend(self, characters: int) -> None:
@@ -90,15 +92,15 @@ class Packer:
         if isinstance(value, tuple | frozenset | bytes):
             self._spend(len(value))
         if isinstance(value, tuple):
-            return ["tuple", [self._leaf(one) for one in tuple.__iter__(value)]]
+            return ["tuple", [self._leaf(item) for item in tuple.__iter__(value)]]
         if isinstance(value, frozenset):
-            return ["frozenset", [self._leaf(one) for one in frozenset.__iter__(value)]]
+            return ["frozenset", [self._leaf(item) for item in frozenset.__iter__(value)]]
         if isinstance(value, bytes):
             return ["bytes", bytes.hex(value)]
         if isinstance(value, complex):
             return ["complex", value.real, value.imag]
         if isinstance(value, range):
-            return ["range", *(self._leaf(one) for one in (value.start, value.stop, value.step))]
+            return ["range", *(self._leaf(item) for item in (value.start, value.stop, value.step))]
         if isinstance(value, Decimal):
             return ["decimal", str(value)]
         if isinstance(value, Fraction):
@@ -107,9 +109,9 @@ class Packer:
             return ["scalar", self._leaf(value.item())]
         if isinstance(value, _ITERATORS):
             items = []
-            for one in value:
+            for item in value:
                 self._spend(1)
-                items.append(self._leaf(one))
+                items.append(self._leaf(item))
             return ["iterator", items]
         raise Unsupported(f"{type(value).__name__} is no plain value")
 
@@ -117,14 +119,14 @@ class Packer:
         """Node of what can change."""
         self._spend(len(value))
         if isinstance(value, list):
-            return ["list", [self._leaf(one) for one in list.__iter__(value)]]
+            return ["list", [self._leaf(item) for item in list.__iter__(value)]]
         if isinstance(value, dict):
-            return ["dict", [[self._leaf(key), self._leaf(one)] for key, one in dict.items(value)]]
+            return ["dict", [[self._leaf(key), self._leaf(item)] for key, item in dict.items(value)]]
         if isinstance(value, set):
-            return ["set", [self._leaf(one) for one in set.__iter__(value)]]
+            return ["set", [self._leaf(item) for item in set.__iter__(value)]]
         if isinstance(value, bytearray):
             return ["bytearray", bytearray.hex(value)]
-        return ["deque", [self._leaf(one) for one in deque.__iter__(value)], value.maxlen]
+        return ["deque", [self._leaf(item) for item in deque.__iter__(value)], value.maxlen]
 
 
 class Unpacker:
@@ -140,7 +142,7 @@ class Unpacker:
         except (LookupError, TypeError, ArithmeticError, AttributeError) as error:
             raise ValueError("no message") from error
 
-    def _unpack(self, nodes: list[Any], changed: dict[str, Any], told: Any) -> Any:
+    def _unpack(self, nodes: list[Any], changed: dict[str, Any], packed: Any) -> Any:
         start = len(self.objects)
         contents = [(int(index), node) for index, node in changed.items()]
         if any(not 0 <= index < start for index, _ in contents):
@@ -160,14 +162,14 @@ class Unpacker:
             else:
                 _EMPTY[kind].clear(value)
                 (deque.extend if kind == "deque" else _EMPTY[kind].update)(value, parts)
-        return self._value(told)
+        return self._value(packed)
 
     def _parts(self, node: list[Any]) -> Any:
         if node[0] == "bytearray":
             return bytes.fromhex(node[1])
         if node[0] == "dict":
-            return [(self._value(key), self._value(one)) for key, one in node[1]]
-        return [self._value(one) for one in node[1]]
+            return [(self._value(key), self._value(item)) for key, item in node[1]]
+        return [self._value(item) for item in node[1]]
 
     def _value(self, leaf: Any) -> Any:
         if leaf is None or type(leaf) in (bool, int, float, str):
@@ -179,13 +181,13 @@ class Unpacker:
 
     def _whole(self, kind: str, *parts: Any) -> Any:
         if kind in ("tuple", "frozenset", "iterator"):
-            items = [self._value(one) for one in parts[0]]
+            items = [self._value(item) for item in parts[0]]
             return {"tuple": tuple, "frozenset": frozenset, "iterator": iter}[kind](items)
         if kind == "int":
             return int(parts[0], 16)
         if kind == "bytes":
             return bytes.fromhex(parts[0])
-        values = [self._value(one) for one in parts]
+        values = [self._value(item) for item in parts]
         if kind == "scalar":
             return values[0]
         return {"complex": complex, "range": range, "decimal": Decimal, "fraction": Fraction}[kind](*values)

@@ -56,10 +56,10 @@ def _judge(plan: dict[str, Any]) -> NoReturn:
     null = os.open("/dev/null", os.O_RDWR)
     program = os.fork()
     if not program:
-        for place in (JOB, REPORT):
-            os.dup2(null, place)
-        for place in (questions, answers, null):
-            os.close(place)
+        for descriptor in (JOB, REPORT):
+            os.dup2(null, descriptor)
+        for descriptor in (questions, answers, null):
+            os.close(descriptor)
         _program(plan, Line(calls, replies))
     os.close(calls)
     os.close(replies)
@@ -68,8 +68,8 @@ def _judge(plan: dict[str, Any]) -> NoReturn:
         confinement.seal(plan)
         with open(JOB, closefd=False) as file:
             job = json.load(file)
-        for place in (JOB, REPORT):
-            os.dup2(null, place)
+        for descriptor in (JOB, REPORT):
+            os.dup2(null, descriptor)
     except BaseException as error:
         _end(report, UNCONFINED, error)
     try:
@@ -171,17 +171,17 @@ def _definitions(prompt: str) -> types.CodeType:
     return compile(prompt.partition("def ")[0], "prompt", "exec")
 
 
-def _rebuilt(names: list[str], told: tuple[Any, ...]) -> Exception | None:
+def _rebuilt(names: list[str], values: tuple[Any, ...]) -> Exception | None:
     """An exception of the first built-in type of these names; none for what would end a process."""
     kinds = [getattr(builtins, name, None) for name in names]
     kinds = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException)]
-    if not kinds or not issubclass(kinds[0], (Exception, GeneratorExit)) or type(told) is not tuple:
+    if not kinds or not issubclass(kinds[0], (Exception, GeneratorExit)) or type(values) is not tuple:
         return None
     if issubclass(kinds[0], _QUIET):
         return RuntimeError(f"the function raised {kinds[0].__name__}")
     for kind in kinds:
         try:
-            return kind(*told)
+            return kind(*values)
         except TypeError:  # UnicodeDecodeError and the like take more
             continue
     return None
@@ -192,8 +192,8 @@ def _rebuilt(names: list[str], told: tuple[Any, ...]) -> Exception | None:
 
 def _program(plan: dict[str, Any], line: Line) -> NoReturn:
     try:
-        for place in set(range(3, 256)) - {line.near, line.far}:
-            os.closerange(place, place + 1)
+        for descriptor in set(range(3, 256)) - {line.near, line.far}:
+            os.closerange(descriptor, descriptor + 1)
         confinement.seal(plan)
         if plan["hook"]:
             sys.addaudithook(_refuse)
@@ -227,7 +227,7 @@ def _answer(line: Line) -> None:
                 raise TypeError(f"{job['entry']} is no function")
         return Packer().pack(None)
 
-    answer = _told(begin)
+    answer = _outcome(begin)
     while True:
         line.send(answer)
         question = line.receive()
@@ -237,10 +237,10 @@ def _answer(line: Line) -> None:
             args, kwargs = unpacker.unpack(question)
             return Packer(unpacker.objects).pack(entry(*args, **kwargs))
 
-        answer = _told(call)
+        answer = _outcome(call)
 
 
-def _told(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _outcome(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return act()
     except Unsupported as error:
@@ -248,10 +248,10 @@ def _told(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except BaseException as error:
         names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
         try:
-            told = Packer().pack(error.args)
+            values = Packer().pack(error.args)
         except Unsupported:
-            told = Packer().pack((str(error),))
-        return {"raised": names, "with": told}
+            values = Packer().pack((str(error),))
+        return {"raised": names, "with": values}
 
 
 # Between them
@@ -285,11 +285,11 @@ class Line:
     def _read(self, length: int) -> bytes:
         parts = []
         while length:
-            part = os.read(self.near, min(length, 1 << 20))
-            if not part:
+            piece = os.read(self.near, min(length, 1 << 20))
+            if not piece:
                 raise EOFError
-            parts.append(part)
-            length -= len(part)
+            parts.append(piece)
+            length -= len(piece)
         return b"".join(parts)
 
 
