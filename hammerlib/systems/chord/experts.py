@@ -219,7 +219,7 @@ def _read_experts(name: str) -> Dataset:
     path, _, digits = name.partition("@")
     try:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
-        table = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+        table = pd.read_json(path, lines=True, dtype=False)
     except (OSError, ValueError) as error:
         problem, remedy = f"cannot be read ({type(error).__name__})", "give a file of JSON Lines"
         raise InputError("experts", f"file:{name}", problem, remedy) from error
