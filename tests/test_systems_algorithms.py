@@ -129,10 +129,9 @@ def test_arms_differ_in_what_they_change_alone(tmp_path: Path) -> None:
     shared = dataclasses.replace(ONE, n_problems=2, scale_rewards="none", max_completion_length=40)
     arms = {"name": {"algorithms": [{"name": "rloo"}]}, "object": {"algorithms": [LeaveOneOut()]}}
     made = compare_arms(arms, shared, seeds={0: {}, 3: {"learning_rate": 1e-5}}, root=tmp_path)
-    assert [[one.manifest["config"]["seed"] for one in each] for each in made.records.values()] == [
-        [0, 3]
-    ] * 2
-    rates = [one.manifest["config"]["learning_rate"] for one in made.records["name"]]
+    seeds = [[one.manifest["parameters"]["seed"] for one in each] for each in made.records.values()]
+    assert seeds == [[0, 3], [0, 3]]
+    rates = [one.manifest["parameters"]["learning_rate"] for one in made.records["name"]]
     assert rates == [ONE.learning_rate, 1e-5]
     by_name, by_object = (weights(made.records[arm][0]) for arm in arms)
     assert all(torch.equal(by_name[name], value) for name, value in by_object.items())
