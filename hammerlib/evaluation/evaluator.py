@@ -136,15 +136,15 @@ class Evaluator:
         ]
 
     def grade(
-        self, place: int, completions: Sequence[Completion], pool: GradingPool, *, marked_only: bool = True
+        self, index: int, completions: Sequence[Completion], pool: GradingPool, *, marked_only: bool = True
     ) -> list[dict]:
         """Return the rows of the samples file for one drawn batch; `marked_only` as for `judge`."""
-        texts = [one.text for one in completions]
-        cut = [one.truncated for one in completions] if marked_only else [False] * len(texts)
-        verdicts = judge(pool, texts, cut, [self.rows[row] for row, _ in self.batches[place]])
+        texts = [completion.text for completion in completions]
+        cut = [completion.truncated and marked_only for completion in completions]
+        verdicts = judge(pool, texts, cut, [self.rows[row] for row, _ in self.batches[index]])
         graded = []
         for (row, sample), completion, verdict in zip(
-            self.batches[place], completions, verdicts, strict=True
+            self.batches[index], completions, verdicts, strict=True
         ):
             known = {"id": self.rows[row]["id"], "sample": sample, "completion": completion.text}
             known |= {"n_tokens": completion.n_tokens, "truncated": completion.truncated}
@@ -159,10 +159,10 @@ class Evaluator:
         """
         groups: list[list[dict]] = [[] for _ in self.rows]
         with open_pool(run_code=self.run_code) as pool:
-            for place, draft in enumerate(self.drafts):
+            for index, draft in enumerate(self.drafts):
                 completions = self.engine.generate(draft.prompts, draft.names)
-                graded = self.grade(place, completions, pool, marked_only=marked_only)
-                for (row, _), sample in zip(self.batches[place], graded, strict=True):
+                graded = self.grade(index, completions, pool, marked_only=marked_only)
+                for (row, _), sample in zip(self.batches[index], graded, strict=True):
                     groups[row].append(sample)
         return groups
 
@@ -229,13 +229,13 @@ class _Drawing(NamedTuple):
     def draw(
         self, evaluator: Evaluator, backbone: Backbone, drafts: Iterable[Draft]
     ) -> Iterator[tuple[int, Drawn | Failure]]:
-        """Yield each batch's place and what came of it, as they finish.
+        """Yield each batch's index and what came of it, as they finish.
 
         A batch whose process dies is drawn again, with the same random numbers.
         """
         if self.workers == 1 and self.backend == "process":
-            for place, draft in enumerate(drafts):
-                yield place, _draw(evaluator.engine, draft)
+            for index, draft in enumerate(drafts):
+                yield index, _draw(evaluator.engine, draft)
             return
         import torch
 
@@ -299,12 +299,12 @@ class _Run:
         """Sample and grade the batches that are not on disk yet."""
         from tqdm.auto import tqdm
 
-        missing = [place for place, rows in enumerate(self.batches) if rows is None]
+        missing = [index for index, rows in enumerate(self.batches) if rows is None]
         kept = len(self._rows())
         start = time.monotonic()
         end = None if self.drawing.seconds is None else start + self.drawing.seconds
         # The clock is read when a batch is taken: a worker that is free after the end gets none.
-        drafts = (self.drafts[place] for place in missing if end is None or time.monotonic() < end)
+        drafts = (self.drafts[index] for index in missing if end is None or time.monotonic() < end)
         stream = self.drawing.draw(self.evaluator, self.backbone, drafts)
         total = sum(len(draft.names) for draft in self.drafts)
         bar = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off())
@@ -344,7 +344,7 @@ class _Run:
         samples.append(self.path, [])
         problems, k, rows = self.evaluator.problems, self.evaluator.k, self._rows()
         counts = Counter(row["id"] for row in rows)
-        ready = [place for place, name in enumerate(problems["id"][:]) if counts[name] == k]
+        ready = [index for index, name in enumerate(problems["id"][:]) if counts[name] == k]
         partial = {"problems": len(ready), "of_problems": len(problems)}
         partial |= {"samples": len(rows), "of_samples": k * len(problems)}
         self.record.note(partial=partial)

@@ -67,10 +67,10 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
     if not bad or skip_bad:
         return
     bad = sorted(bad)
-    shown = "; ".join(f"line {line} {reason}" for line, reason in bad[:SHOWN])
+    lines = "; ".join(f"line {line} {reason}" for line, reason in bad[:SHOWN])
     more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     remedy = f"repair the file, or leave {len(bad)} lines out with skip_bad=True (--skip-bad)"
-    raise InputError("file", Path(path).name, shown + more, remedy)
+    raise InputError("file", Path(path).name, lines + more, remedy)
 
 
 class Entry(NamedTuple):
@@ -155,25 +155,25 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
 def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Entry:
     given = row[names["completion"]]
     texts = _all_texts(given if isinstance(given, list) else [given])
-    found = {name: row.get(column) for name, column in names.items()}
+    fields = {name: row.get(column) for name, column in names.items()}
     columns = {}
     for name in ("sample", "truncated", "n_tokens", "claimed"):
         # One value for each completion: a list as long as theirs, or one value for all.
-        value = found.get(name)
+        value = fields.get(name)
         columns[name] = value if isinstance(value, list) else [value] * len(texts)
         if len(columns[name]) != len(texts):
             raise ValueError(f"{len(value)} values of {name} for {len(texts)} completions")
     verdicts = columns.pop("claimed")
     known: list[dict[str, Any]] = [{} for _ in texts]
     for name, values in columns.items():
-        for one, value in zip(known, values, strict=True):
+        for facts, value in zip(known, values, strict=True):
             if value is not None:
-                one[name] = _known(name, value)
+                facts[name] = _known(name, value)
     if isinstance(row.get("finish_reason"), str) and "truncated" not in names:
-        for one in known:
-            one["truncated"] = row["finish_reason"] in CUT_OFF
+        for facts in known:
+            facts["truncated"] = row["finish_reason"] in CUT_OFF
     claimed = [_share(value, names.get("claimed", "")) for value in verdicts]
-    return Entry(line, _key(found.get("id")), _text(found.get("prompt")), texts, claimed, known)
+    return Entry(line, _key(fields.get("id")), _text(fields.get("prompt")), texts, claimed, known)
 
 
 def _key(value: Any) -> str | None:
@@ -259,7 +259,9 @@ def _of_old_details(line: int, row: dict[str, Any]) -> Entry:
         ast.literal_eval(row[name]) if isinstance(row[name], str) else row[name]
         for name in ("predictions", "metrics")
     )
-    texts = _all_texts([text for one in predictions for text in (one if isinstance(one, list) else [one])])
+    texts = _all_texts(
+        [text for answer in predictions for text in (answer if isinstance(answer, list) else [answer])]
+    )
     prompt = row.get("example") or row["full_prompt"]
     return Entry(line, None, prompt, texts, [_only(metrics)] * len(texts), [{}] * len(texts))
 

@@ -143,7 +143,7 @@ def write_graded(
     for row, verdict in zip(rows, judge(pool, texts, cut, [table[row["id"]] for row in rows]), strict=True):
         row |= verdict
     counts = Counter(row["id"] for row in rows)
-    present = problems.select([place for place, name in enumerate(table) if name in counts])
+    present = problems.select([row for row, name in enumerate(table) if name in counts])
     missing = [name for name in table if name not in counts]
     run.note(missing_problems=missing, samples_per_problem=[min(counts.values()), max(counts.values())])
     write_records(rows, run.folder / "samples.jsonl")
@@ -172,7 +172,7 @@ def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list
             row = {"id": name, "sample": count[name], "completion": text, "claimed": claim}
             rows.append(row | {key: value for key, value in known.items() if key != "sample"})
             count[name] += 1
-    order = {name: place for place, name in enumerate(find.ids)}
+    order = {name: row for row, name in enumerate(find.ids)}
     return sorted(rows, key=lambda row: (order[row["id"]], row["sample"])), bad
 
 
@@ -206,7 +206,7 @@ class _Finder:
         text = self.normalise(text)
         inside = [text] if text in self.texts else []
         if not inside:
-            inside = [one for one in self.texts if len(one) >= LEAST_TEXT and one in text]
+            inside = [known for known in self.texts if len(known) >= LEAST_TEXT and known in text]
         names = self.texts[max(inside, key=len)] if inside else []
         return names[0] if len(names) == 1 else None
 

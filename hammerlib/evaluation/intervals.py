@@ -248,8 +248,10 @@ def check_bounds(bounds: object, *, finite: bool = True) -> tuple[float, float]:
     rising = len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
     if not rising or (finite and not np.isfinite(pair).all()):
         problem = "are not two rising finite ends" if finite else "are not two rising ends"
-        shown = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
-        raise InputError("bounds", shown, problem, "shares have (0, 1)" if finite else "tokens have (0, inf)")
+        listed = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
+        raise InputError(
+            "bounds", listed, problem, "shares have (0, 1)" if finite else "tokens have (0, inf)"
+        )
     return float(pair[0]), float(pair[1])
 
 
@@ -513,7 +515,7 @@ def _bootstrapped(
     elif method == "bootstrap-t":
         ends = _studentised(means, level, resamples, seed)
     else:
-        found = bootstrap(
+        result = bootstrap(
             (means,),
             np.mean,
             n_resamples=resamples,
@@ -522,7 +524,7 @@ def _bootstrapped(
             method={"bca": "BCa"}.get(method, method),
             rng=np.random.default_rng(seed),
         )
-        ends = tuple(map(float, found.confidence_interval))
+        ends = tuple(map(float, result.confidence_interval))
     return with_seeds(table, ends, level, cut)
 
 
@@ -632,7 +634,7 @@ def interquartile_interval(
     """
     from scipy.stats import norm, t
 
-    rows = [np.ravel(checked("strata", one, level=level)) for one in _benchmarks("strata", strata)]
+    rows = [np.ravel(checked("strata", row, level=level)) for row in _benchmarks("strata", strata)]
     if not rows:
         raise InputError("strata", [], "no benchmark", "give the scores of one or more")
     generator = _generator(resamples, seed)
@@ -691,14 +693,14 @@ def probability_of_improvement(
         raise InputError("b", len(b), f"benchmarks, and a has {len(a)}", "give the same benchmarks")
     generator, value, drawn = _generator(resamples, seed), 0.0, np.zeros(resamples)
     for left, right in zip(a, b, strict=True):
-        first, second = (np.ravel(checked("scores", one, 1, level)) for one in (left, right))
+        first, second = (np.ravel(checked("scores", row, 1, level)) for row in (left, right))
         gap = second[None, :] - first[:, None]
         wins = (gap > 0) + 0.5 * (gap == 0)
         value += wins.mean()
         # Bootstrap weights of both sides' runs; the share of won pairs is bilinear in them.
         rows, columns = (generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
         drawn += ((rows @ wins) * columns).sum(axis=1)
-    if max(np.size(one) for one in (*a, *b)) < 2:
+    if max(np.size(row) for row in (*a, *b)) < 2:
         return Interval(float(value / len(a)), float("nan"), float("nan"))
     low, high = np.quantile(drawn / len(a), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value / len(a)), float(low), float(high))

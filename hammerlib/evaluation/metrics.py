@@ -98,8 +98,8 @@ def _estimated(
         counts = hits = np.asarray(None)
     # whole floats pass: so a table with gaps holds them
     if any(
-        one.dtype.kind not in "iubf" or not np.isfinite(one).all() or (one != np.floor(one)).any()
-        for one in (counts, hits)
+        array.dtype.kind not in "iubf" or not np.isfinite(array).all() or (array != np.floor(array)).any()
+        for array in (counts, hits)
     ):
         raise InputError("n, c", (n, c), "are no whole numbers of one shape", "count each problem's samples")
     if counts.size and counts.min() < k:
@@ -222,7 +222,7 @@ def _texts(answers: Sequence[str | None]) -> list[str | None]:
     listed = isinstance(answers, Sequence) or hasattr(answers, "tolist")  # lists, arrays, columns of a frame
     if isinstance(answers, str | bytes) or not listed:
         raise InputError("answers", answers, "is no list of answers", "give one entry a sample")
-    return [None if one is None else _text("answers", one) for one in answers]
+    return [None if answer is None else _text("answers", answer) for answer in answers]
 
 
 def _text(field: str, value: object) -> str:
@@ -465,38 +465,38 @@ def measures(groups: Groups, k: int) -> dict[str, Measure]:
     """
     counts = np.array([len(group) for group in groups])
     correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
-    found = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
+    metrics = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
     whole = bool((counts == k).all())
     votes = [list(map(_vote, group)) for group in groups] if _known(groups, "extracted") else None
     if votes:
         for name, rule in (("majority", majority_at_k), ("cons", cons_at_k)):
             for j in doubling(k):
                 values = np.array([rule(vote, RIGHT, j) for vote in votes])
-                found[f"{name}@{j}"] = Measure(values, j, SHARE, SHARES)
+                metrics[f"{name}@{j}"] = Measure(values, j, SHARE, SHARES)
     if whole:
-        found[f"avg@{k}"] = Measure(correct / counts, k, SHARE, SHARES)
+        metrics[f"avg@{k}"] = Measure(correct / counts, k, SHARE, SHARES)
     for j in doubling(k)[k == 1 :]:
-        found[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j, SHARE, SHARES)
+        metrics[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j, SHARE, SHARES)
 
     def mean(of: Callable[[dict], float], unit: str, bounds: tuple[float, float]) -> Measure:
         return Measure(np.array([np.mean([of(row) for row in group]) for group in groups]), k, unit, bounds)
 
     if _known(groups, "truncated"):
-        found["truncated_share"] = mean(lambda row: row["truncated"], SAMPLES, SHARES)
+        metrics["truncated_share"] = mean(lambda row: row["truncated"], SAMPLES, SHARES)
     if votes:
-        found["unextracted_share"] = mean(lambda row: row["extracted"] is None, SAMPLES, SHARES)
+        metrics["unextracted_share"] = mean(lambda row: row["extracted"] is None, SAMPLES, SHARES)
     if _known(groups, "n_tokens"):
-        found["mean_tokens"] = mean(lambda row: row["n_tokens"], "tokens", COUNTS)
+        metrics["mean_tokens"] = mean(lambda row: row["n_tokens"], "tokens", COUNTS)
     if votes and whole:
         distinct = np.array([float(distinct_answers(vote)) for vote in votes])
         entropy = np.array([answer_entropy(vote) for vote in votes])
-        found["distinct_answers"] = Measure(distinct, k, "answers", (0.0, float(k)))
-        found["answer_entropy"] = Measure(entropy, k, "nats", (0.0, max(math.log(k), 1e-9)))
+        metrics["distinct_answers"] = Measure(distinct, k, "answers", (0.0, float(k)))
+        metrics["answer_entropy"] = Measure(entropy, k, "nats", (0.0, max(math.log(k), 1e-9)))
     if votes and counts.min() > 1:
         pairs = confidences(groups)
         brier = [np.mean((stated - right) ** 2) if len(stated) else np.nan for stated, right in pairs]
-        found["brier"] = Measure(np.array(brier), k, "squared share", SHARES)
-    return found
+        metrics["brier"] = Measure(np.array(brier), k, "squared share", SHARES)
+    return metrics
 
 
 def doubling(k: int) -> list[int]:

@@ -54,7 +54,10 @@ def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
     scorers = set(columns.get("scorer", [None]))
     for scorer in scorers:
         refuse_code(scorer, run_code)
-    return {"graders": sorted({stamp_of(one or "") for one in scorers}), "ruling": content_hash(columns)}
+    return {
+        "graders": sorted({stamp_of(scorer or "") for scorer in scorers}),
+        "ruling": content_hash(columns),
+    }
 
 
 class Damage(NamedTuple):

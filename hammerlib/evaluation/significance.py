@@ -363,7 +363,7 @@ def required_problems(
         raise InputError("half_width", half_width, "must be above 0", "for two points give 0.02")
     for name, counts in (("samples", samples), ("seeds", seeds)):
         listed = list(counts) if hasattr(counts, "__iter__") else [counts]
-        if not listed or not all(is_number(one) and 1 <= one < np.inf for one in listed):
+        if not listed or not all(is_number(count) and 1 <= count < np.inf for count in listed):
             raise InputError(name, listed, "must be numbers of at least 1", "give counts, such as (1, 4)")
     table = np.atleast_2d(checked("values", values, level=level))
     inside = None if noise is None else np.atleast_2d(noise)

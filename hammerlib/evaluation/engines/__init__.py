@@ -71,7 +71,7 @@ def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray
 
 def cut_at(text: str, stop: Sequence[str]) -> str:
     """Return the text before the first stop text."""
-    ends = [text.find(one) for one in stop if one in text]
+    ends = [text.find(end) for end in stop if end in text]
     return text[: min(ends, default=len(text))]
 
 
@@ -159,7 +159,7 @@ class TransformersEngine(Engine):
         self.model = backbone.model
         self._warned = False
         # A stop text of n bytes spans at most n tokens; a few more: a decoder may drop a leading space.
-        self._window = 4 + max((len(one.encode()) for one in sampling.stop), default=0)
+        self._window = 4 + max((len(end.encode()) for end in sampling.stop), default=0)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
@@ -192,7 +192,7 @@ class TransformersEngine(Engine):
         if not self.sampling.stop:
             return False
         text = self._text(tokens[-self._window :])
-        return any(one in text for one in self.sampling.stop)
+        return any(end in text for end in self.sampling.stop)
 
 
 def open_engine(name: str, backbone: Backbone, sampling: Sampling) -> Engine:

@@ -60,7 +60,7 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows in this order; only those that change their place are copied."""
+        """Keep these rows in this order; only those that change their index are copied."""
         moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
         length = self.get_seq_length()
         for buffer in self._buffers:
@@ -84,7 +84,7 @@ def decode(
     Equal prompts are read once; rows that are complete leave the batch.
     """
     device, steps = model.device, numbers.shape[1]
-    distinct = {ids: place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    distinct = {ids: index for index, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     source = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     width = max(map(len, distinct))
     tokens = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in distinct], device=device)
@@ -94,9 +94,9 @@ def decode(
     mask = mask[source]
     # Every row gets its own copy of its prompt's cache. Layers of other kinds (sliding windows) keep
     # transformers' own class.
-    for place, layer in enumerate(cache.layers):
+    for index, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.is_initialized:
-            cache.layers[place] = RoomyLayer(layer, source, steps)
+            cache.layers[index] = RoomyLayer(layer, source, steps)
         else:
             layer.batch_select_indices(source)
     new_tokens: list[list[int]] = [[] for _ in prompts]
@@ -111,7 +111,7 @@ def decode(
         if len(keep) < len(rows):
             kept = torch.tensor(keep, device=device)
             cache.batch_select_indices(kept)
-            rows, mask, drawn = [rows[place] for place in keep], mask[kept], drawn[kept]
+            rows, mask, drawn = [rows[index] for index in keep], mask[kept], drawn[kept]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         logits = _forward(model, drawn[:, None], mask, cache)
     return new_tokens
@@ -130,8 +130,8 @@ def draw(logits: torch.Tensor, numbers: torch.Tensor, temperature: float, top_p:
         return logits.argmax(-1)
     size = max(1, SCANNED // logits.shape[-1])
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    parts = zip(logits.split(size), numbers.to(logits.device, wide).split(size), strict=True)
-    return torch.cat([_draw(part.float() / temperature, own, top_p) for part, own in parts])
+    blocks = zip(logits.split(size), numbers.to(logits.device, wide).split(size), strict=True)
+    return torch.cat([_draw(rows.float() / temperature, own, top_p) for rows, own in blocks])
 
 
 def _draw(scaled: torch.Tensor, numbers: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -147,10 +147,10 @@ def _draw(scaled: torch.Tensor, numbers: torch.Tensor, top_p: float) -> torch.Te
 
 
 def _inverse(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """First place where the running sum exceeds number times total: never one of weight 0."""
+    """First index where the running sum exceeds number times total: never one of weight 0."""
     sums = weights.to(numbers.dtype).cumsum(-1)
-    found = torch.searchsorted(sums, (numbers * sums[:, -1])[:, None], right=True)
-    return found[:, 0].clamp_(max=weights.shape[-1] - 1)
+    index = torch.searchsorted(sums, (numbers * sums[:, -1])[:, None], right=True)
+    return index[:, 0].clamp_(max=weights.shape[-1] - 1)
 
 
 def _forward(
@@ -168,8 +168,8 @@ def _forward(
 def _closed_up(alive: Sequence[bool]) -> list[int]:
     """Places to keep, closed up: the last living rows fill the holes, the others stay where they are."""
     count = sum(alive)
-    spare = iter([place for place in range(count, len(alive)) if alive[place]])
-    return [place if alive[place] else next(spare) for place in range(count)]
+    survivors = iter([index for index in range(count, len(alive)) if alive[index]])
+    return [index if alive[index] else next(survivors) for index in range(count)]
 
 
 def keeps_attention_only(model: PreTrainedModel) -> bool:
