@@ -24,8 +24,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes it repeatable
 
-from hammerlib.study.plan import cells, read_study
-from hammerlib.study.trial import run_cell
+from hammerlib.study.plan import read_study, trials
+from hammerlib.study.trial import run_trial
 
 APART = {"seconds", "commit", "dirty", "packages", "python"}
 
@@ -52,13 +52,13 @@ def main() -> int:
     parser.add_argument("--records", type=Path, help="compare the records of this folder; run nothing")
     given = parser.parse_args()
     study = read_study(given.study)
-    named = {cell.name: cell for cell in cells(study)}
+    named = {cell.name: cell for cell in trials(study)}
     kept = Path("results/study", study.study)
     wanted = [path.stem for path in sorted(kept.glob("*.json"))] if given.cells == ["all"] else given.cells
     worst = 0
     with tempfile.TemporaryDirectory() as place:
         for name in wanted:
-            path = given.records / f"{name}.json" if given.records else run_cell(named[name], Path(place))
+            path = given.records / f"{name}.json" if given.records else run_trial(named[name], Path(place))
             if not Path(path).is_file():
                 print(f"{name}: no record in {given.records}", flush=True)
                 worst = 1

@@ -21,11 +21,11 @@ import pandas as pd
 
 from hammerlib import load_backbone
 from hammerlib.study.orders import arm_order, order_vectors
-from hammerlib.study.plan import Cell, cells, read_study
+from hammerlib.study.plan import Trial, read_study, trials
 from hammerlib.study.trial import replicate
 
 
-def remade(cell: Cell, record: dict) -> dict:
+def remade(cell: Trial, record: dict) -> dict:
     """One order made again, beside what its record says."""
     shared, config = replicate(cell.study, cell.replicate), cell.study.config(cell.arm)
     backbone = load_backbone(shared.start, dtype="float32")
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     given = parser.parse_args()
     study, rows = read_study(given.study), []
-    for cell in cells(study):
+    for cell in trials(study):
         path = Path("results/study", study.study, f"{cell.name}.json")
         if cell.arm in given.arms and path.exists():
             rows.append(remade(cell, json.loads(path.read_text(encoding="utf-8"))))

@@ -3,7 +3,7 @@
     python benchmarks/sweep.py [--replicates 3] [--rounds 2] [--problems 96]
 
 Three ways do the same cells of one study (two arms, nano), each as a command of its own, in turn, `--rounds`
-times: a plain loop of `run_cell` in one process, `hammer sweep --workers 1` and `hammer sweep --workers 2`.
+times: a plain loop of `run_trial` in one process, `hammer sweep --workers 1` and `hammer sweep --workers 2`.
 Times are those of whole commands, imports included, and CPU seconds those of all their processes. The records
 of the three ways must be equal but for their seconds; else nothing is written.
 """
@@ -25,10 +25,10 @@ import yaml
 
 LOOP = """
 import sys
-from hammerlib.study.trial import run_cell
-from hammerlib.study.plan import cells, read_study
-for cell in cells(read_study(sys.argv[1])):
-    run_cell(cell, sys.argv[2])
+from hammerlib.study.trial import run_trial
+from hammerlib.study.plan import read_study, trials
+for cell in trials(read_study(sys.argv[1])):
+    run_trial(cell, sys.argv[2])
 """
 SWEEP = (sys.executable, "-m", "hammerlib.cli", "sweep")
 WAYS = ("bare loop", "one worker", "two workers")

@@ -21,8 +21,8 @@ from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
 from hammerlib.runs.trials import run_trials
 from hammerlib.runs.workers import DIED, Failure, map_tasks
-from hammerlib.study.plan import cells, read_study
-from hammerlib.study.trial import run_cell
+from hammerlib.study.plan import read_study, trials
+from hammerlib.study.trial import run_trial
 
 ASKED = {"n": 24, "k": 4, "max_new_tokens": 40, "tokens_per_batch": 700}
 
@@ -88,9 +88,9 @@ def test_a_sharded_record_is_that_of_one_process_through_a_killed_worker_and_a_l
 @pytest.mark.parametrize("lost", ["worker", "node"])
 def test_a_sweep_that_loses_a_worker_or_a_node_leaves_the_records_of_cells_run_alone(cluster, tmp_path, lost):
     (tmp_path / "tiny.yaml").write_text(sweep_cells.TINY)
-    asked, folder = cells(read_study(tmp_path / "tiny.yaml")), tmp_path / "ray" / "tiny"
+    asked, folder = trials(read_study(tmp_path / "tiny.yaml")), tmp_path / "ray" / "tiny"
     for cell in asked:
-        run_cell(cell, tmp_path / "alone")
+        run_trial(cell, tmp_path / "alone")
     third = cluster.add_node(num_cpus=2, object_store_memory=executor.OBJECT_STORE)
     folder.mkdir(parents=True)
     struck: list[str] = []

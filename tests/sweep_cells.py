@@ -134,11 +134,11 @@ arms: {random: {order: random}, hammer: {order: hammer}}
 
 def tiny(cell: Grid, folder: Path) -> None:
     """A cell of the study above, trained and examined; its start is written down, as in `order`."""
-    from hammerlib.study.trial import run_cell  # not above: the workers of the other tasks need no torch
+    from hammerlib.study.trial import run_trial  # not above: the workers of the other tasks need no torch
 
     with open(folder / "starts", "a", encoding="utf-8") as stream:
         stream.write(f"{cell.name} {os.getpid()}\n")
-    run_cell(cell, folder.parent)
+    run_trial(cell, folder.parent)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hammerlib.runs.storage import content_hash
-from hammerlib.study.plan import cells, read_study
+from hammerlib.study.plan import read_study, trials
 from hammerlib.training import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +67,7 @@ RUNS = {
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_committed_cell_keeps_its_identity(study: str) -> None:
-    planned = {cell.name: cell.identity for cell in cells(read_study(ROOT / f"configs/study/{study}.yaml"))}
+    planned = {cell.name: cell.identity for cell in trials(read_study(ROOT / f"configs/study/{study}.yaml"))}
     records = {
         path.stem: json.loads(path.read_text())
         for path in (ROOT / "results/study" / study).glob("*__r*.json")

@@ -31,8 +31,8 @@ from hammerlib.runs.storage import (
     write_json,
 )
 from hammerlib.runs.trials import read_record, record_path
-from hammerlib.study.plan import Cell, Study
-from hammerlib.study.trial import run_cell
+from hammerlib.study.plan import Study, Trial
+from hammerlib.study.trial import run_trial
 
 UNFIT = [
     "..", ".", "", "../x", "../../../escaped", "a/b", "/etc/x", "a\\b", "..\\x", "a/../../b", "./a", "a/",
@@ -87,8 +87,8 @@ def _order(name: str, root: Path) -> None:
 
 
 def _study(name: str, root: Path, arm: str = "random") -> None:
-    cell = Cell(Study(name, arms={arm: {"order": "random"}}, **STUDY), arm, 0)
-    run_cell(cell, root / "inside" / "studies")
+    cell = Trial(Study(name, arms={arm: {"order": "random"}}, **STUDY), arm, 0)
+    run_trial(cell, root / "inside" / "studies")
 
 
 def _figure(name: str, root: Path) -> None:

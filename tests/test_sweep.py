@@ -25,8 +25,9 @@ from hammerlib.runs import workers as executor
 from hammerlib.runs.storage import environment
 from hammerlib.runs.trials import SweepStatus, TrialJob, mark_failed, run_trials, sweep_status
 from hammerlib.runs.workers import DIED, Failure, map_tasks
-from hammerlib.study.plan import cells, read_study
-from hammerlib.study.trial import run_cell
+from hammerlib.study.plan import read_study
+from hammerlib.study.plan import trials as planned_trials
+from hammerlib.study.trial import run_trial
 from hammerlib.training import grid as training
 
 
@@ -328,7 +329,7 @@ def test_a_swept_cell_is_the_cell_run_alone(tmp_path, tiny, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("hammer r01: ") and lines[0].endswith(" s (1/1 done)")
     assert lines[1] == "1 of 1 cells done, 0 failed, 0 not run"
-    alone = run_cell(cells(read_study(tiny[1]))[-1], tmp_path / "alone")
+    alone = run_trial(planned_trials(read_study(tiny[1]))[-1], tmp_path / "alone")
     swept = tmp_path / "study" / "tiny" / "hammer__r01.json"
     both = [sweep_cells.without_seconds(json.loads(path.read_text())) for path in (swept, alone)]
     assert both[0] == both[1] and both[0]["status"] == "success"

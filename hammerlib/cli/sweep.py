@@ -60,7 +60,7 @@ def sweep(chosen: Namespace) -> int:
     from hammerlib.runs.trials import estimate, run_trials, select, sweep_status
     from hammerlib.runs.workers import BACKENDS
     from hammerlib.study import plan
-    from hammerlib.study.trial import record_cell
+    from hammerlib.study.trial import record_trial
 
     check_name("backend", chosen.backend, BACKENDS, "is unknown")
     check_whole("workers", chosen.workers, 1, "use --workers 1 or more")
@@ -69,7 +69,7 @@ def sweep(chosen: Namespace) -> int:
         raise InputError("hours", chosen.hours, "must be 0 or more", "leave it out to run until all is done")
     study = plan.read_study(chosen.study)
     arms = None if chosen.only is None else chosen.only.split(",")
-    whole = plan.cells(study)
+    whole = plan.trials(study)
     cells = select(whole, arms=arms, replicates=_span(chosen.replicates))
     root = chosen.root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / file_name("study", study.study)
@@ -78,7 +78,7 @@ def sweep(chosen: Namespace) -> int:
         return 0
     need("torch", "transformers", "accelerate", "trl")
     options = {name: getattr(chosen, name) for name in ("workers", "backend", "gpus", "hours")}
-    return told(run_trials(record_cell, cells, folder, **options))
+    return told(run_trials(record_trial, cells, folder, **options))
 
 
 def _span(words: str | None) -> tuple[int, int] | None:
