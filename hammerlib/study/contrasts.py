@@ -342,14 +342,6 @@ def interaction_table(
 # Families of problems
 
 
-def family_differences(families: pd.DataFrame, arm: str, twin: str, *, endpoint: str = "auc") -> pd.DataFrame:
-    """Return arm less control arm, replicates by families, from `endpoints.family_table`."""
-    wide = families.pivot_table(index=["arm", "replicate"], columns="family", values=endpoint)
-    if not {arm, twin} <= set(wide.index.get_level_values("arm")):
-        return pd.DataFrame(columns=wide.columns)
-    return (wide.loc[arm] - wide.loc[twin]).dropna()
-
-
 def family_table_of(
     families: pd.DataFrame, pairs: Sequence[Pair], *, endpoint: str = "auc", seed: int = 0
 ) -> pd.DataFrame:
@@ -375,9 +367,13 @@ def family_table_of(
         share a training). Row ``ahead``: share of pairs (replicate, family) in which the arm is ahead, ties a
         half (one half: no improvement), with an interval over replicates.
     """
+    wide = families.pivot_table(index=["arm", "replicate"], columns="family", values=endpoint)
+    known = set(wide.index.get_level_values("arm"))
     rows = []
     for arm, twin in pairs:
-        gaps = family_differences(families, arm, twin, endpoint=endpoint)
+        if not {arm, twin} <= known:
+            continue
+        gaps = (wide.loc[arm] - wide.loc[twin]).dropna()
         if len(gaps) < 2:
             continue
         found = {name: student_interval(gaps[name]) for name in gaps}

@@ -15,28 +15,7 @@ import pandas as pd
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path
-from hammerlib.study import PROTOCOL
-from hammerlib.study.contrasts import (
-    ADJUSTED,
-    COMPARED,
-    MARGIN,
-    OTHER_LEVEL,
-    PRIMARIES,
-    PROCESS,
-    SPREAD,
-    WAITING,
-    adjusted_of,
-    contrast_table,
-    decomposition_table,
-    family_table_of,
-    main_contrasts,
-    of_kind,
-    spread_table,
-    student_interval,
-    study_tests,
-    threshold_table,
-    verdict,
-)
+from hammerlib.study import PROTOCOL, contrasts
 from hammerlib.study.endpoints import ENDPOINTS, THRESHOLD, endpoint_table, family_table
 from hammerlib.study.power import WISHED, planned_table, power_table
 from hammerlib.study.records import Records, read_records
@@ -55,7 +34,7 @@ SHARES = ("auc", "final", "pass@k", "greedy", "auc_unseen")
 MEANS = ("entropy", "answers", "strategies_start", "strategies", "zero_variance_share", "drawdown")
 MEANS += ("drawdown_noise",)
 # `study_tests` has no row of these endpoints where they are the same as another one.
-SAME = {"auc_paid": "as auc", ADJUSTED: "as graded"}
+SAME = {"auc_paid": "as auc", contrasts.ADJUSTED: "as graded"}
 STRATEGIES_CONTRAST = "dra - random"  # keeping strategies alive is what DRA is for
 
 # Numbers as text
@@ -101,8 +80,8 @@ def _by_run(row: Mapping[str, Any]) -> str:
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
-    level = {} if row["primary"] else {"level": OTHER_LEVEL}
-    return verdict(row["low"], row["high"], row["adjusted"], row["p_equivalent"], **level)
+    level = {} if row["primary"] else {"level": contrasts.OTHER_LEVEL}
+    return contrasts.verdict(row["low"], row["high"], row["adjusted"], row["p_equivalent"], **level)
 
 
 @cache
@@ -155,14 +134,16 @@ def study_page(records: Records, study: Study | None = None) -> str:
     """
     if not records.cells:
         raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
-    tests, ends = study_tests(records), endpoint_table(records)
-    contrasts = main_contrasts(tests)
-    if len(contrasts):
-        contrasts = contrasts[contrasts["n"] > 1].sort_values("primary", ascending=False, kind="stable")
-    causes = [
-        (name, decomposition_table(records, arm, adjusted=adjusted_of(tests)))
-        for arm, name in (("hammer", "the order"), ("dra", "DRA"))
-    ]
+    tests, ends = contrasts.study_tests(records), endpoint_table(records)
+    compared = contrasts.main_contrasts(tests)
+    if len(compared):
+        compared = compared[compared["n"] > 1].sort_values("primary", ascending=False, kind="stable")
+    adjusted, taken_apart = contrasts.adjusted_of(tests), []
+    for arm, name in (("hammer", "the order"), ("dra", "DRA")):
+        causes = contrasts.decomposition_table(records, arm, adjusted=adjusted)
+        # One replicate gives no interval; the whole effect alone takes nothing apart.
+        if len(causes) and (causes["n"] > 1).sum() > 1:
+            taken_apart.append((name, _rows(causes[causes["n"] > 1])))
     orders = order_list(records)
     by_run = (
         f"{BY_RUN}: without zero over replicates, with zero where one number a supervised run is the unit: "
@@ -177,23 +158,19 @@ def study_page(records: Records, study: Study | None = None) -> str:
         "shares": _mean_table(ends, SHARES, bounds=(0.0, 1.0), unit=100, digits=1),
         "process": _mean_table(ends, MEANS, bounds=(0.0, np.inf), unit=1, digits=3),
         "others": int((~tests["primary"].astype(bool) & tests["p"].notna()).sum()) if len(tests) else 0,
-        "contrasts": _rows(contrasts),
+        "contrasts": _rows(compared),
         "by_run": by_run,
         "endpoints": shown_endpoints(tests),
-        "process_paired": shown_endpoints(tests, PROCESS, unit=1, digits=3),
+        "process_paired": shown_endpoints(tests, contrasts.PROCESS, unit=1, digits=3),
         "families": _family_table(records),
-        "taken_apart": [
-            (name, _rows(table[table["n"] > 1]))
-            for name, table in causes
-            if len(table) and (table["n"] > 1).sum() > 1
-        ],
-        "adjusted": adjusted_of(tests),
-        "interactions": _rows(of_kind(tests, "interaction")),
+        "taken_apart": taken_apart,
+        "adjusted": adjusted,
+        "interactions": _rows(contrasts.of_kind(tests, "interaction")),
         "orders": orders if orders.count("\n") > 2 else "",
         "waiting": _waiting(records, tests),
         "spreads": _spreads(records, ends, tests),
-        "power": _power(records, contrasts),
-        "margin": f"{100 * MARGIN:g}",
+        "power": _power(records, compared),
+        "margin": f"{100 * contrasts.MARGIN:g}",
         "half_width": f"{100 * WISHED:g}",
         "threshold": f"{THRESHOLD:g}",
         "words": ENDPOINTS,
@@ -267,17 +244,17 @@ def order_list(records: Records) -> str:
 
 
 def shown_endpoints(
-    tests: pd.DataFrame, names: Sequence[str] = COMPARED, *, unit: float = 100, digits: int = 1
+    tests: pd.DataFrame, names: Sequence[str] = contrasts.COMPARED, *, unit: float = 100, digits: int = 1
 ) -> str:
     """Return a Markdown table, one line a contrast with its difference in several endpoints."""
     texts: dict[str, dict[str, str]] = {}
     for name in names:
-        for row in _rows(main_contrasts(tests, name)):
+        for row in _rows(contrasts.main_contrasts(tests, name)):
             excludes_zero = not row["low"] <= 0 <= row["high"]
             mark = BY_RUN if excludes_zero and row["seeds_low"] <= 0 <= row["seeds_high"] else ""
             text = f"{_ends(row, unit=unit, digits=digits)}{mark}, {p_value(row['adjusted'])}"
             texts.setdefault(row["contrast"], {})[name] = NONE if np.isnan(row["value"]) else text
-    several = main_contrasts(tests).query("n > 1") if len(tests) else tests
+    several = contrasts.main_contrasts(tests).query("n > 1") if len(tests) else tests
     rows = [
         [
             row["contrast"],
@@ -297,7 +274,7 @@ def _mean_table(
 ) -> Table:
     rows = []
     for arm, part in ends.groupby("arm", sort=False):
-        means = [student_interval(part[name].dropna(), bounds=bounds) for name in names]
+        means = [contrasts.student_interval(part[name].dropna(), bounds=bounds) for name in names]
         if len(part) > 1:
             rows.append([arm, len(part), *(interval(*mean, unit, digits) for mean in means)])
     return ["arm", "n", *names], rows
@@ -305,7 +282,7 @@ def _mean_table(
 
 def _family_table(records: Records) -> Table:
     families = family_table(records)
-    table = family_table_of(families[~families["unseen"].astype(bool)], PRIMARIES)
+    table = contrasts.family_table_of(families[~families["unseen"].astype(bool)], contrasts.PRIMARIES)
     names = list(dict.fromkeys(table["family"]))
     rows = []
     for contrast, part in table.groupby("contrast", sort=False):
@@ -319,29 +296,29 @@ def _family_table(records: Records) -> Table:
 
 def _waiting(records: Records, tests: pd.DataFrame) -> list[tuple]:
     """Arm, its row of `threshold_table` in rollouts and in steps, and its corrected p."""
-    adjusted, controls = adjusted_of(tests, WAITING), records.twins()
-    steps = threshold_table(records, axis="step").to_dict("index")
+    adjusted, controls = contrasts.adjusted_of(tests, contrasts.WAITING), records.twins()
+    steps = contrasts.threshold_table(records, axis="step").to_dict("index")
     return [
         (arm, row, steps[arm], adjusted.get(f"{arm} - {controls.get(arm)}", np.nan))
-        for arm, row in threshold_table(records).to_dict("index").items()
+        for arm, row in contrasts.threshold_table(records).to_dict("index").items()
         if row["n"] > 1
     ]
 
 
 def _spreads(records: Records, ends: pd.DataFrame, tests: pd.DataFrame) -> list[tuple]:
-    adjusted, controls = adjusted_of(tests, SPREAD), records.twins()
+    adjusted, controls = contrasts.adjusted_of(tests, contrasts.SPREAD), records.twins()
     return [
         (arm, row, adjusted.get(f"{arm} - {controls.get(arm)}", np.nan))
-        for arm, row in spread_table(ends, controls).to_dict("index").items()
+        for arm, row in contrasts.spread_table(ends, controls).to_dict("index").items()
         if row["n"] > 1
     ]
 
 
-def _power(records: Records, contrasts: pd.DataFrame) -> list[dict[str, Any]]:
+def _power(records: Records, compared: pd.DataFrame) -> list[dict[str, Any]]:
     """Of each primary contrast, what the planned replicates can show, and how many a point would take."""
-    if contrasts.empty:
+    if compared.empty:
         return []
-    primary = contrasts[contrasts["primary"]]
+    primary = compared[compared["primary"]]
     needed = {row["contrast"]: row for row in _rows(power_table(primary, records, half_widths=(WISHED,)))}
     return [row | needed[row["contrast"]] for row in _rows(planned_table(primary, records))]
 
@@ -385,7 +362,7 @@ def studies_section(root: Path) -> str:
     if not studies:
         return "No study is committed yet."
     largest = max(studies, key=lambda records: len(records.cells))
-    tests = study_tests(largest)
+    tests = contrasts.study_tests(largest)
     given = {
         "largest": largest,
         "primaries": verdict_lines(tests),
@@ -412,10 +389,10 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     """
     from scipy.stats import t
 
-    contrasts = main_contrasts(tests)
-    if contrasts.empty or contrasts["primary"].all():
+    compared = contrasts.main_contrasts(tests)
+    if compared.empty or compared["primary"].all():
         return ""
-    rest = contrasts[~contrasts["primary"]]
+    rest = compared[~compared["primary"]]
     differ, small, unclear = [], [], []
     for row in _rows(rest[rest["n"] >= FEWEST].sort_values("value")):
         name, says, n = row["contrast"], _verdict(row), f"n = {row['n']}"
@@ -449,17 +426,18 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
     """
     rows = []
     for records in studies:
-        tests = study_tests(records)
-        contrasts = main_contrasts(tests)
-        if contrasts.empty or not contrasts["primary"].any():
+        tests = contrasts.study_tests(records)
+        compared = contrasts.main_contrasts(tests)
+        if compared.empty or not compared["primary"].any():
             continue
         ends = endpoint_table(records)
-        ends = ends[ends["arm"] == PRIMARIES[0][1]]
+        ends = ends[ends["arm"] == contrasts.PRIMARIES[0][1]]
         named = {"study": records.study, "parameters": records.table["parameters"].iloc[0]}
         named |= {"start": ends["start"].mean(), "gain": (ends["final"] - ends["start"]).mean()}
-        final = contrast_table(records, PRIMARIES, endpoints=("final",)).set_index("contrast")
-        strategies = main_contrasts(tests, "strategies").set_index("contrast")
-        for row in _rows(contrasts[contrasts["primary"]]):
+        final = contrasts.contrast_table(records, contrasts.PRIMARIES, endpoints=("final",))
+        final = final.set_index("contrast")
+        strategies = contrasts.main_contrasts(tests, "strategies").set_index("contrast")
+        for row in _rows(compared[compared["primary"]]):
             kept = {name: row[name] for name in ("contrast", "n", "value", "low", "high", "adjusted")}
             for endpoint, table, columns in (
                 ("final", final, ("low", "high")),
@@ -476,7 +454,7 @@ def shown_scales(table: pd.DataFrame) -> str:
     """Return a Markdown table of `scale_table`, one line a study, links as from the top of a checkout."""
     if table.empty:
         return ""
-    names = [f"{arm} - {control}" for arm, control in PRIMARIES]
+    names = [f"{arm} - {control}" for arm, control in contrasts.PRIMARIES]
     rows = []
     for study, part in table.groupby("study", sort=False):
         by_contrast = {row["contrast"]: row for row in _rows(part)}
