@@ -75,14 +75,16 @@ def observe(rollout: Rollout) -> dict[str, float]:
     raw = trained[~np.isnan(trained)]
     rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]
     return _mean(by_size, [len(rows) for rows in sizes]) | {
-        "reward_raw": float(raw.mean()) if raw.size else math.nan,
-        "reward": float(rewards.mean()) if rewards.size else math.nan,
-        "unscorable_share": float(np.isnan(trained).mean()) if trained.size else math.nan,
-        "timeout_share": float((reasons == "timeout").mean()) if trained.size else math.nan,
-        "grading_error_share": float(np.char.startswith(reasons, "error").mean())
-        if trained.size
-        else math.nan,
+        "reward_raw": _mean_or_nan(raw),
+        "reward": _mean_or_nan(rewards),
+        "unscorable_share": _mean_or_nan(np.isnan(trained)),
+        "timeout_share": _mean_or_nan(reasons == "timeout"),
+        "grading_error_share": _mean_or_nan(np.char.startswith(reasons, "error")),
     }
+
+
+def _mean_or_nan(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan
 
 
 def _mean(by_size: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
@@ -100,19 +102,21 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
     weights that GRPO gives to completions; its use here is ours.
     """
     size = np.abs(np.asarray(advantages, dtype=float))
-    groups = (size if size.ndim == 1 else size.mean(axis=1)).reshape(-1, group_size)
+    if size.ndim == 2:  # one a token
+        size = size.mean(axis=1)
+    groups = size.reshape(-1, group_size)
     squares = (groups**2).sum(axis=1)
     moved = squares > 0
-    return float((groups.sum(axis=1)[moved] ** 2 / squares[moved]).mean()) if moved.any() else math.nan
+    return _mean_or_nan(groups.sum(axis=1)[moved] ** 2 / squares[moved])
 
 
 def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
     """Return the share of groups in [0, 1] whose scorable rewards are all the same."""
     groups = np.asarray(rewards, dtype=float).reshape(-1, group_size)
-    spread = np.where(np.isnan(groups), -np.inf, groups).max(1) - np.where(
-        np.isnan(groups), np.inf, groups
-    ).min(1)
-    return float((spread <= SAME_REWARD).mean())
+    missing = np.isnan(groups)
+    highest = np.where(missing, -np.inf, groups).max(axis=1)
+    lowest = np.where(missing, np.inf, groups).min(axis=1)
+    return float((highest - lowest <= SAME_REWARD).mean())
 
 
 class Timings:
