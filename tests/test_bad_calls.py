@@ -123,7 +123,7 @@ def one_line(words: list[str], capsys: pytest.CaptureFixture) -> str:
     signal.alarm(LONGEST)
     try:
         code = main(words)
-    except SystemExit as error:  # argparse prints its usage first
+    except SystemExit as error:
         code = error.code
         out, err = capsys.readouterr()
         assert code == 2 and "hammer" in err.splitlines()[-1], err

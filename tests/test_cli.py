@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hammerlib
-from hammerlib.cli import build_parser, commands, main
+from hammerlib.cli import main, measuring
 from hammerlib.cli.examine import CACHE_PARTS, cache_size, clear_cache
 from hammerlib.errors import InputError
 from hammerlib.grading.code import refused
@@ -69,7 +69,7 @@ def test_every_command_explains_itself(words: list[str], capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         main([*words, "--help"])
     told = capsys.readouterr().out
-    assert ended.value.code == 0 and "usage: hammer" in told
+    assert ended.value.code == 0 and "Usage: hammer" in told
     assert ">>>" not in told, "examples of docstrings do not belong into help"
 
 
@@ -77,7 +77,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(f"\n    {name} " in told for name in COMMANDS)
+    assert all(f"│ {name} " in told for name in COMMANDS)
+    assert all(f"─ {group} ─" in told for group in ("Order and train", "Measure"))
 
 
 def test_help_answers_within_a_second() -> None:
@@ -100,9 +101,30 @@ def test_every_file_that_the_command_names_is_there() -> None:
     assert not {name for name in named if not (ROOT / name).exists()}
 
 
-def test_run_walks_the_laptop_profile_unless_told_otherwise() -> None:
-    chosen = build_parser().parse_args(["run"])
-    assert (chosen.profile, chosen.only, chosen.set) == ("laptop", None, [])
+def test_run_walks_the_laptop_profile_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[object] = []
+    monkeypatch.setattr(
+        "hammerlib.pipeline.run_notebooks", lambda *given, **named: chosen.append((given, named))
+    )
+    assert main(["run"]) == 0
+    assert chosen == [(("laptop",), {"only": None, "overrides": []})]
+
+
+def test_the_shell_can_ask_what_could_follow() -> None:
+    asked = {"_HAMMER_COMPLETE": "complete_bash", "COMP_WORDS": "hammer tr", "COMP_CWORD": "1"}
+    ended = subprocess.run(
+        ENTRY, capture_output=True, text=True, env=os.environ | asked | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ended.stdout.split() == ["train"]
+
+
+def test_options_with_several_words_take_them_after_one_another() -> None:
+    from hammerlib.cli.options import one_word_each
+
+    words = ["embed", "--columns", "prompt=task", "answer=gold", "--n", "3", "file:a.jsonl"]
+    assert one_word_each(words) == [
+        *("embed", "--columns", "prompt=task", "--columns", "answer=gold", "--n", "3", "file:a.jsonl"),
+    ]
 
 
 # What is wrong is told in one line, with exit code 2, and nothing is written.
@@ -292,6 +314,50 @@ def test_train_runs_what_its_file_says(files: Path, capsys: pytest.CaptureFixtur
     assert folder.name.startswith("train__random__none__s0__") and (folder / "model").is_dir()
 
 
+def test_a_first_run_needs_no_file(files: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["n_problems=4", "prompts_per_step=2", "group_size=2", "max_completion_length=8", "max_steps=1"]
+    words += ["order=random", "tail=report", "problems=reasoning-gym:nano", "rewards=[accuracy, format]"]
+    settings = [word for pair in words for word in ("--set", pair)]
+    assert main(["train", *settings, "--results", "here"]) == 0
+    folder = Path(capsys.readouterr().out.splitlines()[-1])
+    assert json.loads((folder / "manifest.json").read_text())["parameters"]["rewards"] == [
+        "accuracy",
+        "format",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "config = None: is missing"),
+        (["--set", "orderr=hammer"], "config = 'orderr': is no known parameter; did you mean order?"),
+        (["--set", "n_problems"], "set = 'n_problems': is not name=value"),
+        (["--set", "seed=1", "--set", "seed=2"], "set = 'seed=2': seed is set twice"),
+        (["--set", "seed=[1"], "seed = '[1'"),
+        (["--set", "seed=x"], "seed = 'x': must be a whole number"),
+        (
+            ["--config", "strategy.yaml", "--set", "order=hamer"],
+            "order = 'hamer': is unknown; did you mean",
+        ),
+        (["--set", "seed=1", "--set", "seed.a=2"], "set = 'seed.a=2': seed holds no names with values"),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    files: Path, words: list[str], told: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and told in line
+
+
+def test_a_study_takes_settings_too(files: Path, capsys: pytest.CaptureFixture) -> None:
+    study = str(ROOT / "configs" / "study" / "ci.yaml")
+    assert main(["sweep", study, "--root", "cells", "--dry-run", "--set", "replicates=oops"]) == 2
+    assert "replicates = 'oops': must be a whole number" in capsys.readouterr().err
+    assert main(["sweep", study, "--root", "cells", "--dry-run", "--set", "base.group_size=1"]) == 2
+    assert "base.group_size = 1" in capsys.readouterr().err
+
+
 def test_nano_and_what_is_trained_from_it_answer_in_fewer_tokens(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +365,7 @@ def test_nano_and_what_is_trained_from_it_answer_in_fewer_tokens(
     run = hammerlib.train(TrainConfig.from_yaml("small.yaml"), root=files)
     asked: list[int] = []
     monkeypatch.setattr(hammerlib, "evaluate", lambda *_, max_new_tokens, **__: asked.append(max_new_tokens))
-    monkeypatch.setattr(commands, "told", lambda record: 0)
+    monkeypatch.setattr(measuring, "print_run", lambda record: 0)
     for model in ("nano", "nano-untrained", str(run.folder), str(run.folder / "model")):
         assert main(["evaluate", "--model", model, "--benchmark", "reasoning-gym:nano"]) == 0
     for words in ([], ["--max-new-tokens", "9"]):

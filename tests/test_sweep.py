@@ -17,7 +17,7 @@ import sweep_cells
 from sweep_cells import grid, records, starts
 
 from hammerlib.cli import main
-from hammerlib.cli.sweep import told
+from hammerlib.cli.commands import print_status as told
 from hammerlib.errors import InputError
 from hammerlib.evaluation import grid as evaluating
 from hammerlib.runs import claimed, trials

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hammerlib.cli import _fail, main
-from hammerlib.cli.commands import told
-from hammerlib.cli.compare import told as compared
+from hammerlib.cli.commands import print_run as told
+from hammerlib.cli.measuring import format_comparison as compared
 from hammerlib.cli.terminal import Plain, plain
 from hammerlib.errors import InputError, printable
 from hammerlib.evaluation.comparison import Comparison, Scores, compare, read_scores

@@ -1,173 +1,104 @@
-"""What each word of the ``hammer`` command does; the parsed words in, an exit code out."""
+"""What ``hammer`` run, embed, train, sweep, publish and doctor do: typed words in, an exit code out."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from hammerlib.cli.ordering import parse_columns, problems_of
-from hammerlib.errors import printable
-from hammerlib.runs import RunRecord
+from typer import Argument, Option
+
+from hammerlib.cli import options
+from hammerlib.cli.ordering import parse_columns
+from hammerlib.errors import InputError, check_name, check_whole, need, printable
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
+    from hammerlib.runs import RunRecord
+    from hammerlib.runs.trials import SweepStatus
     from hammerlib.training import TrainConfig
 
-# Options of `hammer evaluate` that have the same name in the library.
-EVALUATED = ("n", "temperature", "top_p", "max_new_tokens", "template", "prompt", "run_code", "seed")
-EVALUATED += ("engine", "stop", "workers", "backend", "seconds")
-NANO_LENGTH, LENGTH = 48, 1024  # tokens of a completion by default: nano answers in a line, others reason
-TOKENS = "tokenizer.json"
 
-
-def run(chosen: Namespace) -> int:
-    """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again.
-
-    Examples
-    --------
-    >>> from argparse import Namespace
-    >>> run(Namespace(profile="ci", only="00", set=[]))  # doctest: +SKIP
-    0
-    """
+def run(
+    profile: Annotated[str, Option(help="a file of configs/: ci, laptop, gpu, paper")] = "laptop",
+    only: Annotated[
+        str | None, Option(metavar="START", help="names start so: 03, or 03,05, or systems/puzzle")
+    ] = None,
+    settings: options.Settings = None,
+    results: options.Results = None,
+) -> int:
+    """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again."""
     from hammerlib.pipeline import run_notebooks
 
-    run_notebooks(chosen.profile, only=chosen.only, overrides=chosen.set)
+    run_notebooks(profile, only=only, overrides=settings or [])
     return 0
 
 
-def embed(chosen: Namespace) -> int:
-    """Embed problems with a language model: one vector each, pooled from its hidden states.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["embed", "file:missing.jsonl", "--out", "vectors.safetensors"])
-    2
-    """
+def embed(
+    problems: options.Problems,
+    out: Annotated[Path, Option(help="safetensors file to write")],
+    backbone: Annotated[
+        str, Option(help="nano, smollm2-135m, a folder, or a hub id", rich_help_panel=options.OF_MODEL)
+    ] = "nano",
+    split: options.Split = None,
+    columns: options.Columns = None,
+    n: options.Count = None,
+    seed: options.Seed = 0,
+    layer: options.Layer = -1,
+    pooling: options.Pooling = "mean",
+    template: options.Template = "raw",
+) -> int:
+    """Embed problems with a language model: one vector each, pooled from its hidden states."""
     import hammerlib
 
-    table = problems_of(chosen)
-    embeddings = hammerlib.embed(
-        table, chosen.backbone, layer=chosen.layer, pooling=chosen.pooling, template=chosen.template
-    )
-    embeddings.save(chosen.out)
-    n, width = embeddings.vectors.shape
-    print(f"{chosen.out}: {n} vectors of width {width} from {embeddings.info['backbone']}")
+    table = hammerlib.load_problems(problems, split=split, n=n, seed=seed, columns=parse_columns(columns))
+    embeddings = hammerlib.embed(table, backbone, layer=layer, pooling=pooling, template=template)
+    embeddings.save(out)
+    count, width = embeddings.vectors.shape
+    print(f"{out}: {count} vectors of width {width} from {embeddings.info['backbone']}")
     return 0
 
 
-def train(chosen: Namespace) -> int:
-    """Train with GRPO in a verified order. Resuming is automatic: the same command returns a finished run at
-    once and continues a killed one from its newest checkpoint. On several GPUs: accelerate launch
-    --config_file launch/ddp.yaml -m hammerlib.training.launch --config FILE.
+def train(
+    config: Annotated[Path | None, Option(help="YAML file with fields of TrainConfig")] = None,
+    settings: options.Settings = None,
+    order: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="train in this order, which `hammer order` made"),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        Option(
+            "--dry-run",
+            help="print batches, schedule, memory and warnings; train nothing",
+        ),
+    ] = False,
+    processes: Annotated[
+        int | None, Option(metavar="N", help="with --dry-run: plan for N training processes (default 1)")
+    ] = None,
+    results: options.Results = None,
+) -> int:
+    """Train with GRPO in a verified order, as a file says, or --set, or both.
 
-    Raises
-    ------
-    InputError
-        `--processes` without `--dry-run` or below 1.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["train", "--config", "missing.yaml"])
-    2
+    Resuming is automatic: the same command returns a finished run at once and continues a killed one from its
+    newest checkpoint. On several GPUs: accelerate launch --config_file launch/ddp.yaml -m
+    hammerlib.training.launch --config FILE.
     """
     import hammerlib
-    from hammerlib.errors import InputError
     from hammerlib.training.launch import read_job
 
-    if chosen.processes is not None and (chosen.processes < 1 or not chosen.dry_run):
+    if processes is not None and (processes < 1 or not dry_run):
         remedy = "add --dry-run and give at least 1; accelerate launch --num_processes starts several"
-        raise InputError("processes", chosen.processes, "is only a number to plan for", remedy)
-    config, order = read_job(chosen.config, chosen.order)
-    found = _overlap(config)
-    if not chosen.dry_run:
-        record = hammerlib.train(config, order=order)
-        record.note(overlap=found)
-        return told(record)
-    from hammerlib.training.preview import preview
-    from hammerlib.training.run import prepare
+        raise InputError("processes", processes, "is only a number to plan for", remedy)
+    job, made_order = read_job(config, order, settings or [])
+    overlap = _overlap(job)
+    if dry_run:
+        from hammerlib.training.preview import preview
+        from hammerlib.training.run import prepare
 
-    print(preview(prepare(config, order=order, processes=chosen.processes)))
-    return 0
-
-
-def evaluate(chosen: Namespace) -> int:
-    """Sample completions, grade them, and record pass@k with intervals over problems.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["evaluate", "--model", "nano", "--benchmark", "unheard-of"])
-    2
-    """
-    import hammerlib
-
-    if chosen.max_new_tokens is None:
-        chosen.max_new_tokens = NANO_LENGTH if _is_nano(chosen.model) else LENGTH
-    asked = {name: getattr(chosen, name) for name in EVALUATED}
-    asked["columns"] = parse_columns(chosen.columns)
-    return told(hammerlib.evaluate(chosen.model, chosen.benchmark, k=chosen.samples, **asked))
-
-
-def _is_nano(model: str) -> bool:
-    """Whether a model speaks nano's vocabulary: by name, or the folder of a model or of a training run."""
-    from hammerlib.models.nano.tokenizer import vocabulary
-
-    if model in ("nano", "nano-untrained"):
-        return True
-    ours = {token: number for number, token in enumerate(vocabulary())}
-    files = [file for file in (Path(model, "model", TOKENS), Path(model, TOKENS)) if file.is_file()]
-    try:
-        return any(json.loads(file.read_bytes())["model"]["vocab"] == ours for file in files)
-    except (KeyError, TypeError, ValueError):
-        return False  # another kind of tokenizer, or a torn file: loading will say so
-
-
-def publish(chosen: Namespace) -> int:
-    """Copy a finished run, made from committed code, to results/published, and renew the tables made from it.
-
-    For the folder of a study (results/study/NAME) write its page from its records instead.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["publish", "no-such-run"])
-    2
-    """
-    from hammerlib.pages import results as report
-    from hammerlib.pipeline import checkout
-
-    results = checkout() / "results"
-    if chosen.run.resolve().parent == results / "study":
-        print(report.publish_study(chosen.run, checkout() / "README.md"))
+        print(preview(prepare(job, order=made_order, processes=processes)))
         return 0
-    copy = report.publish(chosen.run, results / "published")
-    report.write_section(checkout() / "README.md", report.results_section(results / "published"))
-    report.write_section(results / "README.md", report.runs_section(results / "published"))
-    print(copy)
-    return 0
-
-
-def doctor(chosen: Namespace) -> int:
-    """Say what this machine can run and why not, and how large the cache is.
-
-    Examples
-    --------
-    >>> from argparse import Namespace
-    >>> doctor(Namespace(clear_cache=False))  # doctest: +ELLIPSIS
-    Python ...
-    """
-    from hammerlib.cli.examine import clear_cache, findings
-
-    if chosen.clear_cache:
-        print(f"cache: {clear_cache() / 1e6:.1f} MB removed")
-        return 0
-    for name, state, reason in findings():
-        print(f"{name:<22}{state:<5}{reason}".rstrip())
-    return 0
+    record = hammerlib.train(job, order=made_order)
+    record.note(overlap=overlap)
+    return print_run(record)
 
 
 def _overlap(config: TrainConfig) -> dict[str, object]:
@@ -176,8 +107,9 @@ def _overlap(config: TrainConfig) -> dict[str, object]:
     from hammerlib.evaluation.benchmarks import known_overlap
 
     config.validate()
-    asked = {"split": config.split, "n": config.n_problems, "columns": config.columns}
-    problems = load_problems(config.problems, seed=0, **asked)
+    problems = load_problems(
+        config.problems, seed=0, split=config.split, n=config.n_problems, columns=config.columns
+    )
     report, found = known_overlap(problems)
     for name, counts in found["benchmarks"].items():
         if counts["exact"] or counts["n_gram"]:
@@ -186,27 +118,125 @@ def _overlap(config: TrainConfig) -> dict[str, object]:
                 f"{counts['n_gram']} more by {found['ngram']} words in a row"
             )
     if not len(report):
-        looked = ", ".join(found["benchmarks"]) or "none at hand (HAMMER_DATA)"
-        print(f"no overlap with benchmarks: {looked}")
+        print(f"no overlap with benchmarks: {', '.join(found['benchmarks']) or 'none at hand (HAMMER_DATA)'}")
     return found | {"problems": report.astype(object).where(report.notna(), None).to_dict("records")}
 
 
-def told(record: RunRecord) -> int:
-    """Print a run's numbers and folder; the exit code 0.
+def sweep(
+    study: Annotated[Path, Argument(metavar="STUDY", help="YAML file of configs/study")],
+    settings: options.Settings = None,
+    workers: Annotated[int, Option(help="trials at once, a thread each")] = 1,
+    backend: options.Backend = "process",
+    gpus: Annotated[int, Option(metavar="N", help="deal out N GPUs, one a worker; with ray one a trial")] = 0,
+    only: Annotated[str | None, Option(metavar="ARM,ARM", help="trials of these arms")] = None,
+    replicates: Annotated[
+        str | None, Option(metavar="A-B", help="trials of replicates A to B; or of A alone")
+    ] = None,
+    hours: Annotated[float | None, Option(metavar="H", help="start no trial after H hours")] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="say what would run, with an estimate, and run nothing")
+    ] = False,
+    root: Annotated[Path | None, Option(help="folder of studies (default results/study)")] = None,
+) -> int:
+    """Run the trials of a study that are missing or failed; each leaves one record.
 
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> told(RunRecord("demo", Path("runs/demo"), {"status": "success", "metrics": {}}))
-    runs/demo
-    0
+    Killed and called again, it goes on; several at once, also on machines that share the folder, divide the
+    trials. Ends with 0 when all trials asked for are done, 1 when some failed, 3 when the hours were over
+    first.
     """
+    from hammerlib.runs.storage import file_name, repository_root
+    from hammerlib.runs.trials import estimate, run_trials, select, sweep_status
+    from hammerlib.runs.workers import BACKENDS
+    from hammerlib.study import plan
+    from hammerlib.study.trial import record_trial
+
+    check_name("backend", backend, BACKENDS, "is unknown")
+    check_whole("workers", workers, 1, "use --workers 1 or more")
+    check_whole("gpus", gpus, 0, "leave it out where there is none")
+    if hours is not None and not hours >= 0:
+        raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
+    design = plan.read_study(study, settings or [])
+    trials = plan.trials(design)
+    arms = None if only is None else only.split(",")
+    chosen = select(trials, arms=arms, replicates=_span(replicates))
+    root = root or (repository_root() or Path.cwd()) / "results" / "study"
+    folder = root.resolve() / file_name("study", design.study)
+    if dry_run:
+        print(estimate(sweep_status(trials, folder).only(chosen), workers))
+        return 0
+    need("torch", "transformers", "accelerate", "trl")
+    return print_status(
+        run_trials(record_trial, chosen, folder, workers=workers, backend=backend, gpus=gpus, hours=hours)
+    )
+
+
+def _span(words: str | None) -> tuple[int, int] | None:
+    if words is None:
+        return None
+    first, _, last = words.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal()):
+        raise InputError("replicates", words, "is neither a number nor two", "write 3 or 0-5")
+    return int(first), int(last or first)
+
+
+def print_status(status: SweepStatus) -> int:
+    """Print where a study's trials stand; the exit code."""
+    failed = status.count("failed")
+    other = status.count("other")
+    left = status.count("missing") + other
+    print(f"{status.count('done')} of {len(status.status)} cells done, {failed} failed, {left} not run")
+    if failed or other:
+        return 1
+    return 3 if left else 0
+
+
+def publish(
+    run: Annotated[Path, Argument(metavar="RUN", help="results/runs/NAME or results/study/NAME")],
+) -> int:
+    """Copy a finished run, made from committed code, to results/published, and renew the tables made from it.
+
+    For the folder of a study (results/study/NAME) write its page from its records instead.
+    """
+    from hammerlib.pages import results as pages
+    from hammerlib.pipeline import checkout
+
+    readme = checkout() / "README.md"
+    results = checkout() / "results"
+    published = results / "published"
+    if run.resolve().parent == results / "study":
+        print(pages.publish_study(run, readme))
+        return 0
+    copy = pages.publish(run, published)
+    pages.write_section(readme, pages.results_section(published))
+    pages.write_section(results / "README.md", pages.runs_section(published))
+    print(copy)
+    return 0
+
+
+def doctor(
+    clear_cache: Annotated[
+        bool, Option("--clear-cache", help="delete the cache; everything in it can be made again")
+    ] = False,
+) -> int:
+    """Say what this machine can run and why not, and how large the cache is."""
+    from hammerlib.cli import examine
+
+    if clear_cache:
+        print(f"cache: {examine.clear_cache() / 1e6:.1f} MB removed")
+        return 0
+    for name, state, reason in examine.findings():
+        print(f"{name:<22}{state:<5}{reason}".rstrip())
+    return 0
+
+
+def print_run(record: RunRecord) -> int:
+    """Print a run's numbers and folder; the exit code 0."""
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
         error = "" if entry.get("se") is None else f"  (se {entry['se']:.4f})"
         print(f"{printable(name):<28}{entry['value']:.4f}{interval}{error}")
     if record.status == "partial":
-        held = record.manifest["partial"]
-        print(f"partial: {held['problems']} of {held['of_problems']} problems; call again to go on")
+        counts = record.manifest["partial"]
+        print(f"partial: {counts['problems']} of {counts['of_problems']} problems; call again to go on")
     print(record.folder)
     return 0

@@ -1,20 +1,19 @@
-"""hammer order: problems or vectors in, an order with its certificate out; with vectors it needs no torch."""
+"""``hammer order``: problems or vectors in, an order with its certificate out; vectors need no torch."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from typer import Argument, BadParameter, Option
+
+from hammerlib.cli import options
 from hammerlib.errors import InputError, check_name, check_whole
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from datasets import Dataset
-
     from hammerlib import Order
-    from hammerlib.models.embeddings import Embeddings
     from hammerlib.similarity import Array
 
 # Parameters of `order_by` that are words of the command, not options of a strategy.
@@ -22,195 +21,176 @@ OWN_WORDS = {name: f"--{name}" for name in ("strategy", "embeddings", "seed", "c
 OWN_WORDS["problems"] = "the word PROBLEMS"
 
 
-def order(chosen: Namespace) -> int:
-    """Order problems, and write the order with its cost, its certificate and what it was made from.
-
-    Raises
-    ------
-    InputError
-        Words that do not fit together, before anything is computed.
-
-    Examples
-    --------
-    >>> from hammerlib.cli import main
-    >>> main(["order", "file:missing.jsonl", "--backbone", "nano", "--out", "order.json"])
-    2
-    """
+def order(
+    out: Annotated[Path, Option(help="JSON file to write")],
+    problems: Annotated[str | None, Argument(metavar="PROBLEMS", help=options.PROBLEMS)] = None,
+    backbone: Annotated[
+        str | None,
+        Option(
+            help="embed with this model: nano, smollm2-135m, a folder, or a hub id",
+            rich_help_panel=options.OF_MODEL,
+        ),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        Option(
+            help="instead: file that `hammer embed` wrote, or an (n, d) array in an .npy file",
+            rich_help_panel=options.OF_MODEL,
+        ),
+    ] = None,
+    strategy: Annotated[str, Option(help="hammer, min-path, random, similar, ...")] = "hammer",
+    centre: Annotated[str, Option(help="none, argmin, renormalise")] = "none",
+    settings: Annotated[
+        list[str] | None,
+        Option("--set", metavar="NAME=VALUE", help="option of the strategy, repeatable"),
+    ] = None,
+    no_certificate: Annotated[
+        bool,
+        Option(
+            "--no-certificate",
+            help="no bound and gap, whose solver compiles for up to a minute at first use",
+        ),
+    ] = False,
+    write: Annotated[
+        Path | None, Option(metavar="FILE", help="the problems in this order: jsonl, parquet")
+    ] = None,
+    explain: Annotated[
+        bool, Option("--explain", help="print the order's profile beside random orders'")
+    ] = False,
+    split: options.Split = None,
+    columns: options.Columns = None,
+    n: options.Count = None,
+    seed: options.Seed = 0,
+    layer: options.Layer = -1,
+    pooling: options.Pooling = "mean",
+    template: options.Template = "raw",
+) -> int:
+    """Order problems, and write the order with its cost, its certificate and what it was made from."""
     import hammerlib
     from hammerlib.ordering.strategies import CENTRES, check_strategy
 
-    # all that can be refused before minutes of embedding
-    check_strategy("strategy", chosen.strategy, problem="is not known")
-    check_name("centre", chosen.centre, CENTRES)
-    check_whole("seed", chosen.seed, 0, "choose --seed 0, 1, ...")
-    options = parse_options(chosen.set)
-    if chosen.problems is None:
-        _refuse_missing(chosen, options)
-    if chosen.write and chosen.write.suffix not in (".jsonl", ".parquet"):
-        raise InputError("write", str(chosen.write), "unknown kind of file", "use .jsonl or .parquet")
-    table = None if chosen.problems is None else problems_of(chosen)
-    vectors = _vectors(chosen, table)
+    # All that can be refused before minutes of embedding.
+    if (backbone is None) == (embeddings is None):
+        raise BadParameter("give one of --backbone and --embeddings")
+    check_strategy("strategy", strategy, problem="is not known")
+    check_name("centre", centre, CENTRES)
+    check_whole("seed", seed, 0, "choose --seed 0, 1, ...")
+    strategy_options = parse_options(settings or [])
+    if problems is None:
+        selecting = {"--n": n, "--split": split}
+        _refuse_missing(selecting, backbone, write, strategy, strategy_options)
+    if write and write.suffix not in (".jsonl", ".parquet"):
+        raise InputError("write", str(write), "unknown kind of file", "use .jsonl or .parquet")
+
+    table = None
+    if problems is not None:
+        table = hammerlib.load_problems(problems, split=split, n=n, seed=seed, columns=parse_columns(columns))
+    if embeddings is None:
+        vectors = hammerlib.embed(table, backbone, layer=layer, pooling=pooling, template=template)
+    elif embeddings.suffix == ".npy":
+        vectors = _read_array(embeddings)
+    else:
+        from hammerlib.models.embeddings import Embeddings
+
+        vectors = Embeddings.load(embeddings)
     made = hammerlib.order_by(
-        chosen.strategy,
+        strategy,
         vectors,
         problems=table,
-        seed=chosen.seed,
-        centre=chosen.centre,
-        certify=not chosen.no_certificate,
-        **options,
+        seed=seed,
+        centre=centre,
+        certify=not no_certificate,
+        **strategy_options,
     )
-    made.save(chosen.out)
-    print(f"{chosen.out}: {_summary(made)}")
-    if chosen.write:
-        _write(chosen, table, made)
-    if chosen.explain:
+    made.save(out)
+    print(f"{out}: {_summary(made)}")
+    if write:
+        from hammerlib.problems.files import records_of, write_records
+
+        records = records_of(problems, table)
+        write_records([records[row] for row in made.permutation], write)
+        print(f"{write}: the problems in this order")
+    if explain:
         from hammerlib.diversity import explain_order
 
         print(explain_order(made, vectors, problems=table).to_string(index=False, float_format="%.4f"))
     return 0
 
 
-def _refuse_missing(chosen: Namespace, options: dict[str, Any]) -> None:
+def _refuse_missing(
+    selecting: dict[str, Any], backbone: str | None, write: Path | None, strategy: str, chosen: dict[str, Any]
+) -> None:
     """Refuse words that need problems where none are named."""
     from hammerlib.ordering.strategies import COLUMNS
 
-    for name in ("n", "split"):
-        if getattr(chosen, name) is not None:
-            problem, remedy = "selects problems, and none are named", "name a source of PROBLEMS"
-            raise InputError(f"--{name}", getattr(chosen, name), problem, remedy)
-    sorts = None if "pass_rate" in options else str(options.get("of", chosen.strategy))
-    if chosen.backbone or chosen.write:
-        asked, remedy = "--backbone" if chosen.backbone else "--write", "name a source of problems"
-    elif sorts in COLUMNS:
-        asked, remedy = f"--strategy {sorts}", f"name a source of PROBLEMS with a column {COLUMNS[sorts]!r}"
+    for name, value in selecting.items():
+        if value is not None:
+            problem = "selects problems, and none are named"
+            raise InputError(name, value, problem, "name a source of PROBLEMS")
+    sorts_by = None if "pass_rate" in chosen else str(chosen.get("of", strategy))
+    remedy = "name a source of problems"
+    if backbone:
+        needs = "--backbone"
+    elif write:
+        needs = "--write"
+    elif sorts_by in COLUMNS:
+        needs = f"--strategy {sorts_by}"
+        remedy = f"name a source of PROBLEMS with a column {COLUMNS[sorts_by]!r}"
     else:
         return
-    raise InputError("PROBLEMS", None, f"are missing, which {asked} needs", remedy)
+    raise InputError("PROBLEMS", None, f"are missing, which {needs} needs", remedy)
 
 
-def problems_of(chosen: Namespace) -> Dataset:
-    """Return the problems that the words of a command name.
-
-    Examples
-    --------
-    >>> from argparse import Namespace
-    >>> len(problems_of(Namespace(problems="reasoning-gym:nano", split=None, n=8, seed=0)))
-    8
-    """
-    import hammerlib
-
-    options = {"split": chosen.split, "n": chosen.n, "seed": chosen.seed}
-    return hammerlib.load_problems(
-        chosen.problems, columns=parse_columns(getattr(chosen, "columns", [])), **options
-    )
-
-
-def parse_columns(words: list[str]) -> dict[str, str] | None:
-    """Return ``name=column`` words, also several in one with commas between, as a mapping; None for no word.
-
-    Parameters
-    ----------
-    words : list of str
-
-    Raises
-    ------
-    InputError
-        A word without ``=``, or a name twice.
-
-    Examples
-    --------
-    >>> parse_columns(["prompt=task,answer=meta.gold", "id=key"])
-    {'prompt': 'task', 'answer': 'meta.gold', 'id': 'key'}
-    """
-    found: dict[str, str] = {}
-    for word in words:
+def parse_columns(words: Sequence[str] | None) -> dict[str, str] | None:
+    """Return ``name=column`` words, also several in one with commas between, as a mapping; None for none."""
+    columns: dict[str, str] = {}
+    for word in words or ():
         # A comma parts two pairs only where a pair follows: a column's own name may hold one.
         for pair in re.split(r",(?=[A-Za-z_]\w*=)", word):
-            name, given, column = pair.partition("=")
-            if not given or not name:
+            name, equals, column = pair.partition("=")
+            if not equals or not name:
                 problem = "is no NAME=COLUMN"
                 raise InputError("columns", pair, problem, "write for example prompt=task answer=gold")
-            if name in found:
+            if name in columns:
                 raise InputError("columns", pair, f"{name} is mapped twice", "map it once")
-            found[name] = column
-    return found or None
+            columns[name] = column
+    return columns or None
 
 
-def parse_options(words: list[str]) -> dict[str, Any]:
-    """Return ``name=value`` words as options, values read as YAML.
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Return ``name=value`` words as options of a strategy, values read as YAML."""
+    from hammerlib.runs.reading import parse_settings
 
-    Parameters
-    ----------
-    words : list of str
-
-    Raises
-    ------
-    InputError
-        A word without ``=``, a name twice or with a word of its own, or a value that is no YAML.
-
-    Examples
-    --------
-    >>> parse_options(["eta=0.1", "eta_mode=pool", "gap=null"])
-    {'eta': 0.1, 'eta_mode': 'pool', 'gap': None}
-    """
-    from hammerlib.runs.reading import parse_yaml
-
-    options: dict[str, Any] = {}
     for word in words:
-        name, given, value = word.partition("=")
-        if not given or not name:
-            raise InputError("set", word, "is not name=value", "write for example --set window=8")
+        name = word.partition("=")[0]
         if name in OWN_WORDS:
             raise InputError("set", word, "is no option of a strategy", f"use {OWN_WORDS[name]}")
-        if name in options:
-            raise InputError("set", word, f"{name} is set twice", "set it once")
-        try:
-            options[name] = parse_yaml(value, value)
-        except InputError as error:
-            raise InputError(name, value, error.problem, "write a number or a word") from None
-    return options
+    return parse_settings(words)
 
 
-def _vectors(chosen: Namespace, table: Dataset | None) -> Embeddings | Array:
-    """Return vectors from a file (an .npy array stays on disk until it is used) or from the backbone."""
-    if chosen.embeddings is None:
-        import hammerlib
-
-        pooled = {"layer": chosen.layer, "pooling": chosen.pooling, "template": chosen.template}
-        return hammerlib.embed(table, chosen.backbone, **pooled)
-    if chosen.embeddings.suffix != ".npy":
-        from hammerlib.models.embeddings import Embeddings
-
-        return Embeddings.load(chosen.embeddings)
+def _read_array(file: Path) -> Array:
+    """Open an .npy array, which stays on disk until it is used."""
     import numpy as np
 
     try:
-        found = np.load(chosen.embeddings, mmap_mode="r")
+        vectors = np.load(file, mmap_mode="r")
     except Exception as error:  # by which byte is damaged; Python objects are never loaded
         problem = f"cannot be read ({type(error).__name__})"
-        raise InputError("embeddings", str(chosen.embeddings), problem, "save an (n, d) array") from None
-    if not found.size:
-        raise InputError("embeddings", str(chosen.embeddings), "holds no vectors", "save an (n, d) array")
-    return found
+        raise InputError("embeddings", str(file), problem, "save an (n, d) array") from None
+    if not vectors.size:
+        raise InputError("embeddings", str(file), "holds no vectors", "save an (n, d) array")
+    return vectors
 
 
 def _summary(made: Order) -> str:
-    told = f"{len(made)} problems in {made.strategy} order"
+    text = f"{len(made)} problems in {made.strategy} order"
     if made.cost is not None:
-        told += f", cost {made.cost:.4f} (random order: {made.random_cost:.4f}"
+        text += f", cost {made.cost:.4f} (random order: {made.random_cost:.4f}"
         if made.lower_bound is not None:
             gap = "unknown" if made.gap is None else f"{100 * made.gap:.3f} %"
-            told += f", bound: {made.lower_bound:.4f}, gap {gap}"
-        told += ")"
+            text += f", bound: {made.lower_bound:.4f}, gap {gap}"
+        text += ")"
     repeats = made.provenance.get("repeats", {})
     if repeats.get("rows"):
-        told += f"; {repeats['rows']} rows repeat others, {repeats['side by side']} times side by side"
-    return told
-
-
-def _write(chosen: Namespace, table: Dataset, made: Order) -> None:
-    from hammerlib.problems.files import records_of, write_records
-
-    records = records_of(chosen.problems, table)
-    write_records([records[row] for row in made.permutation], Path(chosen.write))
-    print(f"{chosen.write}: the problems in this order")
+        text += f"; {repeats['rows']} rows repeat others, {repeats['side by side']} times side by side"
+    return text

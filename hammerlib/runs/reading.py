@@ -15,6 +15,7 @@ import functools
 import json
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +78,40 @@ def parse_yaml(text: str, name: str, *, field: str = "yaml") -> Any:
     else:
         return content
     raise InputError(field, name, f"cannot be read ({reason})", "mend the YAML")
+
+
+def read_with_settings(path: str | Path | None, words: Sequence[str], *, field: str) -> Any:
+    """Read a YAML file (None: an empty one) with ``name=value`` words on top; ``a.b=1`` reaches into a."""
+    content = {} if path is None else read_yaml(path, field=field)
+    settings = parse_settings(words)
+    if not settings or not isinstance(content, dict):
+        return content
+    for name, value in settings.items():
+        *outer, last = name.split(".")
+        mapping = content
+        for key in outer:
+            mapping = mapping.setdefault(key, {})
+            if not isinstance(mapping, dict):
+                problem = f"{key} holds no names with values"
+                raise InputError("set", f"{name}={value}", problem, f"set {key} as a whole")
+        mapping[last] = value
+    return content
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return ``name=value`` words of a command line as a mapping, values read as YAML."""
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError("set", word, "is not name=value", "write for example --set window=8")
+        if name in settings:
+            raise InputError("set", word, f"{name} is set twice", "set it once")
+        try:
+            settings[name] = parse_yaml(value, value)
+        except InputError as error:
+            raise InputError(name, value, error.problem, "write a number or a word") from None
+    return settings
 
 
 def _load_yaml(text: str) -> Any:

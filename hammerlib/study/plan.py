@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, JsonValue
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering import STRATEGIES
 from hammerlib.ordering.strategies import check_order_options, check_strategy
-from hammerlib.runs.reading import read_yaml
+from hammerlib.runs.reading import read_with_settings
 from hammerlib.runs.storage import content_hash
 from hammerlib.study.algorithms import bonus_of
 
@@ -365,8 +366,8 @@ Cell = Trial
 cells = trials
 
 
-def read_study(path: str | Path) -> Study:
-    """Read and validate a study, ``configs/study/NAME.yaml``; InputError for one that cannot run."""
-    values = read_yaml(path, field="study")
+def read_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
+    """Read and validate ``configs/study/NAME.yaml`` with ``name=value`` settings on top of it."""
+    values = read_with_settings(path, settings, field="study")
     check_fields(Study, values, "study")
     return Study(**values).validate()

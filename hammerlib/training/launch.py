@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, printable
+from hammerlib.runs.reading import read_with_settings
 from hammerlib.training.config import TrainConfig
 from hammerlib.training.run import train
 from hammerlib.training.schedule import is_main
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from hammerlib.ordering import Order
 
 
-def read_job(config: Path | str, order: Path | None = None) -> tuple[TrainConfig, Order | None]:
-    """Read a config and, if given, an order made elsewhere, whose strategy the config then names."""
+def read_job(
+    config: Path | str | None, order: Path | None = None, settings: Sequence[str] = ()
+) -> tuple[TrainConfig, Order | None]:
+    """Read a config, ``name=value`` settings on top of it or alone, and an order whose strategy it names."""
     from hammerlib.ordering import STRATEGIES, Order
 
-    settings = TrainConfig.from_yaml(config)
+    if config is None and not settings:
+        raise InputError("config", None, "is missing", "give --config FILE, or fields with --set name=value")
+    job = TrainConfig.from_dict(read_with_settings(config, settings, field="config"))
     made = Order.load(order) if order else None
     if made is not None and made.strategy in STRATEGIES:
-        settings = dataclasses.replace(settings, order=made.strategy)
-    return settings, made
+        job = dataclasses.replace(job, order=made.strategy)
+    return job, made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="hammerlib.training.launch", description="Train from a YAML file of TrainConfig fields."
     )
+    parser.add_argument("--config", help="YAML file, one `name: value` line per field of TrainConfig")
     parser.add_argument(
-        "--config", required=True, help="YAML file, one `name: value` line per field of TrainConfig"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one field on top of the file's"
     )
     parser.add_argument("--order", type=Path, help="order made by `hammer order` for the same problems")
     chosen = parser.parse_args(arguments)
     try:
-        config, order = read_job(chosen.config, chosen.order)
+        config, order = read_job(chosen.config, chosen.order, chosen.set)
         record = train(config, order=order)
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)

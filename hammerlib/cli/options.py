@@ -1,0 +1,72 @@
+"""Options that several commands share, each described once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def _use_results(folder: Path | None) -> Path | None:
+    """Make the folder the one that every run of this process is written to."""
+    if folder is not None:
+        os.environ["HAMMER_RESULTS"] = str(folder.expanduser().resolve())
+    return folder
+
+
+# Where a bracket opens a word of the help's mark-up, it is escaped.
+PROBLEMS = r"reasoning-gym:<mix>, file:<path>, or hub:<repo>\[/<config>]\[@<revision>]"
+OF_PROBLEMS, OF_MODEL, OF_SAMPLING = "Which problems", "Model and vectors", "Sampling"
+
+Results = Annotated[
+    Path | None,
+    Option(metavar="DIR", callback=_use_results, help="folder of run folders (default results/runs)"),
+]
+Problems = Annotated[str, Argument(metavar="PROBLEMS", help=PROBLEMS)]
+Split = Annotated[
+    str | None,
+    Option(help="part of the source (reasoning-gym: supervised, rl, heldout)", rich_help_panel=OF_PROBLEMS),
+]
+Count = Annotated[int | None, Option(help="number of problems (default all)", rich_help_panel=OF_PROBLEMS)]
+Columns = Annotated[
+    list[str] | None,
+    Option(
+        metavar="NAME=COLUMN ...",
+        help="for a layout of its own: where prompt and answer stand, such as prompt=task answer=meta.gold",
+        rich_help_panel=OF_PROBLEMS,
+    ),
+]
+Seed = Annotated[int, Option(help="of problems, orders, samples and intervals")]
+Layer = Annotated[
+    int, Option(help="hidden layer; -1 is the last, after the final norm", rich_help_panel=OF_MODEL)
+]
+Pooling = Annotated[str, Option(help="mean, last, first", rich_help_panel=OF_MODEL)]
+Template = Annotated[str, Option(help="raw, chat", rich_help_panel=OF_MODEL)]
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", metavar="NAME=VALUE", help="one value on top of the file's; may be repeated"),
+]
+Backend = Annotated[str, Option(help="process, ray: where workers run")]
+Workers = Annotated[int, Option(help="processes side by side")]
+RunCode = Annotated[
+    bool, Option("--run-code", help="run what a model wrote: programs, confined; unaudited scorers, not")
+]
+# Options after which several words may stand.
+SEVERAL = ("--columns", "--benchmark-columns", "--stop")
+
+
+def one_word_each(words: list[str]) -> list[str]:
+    """Repeat an option before each of its words: ``--columns a=b c=d`` to ``--columns a=b --columns c=d``."""
+    spread: list[str] = []
+    option, taken = "", 0
+    for word in words:
+        if word.startswith("-"):
+            option, taken = word, 0
+        elif option in SEVERAL:
+            if taken:
+                spread.append(option)
+            taken += 1
+        spread.append(word)
+    return spread
