@@ -61,6 +61,7 @@ class Algorithm:
 
     Examples
     --------
+    >>> from hammerlib.training.hooks import compose
     >>> class Longest(Algorithm):
     ...     METRICS = {"longest": "tokens of the longest completion"}
     ...     def observe(self, rollout):
