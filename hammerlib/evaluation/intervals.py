@@ -97,6 +97,7 @@ def mean_interval(
     outside = table[(table < bounds[0] - rounded) | (table > bounds[1] + rounded)]
     if outside.size:
         raise InputError("values", float(outside[0]), f"lies outside {list(bounds)}", "give the right bounds")
+    # Each end has one problem more, at its end of the scale.
     ends = _guarded(np.clip(table.mean(axis=0), *bounds), bounds, level)
     return with_seeds(table, ends, level, bounds)
 

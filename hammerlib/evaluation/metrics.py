@@ -106,6 +106,7 @@ def _estimated(
         raise InputError("n", int(counts.min()), f"fewer samples than k={k}", MORE_SAMPLES)
     if counts.size and (hits.min() < 0 or (hits > counts).any()):
         raise InputError("c", hits.tolist(), "correct samples outside [0, n]", "count each sample once")
+    # Many problems share their pair of counts: each is estimated once.
     pairs, where = np.unique(np.stack([counts.ravel(), hits.ravel()]), axis=1, return_inverse=True)
     values = np.array([estimate(int(total), int(right), k) for total, right in pairs.T])
     result = values[where.ravel()].reshape(counts.shape)
@@ -213,7 +214,7 @@ def answer_entropy(answers: Sequence[str | None]) -> float:
     (answers - 1) / 2n (Miller 1955), so compare it at equal numbers of samples only.
     """
     counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
-    shares = counts / max(counts.sum(), 1)
+    shares = counts / max(counts.sum(), 1)  # H = -sum p log p
     return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
 
 
@@ -235,7 +236,7 @@ def _text(field: str, value: object) -> str:
 
 @functools.lru_cache(maxsize=65_536)  # cons@k asks again, and so do problems with equal votes
 def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
-    if k == n:
+    if k == n:  # one draw: all samples
         top = max(rest, default=0)
         return 0.0 if right < max(top, 1) else 1 / (1 + rest.count(right))
     silent, mine = n - right - sum(rest), _draws(right, n, k)
@@ -255,6 +256,7 @@ def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> flo
     """Weight of the draws of k - votes other samples that leave gold on top, ties shared."""
     size = k - votes
     rivals = [m for m in rest if m >= votes]
+    # Up to r rivals tie: 1 / (1 + ties) = integral of x**ties over [0, 1], exact with r // 2 + 1 nodes.
     nodes, weights = _gauss(min(len(rivals), size // votes) // 2 + 1)
     drawn = np.zeros((len(nodes), size + 1))
     # Answers that cannot reach the votes are drawn freely, like samples without an answer.
@@ -356,7 +358,7 @@ def reliability_table(
     np.add.at(weights, (_bins_of(stated, bins), of), 1)
     with np.errstate(invalid="ignore"):
         share = hits / n
-        number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+        number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)  # effective number of problems
         right_ones = share * number
         low = np.where(right_ones > 0, beta.ppf(0.025, right_ones, number - right_ones + 1), 0 * number)
         high = beta.ppf(0.975, right_ones + 1, number - right_ones)

@@ -115,6 +115,7 @@ def _flipped(sizes: np.ndarray, observed: float) -> float:
 
 def _steps(sizes: np.ndarray) -> np.ndarray | None:
     """Sizes as whole numbers of the coarsest common step 1/q, or None."""
+    # Shares of k samples differ by multiples of 1/k: the smallest q with q * size whole for every size.
     distinct = np.unique(sizes)
     if len(distinct) > FINEST:
         return None
@@ -142,6 +143,7 @@ def _counted(steps: np.ndarray, difference: np.ndarray) -> float:
         chance[step : reached + step + 1] += chance[: reached + 1].copy()
         reached += int(step)
         chance[: reached + 1] /= 2
+    # As flips to plus give s, the signed sum is 2 s - total; as extreme is what lies as far from 0.
     observed = int(np.abs(np.rint(difference.sum() * total / np.abs(difference).sum())))
     sums = np.abs(2 * np.arange(total + 1) - total)
     return float(min(chance[sums >= observed].sum(), 1.0))
@@ -391,6 +393,7 @@ def _needed(
     spread = spread + (0 if inside is None else inside / (seeds * samples))
     room = np.full(len(problems), half_width**2)
     if apart is not None:
+        # What the seeds alone take of the half-width cannot be bought back by problems.
         factor = t.ppf((1 + level) / 2, seeds - 1) if seeds > 1 else norm.ppf((1 + level) / 2)
         room = room - factor**2 * apart / seeds
     z2, left2 = norm.ppf((1 + level) / 2) ** 2, np.maximum(room, 0.0)

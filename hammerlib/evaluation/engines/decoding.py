@@ -90,7 +90,7 @@ def decode(
     tokens = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in distinct], device=device)
     mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in distinct], device=device)
     cache = DynamicCache(config=model.config)
-    logits = _forward(model, tokens, mask, cache)[source]
+    logits = _forward(model, tokens, mask, cache)[source]  # the prompts once, dealt out to their samples
     mask = mask[source]
     # Every row gets its own copy of its prompt's cache. Layers of other kinds (sliding windows) keep
     # transformers' own class.
@@ -108,7 +108,7 @@ def decode(
         keep = _closed_up([not ended(new_tokens[row]) for row in rows])
         if not keep or step + 1 == steps:
             break
-        if len(keep) < len(rows):
+        if len(keep) < len(rows):  # finished rows leave the batch
             kept = torch.tensor(keep, device=device)
             cache.batch_select_indices(kept)
             rows, mask, drawn = [rows[index] for index in keep], mask[kept], drawn[kept]
@@ -139,8 +139,9 @@ def _draw(scaled: torch.Tensor, numbers: torch.Tensor, top_p: float) -> torch.Te
     if top_p == 1:
         return _inverse(probabilities, numbers)
     values, order = probabilities.topk(min(LIKELIEST, probabilities.shape[-1]))
-    if (values.sum(-1) < top_p).any():
+    if (values.sum(-1) < top_p).any():  # so many do not fill some row's nucleus
         values, order = probabilities.sort(descending=True)
+    # A token is inside while those likelier than it hold less than top_p; the likeliest always is.
     before = values.cumsum(-1) - values
     inside = (before < top_p).index_fill(-1, torch.zeros(1, dtype=torch.long, device=values.device), True)
     return order.gather(-1, _inverse(values * inside, numbers)[:, None])[:, 0]
@@ -157,6 +158,7 @@ def _forward(
     model: PreTrainedModel, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
 ) -> torch.Tensor:
     """Logits of the last position, (rows, vocabulary); the cache grows."""
+    # Padding stands on the left: a token's position is the number of real ones before it.
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     offered = {"position_ids": positions, "logits_to_keep": 1}
     known = inspect.signature(model.forward).parameters
