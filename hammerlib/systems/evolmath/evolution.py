@@ -140,11 +140,11 @@ def _apart(parts: list[Part]) -> tuple[Part, ...]:
 
 def _in_other_theme(part: Part, theme: str) -> Part:
     noise = []
-    for one in part.noise:
-        text = one.text
+    for statement in part.noise:
+        text = statement.text
         for name, thing in THEMES[part.theme].items():
             text = text.replace(f"number of {thing}", f"number of {THEMES[theme][name]}")
-        noise.append(replace(one, text=text))
+        noise.append(replace(statement, text=text))
     return replace(part, theme=theme, noise=tuple(noise))
 
 

@@ -49,7 +49,7 @@ def approximate(item: Item, rng: random.Random) -> Item:
     """
     part = item.parts[-1]
     while True:
-        single = [one for one in part.equations[:4] if len(one.terms) == 1]
+        single = [equation for equation in part.equations[:4] if len(equation.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
         relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))
         made = _with_noise(item, "approximate", [Statement("approximate", relation=relation)])
@@ -113,11 +113,11 @@ def translate(item: Item, rng: random.Random) -> Item:
 
 def _in_theme(part: Part, theme: str) -> Part:
     noise = []
-    for one in part.noise:
-        text = one.text
-        if not part.theme and one.kind == "confused":
+    for statement in part.noise:
+        text = statement.text
+        if not part.theme and statement.kind == "confused":
             text = _SYMBOL.sub(lambda match: f"the number of {THEMES[theme][match[0]]}", text)
-        noise.append(replace(one, text=text[:1].upper() + text[1:]))
+        noise.append(replace(statement, text=text[:1].upper() + text[1:]))
     return replace(part, theme=theme, noise=tuple(noise))
 
 

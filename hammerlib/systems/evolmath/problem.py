@@ -180,8 +180,11 @@ class Part:
 
 def solve(equations: tuple[Relation, ...]) -> Fraction | None:
     """Return the value of n that equations give, None where they leave it open."""
-    rows = [[dict(one.terms).get(name, Fraction(0)) for name in VARIABLES] for one in equations]
-    return value_of(rows, [one.right for one in equations], VARIABLES.index(TARGET))
+    rows = []
+    for equation in equations:
+        coefficients = dict(equation.terms)
+        rows.append([coefficients.get(name, Fraction(0)) for name in VARIABLES])
+    return value_of(rows, [equation.right for equation in equations], VARIABLES.index(TARGET))
 
 
 @dataclass(frozen=True)
@@ -220,28 +223,28 @@ class Item:
         The relation then takes the place of the last equation, which it imitates.
         """
         part = self.worked_out()[-1]
-        fuzzy = [one.relation for one in part.noise if one.kind == "approximate" and one.relation]
+        fuzzy = [noise.relation for noise in part.noise if noise.kind == "approximate" and noise.relation]
         return solve((*part.equations[:-1], fuzzy[-1])) if fuzzy else None
 
     def counts(self) -> tuple[int, int, int]:
         """Return how many equations (noise included), variables and products with an X it has."""
         equations = variables = products = 0
         for part in self.parts:
-            equations += len(part.equations) + sum(one.relation is not None for one in part.noise)
-            variables += len({name for one in part.equations for name, _ in one.terms})
+            equations += len(part.equations) + sum(noise.relation is not None for noise in part.noise)
+            variables += len({name for equation in part.equations for name, _ in equation.terms})
             products += part.link is not None and part.link.place >= 0
         return equations, variables, products
 
     def statements(self) -> list[tuple[bool, str]]:
         """Return every sentence with whether it is noise; the questions last."""
-        sentences = [(True, one.text) for one in self.extras if one.kind == "background"]
+        sentences = [(True, extra.text) for extra in self.extras if extra.kind == "background"]
         questions: list[str] = []
         for place, part in enumerate(self.parts):
             sentences += _sentences(part, f"X{place}" if place else "", place)
             asked = f"the number of {THEMES[part.theme][TARGET]}" if part.theme else TARGET
-            one = len(self.parts) == 1
-            questions.append(f"What is {asked}?" if one else f"Question {place + 1}: what is {asked}?")
-        sentences += [(True, one.text) for one in self.extras if one.kind != "background"]
+            alone = len(self.parts) == 1
+            questions.append(f"What is {asked}?" if alone else f"Question {place + 1}: what is {asked}?")
+        sentences += [(True, extra.text) for extra in self.extras if extra.kind != "background"]
         return [*sentences, (False, " ".join(questions))]
 
     def text(self) -> str:
@@ -257,9 +260,9 @@ def _sentences(part: Part, label: str, place: int) -> list[tuple[bool, str]]:
     if part.link is not None:
         times = "" if part.link.ratio == 1 else f"{part.link.ratio} times "
         sentences.append((False, f"Let {label} be {times}the answer to question {place}."))
-    for i, one in enumerate(part.equations):
+    for i, equation in enumerate(part.equations):
         hidden = {part.link.place: label} if part.link and part.link.equation == i else {}
-        sentences.append((False, sentence(one.told(part.theme, hidden))))
+        sentences.append((False, sentence(equation.told(part.theme, hidden))))
     for noise in part.noise:
         sentences.append((True, noise.text or sentence(noise.relation.told(part.theme))))
     return sentences

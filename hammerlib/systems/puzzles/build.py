@@ -111,7 +111,7 @@ class State:
             filled = {}
             for key in keys:
                 if rule.attr:
-                    filled[key] = {one: values[_flat_name(name, key, one)] for one in rule.attr}
+                    filled[key] = {attr: values[_flat_name(name, key, attr)] for attr in rule.attr}
                 else:
                     filled[key] = values[_flat_name(name, key, "")]
             bound[name] = filled if rule.source else filled[()]
@@ -132,9 +132,10 @@ class State:
             record = f"{name}:{place}" if len(rules) > 1 else name
             drawn[place] = self._draw(record, rules[place], shares.count(place), "symbols")
         made = [(rules[place], drawn[place].pop(0)) for place in shares]
-        self._derived[name] = [(one.formula, value) for one, value in made]
+        self._derived[name] = [(template.formula, value) for template, value in made]
         self.env |= self._statements(self.env)
-        self.env[f"{name}_text"] = [render(one.desc, self.env | {"_sym": value}) for one, value in made]
+        texts = [render(template.desc, self.env | {"_sym": value}) for template, value in made]
+        self.env[f"{name}_text"] = texts
 
     def _statements(self, env: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -176,22 +177,22 @@ class State:
                 largest = self.spec.optimize["type"] == "maximize"
                 best = optimum(self.constraints, goal, largest=largest)
                 extra = [] if best is None else [goal == best]
-            found = self.find(self.flat, self.constraints + extra, limit=self.spec.max_solution)
+            solved = self.find(self.flat, self.constraints + extra, limit=self.spec.max_solution)
         except TooMany as error:
             raise Rejected("too many solutions") from error
         except Undecided as error:
             raise Rejected("undecided") from error
-        if not found:
+        if not solved:
             raise Rejected("no solution")
-        if extra and len(found) > 1:
+        if extra and len(solved) > 1:
             raise Rejected("two optima")
-        envs = [{**self.env, **self._bound(values)} for values in found]
+        envs = [{**self.env, **self._bound(values)} for values in solved]
         return [env | self._statements(env) for env in envs]
 
-    def extend(self, found: list[dict[str, Any]]) -> None:
+    def extend(self, solved: list[dict[str, Any]]) -> None:
         """Post-generation: new variables from one solution, new conditions from them."""
-        place = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(found)))
-        solution = found[place]
+        place = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(solved)))
+        solution = solved[place]
         for name, formula in self.spec.post_generation.get("post_gen_vars", {}).items():
             self.env[name] = solution[name] = evaluate(formula, solution)
         for formula in self.spec.post_generation.get("post_gen_conditions", {}).values():
@@ -215,11 +216,11 @@ class Asked(NamedTuple):
     eval_type: str
 
 
-def ask(name: str, query: Query, state: State, found: list[dict[str, Any]]) -> Asked:
+def ask(name: str, query: Query, state: State, solved: list[dict[str, Any]]) -> Asked:
     """Ask one question about all solutions; Rejected where they do not determine its answer."""
     if query.templates:
-        return _ask_choice(name, query, state, found)
-    env = {**(found[0] if found else state.env), "_solutions": found}
+        return _ask_choice(name, query, state, solved)
+    env = {**(solved[0] if solved else state.env), "_solutions": solved}
     assertion = query.ans_assertion or f"{not state.spec.calc_solution} or len(_solutions) == 1"
     if not evaluate(assertion, env):
         raise Rejected("answer not determined")
@@ -235,14 +236,14 @@ def _kind(answer: Any) -> str:
     return "numeral" if number else "nominal"
 
 
-def _ask_choice(name: str, query: Query, state: State, found: list[dict[str, Any]]) -> Asked:
-    recorded = state.choices.take("_queries", name, lambda rng: _options(query, state, found, rng))
+def _ask_choice(name: str, query: Query, state: State, solved: list[dict[str, Any]]) -> Asked:
+    recorded = state.choices.take("_queries", name, lambda rng: _options(query, state, solved, rng))
     lines, answer = [], ""
     for letter, (place, drawn) in zip(string.ascii_uppercase, recorded, strict=False):
         template = query.templates[place]
         text, value = _option(template, drawn, state)
         lines.append(f"{letter}. {text}")
-        if _is_true(template, value, found) == query.select_type:
+        if _is_true(template, value, solved) == query.select_type:
             answer += letter
     if not answer:
         raise Rejected("no option fits")
@@ -256,12 +257,12 @@ def _option(template: Option, drawn: list, state: State) -> tuple[str, Any]:
     return render(template.opt_text, state.env | {"_opt": value}), value
 
 
-def _is_true(template: Option, value: Any, found: list[dict[str, Any]]) -> bool:
-    facts = (bool(evaluate(template.opt_formula, {**env, "_opt": value})) for env in found)
+def _is_true(template: Option, value: Any, solved: list[dict[str, Any]]) -> bool:
+    facts = (bool(evaluate(template.opt_formula, {**env, "_opt": value})) for env in solved)
     return any(facts) if template.cond == "any" else all(facts)
 
 
-def _options(query: Query, state: State, found: list[dict[str, Any]], rng: random.Random) -> list:
+def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: random.Random) -> list:
     """Draw options until there are enough that are asked for and enough that are not."""
     asked_for = 1 if query.query_type == "single_choice" else rng.randint(2, query.opt_num - 1)
     wanted = {query.select_type: asked_for, not query.select_type: query.opt_num - asked_for}
@@ -276,7 +277,7 @@ def _options(query: Query, state: State, found: list[dict[str, Any]], rng: rando
         if text in texts:
             continue
         texts.add(text)
-        fact = _is_true(template, value, found)
+        fact = _is_true(template, value, solved)
         if len(kept[fact]) < wanted[fact]:
             kept[fact].append([place, drawn])
         if all(len(kept[fact]) == wanted[fact] for fact in wanted):
@@ -302,24 +303,24 @@ def build(
     state.prepare()
     if accept is not None and not accept(choices.config):
         raise Rejected(UNWANTED)
-    found = state.solve() if spec.calc_solution else []
+    solved = state.solve() if spec.calc_solution else []
     if spec.post_generation:
-        state.extend(found)
-        found = state.solve()
-    asked = {name: ask(name, query, state, found) for name, query in spec.queries.items()}
-    texts = state.texts | {name: one.text for name, one in asked.items()}
+        state.extend(solved)
+        solved = state.solve()
+    asked = {name: ask(name, query, state, solved) for name, query in spec.queries.items()}
+    texts = state.texts | {name: question.text for name, question in asked.items()}
     texts["conditions"] = " ".join(text for text in state.texts.values() if text)
-    texts["queries"] = "\n".join(one.text for one in asked.values())
+    texts["queries"] = "\n".join(question.text for question in asked.values())
     return Puzzle(
         source=spec.name,
         problem=render(spec.desc, state.env | texts).strip(),
-        answer="====".join(one.answer for one in asked.values()),
-        eval_type="====".join(one.eval_type for one in asked.values()),
+        answer="====".join(question.answer for question in asked.values()),
+        eval_type="====".join(question.eval_type for question in asked.values()),
         parameters={
             "cond_num": state.cond_num,
             "sym_num": len(state.flat),
             "sym_type": sorted(state.types),
-            "solutions": len(found),
+            "solutions": len(solved),
         },
         vars_scale=sum(state.scales) / len(state.scales) if state.scales else 0.5,
         config=choices.config,

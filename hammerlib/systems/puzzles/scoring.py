@@ -128,8 +128,8 @@ def _same_number(one: str, other: str) -> bool:
 
 
 def _subset(one: str, other: str) -> bool:
-    given = {_word(part) for part in one.split(",")} - {""}
-    return bool(given) and given <= {_word(part) for part in other.split(",")}
+    given = {_word(item) for item in one.split(",")} - {""}
+    return bool(given) and given <= {_word(item) for item in other.split(",")}
 
 
 _KEYS: dict[str, Callable[[str], Any]] = {

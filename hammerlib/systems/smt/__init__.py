@@ -158,7 +158,7 @@ def _solver(constraints: Iterable[Any], milliseconds: int, solver: Any = None) -
     solver = solver or z3.Solver()
     solver.set("timeout", milliseconds)
     # A constraint may have come out plain: False excludes everything, True nothing.
-    solver.add([one if is_term(one) else z3.BoolVal(bool(one)) for one in _flat(constraints)])
+    solver.add([fact if is_term(fact) else z3.BoolVal(bool(fact)) for fact in _flat(constraints)])
     return solver
 
 
@@ -168,21 +168,22 @@ def _models(
     """Enumerate models by blocking clauses; see `solutions` and `released_solutions`."""
     solver = _solver(constraints, milliseconds)
     names = {str(term): name for name, term in symbols.items()}
-    found: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
     while (verdict := solver.check()) == z3.sat:
         model = solver.model()
         if complete:
             values = {name: model.eval(term, model_completion=True) for name, term in symbols.items()}
         else:
-            values = {names[one.name()]: model[one] for one in model.decls() if one.name() in names}
-        found.append({name: _plain(values[name]) if name in values else None for name in symbols})
-        if len(found) > limit:
+            mentioned = [symbol for symbol in model.decls() if symbol.name() in names]
+            values = {names[symbol.name()]: model[symbol] for symbol in mentioned}
+        models.append({name: _plain(values[name]) if name in values else None for name in symbols})
+        if len(models) > limit:
             raise TooMany(f"more than {limit} solutions")
         # The blocking clause: at least one symbol must differ from this model.
         solver.add(z3.Or([symbols[name] != value for name, value in values.items()]))
     if verdict == z3.unknown:
         raise Undecided(solver.reason_unknown())
-    return found
+    return models
 
 
 def solutions(
@@ -220,8 +221,8 @@ def solutions(
     >>> len(solutions({"p": p, "q": q}, [p]))
     2
     """
-    found = _models(symbols, constraints, limit, milliseconds, complete=True)
-    return sorted(found, key=lambda values: [(type(value).__name__, value) for value in values.values()])
+    models = _models(symbols, constraints, limit, milliseconds, complete=True)
+    return sorted(models, key=lambda values: [(type(value).__name__, value) for value in values.values()])
 
 
 def released_solutions(
