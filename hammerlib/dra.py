@@ -165,6 +165,7 @@ def adjust_rewards(
     if sign == "safe":
         inside = np.clip(factors, None, 1.0)
         inside[factors <= 0] = 1.0  # a row sum below zero is less than no redundancy
+        # w -> min(w) max(w) / w turns the sequence round inside the same range
         ends = inside.min(axis=-1, keepdims=True) * inside.max(axis=-1, keepdims=True)
         factors = np.where(values < 0, ends / inside, factors)
     if normalize:
@@ -259,6 +260,7 @@ def _redundancy(
         return cosines.sum(axis=-1)
     size = cosines.shape[-1]
     if smi == "log_det":
+        # log det of a block matrix: f(group) - f(rest) = -log [(I + L)^-1]_ii, and f({i}) = log 2
         inverse = np.linalg.inv(np.eye(size) + cosines)
         return 1.0 + np.log(2.0 * np.diagonal(inverse, axis1=-2, axis2=-1))
     if size == 1:
@@ -267,6 +269,7 @@ def _redundancy(
     ranked = np.sort(cosines, axis=-1)
     is_best = np.arange(size) == cosines.argmax(axis=-1)[..., None]
     others = np.where(is_best, ranked[..., -2, None], ranked[..., -1, None])
+    # f({i}) + f(rest) - f(group) = sum_v min(L_vi, max_{j != i} L_vj), as max + min = sum
     return 1.0 + np.minimum(cosines, others).sum(axis=-2)
 
 

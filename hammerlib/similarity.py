@@ -134,6 +134,7 @@ def mean_cosine(units: Array) -> float:
     n = len(units)
     if n < 2:
         return float("nan")
+    # sum over pairs i != j of x_i.x_j = |sum x|^2 - sum |x|^2
     total = _sum_rows(units)
     mean = float((total @ total - n) / (n * (n - 1)))
     if abs(1 - mean) > NARROW:

@@ -535,7 +535,7 @@ def test_training_with_think_tags_does_not_count_unfinished_thoughts() -> None:
         (("accuracy", "released_format"), 0.0),
     ]:
         job = prepare(TrainConfig(n_problems=8, order="random", rewards=rewards))
-        made = _rewards(job, None, None)[0]
+        made = _rewards(job.config, ())[0]
         assert made(completions=[r"<think> \boxed{12}? No"], answer=["12"]) == [counted]
 
 

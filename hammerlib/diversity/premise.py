@@ -55,6 +55,7 @@ def pair_correlations(
         order = generator.permuted(np.tile(np.arange(size), (permutations, 1)), axis=1)
         scale = np.sqrt(spreads[0] * spreads[1])
         others = table[order[:, first], order[:, second]] @ distance / scale
+        # Spearman: the correlation of ranks, which are centred already
         cross = float(difference @ distance)
         as_far = 1 + (np.abs(others) >= abs(cross / scale) - 1e-12).sum()
         chance = (np.abs(others) > least).mean()
@@ -100,6 +101,7 @@ def _least_found(pairs: int) -> float:
     """Correlation beyond which `_usual_p` is below .05."""
     from scipy.stats import t
 
+    # t = rho sqrt((n - 2) / (1 - rho^2)), solved for rho
     statistic = t.isf(LEVEL / 2, pairs - 2)
     return float(statistic / np.sqrt(pairs - 2 + statistic**2))
 

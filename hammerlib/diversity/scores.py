@@ -80,6 +80,7 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     n = len(kernel) if n is None else n
     if n == 0:
         raise InputError("vectors", 0, "rows have no diversity", "pass at least one")
+    # exp of the Renyi entropy of order q of the spectrum of K / n: Shannon's at q = 1
     spectrum = np.linalg.eigvalsh(kernel / n)
     shares = spectrum[spectrum > len(kernel) * np.finfo(np.float64).eps]  # the rest is rounding
     if q == 1:

@@ -64,6 +64,7 @@ def exact_policy(
     orders = lgamma(group_size + 1) - np.array([lgamma(k + 1) for k in range(group_size + 1)])[counts].sum(1)
     logits, policies = np.log(start), [start]
     for _ in range(steps):
+        # chance of a group with counts k: G! / prod k_m! times prod pi_m^k_m
         chances = np.exp(orders + counts @ np.log(np.maximum(policies[-1], 1e-300)))
         logits = logits + rate * chances @ pull
         policies.append(softmax(logits))
@@ -180,6 +181,7 @@ def sampled_policies(
     logits = np.tile(np.log(start), (runs, 1))
     policies = [softmax(logits)]
     for _ in range(steps):
+        # a draw falls into the mode whose cumulated chances it lies between
         bounds = policies[-1].cumsum(axis=1)[:, None, :-1]
         members = (generator.random((runs, group_size, 1)) > bounds).sum(axis=2)
         rewards = right[members].astype(np.float64)

@@ -88,6 +88,7 @@ def expected_path(rate: float, *, group: int = 8, pace: float = 0.2, steps: int 
     """
     mixed_probability(rate, group)
     right = np.arange(1, group)
+    # c right of G: deviation sqrt(c (G - c) / (G (G - 1))), A_right = (1 - c / G) / (deviation + eps)
     spread = np.sqrt(right * (group - right) / (group * (group - 1)))
     step = right * (1 - right / group) / (spread + EPS) / group
     with np.errstate(divide="ignore"):

@@ -42,6 +42,7 @@ def exact_training(
         for now in orders.T:  # the problem of each order at this step
             policy = _softmax(np.einsum("md,mda->ma", features[now], weights))
             reward = policy[every, right[now]]
+            # dJ / d logit a = pi_a (r_a - J): r is 1 for the right action, J its chance
             step = -policy * reward[:, None]
             step[every, right[now]] += reward
             weights += rate * features[now][:, :, None] * step[:, None, :]

@@ -244,8 +244,10 @@ def _sweep(
                 second, third = offer, second
             elif offer < third:
                 third = offer
+        # dual value: sum_i v_i + 1/2 (two cheapest offers c_ij - v_j)
         value += prices[node] + 0.5 * (first + second)
         third = third if third < np.inf else second
+        # between the second and the third offer the node would take just two; half the way there
         proposed[node] = 0.5 * prices[node] + 0.25 * (second + third)
     return value
 
@@ -268,6 +270,7 @@ def sweep_prices(graph: Graph, prices: np.ndarray, sweeps: int = SWEEPS) -> tupl
             if best_value - before < enough:
                 break
             before = best_value
+        # heavy ball: v <- v + (step + momentum * last move)
         moved = proposed + MOMENTUM * moved - now
         now = now + moved
     return best, best_value

@@ -56,6 +56,7 @@ def _dual(
                 cheapest, second = offer, cheapest
             elif offer < second:
                 second = offer
+        # every node of a tour has two neighbours, each edge is seen from both ends: hence the half
         value += prices[node] + 0.5 * (cheapest + second)
     return value
 
@@ -90,6 +91,8 @@ def closed_bound(units: Array) -> float:
     mean = rows.mean(axis=0, dtype=np.float64)
     along = rows @ mean
     square, edges = float(mean @ mean), len(rows) - 1
+    # an edge: x_i.x_j >= -1 + 2 m.(x_i + x_j) - 2 m.m. Summed over a path every item counts twice but its two
+    # ends, and which these are is not known: at most twice the largest m.x is missing
     tight = -edges - 2 * edges * square + 4 * float(along.sum()) - 4 * float(along.max())
     rounding = 8 * len(rows) * rows.shape[1] * (SINGLE if rows.dtype == np.float32 else DOUBLE)
     return max(-edges * (1 + 4 * SINGLE), tight - rounding)
@@ -224,6 +227,7 @@ class _Programme:
         cheapest = offers.argmin(axis=1)
         best = offers[nodes, cheapest]
         others = self.counts[cheapest] - (cheapest == nodes)  # copies that make the cheapest offer
+        # where the cheapest kind has copies left, both neighbours come from it
         offers[nodes, cheapest] = np.inf
         second = np.where(others > 1, best, offers.min(axis=1))
         total = self.counts @ (self.prices + 0.5 * (best + second)) + 2 * self.penalties.sum()
@@ -255,6 +259,7 @@ class _Programme:
 
     def learn(self) -> int:
         """Add edges that the prices find too cheap; return how many."""
+        # an edge below zero could lower the programme's value: it is missing from it
         reduced = self.lowered - self.prices - self.prices[:, None]
         reduced[self.known] = np.inf
         left = np.arange(self.nodes)[:, None]
@@ -272,6 +277,7 @@ class _Programme:
         from scipy.sparse.csgraph import connected_components
 
         reduced = self.lowered - self.prices - self.prices[:, None]
+        # using an edge costs at least its reduced cost over the bound: dearer ones cannot be worth it
         edges = self.known & (reduced <= max(matters / self.unit, 1e-6))
         if np.triu(edges).sum() > MOST_EDGES:
             edges &= reduced <= np.partition(reduced[np.triu(edges)], MOST_EDGES)[MOST_EDGES]

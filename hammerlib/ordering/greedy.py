@@ -214,9 +214,11 @@ def logdet_first(
 
     def most_added(item: int) -> int:
         row = host(units[item]).astype(np.float64)
+        # A^-1 with A = I + X^T X / ridge loses a a^T / (ridge + x.a), where a = A^-1 x
         along = inverse @ row
         along /= math.sqrt(ridge + float(row @ along))
         inverse[...] -= np.outer(along, along)  # Sherman and Morrison 1950
+        # log det grows by log(1 + x^T A^-1 x / ridge): the largest x^T A^-1 x is the next item
         added[left.index] -= left.products(like(along, units)).astype(np.float64) ** 2
         return left.lowest(-added[left.index])
 

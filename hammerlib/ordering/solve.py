@@ -7,7 +7,9 @@ Memory grows with n (d + k); products are made in blocks.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -227,79 +229,78 @@ class _Solve:
             self._kick(max(self.n // 4, 200))
         return kicks_left
 
-    def _clock(self, name: str, since: float) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - since
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Add the wall time of a block to its phase; nothing where it is left by an error."""
+        start = time.monotonic()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - start
 
     def _project(self) -> tuple[np.ndarray, float]:
         """Return the centred rows along their principal directions, found on a sample, and their share."""
-        since = time.monotonic()
-        sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
-        spectrum, directions = np.linalg.eigh(sample.T @ sample)
-        reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
-        self._clock("reduce", since)
+        with self._timed("reduce"):
+            sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
+            spectrum, directions = np.linalg.eigh(sample.T @ sample)
+            reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
         return reduced, float(spectrum[-REDUCED:].sum() / max(spectrum.sum(), np.finfo(np.float32).tiny))
 
     def _reduced_pass(self, reduced: np.ndarray) -> None:
-        since = time.monotonic()
-        shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
-        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
-        left, right, _ = candidate_edges(candidates, candidates.reduced)
-        edges = (left, right, pair_costs(self.rows, left, right))
-        self._clock("reduced passes", since)
+        with self._timed("reduced passes"):
+            shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
+            candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
+            left, right, _ = candidate_edges(candidates, candidates.reduced)
+            edges = (left, right, pair_costs(self.rows, left, right))
         self._price(edges)
 
     def _exact_pass(self) -> bool:
         """Find candidates among all products and certify the prices; False if time ran out."""
-        since = time.monotonic()
+        k = CANDIDATES["exact"]
         try:
-            k = CANDIDATES["exact"]
-            candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
+            with self._timed("exact passes"):
+                candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
+                rows = self.rows if self.narrow else host(self.units)
+                proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
         except OutOfTime:
             return False
-        rows = self.rows if self.narrow else host(self.units)
-        proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
+        # back from the spread rows to cosines; a bound of an earlier pass may have been better
         self.bound = max(self.bound, proved / self.square + self.common - self.rounding)
         self.exact_passes += 1
-        self._clock("exact passes", since)
         self._price(candidate_edges(candidates, candidates.reduced + self.prices[candidates.columns]))
         return True
 
     def _price(self, edges: Edges) -> None:
-        since = time.monotonic()
-        kept = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
-        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept, kind=self.rows.dtype)
-        self.prices, value = sweep_prices(self.graph, self.prices)
+        """Make the sparse graph of new and kept edges, and the prices that belong to it."""
+        with self._timed("prices"):
+            kept = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
+            self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept, kind=self.rows.dtype)
+            self.prices, value = sweep_prices(self.graph, self.prices)
         self.sparse_bound = value / self.square + self.common
-        self._clock("prices", since)
 
     def _new_tour(self) -> None:
         """Make a tour from the prices and improve it; keep the better of its path and the last."""
-        since = time.monotonic()
-        tour = greedy_tour(self.columns, self.graph, self.prices)
-        near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
-        self.local = search_from(self.rows, self.prices, tour, near)
-        descend(self.local)
-        self._clock("tour", since)
+        with self._timed("tour"):
+            tour = greedy_tour(self.columns, self.graph, self.prices)
+            near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
+            self.local = search_from(self.rows, self.prices, tour, near)
+            descend(self.local)
         self._keep()
 
     def count_repeats(self) -> None:
         """Solve over distinct rows, each with the number of its copies, where many rows repeat."""
-        since = time.monotonic()
-        matters = self.random * (self.n - 1) - self.bound
-        path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
+        with self._timed("repeats"):
+            matters = self.random * (self.n - 1) - self.bound
+            path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
         self.bound = max(self.bound, bound)
         if path is not None:
             self._take(path)
-        self._clock("repeats", since)
 
     def compare_greedy(self, quick: bool) -> None:
         """Take the greedy order if it is cheaper, where that can be and is worth the time."""
         cheap = self.n * self.n * self.units.shape[1] <= CHEAP_GREEDY
         room = not self.gap() <= ROOM_FOR_GREEDY and (not quick or self.n <= QUICK_ITEMS)
         if (cheap or room) and time.monotonic() < self.deadline:
-            since = time.monotonic()
-            self._take(greedy_path(self.units))
-            self._clock("greedy", since)
+            with self._timed("greedy"):
+                self._take(greedy_path(self.units))
 
     def _take(self, path: np.ndarray) -> None:
         total = float(edge_cosines(self.units, path).sum())
@@ -307,17 +308,17 @@ class _Solve:
             self.total, self.path = total, path
 
     def _kick(self, count: int) -> None:
-        since = time.monotonic()
         longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
-        draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
-        kick(self.local, draws)
+        with self._timed("kicks"):
+            draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
+            kick(self.local, draws)
         self.kicks += count
-        self._clock("kicks", since)
         before = self.total
         self._keep()
         little = before - self.total < IDLE_GAIN * (self.total - self.bound)
         self.idle_batches = self.idle_batches + 1 if little else 0
 
     def _keep(self) -> None:
+        """Cut the tour at the dummy: what is left is a path."""
         begin = -int(self.local.place[self.n])
         self._take(np.roll(self.local.tour, begin)[1:].astype(np.int64))

@@ -151,6 +151,7 @@ def _two_opt(
             break
         c = near[a, rank]
         d = beside(tour, place, c, step)
+        # the edges ab and cd become ac and bd: c_ab + c_cd - c_ac - c_bd
         gain = cost - worth[a, rank] + _reduced(rows, prices, c, d) - _reduced(rows, prices, b, d)
         if gain > LEAST_GAIN:
             return gain, exchange(tour, place, log, logged, a, b, c, d), (a, b, c, d, a, b)
@@ -173,6 +174,7 @@ def _or_opt(
         q = beside(tour, place, z, step)
         if q == p:
             break
+        # taking a..z out frees c_pa + c_zq and closes the gap with c_pq
         freed = cost + _reduced(rows, prices, z, q) - _reduced(rows, prices, p, q)
         for rank in range(near.shape[1]):
             if worth[a, rank] >= cost - LEAST_GAIN:
@@ -183,6 +185,7 @@ def _or_opt(
                 if inside or c == (p if straight else q):
                     continue
                 e = beside(tour, place, c, step if straight else -step)
+                # put between c and e it costs c_ca + c_ze, and the edge ce goes
                 added = worth[a, rank] + _reduced(rows, prices, z, e) - _reduced(rows, prices, c, e)
                 if freed - added > LEAST_GAIN:
                     logged = move_run(tour, place, log, logged, p, a, z, q, c, e, straight)
@@ -263,10 +266,12 @@ def kick(
             if not waiting[node]:
                 waiting[node], queue[count] = True, node
                 count += 1
+        # only the six touched nodes are looked at again: a kick costs no pass over the tour
         repaired, logged = _descend(state, log, logged, queue, waiting, count)
         if gain + repaired > LEAST_GAIN:
             total += gain + repaired
         else:
+            # an exchange ab, cd -> ac, bd is undone by exchanging ac, bd; the last one first
             for back in range(logged - 1, -1, -1):
                 a, b, c, d = log[back]
                 exchange(tour, place, log[:0], 0, a, c, b, d)
@@ -363,6 +368,7 @@ def _best_path(costs: np.ndarray) -> np.ndarray:
     before = np.zeros((1 << n, n), np.int8)
     for item in range(n):
         cheapest[1 << item, item] = 0.0
+    # A[S + i, i] = min over last of A[S, last] + c(last, i); a set is the bits of a number
     for members in range(1, 1 << n):
         for last in range(n):
             here = cheapest[members, last]
