@@ -46,6 +46,7 @@ test-vllm: .venv-vllm/.ready
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
 
 # Copies: what JupyterLab saves there is no change of the repository. One older than its source is made anew and told.
 lab: $(READY)
@@ -58,7 +59,7 @@ lab: $(READY)
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:
-	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find hammerlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.

@@ -73,7 +73,7 @@ class InputError(ValueError):
         advice = " ".join(f"{problem}; {remedy}".split())
         super().__init__(printable(f"{field} = {shown}: {advice}"))
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str, str]]:
+    def __reduce__(self) -> tuple[type[InputError], tuple[Any, ...]]:
         """Rebuild from the four parts, so that the error crosses process borders whole."""
         return type(self), (self.field, self.value, self.problem, self.remedy)
 
@@ -86,7 +86,7 @@ class MissingExtra(InputError, ImportError):
         remedy = f"pip install 'hammerlib[{extra}]'" if extra else f"pip install {module}"
         super().__init__("package", module, "is not installed", remedy)
 
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[object]]:
+    def __reduce__(self) -> tuple[type[InputError], tuple[Any, ...]]:
         """Rebuild from the module's name."""
         return type(self), (self.value,)
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hammerlib.errors import InputError, need, unknown
 from hammerlib.problems.cleaning import NGRAM, SHARE, overlap_counts, overlap_report
@@ -273,7 +273,7 @@ def benchmarks_at_hand() -> dict[str, Dataset]:
 
 def known_overlap(
     train: Dataset, benchmarks: dict[str, Dataset] | None = None
-) -> tuple[pd.DataFrame, dict[str, object]]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Look for a training set's problems in benchmarks (default: those at hand), before training on it.
 
     Returns `overlap_report`, and for the record ``ngram`` (words), ``share`` and ``benchmarks`` (counts).

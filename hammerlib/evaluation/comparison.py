@@ -344,8 +344,9 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
         pilots.append((run.name, *_pilot(run, names, _seeds(run, run, names))))
     if len(runs) == 2:
         shared = [name for name in runs[0].samples if name in runs[1].samples]
-        check_shared(*runs, shared)
-        seeds = _seeds(*runs, shared)
+        first, second = runs
+        check_shared(first, second, shared)
+        seeds = _seeds(first, second, shared)
         (a, noise_a, each_a), (b, noise_b, each_b) = (_pilot(run, shared, seeds) for run in runs)
         noise = None if noise_a is None or noise_b is None else noise_a + noise_b
         pilots.append(("difference", b - a, noise, each_a + each_b))
@@ -500,7 +501,7 @@ def _answers(path: Path) -> dict[str, list[Answer]]:
         counts[str(row["id"])][row["completion"], right, reason] += 1
     return {
         name: sorted(
-            (Answer(*key, n) for key, n in answers.items()),
+            (Answer(text, right, reason, n) for (text, right, reason), n in answers.items()),
             key=lambda answer: (-answer.correct, -answer.count),
         )
         for name, answers in counts.items()

@@ -691,7 +691,9 @@ class _Numbers:
         if kind in ("floor", "ceil"):
             return getattr(c, kind)(parts[0])
         if kind == "power":
-            return self.power(*parts, _exact_or_none(node.parts[1]) if not symbols(node.parts[1]) else None)
+            base, exponent = parts
+            known = None if symbols(node.parts[1]) else _exact_or_none(node.parts[1])
+            return self.power(base, exponent, known)
         if kind == "root":
             real = not c.im(parts[0])
             if real and c.re(parts[0]) < 0 and parts[1] == int(parts[1]) and int(parts[1]) % 2:

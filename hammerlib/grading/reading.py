@@ -856,8 +856,8 @@ _LETTER_UNITS = {"m", "g", "s", "L", "h"}
 
 def _same_quantity(gold: Quantity, answer: Quantity) -> bool:
     for left, right in ((gold, answer), (answer, gold)):
-        bare = right.unit is None and right.guess is None and not symbols(right.node)
-        if left.guess and (right.unit == left.guess[1] or (bare and left.guess[1] in _LETTER_UNITS)):
+        no_unit = right.unit is None and right.guess is None and not symbols(right.node)
+        if left.guess and (right.unit == left.guess[1] or (no_unit and left.guess[1] in _LETTER_UNITS)):
             return _same_number(Quantity(left.guess[0], None, left.decimal), right)
     if (gold.unit == "percent") != (answer.unit == "percent"):
         share, bare = (gold, answer) if gold.unit == "percent" else (answer, gold)

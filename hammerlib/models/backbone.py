@@ -361,7 +361,7 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype
 
 def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
     try:
-        return model.to(device=device, dtype=dtype).eval()
+        return model.to(device=device, dtype=dtype).eval()  # type: ignore[call-arg]
     except (RuntimeError, AssertionError) as error:
         raise InputError("device", str(device), first_line(error), "use cpu") from error
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
     return settings
 
 
-def check_values(values: Mapping[str, object]) -> None:
+def check_values(values: Mapping[str, Any]) -> None:
     """Refuse values that a notebook could not use, before anything runs: choices and ranges by name."""
     from hammerlib.ordering.strategies import check_strategy
     from hammerlib.problems.registry import find_source
@@ -250,6 +251,6 @@ def _refuse_undeclared(namespace: Mapping[str, object], kinds: Mapping[str, str]
 
 
 def _kind(annotation: object) -> str:
-    if annotation in SCALARS.values():
+    if isinstance(annotation, type) and annotation in SCALARS.values():
         return annotation.__name__
     return str(annotation).replace(" ", "")

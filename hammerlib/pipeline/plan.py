@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from hammerlib.errors import InputError, unknown
 from hammerlib.pipeline.parameters import (
@@ -71,7 +72,7 @@ def checkout() -> Path:
     return root
 
 
-def read_profile(profile: str, root: Path) -> dict[str, object]:
+def read_profile(profile: str, root: Path) -> dict[str, Any]:
     """Read ``configs/<profile>.yaml``: parameter to value for all notebooks, notebook to its own of them.
 
     A flat file without sections is read as well.

@@ -82,8 +82,9 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
     ]
     if config.dynamic_sampling:
-        callbacks.append(DynamicSampling(record.folder, job.plan, config, index_log.index, hooks))
-        hooks = callbacks[-1].plugs()
+        sampling = DynamicSampling(record.folder, job.plan, config, index_log.index, hooks)
+        callbacks.append(sampling)
+        hooks = sampling.plugs()
     callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
     trainer = PolicyTrainer(
         model=policy,

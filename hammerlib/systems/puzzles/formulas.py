@@ -261,8 +261,10 @@ def _comprehension(node: ast.ListComp | ast.GeneratorExp) -> Compiled:
 def _target(node: ast.expr) -> str | list[str]:
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Tuple) and all(isinstance(item, ast.Name) for item in node.elts):
-        return [item.id for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        names = [item.id for item in node.elts if isinstance(item, ast.Name)]
+        if len(names) == len(node.elts):
+            return names
     raise InputError("formula", ast.unparse(node), "cannot be a loop variable", "use names")
 
 
