@@ -57,13 +57,13 @@ def order(
     explain: Annotated[
         bool, Option("--explain", help="print the order's profile beside random orders'")
     ] = False,
-    split: options.Split = None,
-    columns: options.Columns = None,
-    n: options.Count = None,
     seed: options.Seed = 0,
     layer: options.Layer = -1,
     pooling: options.Pooling = "mean",
     template: options.Template = "raw",
+    split: options.Split = None,
+    columns: options.Columns = None,
+    n: options.Count = None,
 ) -> int:
     """Order problems, and write the order with its cost, its certificate and what it was made from."""
     import hammerlib
