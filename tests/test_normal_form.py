@@ -59,6 +59,8 @@ BY_STEP = [
     ("powers", "x**2", "x^2"),
     ("powers in parentheses", "x^(1/3)", "x^{1/3}"),
     ("signed powers", "10^-3 2^10", "10^{-3} 2^{10}"),
+    ("a typed times sign", "1.5 x 10^{3} 2X10^4", r"1.5\times 10^{3} 2\times 10^4"),
+    ("a typed times sign", "2x + 10^2", "2x + 10^2"),
     ("scientific notation", "2.0e4", r"2.0\times 10^{4}"),
     ("decimal fractions", "-1./3", "-1/3"),
     ("short fractions", r"\frac12 \dfrac{1}2 \tfrac\pi2", r"\frac{1}{2} \frac{1}{2} \frac{\pi}{2}"),

@@ -386,6 +386,8 @@ STEPS: tuple[Step, ...] = (
     Step("powers", _sub(r"\*\*", "^")),
     Step("powers in parentheses", _sub(r"\^\s*\(\s*([-+]?[\w./]+)\s*\)", r"^{\1}")),
     Step("signed powers", _sub(r"\^\s*([-+]?\d+)", r"^{\1}")),
+    # No letter x stands between a number and a power of ten.
+    Step("a typed times sign", _sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ")),
     Step("scientific notation", lambda text: _SCIENTIFIC.sub(r"\1\\times 10^{\2}", text)),
     Step("decimal fractions", _sub(r"(?<=\d)\.(?=\s*(?:[-+/*)}^]|\\times|\\cdot|$))", "")),
     Step("short fractions", _until_stable(_FRAC, _fraction)),
