@@ -25,8 +25,8 @@ COMPARED = ("answer", "text")
 
 def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
     """Group-relative advantages of other rewards, scaled as the configuration says."""
-    found = group_advantages(rewards, rollout.groups, scale=rollout.trainer.scale_rewards)
-    return rollout.advantages.new_tensor(found)
+    advantages = group_advantages(rewards, rollout.groups, scale=rollout.trainer.scale_rewards)
+    return rollout.advantages.new_tensor(advantages)
 
 
 @dataclass(frozen=True)

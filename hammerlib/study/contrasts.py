@@ -307,10 +307,10 @@ def contrast_table(
     for arm, twin in pairs_of(records) if pairs is None else dict.fromkeys(pairs):
         table = paired_endpoints(records, arm, twin, threshold=threshold)
         for endpoint in endpoints if len(table) else ():
-            part = table[table["endpoint"] == endpoint]
+            same = table[table["endpoint"] == endpoint]
             primary = endpoint == PRIMARY_ENDPOINT and (arm, twin) in primaries
             row = _named(arm, twin, endpoint) | {"primary": primary}
-            rows.append(row | judged(part["difference"], part["start"], part["lineage"], margin=margin))
+            rows.append(row | judged(same["difference"], same["start"], same["lineage"], margin=margin))
     return pd.DataFrame(rows)
 
 
@@ -376,13 +376,13 @@ def family_table_of(
         gaps = (wide.loc[arm] - wide.loc[twin]).dropna()
         if len(gaps) < 2:
             continue
-        found = {name: student_interval(gaps[name]) for name in gaps}
-        found["IQM"] = interquartile_interval(list(gaps.to_numpy().T), seed=seed)
-        found["IQM by replicate"] = student_interval(np.apply_along_axis(interquartile_mean, 1, gaps))
+        intervals = {name: student_interval(gaps[name]) for name in gaps}
+        intervals["IQM"] = interquartile_interval(list(gaps.to_numpy().T), seed=seed)
+        intervals["IQM by replicate"] = student_interval(np.apply_along_axis(interquartile_mean, 1, gaps))
         # One number a replicate: its families share a training.
-        found["ahead"] = mean_interval(((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=1))
+        intervals["ahead"] = mean_interval(((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=1))
         named = {"contrast": f"{arm} - {twin}", "n": len(gaps)}
-        rows += [named | {"family": name} | interval._asdict() for name, interval in found.items()]
+        rows += [named | {"family": name} | interval._asdict() for name, interval in intervals.items()]
     return pd.DataFrame(rows, columns=["contrast", "family", "n", "value", "low", "high"])
 
 
@@ -539,8 +539,8 @@ def survival_steps(times: CensoredData) -> tuple[np.ndarray, np.ndarray]:
     """Return the Kaplan-Meier share that has not reached the threshold: places from 0, share from each on."""
     from scipy.stats import ecdf
 
-    found = ecdf(times).sf
-    return np.append(0.0, found.quantiles), np.append(1.0, found.probabilities)
+    curve = ecdf(times).sf
+    return np.append(0.0, curve.quantiles), np.append(1.0, curve.probabilities)
 
 
 def threshold_table(
@@ -651,10 +651,10 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
         "threshold": against_controls(threshold_table(records, threshold=threshold), WAITING),
         "spread": against_controls(spreads, SPREAD),
     }
-    found = [table.assign(kind=kind) for kind, table in kinds.items() if len(table)]
-    if not found:
+    tables = [table.assign(kind=kind) for kind, table in kinds.items() if len(table)]
+    if not tables:
         return main
-    return corrected(_counted_once(records, pd.concat(found)).reset_index(drop=True))
+    return corrected(_counted_once(records, pd.concat(tables)).reset_index(drop=True))
 
 
 def _counted_once(records: Records, tests: pd.DataFrame) -> pd.DataFrame:
@@ -705,5 +705,5 @@ def adjusted_of(tests: pd.DataFrame, endpoint: str = PRIMARY_ENDPOINT) -> dict[s
     """Return the corrected p of each contrast in one endpoint, from `study_tests`."""
     if tests.empty:
         return {}
-    part = tests[tests["endpoint"] == endpoint]
-    return dict(zip(part["contrast"], part["adjusted"], strict=True))
+    tested = tests[tests["endpoint"] == endpoint]
+    return dict(zip(tested["contrast"], tested["adjusted"], strict=True))

@@ -67,11 +67,12 @@ def curve_of(
         raise InputError("family", what, "has no held-out problem", "choose another")
     points, samples = trial["curve"], samples_of(trial)
     values = np.array([np.array(point["correct"])[kept].mean() / samples for point in points])
-    places = np.array([point["rollouts" if axis == "paid" else axis] for point in points], dtype=np.float64)
+    column = "rollouts" if axis == "paid" else axis
+    positions = np.array([point[column] for point in points], dtype=np.float64)
     if axis == "paid" and trial.get("probe_rollouts", 0):
-        places = np.append(0.0, places + trial["probe_rollouts"])
+        positions = np.append(0.0, positions + trial["probe_rollouts"])
         values = np.append(values[0], values)
-    return Curve(places, values)
+    return Curve(positions, values)
 
 
 def cut(curve: Curve, end: float | None) -> Curve:
@@ -91,8 +92,8 @@ def area(curve: Curve) -> float:
 
 def late_mean(axis: ArrayLike, values: ArrayLike) -> float:
     """Return the mean of the values in the last fifth of an axis that starts at 0 (its ends included)."""
-    places = np.asarray(axis, dtype=np.float64)
-    return float(np.asarray(values)[places >= (1 - LATE) * places[-1] - 1e-9].mean())
+    positions = np.asarray(axis, dtype=np.float64)
+    return float(np.asarray(values)[positions >= (1 - LATE) * positions[-1] - 1e-9].mean())
 
 
 def crossing(curve: Curve, threshold: float = THRESHOLD) -> Crossing:
@@ -147,10 +148,10 @@ def drawdown_of_noise(trial: dict) -> float:
 
 def effective_strategies(counts: Mapping[str, int]) -> float:
     """Return exp of the entropy of the strategies' shares among right samples; NaN where there are none."""
-    found = np.array(list(counts.values()), dtype=np.float64)
-    if not found.sum():
+    numbers = np.array(list(counts.values()), dtype=np.float64)
+    if not numbers.sum():
         return NAN
-    return float(effective_modes(found, np.ones(len(found), dtype=bool)))
+    return float(effective_modes(numbers, np.ones(len(numbers), dtype=bool)))
 
 
 def endpoints_of(

@@ -107,13 +107,13 @@ def random_batches(path: np.ndarray, window: int, seed: int, *, block: int | Non
     if isinstance(block, bool) or not isinstance(block, int) or block < 1 or (block < n and block % window):
         remedy = f"use a multiple of {window}, or leave it out"
         raise InputError("block", block, "does not hold whole batches", remedy)
-    places = [np.arange(0)]
+    rows = [np.arange(0)]
     for first in range(0, n, block):
         drawn = first + rng.permutation(min(block, n - first))
         whole = len(drawn) // window * window
         batches = drawn[:whole].reshape(-1, window)
-        places += [batches[np.argsort(batches.mean(axis=1), kind="stable")].ravel(), drawn[whole:]]
-    return path[np.concatenate(places)]
+        rows += [batches[np.argsort(batches.mean(axis=1), kind="stable")].ravel(), drawn[whole:]]
+    return path[np.concatenate(rows)]
 
 
 def strata(lengths: np.ndarray, pass_rates: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -141,11 +141,11 @@ def matched(path: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
     So length and difficulty follow the same course as along the path, position by position, and of the rest
     only what goes with them: where stories are longer than sums, most of the topic's course stays too.
     """
-    rng, found = np.random.default_rng([seed, MATCHED]), np.array(path)
+    rng, order = np.random.default_rng([seed, MATCHED]), np.array(path)
     for name in np.unique(stratum):
-        places = np.flatnonzero(stratum[path] == name)
-        found[places] = rng.permutation(path[places])
-    return found
+        same = np.flatnonzero(stratum[path] == name)
+        order[same] = rng.permutation(path[same])
+    return order
 
 
 # Learnability window: train only what the initial checkpoint solves now and then
@@ -400,20 +400,20 @@ def _ordered(name: str, options: dict[str, Any], part: _Part, notes: dict[str, A
     base = _ordered(options.get("of", "hammer"), rest, part, notes)
     path, window = base.permutation, own.get("window", part.window)
     if name == "reversed":
-        found = path[::-1]
+        permutation = path[::-1]
     elif name == "batch-shuffled":
-        found = shuffle_windows(path, window, part.seed)
+        permutation = shuffle_windows(path, window, part.seed)
         notes.pop("path_correlation", None)  # of the order that is shuffled here
     elif name == "random-batches":
-        found = random_batches(path, window, part.seed, block=own.get("block"))
-        places = np.argsort(path)[found]
-        notes["path_correlation"] = float(np.corrcoef(np.arange(len(found)), places)[0, 1])
+        permutation = random_batches(path, window, part.seed, block=own.get("block"))
+        on_path = np.argsort(path)[permutation]
+        notes["path_correlation"] = float(np.corrcoef(np.arange(len(permutation)), on_path)[0, 1])
     else:
         if own.pop("by", COURSES[0]) == "topic":
             stratum = np.unique(part.problems["topic"], return_inverse=True)[1]
         else:
             lengths = np.array([len(text) for text in part.problems["prompt"]])
             stratum = strata(lengths, part.pass_rates, **own)
-        found = matched(path, stratum, part.seed)
-        notes["moved"] = float((found != path).mean())
-    return dataclasses.replace(base, permutation=found, strategy=name, lower_bound=None, gap=None)
+        permutation = matched(path, stratum, part.seed)
+        notes["moved"] = float((permutation != path).mean())
+    return dataclasses.replace(base, permutation=permutation, strategy=name, lower_bound=None, gap=None)

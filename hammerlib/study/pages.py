@@ -89,18 +89,18 @@ def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # Nothing is escaped: the pages are Markdown, and foreign words are made harmless where records are read.
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("hammerlib.study"),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    found.filters |= {"ends": _ends, "p": p_value, "by_run": _by_run, "verdict": _verdict}
-    found.filters["settings"] = lambda given: ", ".join(f"{key} {value}" for key, value in given.items())
-    found.tests["known"] = lambda number: not np.isnan(number)
-    found.globals |= {"interval": interval, "nan": float("nan")}
-    return found
+    environment.filters |= {"ends": _ends, "p": p_value, "by_run": _by_run, "verdict": _verdict}
+    environment.filters["settings"] = lambda given: ", ".join(f"{k} {given[k]}" for k in given)
+    environment.tests["known"] = lambda number: not np.isnan(number)
+    environment.globals |= {"interval": interval, "nan": float("nan")}
+    return environment
 
 
 def _part(name: str, *values: Any) -> str:
@@ -337,14 +337,16 @@ def planned_cells(folder: Path) -> dict[tuple[str, int], str] | None:
     from hammerlib.study.plan import trials
 
     study = planned_study(folder)
-    return None if study is None else {(one.arm, one.replicate): one.identity for one in trials(study)}
+    if study is None:
+        return None
+    return {(trial.arm, trial.replicate): trial.identity for trial in trials(study)}
 
 
 def write_page(folder: Path) -> Path:
     """Write the page of a study beside its records, in ``results/study/<study>``, and return its path."""
     text = study_page(read_records(folder, planned_cells(folder)), planned_study(folder))
-    with atomic_path(Path(folder) / PAGE) as part:
-        part.write_text(text, encoding="utf-8")
+    with atomic_path(Path(folder) / PAGE) as file:
+        file.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE
 
 

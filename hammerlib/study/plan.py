@@ -332,18 +332,18 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trial's result, as plain JSON values."""
         others = ("study", "replicates", "first", "arms", "base", "words")
-        found = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
+        settings = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
         # As it was before these fields existed: finished trials keep their names.
         for key in ("held_out", "columns"):
-            if found[key] is None:
-                del found[key]
-        found["replicate"] = self.replicate
-        found["train"] = self.study.config(self.arm).identity()
-        found["order"] = dataclasses.asdict(self.study.order(self.arm))
+            if settings[key] is None:
+                del settings[key]
+        settings["replicate"] = self.replicate
+        settings["train"] = self.study.config(self.arm).identity()
+        settings["order"] = dataclasses.asdict(self.study.order(self.arm))
         for key in ("bonus", "window"):
             if self.setting(key) is not None:
-                found[key] = self.setting(key)
-        return found
+                settings[key] = self.setting(key)
+        return settings
 
     @property
     def identity(self) -> str:

@@ -113,13 +113,13 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
             for arm in (row.arm, row.twin)
         )
         n = len(ours & theirs)
-        found = {"contrast": row.contrast, "n": row.n, "planned": n}
+        shown = {"contrast": row.contrast, "n": row.n, "planned": n}
         for end, sd in {"": row.sd, "_low": row.sd_low, "_high": row.sd_high}.items():
-            found |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
+            shown |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
         # The larger the deviation, the smaller the chance.
         for end, sd in {"": row.sd, "_low": row.sd_high, "_high": row.sd_low}.items():
-            found[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
-        rows.append(found)
+            shown[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
+        rows.append(shown)
     columns = ["contrast", "n", "planned"]
     columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=columns)
@@ -155,9 +155,9 @@ def power_table(
         for wished in half_widths:
             needed, low, high = (replicates_needed(sd, wished) for sd in (row.sd, row.sd_low, row.sd_high))
             missing = max(0, needed - row.n)
-            found = {"contrast": row.contrast, "n": row.n, "half_width": (row.high - row.low) / 2}
-            found |= {"wished": wished, "replicates": needed, "low": low, "high": high}
-            rows.append(found | {"missing": missing, "hours": hours * missing})
+            needs = {"contrast": row.contrast, "n": row.n, "half_width": (row.high - row.low) / 2}
+            needs |= {"wished": wished, "replicates": needed, "low": low, "high": high}
+            rows.append(needs | {"missing": missing, "hours": hours * missing})
     columns = ["contrast", "n", "half_width", "wished", "replicates", "low", "high", "missing", "hours"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -88,20 +88,20 @@ class Records:
             problems = topics.groupby(topics).size()
             named = {"arm": trial["arm"], "replicate": trial["replicate"]}
             for number, point in enumerate(trial["curve"]):
-                place = named | {"point": number, **{axis: point[axis] for axis in AXES}}
+                named_point = named | {"point": number, **{axis: point[axis] for axis in AXES}}
                 for family, right in pd.Series(point["correct"]).groupby(topics).sum().items():
                     counts = {"right": int(right), "problems": int(problems[family])}
                     counts["samples"] = samples_of(trial)
-                    rows.append(place | {"family": family, "unseen": family in unseen} | counts)
+                    rows.append(named_point | {"family": family, "unseen": family in unseen} | counts)
         return pd.DataFrame(rows)
 
     @cached_property
     def training(self) -> pd.DataFrame:
         """One row a trial, optimizer step (from 1) and logged metric."""
         rows = [
-            {"arm": one["arm"], "replicate": one["replicate"], "step": step, "metric": name, "value": value}
-            for one in self.cells
-            for name, values in one["training"].items()
+            (trial["arm"], trial["replicate"], step, name, value)
+            for trial in self.cells
+            for name, values in trial["training"].items()
             for step, value in enumerate(values, start=1)
         ]
         return pd.DataFrame(rows, columns=["arm", "replicate", "step", "metric", "value"])
@@ -177,11 +177,11 @@ def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = 
         control arms, a replicate whose arms had different starts, problems, held-out problems or packages, or
         were not the same model before training, a trial that the plan does not hold.
     """
-    found = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
-    if not found:
+    records = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
+    if not records:
         remedy = "run the study first: hammer sweep configs/study/NAME.yaml"
         raise InputError("folder", Path(folder).name, "holds no record of a cell", remedy)
-    return collected(found, expected)
+    return collected(records, expected)
 
 
 def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | None = None) -> Records:

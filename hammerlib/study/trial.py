@@ -231,10 +231,12 @@ class Curve(Algorithm):
     def add_point(self, step: int) -> None:
         """Add a point for the policy as it is."""
         before = time.perf_counter()
-        found = self.examine(self.model())
+        examined = self.examine(self.model())
         seconds = before - self._started - self._examined
         self._examined += time.perf_counter() - before
-        self.points.append({"step": step, "rollouts": self.rollouts, "seconds": round(seconds, 2), **found})
+        self.points.append(
+            {"step": step, "rollouts": self.rollouts, "seconds": round(seconds, 2), **examined}
+        )
 
     def model(self) -> Any:
         """Return the policy, without what distributed training wraps around it."""
@@ -299,8 +301,8 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         if key == "curve":
             text = "[\n" + ",\n".join(json.dumps(point) for point in value) + "\n]"
         lines.append(f"{json.dumps(key)}: {text}")
-    with atomic_path(path) as part:
-        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    with atomic_path(path) as file:
+        file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 # Training
@@ -329,8 +331,10 @@ def _run(trial: Trial) -> dict[str, Any]:
     total = _rollouts(config, len(problems))
     curve = Curve(held_out, [round(total * point / study.points) for point in range(study.points)])
     algorithms = [*bonus_of(trial.setting("bonus"), trial.replicate), curve]
-    with workroom() as place:
-        run = train(config, problems=problems, order=order, root=place, algorithms=algorithms, progress=False)
+    with workroom() as folder:
+        run = train(
+            config, problems=problems, order=order, root=folder, algorithms=algorithms, progress=False
+        )
         steps = _metrics(run)
         made = {**run.manifest["git"], "packages": run.manifest["packages"], "python": run.manifest["python"]}
     curve.add_point(len(steps["generated"]))
@@ -444,21 +448,21 @@ def _metrics(run: RunRecord) -> dict[str, list[float | None]]:
 
 
 def _order_record(order: Order) -> dict[str, Any]:
-    found = {"strategy": order.strategy, "hash": order.hash, "cost": order.cost}
-    found |= {"random_cost": order.random_cost, "first": int(order.permutation[0])}
-    found |= {name: order.provenance[name] for name in PROVENANCE if name in order.provenance}
+    record = {"strategy": order.strategy, "hash": order.hash, "cost": order.cost}
+    record |= {"random_cost": order.random_cost, "first": int(order.permutation[0])}
+    record |= {name: order.provenance[name] for name in PROVENANCE if name in order.provenance}
     if order.gap is not None:
-        found |= {"lower_bound": order.lower_bound, "gap": order.gap}
-    return found
+        record |= {"lower_bound": order.lower_bound, "gap": order.gap}
+    return record
 
 
 def _curve_record(points: list[dict], steps: dict[str, list], group_size: int) -> list[dict[str, Any]]:
     """The curve's points with prompts and tokens consumed so far."""
     generated, tokens = np.cumsum([0, *steps["generated"]]), [0, *steps["tokens"]]
-    found = []
+    curve = []
     for point in points:
         step, rollouts = point["step"], int(generated[point["step"]])
         axes = {"step": step, "rollouts": rollouts, "prompts": rollouts // group_size}
         axes["tokens"] = int(tokens[step])
-        found.append(axes | {name: value for name, value in point.items() if name not in axes})
-    return found
+        curve.append(axes | {name: value for name, value in point.items() if name not in axes})
+    return curve
