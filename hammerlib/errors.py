@@ -16,6 +16,9 @@ from typing import Any
 
 # Extra of the package -> the libraries that it brings.
 EXTRAS = {
+    "problems": ("datasets", "pyarrow", "huggingface_hub", "reasoning_gym"),
+    "grading": ("math_verify",),
+    "paths": ("numba",),
     "train": ("torch", "transformers", "tokenizers", "trl", "accelerate", "peft", "gguf"),
     "notebooks": (
         *("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "IPython", "traitlets", "plotly"),

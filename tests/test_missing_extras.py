@@ -36,7 +36,20 @@ VECTORS = "import numpy as np; vectors = np.random.default_rng(0).normal(size=(3
 SHELL = "import sys; from hammerlib.cli import main; sys.exit(main({}))"
 RUN = "from hammerlib.pipeline import run_notebooks; run_notebooks('ci', only='00')"
 GYM = "reasoning-gym:nano"
+LOADING = "import hammerlib; hammerlib.load_problems('reasoning-gym:nano', n=8)"
+GRADE = "import hammerlib; hammerlib.grade('5', '5')"
 CASES = {
+    "datasets": ("problems", [LOADING]),
+    "reasoning_gym": ("problems", [LOADING]),
+    "pyarrow": (
+        "problems",
+        ["open('a.parquet', 'w').close(); import hammerlib; hammerlib.load_problems('file:a.parquet')"],
+    ),
+    "math_verify": (
+        "grading",
+        [GRADE, "import hammerlib; hammerlib.accuracy_reward(['a'], ['5'], answer=['5'])"],
+    ),
+    "numba": ("paths", [VECTORS + "import hammerlib; hammerlib.order_by('min-path', vectors)"]),
     "torch": ("train", [LOAD, EMBED, TRAIN, EVALUATE]),
     "transformers": ("train", [LOAD, EMBED, TRAIN, EVALUATE]),
     "tokenizers": ("train", [LOAD]),

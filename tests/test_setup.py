@@ -84,7 +84,11 @@ def direct(extras: tuple[str, ...]) -> dict[str, Requirement]:
     lines = PROJECT["dependencies"] + [
         line for extra in extras for line in PROJECT["optional-dependencies"][extra]
     ]
-    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+    own = [line for line in lines if line.startswith("hammerlib[")]  # an extra that brings others
+    named = {extra for line in own for extra in Requirement(line).extras}
+    found = direct(tuple(named)) if named else {}
+    lines = [line for line in lines if line not in own]
+    return found | {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 
 def fresh(code: str) -> str:

@@ -16,7 +16,10 @@ from hammerlib.runs.storage import cache_dir, repository_root
 
 # What each kind of work imports; the extra that brings it.
 _NEEDS = {
-    "ordering, metrics": (("numpy", "scipy", "numba", "datasets", "math-verify", "reasoning-gym"), ""),
+    "ordering, metrics": (("numpy", "scipy", "pandas"), ""),
+    "bounds, min-path": (("numba",), "[paths]"),
+    "problem tables": (("datasets", "pyarrow", "reasoning-gym"), "[problems]"),
+    "grading": (("math-verify",), "[grading]"),
     "training": (("torch", "transformers", "trl", "peft", "accelerate"), "[train]"),
     "notebooks": (
         ("papermill", "nbconvert", "ipykernel", "matplotlib", "umap-learn", "plotly"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.grading import equality
 from hammerlib.grading.extract import final_answer, gold_answers, is_list, is_number, unmarked_answer
 from hammerlib.grading.verdict import Verdict, grade, grader_version, refuse_pair
@@ -233,6 +233,7 @@ class GradingPool:
         self.switches = {"run_code": run_code, "evaluated": evaluated, "unfinished": unfinished}
         if self.workers < 1:
             raise InputError("workers", workers, "must be at least 1", "leave it out for the default")
+        need("math_verify")
         self._own()
 
     def _own(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.grading import equality
 from hammerlib.grading.code import grade_code
 from hammerlib.grading.extract import (
@@ -215,6 +215,7 @@ def grader_version(package: str = "math-verify") -> str:
     >>> grader_version().split()[0]
     'math-verify'
     """
+    need(package.replace("-", "_"))
     return f"{package.replace('_', '-')} {version(package)}, rules {RULES}"
 
 

@@ -6,9 +6,12 @@ Nodes have prices ``v``; what counts for a place beside item i is the reduced co
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -24,6 +27,14 @@ compiled_minima = njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz
 BLOCK_BYTES = 64 << 20  # of products alive at a time
 CHUNK = 32  # columns whose minimum is looked at first
 SPREAD = 2654435761  # Knuth's multiplicative hash
+
+
+@functools.cache
+def tell_compilation() -> None:
+    """Say, where no compiled code lies in the cache yet, why the first use takes its time."""
+    if not any(Path(_gather._cache.cache_path).glob("candidates._gather-*.nbi")):
+        text = "hammerlib compiles its path solver, once on this machine: about ten seconds to a minute"
+        print(text, file=sys.stderr, flush=True)
 
 
 class OutOfTime(Exception):

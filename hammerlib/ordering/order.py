@@ -22,6 +22,24 @@ EXACT = 4e-15  # between cost and bound: a few roundings of the last bit
 REMAKE = "make the order again with order_by"
 
 
+class WhenAsked:
+    """A field that may be given as a function: it is called when the field is first read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = f"_{name}"
+
+    def __get__(self, order: Order | None, owner: type | None = None) -> float | None:
+        if order is None:
+            return None  # the field's default
+        value = order.__dict__[self.key]
+        if callable(value):
+            value = order.__dict__[self.key] = value()
+        return value
+
+    def __set__(self, order: Order, value: object) -> None:
+        order.__dict__[self.key] = value
+
+
 @dataclass(frozen=True, eq=False)
 class Order:
     """The sequence in which problems are trained, as a record that the next stage can check.
@@ -37,7 +55,8 @@ class Order:
     random_cost : float or None
         What a random order of the same vectors costs on average (closed form).
     lower_bound : float or None
-        Certified: no order of these vectors has a smaller mean cosine. None if not asked for.
+        Certified: no order of these vectors has a smaller mean cosine. None if not asked for. Solved for when
+        it, `gap`, `hash` or the saved record is first asked for.
     gap : float or None
         ``(cost - lower_bound) / (random_cost - lower_bound)``: 0 at the bound, 1 like random; None without a
         bound, and where bound and random orders lie too close to tell (unknown).
@@ -68,8 +87,8 @@ class Order:
     strategy: str
     cost: float | None = None
     random_cost: float | None = None
-    lower_bound: float | None = None
-    gap: float | None = None
+    lower_bound: float | None = WhenAsked()
+    gap: float | None = WhenAsked()
     provenance: dict[str, Any] = field(default_factory=dict)
     item_hashes: list[str] | None = None
 
@@ -83,6 +102,11 @@ class Order:
 
     def __len__(self) -> int:
         return len(self.permutation)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Fields with their values, for other processes: what was to be solved when asked is solved now."""
+        self._content()
+        return self.__dict__
 
     @property
     def hash(self) -> str:

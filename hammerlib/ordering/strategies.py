@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from hammerlib.errors import InputError, check_fields, check_name, import_object, unknown
+from hammerlib.errors import InputError, check_fields, check_name, import_object, need, unknown
 from hammerlib.ordering.greedy import check_eta, farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.order import Order, as_permutation
 from hammerlib.runs.storage import content_hash, writing
@@ -40,9 +40,12 @@ class Task:
 
     def solve(self, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
         """Return the certified minimum path of the vectors; the last few are remembered by content."""
-        from hammerlib.ordering.solve import check_limits, min_path  # compiles on first use
+        need("numba")
+        from hammerlib.ordering.candidates import tell_compilation
+        from hammerlib.ordering.solve import check_limits, min_path
 
         check_limits(gap, seconds)
+        tell_compilation()
         key = (content_hash(host(self.units)), gap, seconds, seed)
         if key not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:

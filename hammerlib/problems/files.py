@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.problems.layouts import to_rows
 from hammerlib.problems.table import COLUMNS, make_table, subset
 from hammerlib.runs.reading import parse_json
@@ -114,6 +114,7 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
             with open(unfinished, "wb") as stream:
                 stream.writelines(_line(record) for record in records)
         else:
+            need("pyarrow")
             import pyarrow
             import pyarrow.parquet
 
@@ -193,6 +194,7 @@ def _read_json(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    need("pyarrow")
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
@@ -303,6 +305,7 @@ def load_hub(
     match = _HUB_NAME.fullmatch(name)
     if match is None:
         raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
+    need("datasets", "huggingface_hub")
     repo, config, revision = match["repo"], match["config"], match["revision"]
     commit = _commit(name, repo, revision)
     # "rl" is what training and notebooks ask for by default: the part to train on, whatever its name.

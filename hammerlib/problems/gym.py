@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.problems.cleaning import normalise
 from hammerlib.problems.table import make_table
 
@@ -69,6 +69,7 @@ def mix(name: str) -> Mix:
     if name == "math":
         return MATH_MIX
     if name in ("nano", "one-digit"):
+        need("reasoning_gym")
         from hammerlib.problems.families import NANO_MIX  # the import registers the stories
 
         return NANO_MIX if name == "nano" else ONE_DIGIT_MIX
@@ -111,6 +112,7 @@ def load_gym(
 def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
     """Return the scoring function of a reasoning-gym dataset, with its default configuration."""
     prefix, _, dataset = name.partition(":")
+    need("reasoning_gym")
     import reasoning_gym
     from reasoning_gym.factory import DATASETS
 
@@ -150,6 +152,7 @@ def _draw(
 
 
 def _entries(dataset: str, config: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    need("reasoning_gym")
     import reasoning_gym
 
     # Entry i of a generator depends on seed + i alone, so the virtual size only has to be large enough.

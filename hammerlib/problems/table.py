@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError, check_is, check_whole
+from hammerlib.errors import InputError, check_is, check_whole, need
 from hammerlib.problems.registry import SOURCES, Entry, find_source
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def make_table(rows: Iterable[dict[str, Any]]) -> Dataset:
     >>> make_table([row]).column_names
     ['id', 'prompt', 'answer', 'source', 'topic']
     """
+    need("datasets")
     from datasets import Dataset, Features, Value
 
     rows = list(rows)
