@@ -151,7 +151,7 @@ def bonus_of(settings: Mapping[str, Any] | None, seed: int) -> list[Algorithm]:
     name = options.pop("name", None)
     if name == "entropy":
         raise InputError("bonus", name, "is a term of the loss", "set entropy_coef: 0.01 in the arm instead")
-    if name not in BONUSES:
+    if not isinstance(name, str) or name not in BONUSES:
         raise InputError("bonus", name, "is not known", f"use one of {', '.join(BONUSES)}")
     known = BONUSES[name]
     if set(options) - set(known) or (name == "distinct-answers" and "weight" not in options):
