@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test explore test-ray test-systems test-vllm lint lab clean
+.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
@@ -28,8 +28,12 @@ test: $(READY)
 # The property tests on examples drawn at random, again and again for so many minutes; a failure prints how to repeat it.
 explore: $(READY)
 	end=$$(( $$(date +%s) + 60 * $(MINUTES) )); while \
-	.venv/bin/python -m pytest -m "hypothesis and not systems" --hypothesis-profile explore -n $(WORKERS) $(PYTEST_FLAGS) || exit 1; \
+	.venv/bin/python -m pytest -m "hypothesis and not systems and not long" --hypothesis-profile explore -n $(WORKERS) $(PYTEST_FLAGS) || exit 1; \
 	[ $$(date +%s) -lt $$end ]; do :; done
+
+# What takes longest: kills in the middle of a step, full disks, retrainings, a cluster's workers.
+test-long: $(READY)
+	.venv/bin/python -m pytest -m long -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 # Two nodes of a Ray cluster on this machine, one of which is lost on the way.
 test-ray: $(READY)

@@ -269,6 +269,7 @@ def test_a_pipe_that_is_closed_is_no_error(words: str, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/nothing"])
 def test_a_home_of_no_use_names_the_variable(home: str, tmp_path: Path) -> None:
     for words, code in (

@@ -222,6 +222,7 @@ def test_the_supervised_term_does_not_depend_on_accumulation(experts: Experts, t
         assert told[2][name] == pytest.approx(told[0][name], rel=1e-4), name
 
 
+@pytest.mark.long
 def test_the_mixed_gradient_does_not_depend_on_accumulation(experts: Experts, tmp_path: Path) -> None:
     # 40 tokens, so that some answers are right and the GRPO term has a gradient at all.
     asked = {"max_completion_length": 40, "n_problems": 4, "prompts_per_step": 4}

@@ -207,9 +207,9 @@ def test_a_tolerance_of_the_problem_is_respected():
 def test_the_stamp_names_grader_and_version():
     from importlib.metadata import version
 
-    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 3"
+    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 4"
     row = load_problems("reasoning-gym:nano", n=1)[0]
-    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 3"
+    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 4"
 
 
 # A problem's own scorer -----------------------------------------------------------------------------

@@ -113,6 +113,7 @@ def test_learnable_percentage_of_four_steps() -> None:
 # Probe and budget
 
 
+@pytest.mark.long
 def test_equal_steps_on_probed_subsets_of_nano(tmp_path: Path) -> None:
     pool = load_problems("reasoning-gym:nano", split="rl", n=16)
     rates = probe(pool, "nano", k=4, max_new_tokens=40, root=tmp_path)

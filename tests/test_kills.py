@@ -27,6 +27,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     return root, {case: " ".join(said.split()) for case, said in lines}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", kill_runs.FEW)
 def test_killed_and_resumed_is_the_unbroken_run(told: tuple[Path, dict[str, str]], case: str) -> None:
     said = "refused" if kill_runs.FULL in case else "killed"

@@ -153,6 +153,7 @@ def test_harder_families_are_drawn_more_often() -> None:
     assert set(drawn) == set(NANO_MIX)
 
 
+@pytest.mark.long
 def test_two_retrainings_on_one_thread_give_identical_weights() -> None:
     short = recipe.Recipe(steps=30, problems=512)
     (first, losses), (second, again) = recipe.train_nano(short), recipe.train_nano(short)
@@ -161,6 +162,7 @@ def test_two_retrainings_on_one_thread_give_identical_weights() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+@pytest.mark.long
 def test_the_stored_loss_curve_is_met_again(shipped: dict) -> None:
     fields = recipe.Recipe.__dataclass_fields__
     stored = recipe.Recipe(**{name: shipped[name] for name in fields})

@@ -138,6 +138,7 @@ def test_a_notebook_that_stops_is_one_clear_line_and_keeps_its_folder(
     assert (folder / "notebook.ipynb").exists() and not (folder / "execution.json").exists()
 
 
+@pytest.mark.long
 def test_after_a_kill_only_the_killed_notebook_and_the_rest_run_again(small: Path) -> None:
     runs = small.parent / "runs"
     command = [sys.executable, "-c", CODE, "mode=waits"]

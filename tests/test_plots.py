@@ -48,6 +48,7 @@ def test_the_histogram_shows_raw_and_centred(vectors: np.ndarray) -> None:
     assert len(ax.texts) == 1  # the note; no number runs into the title
 
 
+@pytest.mark.long
 def test_the_projection_repeats_by_seed_and_keeps_neighbours() -> None:
     rng = np.random.default_rng(0)
     blobs = np.concatenate([rng.normal(size=(20, 6)) + 8 * np.eye(6)[i] for i in range(3)])

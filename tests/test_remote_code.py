@@ -225,6 +225,7 @@ def test_a_hook_with_state_that_no_checkpoint_holds_is_refused(hook: Any, tmp_pa
     assert not list(folder.glob("checkpoints/*/sums.json"))  # nothing to resume from
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", [_plain, Kept()], ids=["stateless", "kept"])
 def test_a_hook_without_state_or_with_its_methods_is_resumed_exactly(
     hook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ def test_lora_trains_its_adapters_alone_and_the_merged_model_reloads(tmp_path: P
     )
 
 
+@pytest.mark.long
 def test_a_lora_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     config = dataclasses.replace(ADAPTERS, save_steps=1)
     whole = train(config, root=tmp_path / "a", progress=False)
@@ -278,6 +279,7 @@ def test_a_dry_run_tells_everything_and_makes_nothing(
         assert fact in told, fact
 
 
+@pytest.mark.long
 def test_the_dry_runs_schedule_is_the_index_log_of_the_run(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

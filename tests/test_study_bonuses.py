@@ -205,6 +205,7 @@ def test_two_real_steps_train_on_its_advantages(plug: object, tmp_path: Path) ->
     assert max(changed) > 0.01  # another gradient than without it
 
 
+@pytest.mark.long
 def test_the_entropy_bonus_is_trls_and_raises_the_entropy(tmp_path: Path) -> None:
     one = dataclasses.replace(SMALL, n_problems=16, learning_rate=3e-4)
     plain, more = (

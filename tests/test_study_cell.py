@@ -58,6 +58,7 @@ def test_arms_of_a_replicate_share_start_problems_and_examination(arms):
     assert len({one["identity"] for one in arms.values()}) == len(arms)
 
 
+@pytest.mark.long
 def test_the_budget_is_the_same_in_rollouts(arms):
     for name, one in arms.items():
         assert one["curve"][0]["rollouts"] == 0 and one["curve"][-1]["rollouts"] == 16, name

@@ -52,6 +52,7 @@ def test_the_length_of_a_change_of_weights() -> None:
         weight_change(nano, dataclasses.replace(nano, model=nano.model.model))
 
 
+@pytest.mark.long
 def test_dra_shrinks_advantages_under_dr_grpo_and_adamw_takes_the_same_steps(tmp_path: Path) -> None:
     seen: list[Rollout] = []
     plugs = Plugs(observe=lambda rollout: seen.append(rollout) or {})

@@ -77,6 +77,7 @@ def test_a_window_of_no_use_is_refused(changes: dict, words: str) -> None:
         window(**changes)
 
 
+@pytest.mark.long
 def test_a_cell_trains_its_window_and_pays_for_the_probe(tmp_path: Path) -> None:
     arms = {"random": {"order": "random"}, "window": {"order": "random", "window": [0.125, 0.875]}}
     sizes = {"n_problems": 12, "n_held_out": 4, "points": 1, "samples": 1, "final_samples": 1}

@@ -299,6 +299,7 @@ def test_a_bad_option_of_a_sweep_is_refused(tmp_path, options, field):
         run_trials(sweep_cells.order, grid(1), tmp_path, **options)
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("ray")
 def test_ray_with_a_killed_worker_loses_nothing_and_counts_nothing_twice(tmp_path, unbroken):
     import ray
@@ -324,6 +325,7 @@ def tiny(tmp_path) -> list[str]:
     return ["sweep", str(tmp_path / "tiny.yaml"), "--root", str(tmp_path / "study")]
 
 
+@pytest.mark.long
 def test_a_swept_cell_is_the_cell_run_alone(tmp_path, tiny, capsys):
     assert main([*tiny, "--only", "hammer", "--replicates", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()

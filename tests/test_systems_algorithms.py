@@ -60,6 +60,7 @@ def weights(record: RunRecord) -> dict[str, torch.Tensor]:
     return load_backbone(str(record.folder / "model")).model.state_dict()
 
 
+@pytest.mark.systems
 def test_chord_by_name_trains_as_the_object(tmp_path: Path) -> None:
     config = dataclasses.replace(ONE, loss_type="dapo", n_problems=2)
     settings = {"name": "chord", "experts": "nano:check", "batch_size": 4, "peak": 0.5, "valley": 0.5}
@@ -93,6 +94,7 @@ def test_experts_of_a_file_are_named_by_its_contents(tmp_path: Path) -> None:
         Chord(f"file:{path}@{digits}")
 
 
+@pytest.mark.systems
 def test_systems_compose_and_explain_what_they_report(tmp_path: Path) -> None:
     settings = ({"name": "ttrl", "votes": 6}, {"name": "ettrl"}, {"name": "learnable"})
     config = dataclasses.replace(ONE, max_completion_length=40, algorithms=settings)
@@ -125,6 +127,7 @@ def test_the_learnable_percentage_goes_on_counting_after_a_checkpoint() -> None:
 # Arms
 
 
+@pytest.mark.systems
 def test_arms_differ_in_what_they_change_alone(tmp_path: Path) -> None:
     shared = dataclasses.replace(ONE, n_problems=2, scale_rewards="none", max_completion_length=40)
     arms = {"name": {"algorithms": [{"name": "rloo"}]}, "object": {"algorithms": [LeaveOneOut()]}}

@@ -221,6 +221,7 @@ def weights(record: RunRecord) -> dict[str, torch.Tensor]:
     return load_backbone(str(record.folder / "model")).model.state_dict()
 
 
+@pytest.mark.long
 def test_the_truth_never_enters(tmp_path: Path) -> None:
     one = run(tmp_path / "a", Plugs(rollout=VoteThenSample(6)), adjustment="dra")
     other = run(

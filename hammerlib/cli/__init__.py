@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = one_word_each(list(sys.argv[1:] if arguments is None else arguments))
     if "_HAMMER_COMPLETE" in os.environ:
         application()(prog_name="hammer")  # the shell asks what could follow
-    command = typer.main.get_command(application())
+    command = _command()
     try:
         with command.make_context("hammer", words) as context:
             code = command.invoke(context)
@@ -141,6 +141,11 @@ def application() -> typer.Typer:
     for name, (function, group) in COMMANDS.items():
         app.command(name, rich_help_panel=group)(_plainly(function))
     return app
+
+
+@functools.cache
+def _command() -> Any:
+    return typer.main.get_command(application())
 
 
 def _show_version(asked: bool) -> None:
