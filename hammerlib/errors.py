@@ -7,6 +7,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 import typing
 import unicodedata
@@ -134,10 +135,18 @@ def unknown(field: str, value: object, known: Iterable[str], problem: str = "is 
     return InputError(field, value, problem, f"{hint}use one of {', '.join(names) or 'none'}")
 
 
+def import_from(folder: str | os.PathLike) -> None:
+    """Let modules in a folder be imported; at the end of the path they hide no installed one."""
+    path = os.path.abspath(folder)
+    if path not in sys.path:
+        sys.path.append(path)
+
+
 def import_object(name: str, field: str) -> Any:
-    """Return what ``module:object`` names; an InputError of one line where there is none."""
+    """Return what ``module:object`` names, also in the working folder; an InputError where there is none."""
     module, _, path = name.partition(":")
-    remedy = "write my_package.my_module:name, with the package installed or on PYTHONPATH"
+    remedy = "write my_package.my_module:name, installed, in the working folder or on PYTHONPATH"
+    import_from(os.getcwd())
     try:
         target: Any = importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises

@@ -257,6 +257,16 @@ def test_a_wrong_reward_is_one_line(
         TrainConfig.from_dict({"rewards": ["format", name]})
 
 
+def test_own_parts_are_found_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_package(tmp_path, monkeypatch)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig.from_dict(
+        {"rewards": ["my_pkg.mod:short"], "algorithms": [{"name": "my_pkg.mod:Scaled"}]}
+    )
+    assert config.rewards == ("my_pkg.mod:short",) and sys.path[-1] == str(tmp_path)
+
+
 def test_own_parts_name_the_run_by_settings_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_package(tmp_path, monkeypatch)
     given = {"rewards": ("my_pkg.mod:short",), "algorithms": ({"name": "my_pkg.mod:Scaled", "by": 3.0},)}

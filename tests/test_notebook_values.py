@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from hammerlib.cli import main
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, import_object
 from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline import notebook_run, plan_notebooks
 from hammerlib.pipeline.parameters import declared
+from hammerlib.pipeline.plan import _inputs_hash
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
 
@@ -50,6 +53,9 @@ def kernel(**changes: tuple[str, object]) -> dict[str, object]:
         ("seed=-1", "seed = -1"),
         ("n_problem=3", "n_problem = '3'"),
         ("problems=gym:nano", "problems = 'gym:nano': unknown source"),
+        ("problems=your_own:markt", "your_own has no function markt"),
+        ("order=your_own:typical", "did you mean your_own:typical_first?"),
+        ("strategies=[random, no_such_module:by]", "strategies = 'no_such_module:by': its module cannot"),
         ("problems=null", "problems = 'null': unknown source"),
         ("problems=file:none.jsonl", "problems = 'file:none.jsonl': there is no such file"),
         ("second_problems=nano", "second_problems = 'nano': unknown source"),
@@ -88,6 +94,47 @@ def test_an_edited_file_or_model_is_another_input(monkeypatch: pytest.MonkeyPatc
 
     keys = [key("a", "1"), key("b", "1"), key("b", "12")]
     assert len(set(keys)) == 3 and plan_notebooks("ci", only="00", overrides=words)[0].key == keys[2]
+
+
+def test_parts_of_ones_own_are_values_and_an_edited_one_is_another_input(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = [
+        "problems=your_own:market",
+        "order=your_own:typical_first",
+        "strategies=[your_own:typical_first]",
+    ]
+    given = {
+        name: value for step in plan_notebooks("ci", overrides=words) for name, value in step.passed.items()
+    }
+    assert given == {"problems": "your_own:market", "order": "your_own:typical_first",
+                     "strategies": ["your_own:typical_first"]}  # fmt: skip
+    (tmp_path / "notebooks").mkdir()
+    keys = []
+    for text in ("a = 1", "a = 2"):
+        (tmp_path / "notebooks" / "mine.py").write_text(text)
+        keys += [
+            _inputs_hash({"own_order": "mine:a"}, tmp_path),
+            _inputs_hash({"many": ["mine:a"]}, tmp_path),
+        ]
+    assert keys[0] == keys[1] != keys[2] == keys[3] != _inputs_hash({"own_order": "yours:a"}, tmp_path)
+
+
+def test_the_parts_of_notebook_07_do_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
+    source, reward, kind = (
+        import_object(f"your_own:{name}", "own") for name in ("market", "brief", "LessPraise")
+    )
+    rows = source("heldout", n=5, seed=3)
+    assert len(rows) == 5 and not {row["prompt"] for row in rows} & {row["prompt"] for row in source()}
+    order = order_by("your_own:typical_first", [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    assert order.permutation.tolist() == [1, 0, 2]
+    texts, ids = [r"3+4=7;\boxed{7}", r"\boxed{8}", "7"], [range(20), range(5), range(40)]
+    assert reward(completions=texts, completion_ids=ids, answer=["7", "7", None]) == [0.8, 0.0, None]
+    advantages = torch.tensor([1.0, -0.5, 0.0])
+    assert kind().advantage(SimpleNamespace(advantages=advantages)).tolist() == [0.5, -0.5, 0.0]
+    assert kind().observe(SimpleNamespace(advantages=advantages)) == {"praised_share": pytest.approx(1 / 3)}
 
 
 def test_a_name_mistyped_in_a_running_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

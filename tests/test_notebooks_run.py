@@ -1,4 +1,4 @@
-"""The seven notebooks, executed once in the ci profile by the pipeline that `make run` uses."""
+"""The eight notebooks, executed once in the ci profile by the pipeline that `make run` uses."""
 
 from __future__ import annotations
 
@@ -256,8 +256,14 @@ def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> N
     assert "trained on reasoning-gym:nano: of 32 problems 0 word for word" in page
 
 
+def trained_on(walk: Walk, problems: str) -> list[RunRecord]:
+    """Training runs of the walk on a source."""
+    runs = [RunRecord.load(path.parent) for path in walk.root.glob("train__*/manifest.json")]
+    return [run for run in runs if run.manifest["parameters"]["problems"] == problems]
+
+
 def test_every_arm_of_notebook_04_trained_every_step_on_the_problems_it_planned(walk: Walk) -> None:
-    trained = [RunRecord.load(path.parent) for path in walk.root.glob("train__*/manifest.json")]
+    trained = trained_on(walk, "reasoning-gym:nano")
     assert {run.manifest["parameters"]["adjustment"] for run in trained} == {"none", "dra"}
     assert all(run.status == "success" for run in trained)
     for run in trained:
@@ -266,3 +272,21 @@ def test_every_arm_of_notebook_04_trained_every_step_on_the_problems_it_planned(
             curves["metric"]
         )
         assert len(pd.read_csv(run.folder / "index_log.csv")) == 12 * 8
+
+
+def test_parts_of_ones_own_train_beside_the_control_arm_and_are_told(walk: Walk) -> None:
+    trained = trained_on(walk, "your_own:market")
+    assert len(trained) == 5 and all(run.status == "success" for run in trained)
+    own = {"order": "your_own:typical_first", "rewards": ["your_own:brief"]}
+    meaning = {"praised_share": "completions with an advantage above 0, [0, 1]"}
+    told = []
+    for run in trained:
+        curves = pd.read_csv(run.folder / "metrics.csv")
+        assert curves["step"].max() == 3
+        given = run.manifest["parameters"]
+        uses = [given[name] == value for name, value in own.items()] + [bool(given["algorithms"])]
+        assert ("praised_share" in set(curves["metric"])) == uses[2]
+        assert run.manifest.get("metric_meanings", {}) == (meaning if uses[2] else {})
+        told.append(tuple(uses))
+    alone = {tuple(place == part for place in range(3)) for part in range(3)}
+    assert set(told) == {(False,) * 3, (True,) * 3} | alone

@@ -65,7 +65,7 @@ def all_parameters() -> dict[str, Parameter]:
     return {name: line for path in NOTEBOOKS for name, line in declared(path).items()}
 
 
-def test_the_walk_has_seven_notebooks_in_order() -> None:
+def test_the_walk_has_eight_notebooks_in_order() -> None:
     assert [path.stem for path in NOTEBOOKS if path.parent.name == "notebooks"] == [
         "00_overview",
         "01_embeddings",
@@ -74,6 +74,7 @@ def test_the_walk_has_seven_notebooks_in_order() -> None:
         "04_training",
         "05_evaluation",
         "06_study",
+        "07_your_own",
     ]
 
 

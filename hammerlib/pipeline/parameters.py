@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hammerlib.errors import InputError, check_fields, check_whole, unknown
+from hammerlib.errors import InputError, check_fields, check_whole, import_from, unknown
 from hammerlib.runs import RunRecord, start_run
 from hammerlib.runs.reading import parse_yaml
 from hammerlib.runs.storage import content_hash, discard, file_name, repository_root, results_root
@@ -208,6 +208,7 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     if _OPENED not in namespace:
         _refuse_undeclared(namespace, kinds)
     if root is not None:
+        import_from(root / "notebooks")  # parts of one's own beside the notebooks, as module:object
         _refuse_mistyped(name, kinds, root)
     parameters = {key: check_value(key, namespace.get(key), kind) for key, kind in kinds.items()}
     check_values(parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hammerlib.errors import InputError, unknown
+from hammerlib.errors import InputError, import_from, unknown
 from hammerlib.pipeline.parameters import (
     Parameter,
     check_name,
@@ -121,6 +122,7 @@ def plan_notebooks(
     ['00_overview']
     """
     root = checkout()
+    import_from(root / "notebooks")  # as in the notebooks' kernels
     walk = sorted((root / "notebooks").glob("*.ipynb"))
     apart = sorted((root / "notebooks" / "systems").glob("*.ipynb"))
     cells = {path: declared(path) for path in [*walk, *apart]}
@@ -164,10 +166,15 @@ def plan_notebooks(
 
 
 def _inputs_hash(parameters: Mapping[str, object], root: Path) -> str:
-    """Hash of what lies under a value that names a file or folder: problems, a model, a study's records."""
+    """Hash of what a value names: problems, a model, records, a module of one's own beside the notebooks."""
     root = root.resolve()
-    states = []
+    states: list[tuple[str, object]] = []
     for name, value in parameters.items():
+        for text in value if isinstance(value, list) else [value]:
+            named = re.fullmatch(r"([A-Za-z_]\w*):\w+", text) if isinstance(text, str) else None
+            module = root / "notebooks" / f"{named[1]}.py" if named else None
+            if module is not None and module.is_file():
+                states.append((module.name, file_hash(module)))
         if not isinstance(value, str):
             continue
         is_source = value.startswith("file:")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, import_from
 
 GROUP = "hammerlib.problems"  # entry points of packages that bring sources
 _OWN = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
@@ -85,9 +84,7 @@ def find_source(source: object, field: str = "problems") -> Callable[..., Any]:
 def _imported(place: re.Match[str], field: str) -> Callable[..., Any] | None:
     """The function of a user's module, which may lie in the working folder; None where no such module is."""
     module, name = place["module"], place["function"]
-    folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.append(folder)  # at the end: nothing there hides an installed module
+    import_from(os.getcwd())
     try:
         function = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
