@@ -282,7 +282,7 @@ def test_parts_of_ones_own_train_beside_the_control_arm_and_are_told(walk: Walk)
     told = []
     for run in trained:
         curves = pd.read_csv(run.folder / "metrics.csv")
-        assert curves["step"].max() == 3
+        assert curves["step"].max() == 2
         given = run.manifest["parameters"]
         uses = [given[name] == value for name, value in own.items()] + [bool(given["algorithms"])]
         assert ("praised_share" in set(curves["metric"])) == uses[2]
