@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
@@ -169,6 +169,67 @@ class _KeepsFunctions(ModuleType):
             super().__setattr__(name, value)
 
 
+# Room or package -> module of today -> names that it no longer offers itself.
+NAMES: dict[str, dict[str, str]] = {
+    "hammerlib.evaluation": {
+        "hammerlib.evaluation.benchmarks": (
+            "RECIPES format_prompts gold_version known_overlap training_overlap"
+        ),
+        "hammerlib.evaluation.summary": "reason_counts reliability",
+    },
+    "hammerlib.rewards": {
+        "hammerlib.rewards.graded": "SCORABLE",
+        "hammerlib.rewards.adjusted": "raw_sum",
+        "hammerlib.rewards.shape": "text_of",
+    },
+    "hammerlib.systems.chord": {
+        "hammerlib.systems.chord.loss": "WEIGHTINGS adaptive_mu mixed_loss token_weights",
+        "hammerlib.exact.flow": "expert_flow",
+    },
+    "hammerlib.systems.evolmath": {
+        "hammerlib.systems.evolmath.evolution": (
+            "WEIGHTS Evolution can_cross cross_pairs first_number is_linked is_low measure ratio scores "
+            "stories_of"
+        ),
+        "hammerlib.systems.evolmath.problem": (
+            "Item Link Part Relation Statement draw_rows rank released_is_necessary value_of"
+        ),
+        "hammerlib.systems.evolmath.stories": "Passage Story",
+        "hammerlib.systems.evolmath.operators": (
+            "approximate background confused disturb irrelevant is_needed misleading translate useless"
+        ),
+        "hammerlib.systems.evolmath.source": "load_evolved",
+        "hammerlib.systems.evolmath.following": "simulate",
+    },
+    "hammerlib.systems.hard_examples": {
+        "hammerlib.exact.signal": "Learnable expected_path learnable learnable_share mixed_probability",
+        "hammerlib.systems.hard_examples.selection": "pass_rates select_level",
+    },
+    "hammerlib.systems.puzzles": {
+        "hammerlib.systems.puzzles.choices": "Choices Rejected",
+        "hammerlib.systems.puzzles.generate": (
+            "Harvest deduplicate read_jsonl released_difference signature write_jsonl"
+        ),
+        "hammerlib.systems.puzzles.build": "Puzzle State",
+        "hammerlib.systems.puzzles.spec": "Spec",
+        "hammerlib.systems.puzzles.formulas": "evaluate render",
+        "hammerlib.systems.puzzles.scoring": "hard_score scorer",
+        "hammerlib.systems.puzzles.source": "load_puzzles",
+    },
+    "hammerlib.systems.ttrl": {
+        "hammerlib.systems.ttrl.votes": "Vote agrees clip_advantages pseudo_rewards",
+        "hammerlib.systems.ttrl.algorithm": "relabelled watch_votes",
+    },
+    "hammerlib.systems.uncalibrated": {
+        "hammerlib.systems.uncalibrated.stating": "STATED",
+        "hammerlib.systems.uncalibrated.tabular": "Outcomes auroc surrogate",
+    },
+    "hammerlib.systems.uncalibrated.stating": {
+        "hammerlib.systems.uncalibrated.algorithm": "LeaveOneOut",
+    },
+}
+
+
 class MovedModules:
     """Finder that answers an old module name with the module of today."""
 
@@ -212,6 +273,20 @@ def new_name(name: str) -> str | None:
             return MOVED[old] + name[len(old) :]
         old = old.rpartition(".")[0]
     return None
+
+
+def old_names(package: str) -> Callable[[str], object]:
+    """Return a module's `__getattr__` (PEP 562) that finds the names which it offered before."""
+    homes = {name: module for module, names in NAMES[package].items() for name in names.split()}
+
+    def find(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        words = f"{package}.{name} is now {homes[name]}.{name}; the old place goes with the next release"
+        warnings.warn(words, DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return find
 
 
 def install() -> None:

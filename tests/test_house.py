@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import hammerlib
-from hammerlib.moved import MOVED
+from hammerlib.moved import MOVED, NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hammerlib"
@@ -215,6 +215,15 @@ def test_old_module_names_are_the_modules_of_today() -> None:
             sys.modules.pop(old, None)
             assert importlib.import_module(old) is importlib.import_module(new)
     assert not {old for old in MOVED if (PACKAGE / old.removeprefix("hammerlib.").replace(".", "/")).exists()}
+
+
+def test_names_that_a_room_offered_are_those_of_today() -> None:
+    for room, homes in NAMES.items():
+        for module, names in homes.items():
+            for name in names.split():
+                with pytest.warns(DeprecationWarning, match=re.escape(module)):
+                    old = getattr(importlib.import_module(room), name)
+                assert old is getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("library", KEPT_TO)

@@ -34,6 +34,7 @@ from hammerlib.evaluation.significance import (
     variance_components,
 )
 from hammerlib.evaluation.summary import outcomes, topic_table
+from hammerlib.moved import old_names
 
 __all__ = [
     "import_completions",
@@ -73,3 +74,5 @@ __all__ = [
     "transcripts",
     "variance_components",
 ]
+
+__getattr__ = old_names(__name__)

@@ -1,5 +1,6 @@
 """Reward functions with TRL's signature, and the DRA wrapper around them."""
 
+from hammerlib.moved import old_names
 from hammerlib.rewards.adjusted import DRAReward
 from hammerlib.rewards.graded import (
     accuracy_reward,
@@ -48,3 +49,5 @@ __all__ = [
     "tags_reward",
     "verdicts",
 ]
+
+__getattr__ = old_names(__name__)

@@ -7,6 +7,7 @@ Public problems such as GSM8K's evolve in the same way as texts. Where the paper
 (noise and stories), phrase banks do here; its last rewording by a model (polish) is left out.
 """
 
+from hammerlib.moved import old_names
 from hammerlib.systems.evolmath.evolution import cross, evolve, evolve_table
 from hammerlib.systems.evolmath.following import follow_metrics, follow_table
 from hammerlib.systems.evolmath.operators import OPERATORS, disturb_table
@@ -23,3 +24,5 @@ __all__ = [
     "is_necessary",
     "seed_problem",
 ]
+
+__getattr__ = old_names(__name__)

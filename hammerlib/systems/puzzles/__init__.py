@@ -5,6 +5,7 @@ over all declared symbols; a puzzle is kept if its answer follows. Every random 
 record rebuilds the puzzle, which checks specification and answer alike.
 """
 
+from hammerlib.moved import old_names
 from hammerlib.systems.puzzles.generate import check_seed, cut, difficulties, generate, rebuild
 from hammerlib.systems.puzzles.scoring import soft_score
 from hammerlib.systems.puzzles.spec import read_spec, seed_names
@@ -19,3 +20,5 @@ __all__ = [
     "seed_names",
     "soft_score",
 ]
+
+__getattr__ = old_names(__name__)

@@ -5,6 +5,7 @@ the fix is ``scale_rewards: none`` of `hammerlib.TrainConfig`, with rewards ``lo
 ``quadratic_score``; `LeaveOneOut` is RLOO as an algorithm (``rloo``).
 """
 
+from hammerlib.moved import old_names
 from hammerlib.systems.uncalibrated.algorithm import LeaveOneOut
 from hammerlib.systems.uncalibrated.stating import forecast_problems, save_stating_model, statement_policy
 from hammerlib.systems.uncalibrated.tabular import (
@@ -28,3 +29,5 @@ __all__ = [
     "save_stating_model",
     "statement_policy",
 ]
+
+__getattr__ = old_names(__name__)

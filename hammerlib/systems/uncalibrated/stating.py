@@ -14,6 +14,7 @@ from hammerlib.models.backbone import no_file_bars
 from hammerlib.models.nano.recipe import Recipe, supervise, untrained
 from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.models.tokens import prompt_ids
+from hammerlib.moved import old_names
 from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.training.generation import score_tokens
@@ -171,3 +172,5 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     probabilities = np.stack(rows)
     readable = probabilities.sum(1)
     return probabilities / readable[:, None], readable
+
+__getattr__ = old_names(__name__)
