@@ -522,7 +522,7 @@ def limits(means: tuple[str, ...], seconds: float) -> Iterator[None]:
         yield
 
 
-def verdict_of(program: str, test: str, means: tuple[str, ...] = (), seconds: float = 5.0) -> str:
+def verdict_of(program: str, test: str, means: tuple[str, ...] = (), seconds: float = 20.0) -> str:
     """The verdict on a program."""
     with limits(means, seconds):
         return code.run_program(program, test, "answer", "")

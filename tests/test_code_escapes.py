@@ -99,7 +99,7 @@ def assert_nothing_left(folder: Path, before: dict[str, object]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_cheat_is_right_and_no_escape_leaves_a_trace(name: str, given: dict[str, object]) -> None:
     before = traces(given["folder"])
-    verdict = verdict_of(*cases(given)[name], seconds=1.0 if name in ENDLESS else 5.0)
+    verdict = verdict_of(*cases(given)[name], seconds=1.0 if name in ENDLESS else 20.0)
     assert verdict in ("wrong", "timeout")
     if name in ATTACKS:
         assert verdict == "wrong"
@@ -120,6 +120,9 @@ def test_the_same_by_fewer_means(means: tuple[str, ...], given: dict[str, object
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="becomes another user")
 def test_the_same_as_nobody(given: dict[str, object]) -> None:
+    closed = [place for place in Path(sys.executable).parents if not place.stat().st_mode & 0o001]
+    if closed:
+        pytest.skip(f"no other user can start Python here: {closed[-1]} is closed to others")
     before = traces(given["folder"])
     told = {name: value if isinstance(value, int) else str(value) for name, value in given.items()}
     script = Path(__file__).with_name("code_escapes.py")

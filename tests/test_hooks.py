@@ -269,6 +269,7 @@ def test_own_parts_are_found_in_the_working_folder(tmp_path: Path, monkeypatch: 
 
 def test_own_parts_name_the_run_by_settings_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_package(tmp_path, monkeypatch)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # an edit within a second looks like none to Python
     given = {"rewards": ("my_pkg.mod:short",), "algorithms": ({"name": "my_pkg.mod:Scaled", "by": 3.0},)}
     first = TrainConfig(**given).identity()
     assert (

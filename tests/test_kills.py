@@ -15,6 +15,8 @@ import pytest
 from hammerlib.runs import RunRecord
 from hammerlib.training.checkpoints import newest_complete, seal
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
@@ -27,7 +29,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     return root, {case: " ".join(said.split()) for case, said in lines}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", kill_runs.FEW)
 def test_killed_and_resumed_is_the_unbroken_run(told: tuple[Path, dict[str, str]], case: str) -> None:
     said = "refused" if kill_runs.FULL in case else "killed"
