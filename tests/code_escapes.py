@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import textwrap
@@ -514,10 +515,10 @@ def cases(given: dict[str, object]) -> dict[str, tuple[str, str]]:
 
 @contextlib.contextmanager
 def limits(means: tuple[str, ...], seconds: float) -> Iterator[None]:
-    """Short limits, and some of the means of confinement (none named: all that hold)."""
+    """These seconds, by the wall and by the processor, and some of the means of confinement (none: all that hold)."""
     known = code._probed()
     kept = {name: "not used" if means and name not in means else why for name, why in known["means"].items()}
-    short = {"MEMORY_BYTES": MEMORY, "PROCESSOR_SECONDS": 1, "WALL_SECONDS": seconds, "HOOK": False}
+    short = {"MEMORY_BYTES": MEMORY, "PROCESSOR_SECONDS": math.ceil(seconds), "WALL_SECONDS": seconds, "HOOK": False}
     with mock.patch.multiple(code, _probed=lambda: known | {"means": kept}, **short):
         yield
 
