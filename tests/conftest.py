@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -59,3 +60,9 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("HAMMER_DATA is not set: no folder of benchmark files")
     return Path(folder)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What thousands of collected tests hold is not walked again by every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
