@@ -98,6 +98,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         index_log=index_log,
         folder=record.folder,
         completions_every=config.completions_every,
+        skip_zero_advantage=config.skip_zero_advantage,
         callbacks=callbacks,
     )
     trainer.unfinished = not _with_thoughts(config)

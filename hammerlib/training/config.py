@@ -118,6 +118,10 @@ class TrainConfig:
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
         (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
+    skip_zero_advantage : bool
+        Rows whose advantage is exactly zero leave the forward and backward pass; loss and gradients are
+        those of all rows within rounding. Not with `beta` or `entropy_coef`, which act on every row. The
+        entropy is then logged as ``entropy_trained``, of the rows that are left.
     algorithms : tuple of dict
         Systems beside GRPO, composed in this order: ``{name: cure, n1: 4}`` with the options of the
         algorithm; a name of `hammerlib.training.hooks.REGISTRY`, of an installed package's entry points, or
@@ -183,6 +187,7 @@ class TrainConfig:
     columns: dict[str, str] | None = None
     embedder_remote_code: bool = False
     algorithms: tuple[Options, ...] = ()
+    skip_zero_advantage: bool = False
 
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
@@ -282,6 +287,7 @@ LATER = {
     "entropy_coef": 0,
     "dynamic_sampling": False,
     "algorithms": (),
+    "skip_zero_advantage": False,
 }
 
 
@@ -299,6 +305,9 @@ def check_algorithm(config: TrainConfig) -> None:
         problem = f"is not below max_completion_length {config.max_completion_length}"
         raise InputError("overlong_buffer", config.overlong_buffer, problem, "choose a smaller buffer")
     _check_schedule(config)
+    if config.skip_zero_advantage and (config.beta or config.entropy_coef):
+        problem = "leaves out rows on which KL (beta) and entropy (entropy_coef) act all the same"
+        raise InputError("skip_zero_advantage", True, problem, "set both to 0, or leave it out")
     if config.dynamic_sampling and not set(GRADED) & set(config.rewards):
         problem = "looks at right and wrong answers, which no reward of this run does"
         raise InputError("dynamic_sampling", True, problem, f"add one of {', '.join(GRADED)} to rewards")

@@ -31,6 +31,7 @@ from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
+from hammerlib.training.rows import loss_mask, loss_share, take_rows, with_gradient
 from hammerlib.training.telemetry import PREFIX, Timings, observe
 
 
@@ -86,6 +87,7 @@ class PolicyTrainer(GRPOTrainer):
         index_log: IndexLog,
         folder: Path,
         completions_every: int | None = 1,
+        skip_zero_advantage: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
@@ -94,6 +96,10 @@ class PolicyTrainer(GRPOTrainer):
         self.index_log = index_log
         self.folder = folder
         self.completions_every = completions_every
+        self.skip_zero_advantage = skip_zero_advantage
+        if skip_zero_advantage and self.aux_loss_enabled:
+            problem, remedy = "leaves out rows that the router's auxiliary loss is of", "leave it out"
+            raise InputError("skip_zero_advantage", True, problem, remedy)
         self.timings = Timings()
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
@@ -223,10 +229,42 @@ class PolicyTrainer(GRPOTrainer):
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Return TRL's loss, or what the loss hook makes of it."""
         if self.hooks.loss is None:
+            return self._policy_loss(model, inputs)
+        return self.hooks.loss(self, model, inputs, lambda: self._policy_loss(model, inputs))
+
+    def _policy_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss, computed from the rows that carry a gradient where that is asked for."""
+        if not (self.skip_zero_advantage and model.training):
             return super()._compute_loss(model, inputs)
-        return self.hooks.loss(
-            self, model, inputs, lambda: super(PolicyTrainer, self)._compute_loss(model, inputs)
-        )
+        rows = with_gradient(inputs)
+        taken = take_rows(inputs, rows)
+        loss = super()._compute_loss(model, taken) * loss_share(self.loss_type, inputs, taken, len(rows))
+        self._log_trained(inputs, taken, rows)
+        return loss
+
+    def _log_trained(self, inputs: dict[str, Any], taken: dict[str, Any], rows: torch.Tensor) -> None:
+        """Make what TRL has just logged of rows with a gradient true of all rows, or name it as theirs."""
+        tokens = loss_mask(inputs).sum(1)
+        absent = tokens > 0
+        absent[rows] = False  # rows that were left out and have tokens
+        counts = [len(rows), len(tokens), loss_mask(taken).sum(), tokens.sum(), absent.sum()]
+        local = torch.tensor([float(count) for count in counts], device=self.accelerator.device)
+        totals = self.accelerator.reduce(local, reduction="sum").tolist()
+        n_trained, n_rows, trained_tokens, all_tokens, n_absent = totals
+        metrics = self._metrics["train"]
+        metrics[PREFIX + "trained_share"].append(n_trained / n_rows)
+        entropy = metrics["entropy"].pop()
+        metrics[PREFIX + "entropy_trained"].append(entropy if trained_tokens else math.nan)
+        if not metrics["entropy"]:
+            del metrics["entropy"]
+        # A token without advantage is never clipped: shares of tokens shrink, extremes of rows meet a zero.
+        for name in ("low_mean", "high_mean", "region_mean"):
+            if values := metrics.get(f"clip_ratio/{name}"):
+                values[-1] *= trained_tokens / max(all_tokens, 1.0)
+        if n_absent and "clip_ratio/low_min" in metrics:
+            metrics["clip_ratio/low_min"][-1] = 0.0
+            highest = metrics["clip_ratio/high_max"]
+            highest[-1] = max(0.0, highest[-1])  # 0 where TRL found no row with tokens (NaN)
 
     def _check_groups(self) -> None:
         """Refuse DRA where groups are not runs of G rows: its wrapper would compare across groups."""
