@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -94,9 +95,15 @@ def test_it_is_committed_without_outputs(path: Path) -> None:
 
 @every
 def test_each_parameter_is_a_typed_literal_with_a_comment(path: Path) -> None:
-    lines = parameters_cell(path).splitlines()
-    assert len(lines) == len(declared(path)) and lines[0].startswith("profile: str")
-    for line in lines:
+    source = parameters_cell(path)
+    assert source.startswith("profile: str")
+    lines = source.splitlines()
+    declarations = ast.parse(source).body
+    assert len(declarations) == len(declared(path))
+    ends = [0, *(declaration.end_lineno for declaration in declarations)]
+    assert ends[-1] == len(lines)
+    for first, last in pairwise(ends):
+        line = "\n".join(lines[first:last])
         comments = [
             one
             for one in tokenize.generate_tokens(io.StringIO(line).readline)
@@ -149,7 +156,7 @@ def test_the_study_opens_its_grid_and_records_from_the_notebooks_folder(
     sources, given = code(ROOT / "notebooks" / "06_study.ipynb"), {}
     exec(sources[0] + "\n" + sources[1], given)
     (running,) = [source for source in sources if "run_trials(" in source]
-    exec(running.partition("found = ")[0], given)
+    exec(running.partition("status = ")[0], given)
     assert given["planned"] and given["folder"].is_relative_to(results_root())
     reading = [ast.parse(source) for source in sources if "read_records(" in source]
     opened = [
@@ -177,8 +184,9 @@ def test_it_holds_no_logic_of_its_own(path: Path) -> None:
 
 
 @every
-def test_its_cells_are_short(path: Path) -> None:
+def test_its_cells_and_lines_are_short(path: Path) -> None:
     assert not [source for source in code(path) if len(source.splitlines()) > 25]
+    assert not [line for source in code(path) for line in source.splitlines() if len(line) > 110]
 
 
 @every

@@ -31,7 +31,7 @@ def evaluate_grid(
     benchmark : str
         As for `evaluate`.
     workers : int
-        Processes, each with one compute thread; at least 1.
+        Processes, each with one compute thread; 1: this process itself.
     backend : {"process", "ray"}
         As for `workers.map_tasks`; machines of a Ray cluster must share the folder of runs.
     root : Path, optional

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,11 +37,23 @@ class Interval(NamedTuple):
     --------
     >>> Interval(0.5, 0.4, 0.6).high
     0.6
+    >>> f"{Interval(0.5, 0.4, 0.6):.2f}"
+    '0.50 [0.40, 0.60]'
     """
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Interval:
+        """Return the interval of a recorded metric, such as ``record.metrics["pass@1"]``."""
+        return cls(entry["value"], entry["low"], entry["high"])
+
+    def __format__(self, spec: str) -> str:
+        """Write ``value [low, high]``, each number in the format `spec`."""
+        value, low, high = (format(number, spec) for number in self)
+        return f"{value} [{low}, {high}]"
 
 
 def mean_interval(

@@ -93,14 +93,22 @@ def pass_at_k_curves(
 
 
 def forest(
-    differences: dict[str, Interval], *, label: str, title: str, note: str, ax: Axes | None = None
+    differences: dict[str, Interval],
+    *,
+    scale: float = 1.0,
+    label: str,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw differences to the control arm with their intervals; filled where the interval excludes zero.
 
     Parameters
     ----------
     differences : dict of str to Interval
-        Comparison to (value, low, high), in points of a share times 100.
+        Comparison to (value, low, high).
+    scale : float
+        What the numbers are multiplied by: 100 draws shares in points.
 
     Examples
     --------
@@ -111,7 +119,7 @@ def forest(
     ax = axes_or_new(ax)
     names = list(differences)
     for row, name in enumerate(reversed(names)):
-        value, low, high = differences[name]
+        value, low, high = (scale * number for number in differences[name])
         shade = colour(name)
         ax.plot([low, high], [row, row], color=shade, linewidth=1.6)
         filled = shade if low > 0 or high < 0 else "white"
@@ -130,7 +138,7 @@ def curve_table(curves: dict[str, dict[int, Interval]], ks: Sequence[int]) -> pd
     """Return pass@k of each model as text ``value [low, high]`` for some k."""
     rows = {}
     for name, curve in curves.items():
-        rows[name] = {f"pass@{k}": "{:.3f} [{:.3f}, {:.3f}]".format(*curve[k]) for k in ks if k in curve}
+        rows[name] = {f"pass@{k}": f"{Interval(*curve[k]):.3f}" for k in ks if k in curve}
     return pd.DataFrame.from_dict(rows, orient="index").replace(np.nan, "")
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hammerlib.evaluation import Interval
 from hammerlib.plots.curves import forest
-from hammerlib.plots.style import axes_or_new, caption, colour
+from hammerlib.plots.style import axes_or_new, caption, colour, panels
 from hammerlib.study.contrasts import crossing_times, student_interval, survival_steps
 from hammerlib.study.endpoints import THRESHOLD, Curve, curve_of
 from hammerlib.study.records import Records
@@ -159,6 +159,7 @@ def contrast_forest(
     label, title, note : str
         Axis, finding, and what it rests on.
     ax : Axes, optional
+        Default a new figure, as high as its rows need.
 
     Examples
     --------
@@ -169,8 +170,10 @@ def contrast_forest(
     differences = {}
     for row in table.dropna(subset=["low", "high"]).to_dict("records"):
         replicates = f" (n = {row['n']:.0f})" if "n" in row else ""
-        differences[row[name] + replicates] = Interval(*(100 * row[end] for end in ("value", "low", "high")))
-    ax = forest(differences, label=label, title=title, note=note, ax=ax)
+        differences[row[name] + replicates] = Interval.of(row)
+    if ax is None:
+        (ax,) = panels(1, width=8.5, height=1.4 + 0.27 * max(2, len(differences)))
+    ax = forest(differences, scale=100, label=label, title=title, note=note, ax=ax)
     if margin is not None:
         ax.axvspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     return ax

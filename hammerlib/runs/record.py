@@ -87,7 +87,7 @@ class RunRecord:
     def metric(
         self,
         name: str,
-        value: float,
+        value: float | tuple[float, float, float],
         *,
         low: float | None = None,
         high: float | None = None,
@@ -96,7 +96,12 @@ class RunRecord:
         k: int | None = None,
         unit: str = "",
     ) -> None:
-        """Record one number with its interval [low, high], standard error, sample sizes and unit."""
+        """Record one number with its interval [low, high], standard error, sample sizes and unit.
+
+        An `Interval` as `value` brings its own ends.
+        """
+        if isinstance(value, tuple):
+            value, low, high = value
         numbers = {"value": value, "low": low, "high": high}
         entry = {key: None if number is None else float(number) for key, number in numbers.items()}
         if se is not None:

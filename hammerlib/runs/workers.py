@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import environment, progress_off, tell_progress
 
-BACKENDS = ("process", "ray")
+BACKENDS = ("process", "ray", "serial")
 PAUSE = 0.5  # seconds before a second try, twice that before a third: memory that ran out may be free again
 RETRIES = 2  # of a named job whose process died; training resumes from its last checkpoint
 DIED = "its process was killed or ran out of memory"
@@ -73,9 +73,10 @@ def map_tasks(
         Taken one by one as workers become free; when it ends, what is under way is still delivered.
     workers : int
         Tasks under way at once, at least 1.
-    backend : {"process", "ray"}
+    backend : {"process", "ray", "serial"}
         Processes of this machine, or the Ray cluster that ``RAY_ADDRESS`` names or that runs here; without
-        one, a Ray of our own on this machine for the time of the call.
+        one, a Ray of our own on this machine for the time of the call. Serial: one item after the other in
+        this process, without a quarter of a minute of imports for a new one, and without its protection.
     retries : int
         How often an item is given to a new process when its process or machine died, after a pause. An error
         of the task itself is not repeated.
@@ -102,6 +103,8 @@ def map_tasks(
     if backend not in BACKENDS:
         raise InputError("backend", backend, "is unknown", f"use one of {', '.join(BACKENDS)}")
     work = _Work(task, items, workers, retries, gpus)
+    if backend == "serial":
+        return _in_this_process(task, items)
     return _over_ray(work, _ray()) if backend == "ray" else _over_processes(work)
 
 
@@ -115,9 +118,14 @@ def map_named(
     *,
     label: str,
 ) -> list[Any]:
-    """Apply a task to named jobs; when some fail, one error names them all after the others have finished."""
+    """Apply a task to named jobs; when some fail, one error names them all after the others have finished.
+
+    A single worker is this process.
+    """
     from tqdm.auto import tqdm
 
+    if workers == 1 and backend == "process":
+        backend = "serial"
     finished = map_tasks(task, jobs, workers=workers, backend=backend, retries=RETRIES)
     results: list = [None] * len(jobs)
     failed = []
@@ -134,6 +142,15 @@ def map_named(
         problem = f"{len(failed)} of {len(jobs)} runs failed ({reasons})"
         raise InputError(field, names, problem, "repair these and call again: the finished runs are reused")
     return results
+
+
+def _in_this_process(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    for index, item in enumerate(items):
+        try:
+            result = task(item)
+        except Exception as error:
+            result = _failure(error)
+        yield index, result
 
 
 def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:

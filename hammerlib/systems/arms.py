@@ -47,7 +47,7 @@ def compare_arms(
     problems : Dataset, or mapping of (arm, seed) to Dataset, optional
         Problem table of all runs, or of each; default: the one that the config names.
     workers : int
-        Training runs side by side.
+        Training runs side by side; 1: one after the other in this process.
     root : Path, optional
         Where run folders stand; finished ones are found again.
 

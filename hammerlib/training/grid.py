@@ -30,7 +30,8 @@ def run_grid(
     """Train every config, several at a time, and return the records in the order of `configs`.
 
     Runs that are on disk with success are reused and interrupted ones resumed, because `train` does so. Equal
-    configs are trained once. A run that fails, or whose process dies, does not stop the others.
+    configs are trained once. A run that fails, or whose process dies, does not stop the others. One worker is
+    this process itself.
     """
     configs = list(configs)
     if not configs:
