@@ -35,6 +35,7 @@ EXAMPLES = {
 }
 # Whole numbers that count something: at least 1.
 COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
+ADJUSTMENTS = ("none", "dra")
 # Lists whose items are runs or columns of their own.
 DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
@@ -88,21 +89,21 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     if len(sources) != 1:
         problem = f"has {len(sources)} cells tagged 'parameters'"
         raise InputError("notebook", notebook.name, problem, "tag exactly one")
-    found = {}
+    parameters = {}
     try:
         for line in ast.parse(sources[0]).body:
             if not isinstance(line, ast.AnnAssign) or line.value is None:
                 raise ValueError("not an annotated assignment")
             name = ast.unparse(line.target)
             kind = ast.unparse(line.annotation)
-            found[name] = Parameter(name, kind, check_value(name, ast.literal_eval(line.value), kind))
+            parameters[name] = Parameter(name, kind, check_value(name, ast.literal_eval(line.value), kind))
     except InputError:
         raise
     except (SyntaxError, ValueError) as error:
         problem = "its parameters cell holds more than lines of literals"
         remedy = "write each line as name: type = literal  # unit, allowed values"
         raise InputError("notebook", notebook.name, problem, remedy) from error
-    return found
+    return parameters
 
 
 def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[str, object]:
@@ -132,22 +133,22 @@ def check_values(values: Mapping[str, Any]) -> None:
     # A part may be empty here: that of the source; sizes are checked with the others below.
     shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
     check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
-    for name in ("order", "strategies", "adjustments"):
-        given = values.get(name, ())
-        for choice in [given] if isinstance(given, str) else given:
-            if name != "adjustments":
-                check_strategy(name, choice)
-            elif choice not in ("none", "dra"):
-                raise unknown(name, choice, ("none", "dra"))
+    if "order" in values:
+        check_strategy("order", values["order"])
+    for strategy in values.get("strategies", ()):
+        check_strategy("strategies", strategy)
+    for adjustment in values.get("adjustments", ()):
+        if adjustment not in ADJUSTMENTS:
+            raise unknown("adjustments", adjustment, ADJUSTMENTS)
     for name in COUNTS:
         if name in values:
             check_whole(name, values[name], 1, "choose a larger value")
     for name in DISTINCT:
-        given = list(values.get(name, ()))
-        repeated = [item for item in given if given.count(item) > 1]
-        if repeated:
-            problem = f"holds {repeated[0]} twice, which is no second run"
-            raise InputError(name, given, problem, "name it once")
+        items = list(values.get(name, ()))
+        for item in items:
+            if items.count(item) > 1:
+                problem = f"holds {item} twice, which is no second run"
+                raise InputError(name, items, problem, "name it once")
     for name in ("problems", "second_problems"):
         if source := values.get(name):
             find_source(source, name)
@@ -216,7 +217,9 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
     namespace[_OPENED] = True
     if root is not None:
         os.chdir(root)
-    seeds = [parameters["seed"]] if "seed" in parameters else []
+    seeds = []
+    if "seed" in parameters:
+        seeds.append(parameters["seed"])
     for key, value in parameters.items():
         if key.endswith("_seeds"):
             seeds += value

@@ -134,7 +134,7 @@ def plan_notebooks(
     passed = dict(overrides) if isinstance(overrides, Mapping) else read_settings(overrides or [], known)
     if "profile" in passed:
         raise InputError("profile", passed["profile"], "is not set like other parameters", "use --profile")
-    for name, value in {**shared, **passed}.items():
+    for name, value in (shared | passed).items():
         check_name(name, value, known)
     by_label = {_label(path): parameters for path, parameters in cells.items()}
     for label, section in sections.items():
@@ -145,10 +145,10 @@ def plan_notebooks(
     steps: list[Step] = []
     upstream = ""
     for path, parameters in cells.items():
-        given = {**shared, **sections.get(_label(path), {}), **passed}
+        values = shared | sections.get(_label(path), {}) | passed
         checked = {}
         for name, line in parameters.items():
-            checked[name] = check_value(name, given.get(name, line.default), line.kind)
+            checked[name] = check_value(name, values.get(name, line.default), line.kind)
         check_values(checked)
         own_passed = {name: checked[name] for name in passed if name in checked}
         # Each notebook of the walk follows the one before it; those of the systems stand alone.
@@ -170,31 +170,35 @@ def _inputs_hash(parameters: Mapping[str, object], root: Path) -> str:
     root = root.resolve()
     states: list[tuple[str, object]] = []
     for name, value in parameters.items():
-        for text in value if isinstance(value, list) else [value]:
-            named = re.fullmatch(r"([A-Za-z_]\w*):\w+", text) if isinstance(text, str) else None
-            module = root / "notebooks" / f"{named[1]}.py" if named else None
-            if module is not None and module.is_file():
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            module = root / "notebooks" / f"{str(text).partition(':')[0]}.py"  # of your_own:market
+            if re.fullmatch(r"[A-Za-z_]\w*:\w+", str(text)) and module.is_file():
                 states.append((module.name, file_hash(module)))
-        if not isinstance(value, str):
-            continue
-        is_source = value.startswith("file:")
-        if not is_source and "/" not in value:
-            continue
-        path = (root / Path(value.removeprefix("file:")).expanduser()).resolve()
-        if is_source and not path.is_file():
-            raise InputError(name, value, "there is no such file", "give its whole path")
-        if path == root or root.is_relative_to(path):
-            continue
-        is_within = path.is_relative_to(root)
-        for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if not file.is_file():
-                continue
-            label = file.relative_to(root if is_within else path.parent).as_posix()
-            if is_within or is_source:
-                states.append((label, file_hash(file)))
-            else:  # a model's folder is large: its size and time have to do
-                states.append((label, (file.stat().st_size, file.stat().st_mtime_ns)))
+        if isinstance(value, str) and (value.startswith("file:") or "/" in value):
+            states += _file_states(name, value, root)
     return content_hash(*states)
+
+
+def _file_states(name: str, value: str, root: Path) -> list[tuple[str, object]]:
+    """Each file that a value names, or that lies in the folder it names, and what it holds."""
+    is_source = value.startswith("file:")
+    path = (root / Path(value.removeprefix("file:")).expanduser()).resolve()
+    if is_source and not path.is_file():
+        raise InputError(name, value, "there is no such file", "give its whole path")
+    if root.is_relative_to(path):  # the checkout, or a folder around it
+        return []
+    is_within = path.is_relative_to(root)
+    base = root if is_within else path.parent
+    files = [path, *sorted(path.rglob("*"))]
+    states: list[tuple[str, object]] = []
+    for file in files:
+        if file.is_file() and (is_within or is_source):
+            states.append((file.relative_to(base).as_posix(), file_hash(file)))
+        elif file.is_file():  # a model's folder is large: size and time have to do
+            size_and_time = (file.stat().st_size, file.stat().st_mtime_ns)
+            states.append((file.relative_to(base).as_posix(), size_and_time))
+    return states
 
 
 def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, Parameter]:
@@ -214,11 +218,12 @@ def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, 
 def _selected(steps: list[Step], only: str | None) -> list[Step]:
     if only is None:
         return [step for step in steps if step.label == step.name]
-    for start in only.split(","):
-        if not start or not any(step.label.startswith(start) for step in steps):
+    beginnings = only.split(",")
+    for beginning in beginnings:
+        if not beginning or not any(step.label.startswith(beginning) for step in steps):
             remedy = f"choose from {', '.join(step.label for step in steps)}"
-            raise InputError("only", start, "no notebook's name starts so", remedy)
-    return [step for step in steps if step.label.startswith(tuple(only.split(",")))]
+            raise InputError("only", beginning, "no notebook's name starts so", remedy)
+    return [step for step in steps if step.label.startswith(tuple(beginnings))]
 
 
 @cache

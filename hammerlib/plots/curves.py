@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
 from hammerlib.evaluation import Interval
-from hammerlib.plots.style import axes_or_new, caption, colour, legend_beside
+from hammerlib.plots.style import axes_or_new, caption, colour, dashes, legend_beside
 
 Dot = tuple[float, float, float]  # value, low, high
 SHIFT = 0.012  # between models, so that their intervals do not hide one another
@@ -51,8 +51,7 @@ def training_curves(
             seeds.append(values.rolling(window, min_periods=1).mean())
         frame = pd.concat(seeds, axis=1)
         shade = colour(name, position)
-        dashed = "--" if "+ dra" in name else "-"
-        ax.plot(frame.index, frame.mean(axis=1), dashed, color=shade, label=name, linewidth=1.4)
+        ax.plot(frame.index, frame.mean(axis=1), dashes(name), color=shade, label=name, linewidth=1.4)
         if len(seeds) > 1:
             band = {"color": shade, "alpha": 0.12, "linewidth": 0}
             ax.fill_between(frame.index, frame.min(axis=1), frame.max(axis=1), **band)
@@ -81,8 +80,7 @@ def pass_at_k_curves(
         ks = sorted(curve)
         values, lows, highs = zip(*(curve[k] for k in ks), strict=True)
         shade = colour(name, position)
-        dashed = "--" if "+ dra" in name else "-"
-        ax.plot(ks, values, dashed, marker="o", markersize=3, color=shade, label=name)
+        ax.plot(ks, values, dashes(name), marker="o", markersize=3, color=shade, label=name)
         ax.fill_between(ks, lows, highs, color=shade, alpha=0.15, linewidth=0)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
@@ -260,8 +258,7 @@ def reliability_curves(
         bins = table[table["n"] > 0]
         shade = colour(name, position)
         across = bins["confidence"] + SHIFT * (position - (len(tables) - 1) / 2)
-        dashed = "--" if "+ dra" in name else "-"
-        ax.plot(across, bins["accuracy"], dashed, color=shade, linewidth=1, alpha=0.7, label=name)
+        ax.plot(across, bins["accuracy"], dashes(name), color=shade, linewidth=1, alpha=0.7, label=name)
         ax.vlines(across, bins["accuracy_low"], bins["accuracy_high"], color=shade, linewidth=1.2, alpha=0.6)
         ax.scatter(across, bins["accuracy"], s=10 + 60 * bins["n"] / most, color=shade, linewidths=0)
     label = "confidence: share of the other samples with the same answer"

@@ -106,7 +106,7 @@ def mode_curves(
     note: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how many right ways each arm keeps over training: exact as a line, sampled runs as a band."""
+    """Draw how many right strategies each arm keeps: exact as a line, sampled runs as a band."""
     ax = axes_or_new(ax)
     panel = arms[(arms["scale_rewards"] == scale_rewards) & (arms["kernel"] == kernel) & (arms["step"] > 0)]
     for arm, rows in panel.groupby("arm", sort=False):
@@ -115,7 +115,7 @@ def mode_curves(
         ax.plot(rows["step"], rows["modes"], dashed, color=shade, linewidth=1.6, label=name)
         ax.fill_between(rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0)
     ax.set_xscale("log")
-    ax.set(xlabel="training step (one group each)", ylabel="effective number of right ways")
+    ax.set(xlabel="training step (one group each)", ylabel="effective number of right strategies")
     ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))
     caption(ax, title, note)
     return ax

@@ -133,6 +133,11 @@ def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 
     return list(axes.flat[:count])
 
 
+def dashes(name: str) -> str:
+    """Return the line style of an arm: dashed with DRA, for its colour is that of the order."""
+    return "--" if "+ dra" in name else "-"
+
+
 def axes_or_new(ax: Axes | None) -> Axes:
     """Return `ax`, or the Axes of a new figure."""
     return plt.subplots()[1] if ax is None else ax
