@@ -250,4 +250,4 @@ def test_modes_are_drawn_for_one_panel_with_the_bands_of_sampled_runs() -> None:
     assert len(ax.lines) == len(ax.collections) == 3
     assert ax.lines[1].get_xdata().tolist() == [1, 2] and ax.lines[1].get_ydata().tolist() == [2.5, 2.0]
     assert ax.get_xscale() == "log" and ax.get_title(loc="left") == "Dr. GRPO"
-    assert "ways" in ax.get_ylabel()
+    assert "strategies" in ax.get_ylabel()
