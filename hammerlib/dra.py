@@ -175,19 +175,21 @@ def adjust_rewards(
     return (values * factors).reshape(shape)
 
 
+# Options of `adjust_rewards` with their defaults: what a configuration may say of DRA.
+OPTIONS: dict[str, object] = {
+    parameter.name: parameter.default
+    for parameter in inspect.signature(adjust_rewards).parameters.values()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
+
+
 def check_options(options: dict[str, object]) -> dict[str, object]:
     """Return those of `adjust_rewards`' options that differ from its defaults, all checked."""
-    parameters = inspect.signature(adjust_rewards).parameters.values()
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
     for name in options:
-        if name not in defaults:
-            raise InputError("adjustment_options", name, "is unknown", f"known: {', '.join(defaults)}")
+        if name not in OPTIONS:
+            raise InputError("adjustment_options", name, "is unknown", f"known: {', '.join(OPTIONS)}")
     adjust_rewards([1.0], [[1.0]], **options)
-    return {name: options[name] for name in sorted(options) if options[name] != defaults[name]}
+    return {name: options[name] for name in sorted(options) if options[name] != OPTIONS[name]}
 
 
 def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:

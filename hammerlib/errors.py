@@ -142,8 +142,15 @@ def import_from(folder: str | os.PathLike) -> None:
         sys.path.append(path)
 
 
-def import_object(name: str, field: str) -> Any:
-    """Return what ``module:object`` names, also in the working folder; an InputError where there is none."""
+class NoSuchModule(InputError):
+    """The module of ``module:object`` is neither installed nor in the working folder."""
+
+
+def import_object(name: str, field: str, missing: str = "has no {!r}") -> Any:
+    """Return what ``module:object`` names, also in the working folder; an InputError where there is none.
+
+    This is the only way to parts of one's own: sources, strategies, rewards and algorithms come through here.
+    """
     module, _, path = name.partition(":")
     remedy = "write my_package.my_module:name, installed, in the working folder or on PYTHONPATH"
     import_from(os.getcwd())
@@ -152,15 +159,28 @@ def import_object(name: str, field: str) -> Any:
     except Exception as error:  # whatever the user's module raises
         reason = " ".join(str(error).split())[:160]
         problem = f"its module cannot be imported ({type(error).__name__}: {reason})"
-        raise InputError(field, name, problem, remedy) from error
+        if not isinstance(error, ModuleNotFoundError):
+            raise InputError(field, name, problem, remedy) from error
+        # What is not found is the module itself or a package around it; else a library that it imports.
+        if f"{module}.".startswith(f"{error.name}."):
+            raise NoSuchModule(field, name, problem, remedy) from error
+        raise InputError(field, name, problem, "install what it needs") from error
     for attribute in path.split("."):
         try:
             target = getattr(target, attribute)
         except AttributeError:
             own = [each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module]
-            known = [f"{module}:{each}" for each in own]
-            raise unknown(field, name, known, f"{module} has no {attribute!r}") from None
+            names = [f"{module}:{each}" for each in own]
+            raise unknown(field, name, names, f"{module} {missing.format(attribute)}") from None
     return target
+
+
+def import_function(name: str, field: str, remedy: str) -> Any:
+    """Return the function that ``module:function`` names, or refuse what is none."""
+    function = import_object(name, field)
+    if not callable(function) or isinstance(function, type):
+        raise InputError(field, name, "is no function", remedy)
+    return function
 
 
 def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> None:

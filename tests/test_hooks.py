@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,11 +19,16 @@ import torch
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
+from hammerlib.pipeline.parameters import arm_algorithms
+from hammerlib.problems.registry import find_source
 from hammerlib.runs import RunRecord
+from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards
+from hammerlib.study.plan import Study, Trial
 from hammerlib.training import Algorithm, Generation, Hooks, Plugs, Rollout, TrainConfig, build, hooks, train
 from hammerlib.training.checkpoints import check_state, read_states, write_states
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import algorithm_class, compose, make_algorithms, names_of
+from hammerlib.training.launch import read_job
 from hammerlib.training.run import prepare
 from hammerlib.training.trainer import PolicyTrainer, same_everywhere
 
@@ -60,6 +67,9 @@ class Scaled(Algorithm):
 
 class NoAlgorithm:
     pass
+
+
+number = 7
 '''
 
 
@@ -160,6 +170,8 @@ def own_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "my_pkg").mkdir()
     (folder / "my_pkg" / "__init__.py").write_text("")
     (folder / "my_pkg" / "mod.py").write_text(OWN)
+    (folder / "my_pkg" / "needs.py").write_text("import no_such_library")
+    (folder / "my_pkg" / "breaks.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(str(folder))
     for name in ("my_pkg", "my_pkg.mod"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -257,6 +269,31 @@ def test_a_wrong_reward_is_one_line(
         TrainConfig.from_dict({"rewards": ["format", name]})
 
 
+DOORS = {
+    "problems": find_source,
+    "order": lambda name: TrainConfig(order=name).validate(),
+    "rewards[0]": lambda name: TrainConfig(rewards=(name,)).validate(),
+    "algorithms[0].name": lambda name: TrainConfig(algorithms=({"name": name},)).validate(),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(("name", "words"), [
+    ("no_such_package.mod:f", r"(its module cannot be imported \(ModuleNotFoundError|unknown source)"),
+    ("my_pkg.needs:f", r"no_such_library.*install what it needs"),
+    ("my_pkg.breaks:f", r"its module cannot be imported \(ZeroDivisionError: division by zero\)"),
+    ("my_pkg.mod:shrt", r"my_pkg.mod has no .*shrt.*did you mean my_pkg.mod:short"),
+    ("my_pkg.mod:number", r"is no (function|algorithm)"),
+])  # fmt: skip
+def test_every_door_refuses_what_it_cannot_import_in_the_same_words(
+    door: str, name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_package(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=rf"^{re.escape(door)} = '{name}': .*{words}") as caught:
+        DOORS[door](name)
+    assert "\n" not in str(caught.value)
+
+
 def test_own_parts_are_found_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_package(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
@@ -297,6 +334,81 @@ def test_an_algorithm_refuses_a_configuration_before_anything_is_loaded() -> Non
         prepare(CONFIG, algorithms=[Picky()])
     with pytest.raises(InputError, match=r"algorithms = .*is not an algorithm"):
         prepare(CONFIG, algorithms=[len])
+
+
+# DRA, its placebo, the bonus and dynamic sampling by name
+
+FOUR = dataclasses.replace(
+    CONFIG, n_problems=8, prompts_per_step=2, max_completion_length=40, save_steps=None
+)
+DYNAMIC = {"name": "dynamic-sampling"}
+PAID = {"name": "distinct-answers", "weight": 0.5, "of": "text"}
+# The spelling in fields, algorithms given as objects -> the spelling by name.
+SPELLINGS = {
+    "dra": ({"adjustment": "dra"}, [], [{"name": "dra"}]),
+    "dra, options": ({"adjustment": "dra", "adjustment_options": {"sign": "safe"}, "embedder": "policy"}, [],
+                     [{"name": "dra", "sign": "safe", "embedder": "policy"}]),
+    "dynamic": ({"dynamic_sampling": True, "refill_rounds": 2}, [],
+                [DYNAMIC | {"refill_rounds": 2}]),
+    "placebo": ({}, [PermutedRewards()], [{"name": "permuted-rewards"}]),
+    "all": ({"adjustment": "dra", "dynamic_sampling": True}, [DistinctAnswers(0.5, "text")],
+            [DYNAMIC, PAID, {"name": "dra"}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_name_trains_what_its_field_trains_to_the_last_bit(spelling: str, tmp_path: Path) -> None:
+    fields, objects, names = SPELLINGS[spelling]
+    by_field = train(
+        dataclasses.replace(FOUR, **fields), algorithms=objects, root=tmp_path / "field", progress=False
+    )
+    named = dataclasses.replace(FOUR, algorithms=tuple(names))
+    by_name = train(named, root=tmp_path / "name", progress=False)
+    assert weights(by_name) == weights(by_field)
+    tables = [
+        record.table("metrics.csv").set_index(["step", "metric"])["value"] for record in (by_name, by_field)
+    ]
+    timeless = [table[~table.index.get_level_values("metric").str.contains("second")] for table in tables]
+    pd.testing.assert_series_equal(*timeless, check_exact=True)
+    assert timeless[0].index.get_level_values("step").max() >= (1 if "dynamic_sampling" in fields else 4)
+    index = [(record.folder / "index_log.csv").read_bytes() for record in (by_name, by_field)]
+    assert index[0] == index[1]
+    if not objects:  # an object names the run by its code as well
+        assert by_name.run_id == by_field.run_id and named == dataclasses.replace(FOUR, **fields)
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"adjustment": "dra", "algorithms": [{"name": "dra"}]}, r"algorithms\[0\] = .*adjustment is 'dra'"),
+    ({"algorithms": [PAID, {"name": "dra"}, {"name": "dra"}]}, r"algorithms\[2\] = .*adjustment is 'dra'"),
+    ({"dynamic_sampling": True, "algorithms": [DYNAMIC]}, "dynamic_sampling is True already"),
+    ({"embedder": "policy", "algorithms": [{"name": "dra", "embedder": "backbone"}]}, "embedder is 'policy'"),
+    ({"algorithms": [{"name": "dra", "sgin": "safe"}]}, r"algorithms\[0\] = 'sgin': .*did you mean sign"),
+    ({"algorithms": [{"name": "dra", "sign": "odd"}]}, "sign = 'odd': is not a known sign"),
+    ({"algorithms": [DYNAMIC | {"rounds": 2}]}, r"algorithms\[0\] = 'rounds'.*refill_rounds"),
+    ({"algorithms": [DYNAMIC], "rewards": ["format"]}, "add one of accuracy"),
+])  # fmt: skip
+def test_a_name_beside_its_field_and_a_wrong_option_are_one_line(values: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        TrainConfig.from_dict({"n_problems": 8, **values})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arm", ["dra", "dynamic-sampling", "permuted-rewards", str(PAID)])
+def test_every_way_into_training_takes_the_names(arm: str, capsys: pytest.CaptureFixture) -> None:
+    (settings,) = arm_algorithms(arm)  # notebooks 04 and 05
+    words = ["n_problems=8", "order=random", f"algorithms=[{json.dumps(settings)}]"]
+    config, _ = read_job(None, settings=words)  # accelerate launch
+    assert main(["train", *(word for pair in words for word in ("--set", pair)), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert settings["name"] in told and prepare(config).run_id in told
+    study = Study(
+        "names", 1, {"backbone": "nano"}, {"random": {}, "arm": {"algorithms": [settings]}}
+    ).validate()
+    assert study.config("arm").identity() != study.config("random").identity()
+    in_fields = {"dra": {"adjustment": "dra"}, "dynamic-sampling": {"dynamic_sampling": True}}.get(arm)
+    if in_fields:
+        same = dataclasses.replace(study, arms={"random": {}, "arm": in_fields})
+        assert Trial(study, "arm", 0).identity == Trial(same, "arm", 0).identity
 
 
 # State

@@ -12,11 +12,12 @@ from ordering_samples import BY_VECTORS, gaussian, problem_table
 from hammerlib.errors import InputError
 from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import STRATEGIES, Order, order_by
+from hammerlib.ordering.strategies import DERIVED
 from hammerlib.problems import item_hashes
 from hammerlib.similarity import unit_rows
 from hammerlib.training import TrainConfig
 
-BLIND = sorted(set(STRATEGIES) - {*BY_VECTORS, "reversed", "batch-shuffled"})
+BLIND = sorted(set(STRATEGIES) - {*BY_VECTORS, *DERIVED})
 
 
 class TestEveryStrategy:
@@ -178,6 +179,14 @@ class TestOtherStrategies:
             ("easy-to-hard", {"pass_rate": ["a", "b", "c"]}, "pass_rate"),
             ("easy-to-hard", {"pass_rate": [[1], [2, 3]]}, "pass_rate"),
             ("reversed", {"task": 1}, "options"),
+            ("random-batches", {"window": 1}, "window"),
+            ("random-batches", {"block": 0}, "block"),
+            ("random-batches", {"block": 9, "bins": 2}, "options"),
+            ("matched", {}, "problems"),
+            ("matched", {"problems": problem_table(3), "by": "mood"}, "by"),
+            ("matched", {"problems": problem_table(3), "bins": 0}, "bins"),
+            ("matched", {"problems": problem_table(3), "pass_rate": [0.5]}, "pass_rate"),
+            ("matched", {"problems": problem_table(3).remove_columns("topic"), "by": "topic"}, "problems"),
         ],
     )
     def test_bad_input_is_one_named_error(self, strategy: str, change: dict, field: str) -> None:

@@ -54,9 +54,9 @@ def test_every_order_is_a_permutation_of_its_problems_and_repeats(name: str) -> 
     assert order.cost == pytest.approx(edge_costs(order.permutation, VECTORS).mean(), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", [one for one in STRATEGIES if one not in ("reversed", "batch-shuffled")])
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_what_order_by_knows_is_what_order_by_makes(name: str) -> None:
-    options = {"pass_rate": RATES} if name in ("easy-to-hard", "hard-to-easy") else {}
+    options = {"pass_rate": RATES} if name in ("easy-to-hard", "hard-to-easy", "matched") else {}
     plain = order_by(name, VECTORS, problems=PROBLEMS, seed=3, certify=False, **options)
     assert made(name).permutation.tolist() == plain.permutation.tolist()
 
@@ -219,6 +219,8 @@ def test_settings_of_no_use_are_refused_before_anything_is_embedded(told: dict, 
 
 def test_pass_rates_are_asked_for_where_they_are_needed_only() -> None:
     assert not OrderSettings("hammer").needs_pass_rates
+    assert OrderSettings("reversed", {"of": "matched"}).needs_pass_rates
+    assert not OrderSettings("reversed", {"of": "matched", "by": "topic"}).needs_pass_rates
     for name in ("easy-to-hard", "hard-to-easy", "matched"):
         with pytest.raises(InputError, match="pass_rates"):
             arm_order(OrderSettings(name), PROBLEMS, lambda kind: VECTORS)

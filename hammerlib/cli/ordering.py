@@ -38,7 +38,7 @@ def order(
             rich_help_panel=options.OF_MODEL,
         ),
     ] = None,
-    strategy: Annotated[str, Option(help="hammer, min-path, random, similar, ...")] = "hammer",
+    strategy: Annotated[str, Option(help="hammer, min-path, random, similar, matched, ...")] = "hammer",
     centre: Annotated[str, Option(help="none, argmin, renormalise")] = "none",
     settings: Annotated[
         list[str] | None,
@@ -136,6 +136,8 @@ def _refuse_missing(
     elif sorts_by in COLUMNS:
         needs = f"--strategy {sorts_by}"
         remedy = f"name a source of PROBLEMS with a column {COLUMNS[sorts_by]!r}"
+    elif strategy == "matched":
+        needs = "--strategy matched"
     else:
         return
     raise InputError("PROBLEMS", None, f"are missing, which {needs} needs", remedy)

@@ -44,10 +44,14 @@ def order_by(
         ``batch-diverse`` (every `window` of items a diverse set, default 8), ``random``, ``dataset`` (as
         given), ``easy-to-hard`` and ``hard-to-easy`` (column `difficulty`, or `pass_rate`: n numbers, high is
         easy; equals by seed), ``topic-cycle`` (round-robin over column `topic`, shuffled inside by seed),
-        ``reversed`` and ``batch-shuffled`` (windows of `window` items in random sequence) of another: option
-        `of`, an Order or a strategy, default ``hammer``, which gets the other options; or a function of your
-        own, ``function(vectors, problems, seed, **options) -> permutation`` with unit rows as vectors, or
-        its name ``my_package.my_module:function``.
+        or a function of your own, ``function(vectors, problems, seed, **options) -> permutation`` with unit
+        rows as vectors, or its name ``my_package.my_module:function``. Made of another order (option `of`, an
+        Order or a strategy, default ``hammer``, which gets the options that are not theirs): ``reversed``;
+        ``batch-shuffled`` (its windows of `window` items in random sequence); ``random-batches`` (windows of
+        random make-up in the sequence of its path; `window`, and `block`, within whose stretches they are
+        drawn, see :func:`~hammerlib.ordering.controls.random_batches`); ``matched`` (random but for what `by`
+        says of every place: ``length-and-pass-rate``, in `bins` each, from `pass_rate` or the column
+        `difficulty`; or ``topic``).
     embeddings : Embeddings, (n, d) array or tensor, or None
         None only for strategies that do not look at vectors; the order then has no cost.
     problems : datasets.Dataset, optional

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from hammerlib.errors import InputError, check_fields, check_name, import_object, need, unknown
+from hammerlib.errors import InputError, check_fields, check_name, import_function, need, unknown
+from hammerlib.ordering.controls import COURSES, matched, random_batches, shuffle_windows, strata
 from hammerlib.ordering.greedy import check_eta, farthest_first, greedy_path, logdet_first
 from hammerlib.ordering.order import Order, as_permutation
 from hammerlib.runs.storage import content_hash, writing
@@ -63,9 +64,9 @@ class Task:
         """The items in an order drawn from the seed."""
         return np.random.default_rng(self.seed).permutation(self.n)
 
-    def column(self, strategy: str) -> list[Any]:
+    def column(self, strategy: str, name: str | None = None) -> list[Any]:
         """Return the column that a strategy reads, or raise an InputError that says what is missing."""
-        name = COLUMNS[strategy]
+        name = name or COLUMNS[strategy]
         if self.problems is None:
             remedy = f"pass problems= with a column {name!r}"
             raise InputError("problems", None, f"are needed by strategy {strategy!r}", remedy)
@@ -115,22 +116,26 @@ def _hard_to_easy(task: Task, pass_rate: Array | None = None) -> np.ndarray:
 
 def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: bool) -> np.ndarray:
     """Sort by difficulty or falling pass rate; equals in an order drawn from the seed, not the file's."""
-    name = COLUMNS[strategy] if pass_rate is None else "pass_rate"
-    values = task.column(strategy) if pass_rate is None else pass_rate
-    try:
-        hardness = np.asarray(host(values), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(name, values, "are not numbers", f"give {task.n}, one a problem") from None
-    if hardness.shape != (task.n,) or not np.isfinite(hardness).all():
-        bad = (
-            np.flatnonzero(~np.isfinite(hardness))[:5].tolist()
-            if hardness.shape == (task.n,)
-            else hardness.shape
-        )
-        raise InputError(name, bad, f"is not one finite number for each of {task.n} problems", "complete it")
+    hardness = _measured(task, pass_rate, strategy)
     if (pass_rate is not None) == easy_first:
         hardness = -hardness
     return np.lexsort((task.shuffled(), hardness))
+
+
+def _measured(task: Task, pass_rate: Array | None, strategy: str) -> np.ndarray:
+    """The pass rates, else the column of difficulties, as one finite number for each problem."""
+    name = "difficulty" if pass_rate is None else "pass_rate"
+    values = task.column(strategy, name) if pass_rate is None else pass_rate
+    try:
+        numbers = np.asarray(host(values), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(name, values, "are not numbers", f"give {task.n}, one a problem") from None
+    problem = f"is not one finite number for each of {task.n} problems"
+    if numbers.shape != (task.n,):
+        raise InputError(name, numbers.shape, problem, "complete it")
+    if not np.isfinite(numbers).all():
+        raise InputError(name, np.flatnonzero(~np.isfinite(numbers))[:5].tolist(), problem, "complete it")
+    return numbers
 
 
 def _topic_cycle(task: Task) -> np.ndarray:
@@ -184,8 +189,41 @@ _TABLE = {
     "batch-diverse": Strategy(_batch_diverse, needs_vectors=True),
     "topic-cycle": Strategy(_topic_cycle),
 }
-# Strategies made of another one (option `of`), with the options that are their own.
-DERIVED: dict[str, tuple[str, ...]] = {"reversed": (), "batch-shuffled": ("window",)}
+
+
+def _reversed(task: Task, path: np.ndarray) -> np.ndarray:
+    return path[::-1]
+
+
+def _batch_shuffled(task: Task, path: np.ndarray, window: int = 8) -> np.ndarray:
+    return shuffle_windows(path, window, task.seed)
+
+
+def _random_batches(task: Task, path: np.ndarray, window: int = 8, block: int | None = None) -> np.ndarray:
+    return random_batches(path, window, task.seed, block=block)
+
+
+def _matched(
+    task: Task, path: np.ndarray, by: str = "length-and-pass-rate", bins: int = 4, pass_rate: Any = None
+) -> np.ndarray:
+    check_name("by", by, COURSES)
+    if by == "topic":
+        stratum = np.unique(task.column("matched", "topic"), return_inverse=True)[1]
+    else:
+        lengths = np.array([len(text) for text in task.column("matched", "prompt")])
+        stratum = strata(lengths, _measured(task, pass_rate, "matched"), bins)
+    return matched(path, stratum, task.seed)
+
+
+# Strategies made of another one (option `of`).
+_MADE_OF: dict[str, Callable[..., np.ndarray]] = {
+    "reversed": _reversed,
+    "batch-shuffled": _batch_shuffled,
+    "random-batches": _random_batches,
+    "matched": _matched,
+}
+# Their own options; all others are the other strategy's.
+DERIVED = {name: tuple(inspect.signature(make).parameters)[2:] for name, make in _MADE_OF.items()}
 STRATEGIES = (*_TABLE, *DERIVED)
 
 
@@ -197,10 +235,8 @@ def strategy_name(strategy: str | Callable) -> str:
 def own_strategy(strategy: object, field: str = "strategy") -> Strategy | None:
     """Return the strategy that a function, or the name ``module:function``, stands for; None for others."""
     if isinstance(strategy, str) and ":" in strategy:
-        function = import_object(strategy, field)
-        if not callable(function) or isinstance(function, type):
-            remedy = "name a function (vectors, problems, seed, **options) -> permutation"
-            raise InputError(field, strategy, "is no function", remedy)
+        remedy = "name a function (vectors, problems, seed, **options) -> permutation"
+        function = import_function(strategy, field, remedy)
     elif inspect.isroutine(strategy):
         function = strategy
     else:
@@ -242,12 +278,15 @@ def permute(strategy: str | Callable, task: Task, options: dict[str, Any]) -> np
 
 
 def _derive(
-    strategy: str, task: Task, /, of: str | Callable | Order = "hammer", window: int = 8, **options: Any
+    strategy: str, task: Task, /, of: str | Callable | Order = "hammer", **options: Any
 ) -> np.ndarray:
-    """Return another order reversed, or with its windows shuffled."""
+    """Return what a strategy makes of another order."""
+    own = {name: options.pop(name) for name in DERIVED[strategy] if name in options}
     if not isinstance(of, Order):
         check_strategy("strategy", of, problem="is not known")
-        made = permute(of, task, options)
+        if "pass_rate" in own and COLUMNS.get(of) == "difficulty":
+            options["pass_rate"] = own["pass_rate"]  # both look at it
+        path = permute(of, task, options)
     elif options or task.centre == "argmin":
         names = sorted(options) or ["centre"]
         raise InputError("options", names, "come too late for an order that is already made", "drop them")
@@ -255,12 +294,10 @@ def _derive(
         problem = f"is an order of another number of items than {task.n}"
         raise InputError("of", len(of), problem, "use its own items")
     else:
-        made = of.permutation
-    if strategy == "reversed":
-        return made[::-1]
-    from hammerlib.ordering.windows import shuffle_windows
-
-    return shuffle_windows(made, window, task.seed)
+        path = of.permutation
+    if not task.n:
+        return path
+    return _MADE_OF[strategy](task, path, **own)
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -269,7 +306,7 @@ ALWAYS = ("centre", "certify")  # parameters of order_by itself
 
 @dataclass(frozen=True)
 class OrderOptions:
-    """Every option of any strategy, the study's controls among them; None where it is not given."""
+    """Every option of any strategy; None where it is not given."""
 
     centre: Literal["none", "argmin", "renormalise"] = CENTRES[0]
     certify: bool = True
@@ -294,18 +331,19 @@ def check_order_options(
     options: object,
     *,
     field: str = "order_options",
-    derived: Mapping[str, tuple[str, ...]] = DERIVED,
     always: tuple[str, ...] = ALWAYS,
 ) -> None:
     """Refuse options that a strategy does not know, or values that it cannot use."""
-    known, name = [*always], strategy
+    known = [*always]
+    name = strategy
     given = options if isinstance(options, Mapping) else {}
-    if name in derived:
-        known += [*derived[name], "of"]
+    if name in DERIVED:
+        known += [*DERIVED[name], "of"]
         name = given.get("of", "hammer")
-        check_strategy(f"{field}.of", name, (*_TABLE, *derived))
-    if name in derived:  # twice derived: the inner one is made of its default
-        known, name = [*known, *derived[name]], "hammer"
+        check_strategy(f"{field}.of", name)
+    if name in DERIVED:  # twice derived: the inner one is made of its default
+        known += DERIVED[name]
+        name = "hammer"
     own = own_strategy(name)
     if own is not None:
         own.check_options(set(given) - set(known), field, name)

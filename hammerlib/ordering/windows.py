@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.errors import InputError
 from hammerlib.ordering.candidates import compiled, compiled_sums
+from hammerlib.ordering.controls import check_window, shuffle_windows  # noqa: F401  once here
 from hammerlib.ordering.solve import min_path
 from hammerlib.ordering.tour import LARGEST, exact_path
 from hammerlib.runs.storage import progress_off
@@ -14,21 +14,6 @@ from hammerlib.similarity import Array, host
 
 SWEEPS = 6  # times that every item may look for an exchange
 PARTNERS = 24  # items of other windows that it looks at each time
-
-
-def check_window(window: int) -> None:
-    """Refuse a window that is no whole number of at least two."""
-    if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 2:
-        raise InputError("window", window, "is no window", "use the number of prompts per step, at least 2")
-
-
-def shuffle_windows(permutation: np.ndarray, window: int, seed: int) -> np.ndarray:
-    """Return an order whose windows hold the same items in the same sequence, but come in random sequence."""
-    check_window(window)
-    whole = len(permutation) // window
-    shuffled = np.random.default_rng(seed).permutation(whole)
-    windows = permutation[: whole * window].reshape(whole, window)[shuffled]
-    return np.concatenate([windows.ravel(), permutation[whole * window :]])
 
 
 @compiled_sums

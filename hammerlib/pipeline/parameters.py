@@ -35,7 +35,6 @@ EXAMPLES = {
 }
 # Whole numbers that count something: at least 1.
 COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
-ADJUSTMENTS = ("none", "dra")
 # Lists whose items are runs or columns of their own.
 DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
@@ -137,9 +136,8 @@ def check_values(values: Mapping[str, Any]) -> None:
         check_strategy("order", values["order"])
     for strategy in values.get("strategies", ()):
         check_strategy("strategies", strategy)
-    for adjustment in values.get("adjustments", ()):
-        if adjustment not in ADJUSTMENTS:
-            raise unknown("adjustments", adjustment, ADJUSTMENTS)
+    for arm in values.get("adjustments", ()):
+        arm_algorithms(arm, "adjustments")
     for name in COUNTS:
         if name in values:
             check_whole(name, values[name], 1, "choose a larger value")
@@ -152,6 +150,33 @@ def check_values(values: Mapping[str, Any]) -> None:
     for name in ("problems", "second_problems"):
         if source := values.get(name):
             find_source(source, name)
+
+
+def arm_algorithms(arm: str, field: str = "adjustments") -> tuple[dict[str, Any], ...]:
+    """Return what an arm of a notebook is among `TrainConfig.algorithms`.
+
+    Parameters
+    ----------
+    arm : str
+        ``none``, the name of an algorithm (``dra``, ``permuted-rewards``, ``my_module:Class``), or one with
+        options, ``{name: distinct-answers, weight: 0.5}``.
+
+    Examples
+    --------
+    >>> arm_algorithms("none"), arm_algorithms("dra")
+    ((), ({'name': 'dra'},))
+    """
+    from hammerlib.training.hooks import check_algorithm_name
+
+    if arm == "none":
+        return ()
+    settings = {"name": arm}
+    if arm.startswith("{"):
+        settings = parse_yaml(arm, arm)
+    if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
+        raise InputError(field, arm, "names no algorithm", "write none, dra, or {name: dra, sign: safe}")
+    check_algorithm_name(settings["name"], field)
+    return (settings,)
 
 
 def check_name(name: str, value: object, known: Mapping[str, Parameter]) -> None:

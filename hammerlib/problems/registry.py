@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
 import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
-from hammerlib.errors import InputError, import_from
+from hammerlib.errors import InputError, NoSuchModule, import_object
 
 GROUP = "hammerlib.problems"  # entry points of packages that bring sources
-_OWN = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Entry(NamedTuple):
@@ -73,30 +73,16 @@ def find_source(source: object, field: str = "problems") -> Callable[..., Any]:
             SOURCES[prefix] = Entry(point.value, point.dist.name if point.dist else "hammerlib")
     if colon and prefix in SOURCES:
         return functools.partial(SOURCES[prefix].function(), name)
-    if isinstance(source, str) and (own := _OWN.fullmatch(source)) and (function := _imported(own, field)):
+    if isinstance(source, str) and _OWN.fullmatch(source):
         from hammerlib.problems.files import load_own
 
-        return functools.partial(load_own, function, name)
+        with contextlib.suppress(NoSuchModule):  # then it was meant as a prefix
+            function = import_object(source, field, "has no function {}")
+            if not callable(function):
+                raise InputError(field, source, "is no function", "name one that returns rows")
+            return functools.partial(load_own, function, name)
     known = ", ".join(f"{known}:..." for known in sorted(SOURCES))
     raise InputError(field, source, "unknown source", f"use one of {known}, or my_package.my_module:function")
-
-
-def _imported(place: re.Match[str], field: str) -> Callable[..., Any] | None:
-    """The function of a user's module, which may lie in the working folder; None where no such module is."""
-    module, name = place["module"], place["function"]
-    import_from(os.getcwd())
-    try:
-        function = getattr(import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module}.".startswith(f"{error.name}."):
-            return None
-        raise InputError(field, place[0], str(error), "install what it needs") from error
-    except Exception as error:
-        problem = f"{module} cannot be imported ({type(error).__name__}: {error})"
-        raise InputError(field, place[0], problem, "repair the module") from error
-    if not callable(function):
-        raise InputError(field, place[0], f"{module} has no function {name}", "name one that it has")
-    return function
 
 
 def runs_code(scorer: str) -> bool:

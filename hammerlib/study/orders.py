@@ -15,11 +15,12 @@ from hammerlib.errors import InputError
 from hammerlib.models import untrained_like
 from hammerlib.models.embeddings import Embeddings, embed
 from hammerlib.ordering import Order, order_by, used_vectors
-from hammerlib.ordering.windows import check_window, shuffle_windows
+from hammerlib.ordering.controls import COURSES, matched, random_batches, strata  # noqa: F401  once here
+from hammerlib.ordering.strategies import DERIVED
 from hammerlib.problems import item_hashes
 from hammerlib.runs.storage import content_hash
 from hammerlib.similarity import edge_cosines, mean_cosine
-from hammerlib.study.plan import BY_EASE, COURSES, DERIVED, OrderSettings, check_interval
+from hammerlib.study.plan import BY_EASE, OrderSettings, check_interval
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from hammerlib.models import Backbone
 
 KINDS = ("backbone", "untrained", "tfidf")
-# Streams of randomness beside the strategies' own, so that no two of them draw alike.
-TAIL, DIRECTION, BATCHES, MATCHED = 1, 2, 3, 4
-BINS = 4
+# Streams of randomness beside those of `hammerlib.ordering.controls`, so that no two of them draw alike.
+TAIL, DIRECTION = 1, 2
 # Words, numbers and single signs: scikit-learn's own pattern drops every digit and sign of "3 + 4 =".
 TERM = r"(?u)\w+|[^\w\s]"
 TERMS_KEPT = 4096  # most frequent ones: at most 16 kB a prompt
@@ -85,67 +85,6 @@ def tfidf_vectors(problems: Dataset) -> Embeddings:
     hashes = item_hashes(problems)
     info = {"backbone": "tfidf", "d": vectors.shape[1], "n": len(vectors)}
     return Embeddings(vectors, list(map(str, problems["id"])), content_hash(info, hashes), info, hashes)
-
-
-# Controls: orders that keep one property of another order and draw everything else at random (ours)
-
-
-def random_batches(path: np.ndarray, window: int, seed: int, *, block: int | None = None) -> np.ndarray:
-    """Return batches of random make-up in the sequence of a path, a permutation as `path`.
-
-    The counterpart of ``batch-shuffled``, which keeps the batches and draws their sequence. Batches are drawn
-    without looking at the path and then sorted by the mean place of their problems on it. (A path over their
-    centroids, which all lie near the mean, would follow noise.) A problem's place then correlates with its
-    place on the path by about 1 / sqrt(window) only, because batches drawn from all problems are alike. With
-    `block` they are drawn within each stretch of the path of that many problems, a multiple of `window`: the
-    drift from the path's front to its tail stays, while neighbours and the make-up of batches are lost. What
-    fills no batch comes last.
-    """
-    check_window(window)
-    n, rng = len(path), np.random.default_rng([seed, BATCHES])
-    block = max(n, 1) if block is None else block
-    if isinstance(block, bool) or not isinstance(block, int) or block < 1 or (block < n and block % window):
-        remedy = f"use a multiple of {window}, or leave it out"
-        raise InputError("block", block, "does not hold whole batches", remedy)
-    rows = [np.arange(0)]
-    for first in range(0, n, block):
-        drawn = first + rng.permutation(min(block, n - first))
-        whole = len(drawn) // window * window
-        batches = drawn[:whole].reshape(-1, window)
-        rows += [batches[np.argsort(batches.mean(axis=1), kind="stable")].ravel(), drawn[whole:]]
-    return path[np.concatenate(rows)]
-
-
-def strata(lengths: np.ndarray, pass_rates: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Return the stratum of every problem: a quantile bin of length crossed with one of pass rate.
-
-    Values that tie share a bin, so there may be fewer than `bins`.
-    """
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-        raise InputError("bins", bins, "is no number of bins", "use 4")
-    return _quantile_bin(lengths, bins) * bins + _quantile_bin(pass_rates, bins)
-
-
-def _quantile_bin(values: np.ndarray, bins: int) -> np.ndarray:
-    above = values[values > values.min()]
-    if not above.size:
-        return np.zeros(len(values), dtype=np.int64)
-    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1], method="higher")
-    # Where most values tie at the lowest, they are one bin and the rest are others.
-    return np.searchsorted(np.unique(np.maximum(edges, above.min())), values, side="right")
-
-
-def matched(path: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
-    """Return an order in which every place holds a random problem of the stratum that the path has there.
-
-    So length and difficulty follow the same course as along the path, position by position, and of the rest
-    only what goes with them: where stories are longer than sums, most of the topic's course stays too.
-    """
-    rng, order = np.random.default_rng([seed, MATCHED]), np.array(path)
-    for name in np.unique(stratum):
-        same = np.flatnonzero(stratum[path] == name)
-        order[same] = rng.permutation(path[same])
-    return order
 
 
 # Learnability window: train only what the initial checkpoint solves now and then
@@ -398,22 +337,19 @@ def _ordered(name: str, options: dict[str, Any], part: _Part, notes: dict[str, A
     own = {key: options[key] for key in DERIVED[name] if key in options}
     rest = {key: value for key, value in options.items() if key not in (*own, "of")}
     base = _ordered(options.get("of", "hammer"), rest, part, notes)
-    path, window = base.permutation, own.get("window", part.window)
-    if name == "reversed":
-        permutation = path[::-1]
-    elif name == "batch-shuffled":
-        permutation = shuffle_windows(path, window, part.seed)
+    if "window" in DERIVED[name]:
+        own.setdefault("window", part.window)
+    if name == "matched" and own.get("by", COURSES[0]) == COURSES[0]:
+        own["pass_rate"] = part.pass_rates
+    path = base.permutation
+    given = {"problems": part.problems, "seed": part.seed, "certify": False, "of": base}
+    made = order_by(name, part.vectors, **given, **own).permutation
+    if name == "batch-shuffled":
         notes.pop("path_correlation", None)  # of the order that is shuffled here
     elif name == "random-batches":
-        permutation = random_batches(path, window, part.seed, block=own.get("block"))
-        on_path = np.argsort(path)[permutation]
-        notes["path_correlation"] = float(np.corrcoef(np.arange(len(permutation)), on_path)[0, 1])
-    else:
-        if own.pop("by", COURSES[0]) == "topic":
-            stratum = np.unique(part.problems["topic"], return_inverse=True)[1]
-        else:
-            lengths = np.array([len(text) for text in part.problems["prompt"]])
-            stratum = strata(lengths, part.pass_rates, **own)
-        permutation = matched(path, stratum, part.seed)
-        notes["moved"] = float((permutation != path).mean())
-    return dataclasses.replace(base, permutation=permutation, strategy=name, lower_bound=None, gap=None)
+        on_path = np.argsort(path)[made]
+        notes["path_correlation"] = float(np.corrcoef(np.arange(len(made)), on_path)[0, 1])
+    elif name == "matched":
+        notes["moved"] = float((made != path).mean())
+    # Cost and provenance stay the base's (`arm_order` pays anew); its bound is not this order's.
+    return dataclasses.replace(base, permutation=made, strategy=name, lower_bound=None, gap=None)

@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering import STRATEGIES
-from hammerlib.ordering.strategies import check_order_options, check_strategy
+from hammerlib.ordering.controls import COURSES
+from hammerlib.ordering.strategies import DERIVED, check_order_options, check_strategy
 from hammerlib.runs.reading import read_with_settings
 from hammerlib.runs.storage import content_hash
 from hammerlib.study.algorithms import bonus_of
@@ -25,17 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Text = Annotated[str, Field(min_length=1)]
 MOST = 10_000  # replicates
-# Orders that are made of another one (option `of`), with the options that are their own.
-DERIVED = {
-    "reversed": (),
-    "batch-shuffled": ("window",),
-    "random-batches": ("window", "block"),
-    "matched": ("bins", "by"),
-}
-ORDERS = tuple(dict.fromkeys((*STRATEGIES, *DERIVED)))
+ORDERS = STRATEGIES
 BY_EASE = ("easy-to-hard", "hard-to-easy")
-# What ``matched`` keeps of the course of the order that it is made of.
-COURSES = ("length-and-pass-rate", "topic")
 # Orders whose objective is the same forwards and backwards.
 UNDIRECTED = ("min-path", "batch-diverse")
 
@@ -47,10 +39,9 @@ class OrderSettings:
     Parameters
     ----------
     order : str
-        A strategy of `hammerlib.order_by`, ``random-batches`` (`orders.random_batches`) or ``matched``
-        (`orders.matched`); the last two, ``reversed`` and ``batch-shuffled`` are made of the order that the
-        option `of` names (default ``hammer``), which gets the options that are not their own. ``matched``
-        keeps the course of what `by` names: ``length-and-pass-rate`` (default) or ``topic``.
+        A strategy of `hammerlib.order_by`. ``random-batches``, ``matched``, ``reversed`` and
+        ``batch-shuffled`` are made of the order that the option `of` names (default ``hammer``), which gets
+        the options that are not their own.
     options : mapping
         Of the strategy, with `centre`. Also, for any order, one of: ``cooldown: 0.2`` (that share of the
         problems is drawn beforehand and comes last in random order; the head is whole steps) and
@@ -82,9 +73,9 @@ class OrderSettings:
 
     def __post_init__(self) -> None:
         check_fields(OrderSettings, vars(self), "order")
-        check_strategy("order", self.order, ORDERS)
+        check_strategy("order", self.order)
         around = ("centre", "cooldown", "inside")
-        check_order_options(self.order, self.options, derived=DERIVED, always=around)
+        check_order_options(self.order, self.options, always=around)
         if self.direction == "either" and self.order not in UNDIRECTED:
             remedy = f"leave it out; only {' and '.join(UNDIRECTED)} read the same both ways"
             raise InputError("direction", "either", f"would make {self.order!r} another order", remedy)
@@ -98,9 +89,11 @@ class OrderSettings:
     @property
     def needs_pass_rates(self) -> bool:
         """Whether the initial checkpoint has to be sampled before there is an order."""
-        base = self.options.get("of", "hammer") if self.order in DERIVED else self.order
-        matched = self.order == "matched" and self.options.get("by", COURSES[0]) == COURSES[0]
-        return matched or base in BY_EASE or "inside" in self.options
+        names = {self.order}
+        if self.order in DERIVED:
+            names.add(self.options.get("of", "hammer"))
+        matched = "matched" in names and self.options.get("by", COURSES[0]) == COURSES[0]
+        return matched or "inside" in self.options or not names.isdisjoint(BY_EASE)
 
 
 def check_interval(field: str, interval: Any) -> tuple[float, float]:

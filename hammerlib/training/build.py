@@ -202,7 +202,7 @@ def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Rewar
 
 @dataclass(frozen=True)
 class DRA(Algorithm):
-    """DRA as `TrainConfig.adjustment` asks for it: the rewards wrapped in one `DRAReward`."""
+    """DRA, the algorithm ``dra``: all rewards wrapped in one `DRAReward`, as the configuration says."""
 
     embed: Embed
     local_rows: int

@@ -345,7 +345,7 @@ def _held(value: Any, depth: int = 0) -> Any:
     deeper = functools.partial(_held, depth=depth + 1)
     if isinstance(value, dict):
         return [[deeper(key), deeper(item)] for key, item in value.items()]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | deque):
         return [deeper(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted(repr(deeper(item)) for item in value)
@@ -359,8 +359,9 @@ def _held(value: Any, depth: int = 0) -> Any:
         return id(value)
     own = getattr(value, "__dict__", None)
     if own is None:
-        return id(value) if not hasattr(value, "__iter__") or depth > 2 else repr(value)
-    # A container of a class of its own (Counter, deque) holds its items beside its attributes.
+        if hasattr(value, "__iter__") and depth <= 2:  # a container of a library, such as a range
+            return repr(value)
+        return id(value)
     return [type(value).__qualname__, deeper(dict(own))]
 
 

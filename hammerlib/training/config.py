@@ -125,7 +125,9 @@ class TrainConfig:
     algorithms : tuple of dict
         Systems beside GRPO, composed in this order: ``{name: cure, n1: 4}`` with the options of the
         algorithm; a name of `hammerlib.training.hooks.REGISTRY`, of an installed package's entry points, or
-        ``my_package.my_module:Class``.
+        ``my_package.my_module:Class``. ``{name: dra, sign: safe, embedder: policy}`` and
+        ``{name: dynamic-sampling, refill_rounds: 5}`` set the fields above, so that a run is the same run in
+        both spellings; DRA always wraps the rewards, and dynamic sampling the rollout, of all others.
 
     Examples
     --------
@@ -189,6 +191,24 @@ class TrainConfig:
     algorithms: tuple[Options, ...] = ()
     skip_zero_advantage: bool = False
 
+    def __post_init__(self) -> None:
+        """Turn algorithms that have fields of their own into these fields."""
+        if not isinstance(self.algorithms, tuple):  # refused by `validate`
+            return
+        others = []
+        for place, settings in enumerate(self.algorithms):
+            named = fields_of(settings, f"algorithms[{place}]")
+            if named is None:
+                others.append(settings)
+            for name, value in (named or {}).items():
+                before = getattr(self, name)
+                if before != getattr(TrainConfig(), name):
+                    problem = f"is said twice: {name} is {before!r} already"
+                    remedy = f"name it among the algorithms or set {name}, not both"
+                    raise InputError(f"algorithms[{place}]", settings, problem, remedy)
+                object.__setattr__(self, name, value)  # the class is frozen
+        object.__setattr__(self, "algorithms", tuple(others))
+
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
@@ -230,34 +250,20 @@ class TrainConfig:
     def identity(self) -> dict[str, object]:
         """Return the fields that change the result (all but how the run is kept and watched).
 
-        What only steers DRA is left out without DRA and at its default: a run is not another run because it
-        could have been adjusted otherwise, and runs made before these fields existed keep their names.
+        What a run does not use is left out: it is not another run because it could have been adjusted
+        otherwise, and runs made before a field existed keep their names.
         """
         from hammerlib.dra import check_options
         from hammerlib.training.hooks import algorithm_identity, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
         named = {name: value for name, value in self.effective().items() if name not in left_out}
-        embedder = named.pop("embedder")
-        options = check_options(named.pop("adjustment_options"))
-        route = named.pop("dra_route")
-        epoch_order = named.pop("epoch_order")
-        if self.epochs > 1 and epoch_order != "repeat":
-            named["epoch_order"] = epoch_order
-        if self.adjustment == "dra":
-            if route != "reward":
-                named["dra_route"] = route
-            if embedder != "backbone":
-                named["embedder"] = embedder
-            if options:
-                named["adjustment_options"] = options
-        if named["columns"] is None:
-            del named["columns"]  # runs made before it existed keep their names
         named["rewards"] = [own_reward_name(name) for name in self.rewards]
         if self.algorithms:
             named["algorithms"] = [algorithm_identity(settings) for settings in self.algorithms]
-        engine = {name: named.pop(name) for name in ("vllm", "vllm_tensor_parallel")}
-        return named | (engine if self.vllm != "off" else {})
+        if options := check_options(named.pop("adjustment_options", {})):
+            named["adjustment_options"] = options
+        return named
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
@@ -274,6 +280,36 @@ class TrainConfig:
         return cls.from_dict(read_yaml(path, field="config"))
 
 
+# Algorithms that are older than their list, with the field that each is, and its options that are fields too.
+FIELDS = {
+    "dra": ({"adjustment": "dra"}, ("embedder", "embedder_remote_code", "dra_route")),
+    "dynamic-sampling": ({"dynamic_sampling": True}, ("refill_rounds",)),
+}
+
+
+def fields_of(settings: object, place: str) -> dict[str, Any] | None:
+    """Return the fields of `TrainConfig` that an algorithm's settings stand for, None where it has none."""
+    from hammerlib.dra import OPTIONS
+
+    if not isinstance(settings, Mapping) or settings.get("name") not in [*FIELDS]:
+        return None
+    name = settings["name"]
+    switch, own = FIELDS[name]
+    fields = dict(switch)
+    adjusting = {}
+    known = [*own, *OPTIONS] if name == "dra" else own
+    for option, value in settings.items():
+        if option in own:
+            fields[option] = value
+        elif option in known:
+            adjusting[option] = value
+        elif option != "name":
+            raise unknown(place, option, known, "is no option of this algorithm")
+    if adjusting:
+        fields["adjustment_options"] = adjusting
+    return fields
+
+
 # Rewards that grade the answer: without one, dynamic sampling would look at what is not rewarded.
 GRADED = ("accuracy", "cosine", "released_cosine")
 # Fields that came after the first runs, with the value at which a run keeps the name it had without them.
@@ -288,6 +324,11 @@ LATER = {
     "dynamic_sampling": False,
     "algorithms": (),
     "skip_zero_advantage": False,
+    "columns": None,
+    "dra_route": "reward",
+    "embedder": "backbone",
+    "epoch_order": "repeat",
+    "vllm": "off",
 }
 
 
@@ -332,8 +373,17 @@ def _check_schedule(config: TrainConfig) -> None:
 def unset(config: TrainConfig) -> set[str]:
     """Return the fields that do not name this run, because it does not use them."""
     unused = {name for name, value in LATER.items() if getattr(config, name) == value}
-    unused |= {"reward_weights"} if all(weight == 1 for weight in config.reward_weights) else set()
-    return unused | (set() if config.dynamic_sampling else {"refill_rounds"})
+    if all(weight == 1 for weight in config.reward_weights):
+        unused.add("reward_weights")
+    if not config.dynamic_sampling:
+        unused.add("refill_rounds")
+    if config.adjustment != "dra":
+        unused |= {"adjustment_options", "embedder", "dra_route"}
+    if config.epochs == 1:
+        unused.add("epoch_order")
+    if config.vllm == "off":
+        unused.add("vllm_tensor_parallel")
+    return unused
 
 
 def trl_arguments(config: TrainConfig) -> dict[str, Any]:

@@ -46,8 +46,11 @@ def _run(job: Job) -> Iterator[str]:
 
 
 def _algorithms(job: Job) -> list[str]:
-    named = [settings["name"] for settings in job.config.algorithms]
-    return named + [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
+    names = [settings["name"] for settings in job.config.algorithms]
+    names += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(names) :]]
+    if job.config.dynamic_sampling:
+        names.append("dynamic-sampling")
+    return names
 
 
 def _batches(plan: Plan) -> Iterator[str]:
