@@ -1,6 +1,28 @@
-"""Order problems, train, evaluate and publish; one command each.
+r"""Order problems, train, evaluate and publish; one command each.
 
 Every command imports what it needs when it runs, so that ``hammer --help`` answers at once.
+
+examples:
+
+hammer run  (walk all notebooks on this laptop)
+
+hammer run --profile ci --only 03 --set seed=1
+
+hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
+
+hammer train --set problems=file:my.jsonl --set rewards=\[accuracy]
+
+hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
+
+hammer regrade results/runs/evaluate__...  (stored completions, graded again)
+
+hammer import theirs.jsonl --benchmark math500
+
+hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
+
+hammer sweep configs/study/main.yaml --workers 2
+
+hammer doctor  (what this machine can run, and why not)
 """
 
 from __future__ import annotations
@@ -18,29 +40,6 @@ from hammerlib.cli.options import one_word_each
 from hammerlib.cli.terminal import plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
 
-EXAMPLES = """\
-examples:
-
-hammer run  (walk all notebooks on this laptop)
-
-hammer run --profile ci --only 03 --set seed=1
-
-hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
-
-hammer train --set problems=file:my.jsonl --set rewards=\\[accuracy]
-
-hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
-
-hammer regrade results/runs/evaluate__...  (stored completions, graded again)
-
-hammer import theirs.jsonl --benchmark math500
-
-hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
-
-hammer sweep configs/study/main.yaml --workers 2
-
-hammer doctor  (what this machine can run, and why not)
-"""
 COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "run": (commands.run, "Everything"),
     "doctor": (commands.doctor, "Everything"),
@@ -133,7 +132,7 @@ def application() -> typer.Typer:
     app = typer.Typer(
         name="hammer",
         help=__doc__.splitlines()[0],
-        epilog=EXAMPLES,
+        epilog=__doc__[__doc__.index("examples:") :],
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )

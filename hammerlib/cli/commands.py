@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from hammerlib.cli import options
 from hammerlib.cli.ordering import parse_columns
+from hammerlib.cli.terminal import records
 from hammerlib.errors import InputError, check_name, check_whole, need, printable
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def run(
 def embed(
     problems: options.Problems,
     out: Annotated[Path, Option(help="safetensors file to write")],
-    backbone: Annotated[
-        str, Option(help="nano, smollm2-135m, a folder, or a hub id", rich_help_panel=options.OF_MODEL)
-    ] = "nano",
+    backbone: Annotated[str, options.of_model(help="nano, smollm2-135m, a folder, or a hub id")] = "nano",
     split: options.Split = None,
     columns: options.Columns = None,
     n: options.Count = None,
@@ -61,15 +60,10 @@ def train(
     config: Annotated[Path | None, Option(help="YAML file with fields of TrainConfig")] = None,
     settings: options.Settings = None,
     order: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="train in this order, which `hammer order` made"),
+        Path | None, Option(metavar="FILE", help="train in this order, which `hammer order` made")
     ] = None,
     dry_run: Annotated[
-        bool,
-        Option(
-            "--dry-run",
-            help="print batches, schedule, memory and warnings; train nothing",
-        ),
+        bool, Option("--dry-run", help="print batches, schedule, memory and warnings; train nothing")
     ] = False,
     processes: Annotated[
         int | None, Option(metavar="N", help="with --dry-run: plan for N training processes (default 1)")
@@ -105,21 +99,19 @@ def _overlap(config: TrainConfig) -> dict[str, object]:
     """Tell, before training, which benchmarks at hand share problems with the training set."""
     from hammerlib import load_problems
     from hammerlib.evaluation.benchmarks import known_overlap
+    from hammerlib.problems.cleaning import NGRAM
 
     config.validate()
-    problems = load_problems(
-        config.problems, seed=0, split=config.split, n=config.n_problems, columns=config.columns
-    )
-    report, found = known_overlap(problems)
-    for name, counts in found["benchmarks"].items():
+    options = {"split": config.split, "n": config.n_problems, "columns": config.columns}
+    report, overlap = known_overlap(load_problems(config.problems, seed=0, **options))
+    for name, counts in overlap["benchmarks"].items():
         if counts["exact"] or counts["n_gram"]:
-            print(
-                f"overlap with {name}: {counts['exact']} of {counts['problems']} problems exactly, "
-                f"{counts['n_gram']} more by {found['ngram']} words in a row"
-            )
+            exactly = f"{counts['exact']} of {counts['problems']} problems exactly"
+            print(f"overlap with {name}: {exactly}, {counts['n_gram']} more by {NGRAM} words in a row")
     if not len(report):
-        print(f"no overlap with benchmarks: {', '.join(found['benchmarks']) or 'none at hand (HAMMER_DATA)'}")
-    return found | {"problems": report.astype(object).where(report.notna(), None).to_dict("records")}
+        names = ", ".join(overlap["benchmarks"]) or "none at hand (HAMMER_DATA)"
+        print(f"no overlap with benchmarks: {names}")
+    return overlap | {"problems": records(report)}
 
 
 def sweep(

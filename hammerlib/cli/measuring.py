@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ from typer import Argument, Option
 
 from hammerlib.cli import options
 from hammerlib.cli.commands import print_run
+from hammerlib.cli.options import of_sampling
 from hammerlib.cli.ordering import parse_columns
-from hammerlib.cli.terminal import plain
+from hammerlib.cli.terminal import plain, records
 from hammerlib.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ NANO_LENGTH, LENGTH = 48, 1024  # tokens of a completion by default: nano answer
 CHANGED = 20  # changed samples printed; all of them stand in changes.csv
 LISTED = 8  # ids named in one line; the file of --out holds all
 TOKENS = "tokenizer.json"
+SCORES = "run folder, run id, or .jsonl file (id, correct; optional sample, seed, topic, extracted, n_tokens)"
+PAGE = "HTML table of the problems won and lost with both runs' completions, to search offline"
 
+pairs = functools.partial(Option, metavar="NAME=COLUMN ...")
 Benchmark = Annotated[str, Option(help="gsm8k, math500, aime24, ..., or a source of problems")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="leave out bad lines; they are listed in the record")]
 Graders = Annotated[int | None, Option(help="grading processes (default: processors, at most 4)")]
@@ -35,27 +40,21 @@ def evaluate(
     columns: options.Columns = None,
     samples: Annotated[int, Option(metavar="K", help="completions a problem")] = 16,
     n: options.Count = None,
-    temperature: Annotated[float, Option(help="0 is greedy", rich_help_panel=options.OF_SAMPLING)] = 1.0,
-    top_p: Annotated[
-        float, Option(help="mass of the distribution sampled from", rich_help_panel=options.OF_SAMPLING)
-    ] = 1.0,
+    temperature: Annotated[float, of_sampling(help="0 is greedy")] = 1.0,
+    top_p: Annotated[float, of_sampling(help="mass of the distribution sampled from")] = 1.0,
     max_new_tokens: Annotated[
         int | None,
-        Option(
-            help="where a completion is cut off and counts as wrong (default 48 for nano, else 1024)",
-            rich_help_panel=options.OF_SAMPLING,
+        of_sampling(
+            help="where a completion is cut off and counts as wrong (default 48 for nano, else 1024)"
         ),
     ] = None,
     template: options.Template = "raw",
     prompt: Annotated[str, Option(help="plain, boxed, dra-paper")] = "plain",
     run_code: options.RunCode = False,
     seed: options.Seed = 0,
-    engine: Annotated[
-        str, Option(help="transformers, vllm", rich_help_panel=options.OF_SAMPLING)
-    ] = "transformers",
+    engine: Annotated[str, of_sampling(help="transformers, vllm")] = "transformers",
     stop: Annotated[
-        list[str] | None,
-        Option(metavar="TEXT ...", help="texts that end a completion", rich_help_panel=options.OF_SAMPLING),
+        list[str] | None, of_sampling(metavar="TEXT ...", help="texts that end a completion")
     ] = None,
     workers: options.Workers = 1,
     backend: options.Backend = "process",
@@ -130,18 +129,11 @@ def bring(
     ],
     benchmark: Benchmark,
     columns: Annotated[
-        list[str] | None,
-        Option(
-            metavar="NAME=COLUMN ...",
-            help="where completion, id, prompt, claimed stand (claimed= does without)",
-        ),
+        list[str] | None, pairs(help="where completion, id, prompt, claimed stand (claimed= does without)")
     ] = None,
     benchmark_columns: Annotated[
         list[str] | None,
-        Option(
-            metavar="NAME=COLUMN ...",
-            help="where prompt and answer stand in a benchmark file:... of a layout of its own",
-        ),
+        pairs(help="where prompt and answer stand in a benchmark file:... of a layout of its own"),
     ] = None,
     skip_bad: SkipBad = False,
     workers: Graders = None,
@@ -164,14 +156,7 @@ def bring(
 
 
 def compare(
-    a: Annotated[
-        str,
-        Argument(
-            metavar="RUN_A",
-            help="run folder, run id, or .jsonl file (id, correct; optional sample, seed, topic, extracted, "
-            "n_tokens)",
-        ),
-    ],
+    a: Annotated[str, Argument(metavar="RUN_A", help=SCORES)],
     b: Annotated[str | None, Argument(metavar="RUN_B", help="the same; may be left out with --power")] = None,
     power: Annotated[
         float | None, Option(metavar="HALF_WIDTH", help="problems needed for pass@1 +- this share, e.g. 0.01")
@@ -179,13 +164,7 @@ def compare(
     out: Annotated[
         Path | None, Option(metavar="FILE", help="everything as JSON, all problems by name")
     ] = None,
-    page: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="HTML table of the problems won and lost with both runs' completions, to search offline",
-        ),
-    ] = None,
+    page: Annotated[Path | None, Option(metavar="FILE", help=PAGE)] = None,
     results: options.Results = None,
 ) -> int:
     """Compare two runs over the same problems: differences, intervals, tests, problems won and lost."""
@@ -203,18 +182,14 @@ def compare(
         print(f"\nproblems needed for pass@1 +- {power:g} (95 %; low to high: what this run leaves open)")
         print(_format_power(needed))
     if out:
-        content = {"power": _records(needed)}
-        if compared:
-            for name, value in compared._asdict().items():
-                content[name] = _records(value) if hasattr(value, "to_dict") else value
-        write_json(out, content)
+        content = {"power": needed} | (compared._asdict() if compared else {})
+        write_json(out, {name: records(x) if hasattr(x, "to_dict") else x for name, x in content.items()})
     if page:
         from hammerlib.pages import side_by_side
 
         rows = comparison.transcripts(compared, a, b)
-        side_by_side(rows, compared.a, compared.b, most=len(rows)).write(
-            page, f"{compared.a} and {compared.b}"
-        )
+        table = side_by_side(rows, compared.a, compared.b, most=len(rows))
+        table.write(page, f"{compared.a} and {compared.b}")
         print(f"{len(rows)} problems won and lost: {page}")
     return 0
 
@@ -222,8 +197,7 @@ def compare(
 def format_comparison(compared: Comparison) -> str:
     """A comparison as text for a terminal."""
     counts = compared.problems["outcome"].value_counts()
-    won, lost, tied = (int(counts.get(outcome, 0)) for outcome in ("won", "lost", "tied"))
-    better = "{:.3f} [{:.3f}, {:.3f}]".format(*compared.improvement)
+    outcomes = [int(counts.get(outcome, 0)) for outcome in ("won", "lost", "tied")]
     lines = [f"A: {printable(compared.a)}", f"B: {printable(compared.b)}"]
     lines.append(f"{len(compared.problems)} problems in both, {compared.seeds} seed(s), k up to {compared.k}")
     for run, missing in (("A", compared.only_a), ("B", compared.only_b)):
@@ -234,7 +208,8 @@ def format_comparison(compared: Comparison) -> str:
     lines += [f"note: {printable(note)}" for note in compared.notes]
     lines += ["", "mean (standard error) [95 % interval]", _format_table(compared.metrics, "metric"), ""]
     lines.append(
-        f"problems won by B {won}, lost {lost}, tied {tied}; B better on a problem (ties half): {better}"
+        "problems won by B {}, lost {}, tied {}; ".format(*outcomes)
+        + "B better on a problem (ties half): {:.3f} [{:.3f}, {:.3f}]".format(*compared.improvement)
     )
     if len(compared.topics) > 1:
         lines += ["", "pass@1 by topic (p: sign flips; Holm: over all topics)"]
@@ -264,9 +239,3 @@ def _format_power(needed: pd.DataFrame) -> str:
     for column in ("problems", "low", "high"):
         table[column] = ["never" if x != x else f"{x:.0f}" for x in needed[column]]
     return plain(table).to_string(index=False)
-
-
-def _records(frame: pd.DataFrame | None) -> list[dict] | None:
-    if frame is None:
-        return None
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")

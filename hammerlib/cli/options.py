@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Annotated
@@ -18,32 +19,29 @@ def _use_results(folder: Path | None) -> Path | None:
 
 # Where a bracket opens a word of the help's mark-up, it is escaped.
 PROBLEMS = r"reasoning-gym:<mix>, file:<path>, or hub:<repo>\[/<config>]\[@<revision>]"
-OF_PROBLEMS, OF_MODEL, OF_SAMPLING = "Which problems", "Model and vectors", "Sampling"
+# Options of one group of the help.
+of_problems = functools.partial(Option, rich_help_panel="Which problems")
+of_model = functools.partial(Option, rich_help_panel="Model and vectors")
+of_sampling = functools.partial(Option, rich_help_panel="Sampling")
 
 Results = Annotated[
     Path | None,
     Option(metavar="DIR", callback=_use_results, help="folder of run folders (default results/runs)"),
 ]
 Problems = Annotated[str, Argument(metavar="PROBLEMS", help=PROBLEMS)]
-Split = Annotated[
-    str | None,
-    Option(help="part of the source (reasoning-gym: supervised, rl, heldout)", rich_help_panel=OF_PROBLEMS),
-]
-Count = Annotated[int | None, Option(help="number of problems (default all)", rich_help_panel=OF_PROBLEMS)]
+Split = Annotated[str | None, of_problems(help="part of the source (reasoning-gym: supervised, rl, heldout)")]
+Count = Annotated[int | None, of_problems(help="number of problems (default all)")]
 Columns = Annotated[
     list[str] | None,
-    Option(
+    of_problems(
         metavar="NAME=COLUMN ...",
         help="for a layout of its own: where prompt and answer stand, such as prompt=task answer=meta.gold",
-        rich_help_panel=OF_PROBLEMS,
     ),
 ]
 Seed = Annotated[int, Option(help="of problems, orders, samples and intervals")]
-Layer = Annotated[
-    int, Option(help="hidden layer; -1 is the last, after the final norm", rich_help_panel=OF_MODEL)
-]
-Pooling = Annotated[str, Option(help="mean, last, first", rich_help_panel=OF_MODEL)]
-Template = Annotated[str, Option(help="raw, chat", rich_help_panel=OF_MODEL)]
+Layer = Annotated[int, of_model(help="hidden layer; -1 is the last, after the final norm")]
+Pooling = Annotated[str, of_model(help="mean, last, first")]
+Template = Annotated[str, of_model(help="raw, chat")]
 Settings = Annotated[
     list[str] | None,
     Option("--set", metavar="NAME=VALUE", help="one value on top of the file's; may be repeated"),
@@ -60,13 +58,11 @@ SEVERAL = ("--columns", "--benchmark-columns", "--stop")
 def one_word_each(words: list[str]) -> list[str]:
     """Repeat an option before each of its words: ``--columns a=b c=d`` to ``--columns a=b --columns c=d``."""
     spread: list[str] = []
-    option, taken = "", 0
+    option = ""
     for word in words:
         if word.startswith("-"):
-            option, taken = word, 0
-        elif option in SEVERAL:
-            if taken:
-                spread.append(option)
-            taken += 1
+            option = word
+        elif option in SEVERAL and spread[-1] != option:
+            spread.append(option)
         spread.append(word)
     return spread

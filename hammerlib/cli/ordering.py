@@ -25,30 +25,21 @@ def order(
     out: Annotated[Path, Option(help="JSON file to write")],
     problems: Annotated[str | None, Argument(metavar="PROBLEMS", help=options.PROBLEMS)] = None,
     backbone: Annotated[
-        str | None,
-        Option(
-            help="embed with this model: nano, smollm2-135m, a folder, or a hub id",
-            rich_help_panel=options.OF_MODEL,
-        ),
+        str | None, options.of_model(help="embed with this model: nano, smollm2-135m, a folder, or a hub id")
     ] = None,
     embeddings: Annotated[
         Path | None,
-        Option(
-            help="instead: file that `hammer embed` wrote, or an (n, d) array in an .npy file",
-            rich_help_panel=options.OF_MODEL,
-        ),
+        options.of_model(help="instead: file that `hammer embed` wrote, or an (n, d) array in an .npy file"),
     ] = None,
     strategy: Annotated[str, Option(help="hammer, min-path, random, similar, matched, ...")] = "hammer",
     centre: Annotated[str, Option(help="none, argmin, renormalise")] = "none",
     settings: Annotated[
-        list[str] | None,
-        Option("--set", metavar="NAME=VALUE", help="option of the strategy, repeatable"),
+        list[str] | None, Option("--set", metavar="NAME=VALUE", help="option of the strategy, repeatable")
     ] = None,
     no_certificate: Annotated[
         bool,
         Option(
-            "--no-certificate",
-            help="no bound and gap, whose solver compiles for up to a minute at first use",
+            "--no-certificate", help="no bound and gap, whose solver compiles for up to a minute at first use"
         ),
     ] = False,
     write: Annotated[
@@ -75,10 +66,9 @@ def order(
     check_strategy("strategy", strategy, problem="is not known")
     check_name("centre", centre, CENTRES)
     check_whole("seed", seed, 0, "choose --seed 0, 1, ...")
-    strategy_options = parse_options(settings or [])
+    chosen = parse_options(settings or [])
     if problems is None:
-        selecting = {"--n": n, "--split": split}
-        _refuse_missing(selecting, backbone, write, strategy, strategy_options)
+        _refuse_missing({"--n": n, "--split": split}, backbone, write, strategy, chosen)
     if write and write.suffix not in (".jsonl", ".parquet"):
         raise InputError("write", str(write), "unknown kind of file", "use .jsonl or .parquet")
 
@@ -94,13 +84,7 @@ def order(
 
         vectors = Embeddings.load(embeddings)
     made = hammerlib.order_by(
-        strategy,
-        vectors,
-        problems=table,
-        seed=seed,
-        centre=centre,
-        certify=not no_certificate,
-        **strategy_options,
+        strategy, vectors, problems=table, seed=seed, centre=centre, certify=not no_certificate, **chosen
     )
     made.save(out)
     print(f"{out}: {_summary(made)}")
@@ -125,8 +109,7 @@ def _refuse_missing(
 
     for name, value in selecting.items():
         if value is not None:
-            problem = "selects problems, and none are named"
-            raise InputError(name, value, problem, "name a source of PROBLEMS")
+            raise InputError(name, value, "selects problems, and none are named", "name a source of PROBLEMS")
     sorts_by = None if "pass_rate" in chosen else str(chosen.get("of", strategy))
     remedy = "name a source of problems"
     if backbone:
@@ -151,8 +134,8 @@ def parse_columns(words: Sequence[str] | None) -> dict[str, str] | None:
         for pair in re.split(r",(?=[A-Za-z_]\w*=)", word):
             name, equals, column = pair.partition("=")
             if not equals or not name:
-                problem = "is no NAME=COLUMN"
-                raise InputError("columns", pair, problem, "write for example prompt=task answer=gold")
+                remedy = "write for example prompt=task answer=gold"
+                raise InputError("columns", pair, "is no NAME=COLUMN", remedy)
             if name in columns:
                 raise InputError("columns", pair, f"{name} is mapped twice", "map it once")
             columns[name] = column

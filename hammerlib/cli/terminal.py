@@ -39,7 +39,7 @@ class Plain:
 
     def write(self, text: str) -> int:
         """Write what is left of a text."""
-        return self._stream.write(_OBEYED.sub(lambda one: printable(one[0]), text))
+        return self._stream.write(_OBEYED.sub(lambda match: printable(match[0]), text))
 
     def writelines(self, lines: list[str]) -> None:
         """Write several texts."""
@@ -76,4 +76,9 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
     >>> plain(pd.DataFrame({"topic": ["a\\nb"]}))["topic"][0]
     'a\\\\nb'
     """
-    return frame.map(lambda one: printable(one) if isinstance(one, str) else one)
+    return frame.map(lambda value: printable(value) if isinstance(value, str) else value)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON has them: what is missing is None."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
