@@ -7,12 +7,10 @@ default is the paper's; every option is ours, and says so.
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import numpy.typing as npt
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 
 KERNELS = ("graph_cut", "facility_location", "log_det")
 SIGNS = ("paper", "safe")
@@ -151,7 +149,7 @@ def adjust_rewards(
     >>> adjust_rewards([-1.0, -1.0, -1.0], group, sign="safe").round(4).tolist()
     [-1.0, -1.0, -0.5]
     """
-    _check_choice("sign", sign, SIGNS)
+    check_name("sign", sign, SIGNS, "is not a known sign")
     switches = {"clamp": clamp, "centre": centre, "normalize": normalize, "positives_only": positives_only}
     _check_kernel(smi, scope, eps, switches)
     vectors, shape = _vectors(embeddings, scope)
@@ -176,11 +174,7 @@ def adjust_rewards(
 
 
 # Options of `adjust_rewards` with their defaults: what a configuration may say of DRA.
-OPTIONS: dict[str, object] = {
-    parameter.name: parameter.default
-    for parameter in inspect.signature(adjust_rewards).parameters.values()
-    if parameter.kind is parameter.KEYWORD_ONLY
-}
+OPTIONS = dict(adjust_rewards.__kwdefaults__)
 
 
 def check_options(options: dict[str, object]) -> dict[str, object]:
@@ -192,14 +186,9 @@ def check_options(options: dict[str, object]) -> dict[str, object]:
     return {name: options[name] for name in sorted(options) if options[name] != OPTIONS[name]}
 
 
-def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise InputError(field, value, f"is not a known {field}", f"use one of {', '.join(allowed)}")
-
-
 def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -> None:
-    _check_choice("smi", smi, KERNELS)
-    _check_choice("scope", scope, SCOPES)
+    check_name("smi", smi, KERNELS, "is not a known smi")
+    check_name("scope", scope, SCOPES, "is not a known scope")
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise InputError(name, value, "is neither true nor false", "give true or false")

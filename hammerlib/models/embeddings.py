@@ -90,14 +90,17 @@ class Embeddings:
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise InputError("embeddings", str(path), f"cannot be read ({reason})", remedy) from None
         lacking = sorted({"ids", "key", "info"} - set(record))
+        problem = None
         if lacking or set(record) - {"ids", "key", "info", "item_hashes", "schema_version", "sha256"}:
-            raise InputError("embeddings", str(path), f"lack {lacking} or hold more", remedy)
-        if not isinstance(record["ids"], list) or not isinstance(record["info"], dict) or vectors.ndim != 2:
-            raise InputError("embeddings", str(path), "hold ids, info or vectors of another kind", remedy)
-        if record.pop("schema_version", None) != SCHEMA_VERSION:
-            raise InputError("embeddings", str(path), f"are not of schema version {SCHEMA_VERSION}", remedy)
-        if record.pop("sha256", None) != _digest(vectors) or len(record["ids"]) != len(vectors):
-            raise InputError("embeddings", str(path), "are damaged (checksum mismatch)", remedy)
+            problem = f"lack {lacking} or hold more"
+        elif not isinstance(record["ids"], list) or not isinstance(record["info"], dict) or vectors.ndim != 2:
+            problem = "hold ids, info or vectors of another kind"
+        elif record.pop("schema_version", None) != SCHEMA_VERSION:
+            problem = f"are not of schema version {SCHEMA_VERSION}"
+        elif record.pop("sha256", None) != _digest(vectors) or len(record["ids"]) != len(vectors):
+            problem = "are damaged (checksum mismatch)"
+        if problem:
+            raise InputError("embeddings", str(path), problem, remedy)
         return cls(vectors, **record)
 
 
@@ -123,11 +126,10 @@ def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str
 def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch: int) -> int:
     """Return the hidden state's index counted from 0."""
     last = backbone.model.config.num_hidden_layers
-    check_is("layer", layer, (int, np.integer), "a whole number", f"use {-last - 1} to {last}")
+    remedy = f"use {-last - 1} to {last}"
+    check_is("layer", layer, (int, np.integer), "a whole number", remedy)
     if not -last - 1 <= layer <= last:
-        raise InputError(
-            "layer", layer, f"is not a hidden state of {backbone.name!r}", f"use {-last - 1} to {last}"
-        )
+        raise InputError("layer", layer, f"is not a hidden state of {backbone.name!r}", remedy)
     check_name("pooling", pooling, POOLINGS)
     if tokens_per_batch < 1:
         raise InputError("tokens_per_batch", tokens_per_batch, "leaves no room for a token", "use 1024")
@@ -160,9 +162,8 @@ def pooled_states(
     network = backbone.model.get_decoder()  # without the language-model head
     all_layers = index != backbone.model.config.num_hidden_layers
     vector_of: dict[tuple[int, ...], np.ndarray] = {}
-    bar = tqdm(
-        total=len(rows), desc=f"embedding with {backbone.name}", unit="text", delay=3, disable=progress_off()
-    )
+    title = f"embedding with {backbone.name}"
+    bar = tqdm(total=len(rows), desc=title, unit="text", delay=3, disable=progress_off())
     with torch.inference_mode(), bar:
         for batch in batches_by_length([len(row) for row in rows], tokens_per_batch):
             chosen = [rows[row] for row in batch]
@@ -249,7 +250,15 @@ def embed(
     texts, ids, hashes = _read_problems(problems_or_texts)
     tokens = tokenise(texts, ids, backbone, template)
     index = check_options(backbone, layer, pooling, tokens_per_batch)
-    info = _origin(backbone, layer=index, pooling=pooling, template=template)
+    info = {
+        "backbone": backbone.name,
+        "revision": backbone.revision,
+        "weights_hash": backbone.weights_hash,
+        "layer": index,
+        "pooling": pooling,
+        "template": template,
+        "dtype": str(backbone.dtype),
+    }
     key = content_hash(SCHEMA_VERSION, info, texts, tokens, *own_parts(backbone))
     info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"
@@ -298,11 +307,6 @@ def encode(
     return pooled_states(tokens, backbone, index, pooling, tokens_per_batch)
 
 
-def _origin(backbone: Backbone, **options: object) -> dict[str, object]:
-    weights = {name: getattr(backbone, name) for name in ("revision", "weights_hash")}
-    return {"backbone": backbone.name, **weights, **options, "dtype": str(backbone.dtype)}
-
-
 def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:
     """Return texts, ids and item hashes (None for bare texts)."""
     if hasattr(source, "column_names"):
@@ -341,7 +345,7 @@ def _cached(path: Path, key: str, n: int) -> np.ndarray | None:
         warnings.warn(f"cached embeddings are computed again: {error}", stacklevel=5)
         discard(path)
         return None
-    if cached.key != key or len(cached.vectors) != n:
-        warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=5)
-        return None
-    return cached.vectors
+    if cached.key == key and len(cached.vectors) == n:
+        return cached.vectors
+    warnings.warn(f"cached embeddings are computed again: {path.name} holds another key", stacklevel=5)
+    return None

@@ -89,27 +89,23 @@ def render_prompts(
     """Return the texts that a model reads for some prompts."""
     if not isinstance(template, str) or template not in TEMPLATES:
         raise InputError("template", template, "unknown template", "use raw or chat")
-    refused = [
-        prompt for prompt in prompts if not isinstance(prompt, str if template == "raw" else str | list)
-    ]
-    if refused:
-        raise InputError("prompts", refused[0], f"is no text for the template {template}", "give a str")
+    for prompt in prompts:
+        if not isinstance(prompt, str) and not (template == "chat" and isinstance(prompt, list)):
+            raise InputError("prompts", prompt, f"is no text for the template {template}", "give a str")
     if template == "raw":
         return list(prompts)
     if not tokenizer.chat_template:
         owner = f"backbone {name}" if name else "the tokenizer"
         raise InputError("template", template, f"{owner} has no chat template", "use template=raw")
-    turns = [
-        [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt for prompt in prompts
-    ]
+    texts = []
     try:
-        return [
-            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-            for prompt in turns
-        ]
+        for prompt in prompts:
+            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            texts.append(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     except Exception as error:  # templates are programs: jinja2's errors, and Python's from inside of them
         problem = f"the chat template fails ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
         raise InputError("template", template, problem, "mend the template, or use template=raw") from error
+    return texts
 
 
 def _added(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:

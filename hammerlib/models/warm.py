@@ -13,20 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.models.backbone import kept, load_backbone, no_file_bars, own_parts
+from hammerlib.models.backbone import kept, load_backbone, own_parts, save_backbone
 from hammerlib.models.nano.recipe import Recipe, supervise
 from hammerlib.models.nano.solutions import terms_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import once
-from hammerlib.runs.storage import (
-    atomic_path,
-    cache_dir,
-    content_hash,
-    file_name,
-    slug,
-    write_json,
-    write_sums,
-)
+from hammerlib.runs.storage import cache_dir, content_hash, file_name, slug
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,34 +44,25 @@ def written(row: dict[str, Any], rng: random.Random) -> str:
 
 def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
     """Yield batches of (prompt, solution) in the order of the table, as many as it fills."""
-    rng, rows = random.Random(recipe.seed), table.to_list()
+    rng = random.Random(recipe.seed)
+    rows = table.to_list()
     for start in range(0, len(rows) - recipe.batch_size + 1, recipe.batch_size):
-        rows_of_batch = rows[start : start + recipe.batch_size]
-        yield [(row["prompt"], written(row, rng)) for row in rows_of_batch]
+        yield [(row["prompt"], written(row, rng)) for row in rows[start : start + recipe.batch_size]]
 
 
 def warm_start(recipe: Recipe = WARM_UP, *, backbone: str = "smollm2-135m") -> Path:
     """Return the folder of a backbone after its warm-up, trained at the first call (minutes on a CPU)."""
     start = load_backbone(backbone, dtype="float32", device="cpu")
     settings = {name: value for name, value in asdict(recipe).items() if name in _READ}
-    record = {
-        "backbone": backbone,
-        "revision": start.revision,
-        "problems_from": PROBLEMS,
-        "worked": WORKED,
-        **settings,
-    }
+    source = {"backbone": backbone, "revision": start.revision, "problems_from": PROBLEMS, "worked": WORKED}
+    record = source | settings
     name = f"{slug(backbone)}-warm-{content_hash(record, start.weights_hash, *own_parts(start))[:10]}"
     folder = cache_dir("backbones") / file_name("backbone", name)
 
     def make() -> Path:
         table = load_problems(PROBLEMS, split="supervised", n=recipe.problems, seed=recipe.seed)
         losses = supervise(start.model, batches(recipe, table), recipe, tokenizer=start.tokenizer)
-        with atomic_path(folder) as target, no_file_bars():
-            start.model.save_pretrained(target)
-            start.tokenizer.save_pretrained(target)
-            write_json(target / "recipe.json", {**record, "losses": losses})
-            write_sums(target)
+        save_backbone(start.model, start.tokenizer, folder, {**record, "losses": losses})
         return folder
 
     return once(folder.name, make, lambda: kept(folder), folder=folder.parent)

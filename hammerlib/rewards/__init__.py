@@ -2,12 +2,7 @@
 
 from hammerlib.moved import old_names
 from hammerlib.rewards.adjusted import DRAReward
-from hammerlib.rewards.graded import (
-    accuracy_reward,
-    cosine_reward,
-    released_cosine_reward,
-    verdicts,
-)
+from hammerlib.rewards.graded import accuracy_reward, cosine_reward, released_cosine_reward, verdicts
 from hammerlib.rewards.partial import partial_reward
 from hammerlib.rewards.shape import (
     Completion,

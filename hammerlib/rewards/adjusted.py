@@ -102,13 +102,15 @@ class DRAReward:
         local_rows: int | None = None,
         **options: object,
     ) -> None:
-        self.base_rewards: list[Reward] = (
-            [base_rewards] if not isinstance(base_rewards, Sequence) else list(base_rewards)
-        )
+        if not isinstance(base_rewards, Sequence):
+            base_rewards = [base_rewards]
+        self.base_rewards: list[Reward] = list(base_rewards)
         for name, function in [("embed", embed), *(("base_rewards", reward) for reward in self.base_rewards)]:
             if not callable(function):
                 raise InputError(name, function, "is no function", "give functions, as in the example")
-        self.embed, self.deferred, self.local_rows = embed, deferred, local_rows
+        self.embed = embed
+        self.deferred = deferred
+        self.local_rows = local_rows
         self.options = check_options(options)
         self.by_process = self.options.pop("scope", "group") == "official-local"
         self.weights = np.ones(len(self.base_rewards)) if weights is None else np.asarray(weights)
@@ -118,12 +120,9 @@ class DRAReward:
         self.scored = Scored(np.zeros(0), np.zeros((0, 1)), np.zeros(0, bool))
         fitting = self.weights.shape == (len(self.base_rewards),) and self.weights.dtype.kind in "fiu"
         if not self.base_rewards or not fitting:
-            raise InputError(
-                "weights",
-                self.weights.tolist(),
-                f"do not fit {len(self.base_rewards)} base rewards",
-                "give at least one reward function and one weight for each",
-            )
+            problem = f"do not fit {len(self.base_rewards)} base rewards"
+            remedy = "give at least one reward function and one weight for each"
+            raise InputError("weights", self.weights.tolist(), problem, remedy)
         if local_rows is not None:
             check_whole("local_rows", local_rows, 1, "use per_device_train_batch_size, or leave it out")
 
@@ -143,15 +142,12 @@ class DRAReward:
         check_rows(completions, prompts=prompts, completion_ids=completion_ids)
         size = 1 if self.deferred or self.by_process else self._group_size(columns.get("id") or prompts)
         arguments = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
-        scores = _finished(
-            [base(**arguments, log_metric=log_metric, **columns) for base in self.base_rewards]
-        )
+        arguments |= {"log_metric": log_metric, **columns}
+        scores = _finished([base(**arguments) for base in self.base_rewards])
         for reward, row in zip(self.base_rewards, scores, strict=True):
             check_rows(completions, **{_name(reward): row})
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
-        self.scored = self._embedded(
-            raw_sum(table.T, self.weights), [text_of(completion) for completion in completions]
-        )
+        self.scored = self._embedded(raw_sum(table.T, self.weights), list(map(text_of, completions)))
         rewards = self.raw
         if not self.deferred:
             rewards, weights = self.adjusted([self.scored], size)
@@ -170,10 +166,9 @@ class DRAReward:
 
     def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence."""
-        raw, vectors, blank = (
-            np.concatenate([getattr(scored, name) for scored in parts])
-            for name in ("raw", "vectors", "blank")
-        )
+        raw = np.concatenate([scored.raw for scored in parts])
+        vectors = np.concatenate([scored.vectors for scored in parts])
+        blank = np.concatenate([scored.blank for scored in parts])
         size = (self.local_rows or len(parts[0].raw)) if self.by_process else group_size
         if len(raw) % size:
             problem = f"do not make groups of {size} from {len(raw)} completions"
@@ -199,13 +194,14 @@ class DRAReward:
         for size in self.group_sizes:
             if all(run % size == 0 for run in runs):
                 return size
+        shapes = f"runs of equal problems: {runs[:12]}"
+        here = f"here {len(texts)} rows on each of {os.environ.get('WORLD_SIZE', '1')} processes"
         raise InputError(
             "group_size",
             self.group_sizes[0],
-            f"{len(texts)} rows on this process are not whole groups (runs of equal problems: {runs[:12]})",
+            f"{len(texts)} rows on this process are not whole groups ({shapes})",
             "choose per_device_train_batch_size x steps_per_generation as a multiple of num_generations "
-            f"(here {len(texts)} rows on each of {os.environ.get('WORLD_SIZE', '1')} processes), or train "
-            "with hammerlib's dra_route: trainer",
+            f"({here}), or train with hammerlib's dra_route: trainer",
         )
 
 

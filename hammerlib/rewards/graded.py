@@ -43,11 +43,8 @@ def _grade(keys: list[tuple], timeout: float, run_code: bool, unfinished: bool) 
     if new:
         if switches not in _MEMORY.pools:
             _MEMORY.pools[switches] = GradingPool(run_code=run_code, unfinished=unfinished, evaluated=True)
-        rows = [
-            {"answer": answer}
-            | ({"scorer": scorer, "metadata": metadata, "prompt": prompt} if scorer else {})
-            for _, answer, scorer, metadata, prompt in new
-        ]
+        columns = ("answer", "scorer", "metadata", "prompt")
+        rows = [dict(zip(columns, row, strict=True)) if row[1] else {"answer": row[0]} for _, *row in new]
         graded = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
@@ -121,10 +118,8 @@ def verdicts(
     for name in dict.fromkeys(scorer or ()):
         refuse_code(name, run_code)
     known = _grade(with_gold, timeout, run_code, unfinished)
-    without = Counter()  # a verdict, by the metric that counts the reason
-    for row in with_gold:
-        if known[row].reason not in SCORABLE:
-            without[_METRICS.get(known[row].reason, "grading/errors")] += 1
+    reasons = [known[row].reason for row in with_gold]
+    without = Counter(_METRICS.get(why, "grading/errors") for why in reasons if why not in SCORABLE)
     for name, value in sorted(without.items()):
         LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, len(rows))
         if log_metric is not None:

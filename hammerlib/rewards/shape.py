@@ -215,10 +215,8 @@ def length_reward(
 
 
 def _tagged(text: str) -> bool:
-    if (
-        any(text.count(tag) != 1 for tag in ("</think>", "<answer>", "</answer>"))
-        or text.count("<think>") > 1
-    ):
+    counts = [text.count(tag) for tag in ("</think>", "<answer>", "</answer>")]
+    if counts != [1, 1, 1] or text.count("<think>") > 1:
         return False
     thought, _, rest = text.partition("</think>")
     between, _, rest = rest.partition("<answer>")

@@ -82,11 +82,7 @@ def once(
 
 @contextlib.contextmanager
 def claimed(
-    key: str,
-    folder: Path | None = None,
-    *,
-    seconds: float = -1,
-    waiting: Callable[[], object] | None = None,
+    key: str, folder: Path | None = None, *, seconds: float = -1, waiting: Callable[[], object] | None = None
 ) -> Iterator[Path]:
     """Hold a key for the block, so that no other process does; see `once`. Yields the folder."""
     from filelock import FileLock, Timeout

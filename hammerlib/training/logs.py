@@ -61,25 +61,25 @@ class IndexLog:
 
     def check(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Take the rows handed over for the next micro-batch of optimizer step `step` (from 0)."""
-        self.offset = self.offset + 1 if step == self._step else 0
+        self.offset += 1
         if step != self._step:
             self._step = step
+            self.offset = 0
             self._written = -1
         block = self.plan.block_of(step, self.offset)
         held = self.plan.rows * self.plan.per_generation
         first = self.process * held
+        where = f"step {step + 1}, process {self.process}"
         if len(rows) != held:
-            raise OrderMismatchError(
-                f"step {step + 1}, process {self.process}: the data loader handed over {len(rows)} rows of "
-                f"the {held} of a generation batch; nothing after step {step} counts"
-            )
+            handed = f"the data loader handed over {len(rows)} rows of the {held} of a generation batch"
+            raise OrderMismatchError(f"{where}: {handed}; nothing after step {step} counts")
         for k, row in enumerate(rows):
             wanted = self.ids[block * self.plan.prompts + (first + k) // self.plan.group]
             if row["id"] != wanted:
+                trained = f"trained {row['id']!r} where the order has {wanted!r}"
                 raise OrderMismatchError(
-                    f"step {step + 1}, process {self.process}, row {k}: trained {row['id']!r} where the "
-                    f"order has {wanted!r}; the data loader does not follow the order, nothing after "
-                    f"step {step} counts"
+                    f"{where}, row {k}: {trained}; the data loader does not follow the order, "
+                    f"nothing after step {step} counts"
                 )
         self._block = block
 
@@ -205,8 +205,7 @@ def read_completions(run: Path) -> pd.DataFrame:
 def _schema() -> pyarrow.Schema:
     import pyarrow
 
-    return pyarrow.schema([(name, getattr(pyarrow, f"{kind}_" if kind == "bool" else kind)())
-                           for name, (kind, _) in COLUMNS.items()])  # fmt: skip
+    return pyarrow.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
 
 
 def _columns(
@@ -216,6 +215,10 @@ def _columns(
     judged = rollout.verdicts
     raw = _or_none(rollout.raw)
     rewards = _or_none(rollout.rewards)
+    advantages = [None] * n
+    if rollout.advantages is not None:
+        values = rollout.advantages.detach().float().cpu().numpy()
+        advantages = _or_none(values if values.ndim == 1 else values.mean(axis=1))
     return {
         "step": [rollout.step + 1] * n,
         "process": [process] * n,
@@ -233,19 +236,12 @@ def _columns(
         "reward_raw": raw,
         "reward": rewards,
         "weight": [b / a if a and b is not None else None for a, b in zip(raw, rewards, strict=True)],
-        "advantage": _advantages(rollout, n),
+        "advantage": advantages,
     }
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _advantages(rollout: Rollout, n: int) -> list[float | None]:
-    if rollout.advantages is None:
-        return [None] * n
-    values = rollout.advantages.detach().float().cpu().numpy()
-    return _or_none(values if values.ndim == 1 else values.mean(axis=1))
 
 
 def _words(prompt: str | list[dict[str, str]]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hammerlib.runs.reading import read_yaml
 from hammerlib.training.schedule import Plan
 
 if TYPE_CHECKING:
@@ -17,25 +19,33 @@ SHOWN_STEPS, SHOWN_IDS = 2, 4
 def preview(job: Job) -> str:
     """Describe a job: what is trained, in which batches and steps, memory, checkpoints, warnings."""
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
-    sections = [("run", _run(job)), ("batches", _batches(job.plan)), ("schedule", _schedule(job)),
-             ("memory", _memory(job, device)), ("checkpoints", _checkpoints(job)),
-             ("cautions", warnings_about(job, device=device) or ["none"])]  # fmt: skip
-    lines = [
-        f"{title if k == 0 else '':<13}{line}" for title, block in sections for k, line in enumerate(block)
-    ]
-    return "\n".join(lines)
+    sections = {
+        "run": _run(job),
+        "batches": _batches(job.plan),
+        "schedule": _schedule(job),
+        "memory": _memory(job, device),
+        "checkpoints": _checkpoints(job),
+        "cautions": warnings_about(job, device=device) or ["none"],
+    }
+    # The title stands before the first line of its section only.
+    indented = [f"{title:<13}" + f"\n{'':<13}".join(lines) for title, lines in sections.items()]
+    return "\n".join(indented)
 
 
 def _run(job: Job) -> Iterator[str]:
     config = job.config
     model = job.backbone.model
+    adapters = f", LoRA of rank {config.lora_rank}" if config.lora_rank else ""
+    sampler = "transformers" if config.vllm == "off" else f"vLLM ({config.vllm})"
+    named = [settings["name"] for settings in config.algorithms]
+    named += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
+    if config.dynamic_sampling:
+        named.append("dynamic-sampling")
     yield job.run_id
     yield (
-        f"{job.backbone.name}, {model.num_parameters():,} parameters"
-        + (f", LoRA of rank {config.lora_rank}" if config.lora_rank else "")
-        + f"; {config.loss_type}, scale_rewards {config.scale_rewards}, beta {config.beta:g}; "
-        f"{'+'.join(config.rewards)}, {', '.join([config.adjustment, *_algorithms(job)])}; sampling by "
-        + ("transformers" if config.vllm == "off" else f"vLLM ({config.vllm})")
+        f"{job.backbone.name}, {model.num_parameters():,} parameters{adapters}; "
+        f"{config.loss_type}, scale_rewards {config.scale_rewards}, beta {config.beta:g}; "
+        f"{'+'.join(config.rewards)}, {', '.join([config.adjustment, *named])}; sampling by {sampler}"
     )
     yield (
         f"{len(job.problems)} problems from {config.problems}, prompts of at most {job.longest_prompt} "
@@ -45,17 +55,8 @@ def _run(job: Job) -> Iterator[str]:
     yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
 
 
-def _algorithms(job: Job) -> list[str]:
-    names = [settings["name"] for settings in job.config.algorithms]
-    names += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(names) :]]
-    if job.config.dynamic_sampling:
-        names.append("dynamic-sampling")
-    return names
-
-
 def _batches(plan: Plan) -> Iterator[str]:
     rows = plan.processes * plan.rows * plan.accumulation
-    prompts = plan.blocks * plan.prompts
     yield f"world size {plan.processes}"
     yield (
         f"{plan.processes} processes x {plan.rows} rows x {plan.accumulation} accumulated = {rows} "
@@ -65,10 +66,8 @@ def _batches(plan: Plan) -> Iterator[str]:
         f"{plan.prompts} prompts a generation batch, for {plan.block_length} micro-batches "
         f"({plan.block_length / plan.accumulation:g} steps)"
     )
-    yield (
-        f"{plan.steps} steps; one pass is {plan.steps_per_epoch} steps over {prompts} problems, "
-        f"{plan.tail} left over"
-    )
+    one_pass = f"one pass is {plan.steps_per_epoch} steps over {plan.blocks * plan.prompts} problems"
+    yield f"{plan.steps} steps; {one_pass}, {plan.tail} left over"
 
 
 def _schedule(job: Job) -> Iterator[str]:
@@ -86,11 +85,9 @@ def _schedule(job: Job) -> Iterator[str]:
         if epoch and job.config.epoch_order == "reorder":
             yield f"step {step + 1}, epoch {epoch}: in an order made anew when this epoch begins"
             continue
-        positions: set[int] = set()
-        for block in {micro_batch // plan.block_length for micro_batch in micro}:
-            for process in range(plan.processes):
-                positions.update(plan.positions(block, process))
-        named = [ids[int(job.order.permutation[position])] for position in sorted(positions)]
+        blocks = {micro_batch // plan.block_length for micro_batch in micro}
+        held = [plan.positions(block, process) for block in blocks for process in range(plan.processes)]
+        named = [ids[int(job.order.permutation[position])] for position in sorted(set().union(*held))]
         more = f", ... ({len(named)})" if len(named) > SHOWN_IDS else ""
         yield f"step {step + 1}, epoch {epoch}: {', '.join(named[:SHOWN_IDS])}{more}"
 
@@ -110,11 +107,10 @@ def _checkpoints(job: Job) -> Iterator[str]:
     if every is None:
         yield "none"
         return
-    yield (
-        f"every {every} steps ({(job.plan.steps - 1) // every} in all, two kept), "
-        f"{gigabytes(checkpoint_bytes(job))} each; all between generation batches; "
-        "removed when the run ends"
-    )
+    number = (job.plan.steps - 1) // every
+    size = gigabytes(checkpoint_bytes(job))
+    kept = f"every {every} steps ({number} in all, two kept), {size} each"
+    yield f"{kept}; all between generation batches; removed when the run ends"
 
 
 FLOAT32, BFLOAT16 = 4, 2
@@ -145,10 +141,12 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     shape = model.config.get_text_config()
     parameters = model.num_parameters()
     stored = parameters * (model.dtype.itemsize if config.lora_rank else FLOAT32)
-    trained = adapter_parameters(model, config.lora_rank) if config.lora_rank else parameters
-    computed, stored_per_token = (BFLOAT16, KEPT_CHECKPOINTED) if device == "cuda" else (FLOAT32, KEPT)
+    trained = trained_parameters(model, config.lora_rank)
+    computed = BFLOAT16 if device == "cuda" else FLOAT32
+    stored_per_token = KEPT_CHECKPOINTED if device == "cuda" else KEPT
     tokens = job.longest_prompt + config.max_completion_length
-    width = shape.num_key_value_heads * _head(shape)
+    head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    width = shape.num_key_value_heads * head
     layers = shape.num_hidden_layers
     hidden = shape.hidden_size
     sampled = plan.rows * plan.per_generation
@@ -174,24 +172,25 @@ def peak(parts: dict[str, float]) -> float:
 
 def sharded(parts: dict[str, float], processes: int) -> dict[str, float]:
     """Return the peak bytes of a process for each file of ``launch/``."""
-    shards = {"ddp": (), "zero2": ("gradients", "optimizer")}
-    shards["fsdp"] = shards["zero3"] = ("gradients", "optimizer", "policy")
-    return {
-        name: peak({kind: size / processes if kind in split else size for kind, size in parts.items()})
-        for name, split in shards.items()
-    }
+    whole = ("gradients", "optimizer", "policy")
+    shards = {"ddp": (), "zero2": whole[:2], "fsdp": whole, "zero3": whole}
+    peaks = {}
+    for name, split in shards.items():
+        divided = {kind: parts[kind] / processes for kind in split}
+        peaks[name] = peak(parts | divided)
+    return peaks
 
 
 def checkpoint_bytes(job: Job) -> float:
     """Return the bytes of one checkpoint: trained weights and the optimizer's state."""
-    model = job.backbone.model
-    rank = job.config.lora_rank
-    trained = adapter_parameters(model, rank) if rank else model.num_parameters()
+    trained = trained_parameters(job.backbone.model, job.config.lora_rank)
     return float(trained * FLOAT32 * (1 + ADAMW))
 
 
-def adapter_parameters(model: Any, rank: int) -> int:
-    """Return the number of parameters of LoRA adapters on all linear layers but the output head."""
+def trained_parameters(model: Any, rank: int | None) -> int:
+    """Return how many parameters are trained: all, or LoRA adapters on linear layers but the output head."""
+    if not rank:
+        return model.num_parameters()
     head = model.get_output_embeddings()
     linear = [layer for layer in model.modules() if type(layer).__name__ == "Linear" and layer is not head]
     return sum(rank * sum(layer.weight.shape) for layer in linear)
@@ -205,104 +204,61 @@ def gigabytes(size: float) -> str:
     return f"{scaled:.{digits}f} {name}"
 
 
-def _head(shape: Any) -> int:
-    return getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-
-
 # Parameters from which full training wants a smaller rate than nano's default, and a CPU takes long.
 LARGE = 20e6
 SIGNED = ("cosine", "released_cosine", "repetition", "length", "overlong", "log_score", "quadratic_score")
+MANY_BYTES = 10e9  # of the two checkpoints that are kept
+MANY_FILES = 5000
 
 
 def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
-    """Return what a user should know before a run that is allowed, each line beginning with its field."""
-    return [*_of_objective(job), *_of_schedule(job), *_of_machine(job, device), *_of_record(job)]
+    """Return what a user should know before a run that is allowed, each line beginning with its field.
+
+    ``warnings.yaml`` holds the texts; here stands when each is told.
+    """
+    config = job.config
+    plan = job.plan
+    model = job.backbone.model
+    on_cpu = device == "cpu"
+    large = model.num_parameters() > LARGE
+    dra = config.adjustment == "dra"
+    options = config.adjustment_options
+    published_sign = options.get("sign", "paper") == "paper" and not options.get("positives_only")
+    signed = ", ".join(name for name in config.rewards if name in SIGNED)
+    saved = checkpoint_bytes(job)
+    batch_steps = -(-plan.block_length // plan.accumulation)
+    files = plan.steps // max(config.completions_every or plan.steps, batch_steps)
+    short = job.longest_prompt > config.max_completion_length and config.template == "chat"
+    holds = {
+        "dra_by_group": dra and config.scale_rewards == "group",
+        "dra_of_negative": dra and signed and published_sign,
+        "divided_dr_grpo": config.loss_type == "dr_grpo" and config.scale_rewards != "none",
+        "high_rate": large and not config.lora_rank and config.learning_rate > 2e-5,
+        "mixed_steps": plan.block_length > plan.accumulation,
+        "tail": plan.tail,
+        "short": plan.steps < plan.steps_per_epoch,
+        "short_completions": short,
+        "large_on_cpu": on_cpu and large,
+        "threads": on_cpu and config.threads > 1,
+        "vllm": config.vllm != "off",
+        "vllm_on_cpu": config.vllm != "off" and on_cpu,
+        "several_processes": plan.processes > 1 and config.save_steps,
+        "no_checkpoints": config.save_steps is None,
+        "large_checkpoints": config.save_steps is not None and 2 * saved > MANY_BYTES,
+        "many_files": files > MANY_FILES,
+    }
+    facts = {
+        "job": job,
+        "config": config,
+        "plan": plan,
+        "signed": signed,
+        "steps": plan.block_length / plan.accumulation,
+        "positions": getattr(model.config, "max_position_embeddings", 0),
+        "checkpoint": gigabytes(saved),
+        "files": files,
+    }
+    texts = read_yaml(Path(__file__).with_name("warnings.yaml"), field="warnings")
+    return [text.format(**facts) for name, text in texts.items() if holds[name]]
 
 
 cautions = warnings_about  # old spelling, one release
-
-
-def _of_objective(job: Job) -> Iterator[str]:
-    config = job.config
-    dra = config.adjustment == "dra"
-    if dra and config.scale_rewards == "group":
-        yield (
-            "scale_rewards: group divides by each group's deviation, so DRA's smaller rewards grow back, and "
-            "groups of equal rewards, without gradient in GRPO, are trained on diversity alone at full "
-            "strength; none or batch keeps the size"
-        )
-    signed = [name for name in config.rewards if name in SIGNED]
-    options = config.adjustment_options
-    if dra and signed and options.get("sign", "paper") == "paper" and not options.get("positives_only"):
-        yield (
-            f"adjustment_options: sign paper with rewards that may be negative ({', '.join(signed)}): "
-            "the most redundant wrong answer loses least; sign: safe turns that around"
-        )
-    if config.loss_type == "dr_grpo" and config.scale_rewards != "none":
-        yield (
-            f"scale_rewards: {config.scale_rewards} with loss_type dr_grpo, whose authors do not divide "
-            "(arXiv 2503.20783); set none"
-        )
-    large = job.backbone.model.num_parameters() > LARGE
-    if large and not config.lora_rank and config.learning_rate > 2e-5:
-        yield (
-            f"learning_rate: {config.learning_rate:g} is high for all weights of a model of this size; "
-            "published recipes use about 1e-6"
-        )
-
-
-def _of_schedule(job: Job) -> Iterator[str]:
-    config = job.config
-    plan = job.plan
-    if plan.block_length > plan.accumulation:
-        yield (
-            f"steps_per_generation, num_iterations: {plan.prompts} prompts feed "
-            f"{plan.block_length / plan.accumulation:g} optimizer steps, and TRL mixes them: the order holds "
-            "between such blocks, inside one it is random"
-        )
-    if plan.tail:
-        yield f"tail: the last {plan.tail} problems of the order do not fill a batch and are not trained"
-    if plan.steps < plan.steps_per_epoch:
-        yield (
-            f"max_steps: {plan.steps} of the {plan.steps_per_epoch} steps of one pass: the order's end "
-            "is not reached"
-        )
-    positions = getattr(job.backbone.model.config, "max_position_embeddings", 0)
-    if job.longest_prompt > config.max_completion_length and config.template == "chat":
-        yield (
-            f"max_completion_length: {config.max_completion_length} tokens, fewer than the longest prompt "
-            f"({job.longest_prompt}); the model reads {positions}. Watch clipped_ratio: a completion cut "
-            "before its answer earns nothing"
-        )
-
-
-def _of_machine(job: Job, device: str) -> Iterator[str]:
-    config = job.config
-    if device == "cpu" and job.backbone.model.num_parameters() > LARGE:
-        yield (
-            "backbone: on a CPU all is float32 (bfloat16 is many times slower on most), and a step of a "
-            "model of this size takes half a minute or more; on a GPU it runs in bfloat16, with other numbers"
-        )
-    if device == "cpu" and config.threads > 1:
-        yield "threads: more than one is slower where other work runs on the same cores"
-    if config.vllm != "off":
-        yield (
-            f"vllm: {config.vllm} samples in bfloat16 with its own random numbers: a resumed run is not the "
-            "same run, and TRL reweights by the difference (sampling/... in metrics.csv)"
-        )
-    if config.vllm != "off" and device == "cpu":
-        yield "vllm: its CPU build packs weights and cannot take new ones; vLLM is for GPUs"
-    if job.plan.processes > 1 and config.save_steps:
-        yield "save_steps: resuming gives identical weights on one process; on several it was not shown"
-
-
-def _of_record(job: Job) -> Iterator[str]:
-    config = job.config
-    if config.save_steps is None:
-        yield "save_steps: no checkpoints; a killed run starts again from the first step"
-    elif 2 * checkpoint_bytes(job) > 10e9:
-        yield f"save_steps: two checkpoints are kept, {gigabytes(checkpoint_bytes(job))} each"
-    block = -(-job.plan.block_length // job.plan.accumulation)
-    files = job.plan.steps // max(config.completions_every or job.plan.steps, block)
-    if files > 5000:
-        yield f"completions_every: {files} files of completions"

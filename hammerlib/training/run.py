@@ -155,7 +155,7 @@ def _train(job: Job, root: Path) -> RunRecord:
     from hammerlib.training.checkpoints import newest_complete, trim_run
 
     folder = root / job.run_id
-    checkpoint = newest_complete(folder, processes=job.plan.processes) if folder.exists() else None
+    checkpoint = newest_complete(folder, processes=job.plan.processes)
     if not is_main():
         _fit(job, RunRecord(job.run_id, folder, {}), checkpoint)
         return RunRecord.load(folder)
@@ -203,9 +203,9 @@ def prepare(
         options = {"split": config.split, "n": config.n_problems, "columns": config.columns}
         problems = load_problems(config.problems, seed=0, **options)
     check_problems(problems)
-    for scorer in set(problems["scorer"][:]) if "scorer" in problems.column_names else ():
-        remedy = "train on problems whose scorers are audited"
-        refuse_code(scorer, run_code=False, remedy=remedy)
+    if "scorer" in problems.column_names:
+        for scorer in set(problems["scorer"][:]):
+            refuse_code(scorer, run_code=False, remedy="train on problems whose scorers are audited")
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
     plugs = plugs or Hooks()
@@ -264,11 +264,11 @@ def _device() -> str:
 def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
     from hammerlib.problems import fingerprint
 
-    trained = job.plan.blocks * job.plan.prompts
-    reached = job.plan.steps // job.plan.steps_per_epoch > 0
-    dropped = ids_of(job.problems, job.order)[trained:]
+    dropped = []
+    if not job.config.dynamic_sampling:  # which finds out while it trains
+        dropped = ids_of(job.problems, job.order)[job.plan.blocks * job.plan.prompts :]
     if job.algorithms:
-        meanings = {name: text for one in job.algorithms for name, text in one.METRICS.items()}
+        meanings = {name: text for part in job.algorithms for name, text in part.METRICS.items()}
         record.note(algorithms=names_of(job.algorithms), metric_meanings=meanings)
     job.order.save(record.folder / "order.json")
     record.artefact("order.json")
@@ -286,8 +286,8 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         plugs=job.plugs.names(),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
-        tail_dropped=[] if job.config.dynamic_sampling else dropped,
-        whole_epoch=reached,
+        tail_dropped=dropped,
+        whole_epoch=job.plan.steps >= job.plan.steps_per_epoch,
         resumed_from_step=checkpoint[1] if checkpoint else None,
     )
 
@@ -305,8 +305,8 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
         with resumable(record.folder, job.plan.processes):
             trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         save_model(trainer, job, record.folder)
-    shutil.rmtree(record.folder / FOLDER, ignore_errors=True)
-    shutil.rmtree(record.folder / "reference", ignore_errors=True)
+    for folder in (FOLDER, "reference"):
+        shutil.rmtree(record.folder / folder, ignore_errors=True)
 
 
 def _summarise(record: RunRecord) -> None:
@@ -314,9 +314,8 @@ def _summarise(record: RunRecord) -> None:
 
     from hammerlib.training.logs import SKIPPED
 
-    files = [*record.folder.glob("index_log*.csv"), record.folder / "metrics.csv"]
-    files += [*record.folder.glob(SKIPPED), *(record.folder / "model").iterdir()]
-    files += record.folder.glob("completions/*.parquet")
+    patterns = ("index_log*.csv", "metrics.csv", SKIPPED, "model/*", "completions/*.parquet")
+    files = [path for pattern in patterns for path in record.folder.glob(pattern)]
     record.artefact(*(path.relative_to(record.folder).as_posix() for path in sorted(files)))
     table = record.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
     tenth = max(1, len(table) // 10)

@@ -111,28 +111,25 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     if config.dynamic_sampling and processes > 1:
         remedy = "train with one process, or set dynamic_sampling: false"
         raise InputError("dynamic_sampling", True, f"walks on one process, not on {processes}", remedy)
-    rows, per_generation, prompts = _batch(config, processes)
-    if n < prompts:
-        problem = f"is fewer than one generation batch of {prompts} prompts"
-        remedy = f"use at least {prompts} problems, or lower prompts_per_step"
-        raise InputError("n_problems", n, problem, remedy)
-    blocks, tail = divmod(n, prompts)
-    if tail and config.tail == "refuse":
-        problem = f"leaves {tail} problems untrained (generation batches of {prompts})"
-        remedy = f"use {n - tail} problems, or set tail: report to train without them and name them"
-        raise InputError("n_problems", n, problem, remedy)
-    batches = Plan(
+    rows, per_generation = _batch(config, processes)
+    batches = _arithmetic(
+        n,
         processes,
         rows,
         config.group_size,
         config.gradient_accumulation,
         per_generation,
         config.num_iterations,
-        prompts,
-        blocks,
-        tail,
-        steps=0,
     )
+    prompts = batches.prompts
+    if n < prompts:
+        problem = f"is fewer than one generation batch of {prompts} prompts"
+        remedy = f"use at least {prompts} problems, or lower prompts_per_step"
+        raise InputError("n_problems", n, problem, remedy)
+    if batches.tail and config.tail == "refuse":
+        problem = f"leaves {batches.tail} problems untrained (generation batches of {prompts})"
+        remedy = f"use {n - batches.tail} problems, or set tail: report to train without them and name them"
+        raise InputError("n_problems", n, problem, remedy)
     available = batches.steps_per_epoch * config.epochs
     steps = config.max_steps or available
     if steps > available:
@@ -144,16 +141,26 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
     return batches
 
 
-def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
+def _arithmetic(
+    n: int, processes: int, rows: int, group: int, accumulation: int, per_generation: int, iterations: int
+) -> Plan:
+    """The plan of `n` problems, but for the number of its steps."""
+    prompts = rows * per_generation * processes // group
+    blocks, tail = divmod(n, prompts)
+    return Plan(
+        processes, rows, group, accumulation, per_generation, iterations, prompts, blocks, tail, steps=0
+    )
+
+
+def _batch(config: TrainConfig, processes: int) -> tuple[int, int]:
+    """Rows of a micro-batch on one process, and micro-batches that are generated at once."""
     accumulation = config.gradient_accumulation
     group = config.group_size
     per_generation = config.steps_per_generation or accumulation
     completions = config.prompts_per_step * group
     if completions % (processes * accumulation):
-        problem = (
-            f"x group_size {group} = {completions} completions do not split over {processes} processes x "
-            f"{accumulation} accumulated micro-batches"
-        )
+        parts = f"{processes} processes x {accumulation} accumulated micro-batches"
+        problem = f"x group_size {group} = {completions} completions do not split over {parts}"
         remedy = f"make prompts_per_step x group_size a multiple of {processes * accumulation}"
         raise InputError("prompts_per_step", config.prompts_per_step, problem, remedy)
     # rows = K G / (processes x accumulation); a generation batch holds rows x per_generation of each process.
@@ -166,7 +173,7 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int, int]:
             remedy += ", or set dra_route: trainer"
         problem = f"{problem} ({rows} rows x {per_generation} steps_per_generation)"
         raise InputError("group_size", group, problem, remedy)
-    return rows, per_generation, rows * per_generation * processes // group
+    return rows, per_generation
 
 
 def _needs_whole_groups(config: TrainConfig) -> bool:
@@ -181,17 +188,13 @@ def _check_saves(config: TrainConfig, batches: Plan) -> None:
         return
     for step in range(every, batches.steps, every):  # none is written at the last step
         if not batches.resumes_exactly(step):
+            larger = range(every + 1, every + batches.block_length * batches.steps_per_epoch + 1)
             fits = next(
-                k
-                for k in range(every + 1, every + batches.block_length * batches.steps_per_epoch + 1)
-                if all(batches.resumes_exactly(s) for s in range(k, batches.steps, k))
+                k for k in larger if all(batches.resumes_exactly(s) for s in range(k, batches.steps, k))
             )
-            problem = (
-                f"puts a checkpoint inside a generation batch (step {step}), where a "
-                "resumed run would sample other completions"
-            )
-            remedy = f"use save_steps: {fits}"
-            raise InputError("save_steps", every, problem, remedy)
+            problem = f"puts a checkpoint inside a generation batch (step {step})"
+            problem += ", where a resumed run would sample other completions"
+            raise InputError("save_steps", every, problem, f"use save_steps: {fits}")
 
 
 COLUMNS = ("step", "epoch", "process", "position", "index")
@@ -281,11 +284,7 @@ def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
         problem = problem if rest else f"is fewer than one generation batch of {prompts} prompts"
         remedy = "change per_device_train_batch_size or steps_per_generation"
         raise InputError("num_generations" if rest else "n", group if rest else n, problem, remedy)
-    blocks, tail = divmod(n, prompts)
-    iterations = config.num_iterations
-    batches = Plan(
-        processes, rows, group, accumulation, per_generation, iterations, prompts, blocks, tail, steps=0
-    )
+    batches = _arithmetic(n, processes, rows, group, accumulation, per_generation, config.num_iterations)
     steps = math.ceil(config.num_train_epochs * batches.steps_per_epoch)
     return batches.with_steps(config.max_steps if config.max_steps > 0 else steps)
 

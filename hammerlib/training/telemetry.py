@@ -56,8 +56,6 @@ def observe(rollout: Rollout) -> dict[str, float]:
     right = np.array([bool(verdict and verdict.correct) for verdict in rollout.verdicts])
     answers = [verdict.extracted if verdict else None for verdict in rollout.verdicts]
     sizes = rollout.by_size()
-    advantages = rollout.advantages
-    moves = None if advantages is None else advantages.detach().float().cpu().numpy()
     by_size = []
     for rows in sizes:
         in_groups = [[answers[row] for row in group] for group in rows]
@@ -66,8 +64,9 @@ def observe(rollout: Rollout) -> dict[str, float]:
         values["zero_variance_share"] = zero_variance_share(rollout.raw[rows], group_size)
         values["zero_variance_share_adjusted"] = zero_variance_share(rollout.rewards[rows], group_size)
         values["effective_advantages"] = math.nan
-        if moves is not None:
-            values["effective_advantages"] = effective_advantages(moves[rows.ravel()], group_size)
+        if rollout.advantages is not None:
+            advantages = rollout.advantages.detach().float().cpu().numpy()
+            values["effective_advantages"] = effective_advantages(advantages[rows.ravel()], group_size)
         by_size.append(values)
     chosen = rollout.groups != EXCLUDED
     trained = rollout.raw[chosen]
@@ -161,22 +160,16 @@ class Watcher(TrainerCallback):
                 total=self.total, initial=state.global_step, desc=self.title, unit="step", disable=self.quiet
             )
 
-    def on_log(
-        self,
-        args: object,
-        state: Any,
-        control: object,
-        logs: dict[str, float | None] | None = None,
-        **kwargs: object,
-    ) -> None:
+    def on_log(self, args: object, state: Any, control: object, logs: Any = None, **kwargs: object) -> None:
         """Append one step's values; TRL logs the run's totals once more at the end, without a loss."""
         if not state.is_world_process_zero or logs is None or "loss" not in logs:
             return
         self.record.log(state.global_step, **dict(_rows(logs)))
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
-            if logs.get(f"{PREFIX}reward_raw") is not None:
-                self.bar.set_postfix(reward=f"{logs[f'{PREFIX}reward_raw']:.2f}", refresh=False)
+            reward = logs.get(f"{PREFIX}reward_raw")
+            if reward is not None:
+                self.bar.set_postfix(reward=f"{reward:.2f}", refresh=False)
 
     def on_train_end(self, args: object, state: object, control: object, **kwargs: object) -> None:
         """Close the bar."""
@@ -208,10 +201,12 @@ def tensorboard_writer(folder: Path, first_step: int) -> TrainerCallback:
 
 def _rows(logs: dict[str, float | None]) -> Iterator[tuple[str, float]]:
     for key, value in logs.items():
-        name = key.removeprefix(PREFIX) if key.startswith(PREFIX) else NAMES.get(key)
-        if name is None and key.startswith(KEPT):
+        name = NAMES.get(key)
+        if key.startswith(PREFIX):
+            name = key.removeprefix(PREFIX)
+        elif key.startswith(KEPT):
             name = key
-        if name is None and (reward := REWARD_MEAN.fullmatch(key)):
+        elif reward := REWARD_MEAN.fullmatch(key):
             name = f"raw/{reward[1]}"
         if name is not None and value is not None and not math.isnan(value):
             yield name, value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,11 +29,9 @@ def sample(
     import torch
 
     texts: list[list[str]] = []
-    choice = (
-        {"do_sample": False}
-        if greedy
-        else {"do_sample": True, "temperature": 1.0, "top_k": None, "top_p": 1.0}
-    )
+    choice: dict[str, Any] = {"do_sample": not greedy}
+    if not greedy:
+        choice |= {"temperature": 1.0, "top_k": None, "top_p": 1.0}
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         for start in range(0, len(prompts), batch):
@@ -52,25 +50,25 @@ def sample(
     return texts
 
 
+def _right(table: Dataset, completions: list[list[str]]) -> np.ndarray:
+    """Whether each completion's box holds its problem's answer, (problems, group)."""
+    pairs = zip(completions, table["answer"], strict=True)
+    return np.array([[boxed(text) == answer for text in group] for group, answer in pairs])
+
+
 def family_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame:
     """Return one row a family, and the row ``all``, of what a group of samples achieves."""
     import pandas as pd
 
-    right = np.array(
-        [
-            [boxed(text) == answer for text in group]
-            for group, answer in zip(completions, table["answer"], strict=True)
-        ]
-    )
-    frame = pd.DataFrame(
-        {
-            "topic": table["topic"],
-            "pass@1": right.mean(1),
-            f"pass@{right.shape[1]}": right.any(1),
-            "zero_variance": right.all(1) | ~right.any(1),
-            "n": 1.0,
-        }
-    ).astype({f"pass@{right.shape[1]}": float, "zero_variance": float})
+    right = _right(table, completions)
+    columns = {
+        "topic": table["topic"],
+        "pass@1": right.mean(1),
+        f"pass@{right.shape[1]}": right.any(1).astype(float),
+        "zero_variance": (right.all(1) | ~right.any(1)).astype(float),
+        "n": 1.0,
+    }
+    frame = pd.DataFrame(columns)
     rules = {name: "sum" if name == "n" else "mean" for name in frame.columns[1:]}
     by_topic = frame.groupby("topic").agg(rules)
     by_topic.loc["all"] = frame.agg(rules)
@@ -81,13 +79,7 @@ def strategy_table(table: Dataset, completions: list[list[str]]) -> pd.DataFrame
     """Return the share and the accuracy of each strategy among the completions."""
     import pandas as pd
 
-    rows = pd.DataFrame(
-        [
-            (strategy_of(text), boxed(text) == answer)
-            for group, answer in zip(completions, table["answer"], strict=True)
-            for text in group
-        ],
-        columns=["strategy", "right"],
-    )
+    strategies = [strategy_of(text) for group in completions for text in group]
+    rows = pd.DataFrame({"strategy": strategies, "right": _right(table, completions).ravel()})
     counts = rows.groupby("strategy")["right"].agg(["size", "mean"]).reindex(list(STRATEGIES))
     return pd.DataFrame({"share": counts["size"].fillna(0) / len(rows), "accuracy": counts["mean"]})

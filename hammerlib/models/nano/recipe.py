@@ -89,7 +89,8 @@ def untrained(recipe: Recipe | None = None) -> LlamaForCausalLM:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    recipe, tokenizer = recipe or Recipe(), build_tokenizer()
+    recipe = recipe or Recipe()
+    tokenizer = build_tokenizer()
     # Llama, not Qwen2: AutoTokenizer maps model_type qwen2 to a tokenizer class that drops whole words.
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -143,32 +144,28 @@ def encode(
     """
     import torch
 
-    rows = []
+    # Encoded apart, as in sampling, where the solution's tokens follow the finished prompt.
     prompts = prompt_ids(tokenizer, [prompt for prompt, _ in pairs])
-    for prompt_tokens, (_, solution) in zip(prompts, pairs, strict=True):
-        # Encoded apart, as in sampling, where the solution's tokens follow the finished prompt.
-        solution_tokens = tokenizer(solution, add_special_tokens=False).input_ids
-        rows.append((prompt_tokens, [*solution_tokens, tokenizer.eos_token_id]))
-    length = max(len(prompt_tokens) + len(solution_tokens) for prompt_tokens, solution_tokens in rows)
+    solutions = tokenizer([solution for _, solution in pairs], add_special_tokens=False).input_ids
+    rows = [(prompt, [*ids, tokenizer.eos_token_id]) for prompt, ids in zip(prompts, solutions, strict=True)]
+    length = max(len(prompt) + len(solution) for prompt, solution in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full((len(rows), length), -100)
-    for number, (prompt_tokens, solution_tokens) in enumerate(rows):
-        end = len(prompt_tokens) + len(solution_tokens)
-        ids[number, :end] = torch.tensor(prompt_tokens + solution_tokens)
-        labels[number, len(prompt_tokens) : end] = torch.tensor(solution_tokens)
+    for row, (prompt, solution) in enumerate(rows):
+        end = len(prompt) + len(solution)
+        ids[row, :end] = torch.tensor(prompt + solution)
+        labels[row, len(prompt) : end] = torch.tensor(solution)
     return ids, labels
 
 
 def train_nano(recipe: Recipe, *, stop: int | None = None) -> tuple[LlamaForCausalLM, list[float]]:
     """Train the nano model from random weights."""
     if recipe.problems < recipe.batch_size:
-        raise InputError(
-            "problems", recipe.problems, "fewer than one batch", f"use at least {recipe.batch_size}"
-        )
+        remedy = f"use at least {recipe.batch_size}"
+        raise InputError("problems", recipe.problems, "fewer than one batch", remedy)
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
     model = untrained(recipe)
-    losses = supervise(model, batches(recipe, table), recipe, stop=stop)
-    return model, losses
+    return model, supervise(model, batches(recipe, table), recipe, stop=stop)
 
 
 def supervise(

@@ -10,12 +10,11 @@ import numpy as np
 from datasets import Dataset
 
 from hammerlib.errors import InputError
-from hammerlib.models.backbone import no_file_bars
+from hammerlib.models.backbone import save_backbone
 from hammerlib.models.nano.recipe import Recipe, supervise, untrained
 from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.moved import old_names
-from hammerlib.runs.storage import atomic_path, write_sums
 from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes
 from hammerlib.training.generation import score_tokens
 
@@ -117,10 +116,7 @@ def save_stating_model(
     recipe = Recipe(seed=seed, steps=steps, batch_size=64, learning_rate=3e-3, warmup=10, **SHAPE)
     model = untrained(recipe)
     losses = supervise(model, _statements(prompts, recipe), recipe)
-    with no_file_bars(), atomic_path(Path(folder)) as part:
-        model.save_pretrained(part)
-        build_tokenizer().save_pretrained(part)
-        write_sums(part)
+    save_backbone(model, build_tokenizer(), Path(folder))
     return Path(folder), losses
 
 
@@ -172,5 +168,6 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     probabilities = np.stack(rows)
     readable = probabilities.sum(1)
     return probabilities / readable[:, None], readable
+
 
 __getattr__ = old_names(__name__)
