@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import platform
 import subprocess
@@ -135,9 +136,11 @@ class RunRecord:
 
     def finish(self, error: str | None = None, *, partial: bool = False) -> None:
         """Close the run: status ``success`` or ``partial``, or ``error`` with one line that says why."""
-        status = "partial" if partial else "success"
+        status = "success"
         if error:
             status = "error"
+        elif partial:
+            status = "partial"
         seconds = round(time.monotonic() - self._started, 2)
         self.note(status=status, error=error, seconds=seconds, finished=_now())
 
@@ -175,10 +178,9 @@ class RunRecord:
             if not asked or (present and not path.exists()):
                 continue
             problem = altered(path, entry["sha256"], name)
-            if problem is None:
-                continue
-            problem = f"its {problem}" if path.exists() else f"lacks {name}, which its manifest lists"
-            raise InputError("run", self.run_id, problem, AGAIN)
+            if problem is not None:
+                problem = f"its {problem}" if path.exists() else f"lacks {name}, which its manifest lists"
+                raise InputError("run", self.run_id, problem, AGAIN)
         return self
 
     def table(self, name: str, **options: Any) -> pd.DataFrame:
@@ -223,7 +225,8 @@ def _malformed(manifest: dict) -> str | None:
     for entry in manifest["artefacts"]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(x), str) for x in ("path", "sha256")):
             return "lists an artefact without path and sha256"
-        if Path(entry["path"]).is_absolute() or ".." in Path(entry["path"]).parts:
+        path = Path(entry["path"])
+        if path.is_absolute() or ".." in path.parts:
             return f"lists the artefact {entry['path']!r}, which is outside its folder"
     if not all(isinstance(metric, dict) and "value" in metric for metric in manifest["metrics"].values()):
         return "has a metric without value"
@@ -352,16 +355,11 @@ def _versions() -> dict[str, str]:
 
 def _git() -> dict[str, object]:
     root = repository_root()
-    state: dict[str, object] = {"commit": None, "dirty": None}
     if root is None:
-        return state
-
-    def ask(*words: str) -> str | None:
-        answer = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
-        return None if answer.returncode else answer.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    if commit is not None:
-        state["commit"] = commit
-        state["dirty"] = bool(ask("status", "--porcelain", "--untracked-files=no"))
-    return state
+        return {"commit": None, "dirty": None}
+    ask = functools.partial(subprocess.run, cwd=root, capture_output=True, text=True)
+    commit = ask(["git", "rev-parse", "HEAD"])
+    if commit.returncode:
+        return {"commit": None, "dirty": None}
+    changes = ask(["git", "status", "--porcelain", "--untracked-files=no"])
+    return {"commit": commit.stdout.strip(), "dirty": bool(changes.stdout.strip())}

@@ -125,7 +125,8 @@ def without_folders(content: Any) -> Any:
 
 
 def _last_parts(match: re.Match) -> str:
-    path, here = match[0], f"{Path.cwd()}/"
+    path = match[0]
+    here = f"{Path.cwd()}/"
     if path.startswith(here) and len(here) > 2:
         return path.removeprefix(here) or "."
     parts = path.strip("/").split("/")
@@ -228,8 +229,8 @@ def writable(path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("file", shown, f"cannot be written ({reason})", "name another") from None
-    place = path.absolute().parts[1:3]
-    of_the_system = place[:1] in (("dev",), ("proc",), ("sys",)) and place[1:] != ("shm",)
+    _, *top = path.absolute().parts[:3]
+    of_the_system = top[:1] in (["dev"], ["proc"], ["sys"]) and top[1:] != ["shm"]
     if of_the_system or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError("file", shown, "is no regular file", "name another")
     return path
@@ -392,7 +393,9 @@ def altered(path: Path, sha256: str, name: str) -> str | None:
         return f"{name} is no regular file"
     if file_hash(path) == sha256:
         return None
-    return f"{name} is empty" if not path.stat().st_size else f"{name} was changed after it was written"
+    if not path.stat().st_size:
+        return f"{name} is empty"
+    return f"{name} was changed after it was written"
 
 
 # The process around

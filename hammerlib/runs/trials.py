@@ -274,11 +274,12 @@ def _trial_once(job: TrialJob, make: Callable[[], TrialEnd], seconds: float) -> 
         if record is None or record == job.before:
             return None
         status = record_status(record, job.trial.identity)
-        reasons = {
-            "failed": f"in another sweep: {record.get('error')}",
-            "other": "another sweep has other settings",
-        }
-        return TrialEnd("elsewhere", reason=reasons.get(status, ""))
+        reason = ""
+        if status == "failed":
+            reason = f"in another sweep: {record.get('error')}"
+        elif status == "other":
+            reason = "another sweep has other settings"
+        return TrialEnd("elsewhere", reason=reason)
 
     # Not the trial's own name: the task may claim that itself, against callers that are no sweep.
     key = f"{job.trial.name}.sweep"
@@ -434,7 +435,8 @@ class Progress:
     def __enter__(self) -> Progress:
         from tqdm.auto import tqdm
 
-        total, done = len(self.sweep.trials), self.sweep.count("done")
+        done = self.sweep.count("done")
+        total = len(self.sweep.trials)
         self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=progress_off())
         return self
 
@@ -458,7 +460,8 @@ class Progress:
         if end.how == "done":
             self.sweep.seconds[trial.name] = end.seconds
             text = f"{end.seconds:.0f} s"
-        done, total = self.sweep.count("done"), len(self.sweep.trials)
+        done = self.sweep.count("done")
+        total = len(self.sweep.trials)
         counts = f"{done}/{total} done"
         if self.failed:
             counts += f", {self.failed} failed"
@@ -499,18 +502,18 @@ def estimate(sweep: SweepStatus, workers: int) -> str:
     width = max(3, *(len(printable(trial.arm)) for trial in sweep.trials))
     head = "".join(f"{word:>8}" for word in (*STATUSES, "to run"))
     lines = [f"{'arm':<{width}}{head}  minutes a cell"]
+    replicates_of = defaultdict(list)
+    for trial in to_do:
+        replicates_of[trial.arm].append(f"r{trial.replicate:02d}")
     for arm in dict.fromkeys(trial.arm for trial in sweep.trials):
         names = [trial.name for trial in sweep.trials if trial.arm == arm]
         counts = Counter(sweep.status[name] for name in names)
-        to_run = sum(trial.arm == arm for trial in to_do)
-        numbers = "".join(f"{count:>8}" for count in (*(counts[word] for word in STATUSES), to_run))
-        known = [sweep.seconds[name] for name in names if name in sweep.seconds]
-        minutes = f"{sum(known) / len(known) / 60:.1f}" if known else "-"
+        row = [counts[word] for word in STATUSES] + [len(replicates_of.get(arm, []))]
+        seconds = [sweep.seconds[name] for name in names if name in sweep.seconds]
+        minutes = f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "-"
+        numbers = "".join(f"{count:>8}" for count in row)
         lines.append(f"{printable(arm):<{width}}{numbers}{minutes:>16}")
-    by_arm = defaultdict(list)
-    for trial in to_do:
-        by_arm[printable(trial.arm)].append(f"r{trial.replicate:02d}")
-    listed = "; ".join(f"{arm} {' '.join(replicates)}" for arm, replicates in by_arm.items())
+    listed = "; ".join(f"{printable(arm)} {' '.join(run)}" for arm, run in replicates_of.items())
     lines.append(f"{len(to_do)} of {len(sweep.trials)} cells to run" + (f": {listed}" if listed else ""))
     remaining = sweep.expected(to_do)
     if remaining is None:

@@ -46,6 +46,8 @@ class Failure(NamedTuple):
 
 
 class _Work(NamedTuple):
+    """What `map_tasks` was asked for."""
+
     task: Callable[[Any], Any]
     items: Iterable[Any]
     workers: int
@@ -105,7 +107,13 @@ def map_tasks(
     work = _Work(task, items, workers, retries, gpus)
     if backend == "serial":
         return _in_this_process(task, items)
-    return _over_ray(work, _ray()) if backend == "ray" else _over_processes(work)
+    if backend == "process":
+        return _over_processes(work)
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("backend", "ray", "is not installed", "pip install 'hammerlib[ray]'") from error
+    return _over_ray(work, ray)
 
 
 def map_named(
@@ -229,19 +237,16 @@ def _begin(number: int, gpus: int) -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("backend", "ray", "is not installed", "pip install 'hammerlib[ray]'") from error
-    return ray
-
-
 def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
     """Keep as many tasks under way as there are workers; Ray repeats those whose process or machine dies."""
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray, work.workers)
+        quiet = {"log_to_driver": False, "configure_logging": False}
+        with environment(**RAY_SETTINGS):
+            try:
+                ray.init(address="auto", **quiet)
+            except ConnectionError:
+                ray.init(address="local", **own_cluster(work.workers), **quiet)
     asked = {"num_cpus": 1, "num_gpus": int(work.gpus > 0), "max_retries": work.retries}
     remote = ray.remote(_call).options(**asked, runtime_env={"env_vars": ONE_THREAD})
     todo = ((index, item, 0) for index, item in enumerate(work.items))
@@ -274,15 +279,6 @@ def _over_ray(work: _Work, ray: Any) -> Iterator[tuple[int, Any]]:
 
 def _call(task: Callable[[Any], Any], item: object) -> Any:
     return task(item)
-
-
-def _connect(ray: Any, workers: int) -> None:
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    with environment(**RAY_SETTINGS):
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(address="local", **own_cluster(workers), **quiet)
 
 
 def own_cluster(workers: int) -> dict[str, Any]:
