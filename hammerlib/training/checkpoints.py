@@ -61,8 +61,8 @@ def resumable(folder: Path, processes: int) -> Iterator[None]:
         raise
     except RuntimeError as error:
         if DIVERGED.search(str(error)):
-            problem = "its outputs are NaN or infinite"
-            raise InputError("model", folder.name, problem, "lower learning_rate, and start again") from error
+            problem, remedy = "its outputs are NaN or infinite", "lower learning_rate, and start again"
+            raise InputError("model", folder.name, problem, remedy) from error
         if processes == 1 or not LOST.search(str(error)):
             raise
         remedy = "see what that process said, then start all again: they resume from the last checkpoint"
@@ -89,9 +89,8 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
 
 
 def _numbered(folder: Path) -> list[tuple[Path, int]]:
-    paths = [path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name)]
-    steps = {path: int(path.name.removeprefix("checkpoint-")) for path in paths}
-    return sorted(steps.items(), key=lambda pair: pair[1])
+    names = [(path, NAME.fullmatch(path.name)) for path in folder.glob("checkpoint-*")]
+    return sorted(((path, int(name[1])) for path, name in names if name), key=lambda pair: pair[1])
 
 
 def _problem(path: Path, step: int, processes: int) -> str | None:
@@ -113,17 +112,13 @@ def _problem(path: Path, step: int, processes: int) -> str | None:
 
 def seal(path: Path) -> None:
     """Note, in a checkpoint that is written, how far the run's logs are and the sha256 of all its files."""
+    run = path.parent.parent
     logs = {}
-    for file in _growing(path.parent.parent):
+    for file in sorted(log for pattern in GROWING for log in run.glob(pattern)):
         content = file.read_bytes()
         logs[file.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     write_json(path / LOGS, sealed({"logs": logs}))
     write_sums(path)
-
-
-def _growing(folder: Path) -> list[Path]:
-    """The logs of a run to which every step adds."""
-    return sorted(log for pattern in GROWING for log in folder.glob(pattern))
 
 
 def _logs(path: Path) -> dict[str, dict]:
@@ -140,16 +135,21 @@ def _lost(path: Path) -> str | None:
     return None
 
 
-def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
-    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds."""
+def cut_logs(folder: Path, checkpoint: Path | None) -> None:
+    """Make a run's logs what they were at a checkpoint; without one they go."""
     lengths = _logs(checkpoint) if checkpoint else {}
-    for path in _growing(folder):
+    for path in sorted(log for pattern in GROWING for log in folder.glob(pattern)):
         if path.name not in lengths:
             discard(path)
             continue
         content = path.read_bytes()[: lengths[path.name]["bytes"]]
         with atomic_path(path) as unfinished:
             unfinished.write_bytes(content)
+
+
+def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
+    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds."""
+    cut_logs(folder, checkpoint)
     for path in folder.glob("completions/*"):
         if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
             discard(path)
@@ -206,10 +206,12 @@ class Seal(TrainerCallback):
 
 def restore(algorithms: Sequence[Algorithm], plugs: Hooks, checkpoint: Path | None) -> None:
     """Give algorithms and hooks back what a checkpoint holds of them."""
-    if checkpoint is not None:
-        parts = _parts(algorithms, plugs)
-        for name, state in read_states(checkpoint, int(os.environ.get("RANK", "0"))).items():
-            parts[name].load_state_dict(state)
+    if checkpoint is None:
+        return
+    parts = _parts(algorithms, plugs)
+    states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
+    for name, state in states.items():
+        parts[name].load_state_dict(state)
 
 
 def check_state(algorithms: Sequence[Algorithm]) -> None:
@@ -280,11 +282,12 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
     if isinstance(value, torch.Tensor):
+        name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"$tensor": name}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        name = f"{len(tensors)}{path}"
         tensors[name] = torch.from_numpy(np.array(value))
         return {"$array": name}
     if isinstance(value, list | tuple):
@@ -366,8 +369,10 @@ def _of_function(value: types.FunctionType, deeper: Any) -> list[Any]:
     """What a function encloses, and those variables of its module that are numbers, texts or containers."""
     cells = []
     for cell in value.__closure__ or ():
-        with contextlib.suppress(ValueError):  # not filled yet
+        try:
             cells.append(deeper(cell.cell_contents))
+        except ValueError:  # not filled yet
+            cells.append(None)
     plain = (bool, int, float, str, list, dict, set)
     names = [name for name in value.__code__.co_names if isinstance(value.__globals__.get(name), plain)]
     return [cells, deeper(value.__defaults__), [[name, deeper(value.__globals__[name])] for name in names]]
