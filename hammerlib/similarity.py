@@ -63,9 +63,8 @@ def as_rows(vectors: Array, field: str = "vectors") -> Array:
     if rows.ndim == 1 and len(rows) == 0:
         rows = rows.reshape(0, 1)
     if rows.ndim != 2 or (rows.shape[0] and not rows.shape[1]):
-        raise InputError(
-            field, tuple(rows.shape), "is not one row of numbers per item", "pass an (n, d) array"
-        )
+        problem = "is not one row of numbers per item"
+        raise InputError(field, tuple(rows.shape), problem, "pass an (n, d) array")
     return rows
 
 
@@ -101,11 +100,11 @@ def _refuse_rows(bad: Array, ids: Sequence[str] | None, field: str, problem: str
     raise InputError(field, names, f"{len(refused)} rows {problem}", "remove these items or embed them again")
 
 
-def centred_rows(units: Array, ids: Sequence[str] | None = None, centre: Array | None = None) -> Array:
+def centred_rows(units: Array, ids: Sequence[str] | None = None) -> Array:
     """Subtract the mean from unit rows and scale them to length one again."""
     if not len(units):
         return units
-    rows = units - (units.mean(axis=0) if centre is None else centre)
+    rows = units - units.mean(axis=0)
     xp = namespace(rows)
     lost = xp.amax(xp.abs(rows), axis=1) < NEAR_MEAN
     _refuse_rows(lost, ids, "vectors", "equal the mean and have no direction without it")
@@ -160,9 +159,8 @@ def edge_cosines(units: Array, permutation: np.ndarray) -> np.ndarray:
     """Return the cosine between each item of an order and the next."""
     costs = np.zeros(max(len(permutation) - 1, 0))
     for start in range(0, len(costs), BLOCK_ROWS):
-        step = np.ascontiguousarray(
-            permutation[start : start + BLOCK_ROWS + 1]
-        )  # torch takes no reversed view
+        # a copy: torch takes no reversed view
+        step = np.ascontiguousarray(permutation[start : start + BLOCK_ROWS + 1])
         chosen = host(units[step]).astype(np.float64)
         costs[start : start + BLOCK_ROWS] = (chosen[:-1] * chosen[1:]).sum(axis=1)
     return costs

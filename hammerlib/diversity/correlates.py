@@ -64,12 +64,12 @@ def order_correlates(
         raise InputError("problems, permutations", (n, permutations), problem, "use 3 or more and 999")
     positions = np.empty(n)
     positions[fitting(order, n)] = np.arange(n)
-    statistics = _statistics(problems)
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(n).astype(float) for _ in range(permutations)]
     rows = []
-    for label, (chance, statistic) in statistics.items():
-        value, others = statistic(positions), np.array([statistic(other) for other in shuffled])
+    for label, (chance, statistic) in _statistics(problems).items():
+        value = statistic(positions)
+        others = np.array([statistic(other) for other in shuffled])
         as_far = np.abs(others - chance) >= abs(value - chance) - 1e-12
         low, high = np.quantile(others, [0.025, 0.975])
         rows.append((*label, value, chance, low, high, (1 + as_far.sum()) / (permutations + 1)))

@@ -69,7 +69,8 @@ def pair_correlations(
 
 def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:
     """Rewards, and distances of all pairs (B, G, G)."""
-    values, rows = np.asarray(host(rewards), dtype=np.float64), np.asarray(host(vectors), dtype=np.float64)
+    values = np.asarray(host(rewards), dtype=np.float64)
+    rows = np.asarray(host(vectors), dtype=np.float64)
     if rows.ndim != 3 or rows.shape[:2] != values.shape or values.shape[1] < 3:
         problem = "are not (B, G) rewards and (B, G, d) vectors with G of at least 3"
         raise InputError("rewards, vectors", (values.shape, rows.shape), problem, "regroup them")
@@ -159,8 +160,8 @@ def premise_power(
         rewards = (rewards > 0).astype(np.float64) if graded else rewards
         vectors = np.stack([np.cos(ANGLE * position), np.sin(ANGLE * position)], axis=-1)
         correlated = pair_correlations(rewards, vectors, permutations=permutations, seed=seed)
-        shares = [(correlated[name] < LEVEL).mean() for name in ("p", "p_shuffled")]
-        rows[wanted] = (*shares, len(correlated))
+        below = (correlated[["p", "p_shuffled"]] < LEVEL).mean()
+        rows[wanted] = (*below, len(correlated))
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "found_shuffled", "prompts"])
     return frame.rename_axis("correlation")
 

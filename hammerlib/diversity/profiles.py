@@ -76,12 +76,14 @@ def prefix_profile(
     centred = centred_rows(units)
     topics = None if problems is None else topics_of(problems, len(units))
     covered = np.full(len(units), -np.inf)
-    rows, done = [], 0
+    done = 0
+    rows = []
     for fraction, count in counts:
         prefix = permutation[:count]
         if count > done:  # products with the new items only: one full pass over all fractions together
             newest = row_reduce(units, units[permutation[done:count]], lambda block: block.max(axis=1))
-            covered, done = np.maximum(covered, newest), count
+            covered = np.maximum(covered, newest)
+            done = count
         values = [mean_cosine(units[prefix]), vendi_of_units(units[prefix]), vendi_of_units(centred[prefix])]
         values.append(1.0 - float(covered.min()))
         if topics is not None:
@@ -113,9 +115,8 @@ def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
         raise InputError("embeddings", n, "leave no pair to measure", "pass at least two rows")
     numbers = np.ndim(fractions) == 1 and np.asarray(fractions).dtype.kind in "fiu"
     if not numbers or not all(0 < fraction <= 1 for fraction in fractions) or not len(fractions):
-        raise InputError(
-            "fractions", fractions, "are not parts of a whole", "use numbers above 0 and up to 1"
-        )
+        remedy = "use numbers above 0 and up to 1"
+        raise InputError("fractions", fractions, "are not parts of a whole", remedy)
     return [(float(fraction), max(2, round(fraction * n))) for fraction in sorted(fractions)]
 
 
@@ -172,7 +173,8 @@ def lag_profile(
 
 def _mean_product(placed: np.ndarray, lag: int) -> float:
     """Return the mean product of rows `lag` places apart, in blocks so that no copy of all rows is made."""
-    pairs, total = len(placed) - lag, 0.0
+    pairs = len(placed) - lag
+    total = 0.0
     for start in range(0, pairs, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, pairs)
         total += float(np.vdot(placed[start:stop], placed[start + lag : stop + lag]))
@@ -231,11 +233,10 @@ def window_profile(
     if problems is not None:
         topics = np.sort(topics_of(problems, n)[windows], axis=1)
         measures["topics"] = 1 + (topics[:, 1:] != topics[:, :-1]).sum(axis=1)
-    rows = [
-        (window, metric, summary, float(reduce(values)))
-        for metric, values in measures.items()
-        for summary, reduce in (("mean", np.mean), ("min", np.min), ("max", np.max))
-    ]
+    rows = []
+    for metric, values in measures.items():
+        for summary in ("mean", "min", "max"):
+            rows.append((window, metric, summary, float(getattr(values, summary)())))
     return pd.DataFrame(rows, columns=["window", "metric", "part", "value"])
 
 
@@ -366,13 +367,13 @@ def explain_order(
         sample = np.sort(np.random.default_rng(0).choice(len(units), MOST, replace=False))
     rank = np.full(len(units), -1)
     rank[sample] = np.arange(len(sample))
-    kept = rank[permutation][rank[permutation] >= 0]
+    sampled = rank[permutation][rank[permutation] >= 0]
     some = problems if problems is None or len(sample) == len(units) else problems.select(sample)
     profiles = [
         _beside(permutation, units, seeds, _edges),
         _beside(permutation, units, seeds, lag_profile),
         _beside(permutation, units, seeds, window_profile, window=min(window, len(units)), problems=problems),
-        _beside(kept, units[sample], seeds, prefix_profile, fractions=EXPLAINED, problems=some),
+        _beside(sampled, units[sample], seeds, prefix_profile, fractions=EXPLAINED, problems=some),
     ]
     frame = pd.concat([_named(table, len(units)) for table in profiles], ignore_index=True)
     return frame[["measure", "part", "value", "random", "low", "high"]]

@@ -47,7 +47,8 @@ def vendi_of_units(units: Array, q: float = 1.0) -> float:
     """Return the Vendi score of rows that already have length one, in the smaller of its two forms."""
     units = host(units).astype(np.float64)
     n, d = units.shape
-    return vendi_from_kernel((units @ units.T if n <= d else units.T @ units), q=q, n=n)
+    kernel = units @ units.T if n <= d else units.T @ units  # both have the same spectrum
+    return vendi_from_kernel(kernel, q=q, n=n)
 
 
 def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = None) -> float:
@@ -85,7 +86,9 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     shares = spectrum[spectrum > len(kernel) * np.finfo(np.float64).eps]  # the rest is rounding
     if q == 1:
         return float(np.exp(-(shares * np.log(shares)).sum()))
-    return float(1 / shares.max()) if np.isinf(q) else float((shares**q).sum() ** (1 / (1 - q)))
+    if np.isinf(q):
+        return float(1 / shares.max())
+    return float((shares**q).sum() ** (1 / (1 - q)))
 
 
 def mean_pairwise_cosine(vectors: Embeddings | Array) -> float:
@@ -146,6 +149,7 @@ def dcscore(vectors: Embeddings | Array, *, tau: float = 1.0) -> float:
     units = used_vectors(vectors)
     if not len(units):
         raise InputError("vectors", 0, "rows have no diversity", "pass at least one")
+    # trace of the row-softmax of K / tau: sum_i 1 / sum_j exp((K_ij - 1) / tau)
     masses = row_reduce(units, units, lambda block: namespace(block).exp((block - 1) / tau).sum(axis=1))
     return float((1 / masses.astype(np.float64)).sum())
 
@@ -259,9 +263,8 @@ def group_telemetry(
     right = host(correct).astype(bool)
     shapes = [tuple(vectors.shape[:2]), right.shape, (len(answers), len(answers[0]) if len(answers) else 0)]
     if len(set(shapes)) > 1 or vectors.ndim != 3 or not right.size or len({len(row) for row in answers}) > 1:
-        raise InputError(
-            "vectors, answers, correct", shapes, "are not of the same B groups of G", "regroup them"
-        )
+        problem = "are not of the same B groups of G"
+        raise InputError("vectors, answers, correct", shapes, problem, "regroup them")
     rows = [_one_group(*group) for group in zip(vectors, answers, right, strict=True)]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -269,15 +272,12 @@ def group_telemetry(
 def _one_group(vectors: Array, answers: Sequence[str | None], right: np.ndarray) -> dict[str, float]:
     units = unit_rows(vectors)
     counts = np.array(list(Counter(answers).values()))
-    answered = {answer for answer in answers if answer is not None}
-    wrong = {
-        answer for answer, is_right in zip(answers, right, strict=True) if answer is not None and not is_right
-    }
+    wrong = {answer for answer, is_right in zip(answers, right, strict=True) if not is_right}
     return {
         "mean_cosine": mean_cosine(units),
         "vendi": vendi_of_units(units),
-        "distinct_answers": len(answered),
-        "distinct_wrong": len(wrong),
+        "distinct_answers": len(set(answers) - {None}),
+        "distinct_wrong": len(wrong - {None}),
         "zero_variance_share": bool(right.all() or not right.any()),
         "effective_group_size": len(answers) ** 2 / (counts**2).sum(),
     }

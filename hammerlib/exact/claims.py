@@ -101,9 +101,8 @@ def coverage_correlations(covered: pd.DataFrame) -> pd.DataFrame:
     chance = covered[covered["order"].str.startswith("random")]
     columns = ["gap_neighbour", "gap_ridge"]
     table = chance.groupby("fraction")[["radius", "distance", *columns]].corr(method="spearman")[columns]
-    return table.rename_axis(["fraction", "measure"])[
-        table.index.get_level_values(1).isin(["radius", "distance"])
-    ]
+    table = table.rename_axis(["fraction", "measure"])
+    return table[table.index.get_level_values("measure").isin(["radius", "distance"])]
 
 
 def poles(tilt: float = 0.2) -> np.ndarray:
@@ -141,8 +140,11 @@ def against_subsets(vectors: Array, chosen: Sequence[int]) -> pd.DataFrame:
     }
     table = []
     for name, measure in measures.items():
-        value, others = measure(rows[list(chosen)]), np.array([measure(rows[subset]) for subset in subsets])
-        lower = name in ("mean_cosine", "coverage_radius")  # small is diverse
-        worse = others > value + 1e-9 if lower else others < value - 1e-9
+        value = measure(rows[list(chosen)])
+        others = np.array([measure(rows[subset]) for subset in subsets])
+        if name in ("mean_cosine", "coverage_radius"):  # small is diverse
+            worse = others > value + 1e-9
+        else:
+            worse = others < value - 1e-9
         table.append((name, value, others.mean(), worse.mean()))
     return pd.DataFrame(table, columns=["measure", "value", "random", "less_diverse"])

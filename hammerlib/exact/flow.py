@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 
-from hammerlib.errors import InputError
-from hammerlib.exact.modes import softmax
+from hammerlib.errors import InputError, check_name
 
 # Weight of an expert token by its probability p under the policy, held fixed (arXiv 2508.11408 eqs. 1, 4, 5).
 WEIGHTS = {"none": np.ones_like, "is": lambda p: p, "phi": lambda p: p * (1 - p)}
@@ -47,8 +47,7 @@ def expert_flow(
     >>> expert_flow([0.5, 0.5], [1.0, 0.0], weighting="none", rate=1.0, steps=1)[1].round(4).tolist()
     [0.7311, 0.2689]
     """
-    if weighting not in WEIGHTS:
-        raise InputError("weighting", weighting, "is unknown", f"use one of {', '.join(WEIGHTS)}")
+    check_name("weighting", weighting, WEIGHTS, "is unknown")
     start = np.asarray(policy, dtype=float)
     target = np.asarray(expert, dtype=float)
     sound = start.ndim == 1 and start.shape == target.shape and (start > 0).all() and (target >= 0).all()
@@ -59,6 +58,7 @@ def expert_flow(
     policies = [start]
     for _ in range(steps):
         pull = target * WEIGHTS[weighting](policies[-1])  # q w
+        # minus the gradient of - sum_y q_y w_y log p_y by logit j: q_j w_j - p_j sum_y q_y w_y
         logits = logits + rate * (pull - policies[-1] * pull.sum())
         policies.append(softmax(logits))
     return np.stack(policies)

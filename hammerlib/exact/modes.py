@@ -7,22 +7,22 @@ sampling. The adjustment under test is passed in, so that nothing here knows DRA
 
 from __future__ import annotations
 
-from itertools import product
-from math import lgamma
+from itertools import combinations, product
+from math import comb, lgamma
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from hammerlib.advantages import batched_advantages
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Adjust = Callable[[np.ndarray, np.ndarray], np.ndarray]
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
+
+    Adjust = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 MOST_GROUPS = 100_000
 
@@ -66,6 +66,7 @@ def exact_policy(
     for _ in range(steps):
         # chance of a group with counts k: G! / prod k_m! times prod pi_m^k_m
         chances = np.exp(orders + counts @ np.log(np.maximum(policies[-1], 1e-300)))
+        # dz_m = rate / G times the expected sum of the advantages of m's completions
         logits = logits + rate * chances @ pull
         policies.append(softmax(logits))
     return np.stack(policies)
@@ -73,7 +74,8 @@ def exact_policy(
 
 def checked_modes(start: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return `start` and `right` as arrays, or refuse what `exact_policy` refuses."""
-    start, right = np.asarray(start, dtype=np.float64), np.asarray(right, dtype=bool)
+    start = np.asarray(start, dtype=np.float64)
+    right = np.asarray(right, dtype=bool)
     if not start.shape == right.shape == (len(vectors),):
         shapes = (start.shape, right.shape, np.shape(vectors))
         raise InputError("start, right, vectors", shapes, "are of different modes", "give one of each a mode")
@@ -82,28 +84,17 @@ def checked_modes(start: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> 
     return start, right
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the chances that belong to logits, along the last axis."""
-    grown = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return grown / grown.sum(axis=-1, keepdims=True)
-
-
 def _counts(group_size: int, modes: int) -> np.ndarray:
     """Every way to spread a group over the modes, shape (ways, modes)."""
-
-    def spread(left: int, places: int) -> Iterator[tuple[int, ...]]:
-        if places == 1:
-            yield (left,)
-            return
-        for here in range(left + 1):
-            for rest in spread(left - here, places - 1):
-                yield (here, *rest)
-
-    ways = round(np.exp(lgamma(group_size + modes) - lgamma(group_size + 1) - lgamma(modes)))
+    # stars and bars: where modes - 1 bars may stand in a row of group_size stars
+    length = group_size + modes - 1
+    ways = comb(length, modes - 1)
     if ways > MOST_GROUPS:
         problem = f"make {ways} different groups"
         raise InputError("group_size, modes", (group_size, modes), problem, f"stay below {MOST_GROUPS}")
-    return np.array(list(spread(group_size, modes)))
+    bars = np.array(list(combinations(range(length), modes - 1)), dtype=np.int64).reshape(ways, modes - 1)
+    edges = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, length)))
+    return np.diff(edges, axis=1) - 1
 
 
 def _pull(
@@ -115,14 +106,14 @@ def _pull(
     scale_rewards: str,
 ) -> np.ndarray:
     """Sum of the advantages of each mode's completions over G, for each group: shape of `counts`."""
-    modes, size = counts.shape[1], int(counts[0].sum())
+    modes = counts.shape[1]
+    size = int(counts[0].sum())
     members = np.stack([np.repeat(np.arange(modes), row) for row in counts])
     rewards = right[members].astype(np.float64)
     if placebo and adjust is not None:
         weights = adjust(np.ones(members.shape), np.asarray(vectors)[members])
-        advantages = np.stack(
-            [_over_shuffles(*group, scale_rewards) for group in zip(rewards, weights, strict=True)]
-        )
+        groups = zip(rewards, weights, strict=True)
+        advantages = np.stack([_over_shuffles(*group, scale_rewards) for group in groups])
     else:
         adjusted = rewards if adjust is None else adjust(rewards, np.asarray(vectors)[members])
         advantages = batched_advantages(adjusted, scale_rewards=scale_rewards)
@@ -137,7 +128,8 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
     """
     is_right = rewards > 0
     values, counts = np.unique(weights.round(12), return_counts=True)
-    expected, total = np.zeros(len(rewards)), 0.0
+    expected = np.zeros(len(rewards))
+    total = 0.0
     for drawn in product(*(range(count + 1) for count in counts)):
         if sum(drawn) != is_right.sum():
             continue
@@ -145,9 +137,9 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
         weighted = rewards.copy()
         weighted[is_right] *= np.repeat(values, drawn)
         advantages = batched_advantages(weighted, scale_rewards=scale_rewards)
-        expected += ways * np.where(
-            is_right, advantages[is_right].mean() if is_right.any() else 0.0, advantages
-        )
+        if is_right.any():
+            advantages = np.where(is_right, advantages[is_right].mean(), advantages)
+        expected += ways * advantages
         total += ways
     return expected / total
 
@@ -179,7 +171,7 @@ def sampled_policies(
     generator = np.random.default_rng(seed)
     every = np.arange(len(start))
     logits = np.tile(np.log(start), (runs, 1))
-    policies = [softmax(logits)]
+    policies = [softmax(logits, axis=1)]
     for _ in range(steps):
         # a draw falls into the mode whose cumulated chances it lies between
         bounds = policies[-1].cumsum(axis=1)[:, None, :-1]
@@ -193,7 +185,7 @@ def sampled_policies(
         advantages = batched_advantages(rewards, scale_rewards=scale_rewards)
         pull = (advantages[..., None] * (members[..., None] == every)).sum(axis=1)
         logits = logits + rate / group_size * pull
-        policies.append(softmax(logits))
+        policies.append(softmax(logits, axis=1))
     return np.stack(policies)
 
 

@@ -151,9 +151,8 @@ def learnable_share(zero_variance: ArrayLike) -> Learnable:
     """
     shares = np.asarray(zero_variance, dtype=float)
     if shares.ndim != 1 or not shares.size or not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(
-            "zero_variance", shares.shape, "must be one share in [0, 1] a step", "see metrics.csv"
-        )
+        problem = "must be one share in [0, 1] a step"
+        raise InputError("zero_variance", shares.shape, problem, "see metrics.csv")
     return Learnable(float((shares < 1).mean()), float(1 - shares.mean()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from hammerlib.errors import InputError
 from hammerlib.ordering import used_vectors
@@ -40,7 +41,7 @@ def exact_training(
     rewards = [_chances(weights, features, right)]
     for _ in range(epochs):
         for now in orders.T:  # the problem of each order at this step
-            policy = _softmax(np.einsum("md,mda->ma", features[now], weights))
+            policy = softmax(np.einsum("md,mda->ma", features[now], weights), axis=-1)
             reward = policy[every, right[now]]
             # dJ / d logit a = pi_a (r_a - J): r is 1 for the right action, J its chance
             step = -policy * reward[:, None]
@@ -50,13 +51,8 @@ def exact_training(
     return np.stack(rewards)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    grown = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return grown / grown.sum(axis=-1, keepdims=True)
-
-
 def _chances(weights: np.ndarray, features: np.ndarray, right: np.ndarray) -> np.ndarray:
-    policies = _softmax(np.einsum("nd,mda->mna", features, weights))
+    policies = softmax(np.einsum("nd,mda->mna", features, weights), axis=-1)
     return policies[:, np.arange(len(right)), right]
 
 

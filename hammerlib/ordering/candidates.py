@@ -59,7 +59,7 @@ def _lowest(products: np.ndarray, prices: np.ndarray, start: int, stop: int) -> 
 
 @compiled
 def _offer(columns: np.ndarray, reduced: np.ndarray, count: int, column: int, value: float) -> int:
-    """Insert a candidate among the `found` cheapest so far, which are sorted; return how many there are."""
+    """Insert a candidate among the `count` cheapest so far, which are sorted; return how many there are."""
     k = len(columns)
     rank = count if count < k else k - 1
     while rank > 0 and reduced[rank - 1] > value:
@@ -154,7 +154,8 @@ def _smallest_tensor(
     return host(best.indices).astype(np.int32), host(best.values).astype(np.float32)
 
 
-SWEEPS, BLOCK = 400, 40
+SWEEPS = 400  # over the sparse graph, at most
+BLOCK = 40  # sweeps that must gain something together
 MOMENTUM = 0.85
 STILL = 5e-4  # of the costs' spread, an edge
 KEPT = 24  # edges a node that one graph hands on to the next: without them later lists forget good edges
@@ -216,21 +217,16 @@ def _cheapest(
         for edge in range(starts[node], starts[node + 1]):
             value = costs[edge] - prices[neighbours[edge]]
             if counts[node] < k or value < offers[k - 1]:
-                rank = min(counts[node], k - 1)
-                while rank > 0 and offers[rank - 1] > value:
-                    offers[rank], chosen[node, rank] = offers[rank - 1], chosen[node, rank - 1]
-                    rank -= 1
-                offers[rank], chosen[node, rank] = value, edge
-                counts[node] = min(counts[node] + 1, k)
+                counts[node] = _offer(chosen[node], offers, counts[node], edge, value)
     return chosen, counts
 
 
 def kept_edges(graph: Graph, prices: np.ndarray, k: int = KEPT) -> Edges:
     """Return the k edges of smallest reduced cost ``c_ij - v_j`` of every node of a graph."""
     chosen, counts = _cheapest(*graph, prices, k)
-    kept = np.arange(k) < counts[:, None]
+    filled = np.arange(k) < counts[:, None]
     left = np.repeat(np.arange(len(prices), dtype=np.int32), counts)
-    return left, graph[1][chosen[kept]], graph[2][chosen[kept]]
+    return left, graph[1][chosen[filled]], graph[2][chosen[filled]]
 
 
 def cheapest_neighbours(graph: Graph, prices: np.ndarray, k: int) -> np.ndarray:
@@ -263,20 +259,23 @@ def _sweep(
     return value
 
 
-def sweep_prices(graph: Graph, prices: np.ndarray, sweeps: int = SWEEPS) -> tuple[np.ndarray, float]:
+def sweep_prices(graph: Graph, prices: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the prices of the best dual value seen in damped sweeps over a sparse graph, and that value.
 
     Sweeps carry their last move on (heavy ball, ours): without it the few items that suit everyone take
     thousands of sweeps to become dear enough.
     """
-    best, best_value, before = prices.copy(), -np.inf, -np.inf
-    now, moved = prices.astype(np.float64), np.zeros(len(prices))
+    best = prices.copy()
+    best_value = before = -np.inf
+    now = prices.astype(np.float64)
+    moved = np.zeros(len(prices))
     enough = STILL * len(prices) * float(graph[2].std())
-    for sweep in range(sweeps + 1):
+    for sweep in range(SWEEPS + 1):
         proposed = np.empty(len(prices))
         value = _sweep(*graph, now, proposed)
         if value > best_value:
-            best, best_value = now, value
+            best = now
+            best_value = value
         if sweep % BLOCK == BLOCK - 1:
             if best_value - before < enough:
                 break

@@ -17,7 +17,8 @@ from hammerlib.ordering.candidates import Candidates, compiled, compiled_sums
 from hammerlib.similarity import Array, host
 
 LOOKED_AT_AGAIN = 6  # candidates a row that are computed again in double precision
-SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # unit roundoffs
+SINGLE = 2.0**-24  # unit roundoff of float32
+DOUBLE = 2.0**-53  # and of float64
 
 
 @compiled_sums
@@ -108,7 +109,6 @@ ENOUGH = 1e-5  # of what matters: rounds that gain less end the work
 THRESHOLDS = (1e-7, 0.3, 0.6, 0.99, 1.2, 1.6)  # edges used less often hold no set of rows together
 MOST_EDGES = 6000  # of the programme in whole numbers
 MOST_NODES = 500  # of its search tree: a count, not a time, so that one input has one result
-HALF = 2.0**-53  # unit roundoff
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +133,8 @@ def repeated_path(
     first = np.full(len(counts), len(rows))
     np.minimum.at(first, kinds, np.arange(len(rows)))
     programme = _Programme(rows[first].astype(np.float64), counts)
-    bound, before = -np.inf, -np.inf
+    bound = -np.inf
+    before = -np.inf
     for _ in range(ROUNDS):
         if time.monotonic() > deadline or not programme.relax():
             break
@@ -146,21 +147,20 @@ def repeated_path(
     if time.monotonic() > deadline or not np.isfinite(bound):
         return None, bound
     walk = programme.walk(matters)
-    return (None if walk is None else _numbered(walk, kinds)), bound
-
-
-def _numbered(walk: list[int], kinds: np.ndarray) -> np.ndarray:
-    """Put the rows of each kind, by rising number, where the walk meets it."""
+    if walk is None:
+        return None, bound
+    # the rows of each kind, by rising number, stand where the walk meets it
     path = np.empty(len(kinds), np.int64)
     path[np.argsort(walk, kind="stable")] = np.argsort(kinds, kind="stable")
-    return path
+    return path, bound
 
 
 class _Programme:
     """The programme over kinds of rows and the dummy, as far as its edges and sets are known."""
 
     def __init__(self, rows: np.ndarray, counts: np.ndarray) -> None:
-        self.width, self.items = rows.shape[1], int(counts.sum())
+        self.width = rows.shape[1]
+        self.items = int(counts.sum())
         self.counts = np.append(counts, 1)  # the dummy is last; it costs nothing beside any row
         self.nodes = len(self.counts)
         products = rows @ rows.T
@@ -223,7 +223,8 @@ class _Programme:
 
     def proved(self) -> float:
         """Return what prices and penalties prove, over all pairs of kinds (as in `bound`)."""
-        offers, nodes = self.lowered - self.prices, np.arange(self.nodes)
+        offers = self.lowered - self.prices
+        nodes = np.arange(self.nodes)
         cheapest = offers.argmin(axis=1)
         best = offers[nodes, cheapest]
         others = self.counts[cheapest] - (cheapest == nodes)  # copies that make the cheapest offer
@@ -233,7 +234,7 @@ class _Programme:
         total = self.counts @ (self.prices + 0.5 * (best + second)) + 2 * self.penalties.sum()
         largest = 1 / self.unit + float(np.abs(self.prices).max()) + float(self.penalties.sum())
         terms = self.width + self.items + self.nodes + len(self.sets)
-        proved = float(total) - 4 * (self.items + 1) * terms * HALF * largest
+        proved = float(total) - 4 * (self.items + 1) * terms * DOUBLE * largest
         return proved * self.unit + self.common * (self.items - 1)
 
     def cut(self) -> int:
@@ -242,17 +243,18 @@ class _Programme:
         from scipy.sparse.csgraph import connected_components
 
         left, right, used = self.used
-        seen, new = {members.tobytes() for members in self.sets}, []
+        earlier = {members.tobytes() for members in self.sets}
+        new = []
         for least in THRESHOLDS:
-            kept = used > least
-            graph = csr_array((used[kept], (left[kept], right[kept])), shape=(self.nodes, self.nodes))
+            strong = used > least
+            graph = csr_array((used[strong], (left[strong], right[strong])), shape=(self.nodes, self.nodes))
             number, label = connected_components(graph, directed=False)
             out = used * (label[left] != label[right])
             leaves = np.bincount(label[left], out, number) + np.bincount(label[right], out, number)
             for component in np.flatnonzero(leaves < 2 - 1e-6) if number > 1 else ():
                 members = label == component
-                if not {members.tobytes(), (~members).tobytes()} & seen:
-                    seen.add(members.tobytes())
+                if not {members.tobytes(), (~members).tobytes()} & earlier:
+                    earlier.add(members.tobytes())
                     new.append(members)
         self.sets = np.concatenate([self.sets, new]) if new else self.sets
         return len(new)
@@ -286,14 +288,9 @@ class _Programme:
             limits = [LinearConstraint(degrees, 2 * self.counts, 2 * self.counts)]
             if len(self.sets):
                 limits.append(LinearConstraint(leaving, 2, np.inf))
-            wish = {"node_limit": MOST_NODES, "mip_rel_gap": 0.0}
-            solution = milp(
-                self.costs[left, right],
-                constraints=limits,
-                integrality=np.ones(len(left)),
-                bounds=Bounds(0, most),
-                options=wish,
-            )
+            kinds = {"integrality": np.ones(len(left)), "bounds": Bounds(0, most)}
+            work = {"node_limit": MOST_NODES, "mip_rel_gap": 0.0}
+            solution = milp(self.costs[left, right], constraints=limits, options=work, **kinds)
             if solution.x is None:
                 return None
             used = np.rint(solution.x).astype(np.int64)

@@ -28,7 +28,7 @@ class Unvisited:
         xp = namespace(units)
         self._rows = units.clone() if xp is not np else np.array(units, order="C")
         self._index = np.arange(len(units))
-        self._place = np.arange(len(units))
+        self._slot = np.arange(len(units))
         self._left = len(units)
         self.tie = TIE_ROUNDINGS * float(xp.finfo(units.dtype).eps)
 
@@ -43,10 +43,11 @@ class Unvisited:
 
     def take(self, item: int) -> None:
         """Remove `item` and move the last row into its place."""
-        slot, last_slot = self._place[item], self._left - 1
+        slot = self._slot[item]
+        last_slot = self._left - 1
         self._rows[slot] = self._rows[last_slot]
         self._index[slot] = self._index[last_slot]
-        self._place[self._index[slot]] = slot
+        self._slot[self._index[slot]] = slot
         self._left = last_slot
 
     def lowest(self, costs: np.ndarray) -> int:
@@ -65,11 +66,14 @@ def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
     return left.lowest(left.products(units.mean(axis=0)))
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def check_eta(eta: float, eta_mode: str) -> None:
     """Refuse an eta that its reading cannot use."""
     check_name("eta_mode", eta_mode, ETA_MODES)
-    number = isinstance(eta, int | float | np.number) and not isinstance(eta, bool)
-    if not number or not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
+    if not _is_number(eta) or not 0 <= eta < math.inf or (eta_mode == "epsilon" and eta > 1):
         raise InputError("eta", eta, f"cannot be used in mode {eta_mode}", "use a number from 0 to 1")
     if eta_mode != "epsilon" and eta > 1 and eta != int(eta):
         raise InputError("eta", eta, "is above 1 and not a whole count", "use a fraction or a whole number")
@@ -81,7 +85,8 @@ def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: 
         return left.lowest(costs)
     if eta_mode == "epsilon":
         return int(rng.choice(left.index)) if rng.random() < eta else left.lowest(costs)
-    size = min(len(costs), int(eta) if eta >= 1 else math.ceil(eta * len(costs)))
+    size = int(eta) if eta >= 1 else math.ceil(eta * len(costs))
+    size = min(size, len(costs))
     if eta_mode == "pool":
         pool = left.index[np.argpartition(costs, size - 1)[:size]]
         return int(np.sort(pool)[rng.integers(size)])
@@ -153,6 +158,7 @@ def greedy_path(
     left = Unvisited(units)
 
     def least_similar(item: int) -> int:
+        # HAMMER section 1.2: next is argmin_j cos(x_i, x_j) over the items left. Less a mean m that is
         # (x_j - m).(x_i - m) = x_j.(x_i - m) - a constant, so only the query needs the shift
         query = units[item] if shift is None else units[item] - shift
         return _choose(left, sign * left.products(query), eta, eta_mode, rng)
@@ -191,6 +197,7 @@ def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0)
     nearest = np.full(len(units), -np.inf)  # by item: largest cosine to anything taken so far
 
     def farthest(item: int) -> int:
+        # argmax_j min_{i taken} (1 - cos(x_i, x_j)): the largest cosine to anything taken is smallest
         nearest[left.index] = np.maximum(nearest[left.index], left.products(units[item]))
         return left.lowest(nearest[left.index])
 
@@ -205,8 +212,7 @@ def logdet_first(
     Source: greedy maximum a posteriori inference of a determinantal point process (Chen, Zhang & Zhou 2018),
     with the ridge that keeps it defined beyond d items.
     """
-    number = isinstance(ridge, int | float | np.number) and not isinstance(ridge, bool)
-    if not number or not 0 < ridge < math.inf:
+    if not _is_number(ridge) or not 0 < ridge < math.inf:
         raise InputError("ridge", ridge, "is no positive number", "use ridge=0.1")
     left = Unvisited(units)
     added = np.full(len(units), 1.0)  # by item: x^T (I + X_S^T X_S / ridge)^-1 x

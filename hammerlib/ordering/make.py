@@ -117,12 +117,12 @@ def _costs(
     cost = float(edge_cosines(task.units, permutation).mean())
     random = mean_cosine(task.units)
     costs = {"cost": cost, "random_cost": random}
+    if strategy != "min-path" and not certify:
+        return costs
     limits = {}
     if strategy == "min-path":
         limits = {name: options[name] for name in ("gap", "seconds") if name in options}
         limits["seed"] = task.seed
-    elif not certify:
-        return costs
 
     # Solved when asked for: the solver compiles at its first use, and an order alone needs none.
     @cache
@@ -176,9 +176,11 @@ def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
     >>> used_vectors([[2.0, 0.0], [0.0, 2.0]]).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    known = isinstance(embeddings, Embeddings)
-    ids = embeddings.ids if known else None
-    units = unit_rows(embeddings.vectors if known else embeddings, ids, "embeddings")
+    ids = None
+    if isinstance(embeddings, Embeddings):
+        ids = embeddings.ids
+        embeddings = embeddings.vectors
+    units = unit_rows(embeddings, ids, "embeddings")
     return centred_rows(units, ids) if centre == "renormalise" and len(units) > 1 else units
 
 
@@ -196,19 +198,18 @@ def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options:
     if embeddings is None and problems is None:
         if isinstance(options.get("of"), Order):
             return len(options["of"])
-        raise InputError(
-            "embeddings", None, f"leave {strategy!r} nothing to order", "pass embeddings or problems"
-        )
-    if embeddings is None or problems is None:
-        return len(problems) if embeddings is None else len(embeddings.vectors)
+        problem = f"leave {strategy!r} nothing to order"
+        raise InputError("embeddings", None, problem, "pass embeddings or problems")
+    if embeddings is None:
+        return len(problems)
+    if problems is None:
+        return len(embeddings.vectors)
     if len(problems) != len(embeddings.vectors):
         problem = f"do not fit {len(problems)} problems"
         raise InputError("embeddings", len(embeddings.vectors), problem, "embed these problems")
-    hashes = _hashes(None, problems)
-    if embeddings.item_hashes is not None and embeddings.item_hashes != hashes:
-        raise InputError(
-            "embeddings", embeddings.key[:12], "were made for other problems", "embed these problems"
-        )
+    if embeddings.item_hashes is not None and embeddings.item_hashes != _hashes(None, problems):
+        problem = "were made for other problems"
+        raise InputError("embeddings", embeddings.key[:12], problem, "embed these problems")
     return len(problems)
 
 

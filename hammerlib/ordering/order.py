@@ -173,16 +173,12 @@ class Order:
         if len(problems) != len(self):
             raise InputError("order", len(self), f"was made for another number than {len(problems)}", REMAKE)
         hashes = item_hashes(problems)
-        changed = [
-            row
-            for row, (ours, theirs) in enumerate(zip(self.item_hashes, hashes, strict=True))
-            if ours != theirs
-        ]
-        if changed:
-            first = str(problems[changed[0]]["id"])
-            what = (
-                "the same problems in another row order" if set(hashes) == set(self.item_hashes) else "others"
-            )
+        changed = np.flatnonzero(np.array(self.item_hashes) != np.array(hashes))
+        if len(changed):
+            first = str(problems[int(changed[0])]["id"])
+            what = "others"
+            if set(hashes) == set(self.item_hashes):
+                what = "the same problems in another row order"
             problem = f"was made for {what}: {len(changed)} of {len(self)} rows differ, first id {first!r}"
             raise InputError("order", self.strategy, problem, REMAKE)
 

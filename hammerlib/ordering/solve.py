@@ -1,16 +1,14 @@
 """min-path: a near-optimal path of smallest summed cosine, with a proof of how near.
 
-Prices on sparse candidates (`prices`), cheapest edges first (`fragments`), local search (`improve`), and the
-bound that the same prices certify (`bound`); a programme over distinct rows where many repeat (`repeats`).
-Memory grows with n (d + k); products are made in blocks.
+Prices on sparse candidates (`candidates`), cheapest edges first and local search (`tour`), and the bound that
+the same prices certify; a programme over distinct rows where many repeat (`certificate`). Memory grows with
+n (d + k); products are made in blocks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -27,7 +25,7 @@ from hammerlib.ordering.candidates import (
     sparse_graph,
     sweep_prices,
 )
-from hammerlib.ordering.certificate import certified_bound, closed_bound, repeated_path
+from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, repeated_path
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.tour import (
@@ -53,11 +51,12 @@ CANDIDATES = {"reduced": 28, "exact": 40}  # a node
 RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
 EXACT_PASSES = 8
 KICKS = 20  # a node at most, in batches of a quarter
-IDLE_BATCHES, IDLE_GAIN = 6, 0.005  # batches that each take less than this part off the gap end the kicks
+IDLE_GAIN = 0.005  # a batch that takes less than this part off the gap is idle
+IDLE_BATCHES = 6  # so many in a row end the kicks
 # Greedy's order is compared where its products are few, and where the certificate leaves it room.
-CHEAP_GREEDY, ROOM_FOR_GREEDY = 5e8, 2e-3
+CHEAP_GREEDY = 5e8
+ROOM_FOR_GREEDY = 2e-3
 QUICK_ITEMS = 4096  # above, the quickest way makes no greedy order
-DOUBLE = 2.0**-53  # unit roundoff
 
 
 @dataclass
@@ -70,7 +69,6 @@ class Path:
     gap: float = 0.0  # normalised_gap
     exact_passes: int = 0  # over all products in full dimension
     kicks: int = 0  # of the local search
-    seconds: dict[str, float] = field(default_factory=dict)  # wall time by phase
 
 
 def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
@@ -109,8 +107,10 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     True
     """
     check_limits(gap, seconds)
-    n, random = len(units), mean_cosine(units)
-    if n <= LARGEST or _all_equal(units):
+    n = len(units)
+    random = mean_cosine(units)
+    all_equal = bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
+    if n <= LARGEST or all_equal:
         permutation = exact_path(units) if n <= LARGEST else np.arange(n)
         total = float(edge_cosines(units, permutation).sum())
         # two rows, and equal ones, have but one cost; else products and sums round
@@ -126,16 +126,11 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
             bar.set_postfix(gap=f"{100 * work.gap():.3f} %", refresh=False)
             bar.update()
         work.compare_greedy(quick=gap is None)
-    spent = {name: round(value, 3) for name, value in work.seconds.items()}
-    return Path(work.path, work.total, work.bound, work.gap(), work.exact_passes, work.kicks, spent)
+    return Path(work.path, work.total, work.bound, work.gap(), work.exact_passes, work.kicks)
 
 
 def _gap(total: float, bound: float, random: float, n: int) -> float:
     return normalised_gap(total / (n - 1), bound / (n - 1), random) if n > 1 else 0.0
-
-
-def _all_equal(units: Array) -> bool:
-    return bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
 
 
 def check_limits(gap: float | None, seconds: float | None) -> None:
@@ -151,11 +146,16 @@ class _Solve:
     """The state of one solve: prices, the sparse graph they were made on, the best tour, the bound."""
 
     def __init__(self, units: Array, seed: int, deadline: float, random: float) -> None:
-        self.units, self.n, self.deadline, self.random = units, len(units), deadline, random
+        self.units = units
+        self.n = len(units)
+        self.deadline = deadline
+        self.random = random
         self.rng = np.random.default_rng(seed)
         self.narrow = 1 - random < NARROW
         self.ends: np.ndarray | None = None
-        self.square, self.largest, self.common, self.rounding = 1.0, 1.0, 0.0, 0.0
+        # of the spread rows: squared length of one unit, largest square, what no order changes, its rounding
+        self.square = self.largest = 1.0
+        self.common = self.rounding = 0.0
         if self.narrow:
             self._spread_out()
         else:
@@ -171,11 +171,12 @@ class _Solve:
         left, right = left[other], right[other]
         self.random_edges: Edges = (left, right, pair_costs(self.rows, left, right))
         self.graph: Graph | None = None
-        self.bound, self.sparse_bound = closed_bound(units), np.inf
-        self.total, self.path = np.inf, np.arange(self.n)
+        self.bound = closed_bound(units)
+        self.sparse_bound = np.inf
+        self.total = np.inf
+        self.path = np.arange(self.n)
         self.local: Search | None = None
         self.exact_passes = self.kicks = self.idle_batches = 0
-        self.seconds: dict[str, float] = {}
 
     def _spread_out(self) -> None:
         """Leave out what all rows share, and lengthen the rest, in double precision.
@@ -229,37 +230,27 @@ class _Solve:
             self._kick(max(self.n // 4, 200))
         return kicks_left
 
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        """Add the wall time of a block to its phase; nothing where it is left by an error."""
-        start = time.monotonic()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - start
-
     def _project(self) -> tuple[np.ndarray, float]:
         """Return the centred rows along their principal directions, found on a sample, and their share."""
-        with self._timed("reduce"):
-            sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
-            spectrum, directions = np.linalg.eigh(sample.T @ sample)
-            reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
+        sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
+        spectrum, directions = np.linalg.eigh(sample.T @ sample)
+        reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
         return reduced, float(spectrum[-REDUCED:].sum() / max(spectrum.sum(), np.finfo(np.float32).tiny))
 
     def _reduced_pass(self, reduced: np.ndarray) -> None:
-        with self._timed("reduced passes"):
-            shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
-            candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
-            left, right, _ = candidate_edges(candidates, candidates.reduced)
-            edges = (left, right, pair_costs(self.rows, left, right))
+        shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
+        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
+        left, right, _ = candidate_edges(candidates, candidates.reduced)
+        edges = (left, right, pair_costs(self.rows, left, right))
         self._price(edges)
 
     def _exact_pass(self) -> bool:
         """Find candidates among all products and certify the prices; False if time ran out."""
         k = CANDIDATES["exact"]
         try:
-            with self._timed("exact passes"):
-                candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
-                rows = self.rows if self.narrow else host(self.units)
-                proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
+            candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
+            rows = self.rows if self.narrow else host(self.units)
+            proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
         except OutOfTime:
             return False
         # back from the spread rows to cosines; a bound of an earlier pass may have been better
@@ -270,26 +261,23 @@ class _Solve:
 
     def _price(self, edges: Edges) -> None:
         """Make the sparse graph of new and kept edges, and the prices that belong to it."""
-        with self._timed("prices"):
-            kept = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
-            self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *kept, kind=self.rows.dtype)
-            self.prices, value = sweep_prices(self.graph, self.prices)
+        handed_on = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
+        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *handed_on, kind=self.rows.dtype)
+        self.prices, value = sweep_prices(self.graph, self.prices)
         self.sparse_bound = value / self.square + self.common
 
     def _new_tour(self) -> None:
         """Make a tour from the prices and improve it; keep the better of its path and the last."""
-        with self._timed("tour"):
-            tour = greedy_tour(self.columns, self.graph, self.prices)
-            near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
-            self.local = search_from(self.rows, self.prices, tour, near)
-            descend(self.local)
+        tour = greedy_tour(self.columns, self.graph, self.prices)
+        near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
+        self.local = search_from(self.rows, self.prices, tour, near)
+        descend(self.local)
         self._keep()
 
     def count_repeats(self) -> None:
         """Solve over distinct rows, each with the number of its copies, where many rows repeat."""
-        with self._timed("repeats"):
-            matters = self.random * (self.n - 1) - self.bound
-            path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
+        matters = self.random * (self.n - 1) - self.bound
+        path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
         self.bound = max(self.bound, bound)
         if path is not None:
             self._take(path)
@@ -299,24 +287,26 @@ class _Solve:
         cheap = self.n * self.n * self.units.shape[1] <= CHEAP_GREEDY
         room = not self.gap() <= ROOM_FOR_GREEDY and (not quick or self.n <= QUICK_ITEMS)
         if (cheap or room) and time.monotonic() < self.deadline:
-            with self._timed("greedy"):
-                self._take(greedy_path(self.units))
+            self._take(greedy_path(self.units))
 
     def _take(self, path: np.ndarray) -> None:
         total = float(edge_cosines(self.units, path).sum())
         if total < self.total:
-            self.total, self.path = total, path
+            self.total = total
+            self.path = path
 
     def _kick(self, count: int) -> None:
         longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
-        with self._timed("kicks"):
-            draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
-            kick(self.local, draws)
+        draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
+        kick(self.local, draws)
         self.kicks += count
         before = self.total
         self._keep()
         little = before - self.total < IDLE_GAIN * (self.total - self.bound)
-        self.idle_batches = self.idle_batches + 1 if little else 0
+        if little:
+            self.idle_batches += 1
+        else:
+            self.idle_batches = 0
 
     def _keep(self) -> None:
         """Cut the tour at the dummy: what is left is a path."""

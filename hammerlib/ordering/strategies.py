@@ -70,11 +70,10 @@ class Task:
         if self.problems is None:
             remedy = f"pass problems= with a column {name!r}"
             raise InputError("problems", None, f"are needed by strategy {strategy!r}", remedy)
-        if name not in self.problems.column_names:
-            columns = list(self.problems.column_names)
-            raise InputError(
-                "problems", columns, f"have no column {name!r} for {strategy!r}", f"add {name!r}"
-            )
+        columns = list(self.problems.column_names)
+        if name not in columns:
+            problem = f"have no column {name!r} for {strategy!r}"
+            raise InputError("problems", columns, problem, f"add {name!r}")
         return list(self.problems[name])
 
 
@@ -158,22 +157,20 @@ class Strategy:
     chooses_greedily: bool = False  # whether centre="argmin" means anything to it
     function: Callable | None = None  # one's own, called by `make`
 
-    def check_options(self, given: Iterable[str], field: str, strategy: str) -> None:
-        """Refuse options that the strategy does not take."""
-        parameters = list(inspect.signature(self.function or self.make).parameters.values())
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return
-        # a Task comes first in the strategies of the house, vectors, problems and seed in one's own
-        known = [parameter.name for parameter in parameters[3 if self.function else 1 :]]
-        strange = sorted(set(given) - set(known))
-        if strange:
-            remedy = f"its options: {', '.join(known) or 'none'}"
-            raise InputError(field, strange, f"are not known to {strategy!r}", remedy)
-
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options of a strategy of the house."""
-        return tuple(inspect.signature(self.make).parameters)[1:]
+        """Names of its options; ``**`` stands for any."""
+        parameters = inspect.signature(self.function or self.make).parameters.values()
+        names = tuple("**" if each.kind is each.VAR_KEYWORD else each.name for each in parameters)
+        # a Task comes first in the strategies of the house, vectors, problems and seed in one's own
+        return names[3 if self.function else 1 :]
+
+    def check_options(self, given: Iterable[str], field: str, strategy: str) -> None:
+        """Refuse options that the strategy does not take."""
+        strange = sorted(set(given) - set(self.options))
+        if strange and "**" not in self.options:
+            remedy = f"its options: {', '.join(self.options) or 'none'}"
+            raise InputError(field, strange, f"are not known to {strategy!r}", remedy)
 
 
 _TABLE = {
@@ -271,9 +268,8 @@ def permute(strategy: str | Callable, task: Task, options: dict[str, Any]) -> np
         problem = f"changes nothing in {name!r}, which makes no greedy choice"
         raise InputError("centre", "argmin", problem, "use centre='none' or 'renormalise'")
     if entry.needs_vectors and task.units is None:
-        raise InputError(
-            "embeddings", None, f"are needed by strategy {name!r}", "pass embed(problems, backbone)"
-        )
+        problem = f"are needed by strategy {name!r}"
+        raise InputError("embeddings", None, problem, "pass embed(problems, backbone)")
     return entry.make(task, **options) if task.n else np.arange(0)
 
 

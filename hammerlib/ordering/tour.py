@@ -135,13 +135,7 @@ def _neighbour_costs(rows: np.ndarray, prices: np.ndarray, near: np.ndarray) -> 
 
 
 @compiled
-def _two_opt(
-    state: Search,
-    log: np.ndarray,
-    logged: int,
-    a: int,
-    step: int,
-) -> Move:
+def _two_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> Move:
     """Try to exchange the edge from a in one direction; return (gain, exchanges logged, the four nodes)."""
     rows, prices, tour, place, near, worth = state
     b = beside(tour, place, a, step)
@@ -159,13 +153,7 @@ def _two_opt(
 
 
 @compiled
-def _or_opt(
-    state: Search,
-    log: np.ndarray,
-    logged: int,
-    a: int,
-    step: int,
-) -> Move:
+def _or_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> Move:
     """Try to move a run that begins at a and extends in one direction; return as `_two_opt`."""
     rows, prices, tour, place, near, worth = state
     p, z = beside(tour, place, a, -step), a
@@ -196,12 +184,7 @@ def _or_opt(
 
 @compiled
 def _descend(
-    state: Search,
-    log: np.ndarray,
-    logged: int,
-    queue: np.ndarray,
-    waiting: np.ndarray,
-    count: int,
+    state: Search, log: np.ndarray, logged: int, queue: np.ndarray, waiting: np.ndarray, count: int
 ) -> tuple[float, int]:
     """Improve from the first `count` nodes of the queue until none of them can; return (gain, logged)."""
     total, head, room = 0.0, 0, len(queue)
@@ -230,9 +213,7 @@ def _descend(
 
 
 @compiled
-def descend(
-    state: Search,
-) -> float:
+def descend(state: Search) -> float:
     """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain."""
     nodes = len(state.tour)
     queue, waiting = state.tour.copy(), np.ones(nodes, np.bool_)
@@ -241,10 +222,7 @@ def descend(
 
 
 @compiled
-def kick(
-    state: Search,
-    draws: np.ndarray,
-) -> float:
+def kick(state: Search, draws: np.ndarray) -> float:
     """Swap two short neighbouring runs, repair, and keep what got better; return the total gain."""
     rows, prices, tour, place = state.rows, state.prices, state.tour, state.place
     nodes, total = len(tour), 0.0
@@ -252,12 +230,13 @@ def kick(
     log = np.empty((LOG_ROWS, 4), np.int32)
     for number in range(len(draws)):
         at, first, second = draws[number]
-        p, a, z = tour[at], tour[(at + 1) % nodes], tour[(at + first) % nodes]
-        q, c, e = (
-            tour[(at + first + 1) % nodes],
-            tour[(at + first + second) % nodes],
-            tour[(at + first + second + 1) % nodes],
-        )
+        # p [a..z] [q..c] e becomes p [q..c] [a..z] e
+        p = tour[at]
+        a = tour[(at + 1) % nodes]
+        z = tour[(at + first) % nodes]
+        q = tour[(at + first + 1) % nodes]
+        c = tour[(at + first + second) % nodes]
+        e = tour[(at + first + second + 1) % nodes]
         gain = _reduced(rows, prices, p, a) + _reduced(rows, prices, z, q) + _reduced(rows, prices, c, e)
         gain -= _reduced(rows, prices, p, q) + _reduced(rows, prices, c, a) + _reduced(rows, prices, z, e)
         logged = move_run(tour, place, log, 0, p, a, z, q, c, e, True)

@@ -67,8 +67,10 @@ def batch_diverse(units: Array, window: int, begin: np.ndarray, seed: int) -> np
     greedily, turned round where that joins less similar ends.
     """
     check_window(window)
-    rows, n = np.ascontiguousarray(host(units), np.float32), len(units)
-    order, rng = np.array(begin), np.random.default_rng(seed)
+    rows = np.ascontiguousarray(host(units), np.float32)
+    n = len(rows)
+    order = np.array(begin)
+    rng = np.random.default_rng(seed)
     for _ in tqdm(range(SWEEPS), "batch-diverse", delay=3, disable=progress_off()):
         items = rng.permutation(n)[:, None]
         draws = np.concatenate([items, rng.integers(0, n, (n, PARTNERS))], axis=1)
@@ -88,7 +90,9 @@ def _chain(rows: np.ndarray, windows: list[np.ndarray]) -> np.ndarray:
     whole = len(windows) if len(windows[-1]) == len(windows[0]) else len(windows) - 1
     ends = np.array([[window[0], window[-1]] for window in windows[:whole]])
     taken = np.zeros(whole, bool)
-    chain, at, turned = [], 0, False
+    chain = []
+    at = 0
+    turned = False
     for _ in range(whole):
         taken[at] = True
         chain.append(windows[at][::-1] if turned else windows[at])

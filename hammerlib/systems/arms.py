@@ -79,8 +79,8 @@ def compare_arms(
         if isinstance(seeds, Mapping):
             changes |= seeds[seed]
         algorithms = changes.pop("algorithms", ())
-        objects.append([one for one in algorithms if isinstance(one, Algorithm)])
-        named = tuple(one for one in algorithms if not isinstance(one, Algorithm))
+        objects.append([algorithm for algorithm in algorithms if isinstance(algorithm, Algorithm)])
+        named = tuple(algorithm for algorithm in algorithms if not isinstance(algorithm, Algorithm))
         configs.append(replace(shared, algorithms=named, **changes))
     tables = None
     if problems is not None:
@@ -100,7 +100,7 @@ class Arms:
     @functools.cached_property
     def logs(self) -> dict[str, list[pd.DataFrame]]:
         """The metrics of every run: step, metric, value."""
-        return {arm: [one.table("metrics.csv") for one in each] for arm, each in self.records.items()}
+        return {arm: [run.table("metrics.csv") for run in runs] for arm, runs in self.records.items()}
 
     def metric(self, arm: str, name: str) -> list[np.ndarray]:
         """Return one metric's values by step, of each seed of an arm."""
@@ -154,18 +154,18 @@ class Tested:
 
     def gain(self, arm: str, control: str) -> Interval:
         """Return how much more one arm solves than another, problem by problem and seed by seed."""
-        one, other = self.shares[arm], self.shares[control]
-        seeds = max(len(one), len(other))
-        if len(other) == 1:  # a model that no seed changed
-            other = np.repeat(other, seeds, axis=0)
-        return paired_interval(other, one)
+        treated, untreated = self.shares[arm], self.shares[control]
+        seeds = max(len(treated), len(untreated))
+        if len(untreated) == 1:  # a model that no seed changed
+            untreated = np.repeat(untreated, seeds, axis=0)
+        return paired_interval(untreated, treated)
 
     def completions(self, arm: str) -> pd.DataFrame:
         """Return all samples of an arm: id, completion, and the run's place among the seeds."""
         tables = []
-        for place, record in enumerate(self.records[arm]):
+        for run, record in enumerate(self.records[arm]):
             path = record.folder / "samples.jsonl"
-            tables.append(pd.read_json(path, lines=True, dtype={"completion": str}).assign(run=place))
+            tables.append(pd.read_json(path, lines=True, dtype={"completion": str}).assign(run=run))
         return pd.concat(tables)
 
 

@@ -163,22 +163,22 @@ class Chord(Algorithm):
         check_reading(experts, trainer.rollout.rows[0]["prompt"], trainer.processing_class)
         mu = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs))
         grpo = default()
-        places, tokens = self._share(trainer, experts)
+        chosen, tokens = self._share(trainer, experts)
         if mu == 0:
             trainer.record({"mu": 0.0})
             return grpo
         expert, probability = grpo.new_zeros(()), 0.0
-        if places:
-            prompts = [experts.prompt_ids[k] for k in places]
-            logps, _, mask = score_tokens(model, prompts, [experts.completion_ids[k] for k in places])
+        if chosen:
+            prompts = [experts.prompt_ids[k] for k in chosen]
+            logps, _, mask = score_tokens(model, prompts, [experts.completion_ids[k] for k in chosen])
             # This micro-batch's summands over all tokens of the step: they add up over micro-batches.
             expert = expert_loss(logps, mask, weighting=self.weighting, cutoff=self.cutoff, tokens=tokens)
             probability = float((logps.detach().exp() * mask).sum()) / tokens
         # Logs and gradients of processes are averaged, logs of micro-batches too.
         processes = trainer.accelerator.num_processes
         averaged = processes * trainer.current_gradient_accumulation_steps
-        shown = {"expert_loss": float(expert.detach()), "expert_probability": probability}
-        trainer.record({"mu": mu} | {name: averaged * value for name, value in shown.items()})
+        terms = {"expert_loss": float(expert.detach()), "expert_probability": probability}
+        trainer.record({"mu": mu} | {name: averaged * value for name, value in terms.items()})
         return mixed_loss(grpo, processes * expert, mu)
 
     __call__ = loss  # as a hook of its own
@@ -199,13 +199,17 @@ class Chord(Algorithm):
 
     def _share(self, trainer: PolicyTrainer, experts: Experts) -> tuple[list[int], int]:
         """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""
-        micro, step = trainer.current_gradient_accumulation_steps, trainer.state.global_step
-        place = (self._last[1] + 1) % micro if self._last[0] == step else 0
-        self._last = (step, place)
+        micro_batches = trainer.current_gradient_accumulation_steps
+        step = trainer.state.global_step
+        micro_batch = 0
+        if self._last[0] == step:
+            micro_batch = (self._last[1] + 1) % micro_batches
+        self._last = (step, micro_batch)
         whole = experts.places(step, self.batch_size)
         tokens = sum(len(experts.completion_ids[k]) for k in whole)
-        processes, process = trainer.accelerator.num_processes, trainer.accelerator.process_index
-        return whole[place * processes + process :: micro * processes], tokens
+        processes = trainer.accelerator.num_processes
+        process = trainer.accelerator.process_index
+        return whole[micro_batch * processes + process :: micro_batches * processes], tokens
 
     def _mean_reward(self, trainer: PolicyTrainer, inputs: dict[str, Any]) -> float:
         """Mean reward as graded of the trained completions, over all processes; only adaptive mu needs it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.models.nano.solutions import STRATEGIES, solve
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.problems import load_problems
@@ -78,11 +78,11 @@ class Experts:
         between calls, so that a resumed run sees the batches of an unbroken one.
         """
         n = len(self.ids)
-        wanted = range(step * size, (step + 1) * size)
-        rounds = {}
-        for k in {place // n for place in wanted}:
-            rounds[k] = np.random.default_rng([self.seed, k]).permutation(n)
-        return [int(rounds[place // n][place % n]) for place in wanted]
+        first = step * size // n  # the round in which the step begins
+        last = ((step + 1) * size - 1) // n
+        shuffles = [np.random.default_rng([self.seed, k]).permutation(n) for k in range(first, last + 1)]
+        begin = step * size - first * n
+        return np.concatenate(shuffles)[begin : begin + size].tolist()
 
 
 def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw", seed: int = 0) -> Experts:
@@ -186,8 +186,7 @@ def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -
     >>> nano_experts(load_problems("reasoning-gym:nano", split="supervised", n=1))["solution"][0][:7]
     ' check:'
     """
-    if strategy not in STRATEGIES:
-        raise InputError("strategy", strategy, "is unknown", f"use one of {', '.join(STRATEGIES)}")
+    check_name("strategy", strategy, STRATEGIES, "is unknown")
     rng = random.Random(seed)
     try:
         solutions = [solve(row, strategy, rng) for row in problems.to_list()]

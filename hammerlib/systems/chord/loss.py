@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def adaptive_mu(mean_reward: float, *, tau: float = 0.5) -> float:
         raise InputError("tau", tau, "is outside (0, 1]", "use 0.5")
     if math.isnan(mean_reward):
         raise InputError("mean_reward", mean_reward, "is not a number", "give the mean of scored rewards")
-    return min(1.0, max(0.0, tau - mean_reward))
+    return min(1.0, max(0.0, tau - mean_reward))  # mu = max(0, tau - mean R)
 
 
 WEIGHTINGS = ("none", "is", "phi")
@@ -78,8 +78,7 @@ WEIGHTINGS = ("none", "is", "phi")
 
 def check_weighting(weighting: str) -> None:
     """Raise InputError unless `weighting` is one of `WEIGHTINGS`."""
-    if weighting not in WEIGHTINGS:
-        raise InputError("weighting", weighting, "is unknown", f"use one of {', '.join(WEIGHTINGS)}")
+    check_name("weighting", weighting, WEIGHTINGS, "is unknown")
 
 
 def token_weights(logps: torch.Tensor, weighting: str = "phi") -> torch.Tensor:
@@ -145,13 +144,15 @@ def expert_loss(
     if count < 1:
         raise InputError("mask", count, "marks no token", "give at least one expert token")
     weights = token_weights(logps, weighting)
-    # Clamped log-probabilities have no gradient; the weight stays that of the uncut probability.
-    kept = logps.clamp(max=math.log(cutoff)) if cutoff < 1 else logps
-    return -(weights * kept * mask).sum() / count
+    if cutoff < 1:
+        # Clamped log-probabilities have no gradient; the weight stays that of the uncut probability.
+        logps = logps.clamp(max=math.log(cutoff))
+    # eq. 6: L = mean_t [- w_t log p_t] over the expert's tokens
+    return -(weights * logps * mask).sum() / count
 
 
 def mixed_loss(grpo: torch.Tensor, expert: torch.Tensor, mu: float) -> torch.Tensor:
     """Return (1 - mu) grpo + mu expert, the convex mixture."""
     if not 0 <= mu <= 1:
         raise InputError("mu", mu, "is outside [0, 1]", "give the share of the supervised term")
-    return (1 - mu) * grpo + mu * expert
+    return (1 - mu) * grpo + mu * expert  # L = (1 - mu) L_GRPO + mu L_SFT-phi

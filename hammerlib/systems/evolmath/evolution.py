@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
-from hammerlib.systems.evolmath.operators import FIRST, ON_TEXT, REPEATED
+from hammerlib.systems.evolmath.operators import FIRST, ON_TEXT, REPEATED, Operator
 from hammerlib.systems.evolmath.phrases import THEMES
 from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, solve
 from hammerlib.systems.evolmath.stories import Passage, Story
@@ -38,9 +38,9 @@ def first_number(relation: Relation) -> tuple[int, Fraction]:
 
     A coefficient of 1 is not written; the right side (place -1) always is.
     """
-    for place, (_, coefficient) in enumerate(relation.terms):
+    for position, (_, coefficient) in enumerate(relation.terms):
         if abs(coefficient) != 1:
-            return place, coefficient
+            return position, coefficient
     return -1, relation.right
 
 
@@ -101,7 +101,7 @@ def cross(first: Kind, second: Kind, equation: int = PLACE) -> Kind:
     value = _replaced(second, equation)
     if not value:
         raise InputError("second", str(value), "is no number that an answer can stand for", "see `can_cross`")
-    times = ratio(value, first.answer)
+    times = ratio(value, first.answer)  # X = times x (answer of the first), which is the old number
     shared = {
         "extras": (*first.extras, *(extra for extra in second.extras if extra not in first.extras)),
         "operators": (*first.operators, *second.operators, "cross"),
@@ -117,10 +117,10 @@ def cross(first: Kind, second: Kind, equation: int = PLACE) -> Kind:
 
 def is_linked(item: Item) -> bool:
     """Tell whether every part of a chain needs the answer before: without its X equation n stays open."""
-    for part, known in zip(item.parts, item.worked_out(), strict=True):
+    for part, solved in zip(item.parts, item.worked_out(), strict=True):
         if part.link is not None:
-            place = part.link.equation
-            if solve(known.equations[:place] + known.equations[place + 1 :]) is not None:
+            number = part.link.equation
+            if solve(solved.equations[:number] + solved.equations[number + 1 :]) is not None:
                 return False
     return True
 
@@ -128,14 +128,14 @@ def is_linked(item: Item) -> bool:
 def _apart(parts: list[Part]) -> tuple[Part, ...]:
     """Give a part the next free theme where an earlier one tells about the same things."""
     taken: set[str] = set()
-    kept = []
+    parts_apart = []
     for part in parts:
         if part.theme and part.theme in taken:
             free = [name for name in sorted(THEMES) if name not in taken]
             part = _in_other_theme(part, free[0]) if free else part
         taken.add(part.theme)
-        kept.append(part)
-    return tuple(kept)
+        parts_apart.append(part)
+    return tuple(parts_apart)
 
 
 def _in_other_theme(part: Part, theme: str) -> Part:
@@ -184,12 +184,7 @@ REFEREE = 5.0  # the released default where no judge is asked
 THRESHOLD = -0.5
 LOWEST_SHARE = 1.0  # percentile below which any single feature makes a problem low
 _WORD = re.compile(r"[A-Za-z]+")
-_STOP = frozenset(
-    (
-        *("a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "in", "is", "it", "of"),
-        *("on", "or", "so", "that", "the", "to", "was", "what", "with"),
-    )
-)
+_STOP_WORDS = "a an and are as at be by for from has in is it of on or so that the to was what with"
 
 
 def scores(features: ArrayLike, weights: Mapping[str, float] = WEIGHTS) -> np.ndarray:
@@ -204,6 +199,7 @@ def scores(features: ArrayLike, weights: Mapping[str, float] = WEIGHTS) -> np.nd
         raise InputError("features", list(table.shape), problem, "use `measure`")
     low, high = table.min(axis=0), table.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
+    # 10 sum_k w_k (f_k - min f_k) / (max f_k - min f_k); a feature that is the same for all counts nothing
     return 10 * ((table - low) / span) @ np.array(list(weights.values()))
 
 
@@ -239,8 +235,10 @@ def measure(items: Sequence[Item | Story], referee: Sequence[float] | None = Non
 
 def entropy(text: str) -> float:
     """Return the entropy of a text's words in bits, without stop words and case."""
-    counts = Counter(word for word in map(str.lower, _WORD.findall(text)) if word not in _STOP)
+    ignored = _STOP_WORDS.split()
+    counts = Counter(word for word in map(str.lower, _WORD.findall(text)) if word not in ignored)
     shares = np.array(list(counts.values())) / max(1, sum(counts.values()))
+    # H = - sum_w p_w log2 p_w over the words w
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # not -0.0
 
 
@@ -297,27 +295,24 @@ def evolve(
     >>> [one.answer for one in made.first] == [made.seeds[i].answer for i in (1, 0, 3, 2, 5, 4)]
     True
     """
-    first = []
-    for seed in seeds:
-        item: Any = seed
-        for operator in (*(ON_TEXT if isinstance(seed, Story) else FIRST), *REPEATED):
-            item = operator(item, rng)
-        first.append(item)
+    once = ON_TEXT if seeds and isinstance(seeds[0], Story) else FIRST
+    first = [_apply((*once, *REPEATED), seed, rng) for seed in seeds]
     first = [replace(item, generation=1) for item in cross_pairs(first)]
     features = measure(first, judge(first) if judge else None)
     fitness = scores(features)
     low = is_low(features, fitness)
-    places = np.flatnonzero(low)
-    again = []
-    for place in places:
-        item = first[place]
-        for operator in REPEATED:
-            item = operator(item, rng)
-        again.append(item)
+    rows = np.flatnonzero(low)
+    again = [_apply(REPEATED, first[row], rng) for row in rows]
     final = list(first)
-    for place, item in zip(places, cross_pairs(again, 2), strict=True):
-        final[place] = replace(item, generation=2)
+    for row, item in zip(rows, cross_pairs(again, 2), strict=True):
+        final[row] = replace(item, generation=2)
     return Evolution(list(seeds), first, fitness, low, final)
+
+
+def _apply(operators: Sequence[Operator], item: Any, rng: random.Random) -> Any:
+    for operator in operators:
+        item = operator(item, rng)
+    return item
 
 
 def stories_of(table: Dataset) -> list[Story]:

@@ -92,7 +92,7 @@ def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]
     >>> round(found["followed of errors"].value, 3)
     0.667
     """
-    aimed = table[table["targeted"]]
+    aimed = table[table["targeted"]]  # problems with a shortcut
     result = {
         "accuracy": mean_interval(table["correct"] / table["n"]),
         "followed": mean_interval(aimed["followed"] / aimed["n"]),

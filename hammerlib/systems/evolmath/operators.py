@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
-from hammerlib.systems.evolmath.phrases import (
-    BACKGROUND,
-    CONFUSED,
-    ESTIMATE,
-    FUZZY_SIGNS,
-    IRRELEVANT,
-    MISLEADING,
-    THEMES,
-    USELESS,
+from hammerlib.systems.evolmath import phrases
+from hammerlib.systems.evolmath.phrases import THEMES
+from hammerlib.systems.evolmath.problem import (
+    TARGET,
+    UNUSED,
+    VARIABLES,
+    Item,
+    Part,
+    Relation,
+    Statement,
+    solve,
 )
-from hammerlib.systems.evolmath.problem import TARGET, UNUSED, Item, Part, Relation, Statement, solve
 from hammerlib.systems.evolmath.stories import Passage, Story
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-NEAR, FAR = 10, 30  # by how much a fuzzy relation's right side is off
+NEAR = 10  # a fuzzy relation's right side is off by so much at least
+FAR = 30  # and at most
 CONTROL = "Read the problem with care before you answer."
 _SYMBOL = re.compile(r"\b[xyz]\b")
 Kind = TypeVar("Kind", Item, Story)
@@ -51,7 +53,7 @@ def approximate(item: Item, rng: random.Random) -> Item:
     while True:
         single = [equation for equation in part.equations[:4] if len(equation.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
-        relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))
+        relation = replace(fuzzy, sign=rng.choice(phrases.FUZZY_SIGNS))
         made = _with_noise(item, "approximate", [Statement("approximate", relation=relation)])
         if made.shortcut not in (None, made.answer):
             return made
@@ -73,13 +75,13 @@ def _beside(single: Relation, rng: random.Random) -> Relation:
 
 def _perturbed(last: Relation, rng: random.Random) -> Relation:
     used = dict(last.terms)
-    free = [name for name in ("x", "y", "z", "m") if name not in used]
+    free = [name for name in VARIABLES[:-1] if name not in used]
     others = [name for name in used if name != TARGET]
     if rng.random() < 0.5:
         used.pop(rng.choice(others))
     used[rng.choice(free)] = Fraction(rng.choice((-3, -2, 2, 3)))
-    order = ("x", "y", "z", "m", TARGET)
-    return Relation(tuple((name, used[name]) for name in order if name in used), _off(last.right, rng))
+    terms = tuple((name, used[name]) for name in VARIABLES if name in used)
+    return Relation(terms, _off(last.right, rng))
 
 
 def useless(item: Item, rng: random.Random) -> Item:
@@ -93,8 +95,9 @@ def useless(item: Item, rng: random.Random) -> Item:
 
 def confused(item: Item, rng: random.Random) -> Item:
     """Add two vague remarks about x, y and z."""
-    theme, remarks = item.parts[-1].theme, []
-    for phrase in rng.sample(CONFUSED, 2):
+    theme = item.parts[-1].theme
+    remarks = []
+    for phrase in rng.sample(phrases.CONFUSED, 2):
         names = [f"the number of {THEMES[theme][v]}" if theme else v for v in rng.sample("xyz", 2)]
         text = phrase.format(one=names[0], other=names[1])
         remarks.append(Statement("confused", text[0].upper() + text[1:] if theme else text))
@@ -136,17 +139,17 @@ def is_needed(item: Item) -> bool:
 
 def misleading(item: Kind, rng: random.Random) -> Kind:
     """Add a remark that talks down what is needed; to a public problem as well."""
-    return _with_extras(item, "misleading", MISLEADING, 1, rng)
+    return _with_extras(item, "misleading", phrases.MISLEADING, 1, rng)
 
 
 def background(item: Kind, rng: random.Random) -> Kind:
     """Put a story of fewer than 100 words in front; of a public problem as well."""
-    return _with_extras(item, "background", BACKGROUND, 1, rng)
+    return _with_extras(item, "background", phrases.BACKGROUND, 1, rng)
 
 
 def irrelevant(item: Kind, rng: random.Random) -> Kind:
     """Add three facts from another world; to a public problem as well."""
-    return _with_extras(item, "irrelevant", IRRELEVANT, 3, rng)
+    return _with_extras(item, "irrelevant", phrases.IRRELEVANT, 3, rng)
 
 
 def _with_extras(item: Kind, name: str, bank: Sequence[str], n: int, rng: random.Random) -> Kind:
@@ -191,14 +194,16 @@ def _approximate(story: Story, rng: random.Random) -> Story:
     if answer is None or answer.denominator != 1:
         return story
     off = rng.randint(NEAR, FAR)
-    value = str(answer + (off if rng.random() < 0.5 or 0 <= answer < off else -off))
-    return _noted(story, "approximate", ESTIMATE.format(value=value), value=value)
+    if not (rng.random() < 0.5 or 0 <= answer < off):
+        off = -off
+    value = str(answer + off)
+    return _noted(story, "approximate", phrases.ESTIMATE.format(value=value), value=value)
 
 
 def _useless(story: Story, rng: random.Random) -> Story:
     theme = THEMES[rng.choice(sorted(THEMES))]
     left = f"Elsewhere, {rng.randint(2, 9)} times the number of {theme['a']} plus the number of {theme['b']}"
-    return _noted(story, "useless", USELESS.format(left=left, right=rng.randint(20, 90)))
+    return _noted(story, "useless", phrases.USELESS.format(left=left, right=rng.randint(20, 90)))
 
 
 def _confused(story: Story, rng: random.Random) -> Story:
@@ -207,9 +212,9 @@ def _confused(story: Story, rng: random.Random) -> Story:
     others = sorted({_written(number) for number in passage.numbers} - {_written(passage.number)})
     names = ["the first figure", "the result", *(f"the figure {number}" for number in others)]
     remarks = []
-    for phrase in rng.sample(CONFUSED, 2):
-        one, other = rng.sample(names, 2)
-        text = phrase.format(one=one, other=other)
+    for phrase in rng.sample(phrases.CONFUSED, 2):
+        name, other = rng.sample(names, 2)
+        text = phrase.format(one=name, other=other)
         remarks.append(text[0].upper() + text[1:])
     return _noted(story, "confused", *remarks)
 
@@ -223,15 +228,7 @@ def _written(number: Fraction | None) -> str:
 # What makes a public problem in the first generation; the three of `REPEATED` follow.
 ON_TEXT: tuple[Callable[[Story, random.Random], Story], ...] = (_approximate, _useless, _confused)
 # control: words that ask for nothing, to tell the effect of a distractor from that of any added sentence.
-_BY_NAME: dict[str, Callable[[Story, random.Random], Story]] = {
-    "control": _control,
-    "approximate": _approximate,
-    "useless": _useless,
-    "confused": _confused,
-    "misleading": misleading,
-    "background": background,
-    "irrelevant": irrelevant,
-}
+_BY_NAME = {operator.__name__.lstrip("_"): operator for operator in (_control, *ON_TEXT, *REPEATED)}
 OPERATORS = tuple(_BY_NAME)
 
 

@@ -72,9 +72,9 @@ def is_necessary(rows: Sequence[Row], target: int = -1) -> bool:
     >>> is_necessary([[1, 0, 0], [0, 1, 0], [1, 1, 1]]), is_necessary([[1, 0, 0], [0, 1, 0], [0, 1, 1]])
     (True, False)
     """
-    middle = [list(row) for row in rows[1:-1]]
+    middle = rows[1:-1]  # equations 2 to 4
     last = list(rows[-1])
-    last[target] = 0
+    last[target] = 0  # c: equation 5 without the unknown that it introduces
     return rank([*middle, last]) > rank(middle)
 
 
@@ -101,9 +101,9 @@ class Relation:
         """Write it in symbols, or about a theme's things; `hidden` replaces numbers (-1: the right side)."""
         hidden = hidden or {}
         words: list[str] = []
-        for place, (name, coefficient) in enumerate(self.terms):
-            minus = coefficient < 0 and place not in hidden
-            number = hidden.get(place) or _number(abs(coefficient))
+        for position, (name, coefficient) in enumerate(self.terms):
+            minus = coefficient < 0 and position not in hidden
+            number = hidden.get(position) or _number(abs(coefficient))
             if theme:
                 joint = "minus " if minus else "plus " if words else ""
             elif words:
@@ -154,10 +154,6 @@ class Part:
     theme: str = ""  # "" for symbols
     link: Link | None = None  # to the part before
 
-    def solve(self, before: Fraction | None = None) -> Fraction | None:
-        """Return the value of n from the binding equations; `before` is the answer of the part before."""
-        return solve(self.with_number(before).equations)
-
     def with_number(self, before: Fraction | None) -> Part:
         """Return the part with its X worked out; InputError without the answer it needs."""
         if self.link is None:
@@ -165,25 +161,21 @@ class Part:
         if before is None:
             problem = "needs the answer of the part before"
             raise InputError("link", self.link.equation, problem, "solve that first")
+        number = self.link.ratio * before
         equations = list(self.equations)
         old = equations[self.link.equation]
-        number = self.link.ratio * before
         if self.link.place == -1:
-            new = replace(old, right=number)
+            equations[self.link.equation] = replace(old, right=number)
         else:
             terms = list(old.terms)
             terms[self.link.place] = (terms[self.link.place][0], number)
-            new = replace(old, terms=tuple(terms))
-        equations[self.link.equation] = new
+            equations[self.link.equation] = replace(old, terms=tuple(terms))
         return replace(self, equations=tuple(equations), link=None)
 
 
 def solve(equations: tuple[Relation, ...]) -> Fraction | None:
     """Return the value of n that equations give, None where they leave it open."""
-    rows = []
-    for equation in equations:
-        coefficients = dict(equation.terms)
-        rows.append([coefficients.get(name, Fraction(0)) for name in VARIABLES])
+    rows = [[dict(equation.terms).get(name, 0) for name in VARIABLES] for equation in equations]
     return value_of(rows, [equation.right for equation in equations], VARIABLES.index(TARGET))
 
 
@@ -239,11 +231,11 @@ class Item:
         """Return every sentence with whether it is noise; the questions last."""
         sentences = [(True, extra.text) for extra in self.extras if extra.kind == "background"]
         questions: list[str] = []
-        for place, part in enumerate(self.parts):
-            sentences += _sentences(part, f"X{place}" if place else "", place)
+        for number, part in enumerate(self.parts):
+            sentences += _sentences(part, f"X{number}" if number else "", number)
             asked = f"the number of {THEMES[part.theme][TARGET]}" if part.theme else TARGET
             alone = len(self.parts) == 1
-            questions.append(f"What is {asked}?" if alone else f"Question {place + 1}: what is {asked}?")
+            questions.append(f"What is {asked}?" if alone else f"Question {number + 1}: what is {asked}?")
         sentences += [(True, extra.text) for extra in self.extras if extra.kind != "background"]
         return [*sentences, (False, " ".join(questions))]
 
@@ -252,14 +244,14 @@ class Item:
         return " ".join(text for _, text in self.statements())
 
 
-def _sentences(part: Part, label: str, place: int) -> list[tuple[bool, str]]:
+def _sentences(part: Part, label: str, number: int) -> list[tuple[bool, str]]:
     def sentence(text: str) -> str:
         return f"{text[0].upper()}{text[1:]}." if part.theme else f"{text}."
 
     sentences = []
     if part.link is not None:
         times = "" if part.link.ratio == 1 else f"{part.link.ratio} times "
-        sentences.append((False, f"Let {label} be {times}the answer to question {place}."))
+        sentences.append((False, f"Let {label} be {times}the answer to question {number}."))
     for i, equation in enumerate(part.equations):
         hidden = {part.link.place: label} if part.link and part.link.equation == i else {}
         sentences.append((False, sentence(equation.told(part.theme, hidden))))
@@ -270,7 +262,8 @@ def _sentences(part: Part, label: str, place: int) -> list[tuple[bool, str]]:
 
 # Seeds: five equations in five unknowns with whole solutions, the first of which is needed
 
-LOWEST, HIGHEST = 1, 20  # of each unknown
+LOWEST = 1  # of each unknown
+HIGHEST = 20
 COEFFICIENTS = (*map(Fraction, (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)), Fraction(-1, 2), Fraction(1, 2))
 
 
@@ -323,6 +316,6 @@ def seed_problem(
     equations = []
     for row in rows:
         terms = tuple((name, value) for name, value in zip(VARIABLES, row, strict=True) if value)
-        right = sum((a * b for a, b in zip(row, solution, strict=True)), Fraction(0))
+        right = Fraction(sum(a * b for a, b in zip(row, solution, strict=True)))
         equations.append(Relation(terms, right))
     return Item((Part(tuple(equations)),), operators=("seed",))

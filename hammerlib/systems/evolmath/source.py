@@ -36,16 +36,16 @@ def load_evolved(
     """
     if name not in NAMES:
         return _public(name, split, n, seed, columns)
-    part = split or "rl"
-    if part not in PARTS:
+    split_name = split or "rl"
+    if split_name not in PARTS:
         raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
-    rng = random.Random(int(hashlib.sha256(f"evolmath {part} {seed}".encode()).hexdigest()[:16], 16))
+    rng = random.Random(int(hashlib.sha256(f"evolmath {split_name} {seed}".encode()).hexdigest()[:16], 16))
     seeds: dict[str, Item] = {}
     while len(seeds) < (200 if n is None else n):
         item = seed_problem(rng)
-        if part_of(item.text()) == part:
+        if part_of(item.text()) == split_name:
             seeds.setdefault(item.text(), item)
     items = list(seeds.values())
     if name == "targeted":
@@ -81,16 +81,16 @@ def _public(
     name: str, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
     if name.partition("@")[0] in BENCHMARKS:
-        given = None if split == "rl" else split  # the part to train on, of a set that has one part
-        for field, value in (("split", given), ("columns", columns)):
+        asked_split = None if split == "rl" else split  # the part to train on, of a set that has one part
+        for field, value in (("split", asked_split), ("columns", columns)):
             if value is not None:
                 problem = f"{name} is a benchmark, one file whose layout is known"
                 raise InputError(field, value, problem, f"leave {field} out")
         table = subset(load_benchmark(name), n, seed)
     elif ":" in name and not name.startswith("evolmath:"):
-        part = split if split is not None else source_split(name)
-        table = load_problems(name, split=part, n=n, seed=seed, columns=columns)
+        source_part = split if split is not None else source_split(name)
+        table = load_problems(name, split=source_part, n=n, seed=seed, columns=columns)
     else:
-        known = f"{', '.join(NAMES)}, a benchmark ({', '.join(BENCHMARKS)}), or a source such as"
-        raise InputError("problems", f"evolmath:{name}", "is unknown", f"use {known} file:mine.jsonl")
+        sources = f"{', '.join(NAMES)}, a benchmark ({', '.join(BENCHMARKS)}), or a source such as"
+        raise InputError("problems", f"evolmath:{name}", "is unknown", f"use {sources} file:mine.jsonl")
     return evolve_table(table, seed=seed)

@@ -91,13 +91,13 @@ class Story:
         """Return what is said, in order, with whether it is noise."""
         chain = len(self.passages) > 1
         sentences = [(True, extra.text) for extra in self.extras if extra.kind == "background"]
-        for place, passage in enumerate(self.passages):
-            body, question = passage.told(f"X{place}")
+        for number, passage in enumerate(self.passages):
+            body, question = passage.told(f"X{number}")
             if chain:
-                sentences.append((False, f"Question {place + 1}:"))
+                sentences.append((False, f"Question {number + 1}:"))
             if passage.ratio is not None:
                 times = "" if passage.ratio == 1 else f"{passage.ratio} times "
-                sentences.append((False, f"Let X{place} be {times}the answer to question {place}."))
+                sentences.append((False, f"Let X{number} be {times}the answer to question {number}."))
             if body:
                 sentences.append((False, body))
             sentences += [(True, noise.text) for noise in passage.noise]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.evaluation import evaluate, outcomes
 from hammerlib.training.schedule import plan
 
@@ -120,9 +120,9 @@ def select(rates: ArrayLike, share: float, subset: str, *, seed: int = 0) -> np.
     [1, 2]
     """
     rates = _checked(rates)
-    if subset not in SUBSETS:
-        raise InputError("subset", subset, "is unknown", f"use one of {', '.join(SUBSETS)}")
-    n, m = len(rates), round(share * len(rates))
+    check_name("subset", subset, SUBSETS, "is unknown")
+    n = len(rates)
+    m = round(share * n)
     if not 0 < share <= 1 or m < 1:
         raise InputError("share", share, f"leaves {m} of {n} problems", "choose a share in (0, 1]")
     shuffled = np.random.default_rng(seed).permutation(n)
@@ -141,8 +141,8 @@ def select_level(rates: ArrayLike, level: float, *, up_to: bool = False) -> np.n
     rates = _checked(rates)
     rows = np.flatnonzero(rates <= level + 1e-9 if up_to else np.abs(rates - level) <= 1e-9)
     if not rows.size:
-        known = ", ".join(f"{one:g}" for one in np.unique(rates.round(9)))
-        raise InputError("level", level, "has no problem in the pool", f"choose from {known}")
+        levels = ", ".join(f"{rate:g}" for rate in np.unique(rates.round(9)))
+        raise InputError("level", level, "has no problem in the pool", f"choose from {levels}")
     return rows
 
 
@@ -229,11 +229,8 @@ def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
     budgets = {}
     for record in records:
         table = record.table("metrics.csv")
-        completions = table.loc[table["metric"] == "generated", "value"].sum()
-        budgets[record.run_id] = {
-            "steps": float(table["step"].nunique()),
-            "completions": float(completions),
-        }
+        completions = float(table.loc[table["metric"] == "generated", "value"].sum())
+        budgets[record.run_id] = {"steps": float(table["step"].nunique()), "completions": completions}
     first = next(iter(budgets.values()))
     if any(budget != first for budget in budgets.values()):
         raise InputError("records", budgets, "differ in steps or completions", "see subset_config")

@@ -55,11 +55,9 @@ class State:
         self.env |= {name: evaluate(text, self.env) for name, text in spec.custom_operator.items()}
         self.texts: dict[str, str] = {}
         self.constraints: list[Any] = []
-        self.cond_num = 0
         self.scales: list[float] = []
         self.flat: dict[str, Any] = {}  # every unknown by its full name
-        self.types: set[str] = set()
-        self._layout: dict[str, tuple[list[Any], Symbol]] = {}
+        self.layout: dict[str, tuple[list[Any], Symbol]] = {}
         self._derived: dict[str, list[tuple[str, Any]]] = {}
 
     def prepare(self) -> None:
@@ -75,10 +73,11 @@ class State:
             self._condition(name, condition)
 
     def _variable(self, name: str) -> None:
-        variable, choices = self.spec.variables[name], self.choices
+        variable = self.spec.variables[name]
+        choices = self.choices
         if name in choices.themes:
             self.env[name] = choices.themes[name]
-        elif variable.formula and choices.replays and choices.has("variables", name):
+        elif variable.formula and choices.replays("variables", name):
             self.env[name] = choices.take("variables", name, None)
         elif variable.formula:
             before = choices.rng.getstate() if choices.rng else None
@@ -96,18 +95,17 @@ class State:
     def _declare(self, name: str, rule: Symbol) -> None:
         sources = [evaluate(text, self.env) for text in rule.source]
         keys = [key[0] if len(key) == 1 else key for key in itertools.product(*sources)]
-        for key, (place, attribute) in itertools.product(keys, enumerate(rule.attr or ("",))):
-            values = evaluate(rule.values[place], self.env) if place < len(rule.values) else []
+        for key, (column, attribute) in itertools.product(keys, enumerate(rule.attr or ("",))):
+            values = evaluate(rule.values[column], self.env) if column < len(rule.values) else []
             full_name = _flat_name(name, key, attribute)
-            self.flat[full_name] = symbol(full_name, rule.type[place], values)
-        self.types |= set(rule.type)
-        self._layout[name] = (keys, rule)
+            self.flat[full_name] = symbol(full_name, rule.type[column], values)
+        self.layout[name] = (keys, rule)
         self.env |= self._bound(self.flat)
 
     def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Containers of every declared symbol, filled with terms or with the values of a solution."""
         bound: dict[str, Any] = {}
-        for name, (keys, rule) in self._layout.items():
+        for name, (keys, rule) in self.layout.items():
             filled = {}
             for key in keys:
                 if rule.attr:
@@ -128,10 +126,10 @@ class State:
             rules = (rule,)
             shares = [0] * self._count(rule, name, "symbols")
         drawn = {}
-        for place in sorted(set(shares)):
-            record = f"{name}:{place}" if len(rules) > 1 else name
-            drawn[place] = self._draw(record, rules[place], shares.count(place), "symbols")
-        made = [(rules[place], drawn[place].pop(0)) for place in shares]
+        for number in sorted(set(shares)):
+            record = f"{name}:{number}" if len(rules) > 1 else name
+            drawn[number] = self._draw(record, rules[number], shares.count(number), "symbols")
+        made = [(rules[number], drawn[number].pop(0)) for number in shares]
         self._derived[name] = [(template.formula, value) for template, value in made]
         self.env |= self._statements(self.env)
         texts = [render(template.desc, self.env | {"_sym": value}) for template, value in made]
@@ -146,7 +144,7 @@ class State:
     def _count(self, rule: Derived | Condition, name: str, section: str) -> int:
         """How many draws: the number given, one from a range, or the length of the record on replay."""
         domain = evaluate(rule.domain, self.env)
-        if self.choices.replays and self.choices.has(section, name):
+        if self.choices.replays(section, name):
             return len(self.choices.config[section][name])
         if isinstance(domain, list):
             return self.choices.rng.randint(*domain) if self.choices.rng else 0
@@ -165,7 +163,6 @@ class State:
             envs = [self.env | {"_sym": value} for value in values]
             self.env[name] = values
         self.constraints += [evaluate(condition.formula, env) for env in envs]
-        self.cond_num += len(envs)
         self.texts[name] = " ".join(render(condition.desc, env) for env in envs) if condition.desc else ""
 
     def solve(self) -> list[dict[str, Any]]:
@@ -191,18 +188,18 @@ class State:
 
     def extend(self, solved: list[dict[str, Any]]) -> None:
         """Post-generation: new variables from one solution, new conditions from them."""
-        place = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(solved)))
-        solution = solved[place]
+        chosen = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(solved)))
+        solution = solved[chosen]
         for name, formula in self.spec.post_generation.get("post_gen_vars", {}).items():
             self.env[name] = solution[name] = evaluate(formula, solution)
         for formula in self.spec.post_generation.get("post_gen_conditions", {}).values():
             self.constraints.append(evaluate(formula, self.env))
-            self.cond_num += 1
 
 
 def _flat_name(name: str, key: Any, attribute: str) -> str:
-    index = "" if key == () else f"[{', '.join(map(str, key)) if isinstance(key, tuple) else key}]"
-    return f"{name}{index}{'.' * bool(attribute)}{attribute}"
+    keys = key if isinstance(key, tuple) else (key,)
+    index = f"[{', '.join(map(str, keys))}]" if keys else ""
+    return f"{name}{index}.{attribute}" if attribute else f"{name}{index}"
 
 
 # Questions
@@ -238,9 +235,10 @@ def _kind(answer: Any) -> str:
 
 def _ask_choice(name: str, query: Query, state: State, solved: list[dict[str, Any]]) -> Asked:
     recorded = state.choices.take("_queries", name, lambda rng: _options(query, state, solved, rng))
-    lines, answer = [], ""
-    for letter, (place, drawn) in zip(string.ascii_uppercase, recorded, strict=False):
-        template = query.templates[place]
+    lines = []
+    answer = ""
+    for letter, (number, drawn) in zip(string.ascii_uppercase, recorded, strict=False):
+        template = query.templates[number]
         text, value = _option(template, drawn, state)
         lines.append(f"{letter}. {text}")
         if _is_true(template, value, solved) == query.select_type:
@@ -266,11 +264,11 @@ def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: rand
     """Draw options until there are enough that are asked for and enough that are not."""
     asked_for = 1 if query.query_type == "single_choice" else rng.randint(2, query.opt_num - 1)
     wanted = {query.select_type: asked_for, not query.select_type: query.opt_num - asked_for}
-    kept: dict[bool, list] = {True: [], False: []}
+    options_of: dict[bool, list] = {True: [], False: []}
     texts: set[str] = set()
     for _ in range(TRIES):
-        place = rng.randrange(len(query.templates))
-        template = query.templates[place]
+        number = rng.randrange(len(query.templates))
+        template = query.templates[number]
         sources = [evaluate(text, state.env) for text in template.source]
         (drawn,) = draw_domain(template, sources, state.env, rng, 1)
         text, value = _option(template, drawn, state)
@@ -278,10 +276,10 @@ def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: rand
             continue
         texts.add(text)
         fact = _is_true(template, value, solved)
-        if len(kept[fact]) < wanted[fact]:
-            kept[fact].append([place, drawn])
-        if all(len(kept[fact]) == wanted[fact] for fact in wanted):
-            options = kept[True] + kept[False]
+        if len(options_of[fact]) < wanted[fact]:
+            options_of[fact].append([number, drawn])
+        if all(len(options_of[fact]) == wanted[fact] for fact in wanted):
+            options = options_of[True] + options_of[False]
             rng.shuffle(options)
             return options
     raise Rejected("not enough options")
@@ -317,9 +315,9 @@ def build(
         answer="====".join(question.answer for question in asked.values()),
         eval_type="====".join(question.eval_type for question in asked.values()),
         parameters={
-            "cond_num": state.cond_num,
+            "cond_num": len(state.constraints),
             "sym_num": len(state.flat),
-            "sym_type": sorted(state.types),
+            "sym_type": sorted({kind for _, rule in state.layout.values() for kind in rule.type}),
             "solutions": len(solved),
         },
         vars_scale=sum(state.scales) / len(state.scales) if state.scales else 0.5,

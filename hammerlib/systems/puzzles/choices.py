@@ -38,19 +38,14 @@ class Choices:
         self.themes = dict(themes or {})
         self.config: dict[str, dict[str, Any]] = {name: dict(part) for name, part in (config or {}).items()}
 
-    @property
-    def replays(self) -> bool:
-        """Whether this repeats a record."""
-        return self.rng is None
-
-    def has(self, section: str, name: str) -> bool:
-        """Tell whether the record holds a choice."""
-        return name in self.config.get(section, {})
+    def replays(self, section: str, name: str) -> bool:
+        """Tell whether this repeats a record, which holds the choice."""
+        return self.rng is None and name in self.config.get(section, {})
 
     def take(self, section: str, name: str, draw: Callable[[random.Random], Any] | None) -> Any:
         """Return a choice: drawn and recorded, or replayed; InputError where the record lacks it."""
         if self.rng is None:
-            if not self.has(section, name):
+            if not self.replays(section, name):
                 remedy = "record every choice of the puzzle"
                 raise InputError("config", f"{section}.{name}", "is missing", remedy)
             return self.config[section][name]
@@ -62,12 +57,11 @@ class Choices:
         """Functions that variables may call; a replay must not need them."""
         if self.rng is None:
             return {}
-        rng = self.rng
         return {
-            "sample": lambda items, n: rng.sample(list(items), n),
-            "shuffled": lambda items: rng.sample(list(items), len(items)),
-            "pick": lambda items: rng.choice(list(items)),
-            "randint": rng.randint,
+            "sample": lambda items, n: self.rng.sample(list(items), n),
+            "shuffled": lambda items: self.rng.sample(list(items), len(items)),
+            "pick": lambda items: self.rng.choice(list(items)),
+            "randint": self.rng.randint,
         }
 
 
@@ -154,11 +148,11 @@ def _resolved(item: Any, source: list[Any]) -> Any:
     match = _INDEX.fullmatch(item) if isinstance(item, str) else None
     if match is None:
         return item
-    place = int(match.group(1))
-    if place >= len(source):
+    position = int(match.group(1))
+    if position >= len(source):
         problem = f"the source has {len(source)} items"
         raise InputError("config", item, problem, "use a smaller place, or the value itself")
-    return source[place]
+    return source[position]
 
 
 def holds(rule: Draw, scope: str, values: list, env: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """Formulas of a specification, evaluated without ``eval``; texts with formulas in braces.
 
 The same formula states a constraint where names are bound to symbols, and a fact where they are bound to the
-values of one solution. What is allowed is a part of Python's expressions, compiled to functions.
+values of one solution. What is allowed is a part of Python's expressions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from hammerlib.errors import InputError
 from hammerlib.systems.smt import CONNECTIVES, compare, is_term
 
 Env = Mapping[str, Any]
-Compiled = Callable[[Env], Any]
 MAX_EXPONENT = 64
 
 # A bank for specifications to draw from.
@@ -34,7 +33,7 @@ def evaluate(text: str, env: Env) -> Any:
     lists, tuples, comprehensions, ``x[i]``, ``lambda``, and calls of the functions in `FUNCTIONS` or `env`.
     """
     try:
-        return compiled(text)(env)
+        return _value(_parsed(text), env)
     except InputError:
         raise
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
@@ -92,39 +91,101 @@ FUNCTIONS: dict[str, Callable[..., Any]] = CONNECTIVES | {
 
 
 @functools.lru_cache(maxsize=4096)
-def compiled(text: str) -> Compiled:
-    """Return a formula as a function of its environment."""
+def _parsed(text: str) -> ast.expr:
     try:
-        return _compile(ast.parse(text.strip(), mode="eval").body)
+        return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         problem = f"is no expression ({error.msg})"
         raise InputError("formula", text, problem, "write one expression") from error
 
 
-def _compile(node: ast.expr) -> Compiled:
-    maker = _MAKERS.get(type(node))
-    if maker is None:
-        problem = f"{type(node).__name__} is not allowed"
-        raise InputError("formula", ast.unparse(node), problem, "see hammerlib.systems.puzzles")
-    return maker(node)
+def _refused(node: ast.AST, problem: str, remedy: str) -> InputError:
+    return InputError("formula", ast.unparse(node), problem, remedy)
 
 
-def _constant(node: ast.Constant) -> Compiled:
-    value = Fraction(str(node.value)) if isinstance(node.value, float) else node.value
-    return lambda env: value
+def _value(node: ast.expr, env: Env) -> Any:
+    """Return the value of an expression. What is not listed here is not allowed: no attribute, no keyword."""
+    match node:
+        case ast.Name(id=name):
+            return _named(name, env)
+        case ast.Constant(value=float() as number):
+            return Fraction(str(number))  # as it is written: 0.1 is a tenth
+        case ast.Constant(value=constant):
+            return constant
+        case ast.BinOp(left=left, op=sign, right=right):
+            if type(sign) not in _BINARY:
+                raise _refused(node, "has an unknown operator", "use + - * / // % **")
+            return _BINARY[type(sign)](_value(left, env), _value(right, env))
+        case ast.Compare(left=left, ops=signs, comparators=others):
+            values = [_value(side, env) for side in (left, *others)]
+            facts = [
+                _relate(type(sign), *pair) for sign, *pair in zip(signs, values, values[1:], strict=False)
+            ]
+            return facts[0] if len(facts) == 1 else CONNECTIVES["And"](facts)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            function = _named(name, env)
+            return function(*[_value(argument, env) for argument in arguments])
+        case ast.Call():
+            raise _refused(node, "is no plain call", "write function(value, ...)")
+        case ast.Subscript(value=items, slice=ast.Slice(lower=low, upper=high)):
+            ends = slice(low and _value(low, env), high and _value(high, env))
+            return _value(items, env)[ends]
+        case ast.Subscript(value=items, slice=key):
+            return _value(items, env)[_value(key, env)]
+        case ast.ListComp(elt=element, generators=loops) | ast.GeneratorExp(elt=element, generators=loops):
+            return [_value(element, inner) for inner in _bindings(loops, env)]
+        case ast.List(elts=elements):
+            return [_value(element, env) for element in elements]
+        case ast.Tuple(elts=elements):
+            return tuple(_value(element, env) for element in elements)
+        case ast.IfExp(test=test, body=then, orelse=otherwise):
+            return _value(then if _plain(_value(test, env), "if") else otherwise, env)
+        case ast.BoolOp(op=ast.Or(), values=operands):
+            return any(_plain(_value(operand, env), "or") for operand in operands)
+        case ast.BoolOp(values=operands):
+            return all(_plain(_value(operand, env), "and") for operand in operands)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _plain(_value(operand, env), "not")
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, env)
+        case ast.UnaryOp():
+            raise _refused(node, "has an unknown sign", "use - or not")
+        case ast.Lambda(args=parameters, body=body):
+            names = [parameter.arg for parameter in parameters.args]
+            return lambda *values: _value(body, {**env, **dict(zip(names, values, strict=True))})
+    raise _refused(node, f"{type(node).__name__} is not allowed", "see hammerlib.systems.puzzles")
 
 
-def _name(node: ast.Name) -> Compiled:
-    name = node.id
+def _named(name: str, env: Env) -> Any:
+    if name in env:
+        return env[name]
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    raise InputError("formula", name, "is not defined (yet)", "define it further up in the specification")
 
-    def read(env: Env) -> Any:
-        if name in env:
-            return env[name]
-        if name in FUNCTIONS:
-            return FUNCTIONS[name]
-        raise InputError("formula", name, "is not defined (yet)", "define it further up in the specification")
 
-    return read
+def _bindings(loops: list[ast.comprehension], env: Env) -> Iterator[Env]:
+    """Yield the environment of every pass through the loops of a comprehension, outermost first."""
+    if not loops:
+        yield env
+        return
+    loop = loops[0]
+    targets = loop.target.elts if isinstance(loop.target, ast.Tuple) else [loop.target]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    if len(names) < len(targets):
+        raise _refused(loop.target, "cannot be a loop variable", "use names")
+    for value in _value(loop.iter, env):
+        values = value if isinstance(loop.target, ast.Tuple) else [value]
+        inner = {**env, **dict(zip(names, values, strict=True))}
+        if all(_plain(_value(test, inner), "if") for test in loop.ifs):
+            yield from _bindings(loops[1:], inner)
+
+
+def _plain(value: Any, word: str) -> Any:
+    # A z3 term has no truth value: "not p" would silently be a constant.
+    if is_term(value):
+        raise InputError("formula", str(value), f"{word!r} cannot ask a symbol", "use And, Or, Not, If")
+    return value
 
 
 def _divide(left: Any, right: Any) -> Any:
@@ -149,40 +210,6 @@ _BINARY = {
     ast.Mod: operator.mod,
     ast.Pow: _power,
 }
-
-
-def _binary(node: ast.BinOp) -> Compiled:
-    left, right = _compile(node.left), _compile(node.right)
-    if type(node.op) not in _BINARY:
-        raise InputError("formula", ast.unparse(node), "has an unknown operator", "use + - * / // % **")
-    apply = _BINARY[type(node.op)]
-    return lambda env: apply(left(env), right(env))
-
-
-def _plain(value: Any, word: str) -> Any:
-    # A z3 term has no truth value: "not p" would silently be a constant.
-    if is_term(value):
-        raise InputError("formula", str(value), f"{word!r} cannot ask a symbol", "use And, Or, Not, If")
-    return value
-
-
-def _unary(node: ast.UnaryOp) -> Compiled:
-    operand = _compile(node.operand)
-    if isinstance(node.op, ast.Not):
-        return lambda env: not _plain(operand(env), "not")
-    if isinstance(node.op, ast.USub):
-        return lambda env: -operand(env)
-    raise InputError("formula", ast.unparse(node), "has an unknown sign", "use - or not")
-
-
-def _bool(node: ast.BoolOp) -> Compiled:
-    operands = [_compile(value) for value in node.values]
-    is_or = isinstance(node.op, ast.Or)
-    word = "or" if is_or else "and"
-    # "or" ends at the first true value, "and" at the first false one.
-    return lambda env: any(bool(_plain(one(env), word)) == is_or for one in operands) == is_or
-
-
 _RELATIONS = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -193,18 +220,6 @@ _RELATIONS = {
 }
 
 
-def _comparison(node: ast.Compare) -> Compiled:
-    sides = [_compile(side) for side in (node.left, *node.comparators)]
-    kinds = [type(op) for op in node.ops]
-
-    def hold(env: Env) -> Any:
-        values = [side(env) for side in sides]
-        facts = [_relate(kind, *pair) for kind, *pair in zip(kinds, values, values[1:], strict=False)]
-        return facts[0] if len(facts) == 1 else CONNECTIVES["And"](facts)
-
-    return hold
-
-
 def _relate(kind: type, left: Any, right: Any) -> Any:
     if kind in (ast.In, ast.NotIn):
         equal = [compare(operator.eq, left, value) for value in right]
@@ -213,86 +228,3 @@ def _relate(kind: type, left: Any, right: Any) -> Any:
     if kind not in _RELATIONS:
         raise ValueError(f"{kind.__name__} is no relation")
     return compare(_RELATIONS[kind], left, right)
-
-
-def _conditional(node: ast.IfExp) -> Compiled:
-    test, then, otherwise = _compile(node.test), _compile(node.body), _compile(node.orelse)
-    return lambda env: then(env) if _plain(test(env), "if") else otherwise(env)
-
-
-def _item(node: ast.Subscript) -> Compiled:
-    value = _compile(node.value)
-    if not isinstance(node.slice, ast.Slice):
-        key = _compile(node.slice)
-        return lambda env: value(env)[key(env)]
-    nothing = ast.Constant(None)
-    low, high = _compile(node.slice.lower or nothing), _compile(node.slice.upper or nothing)
-    return lambda env: value(env)[low(env) : high(env)]
-
-
-def _sequence(kind: type) -> Callable[[Any], Compiled]:
-    def make(node: ast.List | ast.Tuple) -> Compiled:
-        items = [_compile(item) for item in node.elts]
-        return lambda env: kind(item(env) for item in items)
-
-    return make
-
-
-def _comprehension(node: ast.ListComp | ast.GeneratorExp) -> Compiled:
-    element = _compile(node.elt)
-    loops = []
-    for loop in node.generators:
-        loops.append((_target(loop.target), _compile(loop.iter), [_compile(test) for test in loop.ifs]))
-
-    def walk(env: Env, depth: int = 0) -> Iterator[Any]:
-        if depth == len(loops):
-            yield element(env)
-            return
-        names, source, tests = loops[depth]
-        for value in source(env):
-            bound = {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
-            inner = {**env, **bound}
-            if all(_plain(test(inner), "if") for test in tests):
-                yield from walk(inner, depth + 1)
-
-    return lambda env: list(walk(env))
-
-
-def _target(node: ast.expr) -> str | list[str]:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Tuple):
-        names = [item.id for item in node.elts if isinstance(item, ast.Name)]
-        if len(names) == len(node.elts):
-            return names
-    raise InputError("formula", ast.unparse(node), "cannot be a loop variable", "use names")
-
-
-def _call(node: ast.Call) -> Compiled:
-    if node.keywords or not isinstance(node.func, ast.Name):
-        raise InputError("formula", ast.unparse(node), "is no plain call", "write function(value, ...)")
-    function, arguments = _name(node.func), [_compile(argument) for argument in node.args]
-    return lambda env: function(env)(*(argument(env) for argument in arguments))
-
-
-def _lambda(node: ast.Lambda) -> Compiled:
-    names, body = [argument.arg for argument in node.args.args], _compile(node.body)
-    return lambda env: lambda *values: body({**env, **dict(zip(names, values, strict=True))})
-
-
-_MAKERS: dict[type, Callable[[Any], Compiled]] = {
-    ast.BinOp: _binary,
-    ast.BoolOp: _bool,
-    ast.Call: _call,
-    ast.Compare: _comparison,
-    ast.Constant: _constant,
-    ast.GeneratorExp: _comprehension,
-    ast.IfExp: _conditional,
-    ast.Lambda: _lambda,
-    ast.List: _sequence(list),
-    ast.ListComp: _comprehension,
-    ast.Name: _name,
-    ast.Subscript: _item,
-    ast.Tuple: _sequence(tuple),
-    ast.UnaryOp: _unary,
-}

@@ -67,29 +67,30 @@ def generate(
     """
     if n < 1:
         raise InputError("n", n, "must be at least 1", "ask for one puzzle or more")
-    kept: dict[str, Puzzle] = {}
+    puzzles: dict[str, Puzzle] = {}
     rejected: Counter[str] = Counter()
-    attempt, fruitless = 0, 0.0
-    while len(kept) < n:
+    attempt = 0
+    fruitless = 0.0
+    while len(puzzles) < n:
         key = repr((seed, spec.name, attempt)).encode()
         attempt += 1
         try:
             rng = random.Random(int(hashlib.sha256(key).hexdigest()[:16], 16))
             puzzle = build(spec, Choices(rng), accept)
-            reason = "same text" if puzzle.problem in kept else ""
+            reason = "same text" if puzzle.problem in puzzles else ""
         except Rejected as error:
             reason = str(error)
         if not reason:
-            kept[puzzle.problem] = puzzle
+            puzzles[puzzle.problem] = puzzle
             fruitless = 0.0
             continue
         rejected[reason] += 1
         # What the caller does not want says little about the specification.
         fruitless += 0.02 if reason == UNWANTED else 1
         if fruitless > PATIENCE:
-            problem = f"{spec.name} gave {len(kept)} puzzles, then {PATIENCE} draws without a new one"
-            raise InputError("n", n, problem, f"ask for at most {len(kept)}, or widen its domains")
-    return Harvest(list(kept.values()), rejected)
+            problem = f"{spec.name} gave {len(puzzles)} puzzles, then {PATIENCE} draws without a new one"
+            raise InputError("n", n, problem, f"ask for at most {len(puzzles)}, or widen its domains")
+    return Harvest(list(puzzles.values()), rejected)
 
 
 def rebuild(
@@ -160,7 +161,8 @@ def check_seed(spec: Spec) -> None:
         problem = f"is rejected: {error}"
         raise InputError("seed", spec.name, problem, "mend specification or config") from error
     for field in ("problem", "answer"):
-        wanted, got = str(spec.seed[field]).strip(), getattr(made, field)
+        wanted = str(spec.seed[field]).strip()
+        got = getattr(made, field)
         if wanted != got:
             problem = f"{spec.name} differs from {wanted!r}"
             raise InputError(f"seed.{field}", got, problem, "mend the specification")
@@ -168,7 +170,7 @@ def check_seed(spec: Spec) -> None:
 
 def write_jsonl(puzzles: list[Puzzle], path: Path) -> None:
     """Write one puzzle a line, whole or not at all; the same puzzles are the same bytes."""
-    with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
         for puzzle in puzzles:
             file.write(json.dumps(puzzle._asdict(), ensure_ascii=False, sort_keys=True) + "\n")
 
@@ -205,7 +207,8 @@ def difficulties(puzzles: Sequence[Puzzle]) -> list[float]:
 
 
 def _scaled(values: list[float]) -> list[float]:
-    low, high = min(values, default=0), max(values, default=0)
+    low = min(values, default=0)
+    high = max(values, default=0)
     return [0.5 if low == high else (value - low) / (high - low) for value in values]
 
 
@@ -215,12 +218,12 @@ def signature(config: Mapping[str, Any], *, options: bool = False) -> str:
     Draws of a condition count as a set. The released code means to leave options out and does not, because it
     skips another key than it writes; `options` repeats that.
     """
-    kept: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, dict[str, Any]] = {}
     for section, choices in config.items():
         if options or section != "_queries":
             pool = section in ("conditions", "symbols")
-            kept[section] = {name: _numbers(choice, pool=pool) for name, choice in choices.items()}
-    return json.dumps(kept, sort_keys=True)
+            numbers[section] = {name: _numbers(choice, pool=pool) for name, choice in choices.items()}
+    return json.dumps(numbers, sort_keys=True)
 
 
 def _numbers(value: Any, *, pool: bool = False) -> Any:
@@ -242,20 +245,20 @@ def part_of(source: str, config: Mapping[str, Any]) -> str:
     same part whatever is generated around it. Options, and the solution that post-generation took, do not
     enter.
     """
-    kept = {section: choices for section, choices in config.items() if section != "post_generation"}
-    digest = hashlib.sha256(f"{source} {signature(kept)}".encode()).hexdigest()
-    place = int(digest[:8], 16) / 16**8
-    if place < TEST_SHARE:
+    sections = {section: choices for section, choices in config.items() if section != "post_generation"}
+    digest = hashlib.sha256(f"{source} {signature(sections)}".encode()).hexdigest()
+    share = int(digest[:8], 16) / 16**8
+    if share < TEST_SHARE:
         return "test"
-    return "validation" if place < 1.5 * TEST_SHARE else "train"
+    return "validation" if share < 1.5 * TEST_SHARE else "train"
 
 
 def deduplicate(puzzles: Iterable[Puzzle], *, options: bool = False) -> list[Puzzle]:
     """Keep the first puzzle of each specification and `signature`, as PuzzleClone's code does."""
-    kept: dict[tuple[str, str], Puzzle] = {}
+    first: dict[tuple[str, str], Puzzle] = {}
     for puzzle in puzzles:
-        kept.setdefault((puzzle.source, signature(puzzle.config, options=options)), puzzle)
-    return list(kept.values())
+        first.setdefault((puzzle.source, signature(puzzle.config, options=options)), puzzle)
+    return list(first.values())
 
 
 def cut(puzzles: Sequence[Puzzle], levels: Sequence[float]) -> list[str]:
@@ -273,14 +276,14 @@ def cut(puzzles: Sequence[Puzzle], levels: Sequence[float]) -> list[str]:
     [13, 5, 2]
     """
     groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for place, (puzzle, level) in enumerate(zip(puzzles, levels, strict=True)):
-        groups[puzzle.source, level > HARD].append(place)
+    for row, (puzzle, level) in enumerate(zip(puzzles, levels, strict=True)):
+        groups[puzzle.source, level > HARD].append(row)
     parts = ["train"] * len(puzzles)
-    for places in groups.values():
-        test = math.ceil(TEST_SHARE * len(places))
-        validation = min(VALIDATION, (len(places) - test) // 2)
-        for place in places[:test]:
-            parts[place] = "test"
-        for place in places[len(places) - validation :]:
-            parts[place] = "validation"
+    for rows in groups.values():
+        test = math.ceil(TEST_SHARE * len(rows))
+        validation = min(VALIDATION, (len(rows) - test) // 2)
+        for row in rows[:test]:
+            parts[row] = "test"
+        for row in rows[len(rows) - validation :]:
+            parts[row] = "validation"
     return parts

@@ -53,14 +53,14 @@ def soft_score(answer: str, gold: str, types: str) -> float:
     >>> [soft_score(one, "B====0.5", "option====numeral") for one in ("B==== 1/2", "B", "C")]
     [1.0, 0.5, 0.0]
     """
-    golds, kinds, given = (text.split(BETWEEN) for text in (gold, types, answer))
+    golds, kinds, answers = (text.split(BETWEEN) for text in (gold, types, answer))
     if len(golds) != len(kinds):
         raise InputError("scorer", types, f"{len(golds)} golds", "name one type for each question")
     judges = [_judge(kind.strip()) for kind in kinds]
-    if len(given) > len(golds):
+    if len(answers) > len(golds):
         return 0.0
     # Fewer answers than questions: the missing ones are wrong.
-    answered = zip(judges, given, golds, strict=False)
+    answered = zip(judges, answers, golds, strict=False)
     return sum(same(text.strip(), gold_text.strip()) for same, text, gold_text in answered) / len(golds)
 
 
@@ -86,19 +86,19 @@ def _judge(kind: str) -> Callable[[str, str], bool]:
         remedy = f"use {', '.join([*SIMPLE, *_ALIASES])}, or oa_, ua_, oua_ before one"
         raise InputError("scorer", kind, "unknown answer type", remedy)
     if prefix == "oua":
-        return lambda one, other: _in_order(one.split(";"), other.split(";"), _unordered(inner))
+        return lambda answer, gold: _in_order(answer.split(";"), gold.split(";"), _unordered(inner))
     if prefix == "ua":
         return _unordered(inner)
-    return lambda one, other: _in_order(one.split(","), other.split(","), _SIMPLE[inner])
+    return lambda answer, gold: _in_order(answer.split(","), gold.split(","), _SIMPLE[inner])
 
 
-def _in_order(given: list[str], golds: list[str], same: Callable[[str, str], bool]) -> bool:
-    return len(given) == len(golds) and all(map(same, given, golds))
+def _in_order(answers: list[str], golds: list[str], same: Callable[[str, str], bool]) -> bool:
+    return len(answers) == len(golds) and all(map(same, answers, golds))
 
 
 def _unordered(inner: str) -> Callable[[str, str], bool]:
     key = _KEYS[inner]
-    return lambda one, other: Counter(map(key, one.split(","))) == Counter(map(key, other.split(",")))
+    return lambda answer, gold: Counter(map(key, answer.split(","))) == Counter(map(key, gold.split(",")))
 
 
 def _word(text: str) -> str:
@@ -119,17 +119,17 @@ def _number(text: str) -> Fraction | str:
     return f"no number: {text}"
 
 
-def _option(one: str, other: str) -> bool:
-    return bool(re.fullmatch(r"\(?[A-Za-z]\)?\.?", one.strip())) and _letters(one) == _letters(other)
+def _option(answer: str, gold: str) -> bool:
+    return bool(re.fullmatch(r"\(?[A-Za-z]\)?\.?", answer.strip())) and _letters(answer) == _letters(gold)
 
 
-def _same_number(one: str, other: str) -> bool:
-    return isinstance(_number(one), Fraction) and _number(one) == _number(other)
+def _same_number(answer: str, gold: str) -> bool:
+    return isinstance(_number(answer), Fraction) and _number(answer) == _number(gold)
 
 
-def _subset(one: str, other: str) -> bool:
-    given = {_word(item) for item in one.split(",")} - {""}
-    return bool(given) and given <= {_word(item) for item in other.split(",")}
+def _subset(answer: str, gold: str) -> bool:
+    items = {_word(item) for item in answer.split(",")} - {""}
+    return bool(items) and items <= {_word(item) for item in gold.split(",")}
 
 
 _KEYS: dict[str, Callable[[str], Any]] = {

@@ -30,28 +30,28 @@ def load_puzzles(
     problems are spread evenly over the specifications (20 for each). ``difficulty`` is among the
     drawn puzzles of the same specification; ``metadata`` holds the record that rebuilds the puzzle.
     """
-    part = "train" if split in (None, "rl") else split
-    if part not in SPLITS:
+    split_name = "train" if split in (None, "rl") else split
+    if split_name not in SPLITS:
         raise InputError("split", split, "unknown part", f"use one of {', '.join(SPLITS)}")
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
-    names = seed_names() if name == "all" else [one.strip() for one in name.split(",")]
+    names = seed_names() if name == "all" else [each.strip() for each in name.split(",")]
     n = 20 * len(names) if n is None else n
     rows: list[dict[str, Any]] = []
-    for place, spec_name in enumerate(names):
-        quota = n // len(names) + (place < n % len(names))
+    for number, spec_name in enumerate(names):
+        quota = n // len(names) + (number < n % len(names))
         if quota:
-            rows += _rows(read_spec(spec_name), part, quota, seed)
+            rows += _rows(read_spec(spec_name), split_name, quota, seed)
     return make_table(rows)
 
 
 def _rows(spec: Spec, part: str, quota: int, seed: int) -> list[dict[str, Any]]:
-    seen: set[str] = set()
+    signatures: set[str] = set()
 
     def wanted(config: Mapping[str, Any]) -> bool:
         key = signature(config)
-        fresh = key not in seen and part_of(spec.name, config) == part
-        seen.add(key)
+        fresh = key not in signatures and part_of(spec.name, config) == part
+        signatures.add(key)
         return fresh
 
     puzzles = generate(spec, quota, seed=seed, accept=wanted).puzzles

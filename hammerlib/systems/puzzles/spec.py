@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from hammerlib.errors import InputError
+from pydantic import Field
+
+from hammerlib.errors import InputError, check_fields
 from hammerlib.runs.reading import read_yaml
 from hammerlib.systems.puzzles.scoring import scorer
 
 SEEDS = Path(__file__).with_name("seeds")
-_ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
 _FORMULA_LISTS = ("source", "amount", "values", "type", "attr", "order", "duplicate")
+PostGeneration = Literal["post_gen_vars", "post_gen_conditions"]
 entry = dataclasses.dataclass(frozen=True, kw_only=True)
 
 
@@ -30,7 +32,7 @@ class Variable:
     domain: str = ""  # formula
     # Instead of type and domain; may call sample(list, n), shuffled(list), pick(list), randint(low, high).
     formula: str = ""
-    diff_factor: int = 0  # 1: larger is harder, -1: easier, 0: neither
+    diff_factor: Literal[-1, 0, 1] = 0  # 1: larger is harder, -1: easier, 0: neither
 
 
 @entry
@@ -44,9 +46,8 @@ class Draw:
     domain: str = "1"  # formula: how many draws, a number, or lowest and highest
     domain_cond: bool = True  # no two draws are equal
     dim: str = "1"  # formula: parts of a draw; with more than one, _sym[part][source][item]
-    dim_cond: tuple[
-        tuple[int, ...], ...
-    ] = ()  # parts must differ within each group of sources (all together)
+    # Parts must differ within each group of sources; default: within all sources together.
+    dim_cond: tuple[tuple[int, ...], ...] = ()
     # scope (domain or dim), fields (places of sources), constraint: a lambda of the values
     # l[draw][part][field][item] (scope dim: l[part][field][item]).
     custom_cond: tuple[Mapping[str, Any], ...] = ()
@@ -92,7 +93,7 @@ class Option(Draw):
 
     opt_formula: str
     opt_text: str
-    cond: str = "all"
+    cond: Literal["any", "all"] = "all"
 
 
 @entry
@@ -105,9 +106,10 @@ class Query:
     ans_assertion: str = ""  # must hold, or the puzzle is rejected (one solution, where any are computed)
     eval_type: str = ""  # how the answer is scored, see `scoring`; default by its kind
     templates: tuple[Option, ...] = ()
-    opt_num: int = 4  # options, 2 to 26
+    opt_num: Annotated[int, Field(ge=2, le=26)] = 4  # options
     select_type: bool = True  # ask for what is true, or for what is not
-    query_type: str = "single_choice"  # or multiple_choice: two to all but one are asked for
+    # multiple_choice: two to all but one are asked for
+    query_type: Literal["single_choice", "multiple_choice"] = "single_choice"
 
 
 @entry
@@ -122,12 +124,12 @@ class Spec:
     conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
     # post_gen_vars (name to formula of one solution, drawn at random) and post_gen_conditions (name to
     # formula): the puzzle is solved again with these added.
-    post_generation: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    post_generation: Mapping[PostGeneration, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     # type (minimize, maximize) and formula; two best solutions reject the puzzle.
     optimize: Mapping[str, str] = dataclasses.field(default_factory=dict)
     queries: Mapping[str, Query] = dataclasses.field(default_factory=dict)
     calc_solution: bool = True  # False: nothing to solve, answers come from the variables
-    max_solution: int = 6000  # more solutions reject the puzzle
+    max_solution: Annotated[int, Field(ge=1)] = 6000  # more solutions reject the puzzle
     # The hand-written puzzle that the specification must reproduce: config, problem, answer.
     seed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -188,11 +190,11 @@ def _spec(content: dict[str, Any]) -> Spec:
         "conditions": lambda value, where: _make(Condition, value, where),
         "queries": _query,
     }
-    for part, reader in readers.items():
-        entries = content.get(part) or {}
+    for section, reader in readers.items():
+        entries = content.get(section) or {}
         if not isinstance(entries, dict):
-            raise InputError(part, entries, "must map names to entries", "write name: {...}")
-        content[part] = {name: reader(value, f"{part}.{name}") for name, value in entries.items()}
+            raise InputError(section, entries, "must map names to entries", "write name: {...}")
+        content[section] = {name: reader(value, f"{section}.{name}") for name, value in entries.items()}
     spec = _make(Spec, content, str(content.get("name")))
     if not spec.queries:
         raise InputError("queries", spec.name, "asks nothing", "add a query")
@@ -202,22 +204,10 @@ def _spec(content: dict[str, Any]) -> Spec:
 
 def _check_solving(spec: Spec) -> None:
     """Refuse what would be ignored, or fail only when puzzles are drawn."""
-    for part, known in _ENTRIES.items():
-        given = getattr(spec, part)
-        odd = [name for name in given if name not in known] if isinstance(given, Mapping) else given
-        if odd:
-            raise InputError(part, odd, "has an unknown field, or none", f"use {', '.join(known)}")
-    if not all(isinstance(entries, Mapping) for entries in (spec.post_generation or {}).values()):
-        remedy = "write name: formula lines under each"
-        raise InputError("post_generation", dict(spec.post_generation), "maps no names to formulas", remedy)
-    goal = spec.optimize or {"type": "minimize", "formula": ""}
-    if goal.get("type") not in ("minimize", "maximize") or not isinstance(goal.get("formula"), str):
+    goal = spec.optimize
+    if goal and (set(goal) != {"type", "formula"} or goal["type"] not in ("minimize", "maximize")):
         remedy = "give type (minimize or maximize) and formula"
         raise InputError("optimize", dict(goal), "names no goal", remedy)
-    if not isinstance(spec.calc_solution, bool):
-        raise InputError("calc_solution", spec.calc_solution, "is no truth value", "write true or false")
-    if not _is_count(spec.max_solution):
-        raise InputError("max_solution", spec.max_solution, "is no number of solutions", "give 1 or more")
     if spec.calc_solution:
         return
     unsolved = {
@@ -227,13 +217,11 @@ def _check_solving(spec: Spec) -> None:
         "optimize": spec.optimize,
         "queries with options": any(query.templates for query in spec.queries.values()),
     }
-    for part, used in unsolved.items():
+    for section, used in unsolved.items():
         if used:
-            raise InputError("calc_solution", False, f"{part} need solutions", f"leave it out, or the {part}")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            raise InputError(
+                "calc_solution", False, f"{section} need solutions", f"leave it out, or the {section}"
+            )
 
 
 def _variable(value: Any, where: str) -> Variable:
@@ -241,10 +229,9 @@ def _variable(value: Any, where: str) -> Variable:
     if bool(variable.formula) == bool(variable.type and variable.domain):
         remedy = "give type and domain, or a formula"
         raise InputError(where, variable.formula, "is defined twice or not at all", remedy)
-    factor, ranged = variable.diff_factor, variable.type in ("int", "float")
-    if factor not in (-1, 0, 1) or (factor and not ranged):
-        remedy = "give -1, 0 or 1, and only to an int or a float with a domain"
-        raise InputError(f"{where}.diff_factor", factor, "cannot be used", remedy)
+    if variable.diff_factor and variable.type not in ("int", "float"):
+        remedy = "give it only to an int or a float with a domain"
+        raise InputError(f"{where}.diff_factor", variable.diff_factor, "cannot be used", remedy)
     return variable
 
 
@@ -260,7 +247,9 @@ def _symbol(value: Any, where: str) -> Symbol | Derived | Mixed:
 
 
 def _templates(kind: type, value: dict[str, Any], where: str) -> tuple[Any, ...]:
-    return tuple(_make(kind, one, f"{where}.templates[{i}]") for i, one in enumerate(value["templates"]))
+    return tuple(
+        _make(kind, content, f"{where}.templates[{i}]") for i, content in enumerate(value["templates"])
+    )
 
 
 def _query(value: Any, where: str) -> Query:
@@ -278,14 +267,6 @@ def _query(value: Any, where: str) -> Query:
         raise InputError(where, query.desc, "is neither open nor a choice", remedy)
     if query.eval_type:
         scorer(f"puzzles:{query.eval_type}")  # refuses an unknown type
-    if not isinstance(query.select_type, bool):
-        field = f"{where}.select_type"
-        raise InputError(field, query.select_type, "is no truth value", "write true or false")
-    allowed = query.query_type in ("single_choice", "multiple_choice")
-    allowed = allowed and _is_count(query.opt_num) and 2 <= query.opt_num <= 26
-    if not allowed or any(option.cond not in ("any", "all") for option in query.templates):
-        remedy = "use single_choice or multiple_choice, 2 to 26 options, cond any or all"
-        raise InputError(where, query.query_type, "cannot be asked", remedy)
     return query
 
 
@@ -301,13 +282,15 @@ def _make(kind: type, value: Any, where: str) -> Any:
         needed = field.default is field.default_factory is dataclasses.MISSING
         if needed and name not in value:
             raise InputError(where, sorted(value), f"lacks {name}", "add it")
-    return kind(**{name: _typed(name, fields[name].type, one) for name, one in value.items()})
+    values = {name: _typed(name, fields[name].type, content) for name, content in value.items()}
+    check_fields(kind, values, "specification", inside="" if kind is Spec else where)
+    return kind(**values)
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:
     if name in ("dim_cond", "custom_cond", "templates"):
-        return tuple(tuple(one) if isinstance(one, list) else one for one in value)
+        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     if name in _FORMULA_LISTS and kind.startswith("tuple"):
         values = value if isinstance(value, list) else [value]
-        return tuple(one if isinstance(one, bool) and "bool" in kind else str(one) for one in values)
+        return tuple(item if isinstance(item, bool) and "bool" in kind else str(item) for item in values)
     return str(value) if kind == "str" else value

@@ -133,12 +133,12 @@ def compare(relation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
 
 
 def _enum_value(sort: Any, name: str) -> Any:
-    known = {}
+    values = {}
     for i in range(sort.num_constructors()):
-        known[sort.constructor(i).name()] = sort.constructor(i)
-    if name not in known:
-        raise InputError("value", name, "is no value of this enum", f"use {', '.join(known)}")
-    return known[name]()
+        values[sort.constructor(i).name()] = sort.constructor(i)
+    if name not in values:
+        raise InputError("value", name, "is no value of this enum", f"use {', '.join(values)}")
+    return values[name]()
 
 
 # Solutions
@@ -176,7 +176,7 @@ def _models(
         else:
             mentioned = [symbol for symbol in model.decls() if symbol.name() in names]
             values = {names[symbol.name()]: model[symbol] for symbol in mentioned}
-        models.append({name: _plain(values[name]) if name in values else None for name in symbols})
+        models.append(dict.fromkeys(symbols) | {name: _plain(value) for name, value in values.items()})
         if len(models) > limit:
             raise TooMany(f"more than {limit} solutions")
         # The blocking clause: at least one symbol must differ from this model.
@@ -326,14 +326,14 @@ class Problem:
         that z3 made up (Skolem functions) or interprets (sums) are left out.
         """
         instantiations: list[tuple[str, Binding]] = []
-        known: dict[int, tuple[Any, Term | None]] = {}
+        read: dict[int, tuple[Any, Term | None]] = {}
 
         def listen(hint: Any, _: Any, __: Any) -> None:
             if not z3.is_app(hint) or hint.decl().name() != "inst":
                 return
             for child in hint.children():
                 if z3.is_app(child) and child.decl().name() == "bind":
-                    terms = tuple(self._term(expression, known) for expression in child.children())
+                    terms = tuple(self._term(expression, read) for expression in child.children())
                     if None not in terms:
                         instantiations.append((hint.arg(0).sexpr(), terms))
 
@@ -377,20 +377,20 @@ class Problem:
             elif term.decl().kind() == z3.Z3_OP_UNINTERPRETED and not z3.is_bool(term):
                 self.functions[_key(term)] = term.decl()
 
-    def _term(self, expression: Any, known: dict[int, tuple[Any, Term | None]]) -> Term | None:
+    def _term(self, expression: Any, read: dict[int, tuple[Any, Term | None]]) -> Term | None:
         """Read a z3 term, shared subterms once; None where it holds a function z3 made up or interprets."""
         key = expression.get_id()
-        if key not in known:
+        if key not in read:
             term = None
             if z3.is_app(expression) and _key(expression) in self.functions:
-                arguments = tuple(self._term(child, known) for child in expression.children())
+                arguments = tuple(self._term(child, read) for child in expression.children())
                 if None not in arguments:
                     term = Term(_name(expression), str(expression.sort()), arguments)
-            known[key] = expression, term  # the expression is kept alive, so that no other gets its number
-        return known[key][1]
+            read[key] = expression, term  # the expression is kept alive, so that no other gets its number
+        return read[key][1]
 
     def _expression(self, term: Term) -> Any:
-        function = self.functions[term.name, term.sort, tuple(one.sort for one in term.arguments)]
+        function = self.functions[term.name, term.sort, tuple(argument.sort for argument in term.arguments)]
         return function(*map(self._expression, term.arguments)) if z3.is_func_decl(function) else function
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.grading import final_answer, grade
 from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.generation import completion_entropies, generate
@@ -96,12 +96,12 @@ class VoteThenSample(Algorithm):
         texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
         answers = [final_answer(text) for text in texts]
         generation.rows = []
-        for place, row in enumerate(problems):
-            ballot = answers[place * self.votes : (place + 1) * self.votes]
+        for number, row in enumerate(problems):
+            ballot = answers[number * self.votes : (number + 1) * self.votes]
             generation.rows += [relabelled(row, ballot)] * self.votes
         # All vote; the first G of each problem are trained.
-        place = np.arange(len(generation.rows))
-        generation.groups = np.where(place % self.votes < size, place // self.votes, EXCLUDED)
+        completion = np.arange(len(generation.rows))
+        generation.groups = np.where(completion % self.votes < size, completion // self.votes, EXCLUDED)
         return generation
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
@@ -121,27 +121,27 @@ def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, 
 def watch_votes(rollout: Rollout) -> dict[str, float]:
     """Return the means over problems of `vote_metrics` as ``vote/...``; only this reads the truth."""
     texts: dict[str, list[str]] = {}
-    kept: dict[str, int] = {}
+    trained: dict[str, int] = {}
     rows: dict[str, dict] = {}
-    for part in (rollout, rollout.excluded):
-        if part is None:
+    for batch in (rollout, rollout.excluded):
+        if batch is None:
             continue
-        for row, text, group in zip(part.rows, part.completions, part.groups, strict=True):
+        for row, text, group in zip(batch.rows, batch.completions, batch.groups, strict=True):
             if "truth" not in row:
                 remedy = "use it with VoteThenSample"
                 raise InputError("plugs.rollout", "rows", "have no truth set aside", remedy)
             texts.setdefault(row["id"], []).append(text)
-            kept[row["id"]] = kept.get(row["id"], 0) + int(group != EXCLUDED)
+            trained[row["id"]] = trained.get(row["id"], 0) + int(group != EXCLUDED)
             rows[row["id"]] = row
-    worth = [_worth(rows[name], texts[name], kept[name]) for name in texts if kept[name]]
-    return {f"vote/{name}": float(np.mean([one[name] for one in worth])) for name in worth[0]}
+    worth = [_worth(rows[name], texts[name], trained[name]) for name in texts if trained[name]]
+    return {f"vote/{name}": float(np.mean([metrics[name] for metrics in worth])) for name in worth[0]}
 
 
-def _worth(row: dict[str, Any], texts: Sequence[str], kept: int) -> dict[str, float]:
+def _worth(row: dict[str, Any], texts: Sequence[str], trained: int) -> dict[str, float]:
     right = [grade(text, row["truth"]).correct for text in texts]
     label = row["answer"]
     label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
-    return vote_metrics([final_answer(text) for text in texts], right, label_right=label_right, kept=kept)
+    return vote_metrics([final_answer(text) for text in texts], right, label_right=label_right, kept=trained)
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,7 @@ class EntropyReshape(Algorithm):
     clamp_min: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError("kind", self.kind, "is unknown", f"use one of {', '.join(KINDS)}")
+        check_name("kind", self.kind, KINDS, "is unknown")
         if self.kind == "clip" and self.clamp_min is not None:
             raise InputError("clamp_min", self.clamp_min, "does nothing with clip", "use kind residual")
         if self.kind == "residual" and self.beta is not None:
@@ -193,11 +192,11 @@ class EntropyReshape(Algorithm):
 
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the reshaped advantages, in the shape they have."""
-        given = rollout.advantages
+        advantages = rollout.advantages
         if self.kind == "clip":
-            return given.new_tensor(clip_advantages(given.cpu().numpy(), self.beta))
+            return advantages.new_tensor(clip_advantages(advantages.cpu().numpy(), self.beta))
         entropies = completion_entropies(rollout)
-        scale = given.new_tensor(entropy_scale(entropies, rollout.groups, clamp_min=self.clamp_min))
-        return given * (scale if given.dim() == 1 else scale[:, None])
+        scale = advantages.new_tensor(entropy_scale(entropies, rollout.groups, clamp_min=self.clamp_min))
+        return advantages * (scale if advantages.dim() == 1 else scale[:, None])
 
     __call__ = advantage  # as a hook of its own

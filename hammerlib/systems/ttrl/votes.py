@@ -52,6 +52,7 @@ def majority_vote(answers: Sequence[str | None]) -> Vote:
     counts = Counter(answer for answer in answers if answer is not None)
     if not counts:
         return Vote(None, 0.0)
+    # eq. 2: argmax_a of the number of completions with the answer a
     label, count = counts.most_common(1)[0]
     return Vote(label, count / len(answers))
 
@@ -164,6 +165,7 @@ def expected_push(right: float, votes: int) -> tuple[float, float]:
     if votes < 1:
         raise InputError("votes", votes, "must be at least 1", "use 64")
     x = np.arange(votes + 1)
+    # E[X (N - X) / N^2], with the sign of the answer that the majority rewards
     size = binom.pmf(x, votes, right) * x * (votes - x) / votes**2
     return float(size @ np.sign(2 * x - votes)), float(size.sum())
 
@@ -203,7 +205,8 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
     >>> entropy_scale(np.array([0.5, 1.0, 1.5]), np.zeros(3, int)).tolist()
     [1.5, 1.0, 0.5]
     """
-    entropies, groups = np.asarray(entropies, float), np.asarray(groups)
+    entropies = np.asarray(entropies, float)
+    groups = np.asarray(groups)
     if entropies.ndim != 1 or entropies.shape != groups.shape:
         shapes, remedy = [entropies.shape, groups.shape], "give one of each a response"
         raise InputError("entropies, groups", shapes, "must both be of length n", remedy)
@@ -214,7 +217,7 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
         rows = groups == group
         mean = entropies[rows].mean()
         if mean > 0:
-            scale[rows] = 2 - entropies[rows] / mean
+            scale[rows] = 2 - entropies[rows] / mean  # Adv-Res: Y = 2 - H / mean H
     return scale if clamp_min is None else np.maximum(scale, clamp_min)
 
 

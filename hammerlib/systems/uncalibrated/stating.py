@@ -61,7 +61,7 @@ def forecast_problems(data: Outcomes, *, question: str = QUESTION) -> Dataset:
         raise InputError("question", question, "does not tell categories apart", "put {name} into it")
     names = [chr(ord("a") + int(kind)) for kind in data.categories]
     columns = {
-        "id": [f"forecast-{place}" for place in range(len(names))],
+        "id": [f"forecast-{number}" for number in range(len(names))],
         "prompt": [question.format(name=name) for name in names],
         "answer": [str(int(outcome)) for outcome in data.outcomes],
         "source": ["forecasts"] * len(names),

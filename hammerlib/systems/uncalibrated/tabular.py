@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 from scipy.stats import rankdata
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.evaluation import brier_score, expected_calibration_error
 from hammerlib.rewards.stated import proper_score
 
@@ -50,8 +50,7 @@ def advantages(rewards: ArrayLike, estimator: str, *, value: ArrayLike = 0.0) ->
     [[-1.5, 0.0, 1.5]]
     """
     rewards = np.asarray(rewards, float)
-    if estimator not in ESTIMATORS:
-        raise InputError("estimator", estimator, "is unknown", f"use one of {', '.join(ESTIMATORS)}")
+    check_name("estimator", estimator, ESTIMATORS, "is unknown")
     if estimator == "reinforce":
         return rewards.copy()
     if estimator == "ppo":
@@ -61,6 +60,7 @@ def advantages(rewards: ArrayLike, estimator: str, *, value: ArrayLike = 0.0) ->
         raise InputError("rollouts", size, f"{estimator} compares rollouts", "give two or more a question")
     centred = rewards - rewards.mean(axis=-1, keepdims=True)
     if estimator == "rloo":
+        # R_i less the mean of the other G - 1 is G / (G - 1) times R_i less the mean of all G
         return centred * size / (size - 1)
     if estimator == "grpo-no-std":
         return centred
@@ -108,7 +108,8 @@ def expected_advantage(
     >>> [expected_advantage([1, 1], two, 0.7, std=std).round(3).tolist() for std in (False, True)]
     [[0.077, -0.077], [-0.4, 0.4]]
     """
-    weights, stated = np.asarray(policy, float), np.asarray(probabilities, float)
+    weights = np.asarray(policy, float)
+    stated = np.asarray(probabilities, float)
     if not 0 <= chance <= 1:
         raise InputError("chance", chance, "is outside [0, 1]", "give a probability")
     if weights.shape != stated.shape or (weights < 0).any() or not weights.sum() > 0:
@@ -117,8 +118,8 @@ def expected_advantage(
     expected = np.zeros(len(stated))
     for happened, share in ((1, chance), (0, 1 - chance)):
         rewards = proper_score(stated, happened, score)
-        centred = rewards - weights @ rewards
-        deviation = np.sqrt(weights @ centred**2)
+        centred = rewards - weights @ rewards  # R(p) - m
+        deviation = np.sqrt(weights @ centred**2)  # s
         expected += share * centred / (max(deviation, EPS) if std else 1.0)
     return expected
 
@@ -131,13 +132,15 @@ def surrogate(
     ``min(r A, clip(r, 1 - c, 1 + c) A)``; the derivative is A, and 0 where the clip holds. `released`, for
     comparison: the notebook of arXiv 2508.11800's code overwrites the clipped objective by the plain one.
     """
-    ratio, advantage = np.asarray(ratio, float), np.asarray(advantage, float)
+    ratio = np.asarray(ratio, float)
+    advantage = np.asarray(advantage, float)
     if clip is not None and not clip > 0:
         raise InputError("clip", clip, "must be above 0", "use None for no clip")
     plain = ratio * advantage
     if clip is None or released:
         return plain, advantage + np.zeros_like(ratio)
     clipped = np.clip(ratio, 1 - clip, 1 + clip) * advantage
+    # min(r A, clip(r, 1 - c, 1 + c) A): where the clipped one is smaller, r moves nothing
     return np.minimum(plain, clipped), np.where(plain > clipped, 0.0, advantage)
 
 
@@ -185,7 +188,8 @@ def draw_outcomes(n: int = 10_000, *, categories: int = 20, seed: int = 2) -> Ou
     if not n >= categories >= 1:
         raise InputError("n", n, f"questions do not cover {categories} categories", "draw more")
     rng = np.random.default_rng(seed)
-    chances, kinds = rng.random(categories), np.arange(n) % categories
+    chances = rng.random(categories)
+    kinds = np.arange(n) % categories
     return Outcomes(chances, kinds, (rng.random(n) < chances[kinds]).astype(int))
 
 
@@ -323,7 +327,8 @@ def auroc(stated: np.ndarray, happened: np.ndarray) -> float:
     NaN when only one outcome occurs.
     """
     positive = np.asarray(happened, bool)
-    m, n = int(positive.sum()), int((~positive).sum())
+    m = int(positive.sum())
+    n = int((~positive).sum())
     if not m or not n:
         return float("nan")
     # The Mann-Whitney statistic (Hanley and McNeil 1982): the rank sum less its smallest value.
@@ -347,6 +352,7 @@ def _gradient(policy: np.ndarray, kind: np.ndarray, stated: np.ndarray, weights:
 
 def _adam(gradient: np.ndarray, moments: np.ndarray, step: int) -> np.ndarray:
     """The direction of Adam (arXiv 1412.6980), whose two moments are updated in place."""
-    moments[0] += 0.1 * (gradient - moments[0])
-    moments[1] += 0.001 * (gradient**2 - moments[1])
+    moments[0] += 0.1 * (gradient - moments[0])  # m, beta1 = 0.9
+    moments[1] += 0.001 * (gradient**2 - moments[1])  # v, beta2 = 0.999
+    # without the bias of their start at 0: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t))
     return (moments[0] / (1 - 0.9**step)) / (np.sqrt(moments[1] / (1 - 0.999**step)) + 1e-8)
