@@ -1,4 +1,4 @@
-"""Systems of the field, rebuilt as parts that fit the house: pure functions first, a plug second.
+"""Systems of the field, rebuilt as parts that fit the house: pure functions first, an algorithm second.
 
 Each subpackage is one system. What its paper leaves open is a switch that says so, and defects of released
 code are not copied. Import from the subpackage (``from hammerlib.systems.puzzles import generate``); nothing
@@ -7,7 +7,7 @@ is imported here, so that a system costs only those who use it.
 ================= ==================================== ================================ ====================
 subpackage        system                               source                           plugs in as
 ================= ==================================== ================================ ====================
-``chord``         CHORD                                arXiv 2508.11408 and its code    loss seam
+``chord``         CHORD                                arXiv 2508.11408 and its code    loss hook
 ``evolmath``      EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
 ``hard_examples`` Hard Examples Are All You Need       arXiv 2508.14094 and its code    subset of problems
 ``puzzles``       PuzzleClone                          arXiv 2508.15180 and its code    problems ``puzzles:``
@@ -15,10 +15,10 @@ subpackage        system                               source                   
 ``quantifiers``   Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
                   or To Revolt?
 ``ttrl``          TTRL; ETTRL's advantages             arXiv 2504.16084 and its code;   rollout, advantage
-                                                       arXiv 2508.11356, second-hand    and observe seams
+                                                       arXiv 2508.11356, second-hand    and observe hooks
 ``uncalibrated``  Uncalibrated GRPO                    arXiv 2508.11800 and its code    rewards ``log_score``,
                                                                                         ``quadratic_score``,
-                                                                                        advantage seam
+                                                                                        advantage hook
 ================= ==================================== ================================ ====================
 
 Notebooks: ``notebooks/systems``. ``make test-systems`` executes them; the tests of the pure parts belong to

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -19,7 +18,7 @@ from hammerlib.errors import InputError
 from hammerlib.problems import make_table
 from hammerlib.systems.evolmath.operators import FIRST, ON_TEXT, REPEATED, Operator
 from hammerlib.systems.evolmath.phrases import THEMES
-from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, solve
+from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, seeded, solve
 from hammerlib.systems.evolmath.stories import Passage, Story
 
 if TYPE_CHECKING:
@@ -352,8 +351,7 @@ def evolve_table(table: Dataset, *, seed: int = 0, judge: Judge | None = None) -
     rows = {row["id"]: row for row in table}
     if not rows:
         return make_table([])
-    digest = hashlib.sha256(f"evolmath public {seed}".encode()).hexdigest()
-    stories = evolve(stories_of(table), random.Random(int(digest[:16], 16)), judge).final
+    stories = evolve(stories_of(table), seeded(f"evolmath public {seed}"), judge).final
     return make_table([_row(story, rows) for story in stories])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -23,6 +22,7 @@ from hammerlib.systems.evolmath.problem import (
     Part,
     Relation,
     Statement,
+    seeded,
     solve,
 )
 from hammerlib.systems.evolmath.stories import Passage, Story
@@ -281,8 +281,7 @@ def disturb_table(table: Dataset, operators: Sequence[str], *, seed: int = 0) ->
     """
     rows = []
     for row in table:
-        key = hashlib.sha256(f"{seed} {row['id']}".encode()).hexdigest()
-        made = disturb(row["prompt"], row["answer"], operators, random.Random(int(key[:16], 16)))
+        made = disturb(row["prompt"], row["answer"], operators, seeded(f"{seed} {row['id']}"))
         notes = json.loads(row.get("metadata") or "{}")
         notes |= {"operators": list(made.added), "shortcut": made.shortcut}
         new = {

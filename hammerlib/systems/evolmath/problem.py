@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,11 @@ Row = Sequence[Fraction | int]
 VARIABLES = ("x", "y", "z", "m", "n")
 UNUSED = ("a", "b", "c")
 TARGET = "n"
+
+
+def seeded(text: str) -> random.Random:
+    """Return a generator whose draws depend on a text alone."""
+    return random.Random(int(hashlib.sha256(text.encode()).hexdigest()[:16], 16))
 
 
 # Exact algebra over fractions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
@@ -15,7 +14,7 @@ from hammerlib.problems.gym import PARTS, part_of
 from hammerlib.problems.table import subset
 from hammerlib.systems.evolmath.evolution import evolve, evolve_table
 from hammerlib.systems.evolmath.operators import approximate, translate
-from hammerlib.systems.evolmath.problem import Item, seed_problem
+from hammerlib.systems.evolmath.problem import Item, seed_problem, seeded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,7 +40,7 @@ def load_evolved(
         raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
-    rng = random.Random(int(hashlib.sha256(f"evolmath {split_name} {seed}".encode()).hexdigest()[:16], 16))
+    rng = seeded(f"evolmath {split_name} {seed}")
     seeds: dict[str, Item] = {}
     while len(seeds) < (200 if n is None else n):
         item = seed_problem(rng)

@@ -15,7 +15,6 @@ from hammerlib.systems.puzzles.choices import (
     Rejected,
     as_symbol,
     draw_domain,
-    resolve,
     scale,
     variable_value,
 )
@@ -151,9 +150,8 @@ class State:
         return domain
 
     def _draw(self, name: str, rule: Draw, count: int, section: str) -> list[Any]:
-        sources = [evaluate(text, self.env) for text in rule.source]
-        draws = self.choices.take(section, name, lambda rng: draw_domain(rule, sources, self.env, rng, count))
-        return [as_symbol(rule, resolve(places, sources)) for places in draws]
+        draws = self.choices.take(section, name, lambda rng: draw_domain(rule, self.env, rng, count))
+        return [as_symbol(rule, places, self.env) for places in draws]
 
     def _condition(self, name: str, condition: Condition) -> None:
         envs = [self.env]
@@ -229,8 +227,9 @@ def ask(name: str, query: Query, state: State, solved: list[dict[str, Any]]) -> 
 def _kind(answer: Any) -> str:
     if isinstance(answer, list | tuple):
         return "ordered_array"
-    number = isinstance(answer, int | Fraction) and not isinstance(answer, bool)
-    return "numeral" if number else "nominal"
+    if isinstance(answer, int | Fraction) and not isinstance(answer, bool):
+        return "numeral"
+    return "nominal"
 
 
 def _ask_choice(name: str, query: Query, state: State, solved: list[dict[str, Any]]) -> Asked:
@@ -250,8 +249,7 @@ def _ask_choice(name: str, query: Query, state: State, solved: list[dict[str, An
 
 
 def _option(template: Option, drawn: list, state: State) -> tuple[str, Any]:
-    sources = [evaluate(text, state.env) for text in template.source]
-    value = as_symbol(template, resolve(drawn, sources))
+    value = as_symbol(template, drawn, state.env)
     return render(template.opt_text, state.env | {"_opt": value}), value
 
 
@@ -269,8 +267,7 @@ def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: rand
     for _ in range(TRIES):
         number = rng.randrange(len(query.templates))
         template = query.templates[number]
-        sources = [evaluate(text, state.env) for text in template.source]
-        (drawn,) = draw_domain(template, sources, state.env, rng, 1)
+        (drawn,) = draw_domain(template, state.env, rng, 1)
         text, value = _option(template, drawn, state)
         if text in texts:
             continue

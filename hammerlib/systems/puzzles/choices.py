@@ -80,8 +80,8 @@ def variable_value(kind: str, domain: Sequence[Any], rng: random.Random) -> Any:
 
 def scale(value: Any, domain: Sequence[Any], diff_factor: int) -> float:
     """Return how hard a value makes a puzzle, 0 to 1; a negative factor: smaller is harder."""
-    low, high = Fraction(str(domain[0])), Fraction(str(domain[-1]))
-    share = 0.5 if low == high else float((Fraction(str(value)) - low) / (high - low))
+    low, high, exact = (Fraction(str(number)) for number in (domain[0], domain[-1], value))
+    share = 0.5 if low == high else float((exact - low) / (high - low))
     return 1 - share if diff_factor < 0 else share
 
 
@@ -94,9 +94,8 @@ def draw_places(rule: Draw, sources: list[list[Any]], env: Mapping[str, Any], rn
         for _ in range(evaluate(rule.dim, env)):
             parts.append([_items(rule, i, len(items), amounts[i], rng) for i, items in enumerate(sources)])
         # Parts must differ within each group of sources.
-        if any(
-            len({tuple(tuple(part[i]) for i in group) for part in parts}) < len(parts) for group in groups
-        ):
+        different = [{tuple(tuple(part[i]) for i in group) for part in parts} for group in groups]
+        if any(len(kinds) < len(parts) for kinds in different):
             continue
         places = [[[f"__{place}__" for place in items] for items in part] for part in parts]
         if holds(rule, "dim", resolve(places, sources), env):
@@ -116,10 +115,9 @@ def _items(rule: Draw, source: int, size: int, amount: int, rng: random.Random) 
     return places if ordered else sorted(places)
 
 
-def draw_domain(
-    rule: Draw, sources: list[list[Any]], env: Mapping[str, Any], rng: random.Random, count: int
-) -> list:
+def draw_domain(rule: Draw, env: Mapping[str, Any], rng: random.Random, count: int) -> list:
     """Draw `count` sets that differ and meet the conditions of scope ``domain``, or reject."""
+    sources = [evaluate(text, env) for text in rule.source]
     for _ in range(TRIES):
         drawn: list = []
         for _ in range(TRIES):
@@ -167,7 +165,8 @@ def holds(rule: Draw, scope: str, values: list, env: Mapping[str, Any]) -> bool:
     return True
 
 
-def as_symbol(rule: Draw, parts: list[list[list[Any]]]) -> Any:
+def as_symbol(rule: Draw, places: list, env: Mapping[str, Any]) -> Any:
     """Return a draw as formulas see it: items bare without `amount`, parts only with more than one."""
+    parts = resolve(places, [evaluate(text, env) for text in rule.source])
     values = parts if rule.amount else [[items[0] for items in part] for part in parts]
     return values[0] if len(values) == 1 else values
