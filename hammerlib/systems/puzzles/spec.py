@@ -19,8 +19,9 @@ from hammerlib.runs.reading import read_yaml
 from hammerlib.systems.puzzles.scoring import scorer
 
 SEEDS = Path(__file__).with_name("seeds")
+GOALS = ("minimize", "maximize")
 _FORMULA_LISTS = ("source", "amount", "values", "type", "attr", "order", "duplicate")
-PostGeneration = Literal["post_gen_vars", "post_gen_conditions"]
+_ENTRIES = {"optimize": ("type", "formula"), "post_generation": ("post_gen_vars", "post_gen_conditions")}
 entry = dataclasses.dataclass(frozen=True, kw_only=True)
 
 
@@ -106,7 +107,7 @@ class Query:
     ans_assertion: str = ""  # must hold, or the puzzle is rejected (one solution, where any are computed)
     eval_type: str = ""  # how the answer is scored, see `scoring`; default by its kind
     templates: tuple[Option, ...] = ()
-    opt_num: Annotated[int, Field(ge=2, le=26)] = 4  # options
+    opt_num: Any = 4  # options, 2 to 26
     select_type: bool = True  # ask for what is true, or for what is not
     # multiple_choice: two to all but one are asked for
     query_type: Literal["single_choice", "multiple_choice"] = "single_choice"
@@ -124,7 +125,7 @@ class Spec:
     conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
     # post_gen_vars (name to formula of one solution, drawn at random) and post_gen_conditions (name to
     # formula): the puzzle is solved again with these added.
-    post_generation: Mapping[PostGeneration, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    post_generation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # type (minimize, maximize) and formula; two best solutions reject the puzzle.
     optimize: Mapping[str, str] = dataclasses.field(default_factory=dict)
     queries: Mapping[str, Query] = dataclasses.field(default_factory=dict)
@@ -184,6 +185,7 @@ def seed_names() -> list[str]:
 
 
 def _spec(content: dict[str, Any]) -> Spec:
+    content = {name: value for name, value in content.items() if value is not None}  # a name left empty
     readers: dict[str, Callable[[Any, str], Any]] = {
         "variables": _variable,
         "symbols": _symbol,
@@ -204,10 +206,16 @@ def _spec(content: dict[str, Any]) -> Spec:
 
 def _check_solving(spec: Spec) -> None:
     """Refuse what would be ignored, or fail only when puzzles are drawn."""
-    goal = spec.optimize
-    if goal and (set(goal) != {"type", "formula"} or goal["type"] not in ("minimize", "maximize")):
-        remedy = "give type (minimize or maximize) and formula"
-        raise InputError("optimize", dict(goal), "names no goal", remedy)
+    for section, known in _ENTRIES.items():
+        strange = sorted(set(getattr(spec, section)) - set(known))
+        if strange:
+            raise InputError(section, strange, "are unknown fields", f"use {', '.join(known)}")
+    if not all(isinstance(entries, Mapping) for entries in spec.post_generation.values()):
+        remedy = "write name: formula lines under each"
+        raise InputError("post_generation", dict(spec.post_generation), "maps no names to formulas", remedy)
+    if spec.optimize and ("formula" not in spec.optimize or spec.optimize.get("type") not in GOALS):
+        remedy = f"give type ({' or '.join(GOALS)}) and formula"
+        raise InputError("optimize", dict(spec.optimize), "names no goal", remedy)
     if spec.calc_solution:
         return
     unsolved = {
@@ -267,6 +275,8 @@ def _query(value: Any, where: str) -> Query:
         raise InputError(where, query.desc, "is neither open nor a choice", remedy)
     if query.eval_type:
         scorer(f"puzzles:{query.eval_type}")  # refuses an unknown type
+    if not isinstance(query.opt_num, int) or query.opt_num not in range(2, 27):
+        raise InputError(where, query.opt_num, "is no number of options", "set opt_num from 2 to 26")
     return query
 
 
