@@ -1,7 +1,12 @@
-"""Mathematical equality of a gold and an answer on math-verify, guarded against runaway expressions."""
+r"""Mathematical equality of a gold and an answer: read exactly where we can, asked of math-verify where not.
+
+From above: what is asked from outside (`equal`, `exact_verdict`, `readable`); our own readings (`_exactly`);
+the answer in a text without marks (`equal_anywhere`); guards against runaway expressions; math-verify.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
@@ -9,13 +14,16 @@ import re
 import threading
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from hammerlib.grading.expressions import MAX_FACTORIAL, Nonsense, Unreadable, parse, value
+from hammerlib.grading.answers import Words, operations, same
+from hammerlib.grading.expressions import Nonsense, Unreadable, parse
 from hammerlib.grading.extract import choice, heads, stated, taken_back, tidy
 from hammerlib.grading.normal_form import normal_form
-from hammerlib.grading.reading import Words, operations, read, same, says_nothing
+from hammerlib.grading.reading import read, says_nothing
+from hammerlib.grading.values import MAX_FACTORIAL, value
 
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
 MAX_CHARACTERS = 1_000
@@ -31,49 +39,11 @@ SMALL_TOLERANCE = 1e-2
 
 _SHORT = 80  # characters of an answer that stands alone
 _INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,300})")
-_COMMA = re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})")
-_POINT = re.compile(r"-?\d{0,15}\.\d{1,15}")
-_BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\[dt]?binom\s*\{[^{}]*\d\s*\^|\\choose.*\d{5,}")
-_STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
-_RUNAWAY = (
-    re.compile(r"\^\s*\{?\s*-?\d{6,}"),  # huge exponent
-    re.compile(r"\^\s*\{[^{}]*\^\s*\{[^{}]*\^|\d\s*\^\s*\d+\s*\^"),  # tower of three
-    re.compile(r"\d{5,}\s*!|![\s!]*!"),  # huge or stacked factorial
-    _BINOMIAL,
-    re.compile(r"[A-Za-z][^()]*\)\s*\^\s*\{?\s*(?:[3-9]\d|\d{3,})"),  # expansion of a high power
-)
-_TOWER = re.compile(r"(\d+)\s*\^\s*\{?\s*(\d+)\s*\^\s*\{?\s*(\d+)")
-
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
 # Not in `1 2`, `0. 5` and `1, 234`.
 _IDLE_BLANKS = re.compile(
     r"(?<![A-Za-z0-9.])(?!(?<=\d,)\s+\d{3}(?!\d))\s+|\s+(?![A-Za-z0-9.\s]|,\s*\d{3}(?!\d))"
 )
-# Signs of a question that is still to be answered.
-_UNDONE = re.compile(
-    r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf"
-    r"|pmod|bmod|mod)"
-    r"(?![A-Za-z])|\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\}|!"
-)
-_TEXT = re.compile(r"\\text\{([^{}]*)\}")
-# What math-verify reads over, or reads as something else: both sides must have it equally often.
-_READ_OVER = re.compile(
-    r"\\(?:triangle|in|notin|le|ge|ne|pm|mp|circ|%|cup|cap|setminus|overline|vec|hat|tilde|dot|ddot|mathbb)"
-    r"(?![A-Za-z])|[<>=:;']|[^\x00-\x7f]"
-)
-_RELATION, _INTERVAL = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])"), re.compile(r"[\[(][^()\[\]]*,[^()\[\]]*[)\]]")
-_OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
-# With one of these only the same text is the same.
-_OPAQUE = re.compile(
-    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg"
-    r"|angle|parallel"
-    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout"
-    r"|phantom)(?![A-Za-z])"
-    r"|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
-    r"|\d\.?\s+\d|\d\s*\\text|==|:="
-)
-
-
-_CLOSED_FACTORIAL = re.compile(r"[)}]\s{0,9}!")
 
 
 class TooComplex(ValueError):
@@ -89,7 +59,7 @@ def equal(gold: str, answer: str) -> bool:
     """
     if _same_text(gold, answer):
         return True
-    if _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
+    if decided(gold, answer):
         return _integer(gold) == _integer(answer)
     guard(answer)
     guard(gold)
@@ -98,8 +68,63 @@ def equal(gold: str, answer: str) -> bool:
         return exact
     if not _may_ask(gold, answer):
         return False
-    gold, answer = tidy(gold), tidy(answer)
-    return _verify(parse_gold(gold), _parse(rf"\boxed{{{answer}}}"))
+    return _verify(parse_gold(tidy(gold)), _parse(rf"\boxed{{{tidy(answer)}}}"))
+
+
+def decided(gold: str, answer: str) -> bool:
+    """Tell whether :func:`equal` needs no algebra for these two: same text, or two integers."""
+    return _same_text(gold, answer) or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
+
+
+def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
+    r"""Compare two bare answers exactly; None where one of them cannot be read.
+
+    Without `percent` a sign of per cent divides by a hundred and nothing else, and 50 never stands for 50\%:
+    for golds that are known to be no percentage.
+    """
+    try:
+        guard(gold)
+        guard(answer)
+    except TooComplex:
+        return None
+    return _exactly(gold, answer, percent)
+
+
+def readable(gold: str) -> bool:
+    """Tell whether a gold can be read: by us, or else by math-verify."""
+    if says_nothing(gold):
+        return False
+    if _reads(gold):
+        return True
+    try:
+        return any(not isinstance(piece, str) for piece in parse_gold(tidy(gold)))
+    except (TooComplex, TimeoutError):
+        return False
+
+
+def _reads(answer: str) -> bool:
+    try:
+        guard(answer)
+        return bool(read(answer))
+    except (TooComplex, Unreadable, RecursionError):
+        return False
+
+
+def _same_text(gold: str, answer: str) -> bool:
+    """Same text but for blanks that separate nothing: `1 2` is not `12`."""
+    return _IDLE_BLANKS.sub("", gold.strip()) == _IDLE_BLANKS.sub("", answer.strip())
+
+
+def _integer(text: str) -> int:
+    return int(re.sub(r"[,{}]", "", text))
+
+
+# Signs of a question that is still to be answered.
+_UNDONE = re.compile(
+    r"\\(?:i*int|oint|sum|prod|lim|limsup|liminf|det|begin\{[vV]matrix\}|binom|gcd|lcm|max|min|sup|inf"
+    r"|pmod|bmod|mod)"
+    r"(?![A-Za-z])|\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\}|!"
+)
 
 
 def given_back(gold: str, answer: str) -> bool:
@@ -109,58 +134,33 @@ def given_back(gold: str, answer: str) -> bool:
     signs such as ``\sum``, ``\int``, ``\det``, ``\lim``; fractions, mixed numbers, powers of ten,
     ``2\sqrt{3}`` and ``3\pi/4`` are written out.
     """
-    undone = []
-    for text in (gold, answer):
-        form = normal_form(text)
-        signs = set(_UNDONE.findall(form))
-        if form.count("\\begin") > 1:
-            signs.add("matrices")
-        try:
-            signs |= operations(read(text))
-        except (Unreadable, RecursionError):
-            if re.search(r"\d\s*(?:\*|\\times|\\cdot)\s*\d", form):
-                signs.add("product")
-        undone.append(signs)
-    return not undone[1] <= undone[0]
+    return not _undone(answer) <= _undone(gold)
 
 
-def features(answer: str) -> Counter[str]:
-    r"""Count what math-verify reads over: words, relations, primes, units."""
-    form = normal_form(answer)
-    form = re.sub(r"^\s*\\?[A-Za-z]\w?\s*(?:=|\\in(?![A-Za-z]))", "", form)
-    words = [word.lower() for inside in _TEXT.findall(form) for word in re.findall(r"[^\W\d_]+", inside)]
-    plain = re.sub(r"\\(?:begin|end)\s*\{\w+\}", " ", _TEXT.sub(" ", form))
-    runs = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", plain)
-    signs = [re.sub(r"\s+", " ", sign) for sign in _READ_OVER.findall(plain)]
-    return Counter([*(word for word in words if word not in ("and", "or")), *runs, *signs])
+def _undone(text: str) -> set[str]:
+    form = normal_form(text)
+    signs = set(_UNDONE.findall(form))
+    if form.count("\\begin") > 1:
+        signs.add("matrices")
+    try:
+        signs |= operations(read(text))
+    except (Unreadable, RecursionError):
+        if re.search(r"\d\s*(?:\*|\\times|\\cdot)\s*\d", form):
+            signs.add("product")
+    return signs
 
 
-def _same_text(gold: str, answer: str) -> bool:
-    """Same text but for blanks that separate nothing: `1 2` is not `12`."""
-    return _IDLE_BLANKS.sub("", gold.strip()) == _IDLE_BLANKS.sub("", answer.strip())
-
-
-def _may_ask(gold: str, answer: str) -> bool:
-    """Whether math-verify reads all of both."""
-    left, right = features(gold), features(answer)
-    forms = normal_form(gold), normal_form(answer)
-    if not all(forms):
-        return False
-    if _OPAQUE.search(re.sub(r"\\lim\s*_\s*\{[^{}]*\}", "", forms[1])):
-        return False
-    if any(_RELATION.search(form) for form in forms) and any(_INTERVAL.search(form) for form in forms):
-        for sign in _OF_SETS:  # 1 < |z| < 2 is a union of intervals
-            del left[sign], right[sign]
-    return left == right
+# Our own readings ------------------------------------------------------------------------------------
 
 
 def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
     """Verdict of our own readings; None where one of them fails."""
     if _decimal_comma(gold, answer):
         return float(gold.replace(",", ".")) == float(answer.replace(",", "."))
-    grouped = _grouped(gold), _grouped(answer)
-    if None not in grouped and (_FOREIGN.fullmatch(gold.strip()) or _FOREIGN.fullmatch(answer.strip())):
-        return grouped[0] == grouped[1]
+    if _FOREIGN.fullmatch(gold.strip()) or _FOREIGN.fullmatch(answer.strip()):
+        grouped = _grouped(gold), _grouped(answer)
+        if None not in grouped:
+            return grouped[0] == grouped[1]
     if (chosen := _chosen(gold, answer)) is not None:
         return chosen
     try:
@@ -173,6 +173,19 @@ def _exactly(gold: str, answer: str, percent: bool = True) -> bool | None:
     except (Unreadable, RecursionError, OverflowError, MemoryError):
         left, right = (re.sub(r"\s+", " ", _TEXT.sub(r" \1 ", normal_form(text))) for text in (gold, answer))
         return True if left and _same_text(left, right) else None
+
+
+_COMMA = re.compile(r"-?(?:\d{1,15},(?:\d{1,2}|\d{4,15})|0,\d{1,15})")
+_POINT = re.compile(r"-?\d{0,15}\.\d{1,15}")
+
+
+def _decimal_comma(gold: str, answer: str) -> bool:
+    """Whether one is a number with a decimal comma and the other the same kind with a point."""
+    if _COMMA.fullmatch(answer) and _POINT.fullmatch(gold):
+        return True
+    # A gold 1,2 is a list; 1,22 may be one, but then nobody answers 1.22.
+    no_list = re.fullmatch(r"-?(?:0,\d+|\d+,\d{2,})", gold)
+    return bool(no_list and _COMMA.fullmatch(gold) and _POINT.fullmatch(answer))
 
 
 # 12,34,567 and 1.234,56 and 1.234.567: numbers where the other side is one, else perhaps lists.
@@ -201,8 +214,7 @@ _LABEL = re.compile(
     re.DOTALL,
 )
 _OPTION = re.compile(
-    r"\s*(?:\\text\{)?(?:option|choice|answer"
-    r"|letter)\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}?\s*\.?",
+    r"\s*(?:\\text\{)?(?:option|choice|answer|letter)\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}?\s*\.?",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"\s*(?:\\text\{)?\s*\(?([A-J])\)?[.)]?\s*\}?\s*")
@@ -217,12 +229,12 @@ def _chosen(gold: str, answer: str) -> bool | None:
     if letter and (option := _OPTION.fullmatch(given)):
         return option[1] == letter[1]
     if letter and labelled:
-        return (labelled["in"] or labelled["out"]) == letter[1] and not re.match(
-            r"[(,;/+]|or\b|and\b", labelled["rest"]
-        )
+        several = re.match(r"[(,;/+]|or\b|and\b", labelled["rest"])  # (A) or (B)
+        return (labelled["in"] or labelled["out"]) == letter[1] and not several
     full = _LABEL.fullmatch(wanted)
     if full is None or not full["in"] or not ("\\text" in wanted and full["open"]):
         return None
+    # The gold is a letter with its answer, \text{(A)} 5: either of them may be given.
     if labelled and labelled["in"]:
         return labelled["in"] == full["in"] and _exactly(full["rest"], labelled["rest"]) is True
     if own := _LETTER.fullmatch(given):
@@ -230,23 +242,7 @@ def _chosen(gold: str, answer: str) -> bool | None:
     return _exactly(full["rest"], answer)
 
 
-def decided(gold: str, answer: str) -> bool:
-    """Tell whether :func:`equal` needs no algebra for these two: same text, or two integers."""
-    return _same_text(gold, answer) or bool(_INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer))
-
-
-def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
-    r"""Compare two bare answers exactly; None where one of them cannot be read.
-
-    Without `percent` a sign of per cent divides by a hundred and nothing else, and 50 never stands for 50\%:
-    for golds that are known to be no percentage.
-    """
-    try:
-        guard(gold)
-        guard(answer)
-    except TooComplex:
-        return None
-    return _exactly(gold, answer, percent)
+# Texts without a mark --------------------------------------------------------------------------------
 
 
 def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
@@ -264,6 +260,11 @@ def equal_anywhere(gold: str, text: str) -> tuple[bool, str | None]:
             return False, whole
     if (letter := choice(text)) is not None and re.fullmatch(r"\(?[A-J]\)?", gold.strip(" .$")):
         return equal(gold, letter), letter
+    return _last_expression(gold, text)
+
+
+def _last_expression(gold: str, text: str) -> tuple[bool, str | None]:
+    """Compare a gold with the last expression that math-verify finds, or the run of mathematics around it."""
     if _BINOMIAL.search(text) or _STARS.search(text):
         raise TooComplex("a huge binomial or power")  # evaluated while they are parsed
     _guard_depth(text)
@@ -295,8 +296,11 @@ def _without(gold: str, text: str, start: int, end: int, expression: str) -> tup
     return False, expression
 
 
+# What may stand side by side in a run of mathematics: numbers, signs, functions, commands, single letters
+# next to an operator, and brackets without words.
 _PIECE = (
-    r"(?:\d[\d,]*(?:\.\d+)?(?:[:,]\d+)*|\.\d+|[-+*/^=<>≤≥≠!%'_°²³√π∞×÷·±−–′″\\]|(?:arc)?(?:sin|cos|tan)(?![A-Za-z])|(?:ln|log|sqrt|pi|exp)(?![A-Za-z])"
+    r"(?:\d[\d,]*(?:\.\d+)?(?:[:,]\d+)*|\.\d+|[-+*/^=<>≤≥≠!%'_°²³√π∞×÷·±−–′″\\]"
+    r"|(?:arc)?(?:sin|cos|tan)(?![A-Za-z])|(?:ln|log|sqrt|pi|exp)(?![A-Za-z])"
     r"|\\[A-Za-z]+|(?<![A-Za-z'’])[A-Za-z](?=\s?=|[\d^_(*/+-])|(?<=[\d)^*/+-])[A-Za-z](?![A-Za-z])"
     r"|[(\[{](?:[^()\[\]{}A-Za-z$]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,80}[)\]}])"
 )
@@ -310,42 +314,34 @@ def _around(text: str, start: int, end: int) -> tuple[str, int, int]:
     line += len(_BULLET.match(text, line)[0])  # type: ignore[index]
     last = text.find("\n", end)
     for match in _RUN.finditer(text[line : last if last >= 0 else len(text)]):
-        if line + match.start() <= start and end <= line + match.end():
-            dash = text[: line + match.start()].rstrip()[-1:].isalpha()  # Total - 5 apples
-            run = re.sub(r"^[-+*]\s+", "", match[0]) if dash else match[0]
-            if re.search(r"[)\]}] \d|\d [(\[{]", run):
-                break  # (2) 5
-            if re.search(r"(?<![\w)])-\s?\$$", text[: line + match.start()]):
-                run = "-" + run  # -$5
-            return run, line + match.start(), line + match.end()
+        first = line + match.start()
+        if not first <= start <= end <= line + match.end():
+            continue
+        before = text[:first]
+        run = match[0]
+        if before.rstrip()[-1:].isalpha():  # a dash, no sign: Total - 5 apples
+            run = re.sub(r"^[-+*]\s+", "", run)
+        if re.search(r"[)\]}] \d|\d [(\[{]", run):
+            break  # (2) 5
+        if re.search(r"(?<![\w)])-\s?\$$", before):
+            run = "-" + run  # -$5
+        return run, first, line + match.end()
     return text[start:end], start, end
 
 
-def _reads(answer: str) -> bool:
-    try:
-        guard(answer)
-        return bool(read(answer))
-    except (TooComplex, Unreadable, RecursionError):
-        return False
+# Guards ----------------------------------------------------------------------------------------------
 
-
-def readable(gold: str) -> bool:
-    """Tell whether a gold can be read: by us, or else by math-verify."""
-    if says_nothing(gold):
-        return False
-    if _reads(gold):
-        return True
-    try:
-        return any(not isinstance(piece, str) for piece in parse_gold(tidy(gold)))
-    except (TooComplex, TimeoutError):
-        return False
-
-
-@functools.lru_cache(maxsize=4096)
-def parse_gold(gold: str) -> tuple[Any, ...]:
-    """Parse a tidied gold once; the groups of a training step share it."""
-    guard(gold)
-    return tuple(_parse(rf"\boxed{{{gold}}}"))
+_BINOMIAL = re.compile(r"\\[dt]?binom\s*\{?\d{5,}|\\[dt]?binom\s*\{[^{}]*\d\s*\^|\\choose.*\d{5,}")
+_STARS = re.compile(r"[\d)]\s?\*\*\s?\(?-?(?:\d{6,}|\d+\)?\s?\*\*\s?\(?\d)")
+_RUNAWAY = (
+    re.compile(r"\^\s*\{?\s*-?\d{6,}"),  # huge exponent
+    re.compile(r"\^\s*\{[^{}]*\^\s*\{[^{}]*\^|\d\s*\^\s*\d+\s*\^"),  # tower of three
+    re.compile(r"\d{5,}\s*!|![\s!]*!"),  # huge or stacked factorial
+    _BINOMIAL,
+    re.compile(r"[A-Za-z][^()]*\)\s*\^\s*\{?\s*(?:[3-9]\d|\d{3,})"),  # expansion of a high power
+)
+_TOWER = re.compile(r"(\d+)\s*\^\s*\{?\s*(\d+)\s*\^\s*\{?\s*(\d+)")
+_CLOSED_FACTORIAL = re.compile(r"[)}]\s{0,9}!")
 
 
 def guard(answer: str) -> None:
@@ -356,40 +352,26 @@ def guard(answer: str) -> None:
     for base, power, top in _TOWER.findall(answer):
         if len(base + power + top) > 12 or int(top) * math.log10(max(1, int(power))) > MAX_EXPONENT_DIGITS:
             raise TooComplex("a tower of powers")
-    if any(pattern.search(answer) for pattern in _RUNAWAY) or _factorial_of_numbers(answer):
+    if any(pattern.search(answer) for pattern in _RUNAWAY):
         raise TooComplex("a runaway power or factorial")
+    if any(_is_huge_factorial(answer, closing.start()) for closing in _CLOSED_FACTORIAL.finditer(answer)):
+        raise TooComplex("a runaway factorial")
 
 
-def _factorial_of_numbers(answer: str) -> bool:
-    """Whether a factorial of numbers in brackets is huge: (10^{9})!, but neither (n+1)! nor (3+2)!"""
-    for closing in _CLOSED_FACTORIAL.finditer(answer):
-        depth, start = 0, closing.start()
-        while start >= 0 and (depth := depth + (answer[start] in ")}") - (answer[start] in "({")):
-            start -= 1
-        inside = answer[start + 1 : closing.start()]
-        if (
-            start < 0
-            or not re.search(r"\d", inside)
-            or re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", inside)
-        ):
-            continue
-        try:
-            size = value(parse(normal_form(inside)))
-        except (Unreadable, RecursionError):
-            return True
-        if size is None or size > MAX_FACTORIAL:
-            return True
-    return False
-
-
-def _decimal_comma(gold: str, answer: str) -> bool:
-    """Whether one is a number with a decimal comma and the other the same kind with a point."""
-    if _COMMA.fullmatch(answer) and _POINT.fullmatch(gold):
+def _is_huge_factorial(answer: str, closing: int) -> bool:
+    """Whether the brackets that close there hold a huge number: (10^{9})!, but neither (n+1)! nor (3+2)!"""
+    depth, start = 0, closing
+    while start >= 0 and (depth := depth + (answer[start] in ")}") - (answer[start] in "({")):
+        start -= 1
+    inside = answer[start + 1 : closing]
+    letter = re.search(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", inside)
+    if start < 0 or letter or not re.search(r"\d", inside):
+        return False
+    try:
+        size = value(parse(normal_form(inside)))
+    except (Unreadable, RecursionError):
         return True
-    # A gold 1,2 is a list; 1,22 may be one, but then nobody answers 1.22.
-    return bool(
-        re.fullmatch(r"-?(?:0,\d+|\d+,\d{2,})", gold) and _COMMA.fullmatch(gold) and _POINT.fullmatch(answer)
-    )
+    return size is None or size > MAX_FACTORIAL
 
 
 def _guard_depth(text: str) -> None:
@@ -400,28 +382,76 @@ def _guard_depth(text: str) -> None:
             raise TooComplex(f"nested deeper than {MAX_DEPTH}")
 
 
+# math-verify -----------------------------------------------------------------------------------------
+
+# What math-verify reads over, or reads as something else: both sides must have it equally often.
+_READ_OVER = re.compile(
+    r"\\(?:triangle|in|notin|le|ge|ne|pm|mp|circ|%|cup|cap|setminus|overline|vec|hat|tilde|dot|ddot|mathbb)"
+    r"(?![A-Za-z])|[<>=:;']|[^\x00-\x7f]"
+)
+_RELATION, _INTERVAL = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])"), re.compile(r"[\[(][^()\[\]]*,[^()\[\]]*[)\]]")
+_OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
+# With one of these only the same text is the same.
+_OPAQUE = re.compile(
+    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg"
+    r"|angle|parallel"
+    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout"
+    r"|phantom)(?![A-Za-z])"
+    r"|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
+    r"|\d\.?\s+\d|\d\s*\\text|==|:="
+)
+
+
+def features(answer: str) -> Counter[str]:
+    r"""Count what math-verify reads over: words, relations, primes, units."""
+    form = normal_form(answer)
+    form = re.sub(r"^\s*\\?[A-Za-z]\w?\s*(?:=|\\in(?![A-Za-z]))", "", form)
+    words = [word.lower() for inside in _TEXT.findall(form) for word in re.findall(r"[^\W\d_]+", inside)]
+    plain = re.sub(r"\\(?:begin|end)\s*\{\w+\}", " ", _TEXT.sub(" ", form))
+    runs = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", plain)
+    signs = [re.sub(r"\s+", " ", sign) for sign in _READ_OVER.findall(plain)]
+    return Counter([*(word for word in words if word not in ("and", "or")), *runs, *signs])
+
+
+def _may_ask(gold: str, answer: str) -> bool:
+    """Whether math-verify reads all of both."""
+    forms = normal_form(gold), normal_form(answer)
+    if not all(forms):
+        return False
+    if _OPAQUE.search(re.sub(r"\\lim\s*_\s*\{[^{}]*\}", "", forms[1])):
+        return False
+    left, right = features(gold), features(answer)
+    if any(map(_RELATION.search, forms)) and any(map(_INTERVAL.search, forms)):
+        for sign in _OF_SETS:  # 1 < |z| < 2 is a union of intervals
+            del left[sign], right[sign]
+    return left == right
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_gold(gold: str) -> tuple[Any, ...]:
+    """Parse a tidied gold once; the groups of a training step share it."""
+    guard(gold)
+    return tuple(_parse(rf"\boxed{{{gold}}}"))
+
+
 def _parse(text: str) -> list[Any]:
     from math_verify import parse
-    from math_verify.errors import TimeoutException
 
-    _quiet()
-    try:
+    with _library("parser"):
         return parse(text, parsing_timeout=_seconds(), raise_on_error=True)
-    except TimeoutException as error:  # a BaseException there
-        raise TimeoutError("math-verify's parser") from error
 
 
 def _verify(gold: tuple[Any, ...], result: list[Any]) -> bool:
     from math_verify import verify
-    from math_verify.errors import TimeoutException
 
-    _quiet()
-    try:
-        same = verify(list(gold), result, timeout_seconds=_seconds(), raise_on_error=True)
-    except TimeoutException as error:
-        raise TimeoutError("math-verify's comparison") from error
-    except (ValueError, ArithmeticError):  # one of the pairs is 1/0, or 12:00 read as 12/0: try the others
-        same = verify(list(gold), result, timeout_seconds=_seconds())
+    with _library("comparison"):
+        try:
+            same = verify(list(gold), result, timeout_seconds=_seconds(), raise_on_error=True)
+        except (
+            ValueError,
+            ArithmeticError,
+        ):  # one of the pairs is 1/0, or 12:00 read as 12/0: try the others
+            same = verify(list(gold), result, timeout_seconds=_seconds())
     return same and not _small_and_apart(gold[0], result[0])
 
 
@@ -435,6 +465,18 @@ def _small_and_apart(gold: Any, result: Any) -> bool:
     return 0 < abs(left) < SMALL and abs(left - right) > SMALL_TOLERANCE * abs(left)
 
 
+@contextlib.contextmanager
+def _library(what: str) -> Iterator[None]:
+    """Let math-verify work, in silence; its time-out, a BaseException, becomes an ordinary one."""
+    from math_verify.errors import TimeoutException
+
+    _quiet()
+    try:
+        yield
+    except TimeoutException as error:
+        raise TimeoutError(f"math-verify's {what}") from error
+
+
 def _seconds() -> int | None:
     # math-verify's time-outs are signals, which only the main thread may set.
     return SECONDS if threading.current_thread() is threading.main_thread() else None
@@ -446,7 +488,3 @@ def _quiet() -> None:
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     # Its parser builds products that SymPy calls deprecated, and says so on every worker's terminal.
     warnings.filterwarnings("ignore", message=r"\s*Using non-Expr arguments")
-
-
-def _integer(text: str) -> int:
-    return int(re.sub(r"[,{}]", "", text))

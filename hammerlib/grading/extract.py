@@ -1,4 +1,8 @@
-"""Where a completion states its final answer, and one spelling for answers."""
+"""Where a completion states its final answer, and the spellings that others want of it.
+
+Marked answers first (`final_answer`, `gold_answers`), then what a text without marks says (`stated`,
+`choice`, `taken_back`, `unmarked_answer`), then spellings (`tidy` for math-verify, `bare` for scorers).
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,21 @@ from hammerlib.problems.boxes import boxes, last_box
 
 # Text after the last of these is searched; longer tails only cost time in the patterns of math-verify.
 TAIL_CHARACTERS = 2_000
-
 # Longer answers are refused by the guard; tidying a megabyte of blanks would cost minutes.
 LONGEST_TIDIED = 4_000
 # A gold with several boxes that is longer is a worked solution: its last box is the answer.
 SHORT_GOLD = 200
 
-# "negative 5"; but "6 minus 5" and "the minus 5" stay.
-_SIGN_WORDS = re.compile(
-    r"\bnegative\s+(?=\$?\d)"
-    r"|(?<=\bis )minus\s+(?=\d)|(?<=\A)minus\s+(?=\d)",
-    re.IGNORECASE,
+_THINK = "<think>"
+_THINK_END = "</think>"
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+]?\.\d+"
 )
 
-_THINK_END = "</think>"
+# Marked answers --------------------------------------------------------------------------------------
+
 _TAG = re.compile(r"</?answer>", re.IGNORECASE)
+_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 # The last line that the few-shot prompt of Minerva teaches (Lewkowycz et al. 2022, appendix D).
 _SENTENCE = re.compile(r"final answer is:?\s{0,3}\$([^$\n]{1,1000})\$\s{0,3}[.\n]", re.IGNORECASE)
 # What may stand between the boxes of one answer: "\boxed{1} and \boxed{-2}", "\boxed{2}, x_2 = \boxed{3}".
@@ -34,85 +38,8 @@ _BETWEEN = re.compile(
 )
 _LINK = re.compile(r"[,;&]|\b(?:and|or)\b")
 _LONGEST_LINK = 80  # characters
-_THINK = "<think>"
-# What an unmarked completion says at last: "The answer is (B).", "答案：5。".
-_STATED = re.compile(
-    r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
-    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+"
-    r"|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
-    r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
-    re.IGNORECASE,
-)
-# Where Chinese, Japanese or Korean script meets something else.
-_SCRIPT = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
-_CJK = re.compile(rf"(?<={_SCRIPT})(?=[\w\\$+-])(?!{_SCRIPT})|(?<=[\w}})%$])(?<!{_SCRIPT})(?={_SCRIPT})")
-_COPULA = re.compile(r"\s*(?:です|だ|である|입니다)\s*。?$")
-_CHOICE = re.compile(
-    r"\b(?:answer|choice|option)\s*(?:is|:)?\s*(?:for sure|definitely|clearly|option|choice|letter|\s)*"
-    r"\(?([A-J])\)?(?![\w'’])"
-)
-# Words in front of a value that deny it, and words that make it another one.
-_FILLER = (
-    r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just"
-    r"|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
-)
-_DENIED = re.compile(
-    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without"
-    rf"|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!="
-    rf"|\\neq?)\s*{_FILLER}[\s$*(:]*$",
-    re.IGNORECASE,
-)
-_QUALIFIED = re.compile(
-    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than"
-    r"|up to|above|below"
-    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple"
-    r"|square root of|multiple of|divisible by|multiplied by"
-    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+"
-    r"|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
-    re.IGNORECASE,
-)
-_DENIED_AFTER = re.compile(
-    r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong"
-    r"|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
-    re.IGNORECASE,
-)
-_CHANGED_AFTER = re.compile(
-    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)"
-    r"|thirds?|quarters?|fourths?|fifths?"
-    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger"
-    r"|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by"
-    r"|percent of|% of|out of)",
-    re.IGNORECASE,
-)
-_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
-_PHRASE = re.compile(r"\banswer(?:\s+is)?\s*[:=]?\s+([^\n]+?)\s*\.?\s*(?:\n|$)", re.IGNORECASE)
-_NUMBER = re.compile(
-    r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+]?\.\d+"
-)
-
-# 2.0e4 would be read as 2.0 times Euler's number times 4.
 # A set without backslashes; only its content is read as a list.
 _BRACED = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}")
-_SCIENTIFIC = re.compile(r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,3})(?![\w.]*\w)")
-
-# math-verify stops at \mathrm{e}, and then 1-1/e equals 1+1/e.
-_UPRIGHT = re.compile(r"\\(?:mathrm|text|rm)\s?\{\s?(e|i)\s?\}")
-
-_SPELLINGS = (
-    (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])\s*"), ""),
-    (re.compile(r"\\[dt]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
-    (_UPRIGHT, r" \1"),
-    (re.compile(r"_\{\\(max|min)\s*\}"), r"_{\1}"),
-    (re.compile(r"×"), r"\\times "),
-    (re.compile(r"\*\*"), "^"),
-    (_SCIENTIFIC, r"\1 \\times 10^{\2}"),
-    (re.compile(r"(?<!\d)10\s*\^\s*\(?([-+]?\d+)\)?"), r"10^{\1}"),
-    (re.compile(r"\{\+"), "{"),
-    (re.compile(r",?\\!"), ""),  # 10,\\!000
-    # math-verify takes a lone letter after a space for a unit: "a + b + c" would end at "a +".
-    (re.compile(r"\s*([-+*/=<>])\s*"), r"\1"),
-)
 
 
 def final_answer(completion: str, *, several: bool = False, unfinished: bool = True) -> str | None:
@@ -154,42 +81,25 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
     tagged = _last_tagged(text)
     if tagged is not None:
         text = tagged
-    if tagged is None and (stated := _stated_last(text)) is not None:
-        return stated
+    elif (sentence := _last_sentence(text)) is not None:
+        return sentence
     box = _last_row(text) if several else last_box(text)
-    if box is not None or tagged is not None:
-        return text.strip() if box is None else box
+    if box is not None:
+        return box
+    if tagged is not None:
+        return text.strip()
     hashes = _HASHES.findall(text)
     return hashes[-1].strip() if hashes else None
 
 
-def gold_answers(gold: str) -> list[str]:
-    r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one."""
-    marked = final_answer(gold)
-    answers = [(gold if marked is None else marked).strip()]
-    every = boxes(gold) if len(gold) <= SHORT_GOLD else []
-    gaps = [gold[answer[2] : two[0]] for answer, two in itertools.pairwise(every)]
-    if gaps and all(_LINK.search(gap) or not re.search(r"[A-Za-z]", gap) for gap in gaps):
-        answers.append(", ".join(gold[inside].strip() for _, inside, _ in every))
-    return [answer for answer in answers if answer.strip(" $.")]
+def is_unfinished(completion: str) -> bool:
+    """Tell whether a completion ends within a thought."""
+    return completion.rfind(_THINK) > completion.rfind(_THINK_END)
 
 
-def is_list(answer: str) -> bool:
-    r"""Tell whether an answer has several parts, as a list or a set."""
-    if len(answer) > LONGEST_TIDIED:
-        return False
-    answer = normal_form(answer)
-    if _NUMBER.fullmatch(answer):
-        return False
-    if _BRACED.fullmatch(answer):
-        answer = answer[1:-1].strip()
-    inner = answer.removeprefix("\\{").removesuffix("\\}") if answer.startswith("\\{") else answer
-    depth = 0
-    for position, letter in enumerate(inner):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0 and inner[position - 1 : position] != "{":
-            return True
-    return bool(re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", inner))
+def _after_thought(completion: str) -> str:
+    _, result, rest = completion.rpartition(_THINK_END)
+    return rest if result and rest.strip() else completion
 
 
 def _last_tagged(text: str) -> str | None:
@@ -203,7 +113,7 @@ def _last_tagged(text: str) -> str | None:
     return text[slice(*content)] if content else None
 
 
-def _stated_last(text: str) -> str | None:
+def _last_sentence(text: str) -> str | None:
     """Answer of a sentence "final answer is $...$." behind the last box."""
     statements = _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1)
     return statements[-1].strip() if statements else None
@@ -222,24 +132,47 @@ def _last_row(text: str) -> str | None:
     return ", ".join(reversed(row)) if row else None
 
 
-def is_unfinished(completion: str) -> bool:
-    """Tell whether a completion ends within a thought."""
-    return completion.rfind(_THINK) > completion.rfind(_THINK_END)
+def gold_answers(gold: str) -> list[str]:
+    r"""Return the readings of a gold: its last mark or the whole, then all boxes of a short one."""
+    marked = final_answer(gold)
+    answers = [(gold if marked is None else marked).strip()]
+    every = boxes(gold) if len(gold) <= SHORT_GOLD else []
+    gaps = [gold[box[2] : following[0]] for box, following in itertools.pairwise(every)]
+    if gaps and all(_LINK.search(gap) or not re.search(r"[A-Za-z]", gap) for gap in gaps):
+        answers.append(", ".join(gold[inside].strip() for _, inside, _ in every))
+    return [answer for answer in answers if answer.strip(" $.")]
 
 
-def stated(text: str) -> str | None:
-    """Return what the last sentence "the answer is ..." of an unmarked text states."""
-    statements = [
-        # a bullet on the next line is no sign
-        re.sub(r"^[-*+]\s+", "", match["answer"]) if "\n" in match[0][:-1] else match["answer"]
-        for match in _STATED.finditer(text)
-    ]
-    if not statements:
-        return None
-    statement = _COPULA.sub("", statements[-1]).strip(" *:")
-    return statement[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", statement) else statement
+def is_list(answer: str) -> bool:
+    r"""Tell whether an answer has several parts, as a list or a set."""
+    if len(answer) > LONGEST_TIDIED:
+        return False
+    answer = normal_form(answer)
+    if _NUMBER.fullmatch(answer):
+        return False
+    if _BRACED.fullmatch(answer):
+        answer = answer[1:-1].strip()
+    if answer.startswith("\\{"):
+        answer = answer.removeprefix("\\{").removesuffix("\\}")
+    depth = 0
+    for position, letter in enumerate(answer):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0 and answer[position - 1 : position] != "{":
+            return True
+    return bool(re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", answer))
 
 
+# Texts without a mark --------------------------------------------------------------------------------
+
+# What an unmarked completion says at last: "The answer is (B).", "答案：5。".
+_STATED = re.compile(
+    r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
+    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+"
+    r"|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
+    r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
+    re.IGNORECASE,
+)
+_COPULA = re.compile(r"\s*(?:です|だ|である|입니다)\s*。?$")
 # Where a statement goes on with its reasons.
 _CLAUSE = re.compile(
     r"\s*(?:\s\((?=[^)]*(?:[A-Za-z]{3}|[\u4e00-\u9fff]))|,\s*(?:(?:and|but)\s+)?not\b|,\s*不|;"
@@ -251,14 +184,65 @@ _BUT = re.compile(
 )
 
 
+def stated(text: str) -> str | None:
+    """Return what the last sentence "the answer is ..." of an unmarked text states."""
+    sentences = list(_STATED.finditer(text))
+    if not sentences:
+        return None
+    answer = sentences[-1]["answer"]
+    if "\n" in sentences[-1][0][:-1]:  # a bullet on the next line is no sign
+        answer = re.sub(r"^[-*+]\s+", "", answer)
+    return _without_dollars(_COPULA.sub("", answer).strip(" *:"))
+
+
 def heads(statement: str) -> list[str]:
     """Return what a statement says, whole and up to its first reason: "8 (3 dogs)", "41, not 42"."""
     if turned := _BUT.fullmatch(statement):
         return [turned[1].strip()]
     readings = [statement]
     if (cut := _CLAUSE.search(statement)) and cut.start() > 0:
+        # Behind ";" a list may go on: the whole is tried first.
         readings.insert(";" in cut[0], statement[: cut.start()].strip(" *"))
-    return [reading[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", reading) else reading for reading in readings]
+    return [_without_dollars(reading) for reading in readings]
+
+
+def _without_dollars(text: str) -> str:
+    return text[1:-1].strip() if re.fullmatch(r"\$[^$]+\$", text) else text
+
+
+# Words in front of a value that deny it, and words that make it another one.
+_FILLER = (
+    r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just"
+    r"|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
+)
+_DENIED = re.compile(
+    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without"
+    rf"|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!="
+    rf"|\\neq?)\s*{_FILLER}[\s$*(:]*$",
+    re.IGNORECASE,
+)
+_QUALIFIED = re.compile(
+    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than"
+    r"|up to|above|below"
+    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple"
+    r"|square root of|multiple of|divisible by|multiplied by"
+    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+"
+    r"|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong"
+    r"|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
+    re.IGNORECASE,
+)
+_CHANGED_AFTER = re.compile(
+    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)"
+    r"|thirds?|quarters?|fourths?|fifths?"
+    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger"
+    r"|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by"
+    r"|percent of|% of|out of)",
+    re.IGNORECASE,
+)
 
 
 def taken_back(text: str, start: int, end: int) -> bool:
@@ -267,12 +251,14 @@ def taken_back(text: str, start: int, end: int) -> bool:
     before = before[max(before.rfind("\n"), before.rfind(". ")) + 1 :]
     if re.search(r"\bbut\s+(?:rather\s+)?$", before) and "anything" not in before:
         before = ""
-    return bool(
-        _DENIED.search(before)
-        or _QUALIFIED.search(before)
-        or _DENIED_AFTER.match(after)
-        or _CHANGED_AFTER.match(after)
-    )
+    changed = _DENIED.search(before) or _QUALIFIED.search(before)
+    return bool(changed or _DENIED_AFTER.match(after) or _CHANGED_AFTER.match(after))
+
+
+_CHOICE = re.compile(
+    r"\b(?:answer|choice|option)\s*(?:is|:)?\s*(?:for sure|definitely|clearly|option|choice|letter|\s)*"
+    r"\(?([A-J])\)?(?![\w'’])"
+)
 
 
 def choice(text: str) -> str | None:
@@ -284,31 +270,65 @@ def choice(text: str) -> str | None:
     return first[1] if first else None
 
 
+# Where Chinese, Japanese or Korean script meets something else.
+_SCRIPT = r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
+_CJK = re.compile(rf"(?<={_SCRIPT})(?=[\w\\$+-])(?!{_SCRIPT})|(?<=[\w}})%$])(?<!{_SCRIPT})(?={_SCRIPT})")
+# "negative 5"; but "6 minus 5" and "the minus 5" stay.
+_SIGN_WORDS = re.compile(
+    r"\bnegative\s+(?=\$?\d)"
+    r"|(?<=\bis )minus\s+(?=\d)|(?<=\A)minus\s+(?=\d)",
+    re.IGNORECASE,
+)
+# 2.0e4 would be read as 2.0 times Euler's number times 4.
+_SCIENTIFIC = re.compile(r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,3})(?![\w.]*\w)")
+# math-verify stops at \mathrm{e}, and then 1-1/e equals 1+1/e.
+_UPRIGHT = re.compile(r"\\(?:mathrm|text|rm)\s?\{\s?(e|i)\s?\}")
+_PHRASE = re.compile(r"\banswer(?:\s+is)?\s*[:=]?\s+([^\n]+?)\s*\.?\s*(?:\n|$)", re.IGNORECASE)
+
+
+def _end_of(completion: str) -> str:
+    """The end of a completion behind its thought, with plain letters, words apart from Asian script."""
+    text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
+    return text if text.isascii() else _CJK.sub(" ", text)
+
+
 def tail(completion: str) -> str:
     """Return the end of a completion for a search without marks, numbers in scientific notation as LaTeX."""
-    text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
-    text = text if text.isascii() else _CJK.sub(" ", text)
-    text = _SIGN_WORDS.sub("-", re.sub(r"</?[A-Za-z]{1,12}>", " ", text))
-    return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _UPRIGHT.sub(r" \1", text))
+    text = re.sub(r"</?[A-Za-z]{1,12}>", " ", _end_of(completion))
+    return _SCIENTIFIC.sub(r"$\1 \\times 10^{\2}$", _UPRIGHT.sub(r" \1", _SIGN_WORDS.sub("-", text)))
 
 
 def unmarked_answer(completion: str, *, numeric: bool) -> str | None:
     """Return the likely answer of a completion that marks none, for scorers that want a bare answer."""
-    text = apply(LETTERS, _after_thought(completion)[-TAIL_CHARACTERS:])
-    text = text if text.isascii() else _CJK.sub(" ", text)
-    if numeric:
-        numbers = _NUMBER.findall(text)
-        return numbers[-1] if numbers else None
-    phrases = _PHRASE.findall(text)
-    if phrases:
-        return phrases[-1]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else None
+    text = _end_of(completion)
+    candidates = _NUMBER.findall(text) if numeric else _PHRASE.findall(text)
+    if not candidates and not numeric:
+        candidates = [line.strip() for line in text.splitlines() if line.strip()]
+    return candidates[-1] if candidates else None
 
 
 def is_number(text: str) -> bool:
     """Tell whether the whole text is one decimal number."""
     return _NUMBER.fullmatch(text.strip()) is not None
+
+
+# Spellings -------------------------------------------------------------------------------------------
+
+_SPELLINGS = (
+    (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"\\[dt]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
+    (_UPRIGHT, r" \1"),
+    (re.compile(r"_\{\\(max|min)\s*\}"), r"_{\1}"),
+    (re.compile(r"×"), r"\\times "),
+    (re.compile(r"\*\*"), "^"),
+    (_SCIENTIFIC, r"\1 \\times 10^{\2}"),
+    (re.compile(r"(?<!\d)10\s*\^\s*\(?([-+]?\d+)\)?"), r"10^{\1}"),
+    (re.compile(r"\{\+"), "{"),
+    (re.compile(r",?\\!"), ""),  # 10,\\!000
+    # math-verify takes a lone letter after a space for a unit: "a + b + c" would end at "a +".
+    (re.compile(r"\s*([-+*/=<>])\s*"), r"\1"),
+)
 
 
 def tidy(answer: str) -> str:
@@ -331,8 +351,3 @@ def bare(answer: str) -> str:
     text = re.sub(r"\\(?:times|cdot)(?![A-Za-z])", "×", text)
     text = re.sub(r"\\[,;:! ]|\{,\}|(?<=\d),(?=\d{3}(?!\d))", "", text)
     return text.strip().rstrip(".").strip()
-
-
-def _after_thought(completion: str) -> str:
-    _, result, rest = completion.rpartition(_THINK_END)
-    return rest if result and rest.strip() else completion

@@ -1,4 +1,8 @@
-"""One normal form of answers: small named steps, in order, each a rule that a reader can check alone."""
+"""One normal form of answers: small named steps, in order, each a rule that a reader can check alone.
+
+Read `STEPS` first, at the end: it says in what order an answer loses its dress. What stands above it are the
+rules that need more than a pattern and its replacement. The spellings themselves are in ``tables.txt``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+Replacement = str | Callable[[re.Match[str]], str]
 
 
 class Step(NamedTuple):
@@ -38,149 +45,73 @@ def listed(words: str) -> tuple[str, ...]:
     return tuple(words.split())
 
 
+@functools.cache
+def table(section: str) -> dict[str, str]:
+    """Return a section of ``tables.txt``: the first word of each line, to the rest of it."""
+    text = Path(__file__).with_name("tables.txt").read_text(encoding="utf-8")
+    lines = text.partition(f"= {section}\n")[2].partition("\n= ")[0].splitlines()
+    words = [line.partition(" ") for line in lines if line and not line.startswith("#")]
+    return {spelling: meaning for spelling, _, meaning in words}
+
+
 # Characters ------------------------------------------------------------------------------------------
 
 _DASHES = "‐‑‒–—―−﹣－➖"
 _ROOTS = {"√": "", "∛": "[3]", "∜": "[4]"}
-_VULGAR = re.compile(r"(?:(\d+)\s*)?([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])")
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵏᵐˣ", "0123456789+-()nikmx", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "0123456789+-()nkmxa", strict=True))
-# Punctuation of Chinese texts.
-_PUNCTUATION = {
-    "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "（": "(", "）": ")",
-    "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=",
-}  # fmt: skip
-# What the compatibility forms of Unicode do not give.
-_SIGNS = {
-    "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}", "℃": r"^{\circ} \text{C}",
-    "℉": r"^{\circ} \text{F}", "∞": r"\infty ", "×": r"\times ", "✕": r"\times ", "⨯": r"\times ",
-    "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/",
-    "∗": "*", "∪": r"\cup ",
-    "∩": r"\cap ", "≤": r"\le ", "≦": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "≧": r"\ge ", "⩾": r"\ge ",
-    "≠": r"\ne ", "≈": r"\approx ", "≃": r"\approx ", "≅": r"\cong ", "≡": r"\equiv ", "∼": r"\sim ",
-    "→": r"\to ", "⇒": r"\Rightarrow ", "⇔": r"\Leftrightarrow ", "↔": r"\leftrightarrow ",
-    "∈": r"\in ", "∉": r"\notin ", "⊂": r"\subset ", "⊆": r"\subseteq ", "∅": r"\emptyset ",
-    "Ø": r"\emptyset ", "±": r"\pm ", "∓": r"\mp ", "¬": r"\neg ", "∠": r"\angle ",
-    "△": r"\triangle ", "∆": r"\Delta ",
-    "⊥": r"\perp ", "∥": r"\parallel ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "∂": r"\partial ",
-    "′": "'", "’": "'", "″": "''", "…": r"\ldots ", "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
-    "⌈": r"\lceil ", "⌉": r"\rceil ", "∣": "|", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
-    "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "€": r"\text{EUR}", "£": r"\text{GBP}",
-    "¥": r"\text{CNY}",
-    "“": '"', "”": '"', "‰": r"\text{permille}",
-}  # fmt: skip
-_GREEK = listed(
-    """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau
-    upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"""
-)
-_LETTERS = {
-    unicodedata.lookup(
-        f"GREEK {'CAPITAL' if n[0].isupper() else 'SMALL'} LETTER {n.upper().replace('LAMBDA', 'LAMDA')}"
-    ): n
-    for n in _GREEK
-}
-_LETTERS |= {"ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta", "ς": "sigma", "µ": "mu"}
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufe0e\ufe0f]")
-_THIN = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000\t\r\n\f\v]+")
 
 
 def _wide(text: str) -> str:
     """Full-width and bold letters and digits as plain ones; everything else stays for its own step."""
     if text.isascii():
         return text
-    return "".join(
-        str(unicodedata.decimal(c))
-        if c.isdecimal()
-        else unicodedata.normalize("NFKC", c)
-        if "\uff01" <= c <= "\uff5e" or "\U0001d400" <= c <= "\U0001d7ff"
-        else c
-        for c in text
-    )
+    return "".join(map(_plain_character, text))
 
 
-def _characters(table: dict[str, str]) -> Callable[[str], str]:
-    pattern = re.compile("|".join(map(re.escape, table)))
-    return lambda text: text if text.isascii() else pattern.sub(lambda m: table[m[0]], text)
+def _plain_character(letter: str) -> str:
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    if "\uff01" <= letter <= "\uff5e" or "\U0001d400" <= letter <= "\U0001d7ff":
+        return unicodedata.normalize("NFKC", letter)
+    return letter
+
+
+def _characters(section: str) -> Callable[[str], str]:
+    """Replace the characters of a table; behind a command stands a blank, which ends its name."""
+    meanings = {
+        letter: meaning + " " if re.search(r"\\[A-Za-z]+$", meaning) else meaning
+        for letter, meaning in table(section).items()
+    }
+    pattern = re.compile("|".join(map(re.escape, meanings)))
+    return lambda text: text if text.isascii() else pattern.sub(lambda match: meanings[match[0]], text)
+
+
+def _raised(letters: dict[str, str], sign: str) -> Callable[[str], str]:
+    """Replace a run of raised or lowered letters by one group: x¹⁰ is x^{10}."""
+    pattern = re.compile(f"[{re.escape(''.join(letters))}]+")
+
+    def group(match: re.Match[str]) -> str:
+        return sign + "{" + "".join(letters[letter] for letter in match[0]) + "}"
+
+    return lambda text: text if text.isascii() else pattern.sub(group, text)
 
 
 def _vulgar(match: re.Match[str]) -> str:
     top, _, low = unicodedata.normalize("NFKC", match[2]).partition("⁄")
     # A digit before it makes a mixed number: 2½ is 5/2.
-    return (f"{match[1]} " if match[1] else "") + rf"\frac{{{top}}}{{{low}}}"
-
-
-def _raised(letters: dict[str, str], sign: str) -> Callable[[str], str]:
-    pattern = re.compile(f"[{re.escape(''.join(letters))}]+")
-    return lambda text: (
-        text
-        if text.isascii()
-        else pattern.sub(lambda m: sign + "{" + "".join(letters[c] for c in m[0]) + "}", text)
-    )
-
-
-_RADICAND = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\\[A-Za-z]+|\([^()]*\)|\{[^{}]*\})?")
+    whole = f"{match[1]} " if match[1] else ""
+    return rf"{whole}\frac{{{top}}}{{{low}}}"
 
 
 def _root(match: re.Match[str]) -> str:
     inside = match[2] or ""
     if inside[:1] in ("(", "{"):
         inside = inside[1:-1]
-    return rf"\sqrt{_ROOTS[match[1]]}{{{inside}}}" if inside else rf"\sqrt{_ROOTS[match[1]]}"
+    return rf"\sqrt{_ROOTS[match[1]]}" + (f"{{{inside}}}" if inside else "")
 
 
-# Dress -----------------------------------------------------------------------------------------------
-
-_TEXT = (
-    r"\\(?:text(?:bf|rm|it|sf|tt|sc|normal|up|md)?|mathrm|mbox|hbox|mathsf|mathtt|mathit"
-    r"|operatorname\*?|emph)(?![A-Za-z])"
-)
-# Functions that may stand without parentheses in plain text; "5 min" and "5 sec" are units.
-_FREE = listed("""arcsin arccos arctan arccot sinh cosh tanh sin cos tan log ln sqrt asin acos atan""")
-_CALLED = listed("""arcsec arccsc coth cot sec csc exp lg cbrt gcd lcm max min det floor ceil abs""")
-_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-_CONSTANTS = dict.fromkeys(("infty", "infinity", "inf", "oo"), "infty")
-_CONSTANTS |= {name: name for name in _GREEK if name != "omicron"}
-_PLAIN = re.compile(
-    rf"\\text\s*\{{[^{{}}]*\}}|(?<![\\A-Za-z])(?:(?P<free>{'|'.join([*_FREE, *_CONSTANTS])})(?![A-Za-z])"
-    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*\()|(?P<glued>sqrt|ln|log|sin|cos|tan)(?=\d|x(?![A-Za-z])))"
-)
-
-
-def _plain_name(match: re.Match[str]) -> str:
-    name = match["free"] or match["called"] or match["glued"]
-    if name is None:
-        return match[0]
-    name = _CONSTANTS.get(name, _RENAMED.get(name, name))
-    return rf"\{name} "
-
-
-def _balanced(text: str, start: int, pair: str = "()") -> int:
-    """Place behind the bracket that closes the one at `start`, or -1."""
-    depth = 0
-    for position in range(start, len(text)):
-        depth += (text[position] == pair[0]) - (text[position] == pair[1])
-        if depth == 0:
-            return position + 1
-    return -1
-
-
-def _called(text: str) -> str:
-    r"""``\sqrt (x+1)`` as ``\sqrt{x+1}``; abs, floor and ceil as their brackets."""
-    for name, (before, after) in {
-        "sqrt": (r"\sqrt{", "}"), "cbrt": (r"\sqrt[3]{", "}"), "abs": ("|", "|"),
-        "floor": (r"\lfloor ", r"\rfloor "), "ceil": (r"\lceil ", r"\rceil "), "exp": ("e^{", "}"),
-    }.items():  # fmt: skip
-        pattern = re.compile(rf"\\{name}\s*([({{])" if name == "exp" else rf"\\{name}\s*(\()")
-        begin = 0
-        while match := pattern.search(text, begin):
-            end = _balanced(text, match.start(1), "()" if match[1] == "(" else "{}")
-            if end < 0:
-                break
-            inside = text[match.end(1) : end - 1]
-            text = text[: match.start()] + before + inside + after + text[end:]
-            begin = match.start() + len(before)
-    return text
-
+# Numbers ---------------------------------------------------------------------------------------------
 
 _DIGIT_GAP = r"(?:\{,\}|,\\!\s*|\\[!,;: ]\s*|\\thinspace\s+|,|\s|')"
 _THOUSANDS = re.compile(
@@ -205,12 +136,11 @@ def _joined(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
     if text.startswith("0"):
         return text
-    if gap == ",":
-        zero = ",0" in text  # no part of a list is written 000
-        if before.endswith(",") or re.match(r",\S", after):
-            return text if not zero else re.sub(r"\D", "", text)  # 1,234,5 is a list
-        if not zero and before.rstrip()[-1:] in tuple("([{") and after.lstrip()[:1] in (*")]}", "\\"):
-            return text  # (1,234) is a point
+    # No part of a list is written 000.
+    if gap == "," and ",0" not in text:
+        in_brackets = before.rstrip()[-1:] in tuple("([{") and after.lstrip()[:1] in (*")]}", "\\")
+        if before.endswith(",") or re.match(r",\S", after) or in_brackets:
+            return text  # 1,234,5 is a list, (1,234) a point
     if gap.isspace() and (re.match(r"\s*\d", after) or re.search(r"\d\s*$", before) or "/" in after[:2]):
         return text
     return re.sub(r"\D", "", text)
@@ -220,8 +150,6 @@ _REPEATING = re.compile(
     r"(\d*)\.(\d*)"
     r"(?:\\(?:overline|bar|dot)\s*\{(\d+)\}|\\(?:overline|bar|dot)\s*(\d)|\((\d+)\)(?!\d)|((?:\d\u0305)+))"
 )
-
-
 # 0.333... and 0.1666...: at least three repeated digits, and each block twice.
 _REPEATED = re.compile(
     r"(?<![\d.,])(\d*)\.(\d{0,12}?)(\d{1,6}?)((?:\3)+)\s*(?:\.\.\.|…"
@@ -229,49 +157,55 @@ _REPEATED = re.compile(
 )
 
 
-def _repeated(match: re.Match[str]) -> str:
-    head, once, again, rest = match.groups()
-    if len(again + rest) < max(3, 2 * len(again)) or (len(again) == 2 and len(rest) < 4):
-        return match[0]
-    return _as_fraction(head or "0", once, again)
+def _periodic(text: str) -> str:
+    """Repeating decimals as fractions."""
+    return _REPEATED.sub(_repeated, _REPEATING.sub(_repeating, text))
 
 
 def _repeating(match: re.Match[str]) -> str:
     again = (match[3] or match[4] or match[5] or match[6]).replace("\u0305", "")
-    return _as_fraction(match[1] or "0", match[2], again)
+    return _as_fraction(match[1], match[2], again)
+
+
+def _repeated(match: re.Match[str]) -> str:
+    head, once, again, rest = match.groups()
+    if len(again + rest) < max(3, 2 * len(again)) or (len(again) == 2 and len(rest) < 4):
+        return match[0]
+    return _as_fraction(head, once, again)
 
 
 def _as_fraction(head: str, once: str, again: str) -> str:
-    top = int(head + once + again) - int(head + once)
+    """0.1(6) is (16 - 1) / 90: all digits less those that do not repeat, over nines and zeros."""
+    top = int(head + once + again) - int("0" + head + once)
     return rf"\frac{{{top}}}{{{(10 ** len(again) - 1) * 10 ** len(once)}}}"
 
 
-_GROUP = r"(\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\d|[A-Za-z]|\\[A-Za-z]+(?:\{[^{}]*\})?)"
-_FRAC = re.compile(rf"\\[dtc]?frac(?![A-Za-z])\s*{_GROUP}\s*{_GROUP}")
-_SHORT_SQRT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
+# Commands and names ----------------------------------------------------------------------------------
+
+_TEXT = (
+    r"\\(?:text(?:bf|rm|it|sf|tt|sc|normal|up|md)?|mathrm|mbox|hbox|mathsf|mathtt|mathit"
+    r"|operatorname\*?|emph)(?![A-Za-z])"
+)
+GREEK = {command[1:] for command in table("Greek letters").values()} - {"omicron"}
+# Functions that may stand without parentheses in plain text; "5 min" and "5 sec" are units.
+_FREE = listed("arcsin arccos arctan arccot sinh cosh tanh sin cos tan log ln sqrt asin acos atan")
+_CALLED = listed("arcsec arccsc coth cot sec csc exp lg cbrt gcd lcm max min det floor ceil abs")
+_RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "inf": "infty"}
+_RENAMED["oo"] = "infty"
+_ALONE = sorted({*_FREE, *GREEK, "infty", "infinity", "inf", "oo"})
+_PLAIN = (
+    rf"\\text\s*\{{[^{{}}]*\}}|(?<![\\A-Za-z])(?:(?P<free>{'|'.join(_ALONE)})(?![A-Za-z])"
+    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*\()|(?P<glued>sqrt|ln|log|sin|cos|tan)(?=\d|x(?![A-Za-z])))"
+)
 
 
-_DOUBLED = re.compile(r"\\(?=\\[A-Za-z]{2})")
-
-
-_MONEY = re.compile(r"(?<!\\)\$(?=\s?\d)")
-
-
-def _odd_dollars(text: str) -> bool:
-    """Whether the dollar signs do not pair up as the ends of a formula: "$5" is money."""
-    return (text.count("$") - text.count("\\$")) % 2 == 1
-
-
-def _fraction(match: re.Match[str]) -> str:
-    top, low = (item[1:-1].strip() if item.startswith("{") else item for item in match.groups())
-    return rf"\frac{{{top}}}{{{low}}}"
-
-
-_SCIENTIFIC = re.compile(r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,4})(?![\w.]*\w)")
-_TEXT_GROUP = re.compile(r"\s*" + _TEXT + r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*")
+def _plain_name(match: re.Match[str]) -> str:
+    name = match[match.lastgroup] if match.lastgroup else None
+    return rf"\{_RENAMED.get(name, name)} " if name else match[0]
 
 
 def _text(match: re.Match[str]) -> str:
+    r"""Words under the one name ``\text``; functions, numbers and e, i, d are no words."""
     inside = re.sub(r"\\[ ,;:!~]|~|\\\\|\s+", " ", match[1])
     name = inside.strip()
     if name in ("pi", *_FREE, "exp", "gcd", "lcm", "cot", "csc", "arcsec"):
@@ -283,44 +217,64 @@ def _text(match: re.Match[str]) -> str:
     return rf" \text{{{name}}} " if name else " "
 
 
-# Commands of one meaning under one name.
-_COMMAND = {
-    "leq": r"\le", "leqslant": r"\le", "leqq": r"\le", "geq": r"\ge", "geqslant": r"\ge", "geqq": r"\ge",
-    "neq": r"\ne", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrace": r"\{",
-    "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "varnothing": r"\emptyset",
-    "dots": r"\ldots", "cdots": r"\ldots", "dotsc": r"\ldots", "dotsb": r"\ldots", "hdots": r"\ldots",
-    "rightarrow": r"\to", "longrightarrow": r"\to", "div": "/", "ast": "*", "lnot": r"\neg",
-    "infin": r"\infty", "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta",
-    "colon": ":", "lor": r"\text{or}",
-    "land": r"\text{and}", "pounds": r"\text{GBP}", "euro": r"\text{EUR}", "overrightarrow": r"\vec",
-    "bar": r"\overline", "underline": r"\underline", "centerdot": r"\cdot", "bullet": r"\cdot",
+# What stands around the argument of a call.
+_CALLS = {
+    "sqrt": (r"\sqrt{", "}"), "cbrt": (r"\sqrt[3]{", "}"), "abs": ("|", "|"),
+    "floor": (r"\lfloor ", r"\rfloor "), "ceil": (r"\lceil ", r"\rceil "), "exp": ("e^{", "}"),
 }  # fmt: skip
-_COMMANDS = re.compile(rf"\\({'|'.join(map(re.escape, _COMMAND))})(?![A-Za-z])")
 
 
-def _one_name(match: re.Match[str]) -> str:
-    return _COMMAND[match[1]] + " "
-
-
-def _sub(
-    pattern: str, replacement: str | Callable[[re.Match[str]], str], flags: int = 0
-) -> Callable[[str], str]:
-    compiled = re.compile(pattern, flags)
-    return functools.partial(compiled.sub, replacement)
-
-
-def _until_stable(
-    pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]
-) -> Callable[[str], str]:
-    def apply(text: str) -> str:
-        for _ in range(8):  # nested fractions: the guard allows ten levels
-            changed = pattern.sub(replacement, text)
-            if changed == text:
+def _called(text: str) -> str:
+    r"""``\sqrt (x+1)`` as ``\sqrt{x+1}``; abs, floor and ceil as their brackets."""
+    for name, (before, after) in _CALLS.items():
+        brackets = "({" if name == "exp" else "("
+        pattern = re.compile(rf"\\{name}\s*([{brackets}])")
+        begin = 0
+        while match := pattern.search(text, begin):
+            end = _balanced(text, match.start(1))
+            if end < 0:
                 break
-            text = changed
-        return text
+            inside = text[match.end(1) : end - 1]
+            text = text[: match.start()] + before + inside + after + text[end:]
+            begin = match.start() + len(before)
+    return text
 
-    return apply
+
+def _balanced(text: str, start: int) -> int:
+    """Place behind the bracket that closes the one at `start`, others of its kind inside; -1 for none."""
+    opening = text[start]
+    closing = {"(": ")", "{": "}"}[opening]
+    depth = 0
+    for position in range(start, len(text)):
+        depth += (text[position] == opening) - (text[position] == closing)
+        if depth == 0:
+            return position + 1
+    return -1
+
+
+_GROUP = r"(\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\d|[A-Za-z]|\\[A-Za-z]+(?:\{[^{}]*\})?)"
+
+
+def _fraction(match: re.Match[str]) -> str:
+    top, low = (item[1:-1].strip() if item.startswith("{") else item for item in match.groups())
+    return rf"\frac{{{top}}}{{{low}}}"
+
+
+# Money and full stops --------------------------------------------------------------------------------
+
+_DOUBLED = re.compile(r"\\(?=\\[A-Za-z]{2})")
+_MONEY = re.compile(r"(?<!\\)\$(?=\s?\d)")
+
+
+def _single_backslashes(text: str) -> str:
+    # Between the rows of a matrix two backslashes are meant.
+    return text if "\\begin" in text else _DOUBLED.sub("", text)
+
+
+def _odd_dollars(text: str) -> str:
+    """Dollar signs that do not pair up as the ends of a formula are money: "$5"."""
+    formula_ends = text.count("$") - text.count("\\$")
+    return _MONEY.sub(r"\\$", text) if formula_ends % 2 else text
 
 
 def _full_stop(text: str) -> str:
@@ -330,69 +284,94 @@ def _full_stop(text: str) -> str:
     return text
 
 
+# The steps -------------------------------------------------------------------------------------------
+
+
+def _rule(name: str, pattern: str, replacement: Replacement, flags: int = 0) -> Step:
+    """A step that replaces a pattern wherever it stands."""
+    return Step(name, functools.partial(re.compile(pattern, flags).sub, replacement))
+
+
+def _nested(name: str, pattern: str, replacement: Replacement) -> Step:
+    """A step that replaces a pattern from the inside outwards, as often as it is nested."""
+    substitute = re.compile(pattern).sub
+
+    def repeat(text: str) -> str:
+        for _ in range(8):  # nested fractions: the guard allows ten levels
+            before, text = text, substitute(replacement, text)
+            if text == before:
+                break
+        return text
+
+    return Step(name, repeat)
+
+
+COMMANDS = table("commands")
+
 STEPS: tuple[Step, ...] = (
-    Step("emphasis", _sub(r"\A\s*(\*{1,2}|`)([^*`]+)\1\s*\Z", r"\2")),
-    Step("line breaks at the end", _sub(r"(?:\s*\\)+\s*\Z", "")),
-    Step("colours", _sub(r"\\(?:text)?color\s*\{[^{}]*\}", "")),
-    Step("announcements", _sub(
-        r"\A\s*(?:\\text\s*\{\s*)?(?:the|our|my)?\s*(?:final\s)?answer\s*(?:is"
-        r"|:)\s*:?\s*(?:\}\s*)?(?=[^\s}][^}]*\Z)", "",
-        re.IGNORECASE)),
-    Step("conditions in words", _sub(r"(?s),?\s+(?:\\text\s*\{\s*)?where\s.*", "")),
-    Step("invisible characters", _sub(_INVISIBLE.pattern, "")),
-    Step("kinds of blanks", _sub(_THIN.pattern, " ")),
+    # The sentence around the answer.
+    _rule("emphasis", r"\A\s*(\*{1,2}|`)([^*`]+)\1\s*\Z", r"\2"),
+    _rule("line breaks at the end", r"(?:\s*\\)+\s*\Z", ""),
+    _rule("colours", r"\\(?:text)?color\s*\{[^{}]*\}", ""),
+    _rule("announcements", r"\A\s*(?:\\text\s*\{\s*)?(?:the|our|my)?\s*(?:final\s)?answer\s*(?:is"
+          r"|:)\s*:?\s*(?:\}\s*)?(?=[^\s}][^}]*\Z)", "", re.IGNORECASE),
+    _rule("conditions in words", r"(?s),?\s+(?:\\text\s*\{\s*)?where\s.*", ""),
+    # Characters.
+    _rule("invisible characters", "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufe0e\ufe0f]", ""),
+    _rule("kinds of blanks", "[\u00a0\u2000-\u200a\u202f\u205f\u3000\t\r\n\f\v]+", " "),
     Step("full width", _wide),
-    Step("dashes", _sub(rf"[{_DASHES}]|(?<![\w)}}\]⁻⁺⁰¹²³⁴-⁹])⁻(?=\d)", "-")),
-    Step("vulgar fractions", _sub(_VULGAR.pattern, _vulgar)),
-    Step("repeating decimals", lambda text: _REPEATED.sub(_repeated, _REPEATING.sub(_repeating, text))),
+    _rule("dashes", rf"[{_DASHES}]|(?<![\w)}}\]⁻⁺⁰¹²³⁴-⁹])⁻(?=\d)", "-"),
+    _rule("vulgar fractions", r"(?:(\d+)\s*)?([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])", _vulgar),
+    Step("repeating decimals", _periodic),
     Step("raised", _raised(_SUPER, "^")),
     Step("lowered", _raised(_SUB, "_")),
-    Step("Greek letters", _characters({letter: rf"\{name} " for letter, name in _LETTERS.items()})),
-    Step("roots", _sub(_RADICAND.pattern, _root)),
-    Step("punctuation", _characters(_PUNCTUATION)),
-    Step("signs", _characters(_SIGNS)),
-    Step("sizes of brackets", _sub(
-        r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\s*(?:\.(?![\d.]))?", "")),
-    Step("styles", _sub(
-        r"\\(?:(?:display|text|script)style|(?:no)?limits"
-        r"|(?:boldsymbol|bm|mathbf|mathcal|ensuremath)(?=\s*\{))(?![A-Za-z])\s*", "")),
-    Step("doubled backslashes", lambda text: text if "\\begin" in text else _DOUBLED.sub("", text)),
+    Step("Greek letters", _characters("Greek letters")),
+    _rule("roots", r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\\[A-Za-z]+|\([^()]*\)|\{[^{}]*\})?", _root),
+    Step("punctuation", _characters("punctuation")),
+    Step("signs", _characters("signs")),
+    # The dress of LaTeX. Thousands come before spaces: their gaps may be any space.
+    _rule("sizes of brackets", r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\s*(?:\.(?![\d.]))?", ""),
+    _rule("styles", r"\\(?:(?:display|text|script)style|(?:no)?limits"
+          r"|(?:boldsymbol|bm|mathbf|mathcal|ensuremath)(?=\s*\{))(?![A-Za-z])\s*", ""),
+    Step("doubled backslashes", _single_backslashes),
     Step("thousands", _thousands),
-    Step("no space", _sub(r"\\!|\\phantom\s*(?:\{[^{}]*\}|-)", "")),
-    Step("spaces of LaTeX", _sub(
-        r"(?<!\\)\\[,;:> ]|\\(?:q?quad|thinspace|enspace|space|hspace\*?\s*\{[^{}]*\})(?![A-Za-z])|~", " ")),
-    Step("a single dollar sign", lambda text: _MONEY.sub(r"\\$", text) if _odd_dollars(text) else text),
-    Step("dollars", _sub(r"\\\$|\\textdollar(?![A-Za-z])|\bUS\s?\$", r"\\text{USD} ")),
-    Step("formula signs", _sub(r"\$|\\[()\[\]]", "")),
-    Step("per cent", _sub(
-        r"\\%|%|\\text\s*\{\s*(?:per\s?cent|\\?%)\s*\}|\b(?:per\s?cent|pct|percentage)\b", r"\\% ")),
-    Step("degrees", _sub(
-        r"\s*\^?\s*\{\s*\\circ\s*\}|\s*\^\s*\\circ(?![A-Za-z])"
-        r"|\\(?:degrees?|textdegree)(?![A-Za-z])",
-        r"^{\\circ}")),
-    Step("words", _until_stable(_TEXT_GROUP, _text)),
-    Step("modulus in words", _sub(
-        r"\(\s*(?:\\text\s*\{\s*mod\s*\}|\\?mod(?![A-Za-z]))"
-        r"\s*(\d+|[A-Za-z]|\{[^{}]*\})\s*\)", r"\\pmod{\1}")),
-    Step("primes", _sub(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime"))),
-    Step("names of commands", lambda text: _COMMANDS.sub(_one_name, text)),
-    Step("negated signs", _sub(
-        r"\\not\s*(=|\\in(?![A-Za-z]))", lambda match: r"\ne " if match[1] == "=" else r"\notin ")),
-    Step("upright letters", _sub(r"\\(?:rm|bf|it)(?![A-Za-z])\s*", "")),
-    Step("module prefixes", _sub(r"\b(?:np|numpy|math|sympy|sp|mpmath|torch)\.(?=[A-Za-z])", "")),
-    Step("logarithms to a base", _sub(r"(?<![\\A-Za-z])log_?(2|10)\s*(?=\()", r"\\log_{\1}")),
-    Step("plain functions and constants", lambda text: _PLAIN.sub(_plain_name, text)),
+    _rule("no space", r"\\!|\\phantom\s*(?:\{[^{}]*\}|-)", ""),
+    _rule("spaces of LaTeX", r"(?<!\\)\\[,;:> ]"
+          r"|\\(?:q?quad|thinspace|enspace|space|hspace\*?\s*\{[^{}]*\})(?![A-Za-z])|~", " "),
+    # Dollars as money are found before those that end a formula go.
+    Step("a single dollar sign", _odd_dollars),
+    _rule("dollars", r"\\\$|\\textdollar(?![A-Za-z])|\bUS\s?\$", r"\\text{USD} "),
+    _rule("formula signs", r"\$|\\[()\[\]]", ""),
+    _rule("per cent", r"\\%|%|\\text\s*\{\s*(?:per\s?cent|\\?%)\s*\}"
+          r"|\b(?:per\s?cent|pct|percentage)\b", r"\\% "),
+    _rule("degrees", r"\s*\^?\s*\{\s*\\circ\s*\}|\s*\^\s*\\circ(?![A-Za-z])"
+          r"|\\(?:degrees?|textdegree)(?![A-Za-z])", r"^{\\circ}"),
+    # Words, commands and functions.
+    _nested("words", r"\s*" + _TEXT + r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*", _text),
+    _rule("modulus in words", r"\(\s*(?:\\text\s*\{\s*mod\s*\}|\\?mod(?![A-Za-z]))"
+          r"\s*(\d+|[A-Za-z]|\{[^{}]*\})\s*\)", r"\\pmod{\1}"),
+    _rule("primes", r"\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime")),
+    _rule("names of commands", rf"\\({'|'.join(COMMANDS)})(?![A-Za-z])",
+          lambda match: COMMANDS[match[1]] + " "),
+    _rule("negated signs", r"\\not\s*(=|\\in(?![A-Za-z]))",
+          lambda match: r"\ne " if match[1] == "=" else r"\notin "),
+    _rule("upright letters", r"\\(?:rm|bf|it)(?![A-Za-z])\s*", ""),
+    _rule("module prefixes", r"\b(?:np|numpy|math|sympy|sp|mpmath|torch)\.(?=[A-Za-z])", ""),
+    _rule("logarithms to a base", r"(?<![\\A-Za-z])log_?(2|10)\s*(?=\()", r"\\log_{\1}"),
+    _rule("plain functions and constants", _PLAIN, _plain_name),
     Step("calls", _called),
-    Step("powers", _sub(r"\*\*", "^")),
-    Step("powers in parentheses", _sub(r"\^\s*\(\s*([-+]?[\w./]+)\s*\)", r"^{\1}")),
-    Step("signed powers", _sub(r"\^\s*([-+]?\d+)", r"^{\1}")),
+    # Powers, numbers and fractions as they are typed.
+    _rule("powers", r"\*\*", "^"),
+    _rule("powers in parentheses", r"\^\s*\(\s*([-+]?[\w./]+)\s*\)", r"^{\1}"),
+    _rule("signed powers", r"\^\s*([-+]?\d+)", r"^{\1}"),
     # No letter x stands between a number and a power of ten.
-    Step("a typed times sign", _sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ")),
-    Step("scientific notation", lambda text: _SCIENTIFIC.sub(r"\1\\times 10^{\2}", text)),
-    Step("decimal fractions", _sub(r"(?<=\d)\.(?=\s*(?:[-+/*)}^]|\\times|\\cdot|$))", "")),
-    Step("short fractions", _until_stable(_FRAC, _fraction)),
-    Step("short roots", lambda text: _SHORT_SQRT.sub(r"\\sqrt\1{\2}", text)),
-    Step("blanks", _sub(r"\s+", " ")),
+    _rule("a typed times sign", r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),
+    _rule("scientific notation", r"(?<![\w\\.])((?:\d+\.?\d*|\.\d+))\s?[eE]([-+]?\d{1,4})(?![\w.]*\w)",
+          r"\1\\times 10^{\2}"),
+    _rule("decimal fractions", r"(?<=\d)\.(?=\s*(?:[-+/*)}^]|\\times|\\cdot|$))", ""),
+    _nested("short fractions", rf"\\[dtc]?frac(?![A-Za-z])\s*{_GROUP}\s*{_GROUP}", _fraction),
+    _rule("short roots", r"\\sqrt\s*(\[[^\]]*\])?\s*(\d|[A-Za-z]|\\[A-Za-z]+)", r"\\sqrt\1{\2}"),
+    _rule("blanks", r"\s+", " "),
     Step("full stop", _full_stop),
 )  # fmt: skip
 

@@ -1,67 +1,21 @@
-"""Units, currencies and words of number: what may stand behind a value, and what changes it."""
+"""Units, currencies and words of number: what may stand behind a value, and what changes it.
+
+`split_unit` takes a quantity apart, `same_unit` compares what it found, `number_in_words` reads spelled
+numbers. The words themselves are in ``tables.txt``.
+"""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
 
-from hammerlib.grading.normal_form import listed
+from hammerlib.grading.normal_form import listed, table
 
-# Spellings of one unit. Left out, a unit costs nothing; another one makes another answer.
-_SAME = """
-percent: \\% percent
-unit: unit units
-degree: deg degs degree degrees
-celsius: celsius °C degC
-fahrenheit: fahrenheit degF
-kelvin: kelvin kelvins
-USD: USD dollar dollars dollars. usd bucks
-EUR: EUR euro euros eur
-GBP: GBP pound-sterling gbp
-CNY: CNY yuan rmb RMB 元 块 人民币
-cent: cent cents ¢
-km: km kms kilometer kilometers kilometre kilometres 千米 公里
-m: m meter meters metre metres 米
-cm: cm cms centimeter centimeters centimetre centimetres 厘米
-mm: mm millimeter millimeters millimetre millimetres 毫米
-mi: mi mile miles
-ft: ft foot feet
-inch: in inch inches
-yd: yd yard yards
-kg: kg kgs kilogram kilograms 千克 公斤
-g: g gram grams 克
-mg: mg milligram milligrams
-lb: lb lbs pound pounds
-oz: oz ounce ounces
-s: s sec secs second seconds 秒
-min: min mins minute minutes 分钟
-h: h hr hrs hour hours 小时
-day: d day days 天
-week: wk wks week weeks
-month: month months 月
-year: yr yrs year years 年 岁
-L: L l liter liters litre litres 升
-mL: mL ml milliliter milliliters millilitre millilitres 毫升
-N: N newton newtons
-J: J joule joules
-kJ: kJ kilojoule kilojoules
-W: W watt watts
-V: V volt volts
-A: A amp amps ampere amperes
-Hz: Hz hertz
-Pa: Pa pascal pascals
-eV: eV
-rad: rad rads radian radians
-angstrom: \\AA angstrom angstroms
-mol: mol mole moles
-arcsec: arcsec arcsecs arcsecond arcseconds
-arcmin: arcmin arcmins arcminute arcminutes
-person: person persons people 人
-piece: piece pieces 个 颗 只 张 本 条 件 位 种 次 块 名 道 枚 辆 棵 朵
-"""
-UNITS = {
-    word: line.split(":")[0] for line in _SAME.strip().splitlines() for word in line.split(":", 1)[1].split()
-}
+# Spelling -> name of the unit. Left out, a unit costs nothing; another one makes another answer.
+UNITS = {spelling: name for name, others in table("units").items() for spelling in (name, *others.split())}
+_COMPOUND = table("compound units")
+# Words behind a number that change what it says: with one of them it is no longer that number.
+CHANGING = {word for line in table("changing words").items() for word in " ".join(line).split()}
 # "units" says that there is one; words of shape and place say nothing about the amount.
 _EMPTY = set(listed("the a an in total all each left long away altogether tall old wide"))
 # Marks of feet and inches, or of minutes and seconds: no answer to a number without a unit.
@@ -71,29 +25,6 @@ MULTIPLIERS = {
     "dozen": 12, "score": 20, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9,
     "trillion": 10**12, "gross": 144,
 }  # fmt: skip
-_LONG = {
-    "mph": "mi / h", "kph": "km / h", "kmph": "km / h", "kmh": "km / h", "cc": "cm^3", "mps": "m / s",
-    "fps": "ft / s", "sqft": "ft^2", "bps": "bit / s",
-}  # fmt: skip
-# Words behind a number that change what it says: with one of them it is no longer that number.
-CHANGING = set(
-    listed(
-        """squared cubed factorial times or and to not no minus plus less more than least most half halves
-    third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth
-    tenth tenths hundredth hundredths thousandth thousandths double twice triple pair pairs dozens
-    choose mod modulo over out of below above under negative positive point recurring repeating base
-    power if when where unless approximately about except but points permille basis per-mille
-    remainder with without ways? maybe unknown undefined wrong false true upto until through between
-    divided multiplied raised root inverse reciprocal off from hundreds thousands millions st nd rd th
-    infinity infinite instead rather isn't cannot never impossible"""
-    )
-)
-_UNITS_TO_TWENTY = listed(
-    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-    seventeen eighteen nineteen"""
-)
-_TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
-_NUMBER_WORDS = {*_UNITS_TO_TWENTY, *_TENS, "hundred", "thousand", "million", "billion"}
 _WORD = (
     r"(?:\\text\{[^{}]*\}|\^\{\\circ\}\s?(?:[CFK]\b|\\text\{[CFK]\})?|\\%|\\AA"
     r"|(?<![\\A-Za-z^_{])[A-Za-z]+(?![A-Za-z]*\s?[({_]))"
@@ -108,15 +39,15 @@ _HEAD = re.compile(
     r"([-+]?)\s?(?:\\text\{(USD|EUR|GBP|CNY)\}|(USD|EUR|GBP|CNY|Rs\.?)(?![A-Za-z]))\s?(.*)", re.DOTALL
 )
 _CJK = re.compile(r"([\u4e00-\u9fff]+)")
+Split = tuple[str, str | None, Fraction, bool]
 
 
-def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
+def split_unit(text: str) -> Split | None:
     r"""Split a quantity in normal form into value, unit, factor and whether the unit is a guess ("5 m").
 
     None where there is no unit, or words that change the value ("5 squared").
     """
-    head = _HEAD.fullmatch(text)
-    if head:
+    if head := _HEAD.fullmatch(text):
         sign, rest, money = head[1], head[4], head[2] or head[3]
         value, unit, factor, _ = split_unit(rest) or (rest, None, Fraction(1), False)
         return (sign + value, money, factor, False) if unit in (None, money) else None
@@ -132,22 +63,18 @@ def split_unit(text: str) -> tuple[str, str | None, Fraction, bool] | None:
     return _read_tail(match[1].strip(), match[2]) if match else None
 
 
-def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] | None:
-    tail = re.sub(r"\^\{\\circ\}\s?(?:\\text\{)?([CFK])\b\}?", r"\\text{\1degrees}", tail).replace(
-        "^{\\circ}", "\\text{degree}"
-    )
-    tail = tail.replace("\\%", "\\text{percent}").replace("\\AA", "\\text{angstrom}")
-    dressed = "\\text{" in tail
-    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", tail)
-    plain = re.sub(r"\\cdot|\\times|\*", " ", re.sub(r"\^\s?\{\s?(-?\d)\s?\}", r"^\1", plain))
-    plain = re.sub(r"\b(sq|cu)\.(?=[A-Za-z])", r"\1. ", plain)
-    tokens = re.findall(r"[A-Za-z\u4e00-\u9fff.°¢]+|/|\^\s?\{?\s?-?\d|-|\S", plain)
+def _read_tail(value: str, tail: str) -> Split | None:
+    """Read the words behind a value one by one; None as soon as one of them is no part of a unit."""
+    words = _words_of(tail)
+    dressed = "\\text{" in tail or "\\%" in tail or "\\AA" in tail or "^{\\circ}" in tail
     factor = Fraction(1)
     unit: list[str] = []
     guess = False
-    for position, token in enumerate(tokens):
+    for position, token in enumerate(words):
         word = token.replace(".", "")
         lower = word.lower()
+        # Inches, where no noun follows: "5 in", but "5 in total".
+        inches = word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in words[position + 1 :])
         if token == "/" or lower == "per" or (lower == "an" and unit and unit[-1] == "/"):
             unit.append("/")
         elif token.startswith("^"):
@@ -160,24 +87,18 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
             return None
         elif lower in ("square", "sq", "cubic", "cu"):
             unit.append("square" if lower.startswith("s") else "cubic")
-        elif (
-            lower in _EMPTY
-            and not (  # inches, where no noun follows
-                word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in tokens[position + 1 :])
-            )
-        ):
+        elif lower in _EMPTY and not inches:
             continue
-        elif word in ("Cdegrees", "Fdegrees", "Kdegrees"):
-            unit.append({"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[0]])
+        elif word in _DEGREES:
+            unit.append(_DEGREES[word])
         elif token == "-" or not re.fullmatch(r"[^\W\d_]+|°C", word):
             return None
         elif word in UNITS or lower in UNITS:
             # "5 m" may be metres, or a product: the reader of the gold decides.
-            guess = guess or (not dressed and len(word) == 1 and len(tokens) == 1)
+            guess = guess or (not dressed and len(word) == 1 and len(words) == 1)
             unit.append(UNITS.get(word) or UNITS[lower])
-        elif dressed or len(word) >= 4 or (len(word) == 3 and position):
-            if lower in _NUMBER_WORDS:
-                return None
+        elif lower not in _NUMBER_WORDS and (dressed or len(word) >= 4 or (len(word) == 3 and position)):
+            # Any noun is a unit of its own: 5 apples. One in letters of a formula needs some length.
             plural = len(lower) > 3 and lower.endswith("s") and not lower.endswith("ss")
             unit.append(lower[:-1] if plural else lower)
         else:
@@ -185,21 +106,36 @@ def _read_tail(value: str, tail: str) -> tuple[str, str | None, Fraction, bool] 
     return value, _unit_name(unit), factor, guess
 
 
-def _unit_name(parts: list[str]) -> str | None:
+_DEGREES = {"Cdegrees": "celsius", "Fdegrees": "fahrenheit", "Kdegrees": "kelvin"}
+
+
+def _words_of(tail: str) -> list[str]:
+    r"""Words and signs of a unit, without ``\text`` and multiplication signs; degrees by their words."""
+    tail = re.sub(r"\^\{\\circ\}\s?(?:\\text\{)?([CFK])\b\}?", r"\\text{\1degrees}", tail)
+    for sign, word in (("^{\\circ}", "degree"), ("\\%", "percent"), ("\\AA", "angstrom")):
+        tail = tail.replace(sign, f"\\text{{{word}}}")
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", tail)
+    plain = re.sub(r"\\cdot|\\times|\*", " ", re.sub(r"\^\s?\{\s?(-?\d)\s?\}", r"^\1", plain))
+    plain = re.sub(r"\b(sq|cu)\.(?=[A-Za-z])", r"\1. ", plain)
+    return re.findall(r"[A-Za-z\u4e00-\u9fff.°¢]+|/|\^\s?\{?\s?-?\d|-|\S", plain)
+
+
+def _unit_name(words: list[str]) -> str | None:
+    """One name of a unit: powers behind it (square cm is cm^2), compounds written out (mph is mi / h)."""
     named: list[str] = []
     power = ""
-    for piece in parts:
-        if piece in ("square", "cubic"):
-            power = "^2" if piece == "square" else "^3"
-        elif piece.startswith("^") and named:
-            named[-1] += piece
-        elif piece == "/":
+    for word in words:
+        if word in ("square", "cubic"):
+            power = "^2" if word == "square" else "^3"
+        elif word.startswith("^") and named:
+            named[-1] += word
+        elif word == "/":
             named.append("/")
         else:
-            named.append(piece + power)
+            named.append(word + power)
             power = ""
     whole = " ".join(named)
-    for short, long in _LONG.items():
+    for short, long in _COMPOUND.items():
         whole = re.sub(rf"(?<![\w^]){short}(?![\w^])", long, whole)
     return whole or None
 
@@ -216,9 +152,30 @@ def same_unit(left: str | None, right: str | None) -> bool:
     if left in _MARKED:
         return right in _MARKED[left]
     first, second = set(left.split()), set(right.split())
-    known = set(UNITS.values())
-    bare = {re.sub(r"\^.*", "", word) for word in first ^ second}
-    return (first <= second or second <= first) and not (bare & known) and "/" not in first ^ second
+    # "apples" and "red apples" are one unit; "cm" and "cm^2", "km" and "km / h" are two.
+    more = first ^ second
+    own_unit = any(re.sub(r"\^.*", "", word) in _NAMES for word in more)
+    return (first <= second or second <= first) and not own_unit and "/" not in more
+
+
+_NAMES = set(UNITS.values())
+
+# Numbers in words ------------------------------------------------------------------------------------
+
+_TEENS = listed(
+    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen"""
+)
+_TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
+_SMALL = {word: number for number, word in enumerate(_TEENS)}
+_SMALL |= {word: 10 * number for number, word in enumerate(_TENS, start=2)}
+_SCALES = {name: MULTIPLIERS[name] for name in ("hundred", "thousand", "million", "billion", "trillion")}
+_PORTIONS = {"half": 2, "halve": 2, "quarter": 4} | {
+    word: number
+    for number, word in enumerate(listed("third fourth fifth sixth seventh eighth ninth tenth"), start=3)
+}
+_NUMBER_WORDS = {*_SMALL, *_SCALES} - {"trillion"}
+_UNHYPHENED = re.compile(rf"\b(?:{'|'.join(_TENS)})\s+(?:{'|'.join(_TEENS[1:10])})\b")
 
 
 def in_number_words(text: str) -> bool:
@@ -227,64 +184,67 @@ def in_number_words(text: str) -> bool:
     return bool(words) and all(word in _NUMBER_WORDS for word in words)
 
 
-_SCALES = {name: MULTIPLIERS[name] for name in ("hundred", "thousand", "million", "billion", "trillion")}
-_PORTIONS = {"half": 2, "halve": 2, "quarter": 4} | dict(
-    zip(listed("third fourth fifth sixth seventh eighth ninth tenth"), range(3, 11), strict=True)
-)
+def number_word(text: str) -> int | None:
+    """Number that one word names."""
+    return _SMALL.get(text.lower())
 
 
 def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
     """Number that words spell out: "minus twenty-five", "one hundred and five", "two thirds"."""
     text = text.lower().strip(" .!")
-    if hyphens and re.search(rf"\b(?:{'|'.join(_TENS)})\s+(?:{'|'.join(_UNITS_TO_TWENTY[1:10])})\b", text):
+    if hyphens and _UNHYPHENED.search(text):
         return None
     words = re.split(r"[\s-]+", text)
-    negative = words[0] in ("minus", "negative")
-    words = words[negative:]
+    sign = 1
+    if words[0] in ("minus", "negative"):
+        sign = -1
+        words = words[1:]
     portion = 1
-    if len(words) > 1 and (portion_word := words[-1].removesuffix("s")) in _PORTIONS:
-        words, portion = words[:-1], _PORTIONS[portion_word]
-        if words[-1] == "a":
+    if len(words) > 1 and (last := words[-1].removesuffix("s")) in _PORTIONS:
+        portion = _PORTIONS[last]
+        words = words[:-1]
+        if words[-1] == "a":  # "a third"
             words[-1] = "one"
     whole = _spelled(words)
     if whole is None or (portion > 1 and not 0 < whole < 100):
         return None
-    return Fraction(-whole if negative else whole, portion)
+    return Fraction(sign * whole, portion)
 
 
 def _spelled(words: list[str]) -> int | None:
     """Whole number: below a hundred, times its scale, from the largest scale down."""
-    total, group, last = 0, None, 10**15
+    total = 0
+    group = None  # what stands before the next scale
+    last_scale = 10**15
     for position, word in enumerate(words):
         if word == "and":
             if position in (0, len(words) - 1) or words[position - 1] not in _SCALES:
                 return None
-        elif word in _SCALES and word != "hundred":
-            if group is None or group == 0 or _SCALES[word] >= last:
-                return None
-            total, group, last = total + group * _SCALES[word], None, _SCALES[word]
         elif word == "hundred":
             if group is None or not 0 < group < 100:
                 return None
             group *= 100
+        elif word in _SCALES:
+            if not group or _SCALES[word] >= last_scale:
+                return None
+            total += group * _SCALES[word]
+            group = None
+            last_scale = _SCALES[word]
+        elif word not in _SMALL:
+            return None
+        elif group is None:
+            group = _SMALL[word]
+        elif _fits(group, _SMALL[word]):
+            group += _SMALL[word]
         else:
-            small = number_word(word)
-            if small is None:
-                return None
-            if group is None:
-                group = small
-            elif small and group and (group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 > small)):
-                group += small
-            else:
-                return None
+            return None
     if group is None and not total:
         return None
     return total + (group or 0)
 
 
-def number_word(text: str) -> int | None:
-    """Number that one word names."""
-    word = text.lower()
-    if word in _TENS:
-        return 10 * (2 + _TENS.index(word))
-    return _UNITS_TO_TWENTY.index(word) if word in _UNITS_TO_TWENTY else None
+def _fits(group: int, small: int) -> bool:
+    """Whether a small number may follow: five behind a hundred or behind twenty, not behind ten."""
+    if not small or not group:
+        return False
+    return group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 > small)

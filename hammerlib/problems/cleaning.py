@@ -62,9 +62,13 @@ def normalise(text: str) -> str:
     ('3 - 5', '1000 three digit numbers')
     """
     text = unicodedata.normalize("NFKC", text).lower()
-    for pattern, replacement in _SPELLINGS:
+    return " ".join(_TOKEN.findall(_respelled(text, _SPELLINGS)))
+
+
+def _respelled(text: str, spellings: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, replacement in spellings:
         text = pattern.sub(replacement, text)
-    return " ".join(_TOKEN.findall(text))
+    return text
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,13 @@ def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
     """
     import pandas as pd
 
-    kept, dropped = [], []
+    kept = []
+    dropped = []
     for index, (label, prompt, answer) in enumerate(zip(*_columns(table), strict=True)):
-        if not prompt.strip():
-            dropped.append((label, "prompt"))
-        elif not answer.strip():
-            dropped.append((label, "answer"))
-        else:
+        if prompt.strip() and answer.strip():
             kept.append(index)
+        else:
+            dropped.append((label, "answer" if prompt.strip() else "prompt"))
     return table.select(kept), pd.DataFrame(dropped, columns=["id", "missing"])
 
 
@@ -171,9 +174,7 @@ def conflicts(table: Dataset) -> pd.DataFrame:
     for index, text in enumerate(prompts):
         groups.setdefault(_key(text), []).append(index)
     clashing = [rows for rows in groups.values() if len({_answer_form(answers[i]) for i in rows}) > 1]
-    listed = []
-    for group, rows in enumerate(clashing):
-        listed += [(group, ids[i], answers[i], prompts[i]) for i in rows]
+    listed = [(group, ids[i], answers[i], prompts[i]) for group, rows in enumerate(clashing) for i in rows]
     return pd.DataFrame(listed, columns=["group", "id", "answer", "prompt"])
 
 
@@ -187,9 +188,7 @@ def _key(text: str) -> str:
 
 
 def _answer_form(answer: str) -> str:
-    for pattern, replacement in _ANSWER_SPELLINGS:
-        answer = pattern.sub(replacement, answer)
-    form = answer.lower()
+    form = _respelled(answer, _ANSWER_SPELLINGS).lower()
     return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
 
 
@@ -270,8 +269,8 @@ _NUMBER_WORDS = {
 _SIGNS = _set("+ - / ^ < > <= >= != % ! ±")
 # Words whose exchange makes another problem: functions, extremes, parity, quantities.
 KINDS = {
-    **{name: name for name in _set("sin cos tan cot sec csc log ln exp gcd lcm odd even")},
-    **{name: name for name in _set("sum product difference quotient ratio area perimeter volume")},
+    **{name: name for name in _set("sin cos tan cot sec csc log ln exp gcd lcm odd even sum product")},
+    **{name: name for name in _set("difference quotient ratio area perimeter volume")},
     **dict.fromkeys(_set("smallest least minimum minimal lowest"), "min"),
     **dict.fromkeys(_set("largest greatest maximum maximal highest biggest"), "max"),
 }
@@ -339,23 +338,20 @@ def tokens_of(text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/").lower()
     text = _CHINESE.sub(r" \g<0> ", text)  # written without blanks: every sign is a word
     text = _SYMBOL.sub(lambda tokens: f" {_SYMBOLS[tokens[0]]} ", text)
-    for pattern, replacement in _NOTATION:
-        text = pattern.sub(replacement, text)
-    text = _SIZES.sub("", text)
+    text = _SIZES.sub("", _respelled(text, _NOTATION))
     for _ in range(_DEPTH):
         before = text
-        for pattern, replacement in _GROUPS:
-            text = pattern.sub(replacement, text)
+        text = _respelled(text, _GROUPS)
         if text == before:
             break
     names = (_NAMES.get(token, token) for token in normalise(text).split(" "))
     tokens = [name for name in names if name and name not in _LAYOUT]
-    last = len(tokens) - 1
+    # A multiplication sign counts between digits only: 2x is 2*x, but 23 is not 2*3.
+    around = zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
     return [
         token
-        for index, token in enumerate(tokens)
-        if token != "*"
-        or (0 < index < last and tokens[index - 1][-1].isdigit() and tokens[index + 1][0].isdigit())
+        for before, token, after in around
+        if token != "*" or (before[-1:].isdigit() and after[:1].isdigit())
     ]
 
 
@@ -395,26 +391,26 @@ def words_of(text: str) -> frozenset[str]:
 
 def joined(tokens: Iterable[str]) -> str:
     """Return tokens without blanks, so that ``x y`` is ``xy``; two numbers stay two."""
-    text = ""
-    for token in tokens:
-        text += " " * (text[-1:].isdigit() and token[0].isdigit()) + token
-    return text
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(tokens))
 
 
 def without_instructions(text: str) -> str:
     """Return a problem without labels and without sentences at its ends that tell how to answer."""
     sentences = sentences_of(_CHAT.sub(" ", text))
-    instructs = [bool(_INSTRUCTION.search(sentence)) and not _ASKS.search(sentence) for sentence in sentences]
-    first = 0
-    while first < len(instructs) and instructs[first] and not re.search(r"\d", sentences[first]):
-        first += 1
+    while sentences and _instructs(sentences[0]) and not re.search(r"\d", sentences[0]):
+        sentences.pop(0)
     # What follows an instruction belongs to it: "The answer is in the form m/n. Please provide m + n."
-    behind = (
-        index for index in range(max(first + 1, len(instructs) - _OUTER), len(instructs)) if instructs[index]
-    )
-    kept = " ".join(sentences[first : next(behind, None)])
+    for index in range(max(1, len(sentences) - _OUTER), len(sentences)):
+        if _instructs(sentences[index]):
+            sentences = sentences[:index]
+            break
+    kept = " ".join(sentences)
     kept = _END_LABEL.sub("", _LABEL.sub("", kept, count=1)).strip()
     return kept if len(kept.split()) >= _FEWEST_WORDS or _CHINESE.search(kept) else text
+
+
+def _instructs(sentence: str) -> bool:
+    return bool(_INSTRUCTION.search(sentence)) and not _ASKS.search(sentence)
 
 
 def without_common_sentences(texts: Sequence[str]) -> list[str]:
@@ -424,45 +420,41 @@ def without_common_sentences(texts: Sequence[str]) -> list[str]:
     return [" ".join(without_ends(row, (before, after))) for row in rows]
 
 
-def common_ends(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def common_ends(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
     """Return the tokens with which nearly all rows begin, and those with which nearly all end."""
     return _common(rows), _common([row[::-1] for row in rows])[::-1]
 
 
-def _common(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def _common(rows: Sequence[Sequence[str]]) -> list[str]:
     shared: list[str] = []
-    left = [row for row in rows if row]
+    left = list(rows)
     while len(rows) >= FEWEST_ROWS:
-        tokens = Counter(row[len(shared)] for row in left if len(row) > len(shared))
+        left = [row for row in left if len(row) > len(shared)]
+        tokens = Counter(row[len(shared)] for row in left)
         token, count = tokens.most_common(1)[0] if tokens else ("", 0)
         if count < COMMON_SHARE * len(rows):
             break
-        left = [row for row in left if len(row) > len(shared) and row[len(shared)] == token]
+        left = [row for row in left if row[len(shared)] == token]
         shared.append(token)
-    return tuple(shared)
+    return shared
 
 
-def without_ends(tokens: list[str], ends: tuple[Sequence[str], Sequence[str]]) -> list[str]:
+def without_ends(tokens: list[str], ends: tuple[list[str], list[str]]) -> list[str]:
     """Return tokens without the common ends they have, unless nothing else is there."""
-    before, after = map(list, ends)
-    start = len(before) if before and tokens[: len(before)] == before else 0
-    end = len(tokens) - (len(after) if after and tokens[start:][-len(after) :] == after else 0)
-    return tokens[start:end] or tokens
+    before, after = ends
+    rest = tokens
+    if rest[: len(before)] == before:
+        rest = rest[len(before) :]
+    if after and rest[-len(after) :] == after:
+        rest = rest[: -len(after)]
+    return rest or tokens
 
 
 NGRAM = 13  # words; Brown et al. 2020 (arXiv 2005.14165), appendix C
 SHARE = 0.5  # of a benchmark problem's n-grams
 _MISSING = 0.34  # of the words of its question
-REPORT_COLUMNS = (
-    "id",
-    "benchmark",
-    "benchmark_id",
-    "kind",
-    "shared",
-    "share",
-    "answer",
-    "benchmark_answer",
-    "same_answer",
+REPORT_COLUMNS = re.findall(
+    r"\w+", "id benchmark benchmark_id kind shared share answer benchmark_answer same_answer"
 )
 
 
@@ -473,10 +465,8 @@ class _Text:
         self.text, self.kept = text, without_instructions(text)
         core = full if self.kept == text else tokens_of(self.kept)
         # Key to whether only what nearly all rows share was taken off. The longest form comes last.
-        self.keys = dict.fromkeys(map(joined, bare), True) | {
-            joined(core): False,
-            joined(full) or text: False,
-        }
+        self.keys = dict.fromkeys(map(joined, bare), True)
+        self.keys |= {joined(core): False, joined(full) or text: False}
         self.keys.pop("", None)
         tokens = min(core, *bare, key=len)
         self.grams = {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
@@ -583,10 +573,10 @@ def decontaminate(
         copies = finder.find(text)
         if not copies:
             clean.append(index)
-        for position, (kind, shared, part_share) in sorted(copies.items()):
+        for position, overlap in sorted(copies.items()):
             name, other, gold = places[position]
-            hits.append((own, name, other, kind, shared, part_share, answer, gold, agree(answer, gold)))
-    report = pd.DataFrame(hits, columns=list(REPORT_COLUMNS)).astype({"same_answer": bool, "shared": "Int64"})
+            hits.append((own, name, other, *overlap, answer, gold, agree(answer, gold)))
+    report = pd.DataFrame(hits, columns=REPORT_COLUMNS).astype({"same_answer": bool, "shared": "Int64"})
     return table.select(clean), report
 
 
@@ -690,14 +680,11 @@ class _Finder:
         copies: dict[int, tuple[str, int | None, float]] = {}
         for index, shared in counts.items():
             other = self.theirs[index]
-            part_share = shared / len(other.grams)
-            if (
-                part_share >= self.share
-                and other.asked <= text.facts
-                and text.asks(other)
-                and _drawn(text, other)
-            ):
-                copies[index] = ("n-gram", shared, part_share)
+            share = shared / len(other.grams)
+            if share < self.share or not _drawn(text, other):
+                continue
+            if other.asked <= text.facts and text.asks(other):
+                copies[index] = ("n-gram", shared, share)
         for key, is_bare in text.keys.items():
             for index, other_bare in self.by_key.get(key, ()):
                 # "Find the gcd of: 4, 6" and "Find the lcm of: 4, 6" are the same only without their heads.

@@ -9,74 +9,23 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reasoning_gym.factory import DATASETS, ProceduralDataset, register_dataset
 
-NAMES = tuple(
-    [
-        "Ana",
-        "Ben",
-        "Carla",
-        "David",
-        "Emma",
-        "Finn",
-        "Gita",
-        "Hugo",
-        "Ines",
-        "Jonas",
-        "Kira",
-        "Leo",
-        "Mia",
-        "Tom",
-    ]
-)
-PLACES: dict[str, tuple[str, ...]] = {
-    "In the garden": ("apples", "pears", "flowers", "seeds", "plums"),
-    "At school": ("books", "pencils", "stickers", "cards", "stamps"),
-    "By the sea": ("shells", "stones", "fish", "crabs", "boats"),
-    "In the kitchen": ("cookies", "eggs", "cakes", "nuts", "cups"),
-    "In the toy shop": ("marbles", "cars", "balls", "dolls", "trains"),
-    "On the farm": ("cows", "sheep", "ducks", "goats", "hens"),
-}
+from hammerlib.problems.mixes import NANO_MIX as NANO_MIX  # what these stories are drawn for
+from hammerlib.runs.reading import read_yaml
+
+_TEXTS = read_yaml(Path(__file__).with_name("families.yaml"))
+NAMES: list[str] = _TEXTS["names"]
+PLACES: dict[str, list[str]] = _TEXTS["places"]
+QUESTIONS: list[str] = _TEXTS["questions"]
 # Each story with operands {a} {b} {c}, and their signs in the answer (0: not used).
-_PLUS, _MINUS = (1, 1, 0), (1, -1, 0)
-STORIES: dict[str, tuple[tuple[str, tuple[int, int, int]], ...]] = {
-    "join": (
-        ("{name} has {a} {thing}. {other} brings {b} more. How many {thing} does {name} have now?", _PLUS),
-        ("{name} finds {a} {thing} and {other} finds {b}. How many {thing} do they find together?", _PLUS),
-        (
-            "there are {a} {thing} in one box and {b} in another box. How many {thing} are there in all?",
-            _PLUS,
-        ),
-    ),
-    "take": (
-        ("{name} has {a} {thing}. {name} gives {b} to {other}. How many {thing} are left?", _MINUS),
-        ("there are {a} {thing}. {name} takes {b} away. How many {thing} are left?", _MINUS),
-        ("{name} needs {a} {thing} and has {b}. How many {thing} are missing?", _MINUS),
-    ),
-    "compare": (
-        ("{name} has {a} {thing} and {other} has {b}. How many more does {name} have than {other}?", _MINUS),
-        ("{name} has {b} {thing}. How many more does {name} need to have {a} like {other}?", _MINUS),
-        ("{name} counts {a} {thing}. {other} counts {b} fewer. How many {thing} does {other} count?", _MINUS),
-        ("{name} counts {a} {thing}. {other} counts {b} more. How many {thing} does {other} count?", _PLUS),
-    ),
-    "change": (
-        (
-            "{name} has {a} {thing}, buys {b} more and gives {c} to {other}. How many {thing} are left?",
-            (1, 1, -1),
-        ),
-        (
-            "{name} has {a} {thing}, loses {b} and finds {c}. How many {thing} does {name} have now?",
-            (1, -1, 1),
-        ),
-        (
-            "{name} has {a} {thing}. {other} takes {b} and then {c} more. How many {thing} are left?",
-            (1, -1, -1),
-        ),
-    ),
+STORIES: dict[str, list[tuple[str, list[int]]]] = {
+    kind: [(story["text"], story["signs"]) for story in stories]
+    for kind, stories in _TEXTS["stories"].items()
 }
-QUESTIONS = ("What is the next number: {terms}, ?", "Continue the sequence: {terms}, ?", "{terms}, ?")
 
 
 class _OwnDataset(ProceduralDataset):
@@ -127,16 +76,8 @@ class StoryDataset(_OwnDataset):
                 break
         a, b, c = operands
         story = text.format(name=name, other=other, thing=rng.choice(PLACES[place]), a=a, b=b, c=c)
-        return {
-            "question": f"{place}, {story}",
-            "answer": str(sum(terms)),
-            "metadata": {
-                "source_dataset": "nano_story",
-                "source_index": idx,
-                "kind": self.config.kind,
-                "terms": terms,
-            },
-        }
+        metadata = {"source_index": idx, "kind": self.config.kind, "terms": terms}
+        return _entry("nano_story", f"{place}, {story}", sum(terms), metadata)
 
 
 @dataclass
@@ -168,31 +109,18 @@ class SequenceDataset(_OwnDataset):
             if 10 <= terms[-2] <= 99 and terms[-1] >= 0:
                 break
         question = rng.choice(QUESTIONS).format(terms=", ".join(map(str, terms[:-1])))
+        # The next term is the last one and its distance from the one before.
         linear = [terms[-2], terms[-2], -terms[-3]]
-        return {
-            "question": question,
-            "answer": str(terms[-1]),
-            "metadata": {"source_dataset": "nano_sequence", "source_index": idx, "terms": linear},
-        }
+        return _entry("nano_sequence", question, terms[-1], {"source_index": idx, "terms": linear})
+
+
+def _entry(dataset: str, question: str, answer: int, metadata: dict[str, Any]) -> dict[str, Any]:
+    """An item as reasoning-gym has them."""
+    metadata = {"source_dataset": dataset, **metadata}
+    return {"question": question, "answer": str(answer), "metadata": metadata}
 
 
 # reasoning-gym refuses a second registration; a reloaded module must not fail.
 if "nano_story" not in DATASETS:
     register_dataset("nano_story", StoryDataset, StoryConfig)
     register_dataset("nano_sequence", SequenceDataset, SequenceConfig)
-
-_TWO_DIGITS = {"min_digits": 2, "max_digits": 2}
-_THREE_TERMS = {"min_terms": 3, "max_terms": 3, "operators": ("+", "-"), "format_style": "natural"}
-_NO_NESTING = {"allow_parentheses": False, "allow_negation": False}
-_EQUATION = {"min_terms": 2, "max_terms": 2, "min_value": 10, "max_value": 99}
-_EVEN_SIGNS = {"operators": ("+", "-"), "operators_weights": [0.5, 0.5]}
-NANO_MIX: dict[str, tuple[str, dict[str, Any]]] = {
-    "chain_sum": ("chain_sum", {"min_terms": 2, "max_terms": 2, **_TWO_DIGITS}),
-    "three_terms": ("basic_arithmetic", {**_THREE_TERMS, **_NO_NESTING, **_TWO_DIGITS}),
-    "equation": ("simple_equations", {**_EQUATION, **_EVEN_SIGNS}),
-    "sequence": ("nano_sequence", {"min_terms": 3, "max_terms": 4}),
-    "join_story": ("nano_story", {"kind": "join"}),
-    "take_story": ("nano_story", {"kind": "take"}),
-    "compare_story": ("nano_story", {"kind": "compare"}),
-    "change_story": ("nano_story", {"kind": "change"}),
-}

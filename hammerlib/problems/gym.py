@@ -12,46 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need
 from hammerlib.problems.cleaning import normalise
+from hammerlib.problems.mixes import MATH_MIX, NANO_MIX, ONE_DIGIT_MIX, Mix
 from hammerlib.problems.table import make_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Mix = dict[str, tuple[str, dict[str, Any]]]
-
-MATH_MIX: Mix = {
-    "arithmetic": ("basic_arithmetic", {"max_terms": 4, "max_digits": 3}),
-    "sums": ("chain_sum", {"max_terms": 4, "max_digits": 4}),
-    "decimals": ("decimal_chain_sum", {"max_terms": 3, "max_digits": 3, "max_decimal_places": 2}),
-    "products": ("products", {"max_digits": 3}),
-    "fractions": ("fraction_simplification", {"max_value": 200, "max_factor": 20}),
-    "equations": ("simple_equations", {"max_terms": 3}),
-    "gcd": ("gcd", {}),
-    "lcm": ("lcm", {"max_value": 200}),
-    "sequences": ("number_sequence", {"min_terms": 5, "min_value": -200, "max_value": 200}),
-    "primes": ("count_primes", {"max_n": 400}),
-    "factorisation": ("prime_factorization", {"min_value": 4, "max_value": 20_000}),
-    "word-problems": ("gsm_symbolic", {}),
-    "legs": ("leg_counting", {"max_animals": 6}),
-    "calendar": ("calendar_arithmetic", {}),
-    # Its date-and-time tasks are left out: for one of their formats the generator drops the time of day
-    # before it computes the gold (split at " (" in reasoning-gym 0.1.25).
-    "time": ("time_intervals", {"task_types": ["time", "time_seconds", "date"]}),
-    "bases": ("base_conversion", {}),
-    "angles": ("simple_geometry", {}),
-    "dice": ("dice", {}),
-    "binary": ("count_bits", {"max_n": 65_535}),
-    "complex": ("complex_arithmetic", {"operations": ("+", "-", "*"), "operations_weights": [0.4, 0.4, 0.2]}),
-}
-# For language models of a hundred million parameters, which hardly ever add two digits right.
-_ONE_DIGIT = {"lowest": 1, "highest": 9}
-ONE_DIGIT_MIX: Mix = {
-    "sum": ("chain_sum", {"min_terms": 2, "max_terms": 4, "min_digits": 1, "max_digits": 1}),
-    "join_story": ("nano_story", {"kind": "join", **_ONE_DIGIT}),
-    "take_story": ("nano_story", {"kind": "take", **_ONE_DIGIT}),
-    "compare_story": ("nano_story", {"kind": "compare", **_ONE_DIGIT}),
-    "change_story": ("nano_story", {"kind": "change", **_ONE_DIGIT}),
-}
 
 # Cumulative shares of the hash range that belong to each part.
 PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
@@ -70,7 +35,7 @@ def mix(name: str) -> Mix:
         return MATH_MIX
     if name in ("nano", "one-digit"):
         need("reasoning_gym")
-        from hammerlib.problems.families import NANO_MIX  # the import registers the stories
+        import hammerlib.problems.families  # noqa: F401  # registers the stories
 
         return NANO_MIX if name == "nano" else ONE_DIGIT_MIX
     raise InputError("mix", name, "unknown reasoning-gym mix", "use math, nano or one-digit")
