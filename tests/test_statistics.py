@@ -17,7 +17,7 @@ from hammerlib.evaluation.intervals import (
     paired_bootstrap,
     paired_interval,
 )
-from hammerlib.evaluation.metrics import COUNTS, Measure, interval_of
+from hammerlib.evaluation.metrics import COUNTS, described
 
 
 def test_shares_get_the_interval_that_holds_near_the_ends_by_its_name():
@@ -96,7 +96,7 @@ def test_few_values_without_known_ends_get_students_interval():
 def test_a_count_is_never_below_nothing(tokens):
     free, cut = bootstrap_interval([*tokens, 2.0]), bootstrap_interval([*tokens, 2.0], bounds=(0, np.inf))
     assert free.low < 0 == cut.low and cut[::2] == free[::2]
-    assert interval_of(Measure(np.array(tokens), 1, "tokens", COUNTS)).low == 0
+    assert described(np.array(tokens), COUNTS)["low"] == 0
 
 
 def test_long_tails_widen_the_upper_end_only():
@@ -117,7 +117,7 @@ def test_memory_blocks_do_not_depend_on_how_many_problems_there_are(monkeypatch)
 def test_equal_values_without_known_ends_have_unknown_ends(method, values):
     value, low, high = bootstrap_interval(values, method=method)
     assert value == pytest.approx(np.mean(values)) and np.isnan([low, high]).all()
-    assert interval_of(Measure(np.array([7.0] * 20), 1, "tokens", COUNTS)) is None
+    assert np.isnan([described(np.array([7.0] * 20), COUNTS)[end] for end in ("low", "high")]).all()
 
 
 def test_pairing_removes_what_two_runs_share():

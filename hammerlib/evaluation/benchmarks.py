@@ -8,66 +8,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hammerlib.errors import InputError, need, unknown
+from hammerlib.errors import InputError, check_name, need, unknown
 from hammerlib.problems.cleaning import NGRAM, SHARE, overlap_counts, overlap_report
 from hammerlib.runs import RunRecord
+from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import file_hash
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
-
-# Commit of each repository on the hub; a repository without one has none that is known to be good.
-PINNED = {
-    "openai/gsm8k/main": "740312add88f781978c0658806c59bc2815b9866",
-    "HuggingFaceH4/MATH-500": "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
-    "HuggingFaceH4/aime_2024": "2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
-    "math-ai/aime25": "563bb8404243c5f09de6ec262f2db674fe5bce9b",
-    "math-ai/amc23": "80815d37005feb82cd7f8fbc6901d5d3eff43057",
-    "AI-MO/aimo-validation-amc": "69d78a4a2c840e82d69af6bc742bda09005f6316",
-    "math-ai/minervamath": "ee46ddc498933b1977577953250ca5c66be64f96",
-}
+_DATA = read_yaml(Path(__file__).with_name("benchmarks.yaml"))
 
 
 class _Benchmark(NamedTuple):
+    """An entry of ``benchmarks.yaml``, which says what its fields are."""
+
     rows: int
     file: str = ""
-    origin: str = ""  # where the file comes from
-    hub: str = ""  # <owner>/<repo>[/<config>]
+    origin: str = ""
+    hub: str = ""
     split: str = "test"
-    only: str = ""  # value of the file's data_source column, where one file holds several benchmarks
-
-    @property
-    def commit(self) -> str:
-        return PINNED.get(self.hub, "")
+    commit: str = ""
+    only: str = ""
 
 
-# fmt: off
-_QWEN = "QwenLM/Qwen2.5-Math, evaluation/data"
-BENCHMARKS = {
-    "gsm8k": _Benchmark(
-        1319, "gsm8k_test.jsonl", "openai/grade-school-math, .../data/test.jsonl", "openai/gsm8k/main"),
-    "math500": _Benchmark(
-        500, "math500.jsonl", "hkust-nlp/simpleRL-reason, .../data/math500/test.jsonl",
-        "HuggingFaceH4/MATH-500"),
-    "aime24": _Benchmark(
-        30, "aime24.jsonl", f"{_QWEN}/aime24/test.jsonl", "HuggingFaceH4/aime_2024", "train"),
-    "aime25": _Benchmark(
-        30, "math500_aime24_aime25.jsonl", "MasterVito/SvS, data/MATH-AIME-Evaluation.jsonl",
-        "math-ai/aime25", only="AIME-2025-30"),
-    "amc23": _Benchmark(40, "amc23_40.jsonl", f"{_QWEN}/amc23/test.jsonl", "math-ai/amc23"),
-    "amc22-23": _Benchmark(
-        83, "amc83.json", "agentica-project/deepscaler, deepscaler/data/test/amc.json",
-        "AI-MO/aimo-validation-amc", "train"),
-    "minerva": _Benchmark(
-        272, "minerva272.jsonl", f"{_QWEN}/minerva_math/test.jsonl", "math-ai/minervamath"),
-    "olympiadbench": _Benchmark(
-        675, "olympiadbench675.jsonl", f"{_QWEN}/olympiadbench/test.jsonl", "knoveleng/OlympiadBench",
-        "train"),
-    "humaneval": _Benchmark(164),
-}
-# fmt: on
+class Recipe(NamedTuple):
+    """Where the problem stands in the user's turn, and the system's turn (None: there is none)."""
+
+    user: str
+    system: str | None = None
+
+
+BENCHMARKS = {name: _Benchmark(**entry) for name, entry in _DATA["benchmarks"].items()}
+RECIPES = {name: Recipe(**turns) for name, turns in _DATA["recipes"].items()}
 
 
 def load_benchmark(
@@ -126,9 +100,7 @@ def load_benchmark(
             remedy = f"{_from_folder(entry)}, or connect to the hub"
             raise InputError("benchmark", name, f"{entry.hub}: {error.problem}", remedy) from error
     if len(table) != entry.rows:
-        problem = (
-            f"{copy.name if isinstance(copy, Path) else copy} gives {len(table)} problems, not {entry.rows}"
-        )
+        problem = f"{Path(copy).name} gives {len(table)} problems, not {entry.rows}"
         raise InputError("benchmark", name, problem, f"take the file from {entry.origin or entry.hub}")
     return table
 
@@ -163,10 +135,8 @@ def source_split(source: str) -> str | None:
 
 def source_label(table: Dataset) -> str:
     """Return where a table's problems come from, or ``mixed``, or ``unnamed`` where no row says it."""
-    sources = sorted({source for source in table["source"] if source})
-    if len(sources) > 1:
-        return "mixed"
-    return sources[0] if sources else "unnamed"
+    sources = {source for source in table["source"] if source} or {"unnamed"}
+    return sources.pop() if len(sources) == 1 else "mixed"
 
 
 def _copy(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | str]:
@@ -224,31 +194,9 @@ def _human_eval() -> Dataset:
     )
 
 
-class Recipe(NamedTuple):
-    """Where the problem stands in the user's turn, and the system's turn (None: there is none)."""
-
-    user: str
-    system: str | None = None
-
-
-RECIPES = {
-    "plain": Recipe("{problem}"),
-    # As the model cards of Qwen2.5-Math and DeepSeek-R1 ask for it; the latter wants no system prompt.
-    "boxed": Recipe("{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}."),
-    # The evaluation of DRA-GRPO and Open-RS (their src/open_r1/evaluate.py): no system prompt, two blanks.
-    "dra-paper": Recipe(
-        "Solve the following math problem efficiently and clearly.  The last line of your response should be "
-        "of the following format: 'Therefore, the final answer is: $\\boxed{ANSWER}$. I hope it is correct' "
-        "(without quotes) where ANSWER is just the final number or expression that solves the problem. Think "
-        "step by step before answering.\n\n{problem}"
-    ),
-}
-
-
 def recipe_of(name: str) -> Recipe:
     """Return a recipe by name."""
-    if not isinstance(name, str) or name not in RECIPES:
-        raise InputError("prompt", name, "is unknown", f"use one of {', '.join(RECIPES)}")
+    check_name("prompt", name, RECIPES, "is unknown")
     return RECIPES[name]
 
 
@@ -256,31 +204,27 @@ def format_prompts(problems: Dataset | Sequence[str], recipe: str = "plain") -> 
     """Return the user's turn of every problem of a table, or of texts; `recipe` is one of `RECIPES`."""
     user = recipe_of(recipe).user
     texts = [problems] if isinstance(problems, str) else problems
-    if hasattr(texts, "column_names"):
-        texts = texts["prompt"][:]
+    if hasattr(problems, "column_names"):
+        texts = problems["prompt"][:]
     return [user.replace("{problem}", text) for text in texts]
-
-
-def benchmarks_at_hand() -> dict[str, Dataset]:
-    """Return every benchmark whose file stands in the data folder (``HAMMER_DATA``)."""
-    folder = os.environ.get("HAMMER_DATA")
-    return {
-        name: load_benchmark(name)
-        for name, entry in BENCHMARKS.items()
-        if folder and entry.file and Path(folder, entry.file).is_file()
-    }
 
 
 def known_overlap(
     train: Dataset, benchmarks: dict[str, Dataset] | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Look for a training set's problems in benchmarks (default: those at hand), before training on it.
+    """Look for a training set's problems in benchmarks, before training on it.
 
-    Returns `overlap_report`, and for the record ``ngram`` (words), ``share`` and ``benchmarks`` (counts).
+    Default: the benchmarks whose file stands in the data folder (``HAMMER_DATA``). Returns `overlap_report`,
+    and for the record ``ngram`` (words), ``share`` and ``benchmarks`` (counts).
     """
-    known = benchmarks_at_hand() if benchmarks is None else benchmarks
-    report = overlap_report(train, known)
-    return report, {"ngram": NGRAM, "share": SHARE, "benchmarks": overlap_counts(report, known)}
+    folder = os.environ.get("HAMMER_DATA")
+    if benchmarks is None:
+        files = {name: entry.file for name, entry in BENCHMARKS.items() if folder and entry.file}
+        benchmarks = {
+            name: load_benchmark(name) for name, file in files.items() if Path(folder, file).is_file()
+        }
+    report = overlap_report(train, benchmarks)
+    return report, {"ngram": NGRAM, "share": SHARE, "benchmarks": overlap_counts(report, benchmarks)}
 
 
 def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, object]:

@@ -15,13 +15,12 @@ from hammerlib.evaluation.foreign import read_lines
 from hammerlib.evaluation.intervals import (
     BEYOND,
     Interval,
-    bootstrap_interval,
     mean_interval,
     paired_bootstrap,
     paired_interval,
     standard_error,
 )
-from hammerlib.evaluation.metrics import COUNTS, Measure, doubling, measures
+from hammerlib.evaluation.metrics import COUNTS, Measure, described, doubling, measures
 from hammerlib.evaluation.samples import read_outcomes
 from hammerlib.evaluation.significance import holm, permutation_test, required_problems, sampling_variance
 from hammerlib.problems.files import BOM, read_records
@@ -33,16 +32,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SETTINGS = ("template", "prompt", "temperature", "top_p", "max_new_tokens", "stop", "grader")
-# What a row may have beside id and correct, and of what kind; whichever every row has is used.
-OPTIONAL: dict[str, tuple[type, ...]] = {
-    "sample": (int, str),
-    "seed": (int, str),
-    "topic": (str, int),
-    "extracted": (str, int, float),
-    "n_tokens": (int, float),
-    "truncated": (bool,),
+# What a row may have beside id and correct, of what kind, and an example; whichever every row has is used.
+OPTIONAL: dict[str, tuple[type, str]] = {
+    "sample": (int | str, "0"),
+    "seed": (int | str, "0"),
+    "topic": (int | str, '"sums"'),
+    "extracted": (int | float | str, '"42"'),
+    "n_tokens": (int | float, "120"),
+    "truncated": (bool, "false"),
 }
-EXAMPLES = dict(sample="0", seed="0", topic='"sums"', extracted='"42"', n_tokens="120", truncated="false")
 SHOWN = ("truncated_share", "unextracted_share", "mean_tokens", "distinct_answers", "answer_entropy", "brier")
 WIDER = (
     "pass@1: p is below 0.05 and the interval holds 0: the test asks only whether anything differs, "
@@ -194,12 +192,12 @@ def _checked(line: bytes, where: str) -> dict:
     if row["correct"] not in (True, False):
         problem = f"correct is {row['correct']!r}"[:60]
         raise InputError("line", where, problem, "grade the completion first: true or false")
-    for name, kinds in OPTIONAL.items():
+    for name, (kind, example) in OPTIONAL.items():
         value = row.get(name)
-        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if value is not None and (not fits or (name == "n_tokens" and value < 0)):
             problem = f"{name} is {value!r}"[:60]
-            raise InputError("line", where, problem, f"write {EXAMPLES[name]}, or leave it out")
+            raise InputError("line", where, problem, f"write {example}, or leave it out")
     return {"id": str(row["id"]), "correct": bool(row["correct"])} | {
         name: row[name] for name in OPTIONAL if name in row
     }
@@ -235,9 +233,8 @@ class Comparison(NamedTuple):
     # high, p. Differences: `paired_interval` (adjusted), tokens `paired_bootstrap`.
     metrics: pd.DataFrame
     topics: pd.DataFrame  # the same for pass@1 of each topic, with p_holm; empty where topics are unknown
-    problems: (
-        pd.DataFrame
-    )  # shared ones: id, topic, a, b (shares of right samples), outcome (won, lost, tied)
+    # The shared ones: id, topic, a, b (shares of right samples), outcome (won, lost, tied).
+    problems: pd.DataFrame
     improvement: Interval  # chance that b is better on a problem, ties for a half
     only_a: list[str]  # problems that the other run lacks
     only_b: list[str]
@@ -390,25 +387,25 @@ def _measures(run: Scores, shared: list[str], seeds: list, k: int) -> dict[str, 
 def _row(a: Measure, b: Measure) -> dict[str, float]:
     """Both means and their difference, with standard errors and intervals, and the p-value."""
     kept = ~np.isnan(a.values + b.values).any(axis=0)
-    left, right, tokens = a.values[:, kept], b.values[:, kept], a.bounds == COUNTS
+    left = a.values[:, kept]
+    right = b.values[:, kept]
     row: dict[str, float] = {"problems": int(kept.sum())}
-    for name, prefix, values in (("a", "a_", left), ("b", "b_", right), ("difference", "", right - left)):
-        error = np.nan
-        if row["problems"] < 2:
-            interval = Interval(float(values.mean()) if values.size else np.nan, np.nan, np.nan)
-        else:
-            error = standard_error(values)
-            if name == "difference":
-                options = {} if tokens else {"bounds": a.bounds}
-                interval = (paired_bootstrap if tokens else paired_interval)(left, right, **options)
-            else:
-                interval = (bootstrap_interval if tokens else mean_interval)(values, bounds=a.bounds)
-        row |= {name: interval.value, f"{prefix}se": error}
-        row |= {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+    for name, values in (("a", left), ("b", right)):
+        numbers = described(values, a.bounds)
+        row[name] = numbers.pop("value")
+        row |= {f"{name}_{key}": number for key, number in numbers.items()}
     if row["problems"] < 2:
-        return row | {"p": np.nan}
-    pair = (left[0], right[0]) if len(left) == 1 else (left.mean(axis=1), right.mean(axis=1))
-    return row | {"p": permutation_test(*pair).p}
+        gap = described(right - left)
+        return row | {"difference": gap.pop("value"), **gap, "p": np.nan}
+    if a.bounds == COUNTS:
+        interval = paired_bootstrap(left, right)
+    else:
+        interval = paired_interval(left, right, bounds=a.bounds)
+    row |= {"difference": interval.value, "se": standard_error(right - left)}
+    row |= {"low": interval.low, "high": interval.high}
+    if len(left) == 1:
+        return row | {"p": permutation_test(left[0], right[0]).p}
+    return row | {"p": permutation_test(left.mean(axis=1), right.mean(axis=1)).p}
 
 
 def _topics(topics: np.ndarray, sides: list[dict[str, Measure]]) -> list[dict]:

@@ -10,22 +10,11 @@ from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.problems.files import BOM, read_records
-from hammerlib.runs.reading import parse_json
+from hammerlib.runs.reading import parse_json, read_yaml
 
 SHOWN = 3  # bad lines in a message
-# What a column is called by those who write such files; more than one of a line is refused.
-GUESSES = {
-    "completion": (
-        *("completion", "completions", "response", "responses", "generation", "generations", "output"),
-        *("outputs", "prediction", "predictions", "generated_text", "model_output", "code"),
-    ),
-    "id": ("id", "problem_id", "task_id", "question_id", "idx", "index"),
-    "prompt": ("problem", "question", "prompt", "query", "input"),
-    "claimed": ("correct", "is_correct", "score", "scores", "passed", "accuracy", "acc", "reward"),
-    "sample": ("sample", "sample_id", "sample_index"),
-    "truncated": ("truncated",),
-    "n_tokens": ("n_tokens", "num_tokens", "completion_tokens"),
-}
+# Table column -> what it is called by those who write such files.
+GUESSES = read_yaml(Path(__file__).with_name("benchmarks.yaml"))["columns"]
 # Reasons to stop that mean the limit on length; every other one ("stop", "eos", "tool_calls") does not.
 CUT_OFF = ("length", "max_tokens")
 

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.evaluation.intervals import SHARES, Interval, bootstrap_interval, mean_interval
+from hammerlib.evaluation.intervals import (
+    SHARES,
+    Interval,
+    bootstrap_interval,
+    mean_interval,
+    standard_error,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,9 +130,9 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
 
 def _pass_hat_k(n: int, c: int, k: int) -> float:
     # C(c,k)/C(n,k) = C(n-k,n-c)/C(n,n-c): take the product with fewer factors.
-    few, many = sorted((n - c, k))
     if c < k:
         return 0.0
+    few, many = sorted((n - c, k))
     factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
     return float(np.exp(np.log1p(-many / factors).sum()))
 
@@ -173,12 +179,13 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
     >>> round(majority_at_k(["4", "5", "4", "6"], "4", k=2), 6)
     0.5
     """
-    given, right_one = _texts(answers), _text("gold", gold)
-    n = len(given)
+    votes = _texts(answers)
+    gold = _text("gold", gold)
+    n = len(votes)
     if check_whole("k", k, 1, "ask for one vote or more") > n:
         raise InputError("k", k, f"must lie between 1 and the {n} samples", MORE_SAMPLES)
-    counts = Counter(answer for answer in given if answer is not None)
-    right = counts.pop(right_one, 0)
+    counts = Counter(answer for answer in votes if answer is not None)
+    right = counts.pop(gold, 0)
     return _majority(right, tuple(sorted(counts.values())), n, k)
 
 
@@ -521,19 +528,20 @@ def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def interval_of(measure: Measure, *, seed: int = 0) -> Interval | None:
-    """Return the mean over problems with its interval.
+def described(values: np.ndarray, bounds: tuple[float, float] = SHARES, *, seed: int = 0) -> dict[str, float]:
+    """Return ``value, se, low, high`` of values, (n,) or (seeds, n): mean, standard error, interval.
 
-    None when fewer than two problems have a value, or all are equal on a scale without known ends. `seed` is
+    NaN is what fewer than two problems leave open, or equal values on a scale without known ends. `seed` is
     that of the bootstrap of counts without a limit.
     """
-    values = measure.values[~np.isnan(measure.values)]
-    if len(values) < 2:
-        return None
-    if measure.bounds == COUNTS:
+    if values.shape[-1] < 2:
+        value = float(values.mean()) if values.size else np.nan
+        return {"value": value, "se": np.nan, "low": np.nan, "high": np.nan}
+    if bounds == COUNTS:
         interval = bootstrap_interval(values, bounds=COUNTS, seed=seed)
-        return None if np.isnan(interval.low) else interval
-    return mean_interval(values, bounds=measure.bounds)
+    else:
+        interval = mean_interval(values, bounds=bounds)
+    return {"value": interval.value, "se": standard_error(values), "low": interval.low, "high": interval.high}
 
 
 def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:

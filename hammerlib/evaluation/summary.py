@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.intervals import mean_interval, standard_error
 from hammerlib.evaluation.metrics import (
     Measure,
     calibration_error,
     confidences,
+    described,
     expected_calibration_error,
-    interval_of,
     measures,
     reliability_table,
 )
@@ -46,13 +45,11 @@ def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, s
     metrics = measures(samples, k)
     for name, metric in metrics.items():
         known = metric.values[~np.isnan(metric.values)]
-        if not len(known):
-            continue
-        _, *ends = interval_of(metric, seed=seed) or (None, None, None)
-        low, high = (end if end is not None and np.isfinite(end) else None for end in ends)
-        error = standard_error(known) if len(known) > 1 else None
-        value = float(known.mean())
-        run.metric(name, value, low=low, high=high, se=error, n=len(known), k=metric.k, unit=metric.unit)
+        if len(known):
+            numbers = described(known, metric.bounds, seed=seed)
+            # An end that is not known, or infinite, is null in the record.
+            finite = {key: number for key, number in numbers.items() if np.isfinite(number)}
+            run.metric(name, **finite, n=len(known), k=metric.k, unit=metric.unit)
     calibration = calibration_error(samples, seed=seed)
     if calibration:
         value, low, high = calibration
@@ -97,7 +94,7 @@ def topic_table(record: RunRecord) -> pd.DataFrame:
     rows = []
     for topic, table in outcomes(record).groupby("topic", sort=True):
         shares = (table["correct"] / table["n"]).to_numpy()
-        rows.append({"topic": topic, "problems": len(table), "value": shares.mean(), **_ends(shares)})
+        rows.append({"topic": topic, "problems": len(table), **described(shares)})
     return pd.DataFrame(rows).sort_values(["value", "topic"], ignore_index=True)
 
 
@@ -119,13 +116,6 @@ def reliability(record: RunRecord) -> pd.DataFrame:
         remedy = f"run `hammer regrade {record.run_id}`"
         raise InputError("run", record.run_id, "has bins without intervals: an older summary", remedy)
     return table
-
-
-def _ends(values: np.ndarray) -> dict[str, float | None]:
-    if len(values) < 2:
-        return {"se": None, "low": None, "high": None}
-    _, low, high = mean_interval(values)
-    return {"se": standard_error(values), "low": low, "high": high}
 
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
@@ -183,8 +173,7 @@ def _all_by(name: str, labels: pd.Series, pairs: Pairs, metrics: dict[str, Measu
 
     rows = []
     for label, chosen in labels.groupby(labels, sort=True).indices.items():
-        solved = metrics["pass@1"].values[chosen]
-        row = {name: label, "problems": len(chosen), "value": solved.mean(), **_ends(solved)}
+        row = {name: label, "problems": len(chosen), **described(metrics["pass@1"].values[chosen])}
         for metric, measure in metrics.items():
             known = measure.values[chosen][~np.isnan(measure.values[chosen])]
             row[metric] = known.mean() if len(known) else np.nan
