@@ -36,43 +36,21 @@ from hammerlib.evaluation.significance import (
 from hammerlib.evaluation.summary import outcomes, topic_table
 from hammerlib.moved import old_names
 
-__all__ = [
-    "import_completions",
-    "regrade",
-    "BENCHMARKS",
-    "Evaluator",
-    "Interval",
-    "benjamini_hochberg",
-    "bootstrap_interval",
-    "brier_score",
-    "compare",
-    "cons_at_k",
-    "equivalence_test",
-    "evaluate",
-    "expected_calibration_error",
-    "holm",
-    "interquartile_interval",
-    "interquartile_mean",
-    "load_benchmark",
-    "majority_at_k",
-    "mean_interval",
+# fmt: off
+__all__ = [  # by file
+    "BENCHMARKS", "load_benchmark", "overlap_line",
+    "compare", "power_table", "read_scores", "transcripts",
+    "Evaluator", "evaluate",
+    "import_completions", "regrade",
+    "Interval", "bootstrap_interval", "interquartile_interval", "interquartile_mean", "mean_interval",
+    "paired_bootstrap", "paired_interval", "probability_of_improvement", "standard_error",
     "order_ledger",
-    "outcomes",
-    "overlap_line",
-    "paired_bootstrap",
-    "paired_interval",
-    "pass_at_k",
-    "pass_hat_k",
-    "permutation_test",
-    "power_table",
-    "probability_of_improvement",
-    "read_scores",
+    "brier_score", "cons_at_k", "expected_calibration_error", "majority_at_k", "pass_at_k", "pass_hat_k",
     "reliability_table",
-    "required_problems",
-    "standard_error",
-    "topic_table",
-    "transcripts",
+    "benjamini_hochberg", "equivalence_test", "holm", "permutation_test", "required_problems",
     "variance_components",
+    "outcomes", "topic_table",
 ]
+# fmt: on
 
 __getattr__ = old_names(__name__)

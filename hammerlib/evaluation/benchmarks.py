@@ -124,6 +124,16 @@ def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, 
     return {"repository": entry.hub, "revision": copy, "split": entry.split}
 
 
+def benchmark_of(
+    benchmark: Dataset | str, columns: dict[str, str] | None = None
+) -> tuple[Dataset, str, dict[str, str | None]]:
+    """Return a benchmark's table, its label, and which copy of the golds it has; a table is itself."""
+    if isinstance(benchmark, str):
+        return load_benchmark(benchmark, columns=columns), benchmark, gold_version(benchmark)
+    label = source_label(benchmark)
+    return benchmark, label, {"source": label}
+
+
 def source_split(source: str) -> str | None:
     """Return the part of a problem source that evaluation may see."""
     prefix, _, inner = source.partition(":")

@@ -124,7 +124,8 @@ def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
 
 def other_settings(first: Scores, second: Scores) -> list[str]:
     """Return a note on what two runs were made with differently, where both recorded it."""
-    a, b = first.settings or {}, second.settings or {}
+    a = first.settings or {}
+    b = second.settings or {}
     differ = [name for name in SETTINGS if name in a and name in b and a[name] != b[name]]
     pairs = "; ".join(f"{name} {a[name]} and {b[name]}" for name in differ)
     return [f"made differently: {pairs}"] if pairs else []
@@ -134,7 +135,9 @@ def _of_run(folder: Path) -> Scores:
     if not (folder / "manifest.json").exists():
         raise InputError("run", folder.name, "has no manifest.json", "name a folder of results/runs")
     record = RunRecord.load(folder)
-    notes = () if record.status == "success" else (f"{record.run_id} ended with status {record.status}",)
+    notes = []
+    if record.status != "success":
+        notes.append(f"{record.run_id} ended with status {record.status}")
     record.check("outcomes.csv").check("samples.jsonl", "problems.jsonl", present=True)
     if samples.sums_of(folder / "samples.jsonl").is_file():
         # Unfinished: every line must be what was written.
@@ -153,11 +156,11 @@ def _of_run(folder: Path) -> Scores:
         lost = {row["id"] for row in rows} - set(topics) if table else set()
         if lost:  # an interrupted run summarises the problems that have all their samples
             rows = [row for row in rows if row["id"] not in lost]
-            notes += (f"{record.run_id} lacks samples of {len(lost)} problems, left out: {sorted(lost)}",)
+            notes.append(f"{record.run_id} lacks samples of {len(lost)} problems, left out: {sorted(lost)}")
     elif table:
         # A published copy has no completions: right and wrong samples are counted, nothing else is known.
         rows = [{"id": row["id"], "correct": i < row["correct"]} for row in table for i in range(row["n"])]
-        notes += (f"{record.run_id} holds counts only: no answers, no lengths",)
+        notes.append(f"{record.run_id} holds counts only: no answers, no lengths")
     else:
         problem = "holds neither samples.jsonl nor outcomes.csv"
         raise InputError("run", record.run_id, problem, "name a run of `hammer evaluate`")
@@ -168,7 +171,7 @@ def _of_run(folder: Path) -> Scores:
     if (folder / "problems.jsonl").is_file():
         problems = read_records(folder / "problems.jsonl")
         hashes = {str(row["id"]): content_hash(row["prompt"], row["answer"]) for row in problems}
-    scores = _scores(record.run_id, rows, topics, fingerprint, notes)
+    scores = _scores(record.run_id, rows, topics, fingerprint, tuple(notes))
     return scores._replace(hashes=hashes, settings=settings)
 
 
@@ -209,7 +212,8 @@ def _scores(
     grouped: dict[str, dict[object, list[dict]]] = {}
     known = set()
     for row in rows:
-        seed, number = row.get("seed"), row.get("sample")
+        seed = row.get("seed")
+        number = row.get("sample")
         key = (row["id"], seed, number)
         if number is not None and key in known:
             raise InputError("sample", list(key), f"stands twice in {name}", "keep one line a sample")

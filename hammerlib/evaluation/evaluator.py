@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from hammerlib.errors import InputError, check_is, check_name, check_whole
 from hammerlib.evaluation import engines, samples
 from hammerlib.evaluation.benchmarks import (
+    benchmark_of,
     format_prompts,
     gold_version,
-    load_benchmark,
     recipe_of,
-    source_label,
     source_split,
     training_overlap,
 )
@@ -54,11 +53,7 @@ class Draft(NamedTuple):
     names: list[tuple[str, int]]
 
 
-class Drawn(NamedTuple):
-    """A batch's completions and the seconds they took."""
-
-    completions: list[Completion]
-    seconds: float
+Drawn = tuple[list[Completion], float]  # a batch's completions and the seconds they took
 
 
 class Evaluator:
@@ -112,7 +107,10 @@ class Evaluator:
         rows_per_batch: int | None = None,
         run_code: bool = False,
     ) -> None:
-        self.engine, self.problems, self.k, self.run_code = engine, problems, k, run_code
+        self.engine = engine
+        self.problems = problems
+        self.k = k
+        self.run_code = run_code
         self.rows = problems.to_list()
         self.prompts = engine.encode(format_prompts(problems, prompt), template)
         lengths = list(map(len, self.prompts))
@@ -192,7 +190,7 @@ def source_of(backbone: Backbone, engine: str, sampling: Sampling) -> Source:
 def _draw(engine: Engine, draft: Draft) -> Drawn:
     start = time.monotonic()
     completions = engine.generate(draft.prompts, draft.names)
-    return Drawn(completions, time.monotonic() - start)
+    return completions, time.monotonic() - start
 
 
 def _draw_apart(item: tuple[Source, Draft]) -> Drawn:
@@ -257,8 +255,12 @@ class _Run:
     def __init__(
         self, evaluator: Evaluator, backbone: Backbone, drawing: _Drawing, record: RunRecord, seed: int
     ) -> None:
-        self.evaluator, self.backbone, self.drawing = evaluator, backbone, drawing
-        self.record, self.seed, self.path = record, seed, record.folder / SAMPLES
+        self.evaluator = evaluator
+        self.backbone = backbone
+        self.drawing = drawing
+        self.record = record
+        self.seed = seed
+        self.path = record.folder / SAMPLES
         self.drafts = evaluator.drafts
         if self.path.is_dir():
             discard(self.path)
@@ -308,30 +310,34 @@ class _Run:
         stream = self.drawing.draw(self.evaluator, self.backbone, drafts)
         total = sum(len(draft.names) for draft in self.drafts)
         bar = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off())
-        generation, grading, tokens, failures = 0.0, 0.0, 0, []
+        generation = 0.0
+        grading = 0.0
+        tokens = 0
+        failures = []
         with bar, contextlib.closing(stream):
             for number, drawn in stream:
                 if isinstance(drawn, Failure):
                     failures.append(drawn.reason)
                     continue
+                completions, seconds = drawn
                 middle = time.monotonic()
-                rows = self.evaluator.grade(missing[number], drawn.completions, pool)
+                rows = self.evaluator.grade(missing[number], completions, pool)
                 samples.append(self.path, rows)
                 self.batches[missing[number]] = rows
                 grading += time.monotonic() - middle
-                generation += drawn.seconds
+                generation += seconds
                 tokens += sum(row["n_tokens"] for row in rows)
                 bar.update(len(rows))
         made = len(self._rows()) - kept
-        seconds = max(generation, 1e-9)  # of one worker: they add up over workers, and so rates are of one
+        busy = max(generation, 1e-9)  # seconds add up over workers, and so rates are those of one
         throughput = {
             "samples": made,
             "reused": kept,
             "generation_seconds": round(generation, 2),
             "grading_seconds": round(grading, 2),
             "wall_seconds": round(time.monotonic() - start, 2),
-            "samples_per_second": round(made / seconds, 2),
-            "tokens_per_second": round(tokens / seconds, 1),
+            "samples_per_second": round(made / busy, 2),
+            "tokens_per_second": round(tokens / busy, 1),
         }
         self.record.note(throughput=throughput, workers=self.drawing.workers)
         if failures:
@@ -342,7 +348,9 @@ class _Run:
     def _finish_partial(self) -> None:
         """Summarise the problems that have all their samples; what the others have stays on disk."""
         samples.append(self.path, [])
-        problems, k, rows = self.evaluator.problems, self.evaluator.k, self._rows()
+        problems = self.evaluator.problems
+        k = self.evaluator.k
+        rows = self._rows()
         counts = Counter(row["id"] for row in rows)
         ready = [index for index, name in enumerate(problems["id"][:]) if counts[name] == k]
         partial = {"problems": len(ready), "of_problems": len(problems)}
@@ -463,7 +471,7 @@ def evaluate(
     check_name("engine", engine, engines.ENGINES, "is unknown")
     drawing = _Drawing(engine, workers, backend, seconds).check()
     sampling = Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
-    problems, label = _problems(benchmark, n, seed, columns)
+    problems, label, gold = _problems(benchmark, n, seed, columns)
     judged = grading_identity(problems, run_code)
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
@@ -479,7 +487,6 @@ def evaluate(
 
     def work(run: RunRecord) -> None:
         run.note(**{name: parameters[name] for name in NOTED}, threads=opened.threads)
-        gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": label}
         run.note(gold=gold, prompt={"name": prompt, **recipe_of(prompt)._asdict()})
         run.note(overlap=training_overlap(model, problems, label))
         write_records(problems.to_list(), run.folder / PROBLEMS)
@@ -491,18 +498,21 @@ def evaluate(
 
 def _problems(
     benchmark: Dataset | str, n: int | None, seed: int, columns: dict[str, str] | None
-) -> tuple[Dataset, str]:
+) -> tuple[Dataset, str, dict]:
+    """The problems, what they are called in the record, and which copy of the golds they have."""
     from hammerlib.problems import check_problems, load_problems
     from hammerlib.problems.table import subset
 
     if isinstance(benchmark, str) and ":" in benchmark:
         table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed, columns=columns)
-        return table, _short(benchmark)
-    table = load_benchmark(benchmark, columns=columns) if isinstance(benchmark, str) else benchmark
-    if not hasattr(table, "column_names"):
-        raise InputError("benchmark", table, "is no table of problems", "give a name or a table of problems")
-    check_problems(table)
-    return subset(table, n, seed), benchmark if isinstance(benchmark, str) else source_label(table)
+        return table, _short(benchmark), gold_version(benchmark)
+    if not isinstance(benchmark, str):
+        if not hasattr(benchmark, "column_names"):
+            problem = "is no table of problems"
+            raise InputError("benchmark", benchmark, problem, "give a name or a table of problems")
+        check_problems(benchmark)
+    table, label, gold = benchmark_of(benchmark, columns)
+    return subset(table, n, seed), label, gold
 
 
 def _backbone(model: Backbone | RunRecord | str | Path, engine: str) -> Backbone:

@@ -34,7 +34,8 @@ def read_lines(path: str | Path) -> tuple[list[tuple[int, dict[str, Any]]], list
     path = Path(path)
     if not path.is_file():
         raise InputError("file", str(path), "there is no such file", "check the path")
-    rows, bad = [], []
+    rows = []
+    bad = []
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, start=1):
             if not raw.strip():
@@ -103,7 +104,8 @@ def read_foreign(
 def _collected(
     make: Callable[[int, dict], Entry], rows: list[tuple[int, dict]], bad: list[BadLine]
 ) -> tuple[list[Entry], list[BadLine]]:
-    entries, bad = [], list(bad)
+    entries = []
+    bad = list(bad)
     for line, row in rows:
         try:
             entries.append(make(line, row))
@@ -209,9 +211,11 @@ def _text(prompt: Any) -> str | None:
     if not isinstance(prompt, list):
         return prompt if isinstance(prompt, str) else None
     turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
-    if not turns or isinstance(turns[-1], str):
-        return turns[-1] if turns else None
-    return "".join(part if isinstance(part, str) else part["text"] for part in turns[-1])
+    if not turns:
+        return None
+    if isinstance(turns[-1], str):
+        return turns[-1]
+    return "".join(piece if isinstance(piece, str) else piece["text"] for piece in turns[-1])
 
 
 def _of_harness(line: int, row: dict[str, Any]) -> Entry:
@@ -225,13 +229,13 @@ def _of_harness(line: int, row: dict[str, Any]) -> Entry:
 
 def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
     rows = list(enumerate(read_records(path), start=1))
-    seen = set(rows[0][1])
-    if {"doc", "model_response", "metric"} <= seen:
+    columns = set(rows[0][1])
+    if {"doc", "model_response", "metric"} <= columns:
         return "lighteval", *_collected(_of_details, rows, [])
-    if {"predictions", "metrics"} <= seen and seen & {"example", "full_prompt"}:
+    if {"predictions", "metrics"} <= columns and columns & {"example", "full_prompt"}:
         return "lighteval (before 0.10)", *_collected(_of_old_details, rows, [])
     remedy = "give lighteval's details_*.parquet, or write JSON lines"
-    raise InputError("columns", sorted(seen), "are not those of lighteval's details", remedy)
+    raise InputError("columns", sorted(columns), "are not those of lighteval's details", remedy)
 
 
 def _of_details(line: int, row: dict[str, Any]) -> Entry:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.benchmarks import BENCHMARKS, gold_version, load_benchmark, source_label
+from hammerlib.evaluation.benchmarks import BENCHMARKS, benchmark_of, gold_version, load_benchmark
 from hammerlib.evaluation.foreign import BadLine, Entry, read_foreign, read_lines, refuse_bad
 from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise, write_table
@@ -90,9 +90,7 @@ def import_completions(
     from hammerlib.problems import fingerprint
 
     path = Path(path)
-    problems = benchmark
-    if isinstance(benchmark, str):
-        problems = load_benchmark(benchmark, columns=benchmark_columns)
+    problems, label, gold = benchmark_of(benchmark, benchmark_columns)
     layout, entries, bad = read_foreign(path, columns)
     rows, unmatched = _rows(entries, problems)
     bad = sorted([*bad, *unmatched])
@@ -107,7 +105,7 @@ def import_completions(
         problem = f"{path.name}: {column} is not used: {count} of {len(rows)} completions lack it"
         warnings.warn(problem, stacklevel=2)
     parameters = {
-        "benchmark": benchmark if isinstance(benchmark, str) else source_label(problems),
+        "benchmark": label,
         "problems_fingerprint": fingerprint(problems),
         "file_sha256": file_hash(path),
         "columns": dict(columns or {}),
@@ -115,7 +113,6 @@ def import_completions(
         "grader": grader_version(),
         **grading_identity(problems, run_code),
     }
-    gold = gold_version(benchmark) if isinstance(benchmark, str) else {"source": parameters["benchmark"]}
     imported = {"file": path.name, "layout": layout, "left_out": [line._asdict() for line in bad]}
     run_id = f"import__{slug(path.stem)}__{content_hash(parameters)[:10]}"
 
@@ -155,9 +152,10 @@ def write_graded(
 def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list[BadLine]]:
     """Rows of the samples file in the order of the problems, and the lines that belong to none."""
     find = _Finder(problems)
-    rows, bad = [], []
+    rows = []
+    bad = []
     count: Counter[str] = Counter()
-    seen = set()
+    taken = set()
     for entry in entries:
         name = find(entry)
         if name is None:
@@ -165,10 +163,10 @@ def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list
             continue
         for text, claim, known in zip(entry.completions, entry.claimed, entry.known, strict=True):
             sample = known.get("sample")
-            if sample is not None and (name, sample) in seen:
+            if sample is not None and (name, sample) in taken:
                 bad.append(BadLine(entry.line, f"is sample {sample} of {name} a second time"))
                 continue
-            seen.add((name, sample))
+            taken.add((name, sample))
             row = {"id": name, "sample": count[name], "completion": text, "claimed": claim}
             rows.append(row | {key: value for key, value in known.items() if key != "sample"})
             count[name] += 1
@@ -204,10 +202,10 @@ class _Finder:
     def _by_text(self, text: str) -> str | None:
         """The one problem with this text, or the longest one inside it."""
         text = self.normalise(text)
-        inside = [text] if text in self.texts else []
-        if not inside:
+        if text not in self.texts:
             inside = [known for known in self.texts if len(known) >= LEAST_TEXT and known in text]
-        names = self.texts[max(inside, key=len)] if inside else []
+            text = max(inside, key=len, default="")
+        names = self.texts.get(text, [])
         return names[0] if len(names) == 1 else None
 
 
@@ -360,7 +358,7 @@ def _problems(old: RunRecord, benchmark: Dataset | str | None, columns: dict[str
     from hammerlib.problems.files import read_records
 
     if benchmark is not None:
-        return load_benchmark(benchmark, columns=columns) if isinstance(benchmark, str) else benchmark
+        return benchmark_of(benchmark, columns)[0]
     stored = old.folder / "problems.jsonl"
     if stored.is_file():
         return make_table(read_records(stored))

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError, check_whole
+from hammerlib.errors import InputError, check_name, check_whole
 
 SHARES = (0.0, 1.0)
+FREE = (-np.inf, np.inf)  # a scale without ends
 # An unseen difference may pass the largest seen one by a third of the way to the end of the scale. Chosen by
 # simulation: without it coverage falls to 80 % where few problems differ much, with the whole way intervals
 # of small differences are twice as wide.
@@ -171,8 +173,7 @@ def paired_interval(
     >>> round(found.low, 3), found.value, round(found.high, 3)
     (-0.116, 0.0, 0.116)
     """
-    if method not in PAIRED:
-        raise InputError("method", method, "is not known", f"use one of {', '.join(PAIRED)}")
+    check_name("method", method, PAIRED)
     width = _width(bounds)
     difference = np.atleast_2d(checked("a", differences(a, b), level=level))
     means = difference.mean(axis=0)
@@ -194,30 +195,43 @@ def _adjusted(means: np.ndarray, width: float, level: float) -> tuple[float, flo
     """Ends of ``adjusted``: Student's towards zero, that with one more problem away from it."""
     from scipy.stats import t
 
-    n, value, sizes = len(means), float(means.mean()), np.abs(means)
+    n = len(means)
+    value = float(means.mean())
+    sizes = np.abs(means)
     largest = float(sizes.max())
-    if not largest:  # exact: so many problems of which none differs
+    if not largest:
+        # Exact, as Clopper's and Pearson's for none of n: (1 - q)^n = (1 - level) / 2.
         most = width * (1 - ((1 - level) / 2) ** (1 / n))
         return -most, most
+    # Away from zero: Student's end of n + 1 differences, the last one larger than any seen.
     unseen = largest + BEYOND * (width - largest)
 
     def away(sign: int) -> float:
         more = np.append(means, sign * unseen)
-        return float(more.mean() + sign * t.ppf((1 + level) / 2, n) * more.std(ddof=1) / np.sqrt(n + 1))
+        return float(more.mean() + sign * student_half(more, level))
 
     if abs(value) < 1e-12:  # neither end is nearer to zero
         return away(-1), away(1)
-    typical = float((sizes**3).sum() / (sizes**2).sum())  # the size of a difference drawn by its square
+    # Towards zero: two more differences of NEAR times a typical one, one up, one down. They leave the mean as
+    # it is and add to the sum of squares. Typical is the size of a difference drawn by its square.
+    typical = float((sizes**3).sum() / (sizes**2).sum())
     squares = float(((means - value) ** 2).sum()) + 2 * (NEAR * typical) ** 2
     half = float(t.ppf((1 + level) / 2, n - 1)) * np.sqrt(squares / (n - 1) / n)
-    return (value - half, away(1)) if value > 0 else (away(-1), value + half)
+    if value > 0:
+        return value - half, away(1)
+    return away(-1), value + half
+
+
+def student_half(values: np.ndarray, level: float) -> float:
+    """Student's half-width of the mean of n >= 2 values: t s / sqrt(n)."""
+    from scipy.stats import t
+
+    return t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
 
 
 def student_ends(means: np.ndarray, level: float) -> tuple[float, float]:
-    """Mean of n >= 2 values and Student's half-width on both sides."""
-    from scipy.stats import t
-
-    half = t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
+    """Ends of Student's interval of the mean of n >= 2 values."""
+    half = student_half(means, level)
     return float(means.mean() - half), float(means.mean() + half)
 
 
@@ -241,13 +255,15 @@ def standard_error(values: ArrayLike) -> float:
 def _variances(table: np.ndarray) -> tuple[float, float, float]:
     """Variance of the mean by problems, by seeds, and what both count: their interaction."""
     seeds, n = table.shape
-    of_problems, of_seeds = table.mean(axis=0), table.mean(axis=1)
+    of_problems = table.mean(axis=0)
+    over_problems = float(of_problems.var(ddof=1) / n)
     if seeds == 1:
-        return float(of_problems.var(ddof=1) / n), 0.0, 0.0
+        return over_problems, 0.0, 0.0
+    of_seeds = table.mean(axis=1)
     # Two-way analysis of variance: x_sp - x_.p - x_s. + x_.. is what neither problems nor seeds explain.
     rest = table - of_problems - of_seeds[:, None] + table.mean()
     both = float((rest**2).sum() / ((seeds - 1) * (n - 1)) / (seeds * n))
-    return float(of_problems.var(ddof=1) / n), float(of_seeds.var(ddof=1) / seeds), both
+    return over_problems, float(of_seeds.var(ddof=1) / seeds), both
 
 
 def is_number(value: object) -> bool:
@@ -259,12 +275,10 @@ def check_bounds(bounds: object, *, finite: bool = True) -> tuple[float, float]:
     """Return two rising ends of a scale, or refuse them."""
     pair = tuple(bounds) if isinstance(bounds, tuple | list | np.ndarray) else ()
     rising = len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
+    if not rising and not finite:
+        raise InputError("bounds", bounds, "are not two rising ends", "tokens have (0, inf)")
     if not rising or (finite and not np.isfinite(pair).all()):
-        problem = "are not two rising finite ends" if finite else "are not two rising ends"
-        listed = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
-        raise InputError(
-            "bounds", listed, problem, "shares have (0, 1)" if finite else "tokens have (0, inf)"
-        )
+        raise InputError("bounds", bounds, "are not two rising finite ends", "shares have (0, 1)")
     return float(pair[0]), float(pair[1])
 
 
@@ -284,7 +298,7 @@ def with_seeds(
     table: np.ndarray,
     ends: tuple[float, float],
     level: float,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    bounds: tuple[float, float] = FREE,
     apart: bool = False,
 ) -> Interval:
     """Return the mean of a (seeds, n) table with the interval `ends` over problems, widened by the seeds.
@@ -294,13 +308,14 @@ def with_seeds(
     """
     from scipy.stats import t
 
-    value, seeds = float(table.mean()), len(table)
+    value = float(table.mean())
     half = 0.0
-    if seeds > 1:
-        half = t.ppf((1 + level) / 2, seeds - 1) * table.mean(axis=1).std(ddof=1) / np.sqrt(seeds)
+    if len(table) > 1:
+        half = student_half(table.mean(axis=1), level)
         if apart:
             twice = t.ppf((1 + level) / 2, table.shape[1] - 1) ** 2 * _variances(table)[2]
             half = np.sqrt(max(half**2 - twice, 0.0))
+    # Variance recovery (Zou & Donner 2008): the distances of each end from the mean add as squares.
     low = min(value, max(value - np.hypot(value - ends[0], half), bounds[0]))
     high = max(value, min(value + np.hypot(ends[1] - value, half), bounds[1]))
     return Interval(value, float(low), float(high))
@@ -308,7 +323,8 @@ def with_seeds(
 
 def differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Return b - a, both checked."""
-    first, second = checked("a", a), checked("b", b)
+    first = checked("a", a)
+    second = checked("b", b)
     if first.shape != second.shape:
         problem = f"needs the shape of a ({list(first.shape)})"
         raise InputError("b", list(second.shape), problem, "join both by id")
@@ -319,11 +335,12 @@ def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) 
     """Return values, (n,) or (seeds, n), as float64 of `least` problems or more; `level` is checked too."""
     try:
         array = np.asarray(values)
-        array = array.astype(np.float64) if array.dtype.kind in "biufO" else None
+        if array.dtype.kind not in "biufO":
+            raise TypeError("text, dates or complex numbers")
+        array = array.astype(np.float64)
     except (TypeError, ValueError):
-        array = None
-    if array is None:
-        raise InputError(field, values, "are not numbers of one shape", "give one number a problem")
+        problem = "are not numbers of one shape"
+        raise InputError(field, values, problem, "give one number a problem") from None
     if array.ndim not in (1, 2) or array.shape[-1] < least or not len(array):
         problem = f"needs one number a problem, {least} or more"
         raise InputError(field, list(array.shape), problem, "evaluate more problems")
@@ -352,7 +369,8 @@ def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
     from scipy.stats import beta
 
     points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    low, high = points[0], points[-1]
+    low = points[0]
+    high = points[-1]
     if len(points) == 1:
         return float(low)
     if len(points) == 2:  # the weight of the higher value has a beta law
@@ -448,12 +466,12 @@ def bootstrap_interval(
     >>> bootstrap_interval([0, 1] * 50, method="dirichlet")
     Interval(value=0.5, low=0.398..., high=0.601...)
     """
-    resamples, seed = _draws(method, resamples, seed)
+    resamples, generator = _draws(method, resamples, seed)
     table = np.atleast_2d(checked("values", values, level=level))
     if method == "dirichlet":
         return mean_interval(table, bounds=SHARES if bounds is None else bounds, level=level)
-    cut = (-np.inf, np.inf) if bounds is None else check_bounds(bounds, finite=False)
-    return _bootstrapped(table, method, cut, level, resamples, seed)
+    cut = check_bounds(FREE if bounds is None else bounds, finite=False)
+    return _bootstrapped(table, method, cut, level, resamples, generator)
 
 
 def paired_bootstrap(
@@ -496,27 +514,26 @@ def paired_bootstrap(
     >>> paired_bootstrap([3.0, 5.0, 2.0] * 9, [4.0, 9.0, 4.0] * 9).low > 0
     True
     """
-    resamples, seed = _draws(method, resamples, seed)
+    resamples, generator = _draws(method, resamples, seed)
     difference = differences(a, b)
     if method == "dirichlet":
         return paired_interval(a, b, method="guarded", level=level)
     table = np.atleast_2d(checked("a", difference, level=level))
-    return _bootstrapped(table, method, (-np.inf, np.inf), level, resamples, seed)
+    return _bootstrapped(table, method, FREE, level, resamples, generator)
 
 
-def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, int]:
-    """Check method and draws; return how many resamples, from which seed."""
-    if method not in METHODS:
-        raise InputError("method", method, "is not known", f"use one of {', '.join(METHODS)}")
+def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, Generator]:
+    """Check method and draws; return how many resamples, and what draws them."""
+    check_name("method", method, METHODS)
     for name, given in (("resamples", resamples), ("seed", seed)):
         if given is not None and method not in DRAWN:
             raise InputError(name, given, f"means nothing to {method!r}, which draws nothing", "leave it out")
-    resamples = check_whole("resamples", 2000 if resamples is None else resamples, 100, "use 2000")
-    return resamples, check_whole("seed", 0 if seed is None else seed, 0, "use seed=0, 1, ...")
+    resamples = 2000 if resamples is None else resamples
+    return resamples, _generator(resamples, 0 if seed is None else seed)
 
 
 def _bootstrapped(
-    table: np.ndarray, method: str, cut: tuple[float, float], level: float, resamples: int, seed: int
+    table: np.ndarray, method: str, cut: tuple[float, float], level: float, resamples: int, rng: Generator
 ) -> Interval:
     from scipy.stats import bootstrap
 
@@ -526,7 +543,7 @@ def _bootstrapped(
     if method == "student" or (method == "bootstrap-t" and len(means) < FEWEST):
         ends = student_ends(means, level)
     elif method == "bootstrap-t":
-        ends = _studentised(means, level, resamples, seed)
+        ends = _studentised(means, level, resamples, rng)
     else:
         result = bootstrap(
             (means,),
@@ -535,24 +552,29 @@ def _bootstrapped(
             batch=max(1, DRAWS_AT_ONCE // len(means)),
             confidence_level=level,
             method={"bca": "BCa"}.get(method, method),
-            rng=np.random.default_rng(seed),
+            rng=rng,
         )
         ends = tuple(map(float, result.confidence_interval))
     return with_seeds(table, ends, level, cut)
 
 
-def _studentised(means: np.ndarray, level: float, resamples: int, seed: int) -> tuple[float, float]:
+def _studentised(means: np.ndarray, level: float, resamples: int, rng: Generator) -> tuple[float, float]:
     """Bootstrap-t: quantiles of (mean* - mean) / error*, put around the mean with the error at hand."""
     from scipy.stats import norm, t
 
-    n, centre, generator = len(means), means.mean(), np.random.default_rng(seed)
+    n = len(means)
+    centre = means.mean()
     error = means.std(ddof=1) / np.sqrt(n)
-    share = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))  # a little further out
-    step, blocks = max(1, DRAWS_AT_ONCE // n), []
+    # Hesterberg 2015, section 3.2: resamples spread too little by sqrt((n - 1) / n) and know no t quantiles,
+    # so the share that is cut is that of the normal law at Student's stretched quantile.
+    share = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))
+    blocks = []
+    step = max(1, DRAWS_AT_ONCE // n)
     for start in range(0, resamples, step):
-        drawn = means[generator.integers(n, size=(min(step, resamples - start), n))]
+        drawn = means[rng.integers(n, size=(min(step, resamples - start), n))]
         errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-        moved, spread = drawn.mean(axis=1) - centre, errors > 1e-12 * np.abs(means).max()
+        moved = drawn.mean(axis=1) - centre
+        spread = errors > 1e-12 * np.abs(means).max()
         # a draw of one value n times has no error: any distance is infinitely many of them
         blocks.append(np.where(spread, moved / np.where(spread, errors, 1.0), np.copysign(np.inf, moved)))
     ratios = np.concatenate(blocks)
@@ -701,10 +723,13 @@ def probability_of_improvement(
     >>> round(probability_of_improvement(y, x).value, 6)
     0.333333
     """
-    a, b = _benchmarks("a", a), _benchmarks("b", b)
+    a = _benchmarks("a", a)
+    b = _benchmarks("b", b)
     if len(a) != len(b) or not a:
         raise InputError("b", len(b), f"benchmarks, and a has {len(a)}", "give the same benchmarks")
-    generator, value, drawn = _generator(resamples, seed), 0.0, np.zeros(resamples)
+    generator = _generator(resamples, seed)
+    value = 0.0
+    drawn = np.zeros(resamples)
     for left, right in zip(a, b, strict=True):
         first, second = (np.ravel(checked("scores", row, 1, level)) for row in (left, right))
         gap = second[None, :] - first[:, None]
@@ -719,7 +744,7 @@ def probability_of_improvement(
     return Interval(float(value / len(a)), float(low), float(high))
 
 
-def _generator(resamples: int, seed: int) -> np.random.Generator:
+def _generator(resamples: int, seed: int) -> Generator:
     check_whole("resamples", resamples, 100, "use 2000")
     return np.random.default_rng(check_whole("seed", seed, 0, "use seed=0, 1, ..."))
 

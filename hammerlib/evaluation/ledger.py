@@ -70,7 +70,8 @@ def order_ledger(
     from hammerlib.ordering.solve import min_path
     from hammerlib.problems.table import subset
 
-    texts, n = list(problems["prompt"]), len(problems)
+    texts = list(problems["prompt"])
+    n = len(problems)
     encode(texts[:WARM], backbone, template=template, tokens_per_batch=TOKENS_PER_BATCH)
     vectors, seconds = _timed(encode, texts, backbone, template=template)
     rows = {"embedding": (n, _tokens(texts, backbone, template), 0, seconds)}

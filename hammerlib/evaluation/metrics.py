@@ -28,7 +28,6 @@ NONE = "\0none"  # any string that no extractor returns
 RIGHT = "\0right"  # another: right answers of different spelling vote together
 BINS = 10  # of equal width
 COUNTS = (0.0, math.inf)  # scale of tokens
-SHARE, SAMPLES = "share", "share of samples"
 Groups = Sequence[Sequence[dict]]  # graded samples by problem
 
 
@@ -246,7 +245,9 @@ def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
     if k == n:  # one draw: all samples
         top = max(rest, default=0)
         return 0.0 if right < max(top, 1) else 1 / (1 + rest.count(right))
-    silent, mine = n - right - sum(rest), _draws(right, n, k)
+    silent = n - right - sum(rest)
+    mine = _draws(right, n, k)
+    # Sum over the votes of gold; the rate of the binomial laws cancels and only keeps the floats in range.
     won = sum(mine[votes] * _ways(votes, rest, silent, n, k) for votes in range(1, min(right, k) + 1))
     return float(min(max(won / _draws(n, n, k)[k], 0.0), 1.0))
 
@@ -254,7 +255,8 @@ def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
 @functools.lru_cache(maxsize=4096)
 def _draws(m: int, n: int, k: int) -> np.ndarray:
     """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n."""
-    rate, j = k / n, np.arange(m + 1)
+    rate = k / n
+    j = np.arange(m + 1)
     logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
     return np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
 
@@ -270,7 +272,8 @@ def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> flo
     first = _draws(silent + sum(rest) - sum(rivals), n, k)[: size + 1]
     drawn[:, : len(first)] = first
     for m in rivals:
-        row, before = _draws(m, n, k), drawn
+        row = _draws(m, n, k)
+        before = drawn
         drawn = np.zeros_like(before)
         for j in range(min(m, votes, size) + 1):
             share = nodes[:, None] if j == votes else 1.0
@@ -421,7 +424,8 @@ def calibration_interval(
         return np.abs(stated - right).sum(axis=-1) / n.sum(axis=-1)
 
     value = float(error(cells.sum(axis=0)))
-    generator, n = np.random.default_rng(seed), len(cells)
+    generator = np.random.default_rng(seed)
+    n = len(cells)
     chosen = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
     low, high = 2 * value - np.quantile(error(chosen @ cells), [(1 + level) / 2, (1 - level) / 2])
     return Interval(value, float(min(max(low, 0.0), value)), float(max(min(high, 1.0), value)))
@@ -442,7 +446,8 @@ def _bins_of(stated: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    stated, right = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    stated = np.asarray(confidence, np.float64)
+    right = np.asarray(correct, np.float64)
     if stated.shape != right.shape or stated.ndim != 1 or not len(stated):
         problem = f"needs one outcome a confidence ({list(stated.shape)}), one or more"
         raise InputError("correct", list(right.shape), problem, "join both by sample")
@@ -459,8 +464,8 @@ class Measure(NamedTuple):
 
     values: np.ndarray  # (n,), NaN where a problem has none
     k: int  # samples of one attempt
-    unit: str
-    bounds: tuple[float, float]  # ends of the scale; the upper one is infinite for counts without a limit
+    unit: str = "share"
+    bounds: tuple[float, float] = SHARES  # ends of the scale; the upper one of counts is infinite
 
 
 def measures(groups: Groups, k: int) -> dict[str, Measure]:
@@ -474,26 +479,28 @@ def measures(groups: Groups, k: int) -> dict[str, Measure]:
     """
     counts = np.array([len(group) for group in groups])
     correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
-    metrics = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j, SHARE, SHARES) for j in range(1, k + 1)}
+    metrics = {f"pass@{j}": Measure(pass_at_k(counts, correct, j), j) for j in range(1, k + 1)}
     whole = bool((counts == k).all())
-    votes = [list(map(_vote, group)) for group in groups] if _known(groups, "extracted") else None
+    votes = []
+    if _known(groups, "extracted"):
+        votes = [[_vote(row) for row in group] for group in groups]
     if votes:
         for name, rule in (("majority", majority_at_k), ("cons", cons_at_k)):
             for j in doubling(k):
                 values = np.array([rule(vote, RIGHT, j) for vote in votes])
-                metrics[f"{name}@{j}"] = Measure(values, j, SHARE, SHARES)
+                metrics[f"{name}@{j}"] = Measure(values, j)
     if whole:
-        metrics[f"avg@{k}"] = Measure(correct / counts, k, SHARE, SHARES)
+        metrics[f"avg@{k}"] = Measure(correct / counts, k)
     for j in doubling(k)[k == 1 :]:
-        metrics[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j, SHARE, SHARES)
+        metrics[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j)
 
     def mean(of: Callable[[dict], float], unit: str, bounds: tuple[float, float]) -> Measure:
         return Measure(np.array([np.mean([of(row) for row in group]) for group in groups]), k, unit, bounds)
 
     if _known(groups, "truncated"):
-        metrics["truncated_share"] = mean(lambda row: row["truncated"], SAMPLES, SHARES)
+        metrics["truncated_share"] = mean(lambda row: row["truncated"], "share of samples", SHARES)
     if votes:
-        metrics["unextracted_share"] = mean(lambda row: row["extracted"] is None, SAMPLES, SHARES)
+        metrics["unextracted_share"] = mean(lambda row: row["extracted"] is None, "share of samples", SHARES)
     if _known(groups, "n_tokens"):
         metrics["mean_tokens"] = mean(lambda row: row["n_tokens"], "tokens", COUNTS)
     if votes and whole:
@@ -504,7 +511,7 @@ def measures(groups: Groups, k: int) -> dict[str, Measure]:
     if votes and counts.min() > 1:
         pairs = confidences(groups)
         brier = [np.mean((stated - right) ** 2) if len(stated) else np.nan for stated, right in pairs]
-        metrics["brier"] = Measure(np.array(brier), k, "squared share", SHARES)
+        metrics["brier"] = Measure(np.array(brier), k, "squared share")
     return metrics
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -140,7 +140,7 @@ def append(path: str | Path, rows: Sequence[dict]) -> None:
 
 def settle(path: str | Path, batches: Iterable[Sequence[dict]]) -> None:
     """Write these batches in this order in place of the file, whole or not at all."""
-    with atomic_path(path) as part, open(part, "wb") as stream:
+    with atomic_path(path) as file, open(file, "wb") as stream:
         for rows in batches:
             stream.write(_text(rows))
 
@@ -179,7 +179,9 @@ def _parsed(line: bytes) -> dict | str:
     if missing:
         return f"lacks {', '.join(missing)}"
     wrong = [name for name, kind in KINDS.items() if type(row[name]) is not kind]
-    return f"has an unfit value of {', '.join(wrong)}" if wrong else row
+    if wrong:
+        return f"has an unfit value of {', '.join(wrong)}"
+    return row
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
@@ -189,35 +191,30 @@ def read_outcomes(path: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = Path(path)
-    rows = read_records(path)
-    problem = None
-    lacking = [name for name in COLUMNS if name not in rows[0]]
-    if lacking:
-        problem = f"lacks {', '.join(lacking)}"
-    seen: set[str] = set()
-    for number, row in enumerate(() if lacking else rows, start=1):
-        fault = _fault(row, seen)
-        if fault:
-            problem = f"row {number}: {fault}"
-            break
-        seen.add(row["id"])
+    rows = read_records(Path(path))
+    problem = next(_faults(rows), None)
     if problem:
         raise InputError("file", str(path), problem, "evaluate or regrade the run again")
     table = pd.DataFrame({name: [row[name] for row in rows] for name in COLUMNS})
     return table.astype({"n": int, "correct": int})
 
 
-def _fault(row: dict[str, str], seen: set[str]) -> str | None:
-    if not row["id"]:
-        return "there is no id"
-    if row["id"] in seen:
-        return f"the id {row['id']!r} is there twice"
-    for name in ("n", "correct"):
-        if not row[name].isascii() or not row[name].isdecimal() or len(row[name]) > 9:
-            return f"{name} is {row[name][:20]!r}, no count"
-    if int(row["n"]) < 1:
-        return "n is 0"
-    if int(row["correct"]) > int(row["n"]):
-        return f"{row['correct']} of {row['n']} samples are correct"
-    return None
+def _faults(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+    """What is wrong with a table of outcomes; only the first fault counts, which may hide others."""
+    lacking = [name for name in COLUMNS if name not in rows[0]]
+    if lacking:
+        yield f"lacks {', '.join(lacking)}"
+    ids = set()
+    for number, row in enumerate(rows, start=1):
+        if not row["id"]:
+            yield f"row {number}: there is no id"
+        if row["id"] in ids:
+            yield f"row {number}: the id {row['id']!r} is there twice"
+        ids.add(row["id"])
+        for name in ("n", "correct"):
+            if not row[name].isascii() or not row[name].isdecimal() or len(row[name]) > 9:
+                yield f"row {number}: {name} is {row[name][:20]!r}, no count"
+        if int(row["n"]) < 1:
+            yield f"row {number}: n is 0"
+        if int(row["correct"]) > int(row["n"]):
+            yield f"row {number}: {row['correct']} of {row['n']} samples are correct"

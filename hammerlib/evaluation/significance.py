@@ -20,6 +20,7 @@ MOST_STEPS = 500_000_000  # additions of the exact count, about half a second
 MOST_FLIPS = 1 << 20  # sums held in memory when every flip is listed: exact up to 20 pairs
 PRODUCTS_AT_ONCE = 65_536  # sizes times candidate steps, held in memory at a time
 DRAWS_AT_ONCE = 4_000_000  # signs held in memory at a time
+ROUNDING = 1e-12  # a smaller difference is none
 DRAWS = 400  # bootstrap draws of the components
 COLUMNS = ("seeds", "samples", "problems", "low", "high")
 
@@ -69,7 +70,12 @@ def permutation_test(
     difference = _one_a_pair(a, b)
     permutations = check_whole("permutations", permutations, 100, "use 20000")
     seed = check_whole("seed", seed, 0, "use seed=0, 1, ...")
-    p, exact = _p_value(*_in_reach(a, b, difference), permutations, seed)
+    # Squares and steps need a scale that they can hold: shares, tokens and seconds are taken as they are.
+    largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    scaled = difference
+    if largest > 1e6 or 0 < largest < 1e-3:
+        scaled = np.asarray(b, np.float64) / largest - np.asarray(a, np.float64) / largest
+    p, exact = _p_value(scaled, permutations, seed)
     return PermutationTest(float(difference.mean()), p, exact)
 
 
@@ -80,28 +86,22 @@ def _one_a_pair(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     return difference
 
 
-def _in_reach(a: ArrayLike, b: ArrayLike, difference: np.ndarray) -> tuple[np.ndarray, float]:
-    """Differences, and the size below which one is rounding, on a scale that squares and steps can hold."""
-    largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
-    if largest == 0 or 1e-3 <= largest <= 1e6:  # shares, tokens, seconds: as they are
-        return difference, 1e-12
-    return np.asarray(b, np.float64) / largest - np.asarray(a, np.float64) / largest, 1e-12
-
-
-def _p_value(difference: np.ndarray, rounding: float, permutations: int, seed: int) -> tuple[float, bool]:
+def _p_value(difference: np.ndarray, permutations: int, seed: int) -> tuple[float, bool]:
     """p-value, and whether it is exact."""
-    sizes = np.abs(difference[np.abs(difference) > rounding])
+    sizes = np.abs(difference[np.abs(difference) > ROUNDING])
     steps = _steps(sizes)
     if steps is not None and len(steps) * int(steps.sum()) <= MOST_STEPS:
         return _counted(steps, difference), True
-    observed, rounded = abs(difference.sum()), 1e-9 * sizes.sum()
     if 2 ** len(sizes) <= MOST_FLIPS:
-        return _flipped(sizes, observed), True
-    generator, as_extreme = np.random.default_rng(seed), 0
+        return _flipped(sizes, abs(difference.sum())), True
+    generator = np.random.default_rng(seed)
+    # As far out as the observed sum, but for rounding.
+    extreme = abs(difference.sum()) - 1e-9 * sizes.sum()
+    as_extreme = 0
     step = max(1, DRAWS_AT_ONCE // len(sizes))
     for start in range(0, permutations, step):
         signs = generator.integers(2, size=(min(step, permutations - start), len(sizes))) * 2 - 1
-        as_extreme += int((np.abs(signs @ sizes) >= observed - rounded).sum())
+        as_extreme += int((np.abs(signs @ sizes) >= extreme).sum())
     return (as_extreme + 1) / (permutations + 1), False  # the observed one counts too: never p = 0
 
 
@@ -197,11 +197,12 @@ def holm(p: ArrayLike) -> np.ndarray:
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
-    given = _chances(p)
-    order = np.argsort(given, kind="stable")
-    factors = np.arange(len(given), 0, -1)
-    adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
+    chances = _chances(p)
+    order = np.argsort(chances, kind="stable")
+    adjusted = np.empty_like(chances)
+    # The i-th smallest of n times n - i + 1, and never below the one before.
+    factors = np.arange(len(chances), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(chances[order] * factors), 1.0)
     return adjusted
 
 
@@ -222,10 +223,10 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
 
 
 def _chances(p: ArrayLike) -> np.ndarray:
-    given = checked("p", np.ravel(p), least=1)
-    if given.min() < 0 or given.max() > 1:
-        raise InputError("p", [float(given.min()), float(given.max())], "outside [0, 1]", "give p-values")
-    return given
+    chances = checked("p", np.ravel(p), least=1)
+    if chances.min() < 0 or chances.max() > 1:
+        raise InputError("p", [float(chances.min()), float(chances.max())], "outside [0, 1]", "give p-values")
+    return chances
 
 
 class Components(NamedTuple):
@@ -242,7 +243,8 @@ def sampling_variance(correct: ArrayLike, k: ArrayLike) -> np.ndarray:
 
     c (k - c) / (k (k - 1)) for c right samples, in [0, k / (4 (k - 1))].
     """
-    right, n = np.asarray(correct, dtype=np.float64), np.asarray(k, dtype=np.float64)
+    right = np.asarray(correct, dtype=np.float64)
+    n = np.asarray(k, dtype=np.float64)
     if n.min(initial=2) < 2:
         raise InputError("k", int(n.min()), "one sample has no spread", "draw two or more")
     return right * (n - right) / (n * (n - 1))
@@ -281,32 +283,34 @@ def variance_components(values: ArrayLike, noise: ArrayLike | None = None, *, k:
     if noise is not None and checked("noise", noise).min() < 0:
         raise InputError("noise", float(np.min(noise)), "is no variance", "use sampling_variance")
     table = np.atleast_2d(checked("values", values))
-    inside = None if noise is None else np.atleast_2d(noise)
-    if inside is not None and inside.shape != table.shape:
-        raise InputError("noise", list(np.shape(noise)), "needs the shape of values", "give one a value")
-    variances = _components(table[None], None if inside is None else inside[None], k)
-    return Components(*(None if variance is None else float(variance[0]) for variance in variances))
+    inside = None
+    if noise is not None:
+        inside = np.atleast_2d(noise)[None]
+        if inside.shape[1:] != table.shape:
+            problem = "needs the shape of values"
+            raise InputError("noise", list(np.shape(noise)), problem, "give one a value")
+    variances = _components(table[None], inside, k)[:, 0]
+    return Components(*(None if np.isnan(variance) else float(variance) for variance in variances))
 
 
-def _components(
-    tables: np.ndarray, noise: np.ndarray | None, k: float
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Components of many tables at once: (draws, seeds, n)."""
-    _, seeds, n = tables.shape
-    inside = None if noise is None else noise.mean(axis=(1, 2))
-    per_value = 0.0 if inside is None else inside / k
+def _components(tables: np.ndarray, noise: np.ndarray | None, k: float) -> np.ndarray:
+    """Components of many tables (draws, seeds, n) at once, in the order of `Components`; NaN: not known."""
+    draws, seeds, n = tables.shape
+    unknown = np.full(draws, np.nan)
+    inside = unknown if noise is None else noise.mean(axis=(1, 2))
+    per_value = np.nan_to_num(inside) / k
     of_problems = tables.mean(axis=1)
     between = of_problems.var(axis=1, ddof=1)
     if seeds == 1:
-        return np.maximum(between - per_value, 0.0), inside, None, None
+        return np.array([np.maximum(between - per_value, 0.0), inside, unknown, unknown])
     of_seeds = tables.mean(axis=2)
     grand = tables.mean(axis=(1, 2))[:, None, None]
     rest = tables - of_problems[:, None, :] - of_seeds[:, :, None] + grand
     residual = (rest**2).sum(axis=(1, 2)) / ((seeds - 1) * (n - 1))
     apart = of_seeds.var(axis=1, ddof=1) - residual / n
     # Expected mean squares: between = problems + mixed / S + samples / (S k), residual = mixed + samples / k.
-    variances = between - residual / seeds, inside, apart, residual - per_value
-    return tuple(None if variance is None else np.maximum(variance, 0.0) for variance in variances)
+    # An estimate below zero is zero; NaN stays NaN.
+    return np.maximum([between - residual / seeds, inside, apart, residual - per_value], 0.0)
 
 
 def required_problems(
@@ -368,38 +372,44 @@ def required_problems(
         if not listed or not all(is_number(count) and 1 <= count < np.inf for count in listed):
             raise InputError(name, listed, "must be numbers of at least 1", "give counts, such as (1, 4)")
     table = np.atleast_2d(checked("values", values, level=level))
-    inside = None if noise is None else np.atleast_2d(noise)
-    variance_components(table, inside, k=k)  # its checks
-    generator, n = np.random.default_rng(seed), table.shape[1]
+    variance_components(table, None if noise is None else np.atleast_2d(noise), k=k)  # its checks
+    generator = np.random.default_rng(seed)
+    n = table.shape[1]
+    # The pilot itself first, then resamples of its problems: (draws, seeds, n).
     drawn = np.vstack([np.arange(n), generator.integers(n, size=(DRAWS, n))])
-    tables = table[:, drawn].transpose(1, 0, 2)
-    parts = _components(tables, None if inside is None else inside[:, drawn].transpose(1, 0, 2), k)
+    inside = None
+    if noise is not None:
+        inside = np.atleast_2d(noise)[:, drawn].transpose(1, 0, 2)
+    components = _components(table[:, drawn].transpose(1, 0, 2), inside, k)
+    if noise is None:
+        samples = (k,)
+    if len(table) == 1:
+        seeds = (1,)
     rows = []
-    for count in seeds if len(table) > 1 else (1,):
-        for each in samples if inside is not None else (k,):
-            needed = _needed(parts, half_width, count, each, beyond, level)
+    for count in seeds:
+        for each in samples:
+            needed = _needed(components, half_width, count, each, beyond, level)
             ends = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="nearest")
-            rows.append((count, each, *(np.nan if np.isinf(one) else one for one in (needed[0], *ends))))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            rows.append((count, each, needed[0], *ends))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).replace(np.inf, np.nan)
 
 
 def _needed(
-    parts: tuple, half_width: float, seeds: int, samples: int, beyond: float, level: float
+    components: np.ndarray, half_width: float, seeds: int, samples: int, beyond: float, level: float
 ) -> np.ndarray:
     from scipy.stats import norm, t
 
-    problems, inside, apart, mixed = parts
-    spread = problems + (0 if mixed is None else mixed / seeds)
-    spread = spread + (0 if inside is None else inside / (seeds * samples))
-    room = np.full(len(problems), half_width**2)
-    if apart is not None:
-        # What the seeds alone take of the half-width cannot be bought back by problems.
-        factor = t.ppf((1 + level) / 2, seeds - 1) if seeds > 1 else norm.ppf((1 + level) / 2)
-        room = room - factor**2 * apart / seeds
-    z2, left2 = norm.ppf((1 + level) / 2) ** 2, np.maximum(room, 0.0)
-    # With x = 1 / n: (z2 - 1) d**2 x**2 + (2 h d + z2 v) x - h**2 = 0.
-    linear = 2 * np.sqrt(left2) * beyond + z2 * spread
-    root = linear + np.sqrt(linear**2 + 4 * max(z2 - 1, 0.0) * beyond**2 * left2)
+    z = norm.ppf((1 + level) / 2)
+    # What is not known is left out.
+    problems, inside, apart, mixed = np.nan_to_num(components)
+    spread = problems + mixed / seeds + inside / (seeds * samples)
+    # What the seeds alone take of the half-width cannot be bought back by problems.
+    factor = t.ppf((1 + level) / 2, seeds - 1) if seeds > 1 else z
+    room = half_width**2 - factor**2 * apart / seeds
+    left = np.maximum(room, 0.0)
+    # With x = 1 / n: (z^2 - 1) d^2 x^2 + (2 h d + z^2 v) x - h^2 = 0.
+    linear = 2 * np.sqrt(left) * beyond + z**2 * spread
+    root = linear + np.sqrt(linear**2 + 4 * max(z**2 - 1, 0.0) * beyond**2 * left)
     with np.errstate(divide="ignore"):
-        needed = root / (2 * left2)
+        needed = root / (2 * left)
     return np.where(room > 0, np.maximum(np.ceil(needed - 1e-9), 2), np.inf)

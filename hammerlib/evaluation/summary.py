@@ -162,8 +162,8 @@ def _write_tables(
 
 def write_table(run: RunRecord, name: str, frame: pd.DataFrame) -> None:
     """Write a table into an open run, whole or not at all; what UTF-8 cannot hold is escaped."""
-    with atomic_path(run.folder / name) as part:
-        frame.to_csv(part, index=False, errors="backslashreplace")
+    with atomic_path(run.folder / name) as file:
+        frame.to_csv(file, index=False, errors="backslashreplace")
     run.artefact(name)
 
 
@@ -187,7 +187,8 @@ def _all_by(name: str, labels: pd.Series, pairs: Pairs, metrics: dict[str, Measu
 
 
 def _joined(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    confidence, right = zip(*pairs, strict=True) if pairs else ([np.zeros(0)], [np.zeros(0)])
+    # The empty arrays stand for no pair at all.
+    confidence, right = zip((np.zeros(0), np.zeros(0)), *pairs, strict=True)
     return np.concatenate(confidence), np.concatenate(right)
 
 

@@ -112,7 +112,8 @@ class Engine:
     """What every engine offers: sampling, threads, encode and generate."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
-        self.tokenizer, self.sampling = backbone.tokenizer, sampling
+        self.tokenizer = backbone.tokenizer
+        self.sampling = sampling
         self.stops = stop_tokens(backbone)
         self.limit = getattr(backbone.model.config, "max_position_embeddings", None)
 
@@ -127,7 +128,8 @@ class Engine:
         """Return token ids per prompt; InputError where they and the completion exceed the model."""
         ids = prompt_ids(self.tokenizer, prompts, template)
         longest = max(range(len(ids)), key=lambda row: len(ids[row]))
-        most, room = len(ids[longest]), self.sampling.max_new_tokens
+        most = len(ids[longest])
+        room = self.sampling.max_new_tokens
         if self.limit and most + room > self.limit:
             problem = (
                 f"with the {most} tokens of prompt {longest} it exceeds the model's {self.limit} positions"

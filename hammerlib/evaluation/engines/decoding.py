@@ -52,7 +52,8 @@ class RoomyLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write new keys and values (rows, heads, tokens, width) behind the others and return all."""
-        rows, length = len(self.keys), self.get_seq_length()
+        rows = len(self.keys)
+        length = self.get_seq_length()
         end = length + key_states.shape[-2]
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:rows, :, length:end] = new
@@ -83,7 +84,8 @@ def decode(
     (rows,) numbers to (rows,) tokens, as `draw` does; `ended` says whether a row's new tokens are complete.
     Equal prompts are read once; rows that are complete leave the batch.
     """
-    device, steps = model.device, numbers.shape[1]
+    device = model.device
+    steps = numbers.shape[1]
     distinct = {ids: index for index, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     source = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     width = max(map(len, distinct))
@@ -111,7 +113,9 @@ def decode(
         if len(keep) < len(rows):  # finished rows leave the batch
             kept = torch.tensor(keep, device=device)
             cache.batch_select_indices(kept)
-            rows, mask, drawn = [rows[index] for index in keep], mask[kept], drawn[kept]
+            rows = [rows[index] for index in keep]
+            mask = mask[kept]
+            drawn = drawn[kept]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         logits = _forward(model, drawn[:, None], mask, cache)
     return new_tokens
@@ -253,7 +257,9 @@ class _Law(LogitsProcessor):
     """Leaves one token a row: the one that `pick` takes at the row's own random number."""
 
     def __init__(self, length: int, numbers: np.ndarray, pick: Pick) -> None:
-        self.length, self.numbers, self.pick = length, torch.from_numpy(numbers), pick
+        self.length = length
+        self.numbers = torch.from_numpy(numbers)
+        self.pick = pick
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = input_ids.shape[1] - self.length
@@ -265,7 +271,9 @@ class _Ended(StoppingCriteria):
     """Notes how many tokens each row had when it was complete; generation goes on until all are."""
 
     def __init__(self, length: int, ended: Callable[[list[int]], bool], rows: int) -> None:
-        self.length, self.ended, self.lengths = length, ended, [0] * rows
+        self.length = length
+        self.ended = ended
+        self.lengths = [0] * rows
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
         new = input_ids[:, self.length :].tolist()

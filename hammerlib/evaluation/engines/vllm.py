@@ -66,5 +66,5 @@ class VLLMEngine(Engine):
             for name in names
         ]
         requests = [{"prompt_token_ids": list(row)} for row in prompts]
-        answers = [answer.outputs[0] for answer in self.model.generate(requests, params, use_tqdm=False)]
-        return [Completion(one.text, len(one.token_ids), one.finish_reason == "length") for one in answers]
+        outputs = [answer.outputs[0] for answer in self.model.generate(requests, params, use_tqdm=False)]
+        return [Completion(out.text, len(out.token_ids), out.finish_reason == "length") for out in outputs]
