@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards, diversity_weights
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.training.hooks import Algorithm, Rollout
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class PermutedRewards(Algorithm):
         """Return the weight (n,) that multiplies each raw reward; 1 where a completion is not trained."""
         seed = rollout.trainer.args.seed if self.seed is None else self.seed
         rng = np.random.default_rng([seed, rollout.step])
-        vectors, weights = rollout.vectors, np.ones(len(rollout.rows))
+        vectors = rollout.vectors
+        weights = np.ones(len(rollout.rows))
         blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in rollout.completions])
         if blank.any():  # as under DRA: copies of each other, unlike anything else
             vectors = np.hstack([vectors, blank[:, None]])
@@ -113,8 +114,7 @@ class DistinctAnswers(Algorithm):
     def __post_init__(self) -> None:
         if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not self.weight > 0:
             raise InputError("weight", self.weight, "is not above 0", "use 0.5")
-        if self.of not in COMPARED:
-            raise InputError("of", self.of, "is not compared", f"use one of {', '.join(COMPARED)}")
+        check_name("of", self.of, COMPARED, "is not compared")
 
     def penalties(self, rollout: Rollout) -> np.ndarray:
         """Return what each completion (n,) pays, at least 0; 0 if it is not trained."""
@@ -151,13 +151,14 @@ def bonus_of(settings: Mapping[str, Any] | None, seed: int) -> list[Algorithm]:
     name = options.pop("name", None)
     if name == "entropy":
         raise InputError("bonus", name, "is a term of the loss", "set entropy_coef: 0.01 in the arm instead")
-    if not isinstance(name, str) or name not in BONUSES:
-        raise InputError("bonus", name, "is not known", f"use one of {', '.join(BONUSES)}")
+    check_name("bonus", name, BONUSES)
     known = BONUSES[name]
     if set(options) - set(known) or (name == "distinct-answers" and "weight" not in options):
         problem = f"are not the settings of {name!r}"
         raise InputError("bonus", sorted(options), problem, f"its settings: {', '.join(known) or 'none'}")
-    return [PermutedRewards(seed) if name == "permuted-rewards" else DistinctAnswers(**options)]
+    if name == "permuted-rewards":
+        return [PermutedRewards(seed)]
+    return [DistinctAnswers(**options)]
 
 
 # How large are an arm's steps
@@ -187,7 +188,8 @@ def advantage_ratio(raw: npt.ArrayLike, vectors: npt.ArrayLike, **options: Any) 
         return float(np.nanmean(np.abs(rewards - np.nanmean(rewards, axis=1, keepdims=True))))
 
     values = np.asarray(raw, dtype=float)
-    before, after = mean_size(values), mean_size(adjust_rewards(values, vectors, **options))
+    before = mean_size(values)
+    after = mean_size(adjust_rewards(values, vectors, **options))
     if not before > 0 or not after > 0:
         problem = "hold no group whose rewards differ"
         raise InputError("raw", values.shape, problem, "measure on more problems")
@@ -196,8 +198,9 @@ def advantage_ratio(raw: npt.ArrayLike, vectors: npt.ArrayLike, **options: Any) 
 
 def weight_change(start: Backbone, end: Backbone) -> float:
     """Return how far training moved the weights: the L2 norm of the difference of all parameters."""
-    before, after = dict(start.model.named_parameters()), dict(end.model.named_parameters())
-    if {name: one.shape for name, one in before.items()} != {name: one.shape for name, one in after.items()}:
+    before, after = (dict(backbone.model.named_parameters()) for backbone in (start, end))
+    shapes = [{name: weight.shape for name, weight in side.items()} for side in (before, after)]
+    if shapes[0] != shapes[1]:
         raise InputError("end", end.name, f"has other parameters than {start.name}", "give one run's ends")
     squares = [((after[name] - before[name]).detach().double() ** 2).sum().item() for name in before]
     return float(np.sqrt(sum(squares)))

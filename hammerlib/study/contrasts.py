@@ -36,9 +36,7 @@ FURTHER: tuple[Pair, ...] = tuple(map(tuple, PROTOCOL["further"]))
 INTERACTIONS = tuple(tuple(map(tuple, pairs)) for pairs in PROTOCOL["interactions"])
 PRIMARY_ENDPOINT = PROTOCOL["primary_endpoint"]
 MARGIN = PROTOCOL["margin"]
-PRIMARY_LEVEL = PROTOCOL["levels"]["primary"]
-OTHER_LEVEL = PROTOCOL["levels"]["other"]
-EQUIVALENCE_LEVEL = PROTOCOL["levels"]["equivalence"]
+LEVELS = PROTOCOL["levels"]
 COMPARED = tuple(PROTOCOL["compared"])
 PROCESS = tuple(PROTOCOL["process"])
 GRADED = "zero_variance_share"
@@ -116,16 +114,14 @@ def spread_table(
         over the control arm's in the same replicates, with the test of Pitman and Morgan for paired values.
     """
     rows = {}
-    for arm, part in endpoints.groupby("arm", sort=False):
-        whole = deviation(part[endpoint])
-        inside = deviation(part[endpoint], list(part["start_name"]))
+    for arm, trials in endpoints.groupby("arm", sort=False):
+        whole = deviation(trials[endpoint])
+        inside = deviation(trials[endpoint], list(trials["start_name"]))
         control = endpoints[endpoints["arm"] == twins.get(arm)]
-        ratio, p = _pitman_morgan(part, control, endpoint)
-        rows[arm] = {
-            **{"n": len(part), "sd": whole.value, "low": whole.low, "high": whole.high},
-            **{"inside": inside.value, "inside_low": inside.low, "inside_high": inside.high},
-            **{"ratio": ratio, "p": p},
-        }
+        ratio, p = _pitman_morgan(trials, control, endpoint)
+        row = {"n": len(trials), "sd": whole.value, "low": whole.low, "high": whole.high}
+        row |= {"inside": inside.value, "inside_low": inside.low, "inside_high": inside.high}
+        rows[arm] = row | {"ratio": ratio, "p": p}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -144,7 +140,8 @@ def _pitman_morgan(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> t
     if free < 1:
         return NAN, NAN
     a, b = rest.to_numpy(dtype=np.float64).T
-    total, gap = a + b, a - b
+    total = a + b
+    gap = a - b
     if not all((values**2).sum() for values in (a, b, total, gap)):
         return NAN, NAN
     correlation = float((total * gap).sum() / np.sqrt((total**2).sum() * (gap**2).sum()))
@@ -167,7 +164,8 @@ def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float 
 
 @lru_cache(maxsize=256)
 def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -> pd.DataFrame:
-    ours, theirs = records.of(arm), records.of(twin)
+    ours = records.of(arm)
+    theirs = records.of(twin)
     rows = []
     for replicate in sorted(set(ours) & set(theirs)):
         pair = ours[replicate], theirs[replicate]
@@ -228,7 +226,8 @@ def judged(
     table = pd.DataFrame({"gap": differences, "start": list(starts), "lineage": list(lineages)})
     table = table[np.isfinite(table["gap"].astype(np.float64))]
     gaps = table["gap"].to_numpy(dtype=np.float64)
-    mean, sd = student_interval(gaps), deviation(gaps)
+    mean = student_interval(gaps)
+    sd = deviation(gaps)
 
     p = p_signs = p_equivalent = wins = NAN
     if len(gaps) > 1:
@@ -315,9 +314,8 @@ def contrast_table(
 
 
 def _named(arm: str, twin: str, endpoint: str) -> dict[str, object]:
-    return {
-        "contrast": f"{arm} - {twin}", "arm": arm, "twin": twin, "endpoint": endpoint, "primary": False,
-    }  # fmt: skip
+    named = {"contrast": f"{arm} - {twin}", "arm": arm, "twin": twin}
+    return named | {"endpoint": endpoint, "primary": False}
 
 
 def interaction_table(
@@ -333,9 +331,9 @@ def interaction_table(
         both = here.index.intersection(there.index)
         if len(both) > 1:
             gaps = here.loc[both, "difference"] - there.loc[both, "difference"]
-            starts, lineages = here.loc[both, "start"], here.loc[both, "lineage"]
             arm, twin = (f"({pair[0]} - {pair[1]})" for pair in (changed, usual))
-            rows.append(_named(arm, twin, endpoint) | judged(gaps, starts, lineages, margin=margin))
+            judgement = judged(gaps, here.loc[both, "start"], here.loc[both, "lineage"], margin=margin)
+            rows.append(_named(arm, twin, endpoint) | judgement)
     return pd.DataFrame(rows)
 
 
@@ -396,7 +394,7 @@ def verdict(
     p_equivalent: float,
     *,
     margin: float = MARGIN,
-    level: float = PRIMARY_LEVEL,
+    level: float = LEVELS["primary"],
 ) -> str:
     """Return in words what a contrast says.
 
@@ -404,7 +402,7 @@ def verdict(
     corrected at ten per cent, one may be found whose interval holds zero. Equivalence, by `p_equivalent`, is
     always judged at 5 %.
     """
-    small = p_equivalent < EQUIVALENCE_LEVEL
+    small = p_equivalent < LEVELS["equivalence"]
     size = f"{100 * margin:g} point" + "s" * (margin != 0.01)
     if adjusted < level and not low <= 0 <= high:
         direction = "better" if low + high > 0 else "worse"
@@ -417,10 +415,10 @@ def verdict(
 def reading(low: float, high: float, expected: int, p_equivalent: float, p: float = 0.0) -> str:
     """Return in words what an interval says of a cause, whose contrast has the sign `expected` if it matters.
 
-    A difference is read only where the corrected `p` is below `OTHER_LEVEL`; NaN counts as 1.
+    A difference is read only where the corrected `p` is below the level of other tests; NaN counts as 1.
     """
-    small = p_equivalent < EQUIVALENCE_LEVEL
-    if (low > 0 or high < 0) and p < OTHER_LEVEL:
+    small = p_equivalent < LEVELS["equivalence"]
+    if (low > 0 or high < 0) and p < LEVELS["other"]:
         sign = 1 if low > 0 else -1
         text = {0: "differs", sign: "as expected", -sign: "opposite"}[expected]
         return text + (", within the margin" if small else "")
@@ -502,7 +500,8 @@ def decomposition_table(
         table = _differences(records, cause.pair, endpoint)
         if table.empty:
             continue
-        contrast, expected = " - ".join(cause.pair), whole_sign * cause.sign
+        contrast = " - ".join(cause.pair)
+        expected = whole_sign * cause.sign
         p = 0.0 if adjusted is None else adjusted.get(contrast, NAN)
         own = judge(table)
         there = judge(whole[whole.index.isin(table.index)])
@@ -530,8 +529,8 @@ def crossing_times(
     curves = [curve_of(trial, axis=axis) for trial in records.of(arm).values()]
     crossings = [crossing(curve, threshold) for curve in curves]
     return CensoredData(
-        uncensored=[found.at for found in crossings if found.reached],
-        right=[found.at for found in crossings if not found.reached],
+        uncensored=[first.at for first in crossings if first.reached],
+        right=[first.at for first in crossings if not first.reached],
     )
 
 
@@ -569,7 +568,8 @@ def threshold_table(
     ----------
     Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Fisher 1935, section 21 (flips of signs).
     """
-    controls, rows = records.twins(), {}
+    rows = {}
+    controls = records.twins()
     column = "steps_to_threshold" if axis == "step" else "rollouts_to_threshold"
     for arm in records.arms:
         times = crossing_times(records, arm, axis=axis, threshold=threshold)
@@ -583,7 +583,8 @@ def threshold_table(
         row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
         row["median"] = float(places[half[0]]) if len(half) else NAN
 
-        gaps, p = np.zeros(0), NAN
+        p = NAN
+        gaps = np.zeros(0)
         if arm in controls:
             pairs = paired_endpoints(records, arm, controls[arm], threshold=threshold)
             gaps = -pairs.loc[pairs["endpoint"] == column, "difference"].to_numpy()
@@ -630,7 +631,8 @@ def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = 
 def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFrame:
     if not records.cells:
         return pd.DataFrame()
-    pairs, how = pairs_of(records), {"margin": margin, "threshold": threshold}
+    pairs = pairs_of(records)
+    how = {"margin": margin, "threshold": threshold}
     main = contrast_table(records, pairs, endpoints=(PRIMARY_ENDPOINT, *COMPARED, *PROCESS), **how)
     parts_of_effects = []
     for order in ("hammer", "dra"):
@@ -638,10 +640,8 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
     causes = [pair for pair in dict.fromkeys(parts_of_effects) if pair not in pairs]
 
     def against_controls(table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-        rows = [
-            _named(arm, twin, endpoint) | {"p": table.loc[arm, "p"]} for arm, twin in records.twins().items()
-        ]
-        return pd.DataFrame(rows)
+        twins = records.twins().items()
+        return pd.DataFrame([_named(arm, twin, endpoint) | {"p": table.loc[arm, "p"]} for arm, twin in twins])
 
     spreads = spread_table(endpoint_table(records), records.twins())
     kinds = {

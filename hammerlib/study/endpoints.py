@@ -65,7 +65,8 @@ def curve_of(
     if not kept.any():
         what = family or ("unseen families" if unseen else "trained families")
         raise InputError("family", what, "has no held-out problem", "choose another")
-    points, samples = trial["curve"], samples_of(trial)
+    points = trial["curve"]
+    samples = samples_of(trial)
     values = np.array([np.array(point["correct"])[kept].mean() / samples for point in points])
     column = "rollouts" if axis == "paid" else axis
     positions = np.array([point[column] for point in points], dtype=np.float64)
@@ -121,12 +122,13 @@ def point_errors(trial: dict) -> np.ndarray:
     The problems are fixed: all points share them. Each problem's variance p(1 - p) is estimated without bias
     by its own samples, as r(1 - r) k / (k - 1), so that problems of any difficulty may stand side by side.
     """
-    samples, seen = samples_of(trial), ~np.isin(trial["topics"], trial["unseen"])
+    samples = samples_of(trial)
+    trained = ~np.isin(trial["topics"], trial["unseen"])
     if samples < 2:
         return np.full(len(trial["curve"]), np.nan)
-    rates = np.array([point["correct"] for point in trial["curve"]])[:, seen] / samples
+    rates = np.array([point["correct"] for point in trial["curve"]])[:, trained] / samples
     # Variance of a problem's rate: p(1 - p) / k; the two k cancel.
-    return np.sqrt((rates * (1 - rates) / (samples - 1)).sum(axis=1)) / seen.sum()
+    return np.sqrt((rates * (1 - rates) / (samples - 1)).sum(axis=1)) / trained.sum()
 
 
 def drawdown_of_noise(trial: dict) -> float:
@@ -189,13 +191,14 @@ def endpoints_of(
     # The trainer counts the tokens it trains on; those of filtered groups are in no record.
     if not filtered(trial):
         auc_tokens = area(cut(curve_of(trial, axis="tokens"), ends.get("tokens")))
-    seen = ~np.isin(trial["topics"], trial["unseen"])
-    if not seen.all():
+    trained = ~np.isin(trial["topics"], trial["unseen"])
+    if not trained.all():
         unseen = cut(curve_of(trial, unseen=True), ends.get("rollouts"))
-        auc_unseen, final_unseen = area(unseen), late_mean(*unseen)
+        auc_unseen = area(unseen)
+        final_unseen = late_mean(*unseen)
 
     final = trial["final"]
-    correct = np.array(final["correct"])[seen]
+    correct = np.array(final["correct"])[trained]
     points = trial["curve"]
     answers = [point.get("answers") for point in points]
     answers_known = all(value is not None for value in answers)
@@ -208,7 +211,7 @@ def endpoints_of(
         "auc": area(main),
         "final": late_mean(*main),
         "pass@k": float(np.mean(pass_at_k(final["samples"], correct, final["samples"]))),
-        "greedy": float(np.array(final["greedy"])[seen].mean()),
+        "greedy": float(np.array(final["greedy"])[trained].mean()),
         "strategies": effective_strategies(final.get("strategies") or {}),
         "auc_unseen": auc_unseen,
         "final_unseen": final_unseen,

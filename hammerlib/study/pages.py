@@ -16,7 +16,7 @@ import pandas as pd
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path
 from hammerlib.study import PROTOCOL, contrasts
-from hammerlib.study.endpoints import ENDPOINTS, THRESHOLD, endpoint_table, family_table
+from hammerlib.study.endpoints import endpoint_table, family_table
 from hammerlib.study.power import WISHED, planned_table, power_table
 from hammerlib.study.records import Records, read_records
 
@@ -80,8 +80,13 @@ def _by_run(row: Mapping[str, Any]) -> str:
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
-    level = {} if row["primary"] else {"level": contrasts.OTHER_LEVEL}
-    return contrasts.verdict(row["low"], row["high"], row["adjusted"], row["p_equivalent"], **level)
+    level = contrasts.LEVELS["primary" if row["primary"] else "other"]
+    return contrasts.verdict(row["low"], row["high"], row["adjusted"], row["p_equivalent"], level=level)
+
+
+def _exploratory(tests: pd.DataFrame) -> int:
+    """How many tests are no primary ones: one family."""
+    return 0 if tests.empty else int((~tests["primary"].astype(bool) & tests["p"].notna()).sum())
 
 
 @cache
@@ -98,8 +103,18 @@ def _templates() -> Environment:
     )
     environment.filters |= {"ends": _ends, "p": p_value, "by_run": _by_run, "verdict": _verdict}
     environment.filters["settings"] = lambda given: ", ".join(f"{k} {given[k]}" for k in given)
+    environment.filters["exploratory"] = _exploratory
     environment.tests["known"] = lambda number: not np.isnan(number)
-    environment.globals |= {"interval": interval, "nan": float("nan")}
+    environment.filters["size"] = size_of
+    environment.globals |= {
+        "nan": float("nan"),
+        "protocol": PROTOCOL,
+        "contrasts": contrasts,
+        "SHARES": SHARES,
+    }
+    environment.globals |= {"MEANS": MEANS, "BY_RUN": BY_RUN}
+    functions = (interval, design_lines, arm_list, order_list, shown_endpoints, _mean_table, _family_table)
+    environment.globals |= {function.__name__.lstrip("_"): function for function in functions}
     return environment
 
 
@@ -134,48 +149,32 @@ def study_page(records: Records, study: Study | None = None) -> str:
     """
     if not records.cells:
         raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
-    tests, ends = contrasts.study_tests(records), endpoint_table(records)
+    tests = contrasts.study_tests(records)
     compared = contrasts.main_contrasts(tests)
     if len(compared):
         compared = compared[compared["n"] > 1].sort_values("primary", ascending=False, kind="stable")
-    adjusted, taken_apart = contrasts.adjusted_of(tests), []
+    adjusted = contrasts.adjusted_of(tests)
+    taken_apart = []
     for arm, name in (("hammer", "the order"), ("dra", "DRA")):
         causes = contrasts.decomposition_table(records, arm, adjusted=adjusted)
         # One replicate gives no interval; the whole effect alone takes nothing apart.
         if len(causes) and (causes["n"] > 1).sum() > 1:
             taken_apart.append((name, _rows(causes[causes["n"] > 1])))
-    orders = order_list(records)
-    by_run = (
-        f"{BY_RUN}: without zero over replicates, with zero where one number a supervised run is the unit: "
-        "it may be the luck of few runs."
+    return (
+        _templates()
+        .get_template("study.md")
+        .render(
+            records=records,
+            study=study,
+            tests=tests,
+            ends=endpoint_table(records),
+            compared=_rows(compared),
+            adjusted=adjusted,
+            taken_apart=taken_apart,
+            power=_power(records, compared),
+            **_provenance(records),
+        )
     )
-    given = {
-        "records": records,
-        "study": study,
-        "design": design_lines(study, records) if study else "",
-        "arms": arm_list(study, records) if study else "",
-        **_provenance(records),
-        "shares": _mean_table(ends, SHARES, bounds=(0.0, 1.0), unit=100, digits=1),
-        "process": _mean_table(ends, MEANS, bounds=(0.0, np.inf), unit=1, digits=3),
-        "others": int((~tests["primary"].astype(bool) & tests["p"].notna()).sum()) if len(tests) else 0,
-        "contrasts": _rows(compared),
-        "by_run": by_run,
-        "endpoints": shown_endpoints(tests),
-        "process_paired": shown_endpoints(tests, contrasts.PROCESS, unit=1, digits=3),
-        "families": _family_table(records),
-        "taken_apart": taken_apart,
-        "adjusted": adjusted,
-        "interactions": _rows(contrasts.of_kind(tests, "interaction")),
-        "orders": orders if orders.count("\n") > 2 else "",
-        "waiting": _waiting(records, tests),
-        "spreads": _spreads(records, ends, tests),
-        "power": _power(records, compared),
-        "margin": f"{100 * contrasts.MARGIN:g}",
-        "half_width": f"{100 * WISHED:g}",
-        "threshold": f"{THRESHOLD:g}",
-        "words": ENDPOINTS,
-    }
-    return _templates().get_template("study.md").render(given)
 
 
 def _provenance(records: Records) -> dict[str, Any]:
@@ -189,7 +188,7 @@ def _provenance(records: Records) -> dict[str, Any]:
         "budget": f"{used.min():,.0f}" + (f" to {used.max():,.0f}" if used.max() > used.min() else ""),
         "probes": ", ".join(f"{arm} {count:,.0f}" for arm, count in probed[probed > 0].items()),
         "lone": ", ".join(counts.index[counts < 2]),
-        "missing": [f"{arm} {_spans(part['replicate'])} ({reason})" for (arm, reason), part in missing],
+        "missing": [f"{arm} {_spans(rows['replicate'])} ({reason})" for (arm, reason), rows in missing],
     }
 
 
@@ -214,8 +213,8 @@ def design_lines(study: Study, records: Records) -> str:
         seeds, stops = (" ".join(map(str, study.starts[name])) for name in ("seeds", "stops"))
         model = f"nano after supervised training, seeds {seeds}, stopped after {stops} steps"
     first = records.cells[0]
-    seen = sum(topic not in first["unseen"] for topic in first["topics"])
-    return _part("design", study, model, records.table["parameters"].iloc[0], seen)
+    trained = sum(topic not in first["unseen"] for topic in first["topics"])
+    return _part("design", study, model, records.table["parameters"].iloc[0], trained)
 
 
 def arm_list(study: Study, records: Records) -> str:
@@ -266,52 +265,29 @@ def shown_endpoints(
     return _part("table", ["contrast", "n", *names], rows)
 
 
-Table = tuple[list[str], list[list[Any]]]
-
-
 def _mean_table(
-    ends: pd.DataFrame, names: Sequence[str], *, bounds: tuple[float, float], unit: float, digits: int
-) -> Table:
+    ends: pd.DataFrame, names: Sequence[str], high: float = np.inf, unit: float = 1, digits: int = 3
+) -> str:
+    """Means over the replicates of each arm on scales from 0 to `high`, with Student's interval."""
     rows = []
-    for arm, part in ends.groupby("arm", sort=False):
-        means = [contrasts.student_interval(part[name].dropna(), bounds=bounds) for name in names]
-        if len(part) > 1:
-            rows.append([arm, len(part), *(interval(*mean, unit, digits) for mean in means)])
-    return ["arm", "n", *names], rows
+    for arm, trials in ends.groupby("arm", sort=False):
+        if len(trials) > 1:
+            means = [contrasts.student_interval(trials[name].dropna(), bounds=(0.0, high)) for name in names]
+            rows.append([arm, len(trials), *(interval(*mean, unit, digits) for mean in means)])
+    return _part("table", ["arm", "n", *names], rows)
 
 
-def _family_table(records: Records) -> Table:
+def _family_table(records: Records) -> str:
     families = family_table(records)
     table = contrasts.family_table_of(families[~families["unseen"].astype(bool)], contrasts.PRIMARIES)
     names = list(dict.fromkeys(table["family"]))
     rows = []
-    for contrast, part in table.groupby("contrast", sort=False):
-        texts = {}
-        for row in _rows(part):
-            share = row["family"] == "ahead"
-            texts[row["family"]] = _ends(row, digits=0) + " %" if share else _ends(row)
-        rows.append([contrast, part["n"].iloc[0], *(texts[name] for name in names)])
-    return ["contrast", "n", *names], rows
-
-
-def _waiting(records: Records, tests: pd.DataFrame) -> list[tuple]:
-    """Arm, its row of `threshold_table` in rollouts and in steps, and its corrected p."""
-    adjusted, controls = contrasts.adjusted_of(tests, contrasts.WAITING), records.twins()
-    steps = contrasts.threshold_table(records, axis="step").to_dict("index")
-    return [
-        (arm, row, steps[arm], adjusted.get(f"{arm} - {controls.get(arm)}", np.nan))
-        for arm, row in contrasts.threshold_table(records).to_dict("index").items()
-        if row["n"] > 1
-    ]
-
-
-def _spreads(records: Records, ends: pd.DataFrame, tests: pd.DataFrame) -> list[tuple]:
-    adjusted, controls = contrasts.adjusted_of(tests, contrasts.SPREAD), records.twins()
-    return [
-        (arm, row, adjusted.get(f"{arm} - {controls.get(arm)}", np.nan))
-        for arm, row in contrasts.spread_table(ends, controls).to_dict("index").items()
-        if row["n"] > 1
-    ]
+    for contrast, families_of in table.groupby("contrast", sort=False):
+        texts = {row["family"]: _ends(row) for row in _rows(families_of)}
+        ahead = families_of[families_of["family"] == "ahead"].iloc[0]
+        texts["ahead"] = f"{_ends(ahead, digits=0)} %"  # a share of pairs, no points
+        rows.append([contrast, ahead["n"], *(texts[name] for name in names)])
+    return _part("table", ["contrast", "n", *names], rows)
 
 
 def _power(records: Records, compared: pd.DataFrame) -> list[dict[str, Any]]:
@@ -395,9 +371,13 @@ def verdict_lists(tests: pd.DataFrame) -> str:
     if compared.empty or compared["primary"].all():
         return ""
     rest = compared[~compared["primary"]]
-    differ, small, unclear = [], [], []
+    differ = []
+    small = []
+    unclear = []
     for row in _rows(rest[rest["n"] >= FEWEST].sort_values("value")):
-        name, says, n = row["contrast"], _verdict(row), f"n = {row['n']}"
+        name = row["contrast"]
+        says = _verdict(row)
+        n = f"n = {row['n']}"
         if says.startswith(("better", "worse")):
             mark = ", but by less than one point" if "by less" in says else ""
             differ.append(f"{name} {_ends(row)}{_by_run(row)}, {p_value(row['adjusted'])}, {n}{mark}")
@@ -456,25 +436,9 @@ def shown_scales(table: pd.DataFrame) -> str:
     """Return a Markdown table of `scale_table`, one line a study, links as from the top of a checkout."""
     if table.empty:
         return ""
+    studies = {
+        study: rows.set_index("contrast", drop=False).to_dict("index")
+        for study, rows in table.groupby("study", sort=False)
+    }
     names = [f"{arm} - {control}" for arm, control in contrasts.PRIMARIES]
-    rows = []
-    for study, part in table.groupby("study", sort=False):
-        by_contrast = {row["contrast"]: row for row in _rows(part)}
-        texts = {name: f"{_ends(row)}, {p_value(row['adjusted'])}" for name, row in by_contrast.items()}
-        left = by_contrast.get(STRATEGIES_CONTRAST)
-        strategies = NONE
-        if left and not all(np.isnan(left[f"strategies{end}"]) for end in ("", "_low", "_high", "_adjusted")):
-            strategies = f"{_ends(left, 'strategies', 1, 2)}, {p_value(left['strategies_adjusted'])}"
-        first, counts = part.iloc[0], sorted({part["n"].min(), part["n"].max()})
-        rows.append(
-            [
-                f"[`{study}`](results/study/{study}/{PAGE})",
-                size_of(first["parameters"]),
-                f"{100 * first['start']:.0f} %, {100 * first['gain']:+.0f}",
-                " to ".join(map(str, counts)),
-                *(texts.get(name, NONE) for name in names),
-                strategies,
-            ]
-        )
-    header = ["study", "parameters", "start, gain of random", "n", *names]
-    return _part("table", [*header, f"{STRATEGIES_CONTRAST}, strategies left"], rows)
+    return _part("scales", studies, names, STRATEGIES_CONTRAST)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -105,6 +106,16 @@ def check_interval(field: str, interval: Any) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+@contextlib.contextmanager
+def _inside(place: str) -> Iterator[None]:
+    """Say of an error inside the block where in the study's file its value stands."""
+    try:
+        yield
+    except InputError as error:
+        field = place if error.field == "config" else f"{place}.{error.field}"
+        raise InputError(field, error.value, error.problem, error.remedy) from error
+
+
 @dataclass(frozen=True)
 class ArmSettings:
     """What an arm may say beside the fields of TrainConfig; spelt as in the files and records."""
@@ -119,7 +130,7 @@ class ArmSettings:
     replicates: Count = 1
 
 
-ARM_KEYS = tuple(one.name for one in dataclasses.fields(ArmSettings))
+ARM_KEYS = tuple(ArmSettings.__dataclass_fields__)
 # Fields of TrainConfig that belong to the replicate, so that all its arms share them.
 FRESH = ("backbone", "problems", "split", "columns", "n_problems", "seed", "save_steps", "completions_every")
 
@@ -231,11 +242,8 @@ class Study:
         for name in sorted(set(FRESH) & set(fields)):
             remedy = "leave it out of base and arms"
             raise InputError(f"{place}.{name}", fields[name], "belongs to the replicate", remedy)
-        try:
+        with _inside(place):
             self._config(fields)
-        except InputError as error:
-            field = place if error.field == "config" else f"{place}.{error.field}"
-            raise InputError(field, error.value, error.problem, error.remedy) from error
 
     def _check_arm(self, name: str, arm: dict[str, Any]) -> None:
         place = f"arms.{name}"
@@ -244,13 +252,11 @@ class Study:
         if control not in self.arms:
             raise unknown(f"{place}.twin", control, self.arms, "is not an arm")
         self._check_config(self._train_fields(arm), place)
-        try:
+        with _inside(place):
             self.order(name)
             bonus_of(arm.get("bonus"), 0)
             if "window" in arm:
                 check_interval("window", arm["window"])
-        except InputError as error:
-            raise InputError(f"{place}.{error.field}", error.value, error.problem, error.remedy) from error
         most = self.arms[control].get("replicates", self.replicates)
         if arm.get("replicates", 1) > self.replicates or arm.get("replicates", most) > most:
             remedy = f"use 1 to {most}, as many as its twin has"
@@ -258,11 +264,10 @@ class Study:
 
     def order(self, arm: str) -> OrderSettings:
         """Return how an arm orders its problems."""
-        given = {
-            key: self.arms[arm][key] for key in ("order", "vectors", "direction") if key in self.arms[arm]
-        }
-        if "order_options" in self.arms[arm]:
-            given["options"] = self.arms[arm]["order_options"]
+        arm_settings = self.arms[arm]
+        given = {key: arm_settings[key] for key in ("order", "vectors", "direction") if key in arm_settings}
+        if "order_options" in arm_settings:
+            given["options"] = arm_settings["order_options"]
         return OrderSettings(window=self.config(arm).prompts_per_step, **given)
 
     def config(self, arm: str) -> TrainConfig:
@@ -276,11 +281,13 @@ class Study:
     def _config(self, fields: dict[str, Any]) -> TrainConfig:
         from hammerlib.training import TrainConfig
 
-        return TrainConfig.from_dict(
-            {"problems": self.problems, "n_problems": self.n_problems, "tail": "report", "order": "random"}
-            | self.base
-            | fields
-        )
+        usual = {
+            "problems": self.problems,
+            "n_problems": self.n_problems,
+            "tail": "report",
+            "order": "random",
+        }
+        return TrainConfig.from_dict(usual | self.base | fields)
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
         # The half-width falls with n.
         return t.ppf((1 + level) / 2, n - 1) * sd / np.sqrt(n) <= half_width * (1 + 1e-12)
 
-    low, high = 2, 2
+    low = high = 2
     while not enough(high):
-        low, high = high, high * 2
+        low = high
+        high = high * 2
         if high > MOST:
             raise InputError("half_width", half_width, f"takes over {MOST} replicates", "wish for less")
     while low < high:
@@ -59,6 +60,7 @@ def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) 
 
     edge = t.ppf(1 - level / 2, n - 1) * _deviations(n)
 
+    # For a known deviation the test statistic is normal around the shift, in standard errors.
     def lacking(shift: float) -> float:
         return float((norm.cdf(shift - edge) + norm.cdf(-shift - edge)).mean()) - power
 
@@ -72,6 +74,8 @@ def equivalence_power(sd: float, n: int, *, margin: float = MARGIN, level: float
     """
     from scipy.stats import norm, t
 
+    # Both tests pass where |mean| is below the margin less t errors; their chance is that of a normal mean
+    # around zero, averaged over the deviations a sample may show.
     room = margin * np.sqrt(n) / sd - t.ppf(1 - level, n - 1) * _deviations(n)
     return float(np.maximum(2 * norm.cdf(room) - 1, 0).mean())
 
@@ -113,13 +117,13 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
             for arm in (row.arm, row.twin)
         )
         n = len(ours & theirs)
-        shown = {"contrast": row.contrast, "n": row.n, "planned": n}
+        powers = {"contrast": row.contrast, "n": row.n, "planned": n}
         for end, sd in {"": row.sd, "_low": row.sd_low, "_high": row.sd_high}.items():
-            shown |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
+            powers |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
         # The larger the deviation, the smaller the chance.
         for end, sd in {"": row.sd, "_low": row.sd_high, "_high": row.sd_low}.items():
-            shown[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
-        rows.append(shown)
+            powers[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
+        rows.append(powers)
     columns = ["contrast", "n", "planned"]
     columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=columns)
@@ -169,8 +173,8 @@ def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
     """
     total = 0.0
     for arm in records.arms if arms is None else arms:
-        spent = [trial.get("seconds", trial["curve"][-1]["seconds"]) for trial in records.of(arm).values()]
-        total += float(np.quantile(spent, UNDISTURBED))
+        seconds = [trial.get("seconds", trial["curve"][-1]["seconds"]) for trial in records.of(arm).values()]
+        total += float(np.quantile(seconds, UNDISTURBED))
     return total
 
 

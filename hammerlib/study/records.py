@@ -18,9 +18,8 @@ from hammerlib.study import PROTOCOL
 
 SCHEMA = 1
 # Arms of the primary contrasts lead every table.
-LEADING = list(
-    dict.fromkeys([pair[1] for pair in PROTOCOL["primaries"]] + [pair[0] for pair in PROTOCOL["primaries"]])
-)
+_ARMS, _CONTROLS = zip(*PROTOCOL["primaries"], strict=True)
+LEADING = list(dict.fromkeys([*_CONTROLS, *_ARMS]))
 AXES = ("step", "rollouts", "prompts", "tokens", "seconds")
 # What every table of a finished record reads.
 SHAPE = {"identity": str, "start": dict, "settings": dict, "topics": list, "unseen": list, "training": dict}
@@ -70,7 +69,8 @@ class Records:
         kept = ("arm", "twin", "replicate", "identity", "commit", "dirty", "problems", "held_out")
         rows = []
         for trial in self.cells:
-            order, last = trial.get("order") or {}, trial["curve"][-1]
+            order = trial.get("order") or {}
+            last = trial["curve"][-1]
             row = {name: trial.get(name) for name in kept}
             row |= {"start": start_name(trial), "lineage": lineage(trial)}
             row |= {"parameters": trial["start"].get("parameters"), "order": order.get("strategy")}
@@ -84,7 +84,7 @@ class Records:
         """One row a trial, point of its curve and family: axes, right and drawn samples."""
         rows = []
         for trial in self.cells:
-            topics, unseen = pd.Series(trial["topics"]), set(trial["unseen"])
+            topics = pd.Series(trial["topics"])
             problems = topics.groupby(topics).size()
             named = {"arm": trial["arm"], "replicate": trial["replicate"]}
             for number, point in enumerate(trial["curve"]):
@@ -92,7 +92,9 @@ class Records:
                 for family, right in pd.Series(point["correct"]).groupby(topics).sum().items():
                     counts = {"right": int(right), "problems": int(problems[family])}
                     counts["samples"] = samples_of(trial)
-                    rows.append(named_point | {"family": family, "unseen": family in unseen} | counts)
+                    rows.append(
+                        named_point | {"family": family, "unseen": family in trial["unseen"]} | counts
+                    )
         return pd.DataFrame(rows)
 
     @cached_property
@@ -202,7 +204,8 @@ def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | N
         arm, replicate = key
         return (LEADING.index(arm) if arm in LEADING else len(LEADING)), arm, replicate
 
-    done, missing = [], []
+    done = []
+    missing = []
     for key in sorted(planned, key=by_arm):
         record = by_key.get(key)
         if record is None:
@@ -226,7 +229,7 @@ def _grid(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], None]:
     for arm, replicate in keys:
         last[arm] = max(replicate, last.get(arm, replicate))
     replicates = sorted({replicate for _, replicate in keys})
-    return {(arm, one): None for arm in last for one in replicates if one <= last[arm]}
+    return {(arm, number): None for arm in last for number in replicates if number <= last[arm]}
 
 
 def _read(path: Path) -> dict:
@@ -235,7 +238,9 @@ def _read(path: Path) -> dict:
         record = read_object(path)
         version = record["schema_version"]
         record.setdefault("study", path.parent.name)  # a trial that died tells only its name and why
-        arm, replicate, status = record["arm"], record["replicate"], record["status"]
+        arm = record["arm"]
+        replicate = record["replicate"]
+        status = record["status"]
         if status == "success":
             _check_shape(record)
     except (OSError, ValueError, KeyError, TypeError) as error:

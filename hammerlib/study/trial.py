@@ -96,7 +96,8 @@ def origin_of(study: Study, number: int) -> dict[str, Any]:
     """Return what checkpoint a replicate begins with: all seeds at the first stop, then at the next."""
     if "backbone" in study.starts:
         return {"backbone": study.starts["backbone"]}
-    seeds, stops = study.starts["seeds"], study.starts["stops"]
+    seeds = study.starts["seeds"]
+    stops = study.starts["stops"]
     return {"seed": seeds[number % len(seeds)], "stop": stops[number // len(seeds) % len(stops)]}
 
 
@@ -150,7 +151,8 @@ def _train_nano(recipe: Recipe, folders: dict[int, Path]) -> dict[int, Path]:
     from hammerlib.problems import load_problems
 
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
-    model, tokenizer = untrained(recipe), build_tokenizer()
+    model = untrained(recipe)
+    tokenizer = build_tokenizer()
 
     def keep(step: int) -> None:
         if step in folders and not folders[step].is_dir():
@@ -193,7 +195,7 @@ def examine(
     groups = evaluator.samples(marked_only=False)
     backbone.model.train(training)
     everything = [sample for group in groups for sample in group]
-    strategies = Counter(strategy_of(one["completion"]) for one in everything if one["correct"])
+    strategies = Counter(strategy_of(sample["completion"]) for sample in everything if sample["correct"])
     return {
         "correct": [sum(sample["correct"] for sample in group) for group in groups],
         "answers": sum(len({sample["extracted"] for sample in group}) for group in groups) / len(groups),
@@ -314,7 +316,8 @@ def _run(trial: Trial) -> dict[str, Any]:
     from hammerlib.training import train
 
     started = time.perf_counter()
-    study, shared = trial.study, replicate(trial.study, trial.replicate)
+    study = trial.study
+    shared = replicate(study, trial.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
     planned = study.config(trial.arm)
     examined = {"max_new_tokens": planned.max_completion_length, "template": planned.template}
@@ -384,7 +387,8 @@ def _prepared(
             prompts_per_step=config.prompts_per_step,
             seed=shared.number,
         )
-        problems, pass_rates = window.problems, pass_rates[window.rows]
+        problems = window.problems
+        pass_rates = pass_rates[window.rows]
         budget = {"n_problems": len(problems), "epochs": window.epochs, "max_steps": window.max_steps}
         config = dataclasses.replace(config, **budget)
     vectors_of = functools.partial(
@@ -458,10 +462,12 @@ def _order_record(order: Order) -> dict[str, Any]:
 
 def _curve_record(points: list[dict], steps: dict[str, list], group_size: int) -> list[dict[str, Any]]:
     """The curve's points with prompts and tokens consumed so far."""
-    generated, tokens = np.cumsum([0, *steps["generated"]]), [0, *steps["tokens"]]
+    generated = np.cumsum([0, *steps["generated"]])
+    tokens = [0, *steps["tokens"]]
     curve = []
     for point in points:
-        step, rollouts = point["step"], int(generated[point["step"]])
+        step = point["step"]
+        rollouts = int(generated[step])
         axes = {"step": step, "rollouts": rollouts, "prompts": rollouts // group_size}
         axes["tokens"] = int(tokens[step])
         curve.append(axes | {name: value for name, value in point.items() if name not in axes})
