@@ -1,10 +1,12 @@
-"""Seconds per training step without DRA and with DRA by each embedder, beside stock TRL.
+"""Seconds per training step beside stock TRL: of DRA by each embedder, and of each saving in a step.
 
-    python benchmarks/training.py [--backbone nano] [--steps 12] [--rounds 3]
+    python benchmarks/training.py [--arms dra] [--backbone nano] [--lora 0] [--steps 12] [--rounds 3]
 
 All arms train the same problems with the same seed in one process, one thread, in turn, `--rounds` times; the
-learning rate is so small (1e-12) that every arm samples the same completions, so that only the work differs.
-A step is the time from one scored generation to the next; its first one in every run is left out.
+learning rate is so small (1e-12) that every arm samples the same completions, so that only the work differs
+(with the decoding loop: completions of the same distribution). A step is the time from one scored generation
+to the next; its first one in every run is left out. Peak memory is the process's own, counted anew for every
+run (Linux; elsewhere it is not told).
 
 - `stock TRL`: GRPOTrainer with the same arguments, no telemetry.
 - `no DRA`: our trainer; its telemetry embeds every completion with the frozen backbone.
@@ -12,6 +14,8 @@ A step is the time from one scored generation to the next; its first one in ever
   policy.
 - `DRA, second encoder`: a sentence-transformers model of the size of all-MiniLM-L6 (6 layers, width 384),
   made here with random weights: it costs what the real one costs and means nothing.
+- with ``--arms savings``: `zero rows` leave the training pass (``skip_zero_advantage``), `decoding loop`
+  samples by ours (``sampler: decoding``), `prefixes once` (``shared_prefixes``), and `all three`.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import gc
 import json
 import os
 import tempfile
@@ -31,12 +36,26 @@ import numpy as np
 from hammerlib import load_problems
 from hammerlib.training import Plugs, TrainConfig, train
 
-ARMS: dict[str, dict[str, str] | None] = {
-    "stock TRL": None,
-    "no DRA": {},
-    "DRA, backbone": {"adjustment": "dra"},
-    "DRA, policy": {"adjustment": "dra", "embedder": "policy"},
-    "DRA, second encoder": {"adjustment": "dra"},
+SAVINGS = {
+    "zero rows": {"skip_zero_advantage": True},
+    "decoding loop": {"sampler": "decoding"},
+    "prefixes once": {"shared_prefixes": True},
+}
+# The arm that others are divided by stands first.
+ARMS: dict[str, dict[str, dict[str, object] | None]] = {
+    "dra": {
+        "no DRA": {},
+        "stock TRL": None,
+        "DRA, backbone": {"adjustment": "dra"},
+        "DRA, policy": {"adjustment": "dra", "embedder": "policy"},
+        "DRA, second encoder": {"adjustment": "dra"},
+    },
+    "savings": {
+        "stock TRL": None,
+        "no saving": {},
+        **SAVINGS,
+        "all three": {name: value for saving in SAVINGS.values() for name, value in saving.items()},
+    },
 }
 
 
@@ -60,6 +79,9 @@ def second_encoder(texts: list[str]) -> Callable[[list[str]], np.ndarray]:
     return lambda texts: encoder.encode(texts, show_progress_bar=False)
 
 
+PEAK = Path("/proc/self/status")
+
+
 class Clock:
     """CPU and wall seconds at every scored generation."""
 
@@ -75,12 +97,27 @@ class Clock:
         return np.diff(np.array(self.ticks), axis=0)[1:]
 
 
+def reset_peak() -> None:
+    """Count this process's peak memory from now on (Linux)."""
+    gc.collect()
+    if PEAK.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> float | None:
+    """Return the largest resident memory since `reset_peak` in MB; None where the system does not tell."""
+    if not PEAK.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in PEAK.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) / 1024
+
+
 def stock(config: TrainConfig, folder: Path) -> np.ndarray:
     """Train with TRL's own trainer."""
     from trl import GRPOTrainer
 
     from hammerlib.rewards import accuracy_reward
-    from hammerlib.training.build import grpo_arguments, quiet
+    from hammerlib.training.build import _lora, grpo_arguments, quiet
     from hammerlib.training.run import prepare
 
     job, clock = prepare(config), Clock()
@@ -97,6 +134,7 @@ def stock(config: TrainConfig, folder: Path) -> np.ndarray:
             args=grpo_arguments(job, folder),
             train_dataset=job.order.apply(job.problems),
             processing_class=job.backbone.tokenizer,
+            peft_config=_lora(config),
         ).train()
     return clock.steps()
 
@@ -113,45 +151,60 @@ def ours(config: TrainConfig, folder: Path, embedder: Callable | None) -> np.nda
     return clock.steps()
 
 
-def measure(config: TrainConfig, rounds: int) -> dict[str, np.ndarray]:
-    """Return CPU and wall seconds (steps, 2) of every arm, rounds in turn."""
-    problems = load_problems(config.problems, split=config.split, n=config.n_problems)
-    encoder = second_encoder(problems["prompt"][:])
-    seconds: dict[str, list[np.ndarray]] = {name: [] for name in ARMS}
-    for one in range(rounds):
-        for name, values in list(ARMS.items())[one % len(ARMS) :] + list(ARMS.items())[: one % len(ARMS)]:
+def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.ndarray], dict]:
+    """Return CPU and wall seconds (steps, 2) and peak memory of every arm, rounds in turn."""
+    encoder = None
+    if "DRA, second encoder" in arms:
+        problems = load_problems(config.problems, split=config.split, n=config.n_problems)
+        encoder = second_encoder(problems["prompt"][:])
+    seconds: dict[str, list[np.ndarray]] = {name: [] for name in arms}
+    memory: dict[str, list[float | None]] = {name: [] for name in arms}
+    for number in range(rounds):
+        shift = number % len(arms)
+        for name in [*arms][shift:] + [*arms][:shift]:
+            values = arms[name]
+            reset_peak()
             with tempfile.TemporaryDirectory() as folder:
                 if values is None:
-                    found = stock(config, Path(folder))
+                    steps = stock(config, Path(folder))
                 else:
                     given = encoder if name == "DRA, second encoder" else None
-                    found = ours(dataclasses.replace(config, **values), Path(folder), given)
-            seconds[name].append(found)
-            print(f"round {one + 1} {name:22} {np.median(found[:, 0]):.3f} CPU s a step", flush=True)
-    return {name: np.concatenate(parts) for name, parts in seconds.items()}
+                    steps = ours(dataclasses.replace(config, **values), Path(folder), given)
+            seconds[name].append(steps)
+            memory[name].append(peak_memory())
+            print(f"round {number + 1} {name:22} {np.median(steps[:, 0]):.3f} CPU s a step", flush=True)
+    lowest = {name: min(peaks) if None not in peaks else None for name, peaks in memory.items()}
+    return {name: np.concatenate(parts) for name, parts in seconds.items()}, lowest
 
 
 def table(found: dict[str, object]) -> str:
     """The results in Markdown."""
     shape = found["config"]
     steps = shape["n_problems"] // shape["prompts_per_step"]
+    first = found["rows"][0]["arm"]
+    encoder = ""
+    if found["arms"] == "dra":
+        encoder = " The second encoder has the size of all-MiniLM-L6 and random weights."
     lines = [
         "# Seconds per training step",
         "",
-        f"`python benchmarks/training.py --backbone {found['backbone']} --steps {steps} --rounds "
-        f"{found['rounds']} --length {shape['max_completion_length']}`: {shape['prompts_per_step']} prompts "
+        f"`python benchmarks/training.py --arms {found['arms']} --backbone {found['backbone']} "
+        f"--lora {shape['lora_rank']} --steps {steps} --rounds {found['rounds']} "
+        f"--prompts {shape['prompts_per_step']} --length {shape['max_completion_length']}`: "
+        f"{shape['prompts_per_step']} prompts "
         f"x {shape['group_size']} completions of up to {shape['max_completion_length']} tokens, "
         f"{found['threads']} thread(s), {found['device']}; medians over {found['rounds']} rounds in turn, "
-        "with quartiles. The second encoder has the size of all-MiniLM-L6 and random weights.",
+        f"with quartiles.{encoder}",
         "",
-        "| arm | steps | CPU s a step | quartiles | wall s a step | CPU time to no DRA |",
-        "|---|---|---|---|---|---|",
+        f"| arm | steps | CPU s a step | quartiles | wall s a step | CPU time to {first} | peak MB |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in found["rows"]:
         low, high = row["cpu_quartiles"]
+        peak = "–" if row["peak"] is None else f"{row['peak']:.0f}"
         lines.append(
             f"| {row['arm']} | {row['steps']} | {row['cpu']:.3f} | {low:.3f} to {high:.3f} "
-            f"| {row['wall']:.3f} | {row['to_no_dra']:.3f} |"
+            f"| {row['wall']:.3f} | {row['to_first']:.3f} | {peak} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -163,7 +216,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--arms", default="dra", choices=ARMS)
     parser.add_argument("--backbone", default="nano")
+    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
+    parser.add_argument("--prompts", type=int, default=8, help="prompts a step")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--length", type=int, default=48, help="longest completion, tokens")
@@ -171,14 +227,16 @@ def main() -> None:
     chosen = parser.parse_args()
     config = TrainConfig(
         backbone=chosen.backbone,
-        n_problems=8 * chosen.steps,
+        n_problems=chosen.prompts * chosen.steps,
+        prompts_per_step=chosen.prompts,
+        lora_rank=chosen.lora,
         order="dataset",
         learning_rate=1e-12,
         max_completion_length=chosen.length,
         threads=int(os.environ.get("OMP_NUM_THREADS", "1")),
     )
-    seconds = measure(config, chosen.rounds)
-    base = float(np.median(seconds["no DRA"][:, 0]))
+    seconds, memory = measure(config, chosen.rounds, ARMS[chosen.arms])
+    base = float(np.median(seconds[next(iter(seconds))][:, 0]))
     rows = [
         {
             "arm": name,
@@ -186,16 +244,19 @@ def main() -> None:
             "cpu": float(np.median(values[:, 0])),
             "cpu_quartiles": np.quantile(values[:, 0], [0.25, 0.75]).tolist(),
             "wall": float(np.median(values[:, 1])),
-            "to_no_dra": float(np.median(values[:, 0])) / base,
+            "to_first": float(np.median(values[:, 0])) / base,
+            "peak": memory[name],
         }
         for name, values in seconds.items()
     ]
     device = "GPU" if torch.cuda.is_available() else "CPU"
-    told = {"backbone": chosen.backbone, "rounds": chosen.rounds, "threads": config.threads, "device": device}
-    found = told | {"torch": torch.__version__, "config": config.effective(), "rows": rows}
+    setting = {"arms": chosen.arms, "backbone": chosen.backbone, "rounds": chosen.rounds, "device": device}
+    setting |= {"threads": config.threads, "torch": torch.__version__, "config": config.effective()}
+    found = setting | {"rows": rows}
+    name = "training" if chosen.arms == "dra" else f"step-{chosen.backbone}"
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "training.json").write_text(json.dumps(found, indent=1) + "\n")
-    (chosen.out / "training.md").write_text(table(found))
+    (chosen.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (chosen.out / f"{name}.md").write_text(table(found))
     print(table(found))
 
 

@@ -32,6 +32,13 @@ METHODS = {
     "_generate_and_score_completions": ["inputs"],
     "_compute_loss": ["model", "inputs"],
     "_tokenize_prompts": ["prompts"],
+    "_generate_single_turn": [
+        "prompt_ids",
+        "images",
+        "multimodal_fields",
+        "num_generations",
+        "has_tool_images",
+    ],
     "_get_train_sampler": ["dataset"],
     "_get_eval_sampler": ["eval_dataset"],
     "_log_metric": ["name", "value"],
@@ -111,6 +118,8 @@ def test_the_seams_override_nothing_else() -> None:
         "_compute_loss",
         "_get_eval_sampler",
         "_tokenize_prompts",
+        "_generate_single_turn",
+        "_get_per_token_logps_and_entropies",
     }
 
 

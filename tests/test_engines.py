@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from transformers.cache_utils import DynamicLayer
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.engines import Sampling, TransformersEngine, decoding, open_engine, plan_batches
-from hammerlib.evaluation.engines.decoding import RoomyLayer, decode, draw
+from hammerlib.evaluation.engines import Sampling, TransformersEngine, open_engine, plan_batches
+from hammerlib.models import decoding
+from hammerlib.models.decoding import RoomyLayer, decode, draw
 
 WORDS = ["<pad>", "<eos>", "<unk>", *"0123456789", "+", "-", "=", "?"]
 

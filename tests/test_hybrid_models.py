@@ -12,7 +12,7 @@ import transformers
 from transformers import GenerationConfig
 
 from hammerlib.evaluation.engines import Sampling, open_engine
-from hammerlib.evaluation.engines.decoding import keeps_attention_only
+from hammerlib.models.decoding import keeps_attention_only
 from hammerlib.models.embeddings import pooled_states
 from hammerlib.models.nano.tokenizer import build_tokenizer
 
@@ -113,7 +113,7 @@ def test_the_law_is_that_of_the_decoding_loop() -> None:
     """On a model that both can sample from they give the same; a checkpoint's own settings stay out."""
     from functools import partial
 
-    from hammerlib.evaluation.engines.decoding import decode, draw, generate
+    from hammerlib.models.decoding import decode, draw, generate
 
     backbone = tiny("Llama", **PLAIN["Llama"])
     backbone.model.generation_config = GenerationConfig(

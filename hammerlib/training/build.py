@@ -99,6 +99,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         folder=record.folder,
         completions_every=config.completions_every,
         skip_zero_advantage=config.skip_zero_advantage,
+        sampler=config.sampler,
+        shared_prefixes=config.shared_prefixes,
         callbacks=callbacks,
     )
     trainer.unfinished = not _with_thoughts(config)
@@ -271,6 +273,9 @@ def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:
     if config.lora_rank:
         problem, remedy = f"cannot be merged from {how} shards", "launch with ddp.yaml or zero2.yaml"
         raise InputError("lora_rank", config.lora_rank, problem, remedy)
+    if config.sampler == "decoding":
+        problem, remedy = f"cannot sample while {how} keeps the policy in shards", "use sampler: trl"
+        raise InputError("sampler", config.sampler, problem, remedy)
     if config.adjustment == "dra" and config.embedder == "policy":
         problem, remedy = f"cannot embed while {how} keeps it in shards", "use embedder: backbone"
         raise InputError("embedder", config.embedder, problem, remedy)

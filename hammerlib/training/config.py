@@ -118,6 +118,16 @@ class TrainConfig:
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
         (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
+    sampler : str
+        What samples completions where vLLM does not: ``trl`` (transformers' generate, one random stream for
+        the batch) or ``decoding``, the loop of evaluation: every prompt is read once, finished rows leave,
+        LoRA is merged meanwhile, and each sample has a random stream of its own, named by step and row, so
+        that neither batch nor processes change it. Its log-probabilities stand in for TRL's extra forward
+        pass (`num_iterations`, `steps_per_generation`) where a first batch shows them equal.
+    shared_prefixes : bool
+        In the training pass every distinct prefix of prompts and completions is computed once and without
+        padding (`hammerlib.training.prefixes`); gradients as of whole rows within rounding. A model whose
+        attention cannot, or whose first micro-batch comes out otherwise, trains on whole rows with a warning.
     skip_zero_advantage : bool
         Rows whose advantage is exactly zero leave the forward and backward pass; loss and gradients are
         those of all rows within rounding. Not with `beta` or `entropy_coef`, which act on every row. The
@@ -190,6 +200,8 @@ class TrainConfig:
     embedder_remote_code: bool = False
     algorithms: tuple[Options, ...] = ()
     skip_zero_advantage: bool = False
+    sampler: Literal["trl", "decoding"] = "trl"
+    shared_prefixes: bool = False
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -329,6 +341,8 @@ LATER = {
     "embedder": "backbone",
     "epoch_order": "repeat",
     "vllm": "off",
+    "sampler": "trl",
+    "shared_prefixes": False,
 }
 
 
@@ -422,6 +436,8 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bo
         raise InputError("vllm_tensor_parallel", config.vllm_tensor_parallel, problem, remedy)
     if mode == "off":
         return
+    if config.sampler != "trl":
+        raise InputError("sampler", config.sampler, f"is not used with vllm: {mode}", "leave it out")
     if rollout:
         problem, remedy = "generates by itself, so that vLLM would be loaded for nothing", "set vllm: off"
         raise InputError("plugs.rollout", mode, problem, remedy)

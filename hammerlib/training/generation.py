@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
+from hammerlib.models.decoding import decode, draw, keeps_attention_only, random_numbers
+from hammerlib.models.decoding import generate as generate_stateful
 from hammerlib.rewards import verdicts
 from hammerlib.rewards.graded import SCORABLE
 from hammerlib.training.hooks import Generation, Rollout
@@ -28,7 +31,7 @@ def generate(
     prefixes: Sequence[Sequence[int]] | None = None,
     train_prefix: bool = False,
 ) -> Generation:
-    """Sample one completion for each row with the trainer's own engine (transformers or vLLM).
+    """Sample one completion for each row with the trainer's own engine (TRL's, our loop's or vLLM).
 
     Repeat a row for several completions. A completion begins with the tokens of its prefix ([] for none),
     which count towards ``max_completion_length`` and are never decoded in between; they are trained only with
@@ -64,6 +67,69 @@ def generate(
     mask = [[int(train_prefix)] * len(start) + [1] * len(new) for start, new in pairs]
     whole = [start + new for start, new in pairs]
     return Generation(list(rows), prompts, whole, logprobs, None if prefixes is None else mask)
+
+
+def sample(
+    model: torch.nn.Module,
+    prompts: Sequence[Sequence[int]],
+    names: Sequence[tuple[str, int]],
+    *,
+    seed: int,
+    steps: int,
+    temperature: float,
+    ends: Sequence[int],
+    pad: int,
+) -> tuple[list[list[int]], list[list[float]] | None]:
+    """Sample one completion for each prompt by evaluation's decoding loop, with each token's log-probability.
+
+    `names` and the seed are all the randomness of a sample, whoever is beside it. Models that keep more than
+    keys and values go through transformers' generate and tell no log-probabilities.
+    """
+    numbers = random_numbers(seed, names, steps)
+    logps: list[list[float]] = [[] for _ in prompts]
+
+    def watch(rows: list[int], logits: torch.Tensor, tokens: torch.Tensor) -> None:
+        # log p = log softmax(logits / T), as TRL scores tokens.
+        chances = (logits.float() / temperature).log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        for row, chance in zip(rows, chances.tolist(), strict=True):
+            logps[row].append(chance)
+
+    stops = set(ends)
+    pick = functools.partial(draw, temperature=temperature, top_p=1.0)
+    with _for_sampling(model) as policy:
+        options = (policy, prompts, numbers, pick, lambda tokens: tokens[-1] in stops, pad)
+        if keeps_attention_only(policy):
+            return decode(*options, watch=watch), logps
+        return generate_stateful(*options), None
+
+
+@contextlib.contextmanager
+def _for_sampling(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The model without dropout and with LoRA's products added to the weights for as long as this lasts.
+
+    Afterwards the weights are those of before to the last bit, which subtracting the products would not give.
+    """
+    training = model.training
+    model.eval()
+    base = model
+    before = {}
+    with contextlib.ExitStack() as adapters:
+        if hasattr(model, "disable_adapter"):  # PEFT's
+            base = model.get_base_model()
+            for layer in base.modules():
+                if hasattr(layer, "get_delta_weight"):
+                    weight = layer.get_base_layer().weight
+                    before[weight] = weight.data
+                    with torch.no_grad():
+                        products = [layer.get_delta_weight(name) for name in layer.active_adapters]
+                        weight.data = sum(products, start=weight.data)
+            adapters.enter_context(model.disable_adapter())
+        try:
+            yield base
+        finally:
+            for weight, data in before.items():
+                weight.data = data
+            model.train(training)
 
 
 @contextlib.contextmanager

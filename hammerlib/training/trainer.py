@@ -3,15 +3,19 @@
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe hooks), ``_compute_loss`` (loss hook), ``_get_eval_sampler`` (TRL's always shuffles),
-``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends). What a rollout hook generated is handed
-over by TRL's public ``rollout_func``. ``tests/test_contract_trl.py`` watches their signatures.
+observe hooks), ``_compute_loss`` (loss hook; rows without gradient), ``_get_eval_sampler`` (TRL's always
+shuffles), ``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends), ``_generate_single_turn``
+(our decoding loop), ``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows already).
+What a rollout hook generated is handed over by TRL's public ``rollout_func``.
+``tests/test_contract_trl.py`` watches their signatures.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from trl import GRPOTrainer
-from trl.trainer.utils import RepeatSampler
+from trl.trainer.utils import RepeatSampler, pad
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
@@ -28,9 +32,10 @@ from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import raw_sum
 from hammerlib.rewards.shape import text_of
-from hammerlib.training.generation import generate, graded, judge
+from hammerlib.training.generation import generate, graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
+from hammerlib.training.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
 from hammerlib.training.rows import loss_mask, loss_share, take_rows, with_gradient
 from hammerlib.training.telemetry import PREFIX, Timings, observe
 
@@ -61,6 +66,10 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     return whole, slice(process * local, (process + 1) * local)
 
 
+# Rounding between a pass over whole rows and one token by token, in float32; measured: 1e-5.
+SAME_LOGP = 1e-4
+SAME_LOGP_HALF = 0.02  # under bfloat16, on average
+
 # Fields of a rollout with one entry per completion.
 BY_ROW = ("rows", "completions", "completion_ids", "prompt_ids", "verdicts", "raw", "rewards", "vectors")
 BY_ROW += ("advantages", "mask", "reasons")
@@ -88,6 +97,8 @@ class PolicyTrainer(GRPOTrainer):
         folder: Path,
         completions_every: int | None = 1,
         skip_zero_advantage: bool = False,
+        sampler: str = "trl",
+        shared_prefixes: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
@@ -100,6 +111,14 @@ class PolicyTrainer(GRPOTrainer):
         if skip_zero_advantage and self.aux_loss_enabled:
             problem, remedy = "leaves out rows that the router's auxiliary loss is of", "leave it out"
             raise InputError("skip_zero_advantage", True, problem, remedy)
+        self.sampler = sampler
+        self.sampled_logps: torch.Tensor | None = None  # of the generation batch, for TRL's next question
+        self._sampled_logps_agree: bool | None = None  # with TRL's; None before the first batch
+        self.shared_prefixes = shared_prefixes
+        self._prefixes_agree: bool | None = None  # with whole rows; None before the first batch
+        if shared_prefixes:
+            self._share(share_prefixes(self._causal_model()))
+        self._calls = (-1, 0)  # optimizer step, and how often it has sampled
         self.timings = Timings()
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
@@ -125,6 +144,135 @@ class PolicyTrainer(GRPOTrainer):
             return super()._tokenize_prompts(prompts)
         template = "raw" if isinstance(prompts[0], str) else "chat"
         return prompt_ids(self.processing_class, prompts, template), None, {}
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list,
+        images: Any,
+        multimodal_fields: dict,
+        num_generations: int,
+        *more: Any,
+        **named: Any,
+    ) -> tuple[list[list[int]], list | None]:
+        """Sample by TRL's engines or by our decoding loop."""
+        if self.sampler == "trl" or images or multimodal_fields:
+            rest = (images, multimodal_fields, num_generations, *more)
+            return super()._generate_single_turn(prompt_ids, *rest, **named)
+        tokens, logps = sample(
+            self.accelerator.unwrap_model(self.model),
+            prompt_ids,
+            self._sample_names(len(prompt_ids)),
+            seed=self.args.seed,
+            steps=self.generation_config.max_new_tokens,
+            temperature=self.temperature,
+            ends=self.eos_token_ids,
+            pad=self.processing_class.pad_token_id,
+        )
+        generate_every = self.args.steps_per_generation * self.num_iterations
+        asked = self.model.training and self.args.gradient_accumulation_steps % generate_every != 0
+        if asked and logps is not None and self.hooks.rollout is None:
+            self.sampled_logps = pad([torch.tensor(row) for row in logps], 0.0).to(self.accelerator.device)
+        return tokens, logps
+
+    def _sample_names(self, rows: int) -> list[tuple[str, int]]:
+        """Name samples by step, call and row of the whole batch; a rollout's rows are its process's own."""
+        step, calls = self._calls
+        self._calls = (self.state.global_step, calls + 1 if step == self.state.global_step else 0)
+        process = self.accelerator.process_index
+        mode = "train" if self.model.training else "eval"
+        name = " ".join([mode, *map(str, self._calls)])
+        if self.hooks.rollout is not None:
+            return [(f"{name} {process}", row) for row in range(rows)]
+        return [(name, process * rows + row) for row in range(rows)]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *more: Any,
+        **named: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Ask the model, with shared prefixes where that is wanted, or answer with what sampling computed."""
+        sampled, self.sampled_logps = self.sampled_logps, None
+        tokens = (input_ids, attention_mask, logits_to_keep)
+        if torch.is_grad_enabled() and self.shared_prefixes and attention_mask[:, -logits_to_keep:].any():
+            return *self._score_shared(model, *tokens), None
+        whole_rows = functools.partial(
+            super()._get_per_token_logps_and_entropies, model, *tokens, *more, **named
+        )
+        if sampled is None or self._sampled_logps_agree is False:
+            return whole_rows()
+        padding = logits_to_keep - sampled.shape[1]
+        sampled = torch.nn.functional.pad(sampled, (0, padding)) * attention_mask[:, -logits_to_keep:]
+        if self._sampled_logps_agree is None:
+            logps = whole_rows()[0]
+            farthest = self.accelerator.gather((logps - sampled).abs().max()).max().item()
+            self._sampled_logps_agree = farthest <= SAME_LOGP
+            if not self._sampled_logps_agree:
+                warnings.warn(
+                    f"sampling and training differ by {farthest:.1g} in a log-probability: TRL's extra "
+                    "forward pass stays",
+                    stacklevel=2,
+                )
+                return logps, None, None
+        return sampled, None, None
+
+    def _causal_model(self) -> torch.nn.Module:
+        """The causal language model inside wrappers and adapters."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _score_shared(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies of the completion tokens, every distinct prefix computed once."""
+        parts = []
+        for columns in (slice(None, -logits_to_keep), slice(-logits_to_keep, None)):
+            pairs = zip(input_ids[:, columns].tolist(), attention_mask[:, columns].tolist(), strict=True)
+            parts.append([[token for token, seen in zip(*row, strict=True) if seen] for row in pairs])
+        tree = prefix_tree(*parts, width=logits_to_keep, device=input_ids.device)
+        with self.accelerator.autocast():
+            return score_tree(model, self._causal_model(), tree)
+
+    def _compare_prefixes(self, output: dict[str, Any]) -> None:
+        """Compare a micro-batch of the first generation with whole rows; share no more where they differ.
+
+        Here, where every process comes by, and not in the first loss, where one may have nothing to train.
+        """
+        rows = slice(self.args.per_device_train_batch_size)
+        width = output["completion_ids"].shape[1]
+        lengths = torch.tensor(
+            [*map(len, self.rollout.completion_ids[rows])], device=output["prompt_ids"].device
+        )
+        mask = (torch.arange(width, device=lengths.device) < lengths[:, None]).long()
+        ids = torch.cat([output["prompt_ids"][rows], output["completion_ids"][rows]], 1)
+        tokens = (ids, torch.cat([output["prompt_mask"][rows], mask], 1), width)
+        reason = None
+        farthest = math.inf
+        with torch.no_grad():
+            logps = super()._get_per_token_logps_and_entropies(self.model, *tokens)[0]
+            try:
+                farthest = (self._score_shared(self.model, *tokens)[0] - logps).abs().mean().item()
+            except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+                reason = f"its forward pass does not take it ({error})"
+        half = self.args.bf16 or self.args.fp16 or logps.dtype != torch.float32
+        farthest = self.accelerator.gather(torch.tensor(farthest, device=logps.device)).max().item()
+        self._prefixes_agree = farthest <= (SAME_LOGP_HALF if half else SAME_LOGP)
+        if not self._prefixes_agree:
+            unshare_prefixes(self._causal_model())
+            self._share(reason or f"log-probabilities differ by {farthest:.1g} from those of whole rows")
+
+    def _share(self, reason: str | None) -> None:
+        if reason is not None:
+            self.shared_prefixes = False
+            kind = type(self._causal_model()).__name__
+            warnings.warn(f"{kind} computes every row whole, without shared prefixes: {reason}", stacklevel=2)
 
     def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
         """TRL's ``rollout_func``: what the rollout hook generated; evaluation samples plainly."""
@@ -189,6 +337,8 @@ class PolicyTrainer(GRPOTrainer):
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, excluded)
+        if self.shared_prefixes and self._prefixes_agree is None:
+            self._compare_prefixes(output)
         process = self.accelerator.process_index
         own_groups = self._generation is not None and self._generation.groups is not None
         # A group may straddle processes: hooks and telemetry then see the batch of all, `own` are our rows.

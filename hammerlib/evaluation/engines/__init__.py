@@ -11,7 +11,6 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.tokens import prompt_ids
-from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     import torch
@@ -54,19 +53,11 @@ class Completion(NamedTuple):
     truncated: bool  # the length limit came before the end
 
 
-def sample_seed(seed: int, name: str, sample: int) -> int:
-    """Return the seed of one sample (128 bits), the same wherever and beside whatever it is drawn."""
-    return int(content_hash(seed, name, sample)[:32], 16)
-
-
 def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Return each sample's own random numbers in [0, 1), (samples, max_new_tokens).
+    """Return each sample's own random numbers in [0, 1), (samples, max_new_tokens)."""
+    from hammerlib.models.decoding import random_numbers
 
-    The generator is counter-based (Philox): the same on every device.
-    """
-    keys = [sample_seed(sampling.seed, *name) for name in names]
-    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
-    return np.stack([stream.random(sampling.max_new_tokens) for stream in streams])
+    return random_numbers(sampling.seed, names, sampling.max_new_tokens)
 
 
 def cut_at(text: str, stop: Sequence[str]) -> str:
@@ -167,7 +158,7 @@ class TransformersEngine(Engine):
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
     ) -> list[Completion]:
         """Sample one completion per row of token ids (see `Engine.generate`)."""
-        from hammerlib.evaluation.engines.decoding import decode, draw, generate, keeps_attention_only
+        from hammerlib.models.decoding import decode, draw, generate, keeps_attention_only
 
         loop = decode if keeps_attention_only(self.model) else generate
         if loop is generate and not self._warned:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation.engines import Completion, Engine, Sampling, sample_seed
+from hammerlib.evaluation.engines import Completion, Engine, Sampling
+from hammerlib.models.decoding import sample_seed
 
 if TYPE_CHECKING:
     from hammerlib.models import Backbone

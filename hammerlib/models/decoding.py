@@ -1,4 +1,7 @@
-"""Our decoding loop, and transformers' generate for models whose state it cannot select from."""
+"""Our decoding loop, and transformers' generate for models whose state it cannot select from.
+
+Evaluation and training sample by it (`hammerlib.evaluation.engines`, `hammerlib.training.generation`).
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,28 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer
 
 from hammerlib.errors import InputError
+from hammerlib.runs.storage import content_hash
 
 SCANNED = 1 << 22  # probabilities handled at once when drawing
 LIKELIEST = 1024  # tokens looked at first for a nucleus; a whole sort only where they do not fill it
 PROBED = 8  # tokens that tell whether a model can be given a batch
 Pick = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Watch = Callable[[list[int], torch.Tensor, torch.Tensor], None]
+
+
+def sample_seed(seed: int, name: str, sample: int) -> int:
+    """Return the seed of one sample (128 bits), the same wherever and beside whatever it is drawn."""
+    return int(content_hash(seed, name, sample)[:32], 16)
+
+
+def random_numbers(seed: int, names: Sequence[tuple[str, int]], steps: int) -> np.ndarray:
+    """Return each sample's own random numbers in [0, 1), (samples, steps).
+
+    The generator is counter-based (Philox): the same on every device.
+    """
+    keys = [sample_seed(seed, *name) for name in names]
+    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
+    return np.stack([stream.random(steps) for stream in streams])
 
 
 class RoomyLayer(DynamicLayer):
@@ -77,11 +97,13 @@ def decode(
     pick: Pick,
     ended: Callable[[list[int]], bool],
     pad: int,
+    watch: Watch | None = None,
 ) -> list[list[int]]:
     """Continue every prompt until it has ended or its random numbers are used up.
 
     `numbers` are (rows, steps) float64 in [0, 1), one a step; `pick` takes (rows, vocabulary) logits and
-    (rows,) numbers to (rows,) tokens, as `draw` does; `ended` says whether a row's new tokens are complete.
+    (rows,) numbers to (rows,) tokens, as `draw` does; `ended` says whether a row's new tokens are complete;
+    `watch` sees the numbers of the rows still in the batch, their logits and the tokens drawn, step by step.
     Equal prompts are read once; rows that are complete leave the batch.
     """
     device = model.device
@@ -105,6 +127,8 @@ def decode(
     rows = list(range(len(prompts)))
     for step in range(steps):
         drawn = pick(logits, torch.from_numpy(numbers[rows, step]))
+        if watch is not None:
+            watch(rows, logits, drawn)
         for row, token in zip(rows, drawn.tolist(), strict=True):
             new_tokens[row].append(token)
         keep = _closed_up([not ended(new_tokens[row]) for row in rows])
