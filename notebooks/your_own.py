@@ -36,8 +36,10 @@ def typical_first(vectors: np.ndarray, problems: object, seed: int) -> np.ndarra
 def brief(completions: list, completion_ids: list, answer: list, **columns: object) -> list[float | None]:
     """Right answers earn 1, less a hundredth for every token; wrong ones earn nothing."""
     right = accuracy_reward(completions=completions, answer=answer)
-    pairs = zip(right, completion_ids, strict=True)
-    return [None if one is None else one * (1 - len(ids) / 100) for one, ids in pairs]
+    rewards = []
+    for reward, ids in zip(right, completion_ids, strict=True):
+        rewards.append(None if reward is None else reward * (1 - len(ids) / 100))
+    return rewards
 
 
 @dataclass
