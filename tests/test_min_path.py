@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,3 +277,17 @@ class TestTimeBudget:
     def test_enough_time_changes_nothing(self) -> None:
         rows = unit_rows(gaussian(100, 8))
         assert np.array_equal(min_path(rows, seconds=600).permutation, min_path(rows).permutation)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_compilation_is_told_as_progress_is(
+    quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    cache = SimpleNamespace(cache_path=tmp_path)  # empty: nothing is compiled yet
+    monkeypatch.setattr(candidates, "_gather", SimpleNamespace(_cache=cache))
+    monkeypatch.setenv("HAMMER_PROGRESS", str(tmp_path / "progress"))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TQDM_DISABLE", "1" if quiet else "")
+    candidates.tell_compilation.__wrapped__()
+    assert "compiles" in (tmp_path / "progress").read_text()
+    assert ("compiles" in capsys.readouterr().err) is not quiet

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
+from hammerlib.runs.storage import progress_off, tell_progress
 from hammerlib.similarity import Array, host, namespace
 
 compiled = njit(cache=True, nogil=True)
@@ -31,10 +32,15 @@ SPREAD = 2654435761  # Knuth's multiplicative hash
 
 @functools.cache
 def tell_compilation() -> None:
-    """Say, where no compiled code lies in the cache yet, why the first use takes its time."""
+    """Say, where no compiled code lies in the cache yet, why the first use takes its time.
+
+    As progress is told: not in logs, nor in executed notebooks, which would keep it.
+    """
     if not any(Path(_gather._cache.cache_path).glob("candidates._gather-*.nbi")):
         text = "hammerlib compiles its path solver, once on this machine: about ten seconds to a minute"
-        print(text, file=sys.stderr, flush=True)
+        tell_progress(text)
+        if not progress_off():
+            print(text, file=sys.stderr, flush=True)
 
 
 class OutOfTime(Exception):
