@@ -422,13 +422,13 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
         remedy = "give a folder that transformers saved"
         raise InputError("backbone", name, "no config.json in this folder", remedy)
     check_folder(name, folder)
-    # Said in so many words: left out, transformers asks on the terminal, and takes "y" from a pipe.
-    safe = {"trust_remote_code": False}
-    options = {"dtype": dtype, "output_loading_info": True, **safe}
     try:
         with no_file_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-            model, info = AutoModelForCausalLM.from_pretrained(folder, **options)
+            # Said in so many words: left out, transformers asks on the terminal, and takes "y" from a pipe.
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
+            )
     except Exception as error:  # any of a dozen types, by which file is damaged
         if "trust_remote_code" in str(error):
             problem = "brings code of its own, which is never run"
