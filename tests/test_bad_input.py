@@ -195,16 +195,31 @@ def test_run_refuses_unknown_names(
 @pytest.mark.parametrize(
     ("words", "setup", "name"),
     [
-        (["embed", "reasoning-gym:nano", "--n", "32", *OUT], SMALL_DISK.format(size=4000), "embeddings/"),
-        (["order", "file:ok.jsonl", *GIVEN], SMALL_DISK.format(size=200), "made.json"),
-        (NANO, AT_RENAME.format(name="manifest.json", happens=FULL), "/manifest.json"),
-        (
+        pytest.param(
+            ["embed", "reasoning-gym:nano", "--n", "32", *OUT],
+            SMALL_DISK.format(size=4000),
+            "embeddings/",
+            id="embedding cache",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            ["order", "file:ok.jsonl", *GIVEN], SMALL_DISK.format(size=200), "made.json", id="order"
+        ),
+        pytest.param(
+            NANO,
+            AT_RENAME.format(name="manifest.json", happens=FULL),
+            "/manifest.json",
+            id="manifest",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
             ["train", "--config", "train.yaml"],
             AT_RENAME.format(name="order.json", happens=FULL),
             "order.json",
+            id="a run's order",
+            marks=pytest.mark.long,
         ),
     ],
-    ids=["embedding cache", "order", "manifest", "a run's order"],
 )
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     files: Path, words: list[str], setup: str, name: str

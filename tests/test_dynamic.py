@@ -115,6 +115,7 @@ train(WALK, root=Path({root!r}), progress=False)
 """
 
 
+@pytest.mark.long
 def test_a_killed_walk_goes_on_where_its_checkpoint_left_it(walked: RunRecord, tmp_path: Path) -> None:
     last = len(values(walked, "trained"))
     code = KILLED.format(tests=str(Path(__file__).parent), call=last, root=str(tmp_path))

@@ -97,6 +97,7 @@ def test_one_seed_gives_one_samples_file_and_another_seed_another(record, backbo
     assert (other.folder / "samples.jsonl").read_bytes() != samples
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_with_the_samples_it_would_have_had(record, backbone, tmp_path):
     asked = f"{MODEL!r}, {SOURCE!r}, **{SMALL!r}, root=__import__('pathlib').Path({str(tmp_path)!r})"
     script = f"from hammerlib.evaluation import evaluate; evaluate({asked})"
@@ -142,6 +143,7 @@ def test_a_damaged_line_is_told_and_only_its_batch_is_sampled_again(record, back
     assert repaired.manifest["throughput"]["reused"] == 64 - len(drawn)
 
 
+@pytest.mark.long
 def test_sharded_over_processes_the_record_is_the_same_though_a_worker_is_killed(record, tmp_path):
     killed: list[int] = []
 

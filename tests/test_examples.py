@@ -28,7 +28,11 @@ EXPORTED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+# One compiles UMAP, which notebook 02 does as well.
+COMPILES = {"hammerlib.plots.space": pytest.mark.long}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=COMPILES.get(name, ())) for name in NAMES])
 def test_examples_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     before = _settings()

@@ -206,6 +206,7 @@ def cluster():
     ray.shutdown()
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("ray")
 def test_ray_gives_the_results_of_processes_through_deaths_and_errors(cluster, tmp_path):
     items = [(str(tmp_path), number) for number in range(3)]
