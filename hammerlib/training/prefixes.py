@@ -121,7 +121,8 @@ def _attention(
         rows.append(along.view(leaves, width, heads, size).transpose(1, 2))
     # Paths are filled up on the right, where a causal mask lets nobody look.
     options["is_causal"] = True
-    out, _ = sdpa_attention_forward(module, *rows, None, **options)  # (L, W, heads, d)
+    query, key, value = rows
+    out, _ = sdpa_attention_forward(module, query, key, value, None, **options)  # (L, W, heads, d)
     flat = out.reshape(leaves * width, -1)
     return flat.index_select(0, prefix_tree.home).view(1, len(prefix_tree.home), *out.shape[2:]), None
 

@@ -37,7 +37,7 @@ def _run(job: Job) -> Iterator[str]:
     model = job.backbone.model
     adapters = f", LoRA of rank {config.lora_rank}" if config.lora_rank else ""
     sampler = "transformers" if config.vllm == "off" else f"vLLM ({config.vllm})"
-    named = [settings["name"] for settings in config.algorithms]
+    named = [str(settings["name"]) for settings in config.algorithms]
     named += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
     if config.dynamic_sampling:
         named.append("dynamic-sampling")

@@ -18,12 +18,12 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler, pad
 
 from hammerlib.advantages import group_advantages
@@ -168,8 +168,10 @@ class PolicyTrainer(GRPOTrainer):
             ends=self.eos_token_ids,
             pad=self.processing_class.pad_token_id,
         )
-        generate_every = self.args.steps_per_generation * self.num_iterations
-        asked = self.model.training and self.args.gradient_accumulation_steps % generate_every != 0
+        # TRL asks for these log-probabilities where a generation batch serves several optimizer steps
+        arguments = cast(GRPOConfig, self.args)
+        generate_every = arguments.steps_per_generation * self.num_iterations
+        asked = self.model.training and arguments.gradient_accumulation_steps % generate_every != 0
         if asked and logps is not None and self.hooks.rollout is None:
             self.sampled_logps = pad([torch.tensor(row) for row in logps], 0.0).to(self.accelerator.device)
         return tokens, logps
