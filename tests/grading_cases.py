@@ -136,6 +136,8 @@ RELATIVES: dict[str, list[tuple[str, str, bool]]] = {
         (r"1\pm\sqrt2", r"1+\sqrt2,1-\sqrt2", SAME), (r"1\pm\sqrt2", r"1+\sqrt2", OTHER),
     ],
     "relations": [
+        (r"\ge 5", r"\approx 5", OTHER), ("x > 5", r"\approx 5", OTHER), (r"x \ne 5", r"\approx 5", OTHER),
+        (r"\approx 5", r"\ge 5", OTHER),
         ("5", "> 5", OTHER), ("5", "< 5", OTHER), ("5", r"\equiv 5", OTHER), ("5", r"\sim 5", OTHER),
         ("5", r"\cong 5", OTHER), ("5", "≥ 5", OTHER), ("5", "≠5", OTHER), ("5", "x > 5", OTHER),
         ("5", "x \\ge 5", OTHER), ("5", "x ≠ 5", OTHER), ("6", r"5 \implies 6", OTHER),

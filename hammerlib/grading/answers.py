@@ -292,7 +292,7 @@ def _union(parts: Parts) -> Parts:
     return Parts("union", tuple(map(interval, parts.parts)))
 
 
-_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "=", "~": "~"}
 
 
 def _turned(relation: Relation) -> Relation:
