@@ -33,7 +33,7 @@ APART = {"seconds", "commit", "dirty", "packages", "python"}
 def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
     """Yield the places at which two records differ; what only the new one tells is no difference."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in old.keys() - APART:
+        for key in sorted(old.keys() - APART):
             yield from differences(old[key], new.get(key), f"{place}.{key}")
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, pair in enumerate(zip(old, new, strict=True)):
