@@ -55,13 +55,16 @@ def group_advantages(
     if rewards.ndim != 1 or rewards.shape != groups.shape:
         shapes = [rewards.shape, groups.shape]
         raise InputError("rewards, groups", shapes, "must both be of length n", "give one group per reward")
+    # A completion without a reward is no failure: it must not pull the baseline of its group down.
     counted = ~np.isnan(rewards) & (groups != EXCLUDED)
     advantages = np.zeros(len(rewards))
     for name in np.unique(groups[counted]):
         rows = np.flatnonzero(counted & (groups == name))
         advantages[rows] = rewards[rows] - rewards[rows].mean()
         if scale == "group" and len(rows) > 1:
+            # ddof 1 as TRL has it; numpy's default of 0 makes advantages of G = 8 larger by 7 %.
             advantages[rows] /= rewards[rows].std(ddof=1) + eps
+    # The deviation of the rewards, not of the centred ones: differences between problems count in it.
     if scale == "batch" and counted.sum() > 1:
         advantages /= rewards[counted].std(ddof=1) + eps
     return advantages

@@ -159,6 +159,8 @@ MOVED: dict[str, str] = {
     "hammerlib.training.epochs": "hammerlib.training.dynamic",
     "hammerlib.training.names": "hammerlib.training.hooks",
     "hammerlib.training.seams": "hammerlib.training.hooks",
+    "hammerlib.training.embedder": "hammerlib.models.embedder",
+    "hammerlib.training.grid": "hammerlib.training.run",
 }
 
 

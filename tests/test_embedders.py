@@ -12,8 +12,8 @@ import torch
 
 from hammerlib.errors import InputError
 from hammerlib.models import Backbone, load_backbone
+from hammerlib.models.embedder import check_embedder, make_embedder
 from hammerlib.training import TrainConfig
-from hammerlib.training.embedder import check_embedder, make_embedder
 
 TEXTS = ["3 + 4 = 7", "", "so 12", "3 + 4 = 7"]
 

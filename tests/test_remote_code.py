@@ -18,11 +18,11 @@ from test_house import PACKAGE
 from hammerlib import TrainConfig, load_backbone, train
 from hammerlib.cli import main
 from hammerlib.errors import InputError
+from hammerlib.models.embedder import make_embedder
 from hammerlib.models.nano.recipe import CHECKPOINT
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs
 from hammerlib.training.checkpoints import Seal, fingerprints
-from hammerlib.training.embedder import make_embedder
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('RAN').touch()\n"
 CONFIG = TrainConfig(

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from hammerlib.errors import InputError
+from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes
 from hammerlib.training import TrainConfig, train
-from hammerlib.training.prefixes import prefix_tree, score_tree, share_prefixes
 from hammerlib.training.trainer import PolicyTrainer
 
 TINY = {

@@ -15,13 +15,13 @@ import pytest
 
 from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
+from hammerlib.models.embedder import CompletionEmbedder
 from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import content_hash
 from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
-from hammerlib.training.embedder import CompletionEmbedder
 
 SMALL = TrainConfig(
     n_problems=12,

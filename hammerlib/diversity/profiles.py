@@ -122,6 +122,7 @@ def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
 
 def _topic_variation(topics: np.ndarray, prefix: np.ndarray) -> float:
     size = topics.max() + 1
+    # total variation: half the summed difference of the two distributions over topics
     mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[prefix])]
     return float(np.abs(mixes[0] - mixes[1]).sum() / 2)
 
@@ -226,11 +227,13 @@ def window_profile(
     windows = fitting(order, n)[: n - n % window].reshape(-1, window)
     kernels = _kernels(host(units), windows)
     measures = {
+        # all K^2 cosines less the K of items with themselves, over the K (K - 1) others
         "mean_cosine": (kernels.sum(axis=(1, 2)) / window - 1) / (window - 1),
         "vendi": _vendi(kernels),
         "vendi_centred": _vendi(_kernels(host(centred_rows(units)), windows)),
     }
     if problems is not None:
+        # different topics of a sorted row = 1 + number of places where it changes
         topics = np.sort(topics_of(problems, n)[windows], axis=1)
         measures["topics"] = 1 + (topics[:, 1:] != topics[:, :-1]).sum(axis=1)
     rows = []
@@ -252,6 +255,7 @@ def _kernels(units: np.ndarray, windows: np.ndarray) -> np.ndarray:
 
 def _vendi(kernels: np.ndarray) -> np.ndarray:
     """Return the Vendi score (q = 1) of every kernel."""
+    # eigenvalues of K / n sum to 1; exp of their entropy is the effective number (rounding: some below 0)
     shares = np.clip(np.linalg.eigvalsh(kernels / kernels.shape[1]), 0, None)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)  # 0 log 0 = 0
     return np.exp(-(shares * logs).sum(axis=1))
@@ -308,6 +312,7 @@ def random_reference(
     ]
     names = [name for name in frames[0].columns if name != "value"]
     together = pd.concat(frames).groupby(names, sort=False)["value"]
+    # quantiles over orders, not an interval of the mean: where a random order lies
     tail = (1 - level) / 2
     return together.agg(
         value="mean", low=lambda values: values.quantile(tail), high=lambda values: values.quantile(1 - tail)
@@ -365,6 +370,7 @@ def explain_order(
     sample = np.arange(len(units))
     if len(units) > MOST:
         sample = np.sort(np.random.default_rng(0).choice(len(units), MOST, replace=False))
+    # place of each sampled item among the sampled, -1 for the rest, so that the order carries over
     rank = np.full(len(units), -1)
     rank[sample] = np.arange(len(sample))
     sampled = rank[permutation][rank[permutation] >= 0]

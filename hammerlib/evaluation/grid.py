@@ -10,7 +10,7 @@ from hammerlib.runs.record import RunRecord
 from hammerlib.runs.storage import results_root
 from hammerlib.runs.trials import run_cells  # noqa: F401  hammerlib.sweep held all three
 from hammerlib.runs.workers import map_named
-from hammerlib.training.grid import run_grid  # noqa: F401
+from hammerlib.training.run import run_grid  # noqa: F401
 
 
 def evaluate_grid(

@@ -48,7 +48,9 @@ def coverage_gaps(
     rows = host(centred_rows(units)).astype(np.float64)
     n = len(pool)
     values = _waves(rows, targets, seed)
+    # |a - b|^2 = 2 - 2 a.b for unit vectors; rounding makes it slightly negative for equal ones
     apart = np.sqrt(np.clip(2 - 2 * rows @ rows[:n].T, 0, None))
+    # Gaussian kernel, width: the median distance within the pool
     kernel = np.exp(-((apart / np.median(apart[:n])) ** 2) / 2)
     table = []
     for fraction in fractions:
@@ -58,6 +60,7 @@ def coverage_gaps(
             near = apart[n:, learnt]
             error = np.abs(values[n:] - values[learnt[near.argmin(axis=1)]])
             gap = _ridge_gap(kernel[:, learnt], values, learnt, n, ridge)
+            # how far each held-out point is from the nearest learnt one: error <= 3 reach
             reach = near.min(axis=1)
             table.append((name, fraction, count, reach.max(), reach.mean(), error.mean(), error.max(), gap))
     names = ["order", "fraction", "count", "radius", "distance"]
@@ -68,12 +71,14 @@ def _waves(rows: np.ndarray, targets: int, seed: int) -> np.ndarray:
     """Return (n, targets) values of random smooth functions of the rows."""
     generator = np.random.default_rng(seed)
     directions = generator.normal(size=(rows.shape[1], targets, 8))
+    # |w| = 3: each wave, and so their mean, has Lipschitz constant 3
     directions *= 3 / np.linalg.norm(directions, axis=0)
     shifts = generator.uniform(0, 2 * np.pi, size=(targets, 8))
     return np.cos(np.tensordot(rows, directions, axes=1) + shifts).mean(axis=2)
 
 
 def _ridge_gap(kernel: np.ndarray, values: np.ndarray, learnt: np.ndarray, n: int, ridge: float) -> float:
+    # f = K (K_LL + ridge I)^-1 y_L, and its gap: held-out error less that on what was learnt
     solved = np.linalg.solve(kernel[learnt] + ridge * np.eye(len(learnt)), values[learnt])
     squared = (kernel @ solved - values) ** 2
     return float(squared[n:].mean() - squared[learnt].mean())
@@ -89,6 +94,7 @@ def beside_random(covered: pd.DataFrame) -> pd.DataFrame:
         random = orders["order"].str.startswith("random")
         chance = orders[random]
         for _, row in orders[~random].iterrows():
+            # share of random orders that cover worse, or err more: near 1 is good, .5 is chance
             larger = [(chance[name] > row[name]).mean() for name in ("radius", "gap_neighbour")]
             rows.append((fraction, row["order"], *row[columns], *larger))
         rows.append((fraction, "random, mean", *chance[columns].mean(), 0.5, 0.5))
@@ -117,6 +123,7 @@ def poles(tilt: float = 0.2) -> np.ndarray:
     rows[:4, 0] = rows[4:8, 1] = (1, 1, -1, -1)
     rows[8:, :2] = -tilt
     simplex = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
+    # what the tilt leaves of length one goes into the simplex, whose corners have cosine -1/3
     rows[8:, 2:] = np.sqrt(1 - 2 * tilt**2) * simplex
     return rows
 

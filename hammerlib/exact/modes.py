@@ -31,6 +31,7 @@ def equicosine(modes: int, cosine: float) -> np.ndarray:
     """Return unit vectors with the same cosine between any two."""
     if not 0 <= cosine < 1:
         raise InputError("cosine", cosine, "is no similarity of different modes", "use 0 <= cosine < 1")
+    # the rows of the Cholesky factor of a Gram matrix have exactly its inner products
     return np.linalg.cholesky(np.full((modes, modes), float(cosine)) + (1 - cosine) * np.eye(modes))
 
 
@@ -38,6 +39,7 @@ def effective_modes(policy: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the effective number of right modes: exp of the entropy of the policy among them."""
     shares = np.asarray(policy)[..., np.asarray(right, dtype=bool)]
     shares = shares / shares.sum(axis=-1, keepdims=True)
+    # 0 log 0 = 0: a mode that has died out counts nothing
     return np.exp(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=-1))
 
 
@@ -179,10 +181,12 @@ def sampled_policies(
         rewards = right[members].astype(np.float64)
         if placebo and adjust is not None:
             weights = adjust(np.ones(members.shape), np.asarray(vectors)[members])
+            # the same numbers on other completions: what a reweighting does that knows nothing of redundancy
             rewards *= generator.permuted(weights, axis=1)
         elif adjust is not None:
             rewards = adjust(rewards, np.asarray(vectors)[members])
         advantages = batched_advantages(rewards, scale_rewards=scale_rewards)
+        # sum of the advantages of each mode's completions, as in `exact_policy`
         pull = (advantages[..., None] * (members[..., None] == every)).sum(axis=1)
         logits = logits + rate / group_size * pull
         policies.append(softmax(logits, axis=1))

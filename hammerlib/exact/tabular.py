@@ -46,6 +46,7 @@ def exact_training(
             # dJ / d logit a = pi_a (r_a - J): r is 1 for the right action, J its chance
             step = -policy * reward[:, None]
             step[every, right[now]] += reward
+            # dJ / dW = x (outer) dJ / d logits
             weights += rate * features[now][:, :, None] * step[:, None, :]
         rewards.append(_chances(weights, features, right))
     return np.stack(rewards)
@@ -79,8 +80,10 @@ def same_optimum(
         problem = f"exceed the {min(centred.shape)} directions of the vectors"
         raise InputError("dimensions", dimensions, problem, "use fewer")
     generator = np.random.default_rng(seed)
+    # few shared directions: what one problem learns moves the others, so that order can matter
     directions = np.linalg.svd(centred, full_matrices=False)[2][:dimensions]
     shared = centred @ directions.T
+    # one length for all, else the rate would be larger for some problems than for others
     shared /= np.linalg.norm(shared, axis=1, keepdims=True)
     teacher = (shared @ generator.normal(size=(dimensions, actions))).argmax(axis=1)
     random = generator.integers(actions, size=len(shared))
@@ -94,6 +97,7 @@ def same_optimum(
         table = np.stack(list(orders.values()))
         for rate in rates:
             rewards = exact_training(features, right, table, actions=actions, epochs=epochs, rate=rate)
+            # largest difference at the end between any order and the first, over the problems
             off = np.abs(rewards[-1] - rewards[-1][0]).max(axis=1)
             means = rewards.mean(axis=2)
             rows += [(model, rate, name, means[1][m], means[-1][m], off[m]) for m, name in enumerate(orders)]

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.stats import t
 
 from hammerlib.evaluation import Interval, evaluate, mean_interval, outcomes, paired_interval
-from hammerlib.training.grid import run_grid
 from hammerlib.training.hooks import Algorithm
+from hammerlib.training.run import run_grid
 
 if TYPE_CHECKING:
     from datasets import Dataset

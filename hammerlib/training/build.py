@@ -19,13 +19,13 @@ from trl.rewards import get_soft_overlong_punishment
 
 from hammerlib.errors import InputError
 from hammerlib.models.backbone import check_finite, no_file_bars, save_backbone
+from hammerlib.models.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
 from hammerlib.training.config import trl_arguments, vllm_arguments
 from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder
-from hammerlib.training.embedder import CompletionEmbedder, Embed, make_embedder
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
 from hammerlib.training.logs import IndexLog
 from hammerlib.training.schedule import ids_of

@@ -61,7 +61,7 @@ class TrainConfig:
         default is the paper's formula.
     embedder : str
         What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
-        ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.training.embedder.make_embedder`).
+        ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.models.embedder.make_embedder`).
     embedder_remote_code : bool
         Permission to run the code that the hub's model of ``embedder: official`` brings; it is refused
         without. Read that code first: it can do whatever you can.
@@ -126,7 +126,7 @@ class TrainConfig:
         pass (`num_iterations`, `steps_per_generation`) where a first batch shows them equal.
     shared_prefixes : bool
         In the training pass every distinct prefix of prompts and completions is computed once and without
-        padding (`hammerlib.training.prefixes`); gradients as of whole rows within rounding. A model whose
+        padding (`hammerlib.models.prefixes`); gradients as of whole rows within rounding. A model whose
         attention cannot, or whose first micro-batch comes out otherwise, trains on whole rows with a warning.
     skip_zero_advantage : bool
         Rows whose advantage is exactly zero leave the forward and backward pass; loss and gradients are
@@ -224,7 +224,7 @@ class TrainConfig:
     def validate(self) -> TrainConfig:
         """Return the config itself if it can be trained; else raise InputError with the remedy."""
         from hammerlib.dra import check_options
-        from hammerlib.training.embedder import check_embedder
+        from hammerlib.models.embedder import check_embedder
         from hammerlib.training.hooks import make_algorithms, own_reward
         from hammerlib.training.schedule import plan
 

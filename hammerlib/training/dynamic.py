@@ -25,10 +25,10 @@ from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
 from hammerlib.models import weights_hash
+from hammerlib.models.embedder import policy_as_backbone
 from hammerlib.ordering import Order
 from hammerlib.runs import workroom
 from hammerlib.runs.storage import appending
-from hammerlib.training.embedder import policy_as_backbone
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Hooks, Rollout
 from hammerlib.training.logs import SKIPPED

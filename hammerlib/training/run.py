@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_is, need
+from hammerlib.models.embedder import Embed
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs import RunRecord, find_run, once, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
+from hammerlib.runs.workers import map_named
 from hammerlib.training.config import TrainConfig, check_vllm
-from hammerlib.training.embedder import Embed
 from hammerlib.training.hooks import (
     Algorithm,
     GivenRewards,
@@ -327,3 +328,48 @@ def _summarise(record: RunRecord) -> None:
         record.metric(f"{name}_last", values.tail(tenth).mean(), n=tenth)
     record.metric("seconds_per_step", table["seconds"].median(), n=len(table), unit="s")
     record.metric("steps", len(table), unit="optimizer steps")
+
+
+# Several runs over workers
+
+
+def run_grid(
+    configs: Sequence[TrainConfig],
+    *,
+    problems: Sequence[Dataset] | None = None,
+    plugs: Sequence[Hooks | None] | None = None,
+    algorithms: Sequence[Sequence[Algorithm]] | None = None,
+    workers: int = 2,
+    backend: str = "process",
+    root: Path | None = None,
+) -> list[RunRecord]:
+    """Train every config, several at a time, and return the records in the order of `configs`.
+
+    Runs that are on disk with success are reused and interrupted ones resumed, because `train` does so. Equal
+    configs are trained once. A run that fails, or whose process dies, does not stop the others. One worker is
+    this process itself.
+    """
+    configs = list(configs)
+    if not configs:
+        raise InputError("configs", configs, "holds no run", "give at least one TrainConfig")
+    for config in configs:
+        config.validate()
+    given = {"problems": problems, "plugs": plugs, "algorithms": algorithms}
+    given = {name: values for name, values in given.items() if values is not None}
+    for name, values in given.items():
+        if len(values) != len(configs):
+            problem = f"are not one for each of {len(configs)} configs"
+            raise InputError(name, len(values), problem, "give as many")
+    folder = Path(root or results_root())
+    # Equal configs are one run, unless tables, plugs or algorithms of their own make them others.
+    first = list(range(len(configs))) if given else [configs.index(config) for config in configs]
+    distinct = sorted(set(first))
+    jobs = [(configs[k], folder, {name: values[k] for name, values in given.items()}) for k in distinct]
+    names = [f"{config.order}-{config.adjustment}-s{config.seed}" for config, *_ in jobs]
+    results = map_named("configs", _train_one, names, jobs, workers, backend, label="train")
+    return [results[distinct.index(k)] for k in first]
+
+
+def _train_one(job: tuple) -> RunRecord:
+    config, root, own = job
+    return train(config, root=root, progress=False, **own)

@@ -28,6 +28,7 @@ from trl.trainer.utils import RepeatSampler, pad
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
+from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import raw_sum
@@ -35,7 +36,6 @@ from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
-from hammerlib.training.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
 from hammerlib.training.rows import loss_mask, loss_share, take_rows, with_gradient
 from hammerlib.training.telemetry import PREFIX, Timings, observe
 
