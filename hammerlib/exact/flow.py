@@ -1,4 +1,4 @@
-"""What each weighting does to one token's distribution, exactly: supervised steps on a softmax policy."""
+"""What each weighting does to one token's distribution, exactly: steps on a softmax policy; Adam."""
 
 from __future__ import annotations
 
@@ -62,3 +62,11 @@ def expert_flow(
         logits = logits + rate * (pull - policies[-1] * pull.sum())
         policies.append(softmax(logits))
     return np.stack(policies)
+
+
+def adam(gradient: np.ndarray, moments: np.ndarray, step: int) -> np.ndarray:
+    """The direction of Adam (arXiv 1412.6980), whose two moments are updated in place."""
+    moments[0] += 0.1 * (gradient - moments[0])  # m, beta1 = 0.9
+    moments[1] += 0.001 * (gradient**2 - moments[1])  # v, beta2 = 0.999
+    # without the bias of their start at 0: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t))
+    return (moments[0] / (1 - 0.9**step)) / (np.sqrt(moments[1] / (1 - 0.999**step)) + 1e-8)

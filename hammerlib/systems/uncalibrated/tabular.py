@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from hammerlib.errors import InputError, check_name
 from hammerlib.evaluation import brier_score, expected_calibration_error
+from hammerlib.exact.flow import adam
 from hammerlib.rewards.stated import proper_score
 
 ESTIMATORS = ("grpo", "grpo-no-std", "rloo", "ppo", "reinforce")
@@ -275,7 +276,7 @@ def fit_table(
             update += 1
             # d ratio / d logits = ratio times d log pi / d logits
             gradient = _gradient(new, kind, stated, slope * ratio)
-            logits += learning_rate * _adam(gradient, moments, update)
+            logits += learning_rate * adam(gradient, moments, update)
         asked = np.bincount(kind, minlength=kinds)
         mean = np.bincount(kind, rewards.mean(1), kinds) / np.maximum(asked, 1)
         values += np.where(asked > 0, value_rate * (mean - values), 0.0)
@@ -348,11 +349,3 @@ def _gradient(policy: np.ndarray, kind: np.ndarray, stated: np.ndarray, weights:
     places = (kind[:, None] * policy.shape[1] + stated).ravel()
     taken = np.bincount(places, weights.ravel(), policy.size).reshape(policy.shape)
     return (taken - taken.sum(1, keepdims=True) * policy) / stated.size
-
-
-def _adam(gradient: np.ndarray, moments: np.ndarray, step: int) -> np.ndarray:
-    """The direction of Adam (arXiv 1412.6980), whose two moments are updated in place."""
-    moments[0] += 0.1 * (gradient - moments[0])  # m, beta1 = 0.9
-    moments[1] += 0.001 * (gradient**2 - moments[1])  # v, beta2 = 0.999
-    # without the bias of their start at 0: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t))
-    return (moments[0] / (1 - 0.9**step)) / (np.sqrt(moments[1] / (1 - 0.999**step)) + 1e-8)
