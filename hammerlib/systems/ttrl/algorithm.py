@@ -10,6 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name
 from hammerlib.grading import final_answer, grade
+from hammerlib.systems.batches import problems_of
 from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.generation import completion_entropies, generate
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
@@ -88,10 +89,7 @@ class VoteThenSample(Algorithm):
         """Return `votes` completions for each problem, the first G of them in a group."""
         size = trainer.num_generations
         self._check_votes(size)
-        problems = rows[::size]
-        if len(rows) % size or any(row["id"] != problems[k // size]["id"] for k, row in enumerate(rows)):
-            remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
-            raise InputError("plugs.rollout", len(rows), f"rows are not whole groups of {size}", remedy)
+        problems = problems_of(rows, size)
         generation = generate(trainer, [row for row in problems for _ in range(self.votes)])
         texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
         answers = [final_answer(text) for text in texts]
