@@ -10,6 +10,7 @@ import pytest
 
 from hammerlib import load_backbone
 from hammerlib.study.plan import Study, Trial
+from hammerlib.study.records import unpack_counts
 from hammerlib.study.trial import Curve, done, examine, nano_start, origin_of, replicate, run_trial
 
 TINY = Study(
@@ -37,7 +38,9 @@ NANO = dataclasses.replace(TINY, starts={"backbone": "nano"})
 
 
 def record(study: Study, arm: str, root, number: int = 0) -> dict:
-    return json.loads(run_trial(Trial(study, arm, number), root).read_text())
+    found = json.loads(run_trial(Trial(study, arm, number), root).read_text())
+    unpack_counts(found)
+    return found
 
 
 def timeless(found: dict) -> dict:

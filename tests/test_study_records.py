@@ -13,6 +13,7 @@ import pytest
 from study_records import cell, grid
 
 from hammerlib.errors import InputError
+from hammerlib.runs.storage import sealed
 from hammerlib.study.contrasts import paired_endpoints
 from hammerlib.study.endpoints import (
     ENDPOINTS,
@@ -29,7 +30,8 @@ from hammerlib.study.endpoints import (
     late_mean,
     point_errors,
 )
-from hammerlib.study.records import collected, filtered, lineage, read_records
+from hammerlib.study.records import collected, filtered, lineage, pack_counts, read_records
+from hammerlib.study.trial import write_record
 
 
 def pair(**changed: object) -> list[dict]:
@@ -136,6 +138,66 @@ def test_checkpoints_of_one_supervised_run_share_a_lineage() -> None:
 def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="hammer sweep"):
         read_records(tmp_path)
+
+
+# Counts as digits, and tokens as they were counted
+
+
+def test_counts_are_written_as_digits_and_read_as_lists_old_records_too(tmp_path: Path) -> None:
+    record = cell()
+    whole = json.dumps(record)
+    write_record(tmp_path / "random__r00.json", record)
+    assert json.dumps(record) == whole  # the record in memory stays
+    kept = json.loads((tmp_path / "random__r00.json").read_text())
+    assert kept["curve"][1]["correct"] == "22221" and kept["final"]["greedy"] == "11100"
+    assert len(json.dumps(kept["final"])) < len(json.dumps(record["final"]))
+    again = read_records(tmp_path).cells[0]
+    assert {name: again[name] for name in record} == record
+    old = cell(replicate=1)
+    (tmp_path / "random__r01.json").write_text(json.dumps(sealed(old)))
+    both = read_records(tmp_path)
+    assert endpoints_of(both.cells[1]) == pytest.approx(endpoints_of(both.cells[0]), nan_ok=True)
+    first, second = (both.points[both.points["replicate"] == number] for number in (0, 1))
+    assert first["right"].tolist() == second["right"].tolist()
+
+
+@pytest.mark.parametrize("digits", ["2222", "2222x", "22²21", ""])
+def test_digits_that_are_none_or_too_few_are_no_record(digits: str, tmp_path: Path) -> None:
+    record = cell()
+    record["curve"][1]["correct"] = digits
+    (tmp_path / "random__r00.json").write_text(json.dumps(sealed(record)))
+    with pytest.raises(InputError, match="is no record of a cell"):
+        read_records(tmp_path)
+
+
+def test_counts_above_nine_stay_a_list() -> None:
+    record = cell()
+    record["final"]["correct"] = [10, 0, 1, 2, 3]
+    packed = pack_counts(record)
+    assert packed["final"]["correct"] == [10, 0, 1, 2, 3] and packed["final"]["greedy"] == "11100"
+
+
+def sampled(trial: dict, each: int = 300) -> dict:
+    for point in trial["curve"]:
+        point["sampled_tokens"] = point["step"] * each
+    return trial
+
+
+def test_the_token_axis_is_of_sampled_tokens_where_the_record_holds_them() -> None:
+    filters = {"samples": 4, "replicate": 0, "train": {"dynamic_sampling": True}}
+    old, new = cell(settings=filters), sampled(cell(settings=filters))
+    assert curve_of(new, axis="tokens").axis.tolist() == [0, 3000, 6000]
+    assert np.isnan(endpoints_of(old)["auc_tokens"])  # tokens of filtered groups are in no old record
+    assert endpoints_of(new)["auc_tokens"] == endpoints_of(cell())["auc_tokens"] == 0.5
+    pair = collected([sampled(cell()), sampled(cell("dra"), 200)])
+    table = paired_endpoints(pair, "dra", "random").set_index("endpoint")
+    # Both end at 4,000 tokens, two thirds of the control's way: there it has .5 + .25 / 3 right.
+    assert table.arm["auc_tokens"] == 0.5 and table.twin["auc_tokens"] == pytest.approx(
+        (0.375 * 3000 + (0.5 + 0.25 / 6) * 1000) / 4000
+    )
+    assert pair.table.set_index("arm")["tokens"].to_dict() == {"random": 6000, "dra": 4000}
+    with pytest.raises(InputError, match="count sampled tokens"):
+        collected([cell(), sampled(cell("dra"))])
 
 
 # Curves and endpoints, by hand. Four trained problems with 1, 2, 3 of 4 right, an unseen one with 0, 1, 2.

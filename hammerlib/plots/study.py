@@ -13,7 +13,7 @@ from hammerlib.plots.curves import forest
 from hammerlib.plots.style import axes_or_new, caption, colour, panels
 from hammerlib.study.contrasts import crossing_times, student_interval, survival_steps
 from hammerlib.study.endpoints import THRESHOLD, Curve, curve_of
-from hammerlib.study.records import Records
+from hammerlib.study.records import Records, counts_samples
 
 UNITS = {
     "rollouts": "completions generated in training",
@@ -23,7 +23,14 @@ UNITS = {
     "step": "optimizer steps",
     "prompts": "prompts consumed",
 }
+SAMPLED = "tokens sampled in training"  # what `tokens` are in records that hold them
 POINTS = 21  # places of a common axis
+
+
+def _unit(records: Records, axis: str) -> str:
+    if axis == "tokens" and records.cells and counts_samples(records.cells[0]):
+        return SAMPLED
+    return UNITS[axis]
 
 
 def replicate_curves(
@@ -65,7 +72,7 @@ def replicate_curves(
         curves = [curve_of(cell, axis=axis, unseen=unseen) for cell in records.of(arm).values()]
         if curves:
             _mean(ax, _places(curves), curves, arm, position, band=band)
-    ax.set(xlabel=UNITS[axis], ylabel="held-out pass@1 (share of samples)")
+    ax.set(xlabel=_unit(records, axis), ylabel="held-out pass@1 (share of samples)")
     if ax.lines:
         ax.legend(loc="lower right")
     caption(ax, title, note)
@@ -100,7 +107,7 @@ def difference_curves(
     if margin is not None:
         ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     ax.axhline(0, color="#999999", linewidth=1)
-    ax.set(xlabel=UNITS[axis], ylabel="difference in held-out pass@1 (points)")
+    ax.set(xlabel=_unit(records, axis), ylabel="difference in held-out pass@1 (points)")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best")
     caption(ax, title, note)

@@ -29,6 +29,13 @@ class Scored:
     blank: np.ndarray  # (n,) bool, completions without a visible character whose vector is zero
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a rollout says of the n completions of one call; None is found out as without a rollout."""
+
+    rewards: np.ndarray | None = None  # (n,) in place of the weighted sum; NaN where base rewards decide
+
+
 # Options of `adjust_rewards` that are not options of the kernel.
 REWARD_OPTIONS = ("sign", "positives_only")
 
@@ -118,6 +125,7 @@ class DRAReward:
         remedy = "use the trainer's num_generations"
         self.group_sizes = [check_whole("group_size", size, 1, remedy) for size in sizes]
         self.scored = Scored(np.zeros(0), np.zeros((0, 1)), np.zeros(0, bool))
+        self.given = Given()  # a trainer says it anew before each call
         fitting = self.weights.shape == (len(self.base_rewards),) and self.weights.dtype.kind in "fiu"
         if not self.base_rewards or not fitting:
             problem = f"do not fit {len(self.base_rewards)} base rewards"
@@ -147,7 +155,12 @@ class DRAReward:
         for reward, row in zip(self.base_rewards, scores, strict=True):
             check_rows(completions, **{_name(reward): row})
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
-        self.scored = self._embedded(raw_sum(table.T, self.weights), list(map(text_of, completions)))
+        raw = raw_sum(table.T, self.weights)
+        if self.given.rewards is not None:
+            own = ~np.isnan(self.given.rewards)
+            raw[own] = self.given.rewards[own]
+            table[:, own] = math.nan  # no base reward judged these
+        self.scored = self._embedded(raw, list(map(text_of, completions)))
         rewards = self.raw
         if not self.deferred:
             rewards, weights = self.adjusted([self.scored], size)

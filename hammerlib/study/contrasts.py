@@ -24,7 +24,7 @@ from hammerlib.evaluation import (
 from hammerlib.evaluation.intervals import Interval, with_seeds
 from hammerlib.study import PROTOCOL
 from hammerlib.study.endpoints import THRESHOLD, crossing, curve_of, endpoint_table, endpoints_of
-from hammerlib.study.records import Records, adjusts_advantages, lineage, start_name
+from hammerlib.study.records import Records, adjusts_advantages, columns_of, lineage, start_name
 
 if TYPE_CHECKING:
     from scipy.stats import CensoredData
@@ -172,7 +172,7 @@ def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -
         ends = {
             "rollouts": min(trial["curve"][-1]["rollouts"] for trial in pair),
             "paid": min(trial["curve"][-1]["rollouts"] + trial.get("probe_rollouts", 0) for trial in pair),
-            "tokens": min(trial["curve"][-1]["tokens"] for trial in pair),
+            "tokens": min(trial["curve"][-1][columns_of(trial)["tokens"]] for trial in pair),
         }
         a, b = (endpoints_of(trial, ends=ends, threshold=threshold) for trial in pair)
         named = {"replicate": replicate, "start": start_name(pair[0]), "lineage": lineage(pair[0])}

@@ -14,7 +14,15 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
 from hammerlib.exact.modes import effective_modes
 from hammerlib.study import PROTOCOL
-from hammerlib.study.records import Records, adjusts_advantages, filtered, samples_of, start_name
+from hammerlib.study.records import (
+    Records,
+    adjusts_advantages,
+    columns_of,
+    counts_samples,
+    filtered,
+    samples_of,
+    start_name,
+)
 
 ENDPOINTS: dict[str, str] = PROTOCOL["endpoints"]  # name -> what it is, in words for tables
 THRESHOLD = PROTOCOL["threshold"]
@@ -48,8 +56,9 @@ def curve_of(
         Its record.
     axis : str
         ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the start
-        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` (of the
-        batches trained on, prompts included; filtered groups are not among them) or ``seconds``.
+        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` (sampled
+        in training, whether trained on or not; in records without them those of the batches trained on,
+        prompts included, filtered groups left out) or ``seconds``.
     family : str, optional
         One family of problems; default all that RL trains on.
     unseen : bool
@@ -68,7 +77,7 @@ def curve_of(
     points = trial["curve"]
     samples = samples_of(trial)
     values = np.array([np.array(point["correct"])[kept].mean() / samples for point in points])
-    column = "rollouts" if axis == "paid" else axis
+    column = "rollouts" if axis == "paid" else columns_of(trial)[axis]
     positions = np.array([point[column] for point in points], dtype=np.float64)
     if axis == "paid" and trial.get("probe_rollouts", 0):
         positions = np.append(0.0, positions + trial["probe_rollouts"])
@@ -188,8 +197,8 @@ def endpoints_of(
     paid = cut(curve_of(trial, axis="paid"), ends.get("paid"))
     auc_paid = area(paid) if paid.axis[-1] > trial.get("probe_rollouts", 0) else NAN
     auc_tokens = auc_unseen = final_unseen = NAN
-    # The trainer counts the tokens it trains on; those of filtered groups are in no record.
-    if not filtered(trial):
+    # Older records count the tokens trained on; those of filtered groups are in none of these.
+    if counts_samples(trial) or not filtered(trial):
         auc_tokens = area(cut(curve_of(trial, axis="tokens"), ends.get("tokens")))
     trained = ~np.isin(trial["topics"], trial["unseen"])
     if not trained.all():

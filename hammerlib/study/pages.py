@@ -18,7 +18,7 @@ from hammerlib.runs.storage import atomic_path
 from hammerlib.study import PROTOCOL, contrasts
 from hammerlib.study.endpoints import endpoint_table, family_table
 from hammerlib.study.power import WISHED, planned_table, power_table
-from hammerlib.study.records import Records, read_records
+from hammerlib.study.records import Records, counts_samples, read_records
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -114,8 +114,17 @@ def _templates() -> Environment:
     }
     environment.globals |= {"MEANS": MEANS, "BY_RUN": BY_RUN}
     functions = (interval, design_lines, arm_list, order_list, shown_endpoints, _mean_table, _family_table)
+    functions += (endpoint_words, counts_samples)
     environment.globals |= {function.__name__.lstrip("_"): function for function in functions}
     return environment
+
+
+def endpoint_words(records: Records) -> dict[str, str]:
+    """Return what each endpoint is; tokens are what the records hold of them."""
+    words = dict(PROTOCOL["endpoints"])
+    if counts_samples(records.cells[0]):
+        words["auc_tokens"] = "as auc, over tokens sampled in training, whether trained on or not"
+    return words
 
 
 def _part(name: str, *values: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,7 +78,7 @@ class Records:
             row |= {"parameters": trial["start"].get("parameters"), "order": order.get("strategy")}
             row |= {"order_hash": order.get("hash"), "cost": order.get("cost")}
             row |= {"random_cost": order.get("random_cost"), "probe_rollouts": trial.get("probe_rollouts", 0)}
-            rows.append(row | {axis: last[axis] for axis in AXES})
+            rows.append(row | {axis: last[column] for axis, column in columns_of(trial).items()})
         return pd.DataFrame(rows)
 
     @cached_property
@@ -87,8 +89,10 @@ class Records:
             topics = pd.Series(trial["topics"])
             problems = topics.groupby(topics).size()
             named = {"arm": trial["arm"], "replicate": trial["replicate"]}
+            columns = columns_of(trial)
             for number, point in enumerate(trial["curve"]):
-                named_point = named | {"point": number, **{axis: point[axis] for axis in AXES}}
+                axes = {axis: point[column] for axis, column in columns.items()}
+                named_point = named | {"point": number, **axes}
                 for family, right in pd.Series(point["correct"]).groupby(topics).sum().items():
                     counts = {"right": int(right), "problems": int(problems[family])}
                     counts["samples"] = samples_of(trial)
@@ -130,6 +134,19 @@ def filtered(trial: dict) -> bool:
     return bool(trial["settings"].get("train", {}).get("dynamic_sampling"))
 
 
+def counts_samples(trial: dict) -> bool:
+    """Return whether a record holds all tokens that were sampled; older ones hold those trained on."""
+    return all("sampled_tokens" in point for point in trial["curve"])
+
+
+def columns_of(trial: dict) -> dict[str, str]:
+    """Return in which entry of a curve's points each axis stands."""
+    columns = {axis: axis for axis in AXES}
+    if counts_samples(trial):
+        columns["tokens"] = "sampled_tokens"
+    return columns
+
+
 def adjusts_advantages(trial: dict) -> bool:
     """Return whether an algorithm changes advantages behind the rewards that telemetry saw."""
     settings = trial["settings"]
@@ -154,6 +171,34 @@ def foreign(text: object) -> str:
 
 
 # Reading
+
+COUNTS = ("correct", "greedy")  # lists of small whole numbers in a point of the curve and in ``final``
+
+
+def _counted(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a record may hold counts a problem: the entry and its name."""
+    for entry in [*(record.get("curve") or []), record.get("final")]:
+        if isinstance(entry, dict):
+            yield from ((entry, name) for name in COUNTS if name in entry)
+
+
+def pack_counts(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with lists of digits as one text: ``[1, 0, 2]`` is ``"102"``, a third of its size."""
+    record = copy.deepcopy(record)
+    for entry, name in _counted(record):
+        if all(type(count) is int and 0 <= count <= 9 for count in entry[name]):
+            entry[name] = "".join(map(str, entry[name]))
+    return record
+
+
+def unpack_counts(record: dict[str, Any]) -> None:
+    """Turn digits back into lists, in place; records from before hold lists already."""
+    for entry, name in _counted(record):
+        digits = entry[name]
+        if isinstance(digits, str):
+            if not (digits.isascii() and digits.isdigit()):
+                raise ValueError(f"{name} is no text of digits")
+            entry[name] = [int(digit) for digit in digits]
 
 
 def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = None) -> Records:
@@ -238,6 +283,7 @@ def _read(path: Path) -> dict:
         record = read_object(path)
         version = record["schema_version"]
         record.setdefault("study", path.parent.name)  # a trial that died tells only its name and why
+        unpack_counts(record)
         arm = record["arm"]
         replicate = record["replicate"]
         status = record["status"]
@@ -315,6 +361,8 @@ def _refuse_unpaired(trials: Sequence[dict]) -> None:
         for name in PAIRED:
             problem = "arms of a replicate differ, so they are not paired"
             _refuse_several(f"replicate {replicate}: {name}", (trial[name] for trial in same), problem)
+        problem = "some arms count sampled tokens, others those trained on"
+        _refuse_several(f"replicate {replicate}: tokens", map(counts_samples, same), problem)
         if not same[0]["packages"]["torch"].endswith("+cpu"):
             continue
         first = {trial["arm"]: json.dumps(trial["curve"][0]["correct"]) for trial in same}

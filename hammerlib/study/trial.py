@@ -34,6 +34,7 @@ from hammerlib.runs.trials import read_record, record_status
 from hammerlib.study.algorithms import bonus_of
 from hammerlib.study.orders import arm_order, learnable_window, order_vectors
 from hammerlib.study.plan import Study, Trial
+from hammerlib.study.records import pack_counts
 from hammerlib.training.hooks import Algorithm, Rollout
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _place(trial: Trial, root: str | Path) -> Path:
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record with its seal, whole or not at all, a line a field and a point of the curve."""
     lines = []
-    for key, value in sealed(record).items():
+    for key, value in sealed(pack_counts(record)).items():
         text = json.dumps(value)
         if key == "curve":
             text = "[\n" + ",\n".join(json.dumps(point) for point in value) + "\n]"
@@ -462,13 +463,17 @@ def _order_record(order: Order) -> dict[str, Any]:
 
 def _curve_record(points: list[dict], steps: dict[str, list], group_size: int) -> list[dict[str, Any]]:
     """The curve's points with prompts and tokens consumed so far."""
-    generated = np.cumsum([0, *steps["generated"]])
-    tokens = [0, *steps["tokens"]]
+    # A step that trains on an earlier generation batch again has no completions of its own.
+    generated = np.cumsum([0, *(number or 0 for number in steps["generated"])])
+    tokens = [0]
+    for total in steps["tokens"]:
+        tokens.append(tokens[-1] if total is None else total)
+    sampled = [0, *steps["sampled_tokens"]]
     curve = []
     for point in points:
         step = point["step"]
         rollouts = int(generated[step])
         axes = {"step": step, "rollouts": rollouts, "prompts": rollouts // group_size}
-        axes["tokens"] = int(tokens[step])
+        axes |= {"tokens": int(tokens[step]), "sampled_tokens": int(sampled[step])}
         curve.append(axes | {name: value for name, value in point.items() if name not in axes})
     return curve

@@ -27,7 +27,7 @@ from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
 from hammerlib.training.config import trl_arguments, vllm_arguments
 from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
-from hammerlib.training.logs import IndexLog
+from hammerlib.training.logs import IndexLog, tokens_until
 from hammerlib.training.schedule import ids_of
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import PolicyTrainer
@@ -104,6 +104,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         callbacks=callbacks,
     )
     trainer.unfinished = not _with_thoughts(config)
+    trainer.tokens = tokens_until(record.folder, first_step)
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())

@@ -35,15 +35,19 @@ def generate(
 
     Repeat a row for several completions. A completion begins with the tokens of its prefix ([] for none),
     which count towards ``max_completion_length`` and are never decoded in between; they are trained only with
-    `train_prefix`. With a stock trainer: ``rollout_func=lambda prompts, trainer: generate(...).for_trl()``.
+    `train_prefix`. What is sampled in training enters the run's token account, whether it is handed over or
+    not. With a stock trainer: ``rollout_func=lambda prompts, trainer: generate(...).for_trl()``.
     """
     longest = trainer.max_completion_length
     starts = [[] for _ in rows] if prefixes is None else [list(start) for start in prefixes]
     if len(starts) != len(rows):
         raise InputError("prefixes", len(starts), f"are not {len(rows)}", "give one per row, [] for none")
-    if max(map(len, starts)) > longest:
+    longest_prefix = max(map(len, starts), default=0)
+    if longest_prefix > longest:
         problem, remedy = f"is longer than max_completion_length {longest}", "cut it before"
-        raise InputError("prefixes", max(map(len, starts)), problem, remedy)
+        raise InputError("prefixes", longest_prefix, problem, remedy)
+    if not rows:
+        return Generation([], [], [])
     prompts, images, fields = trainer._tokenize_prompts([row["prompt"] for row in rows])
     todo = []  # rows whose prefix is not the whole completion already
     for k, prefix in enumerate(starts):
@@ -66,7 +70,17 @@ def generate(
     pairs = list(zip(starts, continuations, strict=True))
     mask = [[int(train_prefix)] * len(start) + [1] * len(new) for start, new in pairs]
     whole = [start + new for start, new in pairs]
-    return Generation(list(rows), prompts, whole, logprobs, None if prefixes is None else mask)
+    generation = Generation(
+        list(rows),
+        prompts,
+        whole,
+        logprobs,
+        None if prefixes is None else mask,
+        forced=[len(start) for start in starts],
+    )
+    if hasattr(trainer, "count_tokens"):  # not a stock trainer
+        trainer.count_tokens(generation)
+    return generation
 
 
 def sample(
@@ -196,6 +210,17 @@ def score_tokens(
     return logps * mask, -(chances.exp() * chances).sum(-1) * mask, mask
 
 
+def scored_tokens(
+    trainer: Any, prompt_ids: Sequence[list[int]], completion_ids: Sequence[list[int]], *, rows: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """`score_tokens` by the policy as it is, at the sampling temperature, so many rows at a time."""
+    for first in range(0, len(completion_ids), rows):
+        batch = prompt_ids[first : first + rows], completion_ids[first : first + rows]
+        with torch.no_grad():
+            scores = score_tokens(trainer.model, *batch, temperature=trainer.temperature)
+        yield scores
+
+
 def _padded(lists: Sequence[Sequence[int]], side: str) -> torch.Tensor:
     return pad_sequence([torch.tensor(list(ids)) for ids in lists], batch_first=True, padding_side=side)
 
@@ -205,16 +230,13 @@ def completion_entropies(rollout: Rollout, *, rows: int = 32) -> np.ndarray:
 
     Source: ours; the response entropy of ETTRL (arXiv 2508.11356).
     """
-    trainer = rollout.trainer
     means = []
-    for first in range(0, len(rollout.completion_ids), rows):
-        batch = slice(first, first + rows)
-        prompts = rollout.prompt_ids[batch]
-        completions = rollout.completion_ids[batch]
-        with torch.no_grad():
-            heat = trainer.temperature
-            _, entropies, mask = score_tokens(trainer.model, prompts, completions, temperature=heat)
+    first = 0
+    for _, entropies, mask in scored_tokens(
+        rollout.trainer, rollout.prompt_ids, rollout.completion_ids, rows=rows
+    ):
         if rollout.mask is not None:
-            mask = mask * _padded(rollout.mask[batch], "right").to(mask.device)
+            mask = mask * _padded(rollout.mask[first : first + rows], "right").to(mask.device)
         means.append(((entropies * mask).sum(1) / mask.sum(1).clamp(min=1)).double().cpu().numpy())
+        first += rows
     return np.concatenate(means)

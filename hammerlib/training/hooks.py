@@ -73,7 +73,8 @@ class Algorithm:
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Generate for the n problem rows of this process's generation batch, G in a row per problem.
 
-        `hammerlib.training.generation.generate` samples from the policy, also on from forced prefixes.
+        `hammerlib.training.generation.generate` samples from the policy, also on from forced prefixes, and
+        counts the tokens; ``trainer.count_tokens`` counts what is sampled otherwise.
         """
         raise NotImplementedError
 

@@ -16,6 +16,7 @@ from hammerlib.runs import MANIFEST, RunRecord
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import appending, atomic_path
 from hammerlib.training.hooks import EXCLUDED, Rollout
+from hammerlib.training.rollout import ACCOUNT
 from hammerlib.training.schedule import Plan
 
 if TYPE_CHECKING:
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     import pyarrow
 
 SKIPPED = "skipped.csv"  # of dynamic sampling
+
+
+def tokens_until(folder: Path, step: int) -> dict[str, int]:
+    """Return the token account of a run's first `step` steps, as its ``metrics.csv`` holds it."""
+    tokens = dict.fromkeys(ACCOUNT, 0)
+    path = folder / "metrics.csv"
+    if step == 0 or not path.exists():
+        return tokens
+    with open(path, newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["metric"] in tokens and int(row["step"]) <= step:
+                tokens[row["metric"]] = int(float(row["value"]))
+    return tokens
 
 
 class OrderMismatchError(RuntimeError):
@@ -127,6 +141,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "reward": ("float64", "after the adjustment: what was trained"),
     "weight": ("float64", "reward / reward_raw, the adjustment's factor; empty where reward_raw is 0"),
     "advantage": ("float64", "mean over tokens where an algorithm gives one per token"),
+    "forced": ("int32", "tokens at its start that were forced, not sampled; empty in older runs"),
+    "task": ("string", 'what was asked, where a rollout sets several tasks; "" is the problem itself'),
 }
 
 
@@ -237,6 +253,8 @@ def _columns(
         "reward": rewards,
         "weight": [b / a if a and b is not None else None for a, b in zip(raw, rewards, strict=True)],
         "advantage": advantages,
+        "forced": rollout.forced,
+        "task": rollout.tasks,
     }
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from hammerlib.training.trainer import PolicyTrainer
 
 
+# Metrics of a run's tokens, all processes, since its start; of a `Generation` in `Generation.tokens`.
+ACCOUNT = ("sampled_tokens", "forced_tokens", "prompt_tokens")
+
+
 @dataclass
 class Generation:
     """What a rollout hands to the trainer: m completions, each with its problem row and its group.
@@ -35,11 +39,21 @@ class Generation:
     groups : (m,) int array, optional
         Completions of one group are compared with each other, whatever its size; a group lies on one process.
         -1 (`EXCLUDED`): recorded, not trained. None: G rows in a row are a group, as TRL has them.
+    rewards : (m,) float array, optional
+        Rewards that the rollout knows by itself, because they depend on other completions; NaN or None where
+        the reward functions decide. One takes the place of the weighted sum of the reward functions, before
+        DRA, advantages, telemetry and files.
+    forced : list of m ints, optional
+        Tokens at the start of each completion that were forced, not sampled; default none.
+    tasks : list of m short texts, optional
+        What each completion was asked to do, where a rollout sets several tasks; default "", the problem
+        itself.
 
     Raises
     ------
     InputError
-        Lists of different lengths, an empty prompt or completion, rows with different columns.
+        Lists of different lengths, an empty prompt or completion, rows with different columns, an infinite
+        reward, more forced tokens than a completion has.
 
     Notes
     -----
@@ -62,19 +76,32 @@ class Generation:
     logprobs: list[list[float | None]] | None = None
     mask: list[list[int]] | None = None
     groups: np.ndarray | None = None
+    rewards: np.ndarray | None = None
+    forced: list[int] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.groups is not None:
             self.groups = np.asarray(self.groups)
+        if self.rewards is not None:
+            self.rewards = np.asarray(self.rewards, dtype=float)  # None becomes NaN
+        self.forced = list(self.forced) or [0] * len(self.rows)
+        self.tasks = list(self.tasks) or [""] * len(self.rows)
         lengths = {name: len(value) for name, value in self._columns().items()}
-        if len(set(lengths.values())) > 1 or not self.rows:
-            raise _refusal(lengths, "must be of one length above 0", "return one entry per completion")
+        if len(set(lengths.values())) > 1:
+            raise _refusal(lengths, "must be of one length", "return one entry per completion")
         if not (all(map(len, self.prompt_ids)) and all(map(len, self.completion_ids))):
             raise _refusal([], "is an empty prompt or completion", "return at least one token for each")
         for name in ("logprobs", "mask"):
             lists = getattr(self, name)
             if lists is not None and [*map(len, lists)] != [*map(len, self.completion_ids)]:
                 raise _refusal(name, "does not fit completion_ids", "return one value per completion token")
+        if self.rewards is not None and np.isinf(self.rewards).any():
+            raise _refusal("rewards", "are infinite", "give finite numbers, NaN for the reward functions'")
+        pairs = zip(self.forced, self.completion_ids, strict=True)
+        if any(not 0 <= forced <= len(ids) for forced, ids in pairs):
+            remedy = "give the number of tokens that a completion begins with and that were not sampled"
+            raise _refusal("forced", "are more or fewer tokens than a completion has", remedy)
         if any(row.keys() != self.rows[0].keys() for row in self.rows):
             raise _refusal(
                 "rows", "have different columns", "give every row the columns of the problem table"
@@ -91,13 +118,20 @@ class Generation:
 
     @classmethod
     def join(cls, generations: Sequence[Generation]) -> Generation:
-        """Return all parts as one: without a mask all tokens are trained, groups keep their names."""
+        """Return all parts as one.
+
+        Without a mask all tokens are trained, without rewards the reward functions decide; groups keep their
+        names.
+        """
         joined: dict[str, list | None] = {}
         masked = any(generation.mask for generation in generations)
+        rewarded = any(generation.rewards is not None for generation in generations)
         for name in (column.name for column in fields(cls)):
             columns = [getattr(generation, name) for generation in generations]
             if name == "mask" and masked:
                 columns = [generation.mask or generation._all_ones() for generation in generations]
+            if name == "rewards" and rewarded:
+                columns = [generation._own_rewards() for generation in generations]
             complete = all(column is not None for column in columns)
             joined[name] = [row for column in columns for row in column] if complete else None
         return cls(**joined)
@@ -105,12 +139,24 @@ class Generation:
     def _all_ones(self) -> list[list[int]]:
         return [[1] * len(ids) for ids in self.completion_ids]
 
+    def _own_rewards(self) -> np.ndarray:
+        return np.full(len(self.rows), np.nan) if self.rewards is None else self.rewards
+
+    def tokens(self) -> dict[str, int]:
+        """Return how many tokens were sampled, how many forced, and how many prompts held."""
+        forced = sum(self.forced)
+        sampled = sum(map(len, self.completion_ids)) - forced
+        prompts = sum(map(len, self.prompt_ids))
+        return {"sampled_tokens": sampled, "forced_tokens": forced, "prompt_tokens": prompts}
+
     def split(self, total: int) -> tuple[Generation, Generation | None]:
         """Return the `total` completions that enter the batch, and those left over (None if there are none).
 
         The trained ones come first, in their order. Missing ones are filled up with untrained ones, or with
         copies of the shortest completion; all their tokens are masked.
         """
+        if not self.rows:
+            raise _refusal([], "holds no completion", "return at least one for each process")
         trained = np.arange(len(self.rows))
         if self.groups is not None:
             trained = np.flatnonzero(self.groups != EXCLUDED)
@@ -174,6 +220,10 @@ class Rollout:
         Group of every completion, -1 where it is not trained; default G rows in a row.
     mask : list of 0/1 lists or None
         Tokens that are trained (None: all).
+    forced : list of int, length n
+        Tokens at the start of each completion that were not sampled.
+    tasks : list of str, length n
+        What each completion was asked to do; "" is the problem itself.
     prompt_ids : list of token id lists, length n
     excluded : Rollout or None
         Completions generated and graded but left out of the batch; without rewards (NaN) and vectors.
@@ -205,10 +255,14 @@ class Rollout:
     prompt_ids: list[list[int]] = field(default_factory=list)
     excluded: Rollout | None = None
     trainer: PolicyTrainer | None = field(default=None, repr=False)
+    forced: list[int] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.groups is None:
             self.groups = np.arange(len(self.rows)) // self.group_size
+        self.forced = list(self.forced) or [0] * len(self.rows)
+        self.tasks = list(self.tasks) or [""] * len(self.rows)
 
     @property
     def spare(self) -> Rollout | None:

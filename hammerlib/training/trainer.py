@@ -31,11 +31,12 @@ from hammerlib.errors import InputError
 from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward
-from hammerlib.rewards.adjusted import raw_sum
+from hammerlib.rewards.adjusted import Given, raw_sum
 from hammerlib.rewards.shape import text_of
 from hammerlib.training.generation import generate, graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
+from hammerlib.training.rollout import ACCOUNT
 from hammerlib.training.rows import loss_mask, loss_share, take_rows, with_gradient
 from hammerlib.training.telemetry import PREFIX, Timings, observe
 
@@ -72,7 +73,7 @@ SAME_LOGP_HALF = 0.02  # under bfloat16, on average
 
 # Fields of a rollout with one entry per completion.
 BY_ROW = ("rows", "completions", "completion_ids", "prompt_ids", "verdicts", "raw", "rewards", "vectors")
-BY_ROW += ("advantages", "mask", "reasons")
+BY_ROW += ("advantages", "mask", "reasons", "forced", "tasks")
 
 
 def _joined(pieces: Sequence) -> object:
@@ -120,6 +121,9 @@ class PolicyTrainer(GRPOTrainer):
             self._share(share_prefixes(self._causal_model()))
         self._calls = (-1, 0)  # optimizer step, and how often it has sampled
         self.timings = Timings()
+        self.tokens = dict.fromkeys(ACCOUNT, 0)  # of all processes since the run began
+        self._tokens_here = dict.fromkeys(ACCOUNT, 0)  # of this process, not yet in `tokens`
+        self._function_means: list[float] | None = None  # of rows without a reward of the rollout's own
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
@@ -134,9 +138,28 @@ class PolicyTrainer(GRPOTrainer):
             return super()._prepare_inputs(generation_batch)
         self.index_log.check(self.state.global_step, generation_batch)
         inputs = super()._prepare_inputs(generation_batch)
+        for name, total in self.tokens.items():  # in every step's log, also of steps that generate nothing
+            self._metrics["train"][PREFIX + name] = [float(total)]
         pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
         self.index_log.record([row for row, group in pairs if group != EXCLUDED])
         return inputs
+
+    def count_tokens(self, generation: Generation) -> None:
+        """Add what this process generated in training to the run's account.
+
+        `generate` calls it; a rollout does for what it samples in another way.
+        """
+        if self.model.training:
+            for name, n in generation.tokens().items():
+                self._tokens_here[name] += n
+
+    def _sum_tokens(self) -> None:
+        """Add what all processes counted since the last generation batch to the account."""
+        local = torch.tensor([[self._tokens_here[name] for name in ACCOUNT]], device=self.accelerator.device)
+        sums = self.accelerator.gather(local).sum(0).tolist()
+        for name, n in zip(ACCOUNT, sums, strict=True):
+            self.tokens[name] += n
+            self._tokens_here[name] = 0
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], Any, dict]:
         """Make the ids as embedding and evaluation do; with tools and images TRL's own way."""
@@ -291,8 +314,13 @@ class PolicyTrainer(GRPOTrainer):
         if self.model.training:
             vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
             self.timings.lap("embedding")
-        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        generation = self._generation if self.model.training else None
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
+        if dra is not None:
+            dra.given = Given() if generation is None else Given(generation.rewards)
+        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        if generation is not None and dra is None:
+            table = self._with_own_rewards(table, generation)
         first = self.accelerator.process_index * len(prompts)
         if dra is not None and dra.deferred:
             size = self.num_generations if self.model.training else self.num_generations_eval
@@ -304,7 +332,6 @@ class PolicyTrainer(GRPOTrainer):
             # TRL's own sum is on the device in float32; telemetry needs this process's rows only.
             weights = self.reward_weights.double().numpy()
             rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            generation = self._generation
             judged, reasons = graded(texts, inputs, self.unfinished)
             self.rollout = Rollout(
                 step=self.state.global_step,
@@ -319,9 +346,26 @@ class PolicyTrainer(GRPOTrainer):
                 group_size=self.num_generations,
                 groups=generation.groups if generation else None,
                 mask=generation.mask if generation else None,
+                forced=generation.forced if generation else [],
+                tasks=generation.tasks if generation else [],
                 trainer=self,
             )
             self.timings.lap("rewards")
+        return table
+
+    def _with_own_rewards(self, table: torch.Tensor, generation: Generation) -> torch.Tensor:
+        """Put a rollout's own rewards in place of the functions', in the (n, F) table of all processes."""
+        rewards = np.full(len(generation.rows), np.nan) if generation.rewards is None else generation.rewards
+        own = self.accelerator.gather(torch.from_numpy(rewards).to(table))
+        rows = ~own.isnan()
+        if not rows.any():
+            return table
+        table = table.clone()
+        table[rows] = math.nan
+        self._function_means = torch.nanmean(table, dim=0).tolist()
+        # TRL sums over functions with their weights: one of them carries the reward, its weight divided out.
+        carrier = int(self.reward_weights.nonzero()[0])
+        table[rows, carrier] = own[rows] / self.reward_weights[carrier].item()
         return table
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
@@ -330,15 +374,23 @@ class PolicyTrainer(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
         self.timings.start()
         excluded = None
-        sampled = None
+        generation = None
+        self._function_means = None
         if self.hooks.rollout is not None:
             generation = self.hooks.rollout(inputs, self)
-            sampled = generation.completion_ids
             self._generation, excluded = generation.split(len(inputs))
             inputs = self._generation.rows
             self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, excluded)
+        if generation is None:  # what a rollout samples is counted where it does
+            rollout = self.rollout
+            generation = Generation(rollout.rows, rollout.prompt_ids, rollout.completion_ids)
+            self.count_tokens(generation)
+        self._sum_tokens()
+        if self._function_means is not None:
+            for name, value in zip(self.reward_func_names, self._function_means, strict=True):
+                self._metrics["train"][f"rewards/{name}/mean"][-1] = value
         if self.shared_prefixes and self._prefixes_agree is None:
             self._compare_prefixes(output)
         process = self.accelerator.process_index
@@ -351,8 +403,8 @@ class PolicyTrainer(GRPOTrainer):
             output["advantages"] = self._checked(advantages if own is None else advantages[own], output)
             self.rollout.advantages = output["advantages"]
             whole = self.rollout if own is None else dataclasses.replace(whole, advantages=advantages)
-        sampled = sampled or self.rollout.completion_ids
-        counts = {"generated": len(sampled), "generated_tokens": sum(map(len, sampled))}
+        counts = {"generated": len(generation.rows)}
+        counts["generated_tokens"] = generation.tokens()["sampled_tokens"]
         counts["trained"] = int((self.rollout.groups != EXCLUDED).sum())
         values = {name: float(n * self.accelerator.num_processes) for name, n in counts.items()}
         values |= observe(whole)
@@ -443,6 +495,7 @@ class PolicyTrainer(GRPOTrainer):
             rollout.excluded = Rollout(
                 rollout.step, excluded.rows, texts, excluded.completion_ids, judged, nothing, nothing,
                 rollout.vectors[:0], rollout.group_size, groups=excluded.groups, reasons=reasons,
+                forced=excluded.forced, tasks=excluded.tasks,
             )  # fmt: skip
 
     def _regrouped(self, rollout: Rollout) -> torch.Tensor:
