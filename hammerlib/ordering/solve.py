@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
 from hammerlib.ordering.candidates import (
+    Candidates,
     Edges,
     Graph,
     OutOfTime,
@@ -22,12 +23,14 @@ from hammerlib.ordering.candidates import (
     cheapest_neighbours,
     kept_edges,
     search,
+    search_again,
     sparse_graph,
     sweep_prices,
 )
 from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, repeated_path
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
+from hammerlib.ordering.threads import single_products
 from hammerlib.ordering.tour import (
     KICK_RUN,
     LARGEST,
@@ -47,7 +50,7 @@ REDUCED = 64  # dimensions of the first, cheap passes
 INFORMATIVE = 0.7  # share of the centred variance in those dimensions that earns a second pass
 REDUCED_FROM = 2048  # items; below, an exact pass takes less than a second
 PCA_ROWS = 4096
-CANDIDATES = {"reduced": 28, "exact": 40}  # a node
+CANDIDATES = {"reduced": 28, "exact": 40, "known": 80}  # a node
 RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
 EXACT_PASSES = 8
 KICKS = 20  # a node at most, in batches of a quarter
@@ -76,7 +79,8 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
 
     Up to 12 rows the optimum, by dynamic programme. Rows that are nearly equal are compared in double
     precision. Where few products make the greedy order, or the gap leaves room for a better one, the cheaper
-    of both is returned. One seed gives one result on one machine unless `seconds` cuts the work short.
+    of both is returned. One seed gives one result on one machine, whatever the number of threads
+    (``HAMMER_THREADS``), unless `seconds` cuts the work short.
 
     Parameters
     ----------
@@ -107,6 +111,11 @@ def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = 
     True
     """
     check_limits(gap, seconds)
+    with single_products():
+        return _min_path(units, gap, seconds, seed)
+
+
+def _min_path(units: Array, gap: float | None, seconds: float | None, seed: int) -> Path:
     n = len(units)
     random = mean_cosine(units)
     all_equal = bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
@@ -176,6 +185,7 @@ class _Solve:
         self.total = np.inf
         self.path = np.arange(self.n)
         self.local: Search | None = None
+        self.known: tuple[Candidates, np.ndarray] | None = None  # of the last whole search, and its prices
         self.exact_passes = self.kicks = self.idle_batches = 0
 
     def _spread_out(self) -> None:
@@ -246,9 +256,8 @@ class _Solve:
 
     def _exact_pass(self) -> bool:
         """Find candidates among all products and certify the prices; False if time ran out."""
-        k = CANDIDATES["exact"]
         try:
-            candidates = search(self.columns, self.prices, k, ends=self.ends, deadline=self.deadline)
+            candidates = self._exact_candidates()
             rows = self.rows if self.narrow else host(self.units)
             proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
         except OutOfTime:
@@ -258,6 +267,18 @@ class _Solve:
         self.exact_passes += 1
         self._price(candidate_edges(candidates, candidates.reduced + self.prices[candidates.columns]))
         return True
+
+    def _exact_candidates(self) -> Candidates:
+        """Return the cheapest neighbours at these prices, from what earlier passes made if that is enough."""
+        k, limits = CANDIDATES["exact"], {"ends": self.ends, "deadline": self.deadline}
+        if self.known is not None:
+            candidates = search_again(self.columns, *self.known, self.prices, k, **limits)
+            if candidates is not None:
+                return candidates
+        longer = search(self.columns, self.prices, CANDIDATES["known"], **limits)
+        if namespace(self.columns) is np and longer.columns.shape[1] > k:
+            self.known = (longer, self.prices)
+        return longer.first(k)
 
     def _price(self, edges: Edges) -> None:
         """Make the sparse graph of new and kept edges, and the prices that belong to it."""
