@@ -18,6 +18,9 @@ from hammerlib.runs import RunRecord
 from hammerlib.systems.arms import compare_arms, over_seeds
 from hammerlib.systems.chord import Chord, load_experts, nano_experts
 from hammerlib.systems.chord.experts import NANO_SOLUTIONS, expert_table, tokenised
+from hammerlib.systems.cure.algorithm import Cure
+from hammerlib.systems.etmr.algorithm import TreeVotes
+from hammerlib.systems.g2rpo_a.algorithm import GuidedGroups
 from hammerlib.systems.hard_examples import LearnableShare
 from hammerlib.systems.ttrl import EntropyReshape, VoteThenSample
 from hammerlib.systems.uncalibrated import LeaveOneOut
@@ -30,8 +33,11 @@ BY_NAME = {
     "ttrl": (VoteThenSample(8), {"votes": 8}),
     "ettrl": (EntropyReshape("clip", beta=1.5), {"kind": "clip", "beta": 1.5}),
     "rloo": (LeaveOneOut(), {}),
+    "cure": (Cure(1, 3, top_k=5), {"n1": 1, "n2": 3, "top_k": 5}),
+    "etmr": (TreeVotes(2, 1, 2, "first"), {"trees": 2, "forks": 1, "branches": 2, "train": "first"}),
+    "g2rpo-a": (GuidedGroups(6, alpha=0.5), {"length": 6, "alpha": 0.5}),
 }
-SOUND = {"chord": {"loss_type": "dapo"}, "rloo": {"scale_rewards": "none"}}
+SOUND = {"chord": {"loss_type": "dapo"}, "cure": {"loss_type": "dapo"}, "rloo": {"scale_rewards": "none"}}
 
 
 @pytest.mark.parametrize("name", BY_NAME)

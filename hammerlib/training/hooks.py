@@ -240,10 +240,13 @@ def _refuse_twice(metrics: list[str]) -> None:
 # written, and the trainer's builder makes them.
 REGISTRY: dict[str, str] = {
     "chord": "hammerlib.systems.chord.algorithm:Chord",
+    "cure": "hammerlib.systems.cure.algorithm:Cure",
     "distinct-answers": "hammerlib.study.algorithms:DistinctAnswers",
     "dra": "hammerlib.training.build:DRA",
     "dynamic-sampling": "hammerlib.training.dynamic:DynamicSampling",
+    "etmr": "hammerlib.systems.etmr.algorithm:TreeVotes",
     "ettrl": "hammerlib.systems.ttrl.algorithm:EntropyReshape",
+    "g2rpo-a": "hammerlib.systems.g2rpo_a.algorithm:GuidedGroups",
     "learnable": "hammerlib.systems.hard_examples.algorithm:LearnableShare",
     "permuted-rewards": "hammerlib.study.algorithms:PermutedRewards",
     "rloo": "hammerlib.systems.uncalibrated.algorithm:LeaveOneOut",

@@ -4,6 +4,7 @@ Rollouts and branches of a prompt are one group. Plain rollouts may follow after
 run.
 """
 
+from hammerlib.systems.cure.algorithm import Cure
 from hammerlib.systems.cure.critical import (
     critical_position,
     critical_positions,
@@ -11,4 +12,4 @@ from hammerlib.systems.cure.critical import (
     fork_training,
 )
 
-__all__ = ["critical_position", "critical_positions", "eligible_tokens", "fork_training"]
+__all__ = ["Cure", "critical_position", "critical_positions", "eligible_tokens", "fork_training"]

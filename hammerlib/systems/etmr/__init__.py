@@ -4,6 +4,7 @@ The label is that of TTRL (`hammerlib.systems.ttrl`), which also holds ETTRL's r
 ETTRL is public; what its two notes leave open stands with each function.
 """
 
+from hammerlib.systems.etmr.algorithm import TreeVotes
 from hammerlib.systems.etmr.trees import effective_votes, fork_points, leaf_count, token_ratio, tree_vote
 
-__all__ = ["effective_votes", "fork_points", "leaf_count", "token_ratio", "tree_vote"]
+__all__ = ["TreeVotes", "effective_votes", "fork_points", "leaf_count", "token_ratio", "tree_vote"]

@@ -3,6 +3,7 @@
 How much of it is given follows the accuracy: less as training succeeds, more as it fails.
 """
 
+from hammerlib.systems.g2rpo_a.algorithm import GuidedGroups
 from hammerlib.systems.g2rpo_a.guidance import (
     feedback_path,
     guidance,
@@ -14,6 +15,7 @@ from hammerlib.systems.g2rpo_a.guidance import (
 )
 
 __all__ = [
+    "GuidedGroups",
     "feedback_path",
     "guidance",
     "guided_count",

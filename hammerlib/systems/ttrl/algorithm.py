@@ -91,12 +91,7 @@ class VoteThenSample(Algorithm):
         self._check_votes(size)
         problems = problems_of(rows, size)
         generation = generate(trainer, [row for row in problems for _ in range(self.votes)])
-        texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
-        answers = [final_answer(text) for text in texts]
-        generation.rows = []
-        for number, row in enumerate(problems):
-            ballot = answers[number * self.votes : (number + 1) * self.votes]
-            generation.rows += [relabelled(row, ballot)] * self.votes
+        label_by_vote(generation, problems, trainer)
         # All vote; the first G of each problem are trained.
         completion = np.arange(len(generation.rows))
         generation.groups = np.where(completion % self.votes < size, completion // self.votes, EXCLUDED)
@@ -109,6 +104,17 @@ class VoteThenSample(Algorithm):
     __call__ = rollout  # as a hook of its own
 
 
+def label_by_vote(generation: Generation, problems: Sequence[dict[str, Any]], trainer: PolicyTrainer) -> None:
+    """Set the answer of every row to the majority's, in place; a problem's completions stand in a row."""
+    texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
+    answers = [final_answer(text) for text in texts]
+    votes = len(answers) // len(problems)
+    generation.rows = []
+    for number, row in enumerate(problems):
+        ballot = answers[number * votes : (number + 1) * votes]
+        generation.rows += [relabelled(row, ballot)] * votes
+
+
 def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, Any]:
     """Return a problem row whose answer is the majority's, with its truth set aside."""
     truth = {name: row[name] for name in JUDGED_BY if name in row}
@@ -116,8 +122,22 @@ def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, 
     return {**row, **blank, "answer": majority_vote(answers).label, "truth": truth}
 
 
-def watch_votes(rollout: Rollout) -> dict[str, float]:
+def true_verdicts(rollout: Rollout) -> dict[str, list[bool]]:
+    """Return which completions of every problem, trained or not, are right by the truth set aside."""
+    right: dict[str, list[bool]] = {}
+    for batch in (rollout, rollout.excluded):
+        for row, text in zip(batch.rows, batch.completions, strict=True) if batch else ():
+            if "truth" not in row:
+                remedy = "use it with VoteThenSample"
+                raise InputError("plugs.rollout", "rows", "have no truth set aside", remedy)
+            right.setdefault(row["id"], []).append(grade(text, row["truth"]).correct)
+    return right
+
+
+def watch_votes(rollout: Rollout, right: dict[str, list[bool]] | None = None) -> dict[str, float]:
     """Return the means over problems of `vote_metrics` as ``vote/...``; only this reads the truth."""
+    if right is None:
+        right = true_verdicts(rollout)
     texts: dict[str, list[str]] = {}
     trained: dict[str, int] = {}
     rows: dict[str, dict] = {}
@@ -125,18 +145,16 @@ def watch_votes(rollout: Rollout) -> dict[str, float]:
         if batch is None:
             continue
         for row, text, group in zip(batch.rows, batch.completions, batch.groups, strict=True):
-            if "truth" not in row:
-                remedy = "use it with VoteThenSample"
-                raise InputError("plugs.rollout", "rows", "have no truth set aside", remedy)
             texts.setdefault(row["id"], []).append(text)
             trained[row["id"]] = trained.get(row["id"], 0) + int(group != EXCLUDED)
             rows[row["id"]] = row
-    worth = [_worth(rows[name], texts[name], trained[name]) for name in texts if trained[name]]
+    worth = [_worth(rows[name], texts[name], right[name], trained[name]) for name in texts if trained[name]]
     return {f"vote/{name}": float(np.mean([metrics[name] for metrics in worth])) for name in worth[0]}
 
 
-def _worth(row: dict[str, Any], texts: Sequence[str], trained: int) -> dict[str, float]:
-    right = [grade(text, row["truth"]).correct for text in texts]
+def _worth(
+    row: dict[str, Any], texts: Sequence[str], right: Sequence[bool], trained: int
+) -> dict[str, float]:
     label = row["answer"]
     label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
     return vote_metrics([final_answer(text) for text in texts], right, label_right=label_right, kept=trained)
