@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from system_runs import SMALL, Hand, killed_and_resumed, same_weights, wide
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
 from hammerlib.exact.signal import mixed_probability
-from hammerlib.systems.dars import expected_depth, extra_rollouts, signal
+from hammerlib.systems.dars import Dars, expected_depth, extra_rollouts, signal
 from hammerlib.systems.dars.schedule import EARLIER_TOTALS, kept_groups, merged_groups
+from hammerlib.training import Generation, Rollout, train
+from hammerlib.training.hooks import EXCLUDED, make_algorithms
 
 # The schedules
 
@@ -147,3 +155,158 @@ def test_pass_at_k_of_the_reference() -> None:
     assert [pass_at_k(8, 2, 1), pass_at_k(8, 2, 4), pass_at_k(128, 1, 32)] == pytest.approx(
         [0.25, 0.785714, 0.25], abs=1e-6
     )
+
+
+# In the house
+
+GRPO = dataclasses.replace(SMALL, n_problems=4)
+
+
+def a_policy(monkeypatch: pytest.MonkeyPatch, texts: Sequence[Sequence[str]]) -> SimpleNamespace:
+    """A trainer whose completions are these texts, call by call."""
+    calls = iter(texts)
+    said: list[str] = []
+
+    def sampled(trainer: object, rows: list[dict]) -> Generation:
+        new = next(calls)
+        assert len(new) == len(rows)
+        said.extend(new)
+        ids = [[place] for place in range(len(said) - len(new), len(said))]
+        return Generation(rows, [[5]] * len(rows), ids)
+
+    monkeypatch.setattr("hammerlib.systems.dars.algorithm.generate", sampled)
+    read = SimpleNamespace(batch_decode=lambda ids, skip_special_tokens: [said[one] for (one,) in ids])
+    alone = SimpleNamespace(num_processes=1)
+    return SimpleNamespace(num_generations=4, scale_rewards="none", processing_class=read, accelerator=alone)
+
+
+def asked(names: str) -> list[dict[str, str]]:
+    return [{"id": name, "prompt": "p", "answer": "4"} for name in names for _ in range(4)]
+
+
+R, W = r"\boxed{4}", r"\boxed{5}"
+
+
+def test_both_stages_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Right of 4: 1, 4, 0. More rollouts with N_max = 9: 2, none, 5 (the cap). The third stays unsolved.
+    trainer = a_policy(monkeypatch, [[R, W, W, W] + [R] * 4 + [W] * 4, [R, W] + [W] * 5])
+    dars = Dars(limit=9)
+    found = dars.rollout(asked("abc"), trainer)
+    assert [row["id"] for row in found.rows] == list("a" * 6 + "b" * 4 + "c" * 9)
+    assert found.groups.tolist() == [0] * 6 + [-1] * 4 + [-1] * 9
+    assert [ids[0] for ids in found.completion_ids] == [
+        0,
+        1,
+        2,
+        3,
+        12,
+        13,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        *range(14, 19),
+    ]
+    watched = dars.observe(SimpleNamespace(trainer=trainer))
+    assert watched == {
+        "dars/extra": pytest.approx(7 / 3), "dars/hard": pytest.approx(2 / 3), "dars/dropped": pytest.approx(2 / 3),
+        # 4 S(1/4) = 1.5 and 6 S(2/6) = 8/3, the others 0
+        "dars/mass_before": pytest.approx(1.5 / 3), "dars/mass_after": pytest.approx(8 / 9),
+    }  # fmt: skip
+    assert watched.keys() == Dars.METRICS.keys()
+
+
+def test_an_empty_second_stage_leaves_the_batch_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = a_policy(monkeypatch, [[R, R, W, W] + [R, R, R, W]])
+    found = Dars(limit=9).rollout(asked("ab"), trainer)
+    assert found.groups is None and len(found.rows) == 8
+
+
+def test_a_batch_without_contrast_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = a_policy(monkeypatch, [[R] * 4])
+    assert Dars(limit=9).rollout(asked("a"), trainer).groups.tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize(("options", "changes", "words"), [
+    ({"limit": 3}, {}, "limit = 3: is below the group size 4"),
+    ({"limit": 1}, {}, r"algorithms\[0\].limit = 1"),
+    ({"schedule": "depth"}, {}, "use one of et, hw, none"),
+    ({"unsolved": "all"}, {}, "half, limit"),
+    ({"upper": 0.0}, {}, r"upper = 0.0: is outside \(0, 1\]"),
+    ({"upper": math.nan}, {}, "upper = nan"),
+    ({}, {"scale_rewards": "batch"}, "scale_rewards = 'batch'.*use none, or group"),
+    ({}, {"rewards": ("format",)}, "rewards = .'format'.: grade no answer"),
+    ({"breadth": True}, {"steps_per_generation": 2}, "steps_per_generation = 2.*several updates"),
+    ({"breadth": True}, {}, "num_iterations = 1: trains the full batch once"),
+    ({"depth": 3}, {}, "is no option"),
+])  # fmt: skip
+def test_settings_that_are_no_dars_are_one_line(options: dict, changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(GRPO, algorithms=({"name": "dars", **options},), **changes).validate()
+
+
+def test_a_configuration_makes_what_python_would() -> None:
+    settings = {"name": "dars", "schedule": "hw", "limit": 64, "breadth": True}
+    config = dataclasses.replace(GRPO, algorithms=(settings,), num_iterations=2)
+    (made,) = make_algorithms(config.validate())
+    assert made == Dars("hw", 64, breadth=True) and made.most_rows(config) == 64
+
+
+def test_groups_that_straddle_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="whole groups"):
+        Dars(limit=9).rollout(asked("ab")[2:], a_policy(monkeypatch, []))
+
+
+def merged(rollout: Rollout) -> np.ndarray:
+    """Each reward less the mean of all rewards of its problem."""
+    names = np.array([row["id"] for row in rollout.rows])
+    trained = rollout.groups != EXCLUDED
+    advantages = np.zeros(len(names))
+    for name in set(names[trained]):
+        rows = trained & (names == name)
+        advantages[rows] = rollout.rewards[rows] - rollout.rewards[rows].mean()
+    return advantages
+
+
+def test_a_real_step_is_the_one_by_hand(tmp_path: Path) -> None:
+    config = dataclasses.replace(GRPO, algorithms=({"name": "dars", "limit": 9},))
+    hand = Hand(merged, planned=8)
+    record = train(config, root=tmp_path, algorithms=[hand], progress=False)
+    table = wide(record)
+    assert max(hand.errors) < 1e-4 and max(hand.norms) > 1e-3
+    assert table["generated"].max() > 8 and table["dars/extra"].max() > 0
+    for rollout in hand.seen:
+        assert rollout.advantages.numpy() == pytest.approx(merged(rollout), abs=1e-5)
+        sizes = [len(rows) for group in rollout.by_size() for rows in group]
+        assert all(4 <= size <= 9 for size in sizes)
+
+
+def test_a_limit_of_the_group_size_is_stock_to_the_last_bit(tmp_path: Path) -> None:
+    config = dataclasses.replace(GRPO, algorithms=({"name": "dars", "limit": 4},))
+    assert same_weights(
+        train(config, root=tmp_path / "a", progress=False), train(GRPO, root=tmp_path / "b", progress=False)
+    )
+
+
+@pytest.mark.long
+def test_killed_and_resumed_it_is_the_unbroken_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"name": "dars", "schedule": "hw", "limit": 9, "breadth": True}
+    config = dataclasses.replace(SMALL, algorithms=(settings,), num_iterations=2, save_steps=2)
+    again = killed_and_resumed(config, tmp_path / "a", monkeypatch)
+    assert again.manifest["resumed_from_step"] == 2
+    assert same_weights(again, train(config, root=tmp_path / "b", progress=False))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("changes", [
+    {"order": "hammer"}, {"adjustment": "dra"}, {"adjustment": "dra", "dra_route": "trainer"},
+    {"dynamic_sampling": True}, {"scale_rewards": "group", "loss_type": "grpo"}, {"loss_type": "dapo"},
+])  # fmt: skip
+def test_it_trains_with_orders_dra_and_a_filter(changes: dict, tmp_path: Path) -> None:
+    config = dataclasses.replace(GRPO, algorithms=({"name": "dars", "limit": 9},), **changes)
+    table = wide(train(config, root=tmp_path, progress=False))
+    assert (table["trained"] <= table["generated"]).all() and table["grad_norm"].max() > 0

@@ -41,9 +41,9 @@ KEPT_TO = {
     "trl": ["training"],
     "vllm": ["evaluation/engines/vllm.py"],
     "ray": ["runs/workers.py"],
-    # The doctor asks torch for GPUs.
-    "torch": ["models", "training", "evaluation", "cli/examine.py"],
-    "transformers": ["models", "training", "evaluation"],
+    # The doctor asks torch for GPUs; AIRL-S trains a network of its own, and leaves it when training ends.
+    "torch": ["models", "training", "evaluation", "systems/airl_s", "cli/examine.py"],
+    "transformers": ["models", "training", "evaluation", "systems/airl_s"],
     "ruamel": ["runs/reading.py"],
     "typer": ["cli"],
     "jinja2": ["pages", "study"],

@@ -239,8 +239,10 @@ def _refuse_twice(metrics: list[str]) -> None:
 # names stand for these fields (`hammerlib.training.config`), so that a run has one identity, however it is
 # written, and the trainer's builder makes them.
 REGISTRY: dict[str, str] = {
+    "airl-s": "hammerlib.systems.airl_s.algorithm:AirlS",
     "chord": "hammerlib.systems.chord.algorithm:Chord",
     "cure": "hammerlib.systems.cure.algorithm:Cure",
+    "dars": "hammerlib.systems.dars.algorithm:Dars",
     "distinct-answers": "hammerlib.study.algorithms:DistinctAnswers",
     "dra": "hammerlib.training.build:DRA",
     "dynamic-sampling": "hammerlib.training.dynamic:DynamicSampling",
@@ -250,6 +252,7 @@ REGISTRY: dict[str, str] = {
     "learnable": "hammerlib.systems.hard_examples.algorithm:LearnableShare",
     "permuted-rewards": "hammerlib.study.algorithms:PermutedRewards",
     "rloo": "hammerlib.systems.uncalibrated.algorithm:LeaveOneOut",
+    "svs": "hammerlib.systems.svs.algorithm:Svs",
     "ttrl": "hammerlib.systems.ttrl.algorithm:VoteThenSample",
 }
 ENTRY_POINTS = "hammerlib.algorithms"

@@ -5,6 +5,7 @@ reward of every step, and f alone, which knows no policy, scores steps in `hamme
 of it is public: the algebra is that of AIRL (arXiv 1710.11248), all else a switch.
 """
 
+from hammerlib.systems.airl_s.algorithm import AirlS
 from hammerlib.systems.airl_s.reward import (
     Recovery,
     discriminator,
@@ -14,13 +15,18 @@ from hammerlib.systems.airl_s.reward import (
     step_advantages,
     step_ends,
 )
+from hammerlib.systems.airl_s.scorer import StepScorer, load_scorer, score_steps
 
 __all__ = [
+    "AirlS",
     "Recovery",
+    "StepScorer",
     "discriminator",
     "discriminator_loss",
+    "load_scorer",
     "policy_reward",
     "recover",
+    "score_steps",
     "step_advantages",
     "step_ends",
 ]

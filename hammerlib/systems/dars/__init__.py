@@ -4,6 +4,7 @@ The sum of |A| over a group of binary rewards starves what is rarely solved. A s
 more rollouts as restore it; both stages are one group. Breadth is a full batch, trained twice.
 """
 
+from hammerlib.systems.dars.algorithm import Dars
 from hammerlib.systems.dars.schedule import Depth, expected_depth, extra_rollouts, signal
 
-__all__ = ["Depth", "expected_depth", "extra_rollouts", "signal"]
+__all__ = ["Dars", "Depth", "expected_depth", "extra_rollouts", "signal"]

@@ -5,12 +5,14 @@ good if the variant is solved sometimes and not always. Answers, syntheses and a
 same policy in one update.
 """
 
+from hammerlib.systems.svs.algorithm import Svs
 from hammerlib.systems.svs.synthesis import Cost, in_band, step_cost, synthesis_reward
 from hammerlib.systems.svs.tasks import TASKS, Task, extractions, with_syntheses
 
 __all__ = [
     "TASKS",
     "Cost",
+    "Svs",
     "Task",
     "extractions",
     "in_band",

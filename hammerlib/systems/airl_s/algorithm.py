@@ -1,0 +1,311 @@
+"""AIRL-S as an algorithm: ``algorithms: [{name: airl-s, mix: 0.5, separator: ";"}]``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from hammerlib.errors import InputError, check_name, check_whole
+from hammerlib.systems.airl_s.reward import (
+    REWARDS,
+    discriminator_loss,
+    mixed_advantages,
+    over_tokens,
+    policy_reward,
+    step_advantages,
+)
+from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, save_scorer, score_steps
+from hammerlib.systems.batches import over_processes, right_of
+from hammerlib.systems.chord.experts import expert_table, tokenised
+from hammerlib.training.generation import score_tokens
+from hammerlib.training.hooks import EXCLUDED, Algorithm, Rollout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hammerlib.training.trainer import PolicyTrainer
+
+ROWS = 32  # completions of a forward pass without gradient
+
+
+class Traces(NamedTuple):
+    """Completions cut into steps: token ids, step ends, and log pi of every step."""
+
+    prompts: list[list[int]]
+    completions: list[list[int]]
+    ends: list[list[int]]
+    logps: list[np.ndarray]
+
+    def take(self, places: Sequence[int]) -> Traces:
+        """Return some of them."""
+        return Traces(*([column[k] for k in places] for column in self))
+
+
+@dataclass
+class AirlS(Algorithm, TrainerCallback):
+    """Advantages of steps, from a reward that a discriminator learns beside the policy.
+
+    Before each update of the policy, f learns to tell steps of correct traces from the policy's own. Every
+    step then earns r = f - log pi; pooled, normalised and summed from the end, these are the advantages of
+    steps, mixed with those of the outcome: lambda A_step + (1 - lambda) A_outcome. At the end of a run f
+    stands in its folder (`load_scorer`), for a search.
+
+    Parameters
+    ----------
+    mix : float
+        lambda in [0, 1]; 0 leaves the advantages as they are, to the last bit, and trains f beside them.
+    separator : str
+        A step ends with the token that holds it: a line's end, ``;``, ``,``.
+    experts : str, optional
+        Correct traces: as of chord, ``nano:check`` or ``file:<path>@<digits>``. Default the policy's own
+        correct completions, kept in a buffer.
+    buffer : int
+        Newest correct completions that are kept.
+    updates : int
+        Discriminator updates before each update of the policy.
+    batch : int
+        Traces of either side in an update, at most.
+    learning_rate : float
+        Of f's Adam.
+    smoothing : float
+        Of the discriminator's labels, see `discriminator_loss`.
+    reward : str
+        ``airl``, or ``gail`` for comparison, see `policy_reward`.
+    length_mean : bool
+        log pi of a step as the mean over its tokens: long steps do not saturate D. Not AIRL any more.
+    shuffled : bool
+        Control: the values of f change places among the steps of a group before they are rewards.
+
+    Raises
+    ------
+    InputError
+        Values out of range, experts that cannot be read; when called: a policy in shards, groups that
+        straddle processes.
+
+    Notes
+    -----
+    Source: arXiv 2508.14313, known from its abstracts; AIRL is arXiv 1710.11248, advantages of steps are
+    arXiv 2402.03300. lambda, splitter, buffer, batch, smoothing and rates are ours.
+
+    Examples
+    --------
+    >>> AirlS(mix=1.0, separator=";").reward
+    'airl'
+    """
+
+    METRICS: ClassVar[dict[str, str]] = {
+        "airl/loss": "loss of the discriminator at its last update, nats; 1.386 where it tells nothing apart",
+        "airl/told_apart": "share of steps that the discriminator puts on the right side",
+        "airl/steps": "steps of a completion",
+        "airl/value_right": "mean f of the last step of right completions",
+        "airl/value_wrong": "mean f of the last step of wrong completions",
+        "airl/buffer": "correct traces that are kept on a process",
+    }
+
+    mix: float = 0.5
+    separator: str = "\n"
+    experts: str | None = None
+    buffer: int = 512
+    updates: int = 1
+    batch: int = 64
+    learning_rate: float = 1e-4
+    smoothing: float = 0.1
+    reward: str = "airl"
+    length_mean: bool = False
+    shuffled: bool = False
+    _scorer: StepScorer | None = field(default=None, init=False, repr=False, compare=False)
+    _optimizer: torch.optim.Adam | None = field(default=None, init=False, repr=False, compare=False)
+    # Correct completions, prompt and completion ids, the newest last.
+    _kept: list[list[list[int]]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _restored: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    _watched: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mix <= 1:
+            raise InputError("mix", self.mix, "is outside [0, 1]", "give the share of the step advantages")
+        if not self.separator:
+            raise InputError("separator", self.separator, "is empty", 'use a line\'s end, ";" or ","')
+        if not 0 <= self.smoothing < 0.5:
+            raise InputError("smoothing", self.smoothing, "is outside [0, 1/2)", "use 0.1, or 0 for none")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError("learning_rate", self.learning_rate, "is no finite number above 0", "use 1e-4")
+        for name in ("buffer", "updates", "batch"):
+            check_whole(name, getattr(self, name), 1, "use one or more")
+        check_name("reward", self.reward, REWARDS)
+        if self.experts is not None:
+            expert_table(self.experts)  # refuses what cannot be read, before anything is loaded
+
+    @property
+    def scorer(self) -> StepScorer | None:
+        """The network f; None before the first generation batch."""
+        return self._scorer
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Train f on this generation batch, then return the mixed advantages, (n, T)."""
+        trainer = rollout.trainer
+        if len(rollout.rows) != len(trainer.rollout.rows):
+            remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
+            raise InputError("algorithms", "airl-s", "cannot part groups that straddle processes", remedy)
+        self._prepare(trainer)
+        own = self._traces(trainer, rollout.prompt_ids, rollout.completion_ids)
+        trained = np.flatnonzero(rollout.groups != EXCLUDED)
+        right = np.array(right_of(rollout.verdicts), dtype=bool)
+        for row in trained[right[trained]].tolist():
+            self._kept.append([own.prompts[row], own.completions[row]])
+        self._kept = self._kept[-self.buffer :]
+        self._watched = {"airl/buffer": float(len(self._kept))}
+        self._discriminate(trainer, own.take(trained.tolist()))
+        values = [np.array(row) for row in score_steps(self._scorer, own.prompts, own.completions, own.ends)]
+        self._watch(values, trained, right)
+        if self.mix == 0:
+            return rollout.advantages
+        steps = [np.zeros(len(row)) for row in values]
+        for name in np.unique(rollout.groups[trained]):
+            rows = np.flatnonzero(rollout.groups == name)
+            marks = self._shuffled([values[row] for row in rows], trainer, int(rows[0]))
+            rewards = [
+                policy_reward(mark, own.logps[row], self.reward)
+                for mark, row in zip(marks, rows, strict=True)
+            ]
+            for row, advantages in zip(rows, step_advantages(rewards), strict=True):
+                steps[row] = advantages
+        outcome = rollout.advantages.detach().cpu().double().numpy()
+        return rollout.advantages.new_tensor(
+            mixed_advantages(over_tokens(steps, own.ends), outcome, self.mix)
+        )
+
+    def _prepare(self, trainer: PolicyTrainer) -> None:
+        """Make f from the policy as it is at the first step, or as a checkpoint held it."""
+        if self._scorer is not None:
+            return
+        state = trainer.accelerator.state
+        deepspeed = getattr(state, "deepspeed_plugin", None)
+        if getattr(state, "fsdp_plugin", None) is not None or (deepspeed and deepspeed.zero_stage == 3):
+            problem, remedy = (
+                "cannot copy a policy that is kept in shards",
+                "launch with ddp.yaml or zero2.yaml",
+            )
+            raise InputError("algorithms", "airl-s", problem, remedy)
+        self._scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
+        self._optimizer = torch.optim.Adam(self._scorer.parameters(), lr=self.learning_rate)
+        if self._restored is not None:
+            self._scorer.load_state_dict(self._restored["scorer"])
+            self._optimizer.load_state_dict(self._restored["optimizer"])
+            self._restored = None
+
+    def _traces(
+        self, trainer: PolicyTrainer, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+    ) -> Traces:
+        """Cut completions into steps, with log pi of each under the policy as it is."""
+        ends = ends_of(trainer.processing_class, completions, self.separator)
+        steps: list[np.ndarray] = []
+        for first in range(0, len(completions), ROWS):
+            batch = slice(first, first + ROWS)
+            with torch.no_grad():
+                tokens = score_tokens(
+                    trainer.model, prompts[batch], completions[batch], temperature=trainer.temperature
+                )[0]
+            for row, places in zip(tokens.double().cpu().numpy(), ends[batch], strict=True):
+                # log pi(a | s) is the sum over the step's tokens; what follows the last is padding, 0
+                logps = np.add.reduceat(row, [0, *(place + 1 for place in places[:-1])])
+                steps.append(logps / np.diff([-1, *places]) if self.length_mean else logps)
+        return Traces(list(map(list, prompts)), list(map(list, completions)), ends, steps)
+
+    def _correct(self, trainer: PolicyTrainer) -> list[list[list[int]]]:
+        """The correct traces to learn from, prompt and completion ids."""
+        if self.experts is None:
+            return self._kept
+        template = "raw" if isinstance(trainer.rollout.rows[0]["prompt"], str) else "chat"
+        positions = trainer.model.config.get_text_config().max_position_embeddings
+        experts = tokenised(self.experts, trainer.processing_class, positions, template)
+        return [
+            list(map(list, pair)) for pair in zip(experts.prompt_ids, experts.completion_ids, strict=True)
+        ]
+
+    def _discriminate(self, trainer: PolicyTrainer, own: Traces) -> None:
+        """Update f; every process takes part, also one without a correct trace."""
+        correct = self._correct(trainer)
+        useful = bool(correct and own.prompts)
+        taking_part = over_processes(trainer, int(useful))
+        if not taking_part:
+            return
+        count = min(self.batch, len(correct), len(own.prompts))  # as many of either side
+        for update in range(self.updates):
+            self._optimizer.zero_grad(set_to_none=True)
+            if useful:
+                draw = self._generator(trainer, update)
+                chosen = [correct[k] for k in draw.choice(len(correct), count, replace=False).tolist()]
+                experts = self._traces(trainer, *map(list, zip(*chosen, strict=True)))
+                policy = own.take(draw.choice(len(own.prompts), count, replace=False).tolist())
+                sides = self._side(experts), self._side(policy)
+                loss = discriminator_loss(*sides, smoothing=self.smoothing)
+                loss.backward()
+                self._watched["airl/loss"] = float(loss.detach())
+                apart = torch.cat([sides[0][0] > sides[0][1], sides[1][0] < sides[1][1]])
+                self._watched["airl/told_apart"] = float(apart.double().mean())
+            self._average(trainer, taking_part)
+            self._optimizer.step()
+
+    def _side(self, traces: Traces) -> tuple[torch.Tensor, torch.Tensor]:
+        """f, with gradient, and log pi of all steps; GAIL's discriminator knows no policy."""
+        values = self._scorer(traces.prompts, traces.completions, traces.ends).float()
+        logps = values.new_tensor(np.concatenate(traces.logps))
+        return values, logps.zero_() if self.reward == "gail" else logps
+
+    def _average(self, trainer: PolicyTrainer, taking_part: int) -> None:
+        """Make the gradient the mean over the processes that have one."""
+        if trainer.accelerator.num_processes == 1:
+            return
+        for parameter in self._scorer.parameters():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = trainer.accelerator.reduce(gradient, reduction="sum") / taking_part
+
+    def _shuffled(self, values: list[np.ndarray], trainer: PolicyTrainer, group: int) -> list[np.ndarray]:
+        if not self.shuffled:
+            return values
+        pooled = self._generator(trainer, self.updates + group).permutation(np.concatenate(values))
+        return np.split(pooled, np.cumsum([len(row) for row in values])[:-1])
+
+    def _generator(self, trainer: PolicyTrainer, draw: int) -> np.random.Generator:
+        """Random choices of a step and process; nothing is kept between steps."""
+        place = (trainer.args.seed, trainer.state.global_step, trainer.accelerator.process_index, draw)
+        return np.random.default_rng(place)
+
+    def _watch(self, values: list[np.ndarray], trained: np.ndarray, right: np.ndarray) -> None:
+        last = np.array([row[-1] for row in values])
+        self._watched["airl/steps"] = (
+            float(np.mean([len(values[row]) for row in trained])) if len(trained) else 0.0
+        )
+        for name, rows in (("right", trained[right[trained]]), ("wrong", trained[~right[trained]])):
+            if len(rows):
+                self._watched[f"airl/value_{name}"] = float(last[rows].mean())
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        """Return how well f tells steps apart, and what it says of right and wrong completions."""
+        return dict.fromkeys(self.METRICS, float("nan")) | self._watched
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave f in the run's folder."""
+        if state.is_world_process_zero and self._scorer is not None:
+            save_scorer(self._scorer, Path(args.output_dir).parent)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return head, trunk, optimizer and buffer."""
+        if self._scorer is None:
+            return self._restored or {"kept": self._kept}
+        return {
+            "scorer": self._scorer.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "kept": self._kept,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back; f itself is made when the policy is there."""
+        self._kept = state["kept"]
+        self._restored = state if "scorer" in state else None

@@ -1,0 +1,189 @@
+"""DARS as an algorithm: ``algorithms: [{name: dars, schedule: hw, limit: 64}]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hammerlib.errors import InputError, check_name, check_whole
+from hammerlib.systems.batches import check_graded, over_processes, problems_of, right_of
+from hammerlib.systems.dars.schedule import (
+    SCHEDULES,
+    UNSOLVED,
+    extra_rollouts,
+    kept_groups,
+    merged_groups,
+    signal,
+)
+from hammerlib.training.generation import generate, judge
+from hammerlib.training.hooks import Algorithm, Generation, Rollout
+
+if TYPE_CHECKING:
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.trainer import PolicyTrainer
+
+PASSES = 2  # over the full batch under breadth, the code's ppo_epochs
+
+
+@dataclass
+class Dars(Algorithm):
+    """A second stage of rollouts for the problems that the first solved in less than half of its G.
+
+    Both stages of a problem are one group: advantages subtract the mean of all its rewards. Groups without a
+    right or without a wrong answer are dropped. Which S the schedule restores follows ``scale_rewards``.
+
+    Parameters
+    ----------
+    schedule : str
+        ``et``, ``hw`` or ``none`` (the first stage alone), see `extra_rollouts`.
+    limit : int
+        N_max, most rollouts of a problem; the code takes 32 with ``et``, 64 with ``hw``. Equal to the group
+        size nothing is added or dropped: stock GRPO.
+    unsolved : str
+        See `extra_rollouts`.
+    upper : float
+        Groups with at least this accuracy are dropped; 1 in the code.
+    breadth : bool
+        Ask for the full batch in one update, trained twice: nothing is changed, other settings are refused.
+
+    Raises
+    ------
+    InputError
+        Unknown words, a limit below the group size, ``scale_rewards: batch``, rewards that grade nothing, a
+        breadth of several updates or of one pass; when called: groups that straddle processes.
+
+    Notes
+    -----
+    Source: arXiv 2508.13755 and its code. A step that drops all groups has no gradient; the code skips it,
+    here AdamW still moves by its momentum. TRL adds 1e-4 to the deviation, which S leaves out.
+
+    Examples
+    --------
+    >>> Dars("hw", limit=64).extra([0, 1, 2, 8], 8, "none")
+    [56, 24, 8, 0]
+    """
+
+    METRICS: ClassVar[dict[str, str]] = {
+        "dars/extra": "rollouts of the second stage, a problem",
+        "dars/hard": "share of problems that got a second stage",
+        "dars/dropped": "share of problems whose merged group is all right or all wrong",
+        "dars/mass_before": "sum of |A| of a problem after the first stage, without eps",
+        "dars/mass_after": "sum of |A| of a problem after both stages, without eps",
+    }
+
+    schedule: str = "et"
+    limit: int = 32
+    unsolved: str = "half"
+    upper: float = 1.0
+    breadth: bool = False
+    # Of the generation batch: right and all rollouts of each problem, before and after; whether it is kept.
+    _counts: list[tuple[int, int, int, int, bool]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        check_name("schedule", self.schedule, SCHEDULES)
+        check_name("unsolved", self.unsolved, UNSOLVED)
+        check_whole("limit", self.limit, 2, "use 32, or 64 with hw")
+        if not 0 < self.upper <= 1:
+            raise InputError("upper", self.upper, "is outside (0, 1]", "use 1")
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse a configuration that the schedule does not fit."""
+        self._check_limit(config.group_size)
+        if config.scale_rewards == "batch":
+            problem = "divides by the batch's deviation, which no S of the schedules is of"
+            raise InputError("scale_rewards", "batch", problem, "use none, or group")
+        check_graded(config, "the schedule looks at")
+        if self.breadth and (config.steps_per_generation or 1) > 1:
+            problem = "trains a generation batch in several updates, which is no breadth"
+            remedy = "leave it out, and split micro-batches by gradient_accumulation"
+            raise InputError("steps_per_generation", config.steps_per_generation, problem, remedy)
+        if self.breadth and config.num_iterations < PASSES:
+            problem, remedy = "trains the full batch once", f"set num_iterations: {PASSES}"
+            raise InputError("num_iterations", config.num_iterations, problem, remedy)
+
+    def _check_limit(self, size: int) -> None:
+        if self.limit < size:
+            raise InputError("limit", self.limit, f"is below the group size {size}", "raise it")
+
+    def most_rows(self, config: TrainConfig) -> int:
+        """Return N_max."""
+        return self.limit
+
+    def extra(self, correct: list[int], size: int, scale: str) -> list[int]:
+        """Return how many more rollouts problems with so many right of `size` get."""
+        options = {"schedule": self.schedule, "std": scale == "group", "unsolved": self.unsolved}
+        return [extra_rollouts(count, size, self.limit, **options) for count in correct]
+
+    def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
+        """Return both stages, the rollouts of a problem in a row and in one group."""
+        size = trainer.num_generations
+        self._check_limit(size)
+        problems = problems_of(rows, size)
+        first = generate(trainer, rows)
+        if self.limit == size:
+            return first
+        right = np.array(right_of(judge(trainer, first)[1])).reshape(-1, size).sum(1)
+        extra = self.extra(right.tolist(), size, trainer.scale_rewards)
+        total = right
+        both = first
+        # All processes sample again, or none does; one that needs nothing asks for nothing.
+        if over_processes(trainer, sum(extra)):
+            again = [row for row, count in zip(problems, extra, strict=True) for _ in range(count)]
+            second = generate(trainer, again)
+            total = right + _sums(right_of(judge(trainer, second)[1]) if again else [], extra)
+            both = Generation.join([first, second]).take(_by_problem(size, extra))
+        sizes = size + np.array(extra)
+        kept = kept_groups(total, sizes, upper=self.upper)
+        counts = (right, [size] * len(problems), total, sizes, kept)
+        self._counts += [tuple(map(int, count)) for count in zip(*counts, strict=True)]
+        # Groups of its own on every process or on none. None: as TRL has them, to the last bit.
+        if over_processes(trainer, sum(extra) + int((~kept).sum())):
+            both.groups = merged_groups(size, extra, kept)
+        return both
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        """Return what the second stage took and gave."""
+        names = list(self.METRICS)
+        counts = np.array(self._counts, dtype=float).reshape(-1, 5).T
+        self._counts.clear()
+        if not counts.size:  # nothing was looked at: limit is the group size
+            return dict.fromkeys(names, float("nan"))
+        right, before, total, after, kept = counts
+        std = rollout.trainer.scale_rewards == "group"
+        values = (
+            (after - before).mean(),
+            (after > before).mean(),
+            1 - kept.mean(),
+            (before * signal(right / before, std=std)).mean(),
+            (after * signal(total / after, std=std)).mean(),
+        )
+        return dict(zip(names, map(float, values), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: counts are of one generation batch."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing back."""
+
+
+def _by_problem(size: int, extra: list[int]) -> list[int]:
+    """Places in the first stage followed by the second, problem by problem."""
+    places = []
+    start = size * len(extra)  # of the second stage
+    for problem, count in enumerate(extra):
+        places += range(problem * size, (problem + 1) * size)
+        places += range(start, start + count)
+        start += count
+    return places
+
+
+def _sums(right: list[bool], extra: list[int]) -> np.ndarray:
+    """Right rollouts of each problem's second stage."""
+    ends = np.cumsum(extra)
+    running = np.concatenate([[0], np.cumsum(right)]).astype(int)
+    return running[ends] - running[ends - np.array(extra)]
