@@ -33,7 +33,7 @@ SMALL = TrainConfig(
 
 
 class Hand(Algorithm):
-    """Compares every step's gradient with that of - sum A log p / (planned rows x longest), written plainly."""
+    """Compares each gradient with that of - sum A log p / (planned rows x longest), written plainly."""
 
     def __init__(self, advantages: Callable[[Rollout], np.ndarray], planned: int) -> None:
         self.advantages = advantages

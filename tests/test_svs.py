@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from system_runs import SMALL, Hand, killed_and_resumed, same_weights, wide
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.nano.solutions import boxed, solve
-from hammerlib.systems.svs import TASKS, extractions, in_band, step_cost, synthesis_reward, with_syntheses
+from hammerlib.systems.svs import (
+    TASKS,
+    Svs,
+    extractions,
+    in_band,
+    step_cost,
+    synthesis_reward,
+    with_syntheses,
+)
+from hammerlib.systems.svs.algorithm import reworded
 from hammerlib.systems.svs.synthesis import (
     SEEDS,
     check_band,
@@ -23,6 +37,8 @@ from hammerlib.systems.svs.synthesis import (
     trained_syntheses,
 )
 from hammerlib.systems.svs.tasks import INSTRUCTION
+from hammerlib.training import Generation, Rollout, train
+from hammerlib.training.hooks import EXCLUDED, make_algorithms
 
 # Bands and rewards
 
@@ -150,3 +166,235 @@ def test_an_invalid_row_never_inherits_the_row_before() -> None:
     # The released code has no final else: the defect, for comparison.
     assert extractions(rows, TASKS["text"], released=True) == ["A", "A", "B", "B"]
     assert extractions(["nothing"], TASKS["text"], released=True) == [None]
+
+
+# In the house
+
+FOUR = dataclasses.replace(SMALL, n_problems=4)
+OPTIONS = {"low": 0.25, "high": 0.5, "useful_low": 0.25, "useful_high": 0.625}
+
+
+class Double:
+    """A scripted policy: it says what stands in its tables, and keeps what it was asked."""
+
+    def __init__(
+        self, answers: dict[str, str], syntheses: dict[str, list[str]], solved: dict[str, str]
+    ) -> None:
+        self.tables = answers, syntheses, solved
+        self.asked: list[list[dict]] = []
+        self.said: list[str] = []
+
+    def generate(self, trainer: object, rows: list[dict]) -> Generation:
+        """Answer problems by their id; rewrite, and solve variants, by their prompt."""
+        answers, syntheses, solved = self.tables
+        texts = []
+        for place, row in enumerate(rows):
+            prompt = row["prompt"]
+            k = place % 4
+            if prompt == row["id"]:
+                texts.append(f"{row['id']} {k} \\boxed{{{7 if answers[prompt][k] == 'R' else 8}}}")
+            elif prompt in syntheses:
+                texts.append(syntheses[prompt][k])
+            else:
+                texts.append(f"\\boxed{{{7 if solved[prompt][k] == 'R' else 9}}}")
+        self.asked.append(rows)
+        first = len(self.said)
+        self.said += texts
+        return Generation(rows, [[5]] * len(rows), [[first + k] for k in range(len(rows))])
+
+    def trainer(self) -> SimpleNamespace:
+        """What the algorithm asks of a trainer."""
+        tokenizer = SimpleNamespace(
+            batch_decode=lambda ids, skip_special_tokens: [self.said[one] for (one,) in ids]
+        )
+        model = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: SimpleNamespace()))
+        return SimpleNamespace(
+            num_generations=4, processing_class=tokenizer, model=model, max_completion_length=40,
+            accelerator=SimpleNamespace(num_processes=1),
+        )  # fmt: skip
+
+
+def doubled(monkeypatch: pytest.MonkeyPatch, double: Double, length: Callable[[str], int] = len) -> None:
+    monkeypatch.setattr("hammerlib.systems.svs.algorithm.generate", double.generate)
+    monkeypatch.setattr(
+        "hammerlib.systems.svs.algorithm.prompt_ids",
+        lambda tokenizer, prompts, template: [range(length(prompts[0]))],
+    )
+
+
+def asked(names: str) -> list[dict[str, str | None]]:
+    common = {"answer": "7", "scorer": "reasoning-gym:chain_sum", "metadata": "{}", "topic": "t"}
+    return [{"id": name, "prompt": name, **common} for name in names for _ in range(4)]
+
+
+def question(text: str) -> str:
+    return TASKS["formal"].question(text)
+
+
+def test_a_scripted_policy_goes_through_every_branch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Half solved: a, responses 0 and 2 are rewritten. b is 3 of 4: trained, not rewritten. c and d: neither.
+    answers = {"a": "RWRW", "b": "RRRW", "c": "WWWW", "d": "RRRR"}
+    prompts = [TASKS["formal"].prompt(f"a {k} \\boxed{{7}}") for k in (0, 2)]
+    syntheses = {
+        # 2 of 4: rewarded, though its true answer is 8. 3 of 4: not, but trained. Invalid. 0 of 4: neither.
+        prompts[0]: [" P:3+5", " P:3+4", "I cannot", " P:1+6"],
+        # 4 of 4: too easy. 1 of 4: rewarded, and right. Invalid twice.
+        prompts[1]: [" P:2+5", " P:9-2", "P:", " P:7"],
+    }
+    outcomes = {"3+5": "RWRW", "3+4": "RRRW", "1+6": "WWWW", "2+5": "RRRR", "9-2": "WWWR"}
+    solved = {question(text): outcome for text, outcome in outcomes.items()}
+    double = Double(answers, syntheses, solved)
+    doubled(monkeypatch, double)
+    svs = Svs("formal", **OPTIONS)
+    found = svs.rollout(asked("abcd"), double.trainer())
+    assert found.tasks == [""] * 16 + ["synthesis"] * 8 + ["variant"] * 20
+    assert np.nan_to_num(found.rewards, nan=-1).tolist() == [-1] * 16 + [1, 0, 0, 0, 0, 1, 0, 0] + [-1] * 20
+    # Groups: problems 0 to 3, two rewritten responses, five variants.
+    sizes = {name: int((found.groups == name).sum()) for name in range(11)}
+    trained = {name for name, size in sizes.items() if size}
+    assert trained == {0, 1, 4, 5, 6, 7, 10} and all(sizes[name] == 4 for name in trained)
+    assert (found.groups == EXCLUDED).sum() == 4 * 4
+    # Nothing of the problem reaches a synthesis; a variant inherits the gold and no scorer.
+    for row, task in zip(found.rows, found.tasks, strict=True):
+        if task:
+            assert row["scorer"] is None and row["metadata"] is None and row["id"] == "a"
+            assert row["answer"] == (None if task == "synthesis" else "7")
+    watched = svs.observe(SimpleNamespace())
+    assert watched == {
+        "svs/seeds": 2, "svs/valid": 5 / 8, "svs/rewarded": 2 / 8, "svs/mislabelled": 0.5,
+        "svs/variant_accuracy": 10 / 20, "svs/skipped": 0,
+    }  # fmt: skip
+    assert watched.keys() == Svs.METRICS.keys()
+    advantages = group_advantages(found.rewards, found.groups, eps=1e-6)
+    assert advantages[16:24].round(4).tolist() == [1.5, -0.5, -0.5, -0.5, -0.5, 1.5, -0.5, -0.5]
+
+
+def test_without_the_loss_of_syntheses_they_are_sampled_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = TASKS["formal"].prompt("a 0 \\boxed{7}")
+    double = Double({"a": "RWWW"}, {prompt: [" P:3+4"] * 4}, {question("3+4"): "RWWW"})
+    doubled(monkeypatch, double)
+    found = Svs("formal", train_synthesis=False, **OPTIONS).rollout(asked("a"), double.trainer())
+    assert found.groups.tolist() == [0] * 4 + [EXCLUDED] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 4
+
+
+def test_the_gold_may_be_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = TASKS["formal"].prompt("a 0 \\boxed{7}")
+    double = Double({"a": "RWWW"}, {prompt: [" P:4+5"] * 4}, {question("4+5"): "RWWW"})
+    doubled(monkeypatch, double)
+    found = Svs("formal", gold="truth", **OPTIONS).rollout(asked("a"), double.trainer())
+    assert {row["answer"] for row in found.rows[8:]} == {"9"}
+    assert found.rewards[4:8].tolist() == [0] * 4  # three of four say 9
+
+
+def test_without_a_seed_anywhere_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = Double({"a": "RRRW"}, {}, {})
+    doubled(monkeypatch, double)
+    svs = Svs("formal", **OPTIONS)
+    assert svs.rollout(asked("a"), double.trainer()).groups.tolist() == [EXCLUDED] * 4
+    assert svs.observe(SimpleNamespace())["svs/skipped"] == 1
+
+
+def test_a_seed_on_another_process_keeps_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = Double({"a": "RRRW"}, {}, {})
+    doubled(monkeypatch, double)
+    monkeypatch.setattr("hammerlib.systems.svs.algorithm.over_processes", lambda trainer, count: count + 1)
+    svs = Svs("formal", **OPTIONS)
+    assert svs.rollout(asked("a"), double.trainer()).groups.tolist() == [0] * 4
+    assert [len(rows) for rows in double.asked] == [4, 0, 0]  # it asks along, for nothing
+
+
+def test_too_long_prompts_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first response's prompt is too long: no group. The second's variant is: reward 0, no answers.
+    prompts = [TASKS["formal"].prompt(f"a {k} \\boxed{{7}}") for k in (0, 2)]
+    double = Double({"a": "RWRW"}, {prompts[1]: [" P:3+4", " P:1+1+1", "", ""]}, {question("3+4"): "RWWW"})
+    long = {prompts[0], question("1+1+1")}
+    doubled(monkeypatch, double, lambda text: 999 if text in long else 1)
+    found = Svs("formal", **OPTIONS).rollout(asked("a"), double.trainer())
+    assert found.tasks == [""] * 4 + ["synthesis"] * 4 + ["variant"] * 4
+    assert found.rewards[4:8].tolist() == [1, 0, 0, 0]
+
+
+def test_fewer_seeds_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = TASKS["formal"].prompt("a 1 \\boxed{7}")
+    double = Double({"a": "WRRW"}, {prompt: ["no"] * 4}, {})
+    doubled(monkeypatch, double)
+    found = Svs("formal", seeds=1, **OPTIONS).rollout(asked("a"), double.trainer())
+    assert found.tasks == [""] * 4 + ["synthesis"] * 4 and found.groups.tolist() == [0] * 4 + [EXCLUDED] * 4
+
+
+def test_conversations_stay_conversations() -> None:
+    row = reworded({"id": "a", "prompt": [{"role": "user", "content": "old"}], "answer": "7"}, "new", None)
+    assert row == {"id": "a", "prompt": [{"role": "user", "content": "new"}], "answer": None}
+
+
+@pytest.mark.parametrize(("options", "changes", "words"), [
+    ({"task": "tex"}, {}, r"algorithms\[0\].task = 'tex': is unknown.*did you mean text"),
+    ({"task": "text", "gold": "truth"}, {}, "gold = 'truth': cannot be computed of a text"),
+    ({"gold": "mine"}, {}, "inherited, truth"),
+    ({"low": 0.6}, {}, r"low, high = \[0.6, 0.5\]: is no interval"),
+    ({"useful_high": 1.5}, {}, "useful_low, useful_high"),
+    ({"low": math.nan}, {}, "low.*nan"),
+    ({"seeds": 0}, {}, "seeds = 0"),
+    ({}, {"rewards": ("format",)}, "grade no answer"),
+])  # fmt: skip
+def test_settings_that_are_no_svs_are_one_line(options: dict, changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(FOUR, algorithms=({"name": "svs", **options},), **changes).validate()
+
+
+def test_a_configuration_makes_what_python_would() -> None:
+    config = dataclasses.replace(FOUR, algorithms=({"name": "svs", "task": "formal", "seeds": 1},))
+    (made,) = make_algorithms(config.validate())
+    assert made == Svs("formal", seeds=1)
+    assert made.most_rows(config) == 4 + 4 + 16 and made.most_prompt_tokens(config) > 40
+    assert Svs(prompt_tokens=100).most_prompt_tokens(config) == 100
+
+
+def test_prompts_beyond_the_models_positions_are_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(FOUR, algorithms=({"name": "svs", "task": "formal", "prompt_tokens": 500},))
+    with pytest.raises(InputError, match=r"500.*positions"):
+        train(config, root=tmp_path, progress=False)
+
+
+def by_prompt(rollout: Rollout) -> np.ndarray:
+    """Each reward less the mean over the same prompt."""
+    names = np.array([str(ids) for ids in rollout.prompt_ids])
+    tasks = np.array(rollout.tasks)
+    advantages = np.zeros(len(names))
+    for row in np.flatnonzero(rollout.groups != EXCLUDED):
+        alike = (names == names[row]) & (tasks == tasks[row]) & (rollout.groups == rollout.groups[row])
+        advantages[row] = rollout.rewards[row] - rollout.rewards[alike].mean()
+    return advantages
+
+
+def test_a_real_step_is_the_one_by_hand(tmp_path: Path) -> None:
+    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
+    config = dataclasses.replace(FOUR, algorithms=(settings,), max_steps=1)
+    hand = Hand(by_prompt, planned=8)
+    record = train(config, root=tmp_path, algorithms=[hand], progress=False)
+    (rollout,) = hand.seen
+    assert rollout.advantages.numpy() == pytest.approx(by_prompt(rollout), abs=1e-5)
+    assert max(hand.errors) < 1e-4 and min(hand.norms) > 1e-4
+    assert "synthesis" in rollout.tasks or "variant" in rollout.tasks
+    assert wide(record)["svs/valid"].iloc[0] > 0
+
+
+@pytest.mark.long
+def test_killed_and_resumed_it_is_the_unbroken_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
+    config = dataclasses.replace(SMALL, algorithms=(settings,), save_steps=1)
+    again = killed_and_resumed(config, tmp_path / "a", monkeypatch)
+    assert again.manifest["resumed_from_step"] == 2
+    assert same_weights(again, train(config, root=tmp_path / "b", progress=False))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("changes", [
+    {"order": "hammer"}, {"adjustment": "dra"}, {"adjustment": "dra", "dra_route": "trainer"},
+    {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
+])  # fmt: skip
+def test_it_trains_with_orders_and_dra(changes: dict, tmp_path: Path) -> None:
+    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
+    config = dataclasses.replace(FOUR, algorithms=(settings,), **changes)
+    table = wide(train(config, root=tmp_path, progress=False))
+    assert table["grad_norm"].max() > 0 and table["svs/seeds"].max() > 0

@@ -22,8 +22,9 @@ from hammerlib.systems.airl_s.reward import (
 )
 from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, save_scorer, score_steps
 from hammerlib.systems.batches import over_processes, right_of
+from hammerlib.systems.branching import random_generator
 from hammerlib.systems.chord.experts import expert_table, tokenised
-from hammerlib.training.generation import score_tokens
+from hammerlib.training.generation import scored_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Rollout
 
 if TYPE_CHECKING:
@@ -176,9 +177,8 @@ class AirlS(Algorithm, TrainerCallback):
             for row, advantages in zip(rows, step_advantages(rewards), strict=True):
                 steps[row] = advantages
         outcome = rollout.advantages.detach().cpu().double().numpy()
-        return rollout.advantages.new_tensor(
-            mixed_advantages(over_tokens(steps, own.ends), outcome, self.mix)
-        )
+        mixed = mixed_advantages(over_tokens(steps, own.ends), outcome, self.mix)
+        return rollout.advantages.new_tensor(mixed)
 
     def _prepare(self, trainer: PolicyTrainer) -> None:
         """Make f from the policy as it is at the first step, or as a checkpoint held it."""
@@ -187,11 +187,8 @@ class AirlS(Algorithm, TrainerCallback):
         state = trainer.accelerator.state
         deepspeed = getattr(state, "deepspeed_plugin", None)
         if getattr(state, "fsdp_plugin", None) is not None or (deepspeed and deepspeed.zero_stage == 3):
-            problem, remedy = (
-                "cannot copy a policy that is kept in shards",
-                "launch with ddp.yaml or zero2.yaml",
-            )
-            raise InputError("algorithms", "airl-s", problem, remedy)
+            problem = "cannot copy a policy that is kept in shards"
+            raise InputError("algorithms", "airl-s", problem, "launch with ddp.yaml or zero2.yaml")
         self._scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
         self._optimizer = torch.optim.Adam(self._scorer.parameters(), lr=self.learning_rate)
         if self._restored is not None:
@@ -205,16 +202,12 @@ class AirlS(Algorithm, TrainerCallback):
         """Cut completions into steps, with log pi of each under the policy as it is."""
         ends = ends_of(trainer.processing_class, completions, self.separator)
         steps: list[np.ndarray] = []
-        for first in range(0, len(completions), ROWS):
-            batch = slice(first, first + ROWS)
-            with torch.no_grad():
-                tokens = score_tokens(
-                    trainer.model, prompts[batch], completions[batch], temperature=trainer.temperature
-                )[0]
-            for row, places in zip(tokens.double().cpu().numpy(), ends[batch], strict=True):
-                # log pi(a | s) is the sum over the step's tokens; what follows the last is padding, 0
-                logps = np.add.reduceat(row, [0, *(place + 1 for place in places[:-1])])
-                steps.append(logps / np.diff([-1, *places]) if self.length_mean else logps)
+        batches = scored_tokens(trainer, prompts, completions, rows=ROWS)
+        tokens = (row for batch, _, _ in batches for row in batch.double().cpu().numpy())
+        for row, places in zip(tokens, ends, strict=True):
+            # log pi(a | s) is the sum over the step's tokens; what follows the last is padding, 0
+            logps = np.add.reduceat(row, [0, *(place + 1 for place in places[:-1])])
+            steps.append(logps / np.diff([-1, *places]) if self.length_mean else logps)
         return Traces(list(map(list, prompts)), list(map(list, completions)), ends, steps)
 
     def _correct(self, trainer: PolicyTrainer) -> list[list[list[int]]]:
@@ -239,7 +232,7 @@ class AirlS(Algorithm, TrainerCallback):
         for update in range(self.updates):
             self._optimizer.zero_grad(set_to_none=True)
             if useful:
-                draw = self._generator(trainer, update)
+                draw = random_generator(trainer, "airl-s", update)
                 chosen = [correct[k] for k in draw.choice(len(correct), count, replace=False).tolist()]
                 experts = self._traces(trainer, *map(list, zip(*chosen, strict=True)))
                 policy = own.take(draw.choice(len(own.prompts), count, replace=False).tolist())
@@ -269,13 +262,8 @@ class AirlS(Algorithm, TrainerCallback):
     def _shuffled(self, values: list[np.ndarray], trainer: PolicyTrainer, group: int) -> list[np.ndarray]:
         if not self.shuffled:
             return values
-        pooled = self._generator(trainer, self.updates + group).permutation(np.concatenate(values))
+        pooled = random_generator(trainer, "airl-s shuffled", group).permutation(np.concatenate(values))
         return np.split(pooled, np.cumsum([len(row) for row in values])[:-1])
-
-    def _generator(self, trainer: PolicyTrainer, draw: int) -> np.random.Generator:
-        """Random choices of a step and process; nothing is kept between steps."""
-        place = (trainer.args.seed, trainer.state.global_step, trainer.accelerator.process_index, draw)
-        return np.random.default_rng(place)
 
     def _watch(self, values: list[np.ndarray], trained: np.ndarray, right: np.ndarray) -> None:
         last = np.array([row[-1] for row in values])

@@ -52,7 +52,8 @@ class StepScorer(torch.nn.Module):
         self.trunk = whole.base_model
         width = self.trunk.config.get_text_config().hidden_size
         weight = next(self.trunk.parameters())
-        self.head = torch.nn.Linear(width, 1, device=weight.device, dtype=weight.dtype)
+        like = {"device": weight.device, "dtype": weight.dtype}
+        self.head = torch.nn.utils.skip_init(torch.nn.Linear, width, 1, **like)  # draws no random number
         with torch.no_grad():
             self.head.weight.zero_()
             self.head.bias.zero_()

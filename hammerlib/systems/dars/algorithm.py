@@ -9,6 +9,7 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.systems.batches import check_graded, over_processes, problems_of, right_of
+from hammerlib.systems.branching import by_problem
 from hammerlib.systems.dars.schedule import (
     SCHEDULES,
     UNSOLVED,
@@ -135,7 +136,7 @@ class Dars(Algorithm):
             again = [row for row, count in zip(problems, extra, strict=True) for _ in range(count)]
             second = generate(trainer, again)
             total = right + _sums(right_of(judge(trainer, second)[1]) if again else [], extra)
-            both = Generation.join([first, second]).take(_by_problem(size, extra))
+            both = by_problem(first, second)
         sizes = size + np.array(extra)
         kept = kept_groups(total, sizes, upper=self.upper)
         counts = (right, [size] * len(problems), total, sizes, kept)
@@ -169,17 +170,6 @@ class Dars(Algorithm):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take nothing back."""
-
-
-def _by_problem(size: int, extra: list[int]) -> list[int]:
-    """Places in the first stage followed by the second, problem by problem."""
-    places = []
-    start = size * len(extra)  # of the second stage
-    for problem, count in enumerate(extra):
-        places += range(problem * size, (problem + 1) * size)
-        places += range(start, start + count)
-        start += count
-    return places
 
 
 def _sums(right: list[bool], extra: list[int]) -> np.ndarray:
