@@ -1,4 +1,4 @@
-"""Runs of systems that tests compare: a gradient by hand, a kill in the middle, two processes."""
+"""Runs of DARS, SvS and AIRL-S that tests compare: a gradient by hand, two processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
-from hammerlib.models import load_backbone
-from hammerlib.runs import RunRecord
 from hammerlib.training import Rollout, TrainConfig, train
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm
-from hammerlib.training.trainer import PolicyTrainer
 
 SMALL = TrainConfig(
     n_problems=6,
@@ -63,40 +59,6 @@ class Hand(Algorithm):
         self.norms.append(norm.item())
         self.errors.append((torch.cat(gaps).norm() / norm.clamp(min=1e-8)).item())
         return loss
-
-
-def weights(record: RunRecord) -> dict[str, torch.Tensor]:
-    """Weights of the trained model."""
-    return load_backbone(str(record.folder / "model")).model.state_dict()
-
-
-def same_weights(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two trained models are the same to the last bit."""
-    theirs = weights(other)
-    return all(torch.equal(value, theirs[name]) for name, value in weights(one).items())
-
-
-def wide(record: RunRecord) -> Any:
-    """One row a step, one column a metric."""
-    return record.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
-
-
-def killed_and_resumed(
-    config: TrainConfig, root: Path, patch: pytest.MonkeyPatch, call: int = 3
-) -> RunRecord:
-    """Stop at the `call`-th loss, then go on from the checkpoint before it."""
-    before, calls = PolicyTrainer._compute_loss, []
-
-    def stop(*given: Any) -> Any:
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return before(*given)
-
-    with patch.context() as during, pytest.raises(KeyboardInterrupt):
-        during.setattr(PolicyTrainer, "_compute_loss", stop)
-        train(config, root=root, progress=False)
-    return train(config, root=root, progress=False)
 
 
 # On two processes, started by accelerate: `python system_runs.py FOLDER SYSTEM`
