@@ -2,11 +2,11 @@
 
     python benchmarks/training.py [--arms dra] [--backbone nano] [--lora 0] [--steps 12] [--rounds 3]
 
-All arms train the same problems with the same seed in one process, one thread, in turn, `--rounds` times; the
-learning rate is so small (1e-12) that every arm samples the same completions, so that only the work differs
-(with the decoding loop: completions of the same distribution). A step is the time from one scored generation
-to the next; its first one in every run is left out. Peak memory is the process's own, counted anew for every
-run (Linux; elsewhere it is not told).
+All arms train the same problems with the same seed, one thread, in turn, `--rounds` times, each run in a
+process of its own; the learning rate is so small (1e-12) that every arm samples the same completions, so that
+only the work differs (with the decoding loop: completions of the same distribution). A step is the time from
+one scored generation to the next; its first one in every run is left out. Peak memory is that of the process
+while it trains (Linux; elsewhere it is not told). Tokens are all those of the completions.
 
 - `stock TRL`: GRPOTrainer with the same arguments, no telemetry.
 - `no DRA`: our trainer; its telemetry embeds every completion with the frozen backbone.
@@ -15,7 +15,8 @@ run (Linux; elsewhere it is not told).
 - `DRA, second encoder`: a sentence-transformers model of the size of all-MiniLM-L6 (6 layers, width 384),
   made here with random weights: it costs what the real one costs and means nothing.
 - with ``--arms savings``: `zero rows` leave the training pass (``skip_zero_advantage``), `decoding loop`
-  samples by ours (``sampler: decoding``), `prefixes once` (``shared_prefixes``), and `all three`.
+  samples by ours (``sampler: decoding``), `prefixes once` (``shared_prefixes``), `all three`, and these with
+  ``bf16``, whose numbers are others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import copy
 import dataclasses
 import gc
 import json
+import multiprocessing
 import os
 import tempfile
 import time
@@ -41,6 +43,7 @@ SAVINGS = {
     "decoding loop": {"sampler": "decoding"},
     "prefixes once": {"shared_prefixes": True},
 }
+ALL = {name: value for saving in SAVINGS.values() for name, value in saving.items()}
 # The arm that others are divided by stands first.
 ARMS: dict[str, dict[str, dict[str, object] | None]] = {
     "dra": {
@@ -54,7 +57,8 @@ ARMS: dict[str, dict[str, dict[str, object] | None]] = {
         "stock TRL": None,
         "no saving": {},
         **SAVINGS,
-        "all three": {name: value for saving in SAVINGS.values() for name, value in saving.items()},
+        "all three": ALL,
+        "all three, bf16": ALL | {"bf16": True},
     },
 }
 
@@ -83,17 +87,19 @@ PEAK = Path("/proc/self/status")
 
 
 class Clock:
-    """CPU and wall seconds at every scored generation."""
+    """CPU and wall seconds, and tokens so far, at every scored generation."""
 
     def __init__(self) -> None:
-        self.ticks: list[tuple[float, float]] = []
+        self.ticks: list[tuple[float, float, int]] = []
+        self.tokens = 0
 
-    def tick(self) -> None:
-        """Take the time."""
-        self.ticks.append((time.process_time(), time.perf_counter()))
+    def tick(self, completion_ids: list[list[int]]) -> None:
+        """Take the time; the completions are those just scored."""
+        self.ticks.append((time.process_time(), time.perf_counter(), self.tokens))
+        self.tokens += sum(map(len, completion_ids))  # trained, and followed by the next ones, until then
 
     def steps(self) -> np.ndarray:
-        """Seconds (steps, 2) between ticks, without the first step."""
+        """Seconds and tokens (steps, 3) between ticks, without the first step."""
         return np.diff(np.array(self.ticks), axis=0)[1:]
 
 
@@ -124,7 +130,7 @@ def stock(config: TrainConfig, folder: Path) -> np.ndarray:
 
     def reward(**told: object) -> list[float | None]:
         scores = accuracy_reward(**told)
-        clock.tick()
+        clock.tick(told["completion_ids"])
         return scores
 
     with quiet():
@@ -144,37 +150,43 @@ def ours(config: TrainConfig, folder: Path, embedder: Callable | None) -> np.nda
     clock = Clock()
 
     def watch(rollout: object) -> dict[str, float]:
-        clock.tick()
+        clock.tick(rollout.completion_ids)
         return {}
 
     train(config, root=folder, plugs=Plugs(observe=watch), embedder=embedder, progress=False)
     return clock.steps()
 
 
-def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.ndarray], dict]:
-    """Return CPU and wall seconds (steps, 2) and peak memory of every arm, rounds in turn."""
+def run_arm(config: TrainConfig, arm: str, values: dict | None) -> tuple[np.ndarray, float | None]:
+    """Train one arm in this process; return its steps' seconds and tokens, and its peak memory."""
     encoder = None
-    if "DRA, second encoder" in arms:
+    if arm == "DRA, second encoder":
         problems = load_problems(config.problems, split=config.split, n=config.n_problems)
         encoder = second_encoder(problems["prompt"][:])
-    seconds: dict[str, list[np.ndarray]] = {name: [] for name in arms}
+    reset_peak()
+    with tempfile.TemporaryDirectory() as folder:
+        if values is None:
+            steps = stock(config, Path(folder))
+        else:
+            steps = ours(dataclasses.replace(config, **values), Path(folder), encoder)
+    return steps, peak_memory()
+
+
+def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.ndarray], dict]:
+    """Return seconds and tokens (steps, 3) and peak memory of every arm, rounds in turn."""
+    steps: dict[str, list[np.ndarray]] = {name: [] for name in arms}
     memory: dict[str, list[float | None]] = {name: [] for name in arms}
+    fresh = multiprocessing.get_context("spawn")
     for number in range(rounds):
         shift = number % len(arms)
         for name in [*arms][shift:] + [*arms][:shift]:
-            values = arms[name]
-            reset_peak()
-            with tempfile.TemporaryDirectory() as folder:
-                if values is None:
-                    steps = stock(config, Path(folder))
-                else:
-                    given = encoder if name == "DRA, second encoder" else None
-                    steps = ours(dataclasses.replace(config, **values), Path(folder), given)
-            seconds[name].append(steps)
-            memory[name].append(peak_memory())
-            print(f"round {number + 1} {name:22} {np.median(steps[:, 0]):.3f} CPU s a step", flush=True)
+            with fresh.Pool(1) as pool:
+                measured, peak = pool.apply(run_arm, (config, name, arms[name]))
+            steps[name].append(measured)
+            memory[name].append(peak)
+            print(f"round {number + 1} {name:22} {np.median(measured[:, 0]):.3f} CPU s a step", flush=True)
     lowest = {name: min(peaks) if None not in peaks else None for name, peaks in memory.items()}
-    return {name: np.concatenate(parts) for name, parts in seconds.items()}, lowest
+    return {name: np.concatenate(parts) for name, parts in steps.items()}, lowest
 
 
 def table(found: dict[str, object]) -> str:
@@ -196,15 +208,16 @@ def table(found: dict[str, object]) -> str:
         f"{found['threads']} thread(s), {found['device']}; medians over {found['rounds']} rounds in turn, "
         f"with quartiles.{encoder}",
         "",
-        f"| arm | steps | CPU s a step | quartiles | wall s a step | CPU time to {first} | peak MB |",
-        "|---|---|---|---|---|---|---|",
+        f"| arm | steps | CPU s a step | quartiles | wall s a step | tokens a CPU s | CPU time to {first} "
+        "| peak MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in found["rows"]:
         low, high = row["cpu_quartiles"]
         peak = "–" if row["peak"] is None else f"{row['peak']:.0f}"
         lines.append(
             f"| {row['arm']} | {row['steps']} | {row['cpu']:.3f} | {low:.3f} to {high:.3f} "
-            f"| {row['wall']:.3f} | {row['to_first']:.3f} | {peak} |"
+            f"| {row['wall']:.3f} | {row['tokens']:.0f} | {row['to_first']:.3f} | {peak} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -244,6 +257,7 @@ def main() -> None:
             "cpu": float(np.median(values[:, 0])),
             "cpu_quartiles": np.quantile(values[:, 0], [0.25, 0.75]).tolist(),
             "wall": float(np.median(values[:, 1])),
+            "tokens": float(values[:, 2].sum() / values[:, 0].sum()),
             "to_first": float(np.median(values[:, 0])) / base,
             "peak": memory[name],
         }
@@ -253,7 +267,9 @@ def main() -> None:
     setting = {"arms": chosen.arms, "backbone": chosen.backbone, "rounds": chosen.rounds, "device": device}
     setting |= {"threads": config.threads, "torch": torch.__version__, "config": config.effective()}
     found = setting | {"rows": rows}
-    name = "training" if chosen.arms == "dra" else f"step-{chosen.backbone}"
+    name = "training"
+    if chosen.arms == "savings":
+        name = f"step-{chosen.backbone}" + (f"-lora{chosen.lora}" if chosen.lora else "")
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     (chosen.out / f"{name}.md").write_text(table(found))

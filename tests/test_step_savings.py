@@ -262,3 +262,34 @@ def test_what_comes_out_otherwise_is_trained_on_whole_rows(
     with pytest.warns(UserWarning, match="whole, without shared prefixes"):
         sharing._generate_and_score_completions([row for row in sharing.train_dataset for _ in range(4)])
     assert not sharing.shared_prefixes and sharing.model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "savings", [{}, {"skip_zero_advantage": True, "shared_prefixes": True, "sampler": "decoding"}]
+)
+def test_bfloat16_on_a_cpu_moves_the_numbers_a_little_and_no_weight_type(
+    tmp_path: Path, batch: dict, savings: dict
+) -> None:
+    gradients, logps = {}, {}
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    for half in (False, True):
+        other = a_trainer(tmp_path / str(half), bf16=half, max_completion_length=24, **savings)
+        with torch.no_grad():
+            width = batch["completion_ids"].shape[1]
+            logps[half] = other._get_per_token_logps_and_entropies(other.model, ids, mask, width)[0]
+        spread = torch.tensor([1.0, -1.0, 0.5, -0.5] * 2)
+        gradients[half] = step(other, batch | {"advantages": spread}, 1)[0]
+        assert {weight.dtype for weight in other.model.parameters()} == {torch.float32}
+        rows = [row for row in other.train_dataset for _ in range(4)]
+        assert other._generate_and_score_completions(rows)["completion_ids"].shape[0] == 8  # it samples too
+    cosine = torch.nn.functional.cosine_similarity(gradients[False], gradients[True], 0)
+    assert 0.99 < cosine < 1 - 1e-6  # .9996 where it was written
+    kept = batch["completion_mask"].bool()
+    apart = (logps[False] - logps[True])[kept].abs().mean()
+    assert 1e-5 < apart < 0.02  # .0018 nats
+
+
+def test_bfloat16_names_another_run() -> None:
+    assert "bf16" not in TrainConfig().identity()
+    assert TrainConfig(bf16=True).identity()["bf16"] is True

@@ -119,15 +119,15 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
 def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     """Return TRL's arguments for `job`; everything not named here keeps TRL's default.
 
-    On a CPU: float32, no gradient checkpointing (bfloat16 there is some sixty times slower). On a GPU:
-    bfloat16 autocast with float32 weights.
+    On a CPU: float32, or bfloat16 autocast where the config asks for it, and no gradient checkpointing. On a
+    GPU: bfloat16 autocast with float32 weights.
     """
     config = job.config
     cpu = not torch.cuda.is_available()
     return GRPOConfig(
         output_dir=str(folder / FOLDER),
         use_cpu=cpu,
-        bf16=not cpu,
+        bf16=config.bf16 or not cpu,
         gradient_checkpointing=not cpu,
         per_device_train_batch_size=job.plan.rows,
         gradient_accumulation_steps=config.gradient_accumulation,

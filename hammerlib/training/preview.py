@@ -239,6 +239,7 @@ def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
         "short": plan.steps < plan.steps_per_epoch,
         "short_completions": short,
         "large_on_cpu": on_cpu and large,
+        "slow_bf16": on_cpu and config.bf16 and not multiplies_bfloat16(),
         "threads": on_cpu and config.threads > 1,
         "vllm": config.vllm != "off",
         "vllm_on_cpu": config.vllm != "off" and on_cpu,
@@ -259,6 +260,15 @@ def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
     }
     texts = read_yaml(Path(__file__).with_name("warnings.yaml"), field="warnings")
     return [text.format(**facts) for name, text in texts.items() if holds[name]]
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether this processor has instructions for products of bfloat16 numbers."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    # the names that x86 and Arm have for them
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16", "sve_bf16"))
 
 
 cautions = warnings_about  # old spelling, one release
