@@ -31,6 +31,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -180,8 +181,8 @@ def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.
     for number in range(rounds):
         shift = number % len(arms)
         for name in [*arms][shift:] + [*arms][:shift]:
-            with fresh.Pool(1) as pool:
-                measured, peak = pool.apply(run_arm, (config, name, arms[name]))
+            with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+                measured, peak = pool.submit(run_arm, config, name, arms[name]).result()
             steps[name].append(measured)
             memory[name].append(peak)
             print(f"round {number + 1} {name:22} {np.median(measured[:, 0]):.3f} CPU s a step", flush=True)
