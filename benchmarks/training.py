@@ -1,6 +1,6 @@
 """Seconds per training step beside stock TRL: of DRA by each embedder, and of each saving in a step.
 
-    python benchmarks/training.py [--arms dra] [--backbone nano] [--lora 0] [--steps 12] [--rounds 3]
+    python benchmarks/training.py [--arms dra] [--backbone nano] [--lora 0] [--problems ...] [--steps 12] [--rounds 3]
 
 All arms train the same problems with the same seed, one thread, in turn, `--rounds` times, each run in a
 process of its own; the learning rate is so small (1e-12) that every arm samples the same completions, so that
@@ -202,6 +202,7 @@ def table(found: dict[str, object]) -> str:
         "# Seconds per training step",
         "",
         f"`python benchmarks/training.py --arms {found['arms']} --backbone {found['backbone']} "
+        f"--problems {shape['problems']} "
         f"--lora {shape['lora_rank']} --steps {steps} --rounds {found['rounds']} "
         f"--prompts {shape['prompts_per_step']} --length {shape['max_completion_length']}`: "
         f"{shape['prompts_per_step']} prompts "
@@ -232,6 +233,7 @@ def main() -> None:
     )
     parser.add_argument("--arms", default="dra", choices=ARMS)
     parser.add_argument("--backbone", default="nano")
+    parser.add_argument("--problems", default="reasoning-gym:nano", help="some of which it solves sometimes")
     parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
     parser.add_argument("--prompts", type=int, default=8, help="prompts a step")
     parser.add_argument("--steps", type=int, default=12)
@@ -241,6 +243,7 @@ def main() -> None:
     chosen = parser.parse_args()
     config = TrainConfig(
         backbone=chosen.backbone,
+        problems=chosen.problems,
         n_problems=chosen.prompts * chosen.steps,
         prompts_per_step=chosen.prompts,
         lora_rank=chosen.lora,
