@@ -1,6 +1,6 @@
 """Seconds per training step beside stock TRL: of DRA by each embedder, and of each saving in a step.
 
-    python benchmarks/training.py [--arms dra] [--backbone nano] [--lora 0] [--problems ...] [--steps 12] [--rounds 3]
+    python benchmarks/training.py [--arms dra] [--backbone nano] [--problems ...] [--lora 0] [--steps 12] ...
 
 All arms train the same problems with the same seed, one thread, in turn, `--rounds` times, each run in a
 process of its own; the learning rate is so small (1e-12) that every arm samples the same completions, so that
