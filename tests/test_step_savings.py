@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_seams import a_trainer
 from test_training import SMALL
 from transformers import (
@@ -21,8 +26,10 @@ from transformers import (
 )
 
 from hammerlib.errors import InputError
+from hammerlib.models import load_backbone
 from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes
-from hammerlib.training import TrainConfig, train
+from hammerlib.runs import RunRecord
+from hammerlib.training import TrainConfig, read_completions, train
 from hammerlib.training.trainer import PolicyTrainer
 
 TINY = {
@@ -293,3 +300,44 @@ def test_bfloat16_on_a_cpu_moves_the_numbers_a_little_and_no_weight_type(
 def test_bfloat16_names_another_run() -> None:
     assert "bf16" not in TrainConfig().identity()
     assert TrainConfig(bf16=True).identity()["bf16"] is True
+
+
+@pytest.mark.long
+def test_two_processes_with_every_saving_take_the_steps_of_one_without(tmp_path: Path) -> None:
+    plain = {"order": "random", "n_problems": 8, "prompts_per_step": 4, "group_size": 4,
+             "sampler": "decoding", "max_completion_length": 24, "learning_rate": 2e-4,
+             "loss_type": "dapo"}  # fmt: skip
+    saving = {"skip_zero_advantage": True, "shared_prefixes": True}
+    runs = {
+        1: train(TrainConfig(**plain), root=tmp_path / "one", progress=False),
+        2: launched(plain | saving, tmp_path / "two"),
+    }
+    first, changes, norms = {}, {}, {}
+    start = load_backbone("nano", device="cpu").model.state_dict()
+    for processes, record in runs.items():
+        written = read_completions(record.folder)
+        first[processes] = sorted(written.loc[written["step"] == 0, "completion"])
+        trained = load_file(record.folder / "model" / "model.safetensors")
+        changes[processes] = torch.cat([(trained[name] - start[name]).flatten() for name in sorted(trained)])
+        table = pd.read_csv(record.folder / "metrics.csv")
+        norms[processes] = table.loc[table["metric"] == "grad_norm", "value"].tolist()
+    assert first[1] == first[2]  # a sample's random stream is named by step and row, not by process
+    assert norms[1][0] == pytest.approx(norms[2][0], rel=1e-4) and norms[1][0] > 0
+    # AdamW divides by the gradient's size, so that weights whose gradient is rounding move either way.
+    assert torch.nn.functional.cosine_similarity(changes[1], changes[2], 0) > 0.99
+
+
+def launched(values: dict, root: Path) -> RunRecord:
+    """Train on two processes, as a user does."""
+    root.mkdir()
+    path = root / "train.yaml"
+    path.write_text(json.dumps(values))
+    ddp = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ddp),
+               "--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0", "-m",
+               "hammerlib.training.launch", "--config", str(path)]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"HAMMER_RESULTS": str(root)}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return RunRecord.load(done.stdout.split()[-1])

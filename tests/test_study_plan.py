@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from hammerlib.errors import InputError
-from hammerlib.study.plan import Study, Trial, cells, read_study
+from hammerlib.study.endpoints import Curve, area
+from hammerlib.study.plan import Study, Trial, cells, evaluation_noise, held_out_needed, read_study
 
 ARMS = {"random": {}, "hammer": {"order": "hammer"}}
 MAIN = Path(__file__).parents[1] / "configs" / "study" / "main.yaml"
@@ -99,3 +101,28 @@ def test_every_study_file_of_the_repository_can_run():
         plan = read_study(file)
         assert cells(plan), file.name
         assert yaml.safe_load(file.read_text())["study"] == file.stem
+
+
+@pytest.mark.parametrize(("problems", "samples", "points"), [(40, 1, 1), (60, 4, 10), (200, 2, 5)])
+def test_the_noise_of_examinations_is_that_of_simulated_arms(problems: int, samples: int, points: int):
+    rng = np.random.default_rng(0)
+    shape = (4000, 2, points + 1)  # studies, arms, points
+    heights = rng.binomial(problems * samples, 0.5, shape) / (problems * samples)
+    heights[:, 1, 0] = heights[:, 0, 0]  # the start is one model, sampled once
+    axis = np.linspace(0, 1, points + 1)
+    areas = np.array([[area(Curve(axis, arm)) for arm in study] for study in heights])
+    seen = (areas[:, 0] - areas[:, 1]).std()
+    assert evaluation_noise(problems, samples, points) == pytest.approx(seen, rel=0.05)
+
+
+def test_a_plan_states_its_noise_and_is_refused_above_it():
+    assert evaluation_noise(320, 4, 10) == pytest.approx((2 * 0.0925 / 4 / 1280) ** 0.5)
+    needed = held_out_needed(0.005, points=10)
+    assert evaluation_noise(needed, 1, 10) <= 0.005 < evaluation_noise(needed - 1, 1, 10)
+    plan = study(n_held_out=needed, samples=1, evaluation_noise=0.005).validate()
+    with pytest.raises(InputError, match=f"evaluation_noise = 0.005: .*use n_held_out: {needed}"):
+        study(n_held_out=needed - 1, samples=1, evaluation_noise=0.005).validate()
+    with pytest.raises(InputError, match="evaluation_noise = 0"):
+        study(evaluation_noise=0).validate()
+    unsaid = study(n_held_out=needed, samples=1).validate()
+    assert [cell.identity for cell in cells(plan)] == [cell.identity for cell in cells(unsaid)]

@@ -28,7 +28,7 @@ from hammerlib.runs.workers import DIED, Failure, map_tasks
 from hammerlib.study.plan import read_study
 from hammerlib.study.plan import trials as planned_trials
 from hammerlib.study.trial import run_trial
-from hammerlib.training import grid as training
+from hammerlib.training import run as training
 
 
 def _fail_on_two(x: int) -> int:
@@ -68,14 +68,14 @@ def test_results_keep_the_order_of_the_items_and_failures_their_reason():
 
 
 def test_a_grid_returns_records_by_config_and_trains_equal_configs_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_train", _train_arm)
+    monkeypatch.setattr(training, "_train_one", _train_arm)
     records = training.run_grid([Arm(2), Arm(0), Arm(2)], workers=1, root=tmp_path)
     assert [seed for seed, _ in records] == [2, 0, 2]
     assert records[0] is records[2]
 
 
 def test_a_grid_names_its_failed_runs_after_the_others_have_finished(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_train", _train_arm)
+    monkeypatch.setattr(training, "_train_one", _train_arm)
     with pytest.raises(InputError) as caught:
         training.run_grid([Arm(3), Arm(1), Arm(2, adjustment="dra")], workers=2, root=tmp_path)
     line = str(caught.value)
@@ -99,7 +99,7 @@ def test_models_are_evaluated_once_each_and_returned_in_order(monkeypatch, tmp_p
 
 
 def test_two_configs_that_share_a_name_stay_two_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_train", _train_options)
+    monkeypatch.setattr(training, "_train_one", _train_options)
     records = training.run_grid(
         [Arm(1, options={"rate": 1}), Arm(1, options={"rate": 2})], workers=1, root=tmp_path
     )
@@ -112,7 +112,7 @@ def _train_given(job: tuple) -> tuple:
 
 
 def test_tables_and_plugs_reach_their_config_and_nothing_is_merged(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_train", _train_given)
+    monkeypatch.setattr(training, "_train_one", _train_given)
     given = {"problems": ["one", "two"], "plugs": [None, "reshaped"]}
     records = training.run_grid([Arm(1), Arm(1)], **given, workers=1, root=tmp_path)
     assert records == [
@@ -337,7 +337,9 @@ def test_a_swept_cell_is_the_cell_run_alone(tmp_path, tiny, capsys):
     assert both[0] == both[1] and both[0]["status"] == "success"
     assert main([*tiny, "--only", "hammer", "--replicates", "1"]) == 0  # nothing is left to run
     assert main([*tiny, "--dry-run", "--workers", "2"]) == 0
-    assert "3 of 4 cells to run: random r00 r01; hammer r00\nabout 0.0 h with 2" in capsys.readouterr().out
+    planned = capsys.readouterr().out
+    assert "3 of 4 cells to run: random r00 r01; hammer r00\nabout 0.0 h with 2" in planned
+    assert " points (sd) to a difference of areas" in planned.splitlines()[-1]
 
 
 def test_the_exit_code_tells_what_is_left(tmp_path, tiny, capsys):

@@ -155,6 +155,11 @@ def sweep(
     folder = root.resolve() / file_name("study", design.study)
     if dry_run:
         print(estimate(sweep_status(trials, folder).only(chosen), workers))
+        noise = plan.evaluation_noise(design.n_held_out, design.samples, design.points)
+        print(
+            f"examinations: {design.points} points x {design.n_held_out} problems x {design.samples} "
+            f"samples; their sampling adds up to {100 * noise:.2f} points (sd) to a difference of areas"
+        )
         return 0
     need("torch", "transformers", "accelerate", "trl")
     return print_status(

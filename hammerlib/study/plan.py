@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,10 @@ class Study:
     samples, points, final_samples : int
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts; samples at the last one.
+    evaluation_noise : float, optional
+        Largest standard deviation that the sampling of examinations may add to a paired difference of areas,
+        see `evaluation_noise`; a plan with more is refused with the number of problems that it takes. No part
+        of any trial's settings.
     words : dict of str to str
         What an arm is, in words, for the study's page; no part of any trial's settings.
     first : int
@@ -200,10 +205,12 @@ class Study:
     final_samples: Count = 8
     first: Annotated[int, Field(ge=0)] = 0
     words: dict[str, str] = field(default_factory=dict)
+    evaluation_noise: Annotated[float, Field(gt=0)] | None = None
 
     def validate(self) -> Study:
         """Return itself; InputError for a wrong type or range, an arm that cannot run, an unknown control."""
         check_fields(Study, vars(self), "study")
+        self._check_noise()
         self._check_starts()
         self._check_config(self.base, "base")
         for name, arm in self.arms.items():
@@ -212,6 +219,17 @@ class Study:
         if strange:
             raise InputError("words", strange, "are no arms", f"use some of {', '.join(self.arms)}")
         return self
+
+    def _check_noise(self) -> None:
+        allowed = self.evaluation_noise
+        if allowed is None:
+            return
+        noise = evaluation_noise(self.n_held_out, self.samples, self.points)
+        if noise > allowed:
+            needed = held_out_needed(allowed, samples=self.samples, points=self.points)
+            problem = f"is less than the {noise:.4f} of {self.n_held_out} problems x {self.samples} samples"
+            remedy = f"use n_held_out: {needed}, or fewer samples of more problems"
+            raise InputError("evaluation_noise", allowed, problem, remedy)
 
     def _check_starts(self) -> None:
         from hammerlib.models.nano.recipe import Recipe
@@ -331,7 +349,7 @@ class Trial:
 
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trial's result, as plain JSON values."""
-        others = ("study", "replicates", "first", "arms", "base", "words")
+        others = ("study", "replicates", "first", "arms", "base", "words", "evaluation_noise")
         settings = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
         # As it was before these fields existed: finished trials keep their names.
         for key in ("held_out", "columns"):
@@ -359,6 +377,27 @@ def trials(study: Study) -> list[Trial]:
         for arm, settings in study.arms.items()
         if number < settings.get("replicates", study.replicates)
     ]
+
+
+def evaluation_noise(problems: int, samples: int, points: int) -> float:
+    """Return the standard deviation that sampling adds to a difference of two arms' areas under the curve.
+
+    Both arms answer the same problems, so that what makes these hard drops out. What is left of a point is
+    the variance of a share, p (1 - p) / (samples problems), with at most 1/4 for p (1 - p). The area weighs
+    the points by the trapezoidal rule; the first one is the same model with the same random numbers.
+    """
+    weights = (points - 1) / points**2 + 1 / (4 * points**2)  # squared: 1 / P inside, 1 / 2P at the end
+    return float((2 * weights * 0.25 / (problems * samples)) ** 0.5)
+
+
+def held_out_needed(noise: float, *, samples: int = 1, points: int = 10) -> int:
+    """Return the fewest held-out problems whose examinations add no more than this deviation.
+
+    Only problems times samples counts here; how an effect differs between problems averages out over problems
+    alone, so that one sample of each of many problems is the better use of the same completions.
+    """
+    # The variance is one over the number of problems.
+    return math.ceil(evaluation_noise(1, samples, points) ** 2 / noise**2 * (1 - 1e-12))
 
 
 # Old spellings, one release.

@@ -440,11 +440,20 @@ class PolicyTrainer(GRPOTrainer):
         """TRL's loss, computed from the rows that carry a gradient where that is asked for."""
         if not (self.skip_zero_advantage and model.training):
             return super()._compute_loss(model, inputs)
-        rows = with_gradient(inputs)
+        rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)
         loss = super()._compute_loss(model, taken) * loss_share(self.loss_type, inputs, taken, len(rows))
         self._log_trained(inputs, taken, rows)
         return loss
+
+    def _as_many_everywhere(self, rows: torch.Tensor, total: int) -> torch.Tensor:
+        """Fill up these of `total` rows to as many as on the process with most: TRL gathers a value a row."""
+        if self.accelerator.num_processes == 1:
+            return rows
+        most = int(self.accelerator.gather(torch.tensor([len(rows)], device=rows.device)).max())
+        others = torch.ones(total, dtype=torch.bool, device=rows.device)
+        others[rows] = False
+        return torch.cat([rows, others.nonzero()[: most - len(rows), 0]])  # they add nothing to the gradient
 
     def _log_trained(self, inputs: dict[str, Any], taken: dict[str, Any], rows: torch.Tensor) -> None:
         """Make what TRL has just logged of rows with a gradient true of all rows, or name it as theirs."""
