@@ -70,6 +70,14 @@ def group_advantages(
     return advantages
 
 
+def rows_by_size(groups: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of all groups, by name: one (B, G) int array for each group size G; -1 is none."""
+    names = np.unique(groups[groups != EXCLUDED])
+    members = [np.flatnonzero(groups == name) for name in names]
+    sizes = sorted({len(rows) for rows in members})
+    return [np.stack([rows for rows in members if len(rows) == size]) for size in sizes]
+
+
 def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> np.ndarray:
     """Return the advantages (..., G) of many groups of one size: rewards less their mean, divided or not.
 

@@ -18,10 +18,11 @@ from hammerlib.errors import InputError
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
-from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
+from hammerlib.training import Algorithm, Generation, Plugs, TrainConfig, schedule_table, train
 from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.dynamic import walked as cursor_of
 from hammerlib.training.generation import generate
+from hammerlib.training.hooks import EXCLUDED
 from hammerlib.training.schedule import plan
 from hammerlib.training.trainer import PolicyTrainer
 
@@ -225,6 +226,68 @@ def test_forced_prefixes_go_together_with_it_and_other_rows_are_refused(tmp_path
 
     with pytest.raises(InputError, match="not those it was given"):
         train(config, root=tmp_path, plugs=Plugs(rollout=other), progress=False)
+
+
+@dataclasses.dataclass
+class Sized(Scripted, Algorithm):
+    """Groups of its own: so many completions of each problem, the first of them recorded only."""
+
+    sizes: tuple[int, ...] = (2, 4, 3, 5)
+    joined: bool = False  # one group over all problems
+    foreign: bool = False  # of a problem that was not given
+
+    def most_rows(self, config: TrainConfig) -> int:
+        return max(self.sizes)
+
+    def rollout(self, rows: list[dict], trainer: PolicyTrainer) -> Generation:
+        place_of = {one: place for place, one in enumerate(trainer.train_dataset["id"][:])}
+        chosen, groups = [], []
+        for number, row in enumerate(rows[:: trainer.num_generations]):
+            size = self.sizes[place_of[row["id"]]]
+            row = {**row, "id": "made"} if self.foreign else row
+            chosen += [row] * (size + 1)
+            groups += [EXCLUDED] + [0 if self.joined else 5 + number] * size
+        right = iter(range(10**6))
+        said = []
+        for row, group in zip(chosen, groups, strict=True):
+            place = place_of.get(row["id"], 0)
+            if group == EXCLUDED:
+                right = iter(range(10**6))  # the next problem's completions are counted from 0
+            good = group != EXCLUDED and next(right) < self.right[place]
+            said.append(f"\\boxed{{{row['answer']}}}" if good else "no")
+        prompts = trainer.processing_class([row["prompt"] for row in chosen])["input_ids"]
+        ids = trainer.processing_class(said)["input_ids"]
+        ends = [[*one, trainer.eos_token_ids[0]] for one in ids]
+        return Generation(chosen, prompts, ends, groups=groups)
+
+
+def test_groups_of_its_own_are_filtered_whole_whatever_their_size(tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, n_problems=4, save_steps=None)
+    record = train(config, root=tmp_path, algorithms=[Sized((1, 4, 2, 0))], progress=False)
+    trained, skipped = table(record, "index_log"), table(record, "skipped")
+    assert trained.position.tolist() == [0, 2] and skipped.position.tolist() == [1, 3]
+    assert skipped.reason.tolist() == ["all correct", "none correct"]
+    first = completions(record).query("step == 1")
+    groups = first.query("trained").groupby("group")
+    assert groups.size().tolist() == [2, 3] and groups["correct"].sum().tolist() == [1, 2]
+    assert groups["id"].nunique().tolist() == [1, 1]
+    # One row of each problem beside, and the four of the group that did not vary.
+    assert (~first["trained"]).sum() == 3 + 4
+    assert values(record, "generated") == [3 + 5 + 4, 6] and values(record, "trained") == [5, 0]
+
+
+def test_more_rows_than_planned_go_together_with_it(tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, n_problems=2, save_steps=None, loss_type="grpo")
+    record = train(config, root=tmp_path, algorithms=[Sized((1, 1), sizes=(4, 5))], progress=False)
+    assert values(record, "trained") == [9] and len(table(record, "skipped")) == 0
+    assert completions(record).query("trained").groupby("group").size().tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("wrong", [{"joined": True}, {"foreign": True}])
+def test_groups_that_are_not_of_one_given_problem_are_refused(wrong: dict, tmp_path: Path) -> None:
+    config = dataclasses.replace(WALK, n_problems=2, save_steps=None)
+    with pytest.raises(InputError, match="not of one problem it was given"):
+        train(config, root=tmp_path, algorithms=[Sized((1, 1), sizes=(2, 2), **wrong)], progress=False)
 
 
 def test_no_schedule_is_told_beforehand_and_several_processes_are_refused() -> None:

@@ -288,10 +288,15 @@ def test_groups_of_different_size_are_compared_within_themselves(tmp_path: Path)
     assert logged["hammer/mean_cosine"] == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_dra_refuses_groups_of_different_size_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not groups of 4 rows in a row, which DRA needs"):
-        one_run(tmp_path, dataclasses.replace(ONE, adjustment="dra"), rollout=Sized((6, 2)))
-    one_run(tmp_path, dataclasses.replace(ONE, adjustment="dra"), rollout=Sized((4, 4)))
+def test_dra_on_a_rollouts_own_equal_groups_gives_the_bits_of_a_plain_run(tmp_path: Path) -> None:
+    config = dataclasses.replace(ONE, adjustment="dra", rewards=("accuracy", "cosine"))
+    plain = one_run(tmp_path / "plain", config)
+    own = one_run(tmp_path / "own", config, rollout=Sized((4, 4)))
+    assert completions(own).reward.tolist() == completions(plain).reward.tolist()
+    assert values(own)["dra/mean_weight"] == values(plain)["dra/mean_weight"]
+    assert all((weights(plain)[name] == weight).all() for name, weight in weights(own).items())
+    ragged = completions(one_run(tmp_path / "ragged", config, rollout=Sized((6, 2))))
+    assert ragged.groupby("group").size().tolist() == [6, 2] and (ragged.weight < 0.9).all()
 
 
 @dataclasses.dataclass

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hammerlib.advantages import EXCLUDED, rows_by_size
 from hammerlib.dra import adjust_rewards, check_options, diversity_weights
 from hammerlib.errors import InputError, check_whole
 from hammerlib.rewards.shape import Completion, Reward, check_rows, text_of
@@ -27,6 +28,7 @@ class Scored:
     raw: np.ndarray  # (n,) weighted sum of the base rewards; NaN where none applies
     vectors: np.ndarray  # (n, d) float64
     blank: np.ndarray  # (n,) bool, completions without a visible character whose vector is zero
+    groups: np.ndarray | None = None  # (n,) names, -1: in none; None: runs of the group size
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Given:
     """What a rollout says of the n completions of one call; None is found out as without a rollout."""
 
     rewards: np.ndarray | None = None  # (n,) in place of the weighted sum; NaN where base rewards decide
+    groups: np.ndarray | None = None  # (n,) names of groups of any size and place, -1: in none
+    texts: list[str] | None = None  # to embed
 
 
 # Options of `adjust_rewards` that are not options of the kernel.
@@ -148,7 +152,9 @@ class DRAReward:
         The raw sums stay in ``self.raw`` (n,) for telemetry; `deferred` returns them as they are.
         """
         check_rows(completions, prompts=prompts, completion_ids=completion_ids)
-        size = 1 if self.deferred or self.by_process else self._group_size(columns.get("id") or prompts)
+        size = 1
+        if not (self.deferred or self.by_process or self.given.groups is not None):
+            size = self._group_size(columns.get("id") or prompts)
         arguments = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
         arguments |= {"log_metric": log_metric, **columns}
         scores = _finished([base(**arguments) for base in self.base_rewards])
@@ -160,7 +166,7 @@ class DRAReward:
             own = ~np.isnan(self.given.rewards)
             raw[own] = self.given.rewards[own]
             table[:, own] = math.nan  # no base reward judged these
-        self.scored = self._embedded(raw, list(map(text_of, completions)))
+        self.scored = self._embedded(raw, self.given.texts or list(map(text_of, completions)))
         rewards = self.raw
         if not self.deferred:
             rewards, weights = self.adjusted([self.scored], size)
@@ -168,8 +174,8 @@ class DRAReward:
             for reward, row in zip(self.base_rewards, table, strict=True):
                 if not np.isnan(row).all():
                     log_metric(f"raw/{_name(reward)}", float(np.nanmean(row)))
-            if not self.deferred:
-                log_metric("dra/mean_weight", float(weights.mean()))
+            if not self.deferred and not np.isnan(weights).all():
+                log_metric("dra/mean_weight", float(np.nanmean(weights)))
         return [None if math.isnan(value) else float(value) for value in rewards]
 
     @property
@@ -178,20 +184,30 @@ class DRAReward:
         return self.scored.raw
 
     def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence."""
+        """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence.
+
+        A completion in no group keeps its reward; its weight is NaN.
+        """
         raw = np.concatenate([scored.raw for scored in parts])
         vectors = np.concatenate([scored.vectors for scored in parts])
         blank = np.concatenate([scored.blank for scored in parts])
         size = (self.local_rows or len(parts[0].raw)) if self.by_process else group_size
-        if len(raw) % size:
+        if not self.by_process and any(scored.groups is not None for scored in parts):
+            batches = rows_by_size(_names(parts, size))
+        elif len(raw) % size == 0:
+            batches = [np.arange(len(raw)).reshape(-1, size)]
+        else:
             problem = f"do not make groups of {size} from {len(raw)} completions"
             raise InputError("embed", vectors.shape, problem, "return one vector per text, of whole groups")
         if blank.any():  # they share a dimension of their own: copies of each other, unlike anything else
             vectors = np.hstack([vectors, blank[:, None]])
-        grouped = vectors.reshape(-1, size, vectors.shape[-1])
         kernel = {name: value for name, value in self.options.items() if name not in REWARD_OPTIONS}
-        rewards = adjust_rewards(raw.reshape(-1, size), grouped, **self.options)
-        return rewards.ravel(), diversity_weights(grouped, **kernel).ravel()
+        rewards = raw.copy()
+        weights = np.full(len(raw), math.nan)
+        for rows in batches:  # (B, G)
+            rewards[rows] = adjust_rewards(raw[rows], vectors[rows], **self.options)
+            weights[rows] = diversity_weights(vectors[rows], **kernel)
+        return rewards, weights
 
     def _embedded(self, raw: np.ndarray, texts: list[str]) -> Scored:
         vectors = np.asarray(self.embed(texts), dtype=float)
@@ -199,7 +215,7 @@ class DRAReward:
             problem = f"is not one vector for each of {len(texts)} completions"
             raise InputError("embed", vectors.shape, problem, "return one vector per text, of whole groups")
         blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in texts])
-        return Scored(raw, vectors, blank)
+        return Scored(raw, vectors, blank, self.given.groups)
 
     def _group_size(self, keys: Sequence) -> int:
         texts = [key if isinstance(key, str) else json.dumps(key, sort_keys=True) for key in keys]
@@ -216,6 +232,18 @@ class DRAReward:
             "choose per_device_train_batch_size x steps_per_generation as a multiple of num_generations "
             f"({here}), or train with hammerlib's dra_route: trainer",
         )
+
+
+def _names(parts: Sequence[Scored], size: int) -> np.ndarray:
+    """Names of the groups of all parts, each part's its own; -1: in none."""
+    names = []
+    first = 0
+    for scored in parts:
+        groups = np.arange(len(scored.raw)) // size if scored.groups is None else scored.groups
+        own = np.unique(groups, return_inverse=True)[1] + first
+        names.append(np.where(groups == EXCLUDED, EXCLUDED, own))
+        first += len(groups)
+    return np.concatenate(names)
 
 
 def raw_sum(table: np.ndarray, weights: np.ndarray) -> np.ndarray:

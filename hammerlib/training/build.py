@@ -101,6 +101,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         skip_zero_advantage=config.skip_zero_advantage,
         sampler=config.sampler,
         shared_prefixes=config.shared_prefixes,
+        most_rows=job.most_rows,
+        dra_text=config.dra_text,
         callbacks=callbacks,
     )
     trainer.unfinished = not _with_thoughts(config)

@@ -68,6 +68,9 @@ class TrainConfig:
     dra_route : str
         Where DRA adjusts: inside the ``reward`` function, which needs whole groups on every process, or in
         the ``trainer`` after gathering, where groups may straddle processes; the numbers are the same.
+    dra_text : str
+        What DRA embeds of a completion: all of it (``completion``), or the part that was ``sampled``, without
+        the prefix that a rollout forced.
     rewards : tuple of str
         ``accuracy``, ``partial`` (right parts of a puzzle), ``format``, ``cosine``, ``tags``,
         ``repetition``, ``length``, ``overlong``; summed. As in the released DRA code: ``released_format``,
@@ -207,6 +210,7 @@ class TrainConfig:
     sampler: Literal["trl", "decoding"] = "trl"
     shared_prefixes: bool = False
     bf16: bool = False
+    dra_text: Literal["completion", "sampled"] = "completion"
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -299,7 +303,7 @@ class TrainConfig:
 
 # Algorithms that are older than their list, with the field that each is, and its options that are fields too.
 FIELDS = {
-    "dra": ({"adjustment": "dra"}, ("embedder", "embedder_remote_code", "dra_route")),
+    "dra": ({"adjustment": "dra"}, ("embedder", "embedder_remote_code", "dra_route", "dra_text")),
     "dynamic-sampling": ({"dynamic_sampling": True}, ("refill_rounds",)),
 }
 
@@ -343,6 +347,7 @@ LATER = {
     "skip_zero_advantage": False,
     "columns": None,
     "dra_route": "reward",
+    "dra_text": "completion",
     "embedder": "backbone",
     "epoch_order": "repeat",
     "vllm": "off",
@@ -398,7 +403,7 @@ def unset(config: TrainConfig) -> set[str]:
     if not config.dynamic_sampling:
         unused.add("refill_rounds")
     if config.adjustment != "dra":
-        unused |= {"adjustment_options", "embedder", "dra_route"}
+        unused |= {"adjustment_options", "embedder", "dra_route", "dra_text"}
     if config.epochs == 1:
         unused.add("epoch_order")
     if config.vllm == "off":

@@ -23,6 +23,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
+from hammerlib.advantages import rows_by_size
 from hammerlib.errors import InputError
 from hammerlib.models import weights_hash
 from hammerlib.models.embedder import policy_as_backbone
@@ -61,11 +62,12 @@ def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
 class DynamicSampling(Algorithm, TrainerCallback):
     """The rollout that fills each generation batch with groups that vary, and ends with the order.
 
-    Generation itself is another rollout's where there is one, so forced prefixes go together with it; it
-    must return the rows it was given. What was left out is written to ``skipped.csv``. If the rounds or the
-    problems run out first, the batch is filled up with left-out groups (or, where a step takes several
-    batches, after the end with copies of one completion), all of whose tokens are masked: they
-    count in the mean over rows of the losses ``grpo`` and ``dr_grpo``, not in the token mean of ``dapo``.
+    Generation itself is another rollout's where there is one: it returns the rows it was given, or groups of
+    its own, of any size, each of one problem that it was given. Whole groups are left out; a problem is
+    skipped if none of its groups varies, and written to ``skipped.csv``. If the rounds or the problems run
+    out first, the batch is filled up with left-out groups (or, where a step takes several batches, after the
+    end with copies of one completion), all of whose tokens are masked: they count in the mean over rows of
+    the losses ``grpo`` and ``dr_grpo``, not in the token mean of ``dapo``. It walks on one process only.
     Training stops after the batch that reaches the end of the last epoch; the learning rate's schedule
     still spans the steps that were planned.
 
@@ -97,7 +99,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""
         wanted = len(rows) // self.plan.group
-        varied = 0
+        varied = groups = 0
         rounds = []
         self.rounds = self.skipped = 0
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
@@ -105,13 +107,12 @@ class DynamicSampling(Algorithm, TrainerCallback):
         while varied < wanted and self.rounds < self.limit and self.cursor < self.end:
             walk = range(self.cursor, min(self.cursor + wanted - varied, self.end))
             generation, reasons = self._sampled(walk, trainer)
-            named = np.cumsum([reason is None for reason in reasons]) - 1 + varied
-            # Groups that vary are numbered on; the others are recorded without being trained.
-            groups = [EXCLUDED if reason else int(name) for reason, name in zip(reasons, named, strict=True)]
-            generation.groups = np.repeat(groups, self.plan.group)
+            kept = generation.groups != EXCLUDED
+            generation.groups[kept] += groups  # numbered on over the rounds
+            groups = max(groups, int(generation.groups.max()) + 1)
             rounds.append(generation)
-            self._log(trainer.state.global_step + 1, walk, generation, reasons)
-            varied = int(named[-1]) + 1
+            self._log(trainer.state.global_step + 1, walk, reasons)
+            varied += sum(reason is None for reason in reasons.values())
             self.rounds = self.rounds + 1
             self.cursor = walk.stop
         self._last = Generation.join(rounds)
@@ -126,28 +127,34 @@ class DynamicSampling(Algorithm, TrainerCallback):
             control.should_training_stop = True
             control.should_save = False
 
-    def _sampled(self, walk: range, trainer: PolicyTrainer) -> tuple[Generation, list[str | None]]:
-        """Generate and judge the groups of the problems at `places` of the walk."""
+    def _sampled(self, walk: range, trainer: PolicyTrainer) -> tuple[Generation, dict[str, str | None]]:
+        """Generate and judge the problems at `walk`; groups that do not vary are recorded, not trained."""
         n = len(self.index)
         size = self.plan.group
         rows = [{**trainer.train_dataset[k % n], "epoch": k // n}
                 for k in walk for _ in range(size)]  # fmt: skip
         generation = self.inner.rollout(rows, trainer) if self.inner.rollout else generate(trainer, rows)
-        same_rows = [row["id"] for row in generation.rows] == [row["id"] for row in rows]
-        if not same_rows or generation.groups is not None:
-            remedy = "return the given rows without groups, or set dynamic_sampling: false"
-            raise InputError("plugs.rollout", len(generation.rows), "rows are not those it was given", remedy)
+        members = _members(generation, rows, size)
         judged = judge(trainer, generation)[1]
-        groups = [judged[first : first + size] for first in range(0, len(judged), size)]
-        return generation, [reason_to_skip(group) for group in groups]
+        reasons: dict[str, str | None] = {}
+        names = np.full(len(generation.rows), EXCLUDED)
+        for group in members:
+            problem = generation.rows[group[0]]["id"]
+            reason = reason_to_skip([judged[row] for row in group])
+            if reason is None:
+                names[group] = names.max() + 1
+            if reason is None or problem not in reasons:
+                reasons[problem] = reason
+        generation.groups = names
+        return generation, {row["id"]: reasons.get(row["id"], "no group") for row in rows}
 
-    def _log(self, step: int, walk: range, generation: Generation, reasons: list[str | None]) -> None:
+    def _log(self, step: int, walk: range, reasons: dict[str, str | None]) -> None:
         rows = []
         n = len(self.index)
-        for k, row, reason in zip(walk, generation.rows[:: self.plan.group], reasons, strict=True):
+        for k, (problem, reason) in zip(walk, reasons.items(), strict=True):
             if reason is not None:
                 epoch, position = divmod(k, n)
-                rows.append((step, epoch, position, self.index[position], row["id"], reason))
+                rows.append((step, epoch, position, self.index[position], problem, reason))
         self.skipped += len(rows)
         self._write(rows)
 
@@ -167,6 +174,26 @@ class DynamicSampling(Algorithm, TrainerCallback):
         values = self.inner.observe(rollout) if self.inner.observe else {}
         values |= {} if self.rounds else {"generated": 0.0, "generated_tokens": 0.0}
         return values | {"skipped": float(self.skipped), "refill_rounds": float(self.rounds)}
+
+
+def _members(generation: Generation, rows: Sequence[dict[str, Any]], size: int) -> list[np.ndarray]:
+    """Return the rows of every group of a generation for `rows`, refusing what is not of one problem."""
+    given = [row["id"] for row in rows]
+    ids = [row["id"] for row in generation.rows]
+    field = "plugs.rollout"
+    if generation.groups is None:
+        if ids != given:
+            remedy = "return the given rows, or groups of one problem each, or set dynamic_sampling: false"
+            raise InputError(field, len(ids), "rows are not those it was given", remedy)
+        return list(np.arange(len(ids)).reshape(-1, size))
+    members = [group for groups in rows_by_size(generation.groups) for group in groups]
+    for group in members:
+        problems = {ids[row] for row in group}
+        if len(problems) > 1 or not problems <= set(given):
+            problem = "is a group that is not of one problem it was given"
+            remedy = "return such groups, or set dynamic_sampling: false"
+            raise InputError(field, sorted(problems), problem, remedy)
+    return sorted(members, key=lambda group: group[0])
 
 
 def walked(folder: Path, n: int) -> int:

@@ -78,6 +78,18 @@ class Algorithm:
         """
         raise NotImplementedError
 
+    def most_rows(self, config: TrainConfig) -> int:
+        """Return the most completions that its rollout trains of one prompt, over a generation batch.
+
+        Batches grow where a rollout hands over more than G a prompt; in the losses ``grpo`` and ``dr_grpo``
+        they are divided by the rows that were planned.
+        """
+        return config.group_size
+
+    def most_prompt_tokens(self, config: TrainConfig) -> int | None:
+        """Return the tokens of the longest prompt that its rollout makes, None: none beyond the table's."""
+        return None
+
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the advantages, (n,) or (n, T) with T at least the tokens of the longest completion.
 

@@ -21,7 +21,7 @@ def preview(job: Job) -> str:
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
     sections = {
         "run": _run(job),
-        "batches": _batches(job.plan),
+        "batches": _batches(job.plan, job.most_rows),
         "schedule": _schedule(job),
         "memory": _memory(job, device),
         "checkpoints": _checkpoints(job),
@@ -55,7 +55,7 @@ def _run(job: Job) -> Iterator[str]:
     yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
 
 
-def _batches(plan: Plan) -> Iterator[str]:
+def _batches(plan: Plan, most_rows: int) -> Iterator[str]:
     rows = plan.processes * plan.rows * plan.accumulation
     yield f"world size {plan.processes}"
     yield (
@@ -66,6 +66,11 @@ def _batches(plan: Plan) -> Iterator[str]:
         f"{plan.prompts} prompts a generation batch, for {plan.block_length} micro-batches "
         f"({plan.block_length / plan.accumulation:g} steps)"
     )
+    if most_rows > plan.group:
+        yield (
+            f"a rollout may train {most_rows} completions of a prompt: up to "
+            f"{rows * most_rows // plan.group} a step, divided as the {rows} that are planned"
+        )
     one_pass = f"one pass is {plan.steps_per_epoch} steps over {plan.blocks * plan.prompts} problems"
     yield f"{plan.steps} steps; {one_pass}, {plan.tail} left over"
 
@@ -133,7 +138,8 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     P parameters, P_t of them trained, b bytes a stored parameter, s rows, L layers, h hidden size, k KV
     width, T tokens of prompt and completion, C of them completion, V vocabulary: weights P b each, gradients
     4 P_t, optimizer 8 P_t, KV cache 2 s T L k c, activations s T L h 17 c (checkpointed: 1) and logits
-    4 s C V 4, with c bytes a computed element. Within a factor of two of measured peaks (tests).
+    4 s C V 4, with c bytes a computed element. Where a rollout trains more than G completions of a prompt, s
+    grows alike. Within a factor of two of measured peaks (tests).
     """
     config = job.config
     plan = job.plan
@@ -149,9 +155,10 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     width = shape.num_key_value_heads * head
     layers = shape.num_hidden_layers
     hidden = shape.hidden_size
-    sampled = plan.rows * plan.per_generation
-    activations = plan.rows * tokens * layers * hidden * stored_per_token * computed
-    logits = plan.rows * config.max_completion_length * shape.vocab_size * FLOAT32 * LOGIT_COPIES
+    rows = plan.rows * job.most_rows / plan.group
+    sampled = rows * plan.per_generation
+    activations = rows * tokens * layers * hidden * stored_per_token * computed
+    logits = rows * config.max_completion_length * shape.vocab_size * FLOAT32 * LOGIT_COPIES
     return {
         "libraries": LIBRARIES[device],
         "policy": stored + (trained * FLOAT32 if config.lora_rank else 0),

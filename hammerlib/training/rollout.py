@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.advantages import EXCLUDED
+from hammerlib.advantages import EXCLUDED, rows_by_size
 from hammerlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,6 +149,10 @@ class Generation:
         prompts = sum(map(len, self.prompt_ids))
         return {"sampled_tokens": sampled, "forced_tokens": forced, "prompt_tokens": prompts}
 
+    def trained(self) -> int:
+        """Return how many completions are to be trained."""
+        return len(self.rows) if self.groups is None else int((self.groups != EXCLUDED).sum())
+
     def split(self, total: int) -> tuple[Generation, Generation | None]:
         """Return the `total` completions that enter the batch, and those left over (None if there are none).
 
@@ -163,15 +167,16 @@ class Generation:
         elif len(trained) == total:
             return self, None
         if self.groups is None or len(trained) > total:
-            remedy = f"give {total} rows groups from 0 and all others the group {EXCLUDED}"
+            remedy = f"give {total} rows groups from 0 and all others the group {EXCLUDED}, or let most_rows "
+            remedy += "of the algorithm state more for a prompt"
             raise _refusal(len(self.rows), f"completions to train do not fit a batch of {total}", remedy)
         others = np.flatnonzero(self.groups == EXCLUDED)
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
         batch = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
         if missing:
-            # TRL wants whole batches. A row whose tokens are all masked trains nothing, though it counts in
-            # the mean over rows of the losses grpo and dr_grpo.
+            # TRL wants whole batches. A row whose tokens are all masked trains nothing. In the mean over rows
+            # of the losses grpo and dr_grpo it counts among those that were planned.
             batch.groups[len(trained) :] = EXCLUDED
             mask = batch.mask or batch._all_ones()
             blank = [[0] * len(ids) for ids in batch.completion_ids[len(trained) :]]
@@ -271,10 +276,7 @@ class Rollout:
 
     def by_size(self) -> list[np.ndarray]:
         """Return the rows of the trained groups: one (B, G) int array for each group size G."""
-        names = np.unique(self.groups[self.groups != EXCLUDED])
-        members = [np.flatnonzero(self.groups == name) for name in names]
-        sizes = sorted({len(rows) for rows in members})
-        return [np.stack([rows for rows in members if len(rows) == size]) for size in sizes]
+        return rows_by_size(self.groups)
 
 
 def _refusal(value: object, problem: str, remedy: str) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -27,6 +28,21 @@ def with_gradient(inputs: dict[str, Any]) -> torch.Tensor:
     if advantages.dim() == 1:
         advantages = advantages[:, None]
     return ((advantages * loss_mask(inputs)) != 0).any(1).nonzero()[:, 0]
+
+
+def common_rows(trained: Iterable[int], planned: int, multiple: int) -> int:
+    """Return the rows that every process's batch has: as planned, or more where one trains more.
+
+    TRL gathers, splits and groups them, so that all have the same number, a multiple of
+    G x ``steps_per_generation``.
+    """
+    most = max(trained)
+    return planned if most <= planned else -(-most // multiple) * multiple
+
+
+def planned_share(loss_type: str, inputs: dict[str, Any], planned: int) -> float:
+    """Return the factor that makes a mean over a micro-batch's rows one over those that were planned."""
+    return len(inputs["completion_ids"]) / planned if loss_type in ("grpo", "dr_grpo") else 1.0
 
 
 def take_rows(inputs: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Job:
     longest_prompt: int = 0
     algorithms: tuple[Algorithm, ...] = ()  # those that the config names, then those given as objects
 
+    @property
+    def most_rows(self) -> int:
+        """The most completions of a prompt that a rollout trains; G where none states more."""
+        return max([self.config.group_size, *(part.most_rows(self.config) for part in self.algorithms)])
+
     def algorithm_names(self) -> list[str]:
         """Names of the algorithms given as objects; the others are in the config."""
         return names_of(self.algorithms[len(self.config.algorithms) :])
@@ -219,7 +224,7 @@ def prepare(
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
-    longest = _check_length(config, problems, backbone)
+    longest = _check_length(config, problems, backbone, checked)
     if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
         problem = f"cannot be made again as {config.order} at the next epoch"
         raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
@@ -227,7 +232,9 @@ def prepare(
     order.verify(problems)
     batches = plan(config, len(problems), processes)
     check_vllm(config, processes=batches.processes, rollout=compose([*checked, plugs]).rollout is not None)
-    return Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
+    job = Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
+    _check_growth(job)
+    return job
 
 
 def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
@@ -245,10 +252,28 @@ def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -
     return algorithms
 
 
-def _check_length(config: TrainConfig, problems: Dataset, backbone: Backbone) -> int:
+def _check_growth(job: Job) -> None:
+    """Refuse what counts the rows of a batch where a rollout's batches grow."""
+    config = job.config
+    most = job.most_rows
+    if most == config.group_size:
+        return
+    stated = f"cannot go with a rollout of up to {most} rows a prompt for group_size {config.group_size}"
+    if config.entropy_coef and config.loss_type != "dapo":
+        problem = f"{stated}: the mean over tokens would be multiplied with the rows"
+        raise InputError("entropy_coef", config.entropy_coef, problem, "set it to 0, or loss_type: dapo")
+    if config.adjustment_options.get("scope") == "official-local":
+        remedy = "leave scope out"
+        raise InputError("adjustment_options.scope", "official-local", stated, remedy)
+
+
+def _check_length(
+    config: TrainConfig, problems: Dataset, backbone: Backbone, algorithms: Sequence[Algorithm]
+) -> int:
     """Return the longest prompt's tokens; refuse one that with a completion passes the model's positions."""
     tokens = prompt_ids(backbone.tokenizer, problems["prompt"][:], config.template, names=problems["id"][:])
-    longest = max(map(len, tokens))
+    made = [algorithm.most_prompt_tokens(config) or 0 for algorithm in algorithms]
+    longest = max([*map(len, tokens), *made])
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"

@@ -37,14 +37,23 @@ from hammerlib.training.generation import generate, graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
 from hammerlib.training.rollout import ACCOUNT
-from hammerlib.training.rows import loss_mask, loss_share, take_rows, with_gradient
+from hammerlib.training.rows import (
+    common_rows,
+    loss_mask,
+    loss_share,
+    planned_share,
+    take_rows,
+    with_gradient,
+)
 from hammerlib.training.telemetry import PREFIX, Timings, observe
 
 
 def adjust_all(reward: DRAReward, group_size: int, first: int) -> tuple[np.ndarray, float]:
     """Return the adjusted rewards of all processes and the mean weight of this one's rows."""
     adjusted, weights = reward.adjusted(gather_object([reward.scored]), group_size)
-    return adjusted, float(weights[first : first + len(reward.raw)].mean())
+    own = weights[first : first + len(reward.raw)]
+    grouped = own[~np.isnan(own)]  # of completions in no group there is no weight
+    return adjusted, float(grouped.mean()) if len(grouped) else math.nan
 
 
 def same_everywhere(field: str, value: object, what: str) -> None:
@@ -65,6 +74,17 @@ def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]
     joined = {name: _joined([getattr(piece, name) for piece in rollouts]) for name in BY_ROW}
     whole = dataclasses.replace(rollout, **joined, groups=None)  # G in a row of the whole batch
     return whole, slice(process * local, (process + 1) * local)
+
+
+def in_runs(generation: Generation, size: int) -> bool:
+    """Whether groups are runs of `size` rows of one problem, as TRL has them."""
+    groups = generation.groups
+    if groups is None:
+        return True
+    if len(groups) % size:
+        return False
+    names = [(group, row["id"]) for group, row in zip(groups.tolist(), generation.rows, strict=True)]
+    return all(name == names[place // size * size] for place, name in enumerate(names))
 
 
 # Rounding between a pass over whole rows and one token by token, in float32; measured: 1e-5.
@@ -100,6 +120,8 @@ class PolicyTrainer(GRPOTrainer):
         skip_zero_advantage: bool = False,
         sampler: str = "trl",
         shared_prefixes: bool = False,
+        most_rows: int | None = None,
+        dra_text: str = "completion",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
@@ -112,6 +134,13 @@ class PolicyTrainer(GRPOTrainer):
         if skip_zero_advantage and self.aux_loss_enabled:
             problem, remedy = "leaves out rows that the router's auxiliary loss is of", "leave it out"
             raise InputError("skip_zero_advantage", True, problem, remedy)
+        self.most_rows = most_rows or self.num_generations  # that a rollout may train of a prompt
+        if self.most_rows > self.num_generations and self.aux_loss_enabled:
+            problem = "rows a prompt change the router's auxiliary loss"
+            raise InputError(
+                "algorithms", self.most_rows, problem, "let its rollout train at most G a prompt"
+            )
+        self.dra_text = dra_text
         self.sampler = sampler
         self.sampled_logps: torch.Tensor | None = None  # of the generation batch, for TRL's next question
         self._sampled_logps_agree: bool | None = None  # with TRL's; None before the first batch
@@ -317,7 +346,7 @@ class PolicyTrainer(GRPOTrainer):
         generation = self._generation if self.model.training else None
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
         if dra is not None:
-            dra.given = Given() if generation is None else Given(generation.rewards)
+            dra.given = Given() if generation is None else self._given(generation)
         table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if generation is not None and dra is None:
             table = self._with_own_rewards(table, generation)
@@ -327,7 +356,8 @@ class PolicyTrainer(GRPOTrainer):
             # The trainer route: rewards came back raw; they are adjusted over the groups of all processes.
             adjusted, weight = adjust_all(dra, size, first)
             table = torch.from_numpy(adjusted)[:, None].to(table)
-            self._log_metric("dra/mean_weight", weight)
+            if not math.isnan(weight):
+                self._log_metric("dra/mean_weight", weight)
         if self.model.training:
             # TRL's own sum is on the device in float32; telemetry needs this process's rows only.
             weights = self.reward_weights.double().numpy()
@@ -352,6 +382,16 @@ class PolicyTrainer(GRPOTrainer):
             )
             self.timings.lap("rewards")
         return table
+
+    def _given(self, generation: Generation) -> Given:
+        """What DRA is told of a rollout's completions."""
+        texts = None
+        if self.dra_text == "sampled":
+            pairs = zip(generation.completion_ids, generation.forced, strict=True)
+            sampled = [ids[forced:] for ids, forced in pairs]
+            texts = self.processing_class.batch_decode(sampled, skip_special_tokens=True)
+        groups = None if in_runs(generation, self.num_generations) else generation.groups
+        return Given(generation.rewards, groups, texts)
 
     def _with_own_rewards(self, table: torch.Tensor, generation: Generation) -> torch.Tensor:
         """Put a rollout's own rewards in place of the functions', in the (n, F) table of all processes."""
@@ -378,9 +418,8 @@ class PolicyTrainer(GRPOTrainer):
         self._function_means = None
         if self.hooks.rollout is not None:
             generation = self.hooks.rollout(inputs, self)
-            self._generation, excluded = generation.split(len(inputs))
+            self._generation, excluded = generation.split(self._batch_rows(generation, len(inputs)))
             inputs = self._generation.rows
-            self._check_groups()
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, excluded)
         if generation is None:  # what a rollout samples is counted where it does
@@ -414,6 +453,19 @@ class PolicyTrainer(GRPOTrainer):
         self._keep(self.rollout)
         return output
 
+    def _batch_rows(self, generation: Generation, planned: int) -> int:
+        """Rows of every process's batch: those planned, or as many as the process with the most trains."""
+        if self.most_rows == self.num_generations:
+            return planned
+        rows = generation.trained()
+        most = -(-planned // self.num_generations) * self.most_rows
+        if rows > most:
+            problem = f"completions to train are more than the {most} that most_rows states"
+            remedy = f"let most_rows of the algorithm state more than {self.most_rows} a prompt"
+            raise InputError("algorithms.rollout", rows, problem, remedy)
+        multiple = self.num_generations * cast(GRPOConfig, self.args).steps_per_generation
+        return common_rows(gather_object([rows]), planned, multiple)
+
     def _keep(self, rollout: Rollout) -> None:
         """Write the completions of every so-many-th step, or of the generation that this step trains on."""
         plan = self.index_log.plan
@@ -438,11 +490,15 @@ class PolicyTrainer(GRPOTrainer):
 
     def _policy_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """TRL's loss, computed from the rows that carry a gradient where that is asked for."""
-        if not (self.skip_zero_advantage and model.training):
+        if not model.training:
             return super()._compute_loss(model, inputs)
+        planned = planned_share(self.loss_type, inputs, self.args.per_device_train_batch_size)
+        if not self.skip_zero_advantage:
+            return super()._compute_loss(model, inputs) * planned
         rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)
-        loss = super()._compute_loss(model, taken) * loss_share(self.loss_type, inputs, taken, len(rows))
+        share = planned * loss_share(self.loss_type, inputs, taken, len(rows))
+        loss = super()._compute_loss(model, taken) * share
         self._log_trained(inputs, taken, rows)
         return loss
 
@@ -478,18 +534,6 @@ class PolicyTrainer(GRPOTrainer):
             metrics["clip_ratio/low_min"][-1] = 0.0
             highest = metrics["clip_ratio/high_max"]
             highest[-1] = max(0.0, highest[-1])  # 0 where TRL found no row with tokens (NaN)
-
-    def _check_groups(self) -> None:
-        """Refuse DRA where groups are not runs of G rows: its wrapper would compare across groups."""
-        groups = self._generation.groups
-        if groups is None or not isinstance(self.reward_funcs[0], DRAReward):
-            return
-        runs = groups[: len(groups) // self.num_generations * self.num_generations]
-        runs = runs.reshape(-1, self.num_generations)
-        if len(groups) % self.num_generations or (runs != runs[:, :1]).any():
-            sizes = np.unique(groups, return_counts=True)[1].tolist()
-            problem = f"are not groups of {self.num_generations} rows in a row, which DRA needs"
-            raise InputError("plugs.rollout", sizes, problem, "set adjustment: none, or keep the group size")
 
     def _complete(self, output: dict[str, Any], excluded: Generation | None) -> None:
         """Give the rollout what TRL's scoring did not know: advantages of its own groups, prompts, spares."""
