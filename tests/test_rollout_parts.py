@@ -17,10 +17,19 @@ from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
+from hammerlib.study.trial import Curve
 from hammerlib.systems.branching import branch, by_problem, random_generator, token_entropies
 from hammerlib.training import Generation, Hooks, Rollout, TrainConfig, read_completions, train
+from hammerlib.training import generation as generation_module
 from hammerlib.training.build import build_trainer, quiet
-from hammerlib.training.generation import generate, score_tokens
+from hammerlib.training.generation import (
+    filled_up,
+    generate,
+    in_lockstep,
+    largest_call,
+    score_tokens,
+    shards_of,
+)
 from hammerlib.training.hooks import EXCLUDED
 from hammerlib.training.logs import tokens_until
 from hammerlib.training.run import prepare
@@ -202,6 +211,31 @@ def test_a_plain_run_counts_all_its_tokens(tmp_path: Path) -> None:
     assert (steps["sampled_tokens"] + steps["prompt_tokens"]).tolist() == steps["tokens"].tolist()
 
 
+def test_a_run_ends_with_its_budget_of_sampled_tokens(tmp_path: Path) -> None:
+    config = dataclasses.replace(STEP, n_problems=16, num_iterations=2)
+    whole = metrics(run(tmp_path / "whole", config))
+    spent = whole["sampled_tokens"]
+    assert len(spent) == 16
+    # A token more than two generation batches: the third is needed, and its second pass is trained too.
+    budget = dataclasses.replace(config, token_budget=int(spent[4]) + 1)
+    record = run(tmp_path / "budget", budget)
+    assert metrics(record)["sampled_tokens"].tolist() == spent[:6].tolist()
+    assert record.manifest["whole_epoch"] is False and record.metrics["steps"]["value"] == 6
+    assert "token_budget" not in config.identity() and budget.identity()["token_budget"] == spent[4] + 1
+
+
+def test_a_curve_is_examined_at_marks_of_sampled_tokens() -> None:
+    curve = Curve(lambda model: {"correct": [0]}, [0, 100, 200, 300], in_tokens=True)
+    curve.model = lambda: None
+    steps = []
+    for step, total in enumerate([40, 90, 130, 290, 310]):  # after the batch of this step
+        trainer = SimpleNamespace(tokens={"sampled_tokens": total})
+        curve.observe(SimpleNamespace(trainer=trainer, step=step, rows=[{}], excluded=None))
+        steps.append(len(curve.points))
+    # Before the batches of step 3 (130 sampled) and step 4 (290), which is past two marks only at its end.
+    assert steps == [1, 1, 1, 2, 3] and [point["step"] for point in curve.points] == [0, 3, 4]
+
+
 # Branches
 
 
@@ -255,3 +289,101 @@ def test_choices_repeat_with_the_step_and_differ_in_everything_else() -> None:
     others = [second, draw(trainer), draw(at(seed=1)), draw(at(process=1)), draw(at(), "other")]
     assert len({first, *others}) == 6
     assert draw(at(), everywhere=True) == draw(at(process=1), everywhere=True) != first
+
+
+# Engines that several processes share
+
+
+class SharedEngine:
+    """Two processes on one engine that hands out results as TRL does: by index times own prompts."""
+
+    def __init__(self, process: int, mode: str = "server", parallel: int = 1) -> None:
+        self.process, self.others, self.asked = process, None, []
+        self.accelerator = SimpleNamespace(num_processes=2, process_index=process)
+        self.use_vllm, self.vllm_mode, self.vllm_tensor_parallel_size = True, mode, parallel
+        self.vllm_generation = SimpleNamespace(max_completion_length=8)
+        self.max_completion_length, self.eos_token_ids = 8, [1]
+        self.counted = []
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple:
+        return [[int(prompt)] for prompt in prompts], None, {}
+
+    def _generate_single_turn(self, contexts: list, images: object, fields: dict, n: int) -> tuple:
+        self.asked = contexts
+        whole = contexts if self.others is None else self.others
+        first = self.process * len(contexts) if self.others is not None else 0
+        room = self.vllm_generation.max_completion_length
+        said = [[100 + ids[0]] * room for ids in whole[first : first + len(contexts)]]
+        return said, [[-0.5] * len(ids) for ids in said]
+
+    def count_tokens(self, generation: Generation) -> None:
+        self.counted.append(generation.tokens()["sampled_tokens"])
+
+
+@pytest.mark.parametrize(("mode", "parallel"), [("server", 1), ("colocate", 2)])
+def test_processes_ask_a_shared_engine_for_equally_many_and_get_their_own(
+    mode: str, parallel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [[{"id": "a", "prompt": "10"}, {"id": "b", "prompt": "20"}, {"id": "c", "prompt": "30"}], []]
+    prefixes = [[[5, 6, 7], [], [5, 6]], []]
+    engines = [SharedEngine(process, mode, parallel) for process in (0, 1)]
+    calls = [(3, 8), (0, 0)]
+
+    def gathered(own: list) -> list:
+        assert own[0] in calls
+        return calls
+
+    monkeypatch.setattr("hammerlib.training.generation.gather_object", gathered)
+    for engine, own, starts in zip(engines, rows, prefixes, strict=True):
+        generate(engine, own, prefixes=starts)
+    assert [len(engine.asked) for engine in engines] == [3, 3] and engines[1].asked == [[1]] * 3
+    for engine in engines:
+        engine.others = engines[0].asked + engines[1].asked
+    first, second = (generate(engines[k], rows[k], prefixes=prefixes[k]) for k in (0, 1))
+    assert first.completion_ids == [[5, 6, 7] + [110] * 5, [120] * 8, [5, 6] + [130] * 6]
+    assert first.logprobs == [[None] * 3 + [-0.5] * 5, [-0.5] * 8, [None] * 2 + [-0.5] * 6]
+    assert second.rows == [] and engines[1].counted == [0, 0] and engines[0].counted[1] == 5 + 8 + 6
+    assert engines[0].vllm_generation.max_completion_length == 8
+
+
+def test_engines_of_ones_own_are_asked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = SharedEngine(0, "colocate")
+    monkeypatch.setattr(
+        "hammerlib.training.generation.gather_object", lambda own: pytest.fail("asked others")
+    )
+    assert not in_lockstep(engine)
+    generate(engine, [{"id": "a", "prompt": "10"}])
+    assert len(engine.asked) == 1 and len(generate(engine, []).rows) == 0
+    zero = SimpleNamespace(zero_stage=2)
+    engine.accelerator.state = SimpleNamespace(deepspeed_plugin=zero, fsdp_plugin=None)
+    assert shards_of(engine.accelerator) is None and not in_lockstep(engine)
+    zero.zero_stage = 3
+    assert shards_of(engine.accelerator) == "ZeRO-3" and in_lockstep(engine)
+    engine.accelerator.state = SimpleNamespace(deepspeed_plugin=None, fsdp_plugin=object())
+    assert shards_of(engine.accelerator) == "FSDP" and in_lockstep(engine)
+    engine.accelerator.num_processes = 1
+    assert not in_lockstep(engine)
+
+
+def test_calls_are_filled_up_to_the_largest() -> None:
+    assert largest_call([(3, 5), (0, 0), (7, 2)]) == (7, 5)
+    assert filled_up([[4, 5]], 3, 1) == [[4, 5], [1], [1]] and filled_up([[4]], 1, 1) == [[4]]
+
+
+def test_entropies_of_a_sharded_policy_take_as_many_passes_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(tmp_path)
+    trunks = generate(trainer, [trainer.train_dataset[k] for k in (0, 1, 0)])
+    alone = token_entropies(trainer, trunks, rows=2)
+    passes = []
+    monkeypatch.setattr("hammerlib.training.generation.shards_of", lambda accelerator: "FSDP")
+    monkeypatch.setattr("hammerlib.training.generation.gather_object", lambda own: [*own, 4])
+    scored = generation_module.score_tokens
+    monkeypatch.setattr(
+        "hammerlib.training.generation.score_tokens",
+        lambda *tokens, **named: passes.append(len(tokens[2])) or scored(*tokens, **named),
+    )
+    together = token_entropies(trainer, trunks, rows=2)
+    assert passes == [2, 1, 1, 1]
+    assert all((ours == theirs).all() for ours, theirs in zip(together, alone, strict=True))

@@ -209,14 +209,17 @@ def examine(
 class Curve(Algorithm):
     """Examines the policy before the first generation at or after each of some numbers of rollouts.
 
-    Its `points` hold ``step``, ``rollouts``, ``seconds`` (of training alone) and what `examine` returns.
+    With `in_tokens` the marks are numbers of sampled tokens. Its `points` hold ``step``, ``rollouts``,
+    ``seconds`` (of training alone) and what `examine` returns.
     """
 
     examine: Callable[[Any], dict[str, Any]] = field(repr=False)  # of a model
-    marks: list[int]  # numbers of rollouts, rising from 0
+    marks: list[int]  # numbers of rollouts or tokens, rising from 0
+    in_tokens: bool = False
     points: list[dict[str, Any]] = field(default_factory=list)
     trainer: Any = None  # as last seen
     rollouts: int = 0
+    tokens: int = 0
     _started: float = 0.0
     _examined: float = 0.0
 
@@ -225,10 +228,12 @@ class Curve(Algorithm):
         if self.trainer is None:
             self._started = time.perf_counter()
         self.trainer = rollout.trainer
-        passed = [mark for mark in self.marks if mark <= self.rollouts]
+        used = self.tokens if self.in_tokens else self.rollouts
+        passed = [mark for mark in self.marks if mark <= used]
         if len(passed) > len(self.points):
             self.add_point(rollout.step)
         self.rollouts += len(rollout.rows) + (len(rollout.excluded.rows) if rollout.excluded else 0)
+        self.tokens = self.trainer.tokens["sampled_tokens"]
         return {}
 
     def add_point(self, step: int) -> None:
@@ -332,8 +337,10 @@ def _run(trial: Trial) -> dict[str, Any]:
         policy = dataclasses.replace(backbone, model=model)
         return examine(policy, shared.held_out, samples=samples, **examined, **how)
 
-    total = _rollouts(config, len(problems))
-    curve = Curve(held_out, [round(total * point / study.points) for point in range(study.points)])
+    budget = config.token_budget
+    total = budget or _rollouts(config, len(problems))
+    marks = [round(total * point / study.points) for point in range(study.points)]
+    curve = Curve(held_out, marks, in_tokens=budget is not None)
     algorithms = [*bonus_of(trial.setting("bonus"), trial.replicate), curve]
     with workroom() as folder:
         run = train(

@@ -25,7 +25,8 @@ from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
 from hammerlib.training.config import trl_arguments, vllm_arguments
-from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder
+from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder, TokenBudget
+from hammerlib.training.generation import shards_of
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
 from hammerlib.training.logs import IndexLog, tokens_until
 from hammerlib.training.schedule import ids_of
@@ -110,6 +111,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     check_shards(config, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(NoLastCheckpoint())
+    if config.token_budget is not None:
+        trainer.add_callback(TokenBudget(trainer, job.plan, config.token_budget))
     trainer.add_callback(Seal(job.algorithms, job.plugs))
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
@@ -268,11 +271,9 @@ def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
 
 def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:
     """Refuse, before the first step, what would fail or be wrong with sharded parameters."""
-    deepspeed = getattr(accelerator.state, "deepspeed_plugin", None)
-    stage = 0 if deepspeed is None else deepspeed.zero_stage
-    if getattr(accelerator.state, "fsdp_plugin", None) is None and stage < 3:
+    how = shards_of(accelerator)
+    if how is None:
         return
-    how = "ZeRO-3" if stage == 3 else "FSDP"
     if config.lora_rank:
         problem, remedy = f"cannot be merged from {how} shards", "launch with ddp.yaml or zero2.yaml"
         raise InputError("lora_rank", config.lora_rank, problem, remedy)

@@ -96,6 +96,10 @@ class TrainConfig:
         over each generation.
     max_steps, epochs : int
         Optimizer steps (None: all of `epochs`); passes over the order.
+    token_budget : int
+        Training ends after the generation batch with which so many tokens have been sampled, on all processes
+        together (``sampled_tokens``), or after `max_steps` or `epochs` before. The learning rate's schedule
+        spans the steps that were planned without it.
     epoch_order : str
         Every epoch in the same order (``repeat``), or the problems embedded again with the policy at each
         epoch boundary and put into a new order of the same strategy (``reorder``).
@@ -211,6 +215,7 @@ class TrainConfig:
     shared_prefixes: bool = False
     bf16: bool = False
     dra_text: Literal["completion", "sampled"] = "completion"
+    token_budget: Count | None = None
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -348,6 +353,7 @@ LATER = {
     "columns": None,
     "dra_route": "reward",
     "dra_text": "completion",
+    "token_budget": None,
     "embedder": "backbone",
     "epoch_order": "repeat",
     "vllm": "off",
@@ -427,7 +433,7 @@ def trl_arguments(config: TrainConfig) -> dict[str, Any]:
 DEFAULT_PARALLEL = 1
 
 
-def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bool = False) -> None:
+def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
     """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading."""
     mode = config.vllm
     server = config.vllm_server
@@ -449,9 +455,6 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None, rollout: bo
         return
     if config.sampler != "trl":
         raise InputError("sampler", config.sampler, f"is not used with vllm: {mode}", "leave it out")
-    if rollout:
-        problem, remedy = "generates by itself, so that vLLM would be loaded for nothing", "set vllm: off"
-        raise InputError("plugs.rollout", mode, problem, remedy)
     if importlib.util.find_spec("vllm") is None:
         remedy = "pip install 'hammerlib[vllm]', or set vllm: off"
         raise InputError("vllm", mode, "needs a package that is not installed", remedy)

@@ -217,6 +217,25 @@ def tail_of(job: Job, folder: Path) -> list[str]:
     return [ids[k % n] for k in range(walked(folder, n), n * epochs)]
 
 
+class TokenBudget(TrainerCallback):
+    """Ends training after the generation batch with which the budget of sampled tokens is spent.
+
+    The last step is not saved: a run killed after it repeats from an earlier checkpoint.
+    """
+
+    def __init__(self, trainer: PolicyTrainer, plan: Plan, budget: int) -> None:
+        self.trainer = trainer
+        self.plan = plan
+        self.budget = budget
+
+    def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
+        """Compare after every step that is the last of its generation batch."""
+        spent = self.trainer.tokens["sampled_tokens"] >= self.budget
+        if spent and self.plan.resumes_exactly(state.global_step):
+            control.should_training_stop = True
+            control.should_save = False
+
+
 class EpochTable:
     """Problems behind places: row t of `places` is the problem at place t of the order that is followed."""
 

@@ -178,6 +178,8 @@ def _train(job: Job, root: Path) -> RunRecord:
 
             record.note(tail_dropped=tail_of(job, record.folder))
         _summarise(record)
+        if job.config.token_budget is not None:  # which may have ended the run before
+            record.note(whole_epoch=record.metrics["steps"]["value"] >= job.plan.steps_per_epoch)
     return record
 
 
@@ -231,7 +233,7 @@ def prepare(
     order = order if order is not None else make_order(config, problems, backbone)
     order.verify(problems)
     batches = plan(config, len(problems), processes)
-    check_vllm(config, processes=batches.processes, rollout=compose([*checked, plugs]).rollout is not None)
+    check_vllm(config, processes=batches.processes)
     job = Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
     _check_growth(job)
     return job

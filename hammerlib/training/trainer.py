@@ -420,6 +420,10 @@ class PolicyTrainer(GRPOTrainer):
             generation = self.hooks.rollout(inputs, self)
             self._generation, excluded = generation.split(self._batch_rows(generation, len(inputs)))
             inputs = self._generation.rows
+            if self.use_vllm and self._generation.logprobs is None:
+                # TRL weighs sampled tokens by what the engine reports of them; unknown ones are left alone.
+                completion_ids = self._generation.completion_ids
+                self._generation.logprobs = [[None] * len(ids) for ids in completion_ids]
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, excluded)
         if generation is None:  # what a rollout samples is counted where it does
