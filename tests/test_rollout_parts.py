@@ -19,7 +19,7 @@ from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.study.trial import Curve
 from hammerlib.systems.branching import branch, by_problem, random_generator, token_entropies
-from hammerlib.training import Generation, Hooks, Rollout, TrainConfig, read_completions, train
+from hammerlib.training import Algorithm, Generation, Hooks, Rollout, TrainConfig, read_completions, train
 from hammerlib.training import generation as generation_module
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.generation import (
@@ -209,6 +209,31 @@ def test_a_plain_run_counts_all_its_tokens(tmp_path: Path) -> None:
     assert (steps["forced_tokens"] == 0).all() and (table.task == "").all()
     # TRL's own count holds the prompts and every completion, here all trained.
     assert (steps["sampled_tokens"] + steps["prompt_tokens"]).tolist() == steps["tokens"].tolist()
+
+
+@dataclasses.dataclass
+class Stopped(Algorithm):
+    """Ends the run by an error at its third step, once."""
+
+    flag: str
+
+    def observe(self, rollout: Rollout) -> dict[str, float]:
+        if rollout.step == 2 and not Path(self.flag).exists():
+            Path(self.flag).touch()
+            raise KeyboardInterrupt
+        return {}
+
+
+def test_a_resumed_run_counts_on_from_its_checkpoint(tmp_path: Path) -> None:
+    config = dataclasses.replace(STEP, n_problems=8, save_steps=2)
+    options = {"root": tmp_path, "algorithms": [Stopped(str(tmp_path / "flag"))], "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(config, **options)
+    record = train(config, **options)
+    assert record.manifest["resumed_from_step"] == 2
+    plain = metrics(run(tmp_path / "plain", config))
+    names = ["sampled_tokens", "forced_tokens", "prompt_tokens"]
+    pd.testing.assert_frame_equal(metrics(record)[names], plain[names])
 
 
 def test_a_run_ends_with_its_budget_of_sampled_tokens(tmp_path: Path) -> None:

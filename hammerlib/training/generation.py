@@ -48,9 +48,10 @@ def generate(
         problem, remedy = f"is longer than max_completion_length {longest}", "cut it before"
         raise InputError("prefixes", longest_prefix, problem, remedy)
     prompts: list[list[int]] = []
-    multimodal: tuple[Any, dict] = (None, {})
+    images: Any = None
+    fields: dict[str, Any] = {}
     if rows:
-        prompts, *multimodal = trainer._tokenize_prompts([row["prompt"] for row in rows])
+        prompts, images, fields = trainer._tokenize_prompts([row["prompt"] for row in rows])
     todo = []  # rows whose prefix is not the whole completion already
     for k, prefix in enumerate(starts):
         if not prefix or (len(prefix) < longest and prefix[-1] not in trainer.eos_token_ids):
@@ -58,7 +59,7 @@ def generate(
     contexts = [prompts[k] + starts[k] for k in todo]
     # The engine takes one limit for all rows: that of the shortest prefix; longer ones are cut below.
     room = longest - min((len(starts[k]) for k in todo), default=longest)
-    new, new_logprobs = _continued(trainer, contexts, room, *multimodal)
+    new, new_logprobs = _continued(trainer, contexts, room, images, fields)
     continuations: list[list[int]] = [[] for _ in rows]
     for k, ids in zip(todo, new, strict=True):
         continuations[k] = ids[: longest - len(starts[k])]
@@ -84,7 +85,7 @@ def generate(
 
 
 def _continued(
-    trainer: GRPOTrainer, contexts: list[list[int]], room: int, *multimodal: Any
+    trainer: GRPOTrainer, contexts: list[list[int]], room: int, images: Any, fields: dict[str, Any]
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Continue contexts by the trainer's engine, each by at most `room` tokens."""
     own = len(contexts)
@@ -95,7 +96,7 @@ def _continued(
     if not contexts:
         return [], [] if trainer.use_vllm else None
     with _at_most(trainer, room):
-        new, logprobs = trainer._generate_single_turn(contexts, *multimodal, 1)
+        new, logprobs = trainer._generate_single_turn(contexts, images, fields, 1)
     return new[:own], None if logprobs is None else logprobs[:own]
 
 
