@@ -170,7 +170,7 @@ class Study:
         RL problems and held-out problems of a replicate.
     samples, points, final_samples : int
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
-        rollouts; samples at the last one.
+        rollouts, or in sampled tokens where the arm has a ``token_budget``; samples at the last one.
     evaluation_noise : float, optional
         Largest standard deviation that the sampling of examinations may add to a paired difference of areas,
         see `evaluation_noise`; a plan with more is refused with the number of problems that it takes. No part
