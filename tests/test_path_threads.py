@@ -10,11 +10,12 @@ from ordering_samples import clusters, gaussian
 from threadpoolctl import threadpool_limits
 
 from hammerlib.errors import InputError
-from hammerlib.ordering import candidates, greedy
+from hammerlib.ordering import candidates, greedy, solve
 from hammerlib.ordering.candidates import Candidates, search, search_again, sparse_graph, sweep_prices
 from hammerlib.ordering.greedy import greedy_path
-from hammerlib.ordering.solve import min_path
+from hammerlib.ordering.solve import min_path, repeated_kinds
 from hammerlib.ordering.threads import Crew, thread_count
+from hammerlib.ordering.tour import descend_deep, kick, search_from, with_table
 from hammerlib.similarity import unit_rows
 
 
@@ -173,3 +174,84 @@ def all_edges(graph: candidates.Graph, prices: np.ndarray) -> tuple[np.ndarray, 
         moved = proposed + candidates.MOMENTUM * moved - now
         now = now + moved
     return best, best_value
+
+
+@pytest.mark.parametrize("distinct", [2, 40, 250])
+def test_equal_rows_are_looked_at_once_and_get_the_lists_they_had(distinct, monkeypatch):
+    monkeypatch.setattr(candidates, "BLOCK_ROWS", 64)
+    rng = np.random.default_rng(distinct)
+    rows = unit_rows(gaussian(distinct, 12).astype(np.float32))[rng.integers(0, distinct, 300)]
+    kinds = repeated_kinds(rows)
+    for prices in (np.round(rng.normal(size=301), 1), 0.2 * rng.normal(size=301), np.zeros(301)):
+        assert same(search(rows, prices, 40, kinds=kinds), search(rows, prices, 40))
+    assert repeated_kinds(unit_rows(gaussian(300, 12))) is None
+
+
+def test_rows_in_few_dimensions_are_multiplied_there_and_the_certificate_stays_true(monkeypatch):
+    """The same path within rounding: a total of 2,400 cosines within 1e-4, and either bound below both."""
+    rng = np.random.default_rng(0)
+    rows = unit_rows((clusters(2400, 48) @ rng.normal(size=(48, 160))).astype(np.float32))
+    widths = []
+    real = solve.search
+    monkeypatch.setattr(
+        solve, "search", lambda rows, *a, **k: widths.append(rows.shape[1]) or real(rows, *a, **k)
+    )
+    few = min_path(rows)
+    assert 48 in widths and 160 not in widths
+    monkeypatch.setattr(solve, "FEW_DIMENSIONS", 0.0)
+    whole = min_path(rows)
+    assert 160 in widths
+    assert few.gap <= 1e-3 and whole.gap <= 1e-3
+    assert max(few.lower_bound, whole.lower_bound) <= min(few.total, whole.total)
+    assert few.total == pytest.approx(whole.total, abs=1e-3 * abs(whole.total - whole.lower_bound) + 1e-4)
+
+
+def test_products_in_few_dimensions_miss_no_more_than_the_certificate_allows_for():
+    rng = np.random.default_rng(1)
+    rows = unit_rows((clusters(2400, 48) @ rng.normal(size=(48, 160))).astype(np.float32))
+    work = solve._Solve(rows, 0, np.inf, 0.0)
+    work._project()
+    assert work.columns.shape == (2400, 48)
+    exact = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    few = work.columns.astype(np.float64)
+    assert np.abs(few @ few.T - exact).max() <= work.lost < 1e-5
+    full = solve._Solve(unit_rows(clusters(2400, 160)), 0, np.inf, 0.0)
+    full._project()
+    assert full.columns.shape == (2400, 160) and full.lost == 0
+
+
+# Longer chains of exchanges
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chains_keep_a_tour_and_count_what_they_gain(seed):
+    rng = np.random.default_rng(seed)
+    rows = unit_rows(gaussian(120, 6, seed).astype(np.float32))
+    prices = np.append(0.1 * rng.normal(size=120), 0.0)
+    near = search(rows, prices, 11).columns
+    near = np.array(
+        [[other for other in row if other != node][:10] for node, row in enumerate(near)], np.int32
+    )
+    tour = np.append(rng.permutation(120), 120).astype(np.int32)
+    costs = np.zeros((121, 121))
+    costs[:120, :120] = rows.astype(np.float64) @ rows.T
+
+    def total(tour: np.ndarray) -> float:
+        return float(costs[tour, np.roll(tour, -1)].sum())
+
+    worth = costs - prices - prices[:, None]
+    near = np.take_along_axis(near, np.argsort(np.take_along_axis(worth, near, 1), axis=1), axis=1)
+    state = with_table(search_from(rows, prices, tour, near))
+    steps = [descend_deep, lambda state: kick(state, rng.integers([0, 1, 1], [121, 31, 31], (200, 3)), True)]
+    for step in steps:
+        before = total(state.tour)
+        gain = step(state)
+        assert gain > 0 and before - total(state.tour) == pytest.approx(gain, abs=1e-4)
+        assert sorted(state.tour) == list(range(121)) and np.array_equal(
+            state.tour[state.place], np.arange(121)
+        )
+
+
+@pytest.mark.parametrize("rows", [gaussian(600, 48), clusters(600, 64)], ids=["isotropic", "clusters"])
+def test_a_gap_below_the_usual_one_is_reached(rows):
+    assert min_path(unit_rows(rows.astype(np.float32)), gap=3e-4).gap <= 3e-4

@@ -69,15 +69,19 @@ def certified_bound(
     *,
     ends: np.ndarray | None = None,
     square: float = 1.0,
+    lost: float = 0.0,
 ) -> float:
-    """Return a lower bound on the total cosine of every path through all rows."""
+    """Return a lower bound on the total cosine of every path through all rows.
+
+    `lost` is what a product in the search may miss because it was made of other rows than these.
+    """
     nodes, k = candidates.columns.shape
     exact = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
     largest = float(np.abs(prices).max())
     # a product of unit rows rounds d times in the precision of the search (Higham 2002, 3.5); the rows, the
     # price and the difference round once each
     unit = DOUBLE if candidates.reduced.dtype == np.float64 else SINGLE
-    error = 1.01 * (rows.shape[1] + 3) * unit * square + 3 * unit * (square + largest)
+    error = 1.01 * (rows.shape[1] + 3) * unit * square + 3 * unit * (square + largest) + lost
     slack = 2 * nodes * (rows.shape[1] + 2 * nodes) * DOUBLE * (square + largest)  # of sums in double
     ends = np.zeros(len(rows)) if ends is None else ends
     return float(_dual(rows, candidates.columns, candidates.reduced, prices, ends, error, exact) - slack)

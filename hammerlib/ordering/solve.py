@@ -27,7 +27,7 @@ from hammerlib.ordering.candidates import (
     sparse_graph,
     sweep_prices,
 )
-from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, repeated_path
+from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, distinct_rows, repeated_path
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.threads import single_products
@@ -37,11 +37,13 @@ from hammerlib.ordering.tour import (
     NEIGHBOURS,
     Search,
     descend,
+    descend_deep,
     exact_path,
     greedy_tour,
     kick,
     pair_costs,
     search_from,
+    with_table,
 )
 from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import NARROW, Array, edge_cosines, host, mean_cosine, namespace
@@ -50,12 +52,21 @@ REDUCED = 64  # dimensions of the first, cheap passes
 INFORMATIVE = 0.7  # share of the centred variance in those dimensions that earns a second pass
 REDUCED_FROM = 2048  # items; below, an exact pass takes less than a second
 PCA_ROWS = 4096
+PROJECTED_ROWS = 4096  # at a time
+# Products of rows in few dimensions are made there, if every row is that near to them.
+FEW_DIMENSIONS = 0.5  # of all
+NEAR = 1e-6
+NOISE = 1e-5  # of a spectrum in single precision
+REPEATED = 0.1  # of the rows that repeat others make it worth telling kinds apart
 CANDIDATES = {"reduced": 28, "exact": 40, "known": 80}  # a node
 RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
 EXACT_PASSES = 8
 KICKS = 20  # a node at most, in batches of a quarter
 IDLE_GAIN = 0.005  # a batch that takes less than this part off the gap is idle
 IDLE_BATCHES = 6  # so many in a row end the kicks
+# A gap below the usual one is looked for by longer chains of exchanges, where a table of all costs is small.
+USUAL_GAP = 1e-3
+TABLE_ITEMS = 2048
 # Greedy's order is compared where its products are few, and where the certificate leaves it room.
 CHEAP_GREEDY = 5e8
 ROOM_FOR_GREEDY = 2e-3
@@ -74,7 +85,9 @@ class Path:
     kicks: int = 0  # of the local search
 
 
-def min_path(units: Array, *, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
+def min_path(
+    units: Array, *, gap: float | None = USUAL_GAP, seconds: float | None = None, seed: int = 0
+) -> Path:
     """Return a path of nearly the smallest summed cosine through all rows, with a certificate.
 
     Up to 12 rows the optimum, by dynamic programme. Rows that are nearly equal are compared in double
@@ -126,6 +139,7 @@ def _min_path(units: Array, gap: float | None, seconds: float | None, seed: int)
         slack = 0.0 if n <= 2 or n > LARGEST else n * (n + units.shape[1]) * DOUBLE
         return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
+    work.deep = gap is not None and gap < USUAL_GAP and n <= TABLE_ITEMS
     with tqdm(desc="certificate (first use compiles)", unit="step", delay=3, disable=progress_off()) as bar:
         work.begin(quick=gap is None)
         bar.set_description("certificate", refresh=False)
@@ -149,6 +163,17 @@ def check_limits(gap: float | None, seconds: float | None) -> None:
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if seconds is not None and not (number and seconds > 0):
         raise InputError("seconds", seconds, "is no time to work", "use a positive number")
+
+
+def repeated_kinds(rows: np.ndarray) -> np.ndarray | None:
+    """Return the kind of each row if enough of them repeat others, else None."""
+    # rows that differ mostly do in their first numbers
+    beginnings = np.ascontiguousarray(rows[:, :4]).view(np.uint8)
+    seen = len(np.unique(beginnings.view((np.void, beginnings.shape[1]))))
+    if seen > (1 - REPEATED) * len(rows):
+        return None
+    kinds, counts = distinct_rows(rows)
+    return kinds if len(counts) <= (1 - REPEATED) * len(rows) else None
 
 
 class _Solve:
@@ -185,7 +210,10 @@ class _Solve:
         self.total = np.inf
         self.path = np.arange(self.n)
         self.local: Search | None = None
+        self.kinds = None if self.narrow else repeated_kinds(self.rows)
+        self.lost = 0.0  # by which products of `columns` may miss those of `rows`
         self.known: tuple[Candidates, np.ndarray] | None = None  # of the last whole search, and its prices
+        self.deep = False
         self.exact_passes = self.kicks = self.idle_batches = 0
 
     def _spread_out(self) -> None:
@@ -244,12 +272,40 @@ class _Solve:
         """Return the centred rows along their principal directions, found on a sample, and their share."""
         sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
         spectrum, directions = np.linalg.eigh(sample.T @ sample)
-        reduced = (self.rows - self.mean) @ directions[:, -REDUCED:]
+        if namespace(self.columns) is np and (spectrum > NOISE * spectrum[-1]).mean() < FEW_DIMENSIONS:
+            self._leave_out_dimensions(sample)
+        reduced = np.empty((self.n, REDUCED), self.rows.dtype)
+        for start in range(0, self.n, PROJECTED_ROWS):
+            block = slice(start, start + PROJECTED_ROWS)
+            reduced[block] = (self.rows[block] - self.mean) @ directions[:, -REDUCED:]
         return reduced, float(spectrum[-REDUCED:].sum() / max(spectrum.sum(), np.finfo(np.float32).tiny))
+
+    def _leave_out_dimensions(self, sample: np.ndarray) -> None:
+        """Make products in the few dimensions that the rows span, if no row is farther than `NEAR` from them.
+
+        With x = Q z + e, |e| <= r, and Q orthonormal: |x_i.x_j - z_i.z_j| <= 2 r (|z| + r) + r^2.
+        """
+        seen = np.vstack([sample, self.mean]).astype(np.float64)
+        spectrum, directions = np.linalg.eigh(seen.T @ seen)
+        basis = directions[:, spectrum > NEAR**2 * spectrum[-1]]
+        if basis.shape[1] > FEW_DIMENSIONS * basis.shape[0]:
+            return
+        few = np.empty((self.n, basis.shape[1]), np.float32)
+        farthest = longest = 0.0
+        for start in range(0, self.n, PROJECTED_ROWS):
+            block = self.rows[start : start + PROJECTED_ROWS].astype(np.float64)
+            few[start : start + PROJECTED_ROWS] = block @ basis
+            placed = few[start : start + PROJECTED_ROWS].astype(np.float64)
+            farthest = max(farthest, float(np.linalg.norm(block - placed @ basis.T, axis=1).max()))
+            longest = max(longest, float(np.linalg.norm(placed, axis=1).max()))
+        if farthest <= NEAR:
+            oblique = float(np.abs(basis.T @ basis - np.eye(basis.shape[1])).sum(axis=1).max())
+            self.lost = 1.01 * (2 * farthest * (longest + farthest) + farthest**2 + oblique * longest**2)
+            self.columns = few
 
     def _reduced_pass(self, reduced: np.ndarray) -> None:
         shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
-        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along)
+        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along, kinds=self.kinds)
         left, right, _ = candidate_edges(candidates, candidates.reduced)
         edges = (left, right, pair_costs(self.rows, left, right))
         self._price(edges)
@@ -259,7 +315,9 @@ class _Solve:
         try:
             candidates = self._exact_candidates()
             rows = self.rows if self.narrow else host(self.units)
-            proved = certified_bound(rows, candidates, self.prices, ends=self.ends, square=self.largest)
+            proved = certified_bound(
+                rows, candidates, self.prices, ends=self.ends, square=self.largest, lost=self.lost
+            )
         except OutOfTime:
             return False
         # back from the spread rows to cosines; a bound of an earlier pass may have been better
@@ -275,7 +333,7 @@ class _Solve:
             candidates = search_again(self.columns, *self.known, self.prices, k, **limits)
             if candidates is not None:
                 return candidates
-        longer = search(self.columns, self.prices, CANDIDATES["known"], **limits)
+        longer = search(self.columns, self.prices, CANDIDATES["known"], kinds=self.kinds, **limits)
         if namespace(self.columns) is np and longer.columns.shape[1] > k:
             self.known = (longer, self.prices)
         return longer.first(k)
@@ -293,6 +351,9 @@ class _Solve:
         near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
         self.local = search_from(self.rows, self.prices, tour, near)
         descend(self.local)
+        if self.deep:
+            self.local = with_table(self.local)
+            descend_deep(self.local)
         self._keep()
 
     def count_repeats(self) -> None:
@@ -319,7 +380,7 @@ class _Solve:
     def _kick(self, count: int) -> None:
         longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
         draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
-        kick(self.local, draws)
+        kick(self.local, draws, self.deep)
         self.kicks += count
         before = self.total
         self._keep()

@@ -94,17 +94,37 @@ class Search(NamedTuple):
     place: np.ndarray  # (n + 1,) int32, where each node stands
     near: np.ndarray  # (n + 1, k) int32, candidates of each node by rising reduced cost
     worth: np.ndarray  # (n + 1, k) float64, these costs as the search itself computes them
+    table: np.ndarray  # (n + 1, n + 1) float64, all of them, or (0, 0): each is computed when it is asked for
 
 
 def search_from(rows: np.ndarray, prices: np.ndarray, tour: np.ndarray, near: np.ndarray) -> Search:
     """Return the local search that begins at a tour, which it will change."""
     place = np.empty_like(tour)
     place[tour] = np.arange(len(tour), dtype=tour.dtype)
-    return Search(rows, prices, tour, place, near, _neighbour_costs(rows, prices, near))
+    table = np.empty((0, 0))
+    return Search(rows, prices, tour, place, near, _neighbour_costs(rows, prices, near), table)
+
+
+@compiled
+def with_table(state: Search) -> Search:
+    """Return the same search with all its costs at hand."""
+    nodes = len(state.tour)
+    table = np.empty((nodes, nodes))
+    for left in range(nodes):
+        for right in range(nodes):
+            table[left, right] = _computed(state.rows, state.prices, left, right)
+    return Search(state.rows, state.prices, state.tour, state.place, state.near, state.worth, table)
+
+
+@compiled
+def _reduced(state: Search, left: int, right: int) -> float:
+    if len(state.table) > 0:
+        return state.table[left, right]
+    return _computed(state.rows, state.prices, left, right)
 
 
 @compiled_sums
-def _reduced(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> float:
+def _computed(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> float:
     total = rows.dtype.type(0.0)
     if left < rows.shape[0] and right < rows.shape[0]:
         for column in range(rows.shape[1]):
@@ -130,23 +150,23 @@ def _neighbour_costs(rows: np.ndarray, prices: np.ndarray, near: np.ndarray) -> 
     worth = np.empty(near.shape, np.float64)
     for node in range(near.shape[0]):
         for rank in range(near.shape[1]):
-            worth[node, rank] = _reduced(rows, prices, node, near[node, rank])
+            worth[node, rank] = _computed(rows, prices, node, near[node, rank])
     return worth
 
 
 @compiled
 def _two_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> Move:
     """Try to exchange the edge from a in one direction; return (gain, exchanges logged, the four nodes)."""
-    rows, prices, tour, place, near, worth = state
+    tour, place, near, worth = state.tour, state.place, state.near, state.worth
     b = beside(tour, place, a, step)
-    cost = _reduced(rows, prices, a, b)
+    cost = _reduced(state, a, b)
     for rank in range(near.shape[1]):
         if worth[a, rank] >= cost - LEAST_GAIN:
             break
         c = near[a, rank]
         d = beside(tour, place, c, step)
         # the edges ab and cd become ac and bd: c_ab + c_cd - c_ac - c_bd
-        gain = cost - worth[a, rank] + _reduced(rows, prices, c, d) - _reduced(rows, prices, b, d)
+        gain = cost - worth[a, rank] + _reduced(state, c, d) - _reduced(state, b, d)
         if gain > LEAST_GAIN:
             return gain, exchange(tour, place, log, logged, a, b, c, d), (a, b, c, d, a, b)
     return 0.0, logged, (a, a, a, a, a, a)
@@ -155,15 +175,15 @@ def _two_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> 
 @compiled
 def _or_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> Move:
     """Try to move a run that begins at a and extends in one direction; return as `_two_opt`."""
-    rows, prices, tour, place, near, worth = state
+    tour, place, near, worth = state.tour, state.place, state.near, state.worth
     p, z = beside(tour, place, a, -step), a
-    cost = _reduced(rows, prices, p, a)
+    cost = _reduced(state, p, a)
     for length in range(RUN):
         q = beside(tour, place, z, step)
         if q == p:
             break
         # taking a..z out frees c_pa + c_zq and closes the gap with c_pq
-        freed = cost + _reduced(rows, prices, z, q) - _reduced(rows, prices, p, q)
+        freed = cost + _reduced(state, z, q) - _reduced(state, p, q)
         for rank in range(near.shape[1]):
             if worth[a, rank] >= cost - LEAST_GAIN:
                 break
@@ -174,7 +194,7 @@ def _or_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> M
                     continue
                 e = beside(tour, place, c, step if straight else -step)
                 # put between c and e it costs c_ca + c_ze, and the edge ce goes
-                added = worth[a, rank] + _reduced(rows, prices, z, e) - _reduced(rows, prices, c, e)
+                added = worth[a, rank] + _reduced(state, z, e) - _reduced(state, c, e)
                 if freed - added > LEAST_GAIN:
                     logged = move_run(tour, place, log, logged, p, a, z, q, c, e, straight)
                     return freed - added, logged, (p, a, z, q, c, e)
@@ -212,6 +232,164 @@ def _descend(
     return total, logged
 
 
+DEPTH = 6  # exchanges in a chain
+FIRST_CHOICES = 5  # alternatives for the first exchange of a chain ...
+SECOND_CHOICES = 3  # ... and for the second; later ones take the best
+
+
+class Chain(NamedTuple):
+    """Room for one chain of exchanges."""
+
+    touched: np.ndarray  # (2 DEPTH + 2,) int32
+    added: np.ndarray  # (DEPTH, 2) int32, the edges it put in, which it must not take out
+    choices: np.ndarray  # (NEIGHBOURS,) int32
+    merits: np.ndarray  # (NEIGHBOURS,) float64
+
+
+@compiled
+def _choose_exchange(
+    state: Search, chain: Chain, length: int, a: int, b: int, step: int, spare: float, choice: int
+) -> int:
+    """Return the node d that b is joined to next: the one of the `choice`-th largest gain, or -1."""
+    tour, place, near, worth = state.tour, state.place, state.near, state.worth
+    count = 0
+    for rank in range(near.shape[1]):
+        if spare - worth[b, rank] <= LEAST_GAIN:
+            break
+        d = near[b, rank]
+        c = beside(tour, place, d, -step)
+        usable = d != a and c != b
+        for edge in range(length):
+            x, y = chain.added[edge]
+            usable = usable and not ((x == c and y == d) or (x == d and y == c))
+        if usable:
+            merit, at = _reduced(state, c, d) - worth[b, rank], count
+            while at > 0 and chain.merits[at - 1] < merit:
+                chain.merits[at], chain.choices[at] = chain.merits[at - 1], chain.choices[at - 1]
+                at -= 1
+            chain.merits[at], chain.choices[at] = merit, d
+            count += 1
+    return chain.choices[choice] if choice < count else -1
+
+
+@compiled
+def _take_back(tour: np.ndarray, place: np.ndarray, log: np.ndarray, logged: int, until: int) -> None:
+    """Undo exchanges, the last one first: ab, cd -> ac, bd by exchanging ac, bd."""
+    for back in range(logged - 1, until - 1, -1):
+        a, b, c, d = log[back]
+        exchange(tour, place, log[:0], 0, a, c, b, d)
+
+
+@compiled
+def _lengthen(
+    state: Search, chain: Chain, log: np.ndarray, logged: int, a: int, step: int
+) -> tuple[float, int, int]:
+    """Exchange edges in a chain from a as long as it pays (Lin and Kernighan 1973).
+
+    Every exchange ab, cd -> ac, bd leaves a tour; the next one takes out the edge ac that closed it. Return
+    the gain, the exchanges logged and how many nodes were touched.
+    """
+    tour, place, start = state.tour, state.place, logged
+    for first in range(FIRST_CHOICES):
+        for second in range(SECOND_CHOICES):
+            b, towards = beside(tour, place, a, step), step
+            spare = _reduced(state, a, b)
+            best, best_logged, touched, length = LEAST_GAIN, start, 2, 0
+            chain.touched[0], chain.touched[1] = a, b
+            while length < DEPTH:
+                choice = first if length == 0 else second if length == 1 else 0
+                d = _choose_exchange(state, chain, length, a, b, towards, spare, choice)
+                if d < 0:
+                    break
+                c = beside(tour, place, d, -towards)
+                spare += _reduced(state, c, d) - _reduced(state, b, d)
+                chain.added[length, 0], chain.added[length, 1] = b, d
+                length += 1
+                logged = exchange(tour, place, log, logged, a, b, c, d)
+                chain.touched[touched], chain.touched[touched + 1] = c, d
+                touched += 2
+                if spare - _reduced(state, a, c) > best:
+                    best, best_logged = spare - _reduced(state, a, c), logged
+                b = c
+                towards = 1 if beside(tour, place, a, 1) == c else -1
+            _take_back(tour, place, log, logged, best_logged)
+            logged = best_logged
+            if logged > start:
+                return best, logged, touched
+            if length < 2:
+                break
+        if length == 0:
+            break
+    return 0.0, start, 0
+
+
+@compiled
+def _descend_deep(
+    state: Search,
+    chain: Chain,
+    log: np.ndarray,
+    logged: int,
+    queue: np.ndarray,
+    waiting: np.ndarray,
+    count: int,
+    keep: bool,
+) -> tuple[float, int]:
+    """As `_descend`, with chains of exchanges; `keep` what is logged, or forget it with every move."""
+    total, head, room = 0.0, 0, len(queue)
+    while count > 0 and logged < len(log) - DEPTH:
+        a = queue[head]
+        head = head + 1 if head + 1 < room else 0
+        count -= 1
+        waiting[a] = False
+        for move in range(4):
+            step = 1 if move % 2 == 0 else -1
+            if move < 2:
+                gain, logged, touched = _lengthen(state, chain, log, logged, a, step)
+            else:
+                gain, logged, nodes = _or_opt(state, log, logged, a, step)
+                touched = 6
+                for place in range(6):
+                    chain.touched[place] = nodes[place]
+            if gain > 0.0:
+                total += gain
+                for node in chain.touched[:touched]:
+                    if not waiting[node]:
+                        waiting[node] = True
+                        queue[(head + count) % room] = node
+                        count += 1
+                logged = logged if keep else 0
+                break
+    for rest in range(count):
+        waiting[queue[(head + rest) % room]] = False
+    return total, logged
+
+
+@compiled
+def descend_deep(state: Search) -> float:
+    """Improve a tour in place to a local optimum of chains of exchanges and Or-opt; return the gain."""
+    nodes = len(state.tour)
+    return _descend_deep(
+        state,
+        _chain_room(),
+        np.empty((LOG_ROWS, 4), np.int32),
+        0,
+        state.tour.copy(),
+        np.ones(nodes, np.bool_),
+        nodes,
+        False,
+    )[0]
+
+
+@compiled
+def _chain_room() -> Chain:
+    return Chain(
+        np.empty(2 * DEPTH + 2, np.int32),
+        np.empty((DEPTH, 2), np.int32),
+        np.empty(NEIGHBOURS, np.int32),
+        np.empty(NEIGHBOURS),
+    )
+
+
 @compiled
 def descend(state: Search) -> float:
     """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain."""
@@ -222,9 +400,10 @@ def descend(state: Search) -> float:
 
 
 @compiled
-def kick(state: Search, draws: np.ndarray) -> float:
+def kick(state: Search, draws: np.ndarray, deep: bool = False) -> float:
     """Swap two short neighbouring runs, repair, and keep what got better; return the total gain."""
-    rows, prices, tour, place = state.rows, state.prices, state.tour, state.place
+    chain = _chain_room()
+    tour, place = state.tour, state.place
     nodes, total = len(tour), 0.0
     queue, waiting = np.empty(nodes, np.int32), np.zeros(nodes, np.bool_)
     log = np.empty((LOG_ROWS, 4), np.int32)
@@ -237,8 +416,8 @@ def kick(state: Search, draws: np.ndarray) -> float:
         q = tour[(at + first + 1) % nodes]
         c = tour[(at + first + second) % nodes]
         e = tour[(at + first + second + 1) % nodes]
-        gain = _reduced(rows, prices, p, a) + _reduced(rows, prices, z, q) + _reduced(rows, prices, c, e)
-        gain -= _reduced(rows, prices, p, q) + _reduced(rows, prices, c, a) + _reduced(rows, prices, z, e)
+        gain = _reduced(state, p, a) + _reduced(state, z, q) + _reduced(state, c, e)
+        gain -= _reduced(state, p, q) + _reduced(state, c, a) + _reduced(state, z, e)
         logged = move_run(tour, place, log, 0, p, a, z, q, c, e, True)
         count = 0
         for node in (p, a, z, q, c, e):
@@ -246,14 +425,14 @@ def kick(state: Search, draws: np.ndarray) -> float:
                 waiting[node], queue[count] = True, node
                 count += 1
         # only the six touched nodes are looked at again: a kick costs no pass over the tour
-        repaired, logged = _descend(state, log, logged, queue, waiting, count)
+        if deep:
+            repaired, logged = _descend_deep(state, chain, log, logged, queue, waiting, count, True)
+        else:
+            repaired, logged = _descend(state, log, logged, queue, waiting, count)
         if gain + repaired > LEAST_GAIN:
             total += gain + repaired
         else:
-            # an exchange ab, cd -> ac, bd is undone by exchanging ac, bd; the last one first
-            for back in range(logged - 1, -1, -1):
-                a, b, c, d = log[back]
-                exchange(tour, place, log[:0], 0, a, c, b, d)
+            _take_back(tour, place, log, logged, 0)
     return total
 
 
