@@ -4,6 +4,11 @@
         python-tsp==0.5.0 tsplib95==0.7.1 deprecated
     hammer embed file:$HAMMER_DATA/gsm8k_train.jsonl --backbone smollm2-135m --out states.safetensors
     python benchmarks/ordering.py --states states.safetensors [--sizes 1000 7000 17000 40000] [--kinds ...]
+    python benchmarks/ordering.py --threads 1 2 [--rounds 3] [--large]
+
+With `--threads`, rounds in turn on each number of threads: the certified path beside the matrix greedy, its
+cost by n (with `--large` up to 300,000), and small instances beside LKH (`pip install --no-deps elkai==2.0.1`
+into an environment of your own; without it that part is left out). They write `ordering-threads.md`.
 
 Four kinds of instance: `states` (SmolLM2 hidden states of GSM8K's training problems, as many as there are),
 `clusters` (anisotropic, synthetic), `isotropic` (synthetic), `tfidf` (TF-IDF and SVD of all problems in
@@ -15,6 +20,7 @@ costs, candidate lists) counts as its time and memory. Compilation is done befor
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -23,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +37,7 @@ import numpy as np
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.solve import min_path
+from hammerlib.ordering.warm import compile_solver
 from hammerlib.similarity import edge_cosines, mean_cosine, unit_rows
 
 Answer = tuple[np.ndarray, float | None]  # permutation, and a certified bound on the sum of its cosines
@@ -123,6 +131,7 @@ SOLVERS: dict[str, tuple[Callable[[np.ndarray], Answer], int]] = {
     "ours, one exact pass": (ours(None), 10**9),
     "ours, gap 0.1 %": (ours(1e-3), 10**9),
     "ours, gap 0.03 %": (ours(3e-4), 10_000),
+    "ours, gap 0.02 %": (ours(2e-4), 2000),
     "elkai (LKH)": (elkai, 1000),
     "fast-tsp": (fast_tsp, 1000),
     "ortools": (ortools, 1000),
@@ -168,9 +177,9 @@ def measure(name: str, file: str, out: str) -> None:
     """Run one solver in this process, and write what it cost."""
     rows = np.load(file)
     solver = SOLVERS[name][0]
-    solver(unit_rows(np.random.default_rng(0).normal(size=(2100, 130)).astype(np.float32))) if (
-        name.startswith("ours")
-    ) else None  # compiles every route
+    if name.startswith("ours"):
+        compile_solver()
+        solver(unit_rows(np.random.default_rng(0).normal(size=(2100, 130)).astype(np.float32)))
     before = resource.getrusage(resource.RUSAGE_SELF)
     since, peak = time.monotonic(), _peak_reset()
     order, bound = solver(rows)
@@ -212,27 +221,32 @@ def runs(kinds: list[str], sizes: list[int], file: Path | None) -> Iterator[dict
                 yield from _instance(kind, rows, Path(folder))
 
 
+def in_process(
+    name: str, folder: Path, patience: float | None, threads: int | None = None
+) -> tuple[dict[str, object] | None, str]:
+    """Return what one solver cost in a process of its own, or None and why there is nothing to tell."""
+    words = [sys.executable, __file__, "--one", name, str(folder / "rows.npy"), str(folder / "out")]
+    limits = {"HAMMER_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)} if threads else {}
+    options = {"check": False, "capture_output": True, "text": True, "env": os.environ | limits}
+    try:
+        ended = subprocess.run(words, timeout=patience, **options)
+    except subprocess.TimeoutExpired:
+        return None, f"not done after {patience} s"
+    if ended.returncode:
+        return None, f"failed, {ended.stderr.strip().splitlines()[-1:]}"
+    told = json.loads((folder / "out").read_text())
+    assert told.pop("valid"), name
+    return told, ""
+
+
 def _instance(kind: str, rows: np.ndarray, folder: Path) -> list[dict[str, object]]:
     results, n = [], len(rows)
     for name, (_, largest) in SOLVERS.items():
         if n <= largest:
-            words = [sys.executable, __file__, "--one", name, str(folder / "rows.npy"), str(folder / "out")]
-            try:
-                ended = subprocess.run(
-                    words,
-                    check=False,
-                    capture_output=True,
-                    text=True,
-                    timeout=None if largest > 1000 else PATIENCE,
-                )
-            except subprocess.TimeoutExpired:
-                print(f"{kind} {n} {name}: not done after {PATIENCE} s", flush=True)
+            told, failure = in_process(name, folder, None if largest > 2000 else PATIENCE)
+            if told is None:
+                print(f"{kind} {n} {name}: {failure}", flush=True)
                 continue
-            if ended.returncode:
-                print(f"{kind} {n} {name}: failed, {ended.stderr.strip().splitlines()[-1:]}", flush=True)
-                continue
-            told = json.loads((folder / "out").read_text())
-            assert told.pop("valid"), name
             results.append({"kind": kind, "n": n, "d": rows.shape[1], "solver": name, **told})
             print(f"{kind} {n} {name}: {told['seconds']:.1f} s", flush=True)
     bound = max(row["bound"] for row in results if row["bound"] is not None) / (n - 1)
@@ -262,6 +276,137 @@ def table(results: list[dict[str, object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+BESIDE_GREEDY = (17_398, 1152)  # items of DAPO-Math, width of three joined layers of a small model
+WIDTH = 576  # of SmolLM2-135M
+BY_SIZE = (2000, 5000, 10_000, 20_000, 40_000)
+LARGE = (100_000, 300_000)
+LAW_FROM = 5000  # items: below, what does not grow with n squared counts as well
+SMALL = (("isotropic", 500, 384), ("isotropic", 1000, 384), ("clusters", 500, 1024), ("clusters", 1000, 1024))
+GREEDY, CERTIFIED, TIGHT, LKH = "matrix greedy (T0)", "ours, gap 0.1 %", "ours, gap 0.02 %", "elkai (LKH)"
+LKH_PATIENCE = 900
+MEASURED = ("seconds", "cpu_seconds", "extra_mb")
+
+
+def by_threads(threads: list[int], rounds: int, large: bool) -> list[dict[str, object]]:
+    """Run every solver of the three parts in turn, and again, on each number of threads."""
+    sizes = BY_SIZE + (LARGE if large else ())
+    parts = [("beside greedy", "clusters", *BESIDE_GREEDY, [GREEDY, CERTIFIED], threads)]
+    for n in sizes:
+        parts.append(
+            ("by size", "clusters", n, WIDTH, [CERTIFIED], threads if n <= 100_000 else threads[-1:])
+        )
+    parts += [("beside LKH", *small, [TIGHT, LKH], [1]) for small in SMALL if find_spec("elkai")]
+    results = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, kind, n, d, solvers, numbers in parts:
+            rows = clusters(n, d) if kind == "clusters" else np.random.default_rng(0).normal(size=(n, d))
+            rows = unit_rows(rows.astype(np.float32))
+            random = mean_cosine(rows)
+            np.save(folder / "rows.npy", rows)
+            for number in range(rounds if n <= 40_000 else 1):
+                for solver, count in itertools.product(solvers, numbers):
+                    if solver == LKH and number:
+                        continue  # minutes, and the same tour every time
+                    told, failure = in_process(solver, folder, LKH_PATIENCE, count)
+                    if told is None:
+                        print(f"{part} {n} {solver}: {failure}", flush=True)
+                        continue
+                    told |= {"random": random * (n - 1), "round": number, "threads": count, "solver": solver}
+                    results.append({"part": part, "kind": kind, "n": n, "d": d, **told})
+                    print(f"{part} {n} {solver}, {count}: {told['seconds']:.2f} s", flush=True)
+    return results
+
+
+def _medians(results: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return one row for each instance, solver and number of threads."""
+    groups: dict[tuple, list[dict[str, object]]] = {}
+    for row in results:
+        group = tuple(row[key] for key in ("part", "kind", "n", "d", "solver", "threads"))
+        groups.setdefault(group, []).append(row)
+    return [
+        {
+            **group[0],
+            **{key: float(np.median([row[key] for row in group])) for key in MEASURED},
+            "rounds": len(group),
+        }
+        for group in groups.values()
+    ]
+
+
+def threads_table(results: list[dict[str, object]], setting: dict[str, object]) -> str:
+    """Return the three parts in Markdown, with the law of cost that the second one follows."""
+    rows, load, cores = _medians(results), setting["load"], setting["cores"]
+    busy = "it was busy with other work, read the ratios" if max(load) > 1.5 * cores else "it was quiet"
+    columns = "part vectors n d solver threads rounds seconds CPU-s to-greedy certified-% extra-MB".split()
+    lines = [
+        "# The path solver on several threads",
+        "",
+        f"Written by `{setting['command']}` at commit {setting['commit'][:10]}; seeds 0; medians of",
+        "rounds in turn; each run is a process of its own; extra MB are above the vectors. Load of the machine at the",
+        f"beginning and the end: {load[0]:.1f} and {load[1]:.1f} on {cores} cores: {busy}.",
+        "",
+        "| " + " | ".join(name.replace("-", " ") for name in columns) + " |",
+        "|" + "---|" * len(columns),
+    ]
+    greedy = {row["threads"]: row for row in rows if row["solver"] == GREEDY}
+    for row in rows:
+        ratio = gap = ""
+        if row["part"] == "beside greedy" and row["threads"] in greedy:
+            base = greedy[row["threads"]]
+            wall, cpu = (row[key] / base[key] for key in ("seconds", "cpu_seconds"))
+            ratio = f"{wall:.2f} (CPU {cpu:.2f})"
+        if row["bound"] is not None:
+            gap = f"{100 * (row['total'] - row['bound']) / (row['random'] - row['bound']):.4f}"
+        lines.append(
+            f"| {row['part']} | {row['kind']} | {row['n']} | {row['d']} | {row['solver']} | {row['threads']} "
+            f"| {row['rounds']} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} | {ratio} | {gap} "
+            f"| {row['extra_mb']:.0f} |"
+        )
+    return "\n".join([*lines, "", *_laws(rows), *_beside_lkh(rows), _sameness(results)]) + "\n"
+
+
+def _laws(rows: list[dict[str, object]]) -> list[str]:
+    lines = []
+    for count in sorted({row["threads"] for row in rows}):
+        points = [row for row in rows if row["part"] == "by size" and row["threads"] == count]
+        points = [row for row in points if row["n"] >= LAW_FROM]
+        if len(points) > 2:
+            sizes = [row["n"] for row in points]
+            for key, unit in (("seconds", "seconds"), ("cpu_seconds", "CPU seconds")):
+                slope, level = np.polyfit(np.log(sizes), np.log([row[key] for row in points]), 1)
+                at = np.exp(level + slope * np.log(1e4))
+                lines.append(
+                    f"- {count} thread(s): {unit} = {at:.2f} (n / 10,000)^{slope:.2f}, fitted from n = "
+                    f"{min(sizes):,} to {max(sizes):,}."
+                )
+    return lines
+
+
+def _beside_lkh(rows: list[dict[str, object]]) -> list[str]:
+    lines = []
+    for row in (row for row in rows if row["solver"] == TIGHT):
+        for other in rows:
+            if other["solver"] == LKH and (other["kind"], other["n"]) == (row["kind"], row["n"]):
+                over = 100 * (row["total"] - other["total"]) / (row["random"] - row["bound"])
+                share = row["cpu_seconds"] / other["cpu_seconds"]
+                lines.append(
+                    f"- {row['kind']}, n = {row['n']}: {over:+.4f} % of what can be gained over LKH's path, "
+                    f"in {share:.3f} of its CPU time."
+                )
+    return lines
+
+
+def _sameness(results: list[dict[str, object]]) -> str:
+    instances: dict[tuple, set[tuple]] = {}
+    for row in results:
+        if row["bound"] is not None:
+            instance = tuple(row[key] for key in ("kind", "n", "d", "solver"))
+            instances.setdefault(instance, set()).add((row["total"], row["bound"]))
+    same = "the same" if all(len(found) == 1 for found in instances.values()) else "NOT the same"
+    return f"- Cost and bound were {same} in all rounds and on all numbers of threads."
+
+
 def figure(results: list[dict[str, object]], path: Path) -> None:
     """Draw gap against time, one panel an n."""
     import matplotlib.pyplot as plt
@@ -288,6 +433,31 @@ def figure(results: list[dict[str, object]], path: Path) -> None:
     plt.savefig(path, bbox_inches="tight")
 
 
+def compare_threads(chosen: argparse.Namespace) -> None:
+    """Measure on several numbers of threads, and write table and numbers."""
+    began = os.getloadavg()[0]
+    results = by_threads(chosen.threads, chosen.rounds, chosen.large)
+    asked = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    words = [
+        "--threads",
+        *map(str, chosen.threads),
+        "--rounds",
+        str(chosen.rounds),
+        *["--large"] * chosen.large,
+    ]
+    setting = {
+        "command": " ".join(["python benchmarks/ordering.py", *words]),
+        "commit": commit,
+        "load": [began, os.getloadavg()[0]],
+        "cores": os.cpu_count(),
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    found = json.dumps(setting | {"results": results}, indent=1)
+    (chosen.out / "ordering-threads.json").write_text(found + "\n")
+    (chosen.out / "ordering-threads.md").write_text(threads_table(results, setting))
+
+
 def main() -> None:
     """Run everything that was asked for, and write table, figure and numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -295,10 +465,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 7000, 17_000, 40_000])
     parser.add_argument("--states", type=Path, help="what `hammer embed` wrote; without it no such instance")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--threads", nargs="+", type=int, help="numbers of threads to compare")
+    parser.add_argument("--rounds", type=int, default=3, help="with --threads")
+    parser.add_argument("--large", action="store_true", help="with --threads: up to 300,000 items")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
         return measure(*chosen.one)
+    if chosen.threads:
+        return compare_threads(chosen)
     kinds = [kind for kind in chosen.kinds if kind != "states" or chosen.states]
     results = list(runs(kinds, chosen.sizes, chosen.states))
     chosen.out.mkdir(parents=True, exist_ok=True)
