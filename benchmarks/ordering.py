@@ -338,15 +338,16 @@ def threads_table(results: list[dict[str, object]], setting: dict[str, object]) 
     """Return the three parts in Markdown, with the law of cost that the second one follows."""
     rows, load, cores = _medians(results), setting["load"], setting["cores"]
     busy = "it was busy with other work, read the ratios" if max(load) > 1.5 * cores else "it was quiet"
-    columns = "part vectors n d solver threads rounds seconds CPU-s to-greedy certified-% extra-MB".split()
+    names = ("part", "vectors", "n", "d", "solver", "threads", "rounds")
+    columns = (*names, "seconds", "CPU seconds", "to greedy", "certified %", "extra MB")
     lines = [
         "# The path solver on several threads",
         "",
         f"Written by `{setting['command']}` at commit {setting['commit'][:10]}; seeds 0; medians of",
-        "rounds in turn; each run is a process of its own; extra MB are above the vectors. Load of the machine at the",
-        f"beginning and the end: {load[0]:.1f} and {load[1]:.1f} on {cores} cores: {busy}.",
+        "rounds in turn; each run is a process of its own; extra MB are above the vectors. Load of the",
+        f"machine at the beginning and the end: {load[0]:.1f} and {load[1]:.1f} on {cores} cores: {busy}.",
         "",
-        "| " + " | ".join(name.replace("-", " ") for name in columns) + " |",
+        "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),
     ]
     greedy = {row["threads"]: row for row in rows if row["solver"] == GREEDY}
