@@ -271,6 +271,20 @@ def test_more_rows_than_stated_are_refused(tmp_path: Path) -> None:
         train(STEP, root=tmp_path, plugs=Hooks(rollout=Ragged().rollout), progress=False)
 
 
+class Plain(Ragged):
+    """States more rows than it then hands over, and leaves the groups to the house."""
+
+    def rollout(self, rows: list[dict], trainer: object) -> Generation:
+        return generate(trainer, rows)
+
+
+def test_a_rollout_that_stays_below_what_it_states_trains_as_planned(tmp_path: Path) -> None:
+    record = train(STEP, root=tmp_path, algorithms=[Plain(str(tmp_path / "g.pt"))], progress=False)
+    table = read_completions(record.folder)
+    assert len(table) == PLANNED and table.trained.all()
+    assert table.groupby("id").group.nunique().eq(1).all() and table.group.nunique() == 4
+
+
 def test_a_batch_as_planned_is_scaled_by_one_exactly() -> None:
     inputs = {"completion_ids": torch.zeros(6, 3)}
     assert planned_share("grpo", inputs, 6) == planned_share("dapo", inputs, 4) == 1.0

@@ -32,6 +32,7 @@ from hammerlib.training.generation import (
 )
 from hammerlib.training.hooks import EXCLUDED
 from hammerlib.training.logs import tokens_until
+from hammerlib.training.preview import preview
 from hammerlib.training.run import prepare
 from hammerlib.training.trainer import PolicyTrainer
 
@@ -247,6 +248,9 @@ def test_a_run_ends_with_its_budget_of_sampled_tokens(tmp_path: Path) -> None:
     assert metrics(record)["sampled_tokens"].tolist() == spent[:6].tolist()
     assert record.manifest["whole_epoch"] is False and record.metrics["steps"]["value"] == 6
     assert "token_budget" not in config.identity() and budget.identity()["token_budget"] == spent[4] + 1
+    assert f"ends before, after {int(spent[4]) + 1:,} sampled tokens" in preview(
+        prepare(budget, progress=False)
+    )
 
 
 def test_a_curve_is_examined_at_marks_of_sampled_tokens() -> None:

@@ -31,7 +31,7 @@ class Branching(Algorithm):
             parts.append(branch(trainer, own, middle, 2 + place % 2))
         joined = by_problem(*parts)
         joined.groups = np.unique([row["id"] for row in joined.rows], return_inverse=True)[1]
-        joined.rewards = np.array([float(len(ids)) for ids in joined.completion_ids])
+        joined.rewards = np.array([float(sum(ids) % 7) for ids in joined.completion_ids])
         return joined
 
 

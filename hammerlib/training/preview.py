@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.runs.reading import read_yaml
-from hammerlib.training.schedule import Plan
 
 if TYPE_CHECKING:
     from hammerlib.training.run import Job
@@ -21,7 +20,7 @@ def preview(job: Job) -> str:
     device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
     sections = {
         "run": _run(job),
-        "batches": _batches(job.plan, job.most_rows),
+        "batches": _batches(job),
         "schedule": _schedule(job),
         "memory": _memory(job, device),
         "checkpoints": _checkpoints(job),
@@ -55,7 +54,8 @@ def _run(job: Job) -> Iterator[str]:
     yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
 
 
-def _batches(plan: Plan, most_rows: int) -> Iterator[str]:
+def _batches(job: Job) -> Iterator[str]:
+    plan = job.plan
     rows = plan.processes * plan.rows * plan.accumulation
     yield f"world size {plan.processes}"
     yield (
@@ -66,13 +66,15 @@ def _batches(plan: Plan, most_rows: int) -> Iterator[str]:
         f"{plan.prompts} prompts a generation batch, for {plan.block_length} micro-batches "
         f"({plan.block_length / plan.accumulation:g} steps)"
     )
-    if most_rows > plan.group:
+    if job.most_rows > plan.group:
         yield (
-            f"a rollout may train {most_rows} completions of a prompt: up to "
-            f"{rows * most_rows // plan.group} a step, divided as the {rows} that are planned"
+            f"a rollout may train {job.most_rows} completions of a prompt: up to "
+            f"{rows * job.most_rows // plan.group} a step, divided as the {rows} that are planned"
         )
     one_pass = f"one pass is {plan.steps_per_epoch} steps over {plan.blocks * plan.prompts} problems"
     yield f"{plan.steps} steps; {one_pass}, {plan.tail} left over"
+    if job.config.token_budget is not None:
+        yield f"ends before, after {job.config.token_budget:,} sampled tokens"
 
 
 def _schedule(job: Job) -> Iterator[str]:

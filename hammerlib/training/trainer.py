@@ -461,6 +461,8 @@ class PolicyTrainer(GRPOTrainer):
         """Rows of every process's batch: those planned, or as many as the process with the most trains."""
         if self.most_rows == self.num_generations:
             return planned
+        if generation.groups is None:  # another process may hand over groups, and advantages need all or none
+            generation.groups = np.arange(len(generation.rows)) // self.num_generations
         rows = generation.trained()
         most = -(-planned // self.num_generations) * self.most_rows
         if rows > most:
