@@ -105,6 +105,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
             return dataclasses.replace(self._last.take([0]), groups=np.array([EXCLUDED]))
         while varied < wanted and self.rounds < self.limit and self.cursor < self.end:
+            # just as many problems as groups are missing: none is sampled that is not needed
             walk = range(self.cursor, min(self.cursor + wanted - varied, self.end))
             generation, reasons = self._sampled(walk, trainer)
             kept = generation.groups != EXCLUDED
@@ -277,6 +278,7 @@ class Reorder(TrainerCallback):
         """Follow the order of the epoch that begins."""
         epoch = state.global_step // self.job.plan.steps_per_epoch
         orders = [self._order(epoch) if PartialState().is_main_process else None]
+        # embedded on one process, followed by all: rounding may differ between processes
         order = broadcast_object_list(orders)[0]
         self.table.order = order
         self.index_log.follow(ids_of(self.job.problems, order), order.permutation.tolist())
@@ -284,6 +286,7 @@ class Reorder(TrainerCallback):
     def _order(self, epoch: int) -> Order:
         path = order_path(self.record.folder, epoch)
         if not path.exists():
+            # the cache of embeddings is keyed by weights: these have moved since the last epoch
             hashed = weights_hash(self.policy)
             whole = policy_as_backbone(self.job.backbone, self.policy, weights_hash=hashed)
             with whole as now, workroom() as cache:

@@ -50,6 +50,7 @@ class Plan:
     @property
     def straddles(self) -> bool:
         """Whether a prompt's group is split between processes."""
+        # TRL deals out rows, not groups: a process may hold half of one
         return self.rows * self.per_generation % self.group != 0
 
     @property
@@ -70,6 +71,7 @@ class Plan:
     def micro(self, step: int) -> tuple[int, range]:
         """Return (epoch, micro-batches within the epoch) of optimizer step `step`, counted from 0."""
         epoch, within = divmod(step, self.steps_per_epoch)
+        # the Trainer starts a new accumulation with every epoch, so that its last step may be shorter
         first = within * self.accumulation
         return epoch, range(first, min(first + self.accumulation, self.micro_per_epoch))
 
@@ -146,6 +148,7 @@ def _arithmetic(
 ) -> Plan:
     """The plan of `n` problems, but for the number of its steps."""
     prompts = rows * per_generation * processes // group
+    # RepeatSampler yields whole generation batches only; what is left over is never drawn
     blocks, tail = divmod(n, prompts)
     return Plan(
         processes, rows, group, accumulation, per_generation, iterations, prompts, blocks, tail, steps=0
@@ -257,6 +260,7 @@ def schedule_table(
     batches = arithmetic(config, n, processes)
     epochs = batches.micro(batches.steps - 1)[0] + 1
     rows = pd.DataFrame(_places(batches), columns=list(COLUMNS[:-1]))
+    # the order of each epoch, then the row that stands at each place
     index = np.stack([_rows_of(config, n, permutation, epoch) for epoch in range(epochs)])
     indices = index[rows["epoch"], rows["position"]]
     if (indices >= 0).all():
@@ -285,6 +289,7 @@ def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
         remedy = "change per_device_train_batch_size or steps_per_generation"
         raise InputError("num_generations" if rest else "n", group if rest else n, problem, remedy)
     batches = _arithmetic(n, processes, rows, group, accumulation, per_generation, config.num_iterations)
+    # as transformers rounds: part of an epoch counts as its next whole step
     steps = math.ceil(config.num_train_epochs * batches.steps_per_epoch)
     return batches.with_steps(config.max_steps if config.max_steps > 0 else steps)
 

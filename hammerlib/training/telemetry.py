@@ -58,6 +58,7 @@ def observe(rollout: Rollout) -> dict[str, float]:
     sizes = rollout.by_size()
     by_size = []
     for rows in sizes:
+        # groups of one size at a time: they form an array
         in_groups = [[answers[row] for row in group] for group in rows]
         values = group_telemetry(rollout.vectors[rows], in_groups, right[rows])
         group_size = rows.shape[1]
@@ -100,6 +101,7 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
     ``(sum |A|)^2 / sum A^2`` within a group: Kish's effective sample size (Survey Sampling, 1965) of the
     weights that GRPO gives to completions; its use here is ours.
     """
+    # only sizes: a completion moves the policy whichever way its advantage points
     size = np.abs(np.asarray(advantages, dtype=float))
     if size.ndim == 2:  # one a token
         size = size.mean(axis=1)
@@ -113,6 +115,7 @@ def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:
     """Return the share of groups in [0, 1] whose scorable rewards are all the same."""
     groups = np.asarray(rewards, dtype=float).reshape(-1, group_size)
     missing = np.isnan(groups)
+    # a reward that is missing says nothing of the others; a group without any counts as equal
     highest = np.where(missing, -np.inf, groups).max(axis=1)
     lowest = np.where(missing, np.inf, groups).min(axis=1)
     return float((highest - lowest <= SAME_REWARD).mean())
