@@ -115,7 +115,21 @@ ATTACKS: dict[str, list[tuple[str, str, bool]]] = {
         (r"\text{9:00 a.m.}", "9 AM", SAME), (r"\text{9:00 a.m.}", "9:00 PM", OTHER),
         (r"\text{9:00 a.m.}", "9:30 AM", OTHER), ("noon", "12:00 pm", OTHER), ("3:00 pm", "3 pm", SAME),
         ("3:00 pm", "3 am", OTHER), ("8:15:30", "8:15:31", OTHER), ("08:15", "8:15", SAME),
-        ("8:15 pm", "8:16 pm", OTHER), ("A.M.", "P.M.", OTHER),
+        ("8:15 pm", "8:16 pm", OTHER), ("A.M.", "P.M.", OTHER), ("20:34", "20:34:00", SAME),
+        ("20:34:00", "20:34", SAME), ("20:34:00", "20:34:01", OTHER), ("20:34", "20:35:00", OTHER),
+        ("3:4", "3:4:00", OTHER), ("1:2", "1:2:0", OTHER),
+    ],
+    "products of powers": [
+        (r"2^6 \cdot 3^5 \cdot 5^4", "2^6 3^5 5^4", SAME), ("2^6 3^5", "2^6 * 3^5", SAME),
+        ("15552", "2^6 3^5", SAME), ("2^{10} 3^2", "9216", SAME), ("12", "2^2 3", OTHER),
+        ("12", "3 4", OTHER), ("2^6 3^5", "2^6 35", OTHER), ("2^6 3^5", "2^5 3^6", OTHER),
+        ("108", "4 3^3", OTHER),
+    ],
+    "lines": [
+        ("f(x) = 2x+3", "y = 2x+3", SAME), ("y = 2x+3", "f(x) = 2x+3", SAME), ("h(x)=x^2", "y=x^2", SAME),
+        ("f(x) = 2x+3", "2x+3", SAME), ("f(x) = 2x+3", "y = 2x+4", OTHER),
+        ("f(x) = 2x+3", "g(x) = 2x+3", OTHER), ("f(t) = 2t", "y = 2x", OTHER),
+        ("x = 2y", "f(x) = 2y", OTHER),
     ],
     "choices": [
         (r"\textbf{(A)}", "A) 5", SAME), (r"\textbf{(A)}", "B) 5", OTHER), ("A", "(A) 5", SAME),

@@ -151,11 +151,16 @@ def same(gold: Any, answer: Any) -> bool:
     return _SAME[type(gold)](gold, answer)
 
 
+_FUNCTION = re.compile(r"y[A-Za-z]\(x\)|[A-Za-z]\(x\)y")
+
+
 def _same_named(gold: Any, answer: Any) -> bool:
     if not isinstance(answer, Named):
         return same(answer, gold) if isinstance(answer, Equation) else same(gold.reading, answer)
     if isinstance(gold, Named):
-        return gold.name == answer.name and same(gold.reading, answer.reading)
+        # f(x) = 2x is the line y = 2x; f and g are two functions
+        line = "y" in (gold.name, answer.name) and _FUNCTION.fullmatch(gold.name + answer.name)
+        return (gold.name == answer.name or bool(line)) and same(gold.reading, answer.reading)
     if isinstance(gold, Equation) and isinstance(answer.reading, Quantity):  # y = 2x for y - 2x = 0
         if not re.fullmatch(r"[A-Za-z]", answer.name):
             raise Unreadable("a name")
@@ -384,7 +389,8 @@ def _same_congruence(gold: Congruence, answer: Congruence) -> bool:
 
 def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
     if len(gold.parts) != len(answer.parts):
-        return False
+        both = sorted((gold.texts, answer.texts), key=len)  # 20:34 is 20:34:00
+        return _clock(gold) and _clock(answer) and both[1] == (*both[0], "00")
     if all(map(same, gold.parts, answer.parts)):
         return True
     if _clock(gold) and _clock(answer):  # 1:30 is not 2:60
