@@ -238,14 +238,13 @@ def test_training_on_guidance_trains_another_policy(tmp_path: Path) -> None:
 def test_guidance_leaves_the_answer_of_every_trace() -> None:
     algorithm = GuidedGroups(1000, traces="nano:columns")
     nano = load_backbone("nano")
-    trainer = SimpleNamespace(processing_class=nano.tokenizer)
     for row in load_problems("reasoning-gym:nano", split="rl", n=8).to_list():
-        ids, most = algorithm._trace(row, trainer)
+        ids, most = algorithm._trace(row, nano.tokenizer)
         given = guidance(ids, 1000, most=most)
         assert given == ids[:most] and nano.tokenizer.decode(ids[most:]) == rf"\boxed{{{row['answer']}}}"
     column = GuidedGroups(4)
     row = {"id": "a", "solution": "3+4=7"}  # no box: all but the last token
-    assert column._trace(row, trainer) == (nano.tokenizer("3+4=7")["input_ids"], 4)
+    assert column._trace(row, nano.tokenizer) == (nano.tokenizer("3+4=7")["input_ids"], 4)
 
 
 def test_the_length_moves_once_a_step_and_stays_within_it(
@@ -348,9 +347,9 @@ def test_what_g2rpo_a_cannot_train_with_is_one_line(settings: dict, words: str) 
     ("nano:tens", {"metadata": "{}", "answer": "7"}, "is not of the nano families"),
 ])  # fmt: skip
 def test_a_trace_that_is_missing_or_too_short_is_one_line(traces: str, row: dict, words: str) -> None:
-    trainer = SimpleNamespace(processing_class=load_backbone("nano").tokenizer)
+    tokenizer = load_backbone("nano").tokenizer
     with pytest.raises(InputError, match=f"traces = 'a': .*{words}") as caught:
-        GuidedGroups(4, traces=traces)._trace({"id": "a", **row}, trainer)
+        GuidedGroups(4, traces=traces)._trace({"id": "a", **row}, tokenizer)
     assert "\n" not in str(caught.value)
 
 

@@ -8,7 +8,10 @@ is imported here, so that a system costs only those who use it.
 subpackage        system                               source                           plugs in as
 ================= ==================================== ================================ ====================
 ``chord``         CHORD                                arXiv 2508.11408 and its code    loss hook
+``cure``          CURE                                 arXiv 2508.11016: its code       rollout hook
+``etmr``          ETMR, ETTRL's tree rollouts          arXiv 2508.11356, second-hand    rollout hook
 ``evolmath``      EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
+``g2rpo_a``       G2RPO-A                              arXiv 2508.13023 and its code    rollout hook
 ``hard_examples`` Hard Examples Are All You Need       arXiv 2508.14094 and its code    subset of problems
 ``puzzles``       PuzzleClone                          arXiv 2508.15180 and its code    problems ``puzzles:``
                                                                                         and their scorer

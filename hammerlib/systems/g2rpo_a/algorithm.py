@@ -25,6 +25,8 @@ from hammerlib.training.generation import generate
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.trainer import PolicyTrainer
 
@@ -144,7 +146,7 @@ class GuidedGroups(Algorithm):
         prefixes: list[list[int]] = [[] for _ in rows]
         for k, row in enumerate(rows):
             if k % size < guided:
-                ids, most = self._trace(row, trainer)
+                ids, most = self._trace(row, trainer.processing_class)
                 prefixes[k] = guidance(ids, self._length, most=most)
         generation = generate(trainer, rows, prefixes=prefixes, train_prefix=self.train_on_guidance)
         generation.tasks = [GUIDED if k % size < guided else "" for k in range(len(rows))]
@@ -166,12 +168,11 @@ class GuidedGroups(Algorithm):
             known = self._accuracies
             self._length = paper_length(self._length, known, window=self.window, longest=longest)
 
-    def _trace(self, row: dict[str, Any], trainer: PolicyTrainer) -> tuple[list[int], int]:
+    def _trace(self, row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:
         """Return a problem's solution as token ids, and how many of them come before its answer."""
         name = row["id"]
         if name not in self._read:
             text = self._solution(row)
-            tokenizer = trainer.processing_class
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
             start = tokenizer(before_answer(text), add_special_tokens=False)["input_ids"]
             # Tokens that reach over the end of the text before the answer are no guidance.
