@@ -192,6 +192,13 @@ def test_group_and_topic_figures_write_their_numbers() -> None:
     )
 
 
+def test_marked_tokens_stand_out_at_their_own_height() -> None:
+    heights = np.array([0.5, 2.0, 1.0])
+    ax = plots.token_bars(["So", "<b>", "7"], heights, {"cut": [1]}, label="nats", title="t", note="n")
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 2.0, 1.0, 2.0] and ax.patches[3].get_x() > 0.5
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["cut"]
+
+
 def test_a_saved_figure_is_an_artefact_and_repeats_byte_for_byte(tmp_path: Path) -> None:
     plots.style()
     run = start_run("demo", parameters={}, root=tmp_path)

@@ -19,7 +19,14 @@ from hammerlib.plots.curves import (
     topic_bars,
     training_curves,
 )
-from hammerlib.plots.groups import advantage_dots, group_panel, mode_curves, power_curves, rho_histogram
+from hammerlib.plots.groups import (
+    advantage_dots,
+    group_panel,
+    mode_curves,
+    power_curves,
+    rho_histogram,
+    token_bars,
+)
 from hammerlib.plots.live import live_curves
 from hammerlib.plots.orders import (
     coverage_scatter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,31 @@ def group_panel(
     ax.grid(False)
     ax.set_xlabel("completion")
     ax.set_title(printable(title), loc="left")
+    return ax
+
+
+def token_bars(
+    tokens: Sequence[str],
+    heights: np.ndarray,
+    marked: Mapping[str, Sequence[int]],
+    *,
+    label: str,
+    title: str,
+    note: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one bar for each token of a completion; `marked` names the positions that stand out."""
+    ax = axes_or_new(ax)
+    places = np.arange(len(tokens))
+    ax.bar(places, heights, color="#BBBBBB")
+    for number, (name, positions) in enumerate(marked.items()):
+        chosen = np.asarray(positions, dtype=int)
+        ax.bar(chosen, np.asarray(heights)[chosen], color=CYCLE[number], label=name)
+    ax.set_xticks(places, [printable(token) for token in tokens], fontsize=6, rotation=90)
+    ax.set(xlabel="", ylabel=label, xlim=(-1, len(tokens)))
+    ax.grid(False, axis="x")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(marked))  # beside the title
+    caption(ax, title, note)
     return ax
 
 
