@@ -335,6 +335,21 @@ def test_it_trains_along_hammers_order_with_dra(trained: str, tmp_path: Path) ->
         assert np.nan_to_num(rollout.rewards) == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.systems
+@pytest.mark.parametrize("trained", ["all", "first"])
+def test_dynamic_sampling_keeps_groups_that_the_majority_splits(trained: str, tmp_path: Path) -> None:
+    watch = Watch()
+    size = {"all": 10, "first": 4}[trained]
+    config = dataclasses.replace(with_trees(train=trained), group_size=size, n_problems=12, max_steps=2)
+    config = dataclasses.replace(config, dynamic_sampling=True)
+    train(config, root=tmp_path, algorithms=[watch], progress=False)
+    for rollout in watch.rollouts:
+        for name in np.unique(rollout.groups[rollout.groups >= 0]):
+            rewards = rollout.raw[rollout.groups == name]
+            assert len(rewards) == size and 0 < rewards.mean() < 1
+            assert len({rollout.rows[k]["id"] for k in np.flatnonzero(rollout.groups == name)}) == 1
+
+
 @pytest.mark.parametrize(("settings", "size", "words"), [
     ({}, 8, r"train = 'all': trains 2 \(1 \+ 2 x 2\) = 10 leaves, not the group size 8; set group_size: 10"),
     ({"train": "first"}, 12, "trees = 2: make .* 10 leaves, fewer than the group size 12"),
