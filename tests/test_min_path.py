@@ -291,3 +291,12 @@ def test_compilation_is_told_as_progress_is(
     candidates.tell_compilation.__wrapped__()
     assert "compiles" in (tmp_path / "progress").read_text()
     assert ("compiles" in capsys.readouterr().err) is not quiet
+
+
+def test_a_dozen_items_are_solved_without_a_word_of_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(solve, "tell_compilation", lambda: told.append(1))
+    min_path(unit_rows(gaussian(12, 4)))
+    assert not told
+    min_path(unit_rows(gaussian(13, 4)))
+    assert told

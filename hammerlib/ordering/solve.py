@@ -26,6 +26,7 @@ from hammerlib.ordering.candidates import (
     search_again,
     sparse_graph,
     sweep_prices,
+    tell_compilation,
 )
 from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, distinct_rows, repeated_path
 from hammerlib.ordering.greedy import greedy_path
@@ -138,6 +139,7 @@ def _min_path(units: Array, gap: float | None, seconds: float | None, seed: int)
         # two rows, and equal ones, have but one cost; else products and sums round
         slack = 0.0 if n <= 2 or n > LARGEST else n * (n + units.shape[1]) * DOUBLE
         return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
+    tell_compilation()  # a dozen items take a second to compile for, and nothing is said
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
     work.deep = gap is not None and gap < USUAL_GAP and n <= TABLE_ITEMS
     with tqdm(desc="certificate (first use compiles)", unit="step", delay=3, disable=progress_off()) as bar:

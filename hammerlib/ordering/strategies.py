@@ -42,11 +42,9 @@ class Task:
     def solve(self, gap: float | None = 1e-3, seconds: float | None = None, seed: int = 0) -> Path:
         """Return the certified minimum path of the vectors; the last few are remembered by content."""
         need("numba")
-        from hammerlib.ordering.candidates import tell_compilation
         from hammerlib.ordering.solve import check_limits, min_path
 
         check_limits(gap, seconds)
-        tell_compilation()
         key = (content_hash(host(self.units)), gap, seconds, seed)
         if key not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:
