@@ -89,6 +89,9 @@ class DRAReward:
     plain, runs either kind inside, and can be pickled if its parts can. Base rewards that do not apply
     (None) drop out of the sum; where none applies the result is None.
 
+    Before a call a trainer may set ``given`` (`Given`): rewards in place of the sum, names of groups of any
+    size and place, and other texts to embed.
+
     Examples
     --------
     >>> import numpy as np
