@@ -287,9 +287,8 @@ LKH_PATIENCE = 900
 MEASURED = ("seconds", "cpu_seconds", "extra_mb")
 
 
-def by_threads(threads: list[int], rounds: int, large: bool) -> list[dict[str, object]]:
+def by_threads(threads: list[int], rounds: int, sizes: list[int]) -> list[dict[str, object]]:
     """Run every solver of the three parts in turn, and again, on each number of threads."""
-    sizes = BY_SIZE + (LARGE if large else ())
     parts = [("beside greedy", "clusters", *BESIDE_GREEDY, [GREEDY, CERTIFIED], threads)]
     for n in sizes:
         parts.append(
@@ -437,7 +436,8 @@ def figure(results: list[dict[str, object]], path: Path) -> None:
 def compare_threads(chosen: argparse.Namespace) -> None:
     """Measure on several numbers of threads, and write table and numbers."""
     began = os.getloadavg()[0]
-    results = by_threads(chosen.threads, chosen.rounds, chosen.large)
+    sizes = chosen.sizes or [*BY_SIZE, *(LARGE if chosen.large else ())]
+    results = by_threads(chosen.threads, chosen.rounds, sizes)
     asked = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
     words = [
