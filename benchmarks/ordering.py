@@ -4,7 +4,7 @@
         python-tsp==0.5.0 tsplib95==0.7.1 deprecated
     hammer embed file:$HAMMER_DATA/gsm8k_train.jsonl --backbone smollm2-135m --out states.safetensors
     python benchmarks/ordering.py --states states.safetensors [--sizes 1000 7000 17000 40000] [--kinds ...]
-    python benchmarks/ordering.py --threads 1 2 [--rounds 3] [--large]
+    python benchmarks/ordering.py --threads 1 2 [--rounds 3] [--sizes ...] [--large]
 
 With `--threads`, rounds in turn on each number of threads: the certified path beside the matrix greedy, its
 cost by n (with `--large` up to 300,000), and small instances beside LKH (`pip install --no-deps elkai==2.0.1`
@@ -440,13 +440,11 @@ def compare_threads(chosen: argparse.Namespace) -> None:
     results = by_threads(chosen.threads, chosen.rounds, sizes)
     asked = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-    words = [
-        "--threads",
-        *map(str, chosen.threads),
-        "--rounds",
-        str(chosen.rounds),
-        *["--large"] * chosen.large,
-    ]
+    words = ["--threads", *map(str, chosen.threads), "--rounds", str(chosen.rounds)]
+    if chosen.sizes:
+        words += ["--sizes", *map(str, chosen.sizes)]
+    elif chosen.large:
+        words.append("--large")
     setting = {
         "command": " ".join(["python benchmarks/ordering.py", *words]),
         "commit": commit,
@@ -463,7 +461,7 @@ def main() -> None:
     """Run everything that was asked for, and write table, figure and numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["states", "clusters", "isotropic", "tfidf"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 7000, 17_000, 40_000])
+    parser.add_argument("--sizes", nargs="+", type=int, help="numbers of items")
     parser.add_argument("--states", type=Path, help="what `hammer embed` wrote; without it no such instance")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--threads", nargs="+", type=int, help="numbers of threads to compare")
@@ -476,7 +474,7 @@ def main() -> None:
     if chosen.threads:
         return compare_threads(chosen)
     kinds = [kind for kind in chosen.kinds if kind != "states" or chosen.states]
-    results = list(runs(kinds, chosen.sizes, chosen.states))
+    results = list(runs(kinds, chosen.sizes or [1000, 7000, 17_000, 40_000], chosen.states))
     chosen.out.mkdir(parents=True, exist_ok=True)
     told = {"threads": os.environ.get("OMP_NUM_THREADS", "all"), "cores": os.cpu_count(), "results": results}
     (chosen.out / "ordering.json").write_text(json.dumps(told, indent=1) + "\n")
