@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 
+from hammerlib.advantages import group_advantages
 from hammerlib.training import Rollout, TrainConfig, train
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm
@@ -42,6 +44,7 @@ class Hand(Algorithm):
         """Return TRL's loss as it is."""
         loss = default()
         rollout = trainer.rollout
+        model = trainer.accelerator.unwrap_model(model)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         found = torch.autograd.grad(loss, weights, retain_graph=True)
         rows = np.flatnonzero(rollout.groups != EXCLUDED)
@@ -63,10 +66,13 @@ class Hand(Algorithm):
 
 # On two processes, started by accelerate: `python system_runs.py FOLDER SYSTEM`
 
-TWO = dataclasses.replace(SMALL, n_problems=4, prompts_per_step=4, max_steps=1)
+TWO = dataclasses.replace(SMALL, n_problems=4, prompts_per_step=4, max_steps=1, seed=2)
+# Variants are judged by their true answer, so that nano solves some.
+SCRIPTED = {"name": "svs", "task": "system_runs:scripted", "gold": "truth", "low": 0.2, "high": 0.8,
+            "useful_low": 0.2, "useful_high": 0.8}  # fmt: skip
 SYSTEMS: dict[str, dict[str, Any]] = {
-    "dars": {"algorithms": ({"name": "dars", "limit": 8},)},
-    "svs": {"algorithms": ({"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8},)},
+    "dars": {"algorithms": ({"name": "dars", "schedule": "hw", "limit": 12},)},
+    "svs": {"algorithms": (SCRIPTED,)},
     "airl-s": {"algorithms": ({"name": "airl-s", "separator": ";"},)},
 }
 
@@ -94,12 +100,28 @@ class Scripted:
 scripted = Scripted()
 
 
+def of_groups(rollout: Rollout) -> np.ndarray:
+    """Each reward less the mean of its group; or what there is of each token."""
+    if rollout.advantages.dim() == 2:
+        pairs = zip(rollout.advantages.cpu().numpy(), rollout.completion_ids, strict=True)
+        return [row[: len(ids)] for row, ids in pairs]
+    return group_advantages(rollout.rewards, rollout.groups, scale="none")
+
+
 def make(root: Path, names: Sequence[str]) -> None:
-    """Train systems on all processes and leave the relative error of each gradient beside the run."""
+    """Train systems on all processes and leave what each saw, with the errors of its gradients."""
     for name in names:
-        train(dataclasses.replace(TWO, **SYSTEMS[name]), root=root / name, progress=False)
+        hand = Hand(of_groups, planned=8)  # of the 16 rows that two processes plan
+        config = dataclasses.replace(TWO, **SYSTEMS[name])
+        train(config, root=root / name, algorithms=[hand], progress=False)
+        seen = []
+        for rollout in hand.seen:
+            step = {"ids": [row["id"] for row in rollout.rows], "tasks": rollout.tasks}
+            arrays = {"groups": rollout.groups, "rewards": rollout.rewards, "advantages": rollout.advantages}
+            seen.append(step | {key: values.tolist() for key, values in arrays.items()})
+        found = {"errors": hand.errors, "norms": hand.norms, "seen": seen}
+        (root / f"{name}-{PartialState().process_index}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]), sys.argv[2:])
-    print(json.dumps(sys.argv[2:]))

@@ -186,7 +186,7 @@ def test_every_line_of_a_recipe_names_its_source(path: Path) -> None:
 
 def test_the_recipes_are_the_published_ones() -> None:
     found = {path.stem: TrainConfig.from_yaml(path) for path in RECIPES}
-    assert set(found) >= {"cure", "etmr", "g2rpo-a"}
+    assert set(found) >= {"cure", "etmr", "g2rpo-a", "dars", "svs", "airl-s"}
     assert set(found) >= {"hammer", "dra-grpo", "dra-dr-grpo", "dapo"}
     grpo, doctor = found["dra-grpo"].effective(), found["dra-dr-grpo"].effective()
     assert {name for name in grpo if grpo[name] != doctor[name]} == {

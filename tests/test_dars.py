@@ -23,7 +23,7 @@ from hammerlib.exact.signal import mixed_probability
 from hammerlib.systems.dars import Dars, expected_depth, extra_rollouts, signal
 from hammerlib.systems.dars.schedule import EARLIER_TOTALS, kept_groups, merged_groups
 from hammerlib.training import Generation, Rollout, train
-from hammerlib.training.hooks import EXCLUDED, Algorithm, make_algorithms
+from hammerlib.training.hooks import EXCLUDED, make_algorithms
 
 # The schedules
 
@@ -260,10 +260,6 @@ def merged(rollout: Rollout) -> np.ndarray:
     return advantages
 
 
-GROWS = pytest.mark.skipif(not hasattr(Algorithm, "most_rows"), reason="batches do not grow yet")
-
-
-@GROWS
 def test_a_real_step_is_the_one_by_hand(tmp_path: Path) -> None:
     config = dataclasses.replace(GRPO, algorithms=({"name": "dars", "limit": 9},))
     hand = Hand(merged, planned=8)

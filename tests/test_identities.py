@@ -62,6 +62,9 @@ RUNS = {
     "dra-dr-grpo": "a7dbc619f5f5",
     "dra-grpo": "3189a8d4b107",
     "hammer": "de593a904460",
+    "airl-s": "305443856cc0",
+    "dars": "c7afc2fad760",
+    "svs": "fcb847c6e147",
 }
 
 

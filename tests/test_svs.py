@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from system_runs import SMALL, Hand
+from system_runs import SCRIPTED, SMALL, Hand
 from system_steps import broken_off_and_resumed, same_weights, table
 
 from hammerlib.advantages import group_advantages
@@ -39,7 +39,7 @@ from hammerlib.systems.svs.synthesis import (
 )
 from hammerlib.systems.svs.tasks import INSTRUCTION
 from hammerlib.training import Generation, Rollout, train
-from hammerlib.training.hooks import EXCLUDED, Algorithm, make_algorithms
+from hammerlib.training.hooks import EXCLUDED, make_algorithms
 
 # Bands and rewards
 
@@ -368,26 +368,21 @@ def by_prompt(rollout: Rollout) -> np.ndarray:
     return advantages
 
 
-GROWS = pytest.mark.skipif(not hasattr(Algorithm, "most_rows"), reason="batches do not grow yet")
-
-
-@GROWS
 def test_a_real_step_is_the_one_by_hand(tmp_path: Path) -> None:
-    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
-    config = dataclasses.replace(FOUR, algorithms=(settings,), max_steps=1)
-    hand = Hand(by_prompt, planned=8)
+    config = dataclasses.replace(FOUR, algorithms=(SCRIPTED,), prompts_per_step=4, seed=1)
+    hand = Hand(by_prompt, planned=16)
     record = train(config, root=tmp_path, algorithms=[hand], progress=False)
     (rollout,) = hand.seen
     assert rollout.advantages.numpy() == pytest.approx(by_prompt(rollout), abs=1e-5)
     assert max(hand.errors) < 1e-4 and min(hand.norms) > 1e-4
-    assert "synthesis" in rollout.tasks or "variant" in rollout.tasks
-    assert table(record)["svs/valid"].iloc[0] > 0
+    trained = rollout.groups != EXCLUDED
+    assert set(np.array(rollout.tasks)[trained]) == {"", "synthesis", "variant"}
+    assert trained.sum() > 16 and table(record)["svs/valid"].iloc[0] > 0
 
 
 @pytest.mark.long
 def test_killed_and_resumed_it_is_the_unbroken_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
-    config = dataclasses.replace(SMALL, algorithms=(settings,), save_steps=1)
+    config = dataclasses.replace(SMALL, algorithms=(SCRIPTED,), save_steps=1)
     again = broken_off_and_resumed(config, tmp_path / "a", monkeypatch, 3)
     assert again.manifest["resumed_from_step"] == 2
     assert same_weights(again, train(config, root=tmp_path / "b", progress=False))
@@ -399,7 +394,6 @@ def test_killed_and_resumed_it_is_the_unbroken_run(tmp_path: Path, monkeypatch: 
     {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
 ])  # fmt: skip
 def test_it_trains_with_orders_and_dra(changes: dict, tmp_path: Path) -> None:
-    settings = {"name": "svs", "task": "system_runs:scripted", "low": 0.2, "high": 0.8}
-    config = dataclasses.replace(FOUR, algorithms=(settings,), **changes)
+    config = dataclasses.replace(FOUR, algorithms=(SCRIPTED,), **changes)
     metrics = table(train(config, root=tmp_path, progress=False))
     assert metrics["grad_norm"].max() > 0 and metrics["svs/seeds"].max() > 0

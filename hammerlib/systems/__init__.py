@@ -7,8 +7,10 @@ is imported here, so that a system costs only those who use it.
 ================= ==================================== ================================ ====================
 subpackage        system                               source                           plugs in as
 ================= ==================================== ================================ ====================
+``airl_s``        AIRL-S                               arXiv 2508.14313, abstracts only advantage hook
 ``chord``         CHORD                                arXiv 2508.11408 and its code    loss hook
 ``cure``          CURE                                 arXiv 2508.11016: its code       rollout hook
+``dars``          DARS                                 arXiv 2508.13755 and its code    rollout hook
 ``etmr``          ETMR, ETTRL's tree rollouts          arXiv 2508.11356, second-hand    rollout hook
 ``evolmath``      EvolMathEval                         arXiv 2508.13003 and its code    problems ``evolmath:``
 ``g2rpo_a``       G2RPO-A                              arXiv 2508.13023 and its code    rollout hook
@@ -17,6 +19,8 @@ subpackage        system                               source                   
                                                                                         and their scorer
 ``quantifiers``   Quantifier Instantiations: To Mimic  arXiv 2508.13811, abstract only  runs beside a solver
                   or To Revolt?
+``search``        best of N, beam, Monte Carlo trees   usual ones                       any scorer of steps
+``svs``           SvS                                  arXiv 2508.14029 and its code    rollout hook
 ``ttrl``          TTRL; ETTRL's advantages             arXiv 2504.16084 and its code;   rollout, advantage
                                                        arXiv 2508.11356, second-hand    and observe hooks
 ``uncalibrated``  Uncalibrated GRPO                    arXiv 2508.11800 and its code    rewards ``log_score``,
