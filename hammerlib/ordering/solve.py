@@ -28,7 +28,14 @@ from hammerlib.ordering.candidates import (
     sweep_prices,
     tell_compilation,
 )
-from hammerlib.ordering.certificate import DOUBLE, certified_bound, closed_bound, distinct_rows, repeated_path
+from hammerlib.ordering.certificate import (
+    DOUBLE,
+    SHARE,
+    certified_bound,
+    closed_bound,
+    distinct_rows,
+    repeated_path,
+)
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.threads import single_products
@@ -58,7 +65,6 @@ PROJECTED_ROWS = 4096  # at a time
 FEW_DIMENSIONS = 0.5  # of all
 NEAR = 1e-6
 NOISE = 1e-5  # of a spectrum in single precision
-REPEATED = 0.1  # of the rows that repeat others make it worth telling kinds apart
 CANDIDATES = {"reduced": 28, "exact": 40, "known": 80}  # a node
 RANDOM_EDGES = 6  # a node: lists that all name the same hubs leave nodes that nobody lists
 EXACT_PASSES = 8
@@ -172,10 +178,10 @@ def repeated_kinds(rows: np.ndarray) -> np.ndarray | None:
     # rows that differ mostly do in their first numbers
     beginnings = np.ascontiguousarray(rows[:, :4]).view(np.uint8)
     seen = len(np.unique(beginnings.view((np.void, beginnings.shape[1]))))
-    if seen > (1 - REPEATED) * len(rows):
+    if len(rows) - seen < SHARE * len(rows):
         return None
     kinds, counts = distinct_rows(rows)
-    return kinds if len(counts) <= (1 - REPEATED) * len(rows) else None
+    return kinds if len(rows) - len(counts) >= SHARE * len(rows) else None
 
 
 class _Solve:
@@ -360,6 +366,8 @@ class _Solve:
 
     def count_repeats(self) -> None:
         """Solve over distinct rows, each with the number of its copies, where many rows repeat."""
+        if self.kinds is None and not self.narrow:
+            return
         matters = self.random * (self.n - 1) - self.bound
         path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
         self.bound = max(self.bound, bound)
