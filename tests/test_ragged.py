@@ -30,6 +30,9 @@ from hammerlib.training.run import prepare
 from hammerlib.training.schedule import make_order
 from hammerlib.training.trainer import in_runs
 
+# Starting two processes takes 28 seconds of a core.
+PROCESSES = ["alone", pytest.param("pair", marks=pytest.mark.long)]
+
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -73,7 +76,7 @@ def gradient_by_hand(loss_type: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dr_grpo"])
-@pytest.mark.parametrize("processes", ["alone", "pair"])
+@pytest.mark.parametrize("processes", PROCESSES)
 def test_the_gradient_is_the_hand_sum_over_the_planned_rows(
     loss_type: str, processes: str, request: pytest.FixtureRequest
 ) -> None:
@@ -85,25 +88,26 @@ def test_the_gradient_is_the_hand_sum_over_the_planned_rows(
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=2e-6)
 
 
-def test_all_processes_grow_to_the_same_rows(alone: Path, pair: Path) -> None:
-    wide = [
-        pd.read_csv(only_run(root / "grpo") / "metrics.csv").set_index("metric")["value"]
-        for root in (alone, pair)
-    ]
-    assert [one["trained"] for one in wide] == [21, 21]
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_all_processes_grow_to_the_same_rows(processes: str, request: pytest.FixtureRequest) -> None:
+    folder = only_run(request.getfixturevalue(processes) / "grpo")
+    values = pd.read_csv(folder / "metrics.csv").set_index("metric")["value"]
     # 21 rows of one process: three times G x 2; 9 and 12 rows of two: twice.
-    assert [one["rows"] for one in wide] == [24, 16]
+    assert values["trained"] == 21 and values["rows"] == {"alone": 24, "pair": 16}[processes]
+    # Two more rows a process are generated without being trained.
+    left_out = {"alone": [(0, 20), (3, 21)], "pair": [(0, 20), (1, 21), (2, 20), (3, 21)]}[processes]
+    made = [(k, number) for k, size in enumerate(SIZES) for number in range(size)] + left_out
+    assert values["sampled_tokens"] == sum(len(completion(*which)) - 1 for which in made)
+    assert values["forced_tokens"] == len(made)
+
+
+def test_the_common_size_is_the_smallest_that_holds_all() -> None:
     assert common_rows([9, 12], 8, 8) == 16 and common_rows([21], 16, 8) == 24
     assert common_rows([3, 8], 8, 8) == 8 and common_rows([9, 1], 8, 4) == 12
-    # Two more rows a process are generated without being trained.
-    tokens = sum(len(completion(k, number)) - 1 for k, size in enumerate(SIZES) for number in range(size))
-    for one, left_out in zip(wide, ([(0, 20), (3, 21)], [(0, 20), (1, 21), (2, 20), (3, 21)]), strict=True):
-        more = sum(len(completion(*which)) - 1 for which in left_out)
-        assert one["sampled_tokens"] == tokens + more and one["forced_tokens"] == 21 + len(left_out)
 
 
 @pytest.mark.parametrize("route", ["dra", "dra-trainer"])
-@pytest.mark.parametrize("processes", ["alone", "pair"])
+@pytest.mark.parametrize("processes", PROCESSES)
 def test_dra_adjusts_groups_of_any_size_and_place(
     route: str, processes: str, request: pytest.FixtureRequest
 ) -> None:
