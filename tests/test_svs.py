@@ -391,9 +391,9 @@ def test_killed_and_resumed_it_is_the_unbroken_run(tmp_path: Path, monkeypatch: 
 @pytest.mark.long
 @pytest.mark.parametrize("changes", [
     {"order": "hammer"}, {"adjustment": "dra"}, {"adjustment": "dra", "dra_route": "trainer"},
-    {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
+    {"dynamic_sampling": True}, {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
 ])  # fmt: skip
-def test_it_trains_with_orders_and_dra(changes: dict, tmp_path: Path) -> None:
+def test_it_trains_with_orders_dra_and_a_filter(changes: dict, tmp_path: Path) -> None:
     config = dataclasses.replace(FOUR, algorithms=(SCRIPTED,), **changes)
     metrics = table(train(config, root=tmp_path, progress=False))
     assert metrics["grad_norm"].max() > 0 and metrics["svs/seeds"].max() > 0
