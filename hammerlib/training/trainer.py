@@ -12,11 +12,13 @@ What a rollout hook generated is handed over by TRL's public ``rollout_func``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,6 +87,21 @@ def in_runs(generation: Generation, size: int) -> bool:
         return False
     names = [(group, row["id"]) for group, row in zip(groups.tolist(), generation.rows, strict=True)]
     return all(name == names[place // size * size] for place, name in enumerate(names))
+
+
+@contextlib.contextmanager
+def _unscored_rows_meant() -> Iterator[None]:
+    """Mute TRL's warning about rows that no reward function scores: the rollout has rewards of its own."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "All reward functions returned None" not in record.getMessage()
+
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 # Rounding between a pass over whole rows and one token by token, in float32; measured: 1e-5.
@@ -347,7 +364,9 @@ class PolicyTrainer(GRPOTrainer):
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
         if dra is not None:
             dra.given = Given() if generation is None else self._given(generation)
-        table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        own = generation is not None and generation.rewards is not None
+        with _unscored_rows_meant() if own else contextlib.nullcontext():
+            table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if generation is not None and dra is None:
             table = self._with_own_rewards(table, generation)
         first = self.accelerator.process_index * len(prompts)
