@@ -25,9 +25,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes it repeatable
 
 from hammerlib.study.plan import read_study, trials
+from hammerlib.study.records import unpack_counts
 from hammerlib.study.trial import run_trial
 
-APART = {"seconds", "commit", "dirty", "packages", "python"}
+APART = {"seconds", "commit", "dirty", "packages", "python", "seal"}
 
 
 def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
@@ -63,10 +64,10 @@ def main() -> int:
                 print(f"{name}: no record in {given.records}", flush=True)
                 worst = 1
                 continue
-            old, new = (
-                json.loads(Path(one).read_text(encoding="utf-8")) for one in (kept / f"{name}.json", path)
-            )
-            found = list(differences(old, new))
+            records = [json.loads(file.read_text("utf-8")) for file in (kept / f"{name}.json", Path(path))]
+            for record in records:
+                unpack_counts(record)
+            found = list(differences(*records))
             print(f"{name}: {'; '.join(found[:5]) or 'equal'}", flush=True)
             worst = max(worst, int(bool(found)))
     print(f"{len(wanted)} cells compared")
