@@ -17,6 +17,7 @@ import pytest
 from hammerlib.cli import main
 from hammerlib.pipeline import run_notebooks
 from hammerlib.runs import RunRecord
+from hammerlib.study.records import unpack_counts
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
@@ -233,6 +234,8 @@ def test_the_notebooks_tell_the_numbers_of_hammer_compare(walk: Walk, tmp_path: 
 def test_the_study_pairs_its_arms_by_replicate(walk: Walk) -> None:
     (folder,) = {path.parent for path in walk.root.glob("study__*/ci/*.json")}
     cells = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    for cell in cells.values():
+        unpack_counts(cell)
     assert set(cells) == {f"{arm}__r{one:02d}" for arm in ("random", "hammer", "dra") for one in (0, 1)}
     metrics = walk.run("06_study").metrics
     for arm in ("hammer", "dra"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_a_sample_hangs_on_its_problem_and_number_alone():
 
 def test_a_curve_counts_rollouts_that_were_left_out():
     class Said:
-        step, trainer = 0, None
+        step, trainer = 0, SimpleNamespace(tokens={"sampled_tokens": 21})
         rows = [{}] * 4
 
         class excluded:
@@ -134,4 +135,4 @@ def test_a_curve_counts_rollouts_that_were_left_out():
 
     curve = Curve(None, [7])  # no mark is reached, so that nothing is examined
     curve.observe(Said())
-    assert curve.rollouts == 6 and curve.points == []
+    assert curve.rollouts == 6 and curve.tokens == 21 and curve.points == []

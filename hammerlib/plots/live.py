@@ -80,7 +80,8 @@ def growing_runs(root: Path, since: float) -> dict[str, list[pd.DataFrame]]:
     runs: dict[str, list[pd.DataFrame]] = {}
     for log in sorted(root.glob("train__*/metrics.csv")):
         try:
-            if log.stat().st_mtime < since:
+            # A file is stamped with the kernel's last tick, some milliseconds before the clock's time.
+            if log.stat().st_mtime < since - 0.05:
                 continue
             # A line may be half written at this moment.
             table = pd.read_csv(log, names=["step", "metric", "value"], skiprows=1, on_bad_lines="skip")
