@@ -22,7 +22,7 @@ from hammerlib.errors import InputError
 from hammerlib.pipeline.parameters import arm_algorithms
 from hammerlib.problems.registry import find_source
 from hammerlib.runs import RunRecord
-from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards
+from hammerlib.study.algorithms import DistinctAnswers, DRAAblation, PermutedRewards
 from hammerlib.study.plan import Study, Trial
 from hammerlib.training import Algorithm, Generation, Hooks, Plugs, Rollout, TrainConfig, build, hooks, train
 from hammerlib.training.checkpoints import check_state, read_states, write_states
@@ -351,6 +351,7 @@ SPELLINGS = {
     "dynamic": ({"dynamic_sampling": True, "refill_rounds": 2}, [],
                 [DYNAMIC | {"refill_rounds": 2}]),
     "placebo": ({}, [PermutedRewards()], [{"name": "permuted-rewards"}]),
+    "part of dra": ({}, [DRAAblation(groups="solved")], [{"name": "dra-ablation", "groups": "solved"}]),
     "all": ({"adjustment": "dra", "dynamic_sampling": True}, [DistinctAnswers(0.5, "text")],
             [DYNAMIC, PAID, {"name": "dra"}]),
 }  # fmt: skip

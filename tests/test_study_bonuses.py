@@ -16,7 +16,7 @@ from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
-from hammerlib.study.algorithms import DistinctAnswers, PermutedRewards, bonus_of
+from hammerlib.study.algorithms import DistinctAnswers, DRAAblation, PermutedRewards, bonus_of
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.hooks import make_algorithms, names_of
 
@@ -33,6 +33,48 @@ def said(texts: list[str], raw: list[float], vectors: np.ndarray, size: int, **c
 
 def boxed(*answers: str) -> list[str]:
     return [rf"so \boxed{{{answer}}}" for answer in answers]
+
+
+# DRA in parts
+
+
+def test_dra_in_solved_mixed_or_all_groups_by_hand() -> None:
+    vectors = np.tile([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], (3, 1))  # weights 1/2, 1/2, 1 in every group
+    raw = [1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]  # solved, mixed, without reward
+    rollout = said(boxed(*"444454555"), raw, vectors, 3)
+    half, ones = [0.5, 0.5, 1.0], [1.0, 1.0, 1.0]
+    expected = {"all": half * 3, "solved": half + ones * 2, "mixed": ones + half + ones}
+    for groups, weights in expected.items():
+        np.testing.assert_allclose(DRAAblation(groups=groups).weights(rollout), weights, atol=1e-5)
+    unsolved = said(boxed("5", "5", "5"), [0, 0, 0], vectors[:3], 3)
+    assert DRAAblation(groups="solved").weights(unsolved).tolist() == ones
+    advantages = DRAAblation(groups="solved").advantage(rollout).numpy()
+    np.testing.assert_allclose(advantages[:3], [-1 / 6, -1 / 6, 1 / 3], atol=1e-5)
+    np.testing.assert_allclose(advantages[3:], [1 / 3, -2 / 3, 1 / 3, 0, 0, 0], atol=1e-6)
+
+
+def test_dra_in_all_groups_is_dra() -> None:
+    rng = np.random.default_rng(4)
+    vectors, raw = rng.normal(size=(12, 6)) + 1.5, rng.choice([0.0, 1.0], 12)
+    rollout = said(boxed(*"444444444444"), raw.tolist(), vectors, 4)
+    adjusted = adjust_rewards(raw.reshape(3, 4), vectors.reshape(3, 4, 6))
+    np.testing.assert_allclose(raw * DRAAblation().weights(rollout), adjusted.ravel(), rtol=1e-12)
+
+
+def test_equal_texts_are_the_kernel_and_vectors_are_not_read() -> None:
+    vectors = np.random.default_rng(1).normal(size=(5, 3))
+    rollout = said(["a ", "a", "b", "", "a"], [1, 1, 1, 0, 1], vectors, 5)
+    weights = DRAAblation(similarity="text").weights(rollout)
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1, 1, 1 / 3], atol=1e-5)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"similarity": "txt"}, "similarity = 'txt': .*text"),
+    ({"groups": "right"}, "groups = 'right': .*solved"),
+])  # fmt: skip
+def test_parts_of_dra_that_do_not_exist_are_one_line(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        DRAAblation(**options)
 
 
 # The placebo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import yaml
 
 from hammerlib.errors import InputError
+from hammerlib.models.warm import WARM_UP
 from hammerlib.study.endpoints import Curve, area
 from hammerlib.study.plan import Study, Trial, cells, evaluation_noise, held_out_needed, read_study
+from hammerlib.study.records import start_name
+from hammerlib.study.trial import origin_of, replicate
 
 ARMS = {"random": {}, "hammer": {"order": "hammer"}}
 MAIN = Path(__file__).parents[1] / "configs" / "study" / "main.yaml"
@@ -34,6 +38,10 @@ def test_cells_come_replicate_by_replicate_and_arms_may_have_fewer():
         ({"replicates": 0}, "replicates = 0"),
         ({"arms": {}}, "arms = .*is empty"),
         ({"starts": {"seeds": [0]}}, "starts = .*give seeds and stops"),
+        ({"starts": {"backbone": "nano", "seeds": [0]}}, r"starts.seeds = \[0\]: are no part of 'nano'"),
+        ({"starts": {"backbone": "smollm2-135m-warm", "seeds": [1, 1]}}, "starts.seeds = .*a start twice"),
+        ({"starts": {"backbone": "smollm2-135m-warm", "seeds": []}}, "starts.seeds"),
+        ({"starts": {"backbone": "smollm2-135m-warm", "stops": [1]}}, "stops"),
         ({"arms": {"a": {"twin": "b"}}}, "arms.a.twin = 'b': is not an arm"),
         ({"arms": {"random": {"seed": 3}}}, "belongs to the replicate"),
         ({"base": {"backbone": "nano"}}, "belongs to the replicate"),
@@ -126,3 +134,17 @@ def test_a_plan_states_its_noise_and_is_refused_above_it():
         study(evaluation_noise=0).validate()
     unsaid = study(n_held_out=needed, samples=1).validate()
     assert [cell.identity for cell in cells(plan)] == [cell.identity for cell in cells(unsaid)]
+
+
+def test_every_replicate_of_a_warmed_backbone_has_a_checkpoint_of_its_own(monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(
+        "hammerlib.study.trial.warm_start", lambda recipe: made.append(recipe) or Path("warm")
+    )
+    starts = {"backbone": "smollm2-135m-warm", "seeds": [5, 6, 7]}
+    plan = study(starts=starts, problems="reasoning-gym:one-digit").validate()
+    origins = [origin_of(plan, number) for number in range(4)]
+    assert [origin["seed"] for origin in origins] == [5, 6, 7, 5]
+    assert len({start_name({"start": origin}) for origin in origins}) == 3
+    assert replicate(dataclasses.replace(plan, n_problems=8, n_held_out=8), 1).start == "warm"
+    assert made == [dataclasses.replace(WARM_UP, seed=6)]

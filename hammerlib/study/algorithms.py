@@ -29,6 +29,14 @@ def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
     return rollout.advantages.new_tensor(advantages)
 
 
+def _kernel_vectors(rollout: Rollout) -> np.ndarray:
+    """The embeddings (n, d), with one more dimension if some completions are blank."""
+    vectors = rollout.vectors
+    blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in rollout.completions])
+    # As under DRA: copies of each other, unlike anything else.
+    return np.hstack([vectors, blank[:, None]]) if blank.any() else vectors
+
+
 @dataclass(frozen=True)
 class PermutedRewards(Algorithm):
     """DRA with its weights dealt at random among completions of equal raw reward (placebo).
@@ -57,11 +65,8 @@ class PermutedRewards(Algorithm):
         """Return the weight (n,) that multiplies each raw reward; 1 where a completion is not trained."""
         seed = rollout.trainer.args.seed if self.seed is None else self.seed
         rng = np.random.default_rng([seed, rollout.step])
-        vectors = rollout.vectors
+        vectors = _kernel_vectors(rollout)
         weights = np.ones(len(rollout.rows))
-        blank = ~vectors.any(axis=1) & np.array([not text.strip() for text in rollout.completions])
-        if blank.any():  # as under DRA: copies of each other, unlike anything else
-            vectors = np.hstack([vectors, blank[:, None]])
         for groups in rollout.by_size():
             weights[groups] = diversity_weights(vectors[groups])
             for group in groups:
@@ -75,6 +80,63 @@ class PermutedRewards(Algorithm):
         return _advantages(rollout, rollout.raw * self.weights(rollout))
 
     __call__ = advantage  # as a plug, one release
+
+
+@dataclass(frozen=True)
+class DRAAblation(Algorithm):
+    """DRA in some groups only, or with "same text or not" in place of the cosine of embeddings.
+
+    Parameters
+    ----------
+    similarity : {"embedding", "text"}
+        Between completions of a group: the cosine of their embeddings, as DRA has it, or 1 for equal texts
+        (without surrounding space) and 0 for others.
+    groups : {"all", "solved", "mixed"}
+        Where rewards are divided: everywhere, where all raw rewards are equal and above 0, or where they
+        differ. (Groups without reward stay as they are: 0 divided is 0.)
+
+    Raises
+    ------
+    InputError
+        Another similarity, or other groups.
+
+    Notes
+    -----
+    Source: ours, to tell which part of arXiv 2505.09655 does what; ``DRAAblation()`` is its paper-exact DRA.
+    Leave the configuration's ``adjustment`` at ``none``; ``scale_rewards: batch`` takes the deviation of this
+    process's groups.
+
+    Examples
+    --------
+    >>> DRAAblation(groups="solved").similarity
+    'embedding'
+    """
+
+    similarity: str = "embedding"
+    groups: str = "all"
+
+    def __post_init__(self) -> None:
+        check_name("similarity", self.similarity, ("embedding", "text"))
+        check_name("groups", self.groups, ("all", "solved", "mixed"))
+
+    def weights(self, rollout: Rollout) -> np.ndarray:
+        """Return the weight (n,) that multiplies each raw reward; 1 outside the groups asked for."""
+        vectors = _kernel_vectors(rollout)
+        if self.similarity == "text":
+            texts = [text.strip() for text in rollout.completions]
+            vectors = np.eye(len(texts))[[texts.index(text) for text in texts]]
+        weights = np.ones(len(rollout.rows))
+        for groups in rollout.by_size():
+            raw = rollout.raw[groups]
+            alike = raw.min(axis=1) == raw.max(axis=1)
+            chosen = {"all": alike | ~alike, "solved": alike & (raw[:, 0] > 0), "mixed": ~alike}[self.groups]
+            if chosen.any():
+                weights[groups[chosen]] = diversity_weights(vectors[groups[chosen]])
+        return weights
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,)."""
+        return _advantages(rollout, rollout.raw * self.weights(rollout))
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,8 @@ class Study:
         In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
     starts : dict
         ``{"seeds": [...], "stops": [...]}`` of the nano recipe, with other of its fields where wished
-        (``width``, ``layers``, ...), or ``{"backbone": name}``.
+        (``width``, ``layers``, ...), or ``{"backbone": name}``; with ``smollm2-135m-warm`` also ``seeds`` of
+        its warm-up, so that every replicate begins with a checkpoint of its own.
     arms : dict of str to dict
         Fields of TrainConfig that differ from `base`, ``algorithms`` among them; ``order``,
         ``order_options``, ``vectors`` and ``direction`` as in `OrderSettings`; ``bonus`` and ``window``, see
@@ -235,8 +236,13 @@ class Study:
         from hammerlib.models.nano.recipe import Recipe
 
         given = dict(self.starts)
-        if set(given) == {"backbone"}:
+        if "backbone" in given:
             check_fields(_Backbone, given, "starts", inside="starts")
+            self._check_seeds(given.get("seeds"), "seeds")
+            if "seeds" in given and given["backbone"] != "smollm2-135m-warm":
+                problem = f"are no part of {given['backbone']!r}, which is one model"
+                remedy = "leave seeds out, or use smollm2-135m-warm, whose warm-up has a seed"
+                raise InputError("starts.seeds", given["seeds"], problem, remedy)
             return
         if not {"seeds", "stops"} <= set(given):
             remedy = "give seeds and stops of the nano recipe, or one backbone"
@@ -244,9 +250,7 @@ class Study:
         drawn = {name: given.pop(name) for name in ("seeds", "stops")}
         check_fields(_Snapshots, drawn, "starts", inside="starts")
         for name, values in drawn.items():
-            if len(set(values)) < len(values):
-                problem = "holds a start twice, which would count as two"
-                raise InputError(f"starts.{name}", values, problem, "name it once")
+            self._check_seeds(values, name)
         for name in sorted({"seed", "steps"} & set(given)):
             raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
         check_fields(Recipe, given, "starts", inside="starts")
@@ -254,6 +258,12 @@ class Study:
         if width % heads or width // heads % 2:
             problem = f"is no even share of width {width} for each head"
             raise InputError("starts.heads", heads, problem, "choose a divisor of half the width")
+
+    @staticmethod
+    def _check_seeds(values: Any, name: str) -> None:
+        if values is not None and len(set(values)) < len(values):
+            problem = "holds a start twice, which would count as two"
+            raise InputError(f"starts.{name}", values, problem, "name it once")
 
     def _check_config(self, fields: dict[str, Any], place: str) -> None:
         """Refuse fields of TrainConfig that cannot be trained, by their place in the file."""
@@ -310,9 +320,10 @@ class Study:
 
 @dataclass(frozen=True)
 class _Backbone:
-    """Starts that are one model."""
+    """Starts that are one model, or the warm-ups of one with several seeds."""
 
     backbone: Text
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,8 @@ def start_name(trial: dict) -> str:
     start = trial["start"]
     if "stop" in start:
         return f"seed {start['seed']}, stop {start['stop']}"
-    return str(start.get("backbone", start.get("weights")))
+    name = str(start.get("backbone", start.get("weights")))
+    return f"{name}, seed {start['seed']}" if "seed" in start else name
 
 
 def lineage(trial: dict) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.models.backbone import kept, own_parts, save_backbone
 from hammerlib.models.nano.solutions import STRATEGIES, strategy_of
+from hammerlib.models.warm import WARM_UP, warm_start
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, once, workroom
 from hammerlib.runs.storage import (
@@ -87,7 +88,7 @@ def replicate(study: Study, number: int) -> Replicate:
     from hammerlib.problems import load_problems
 
     origin = origin_of(study, number)
-    start = origin["backbone"] if "backbone" in origin else str(nano_start(study, origin))
+    start = _start(study, origin)
     load = functools.partial(load_problems, seed=FIRST_SEED + number, columns=study.columns)
     held_out = load(study.held_out or study.problems, split=study.held_out_split, n=study.n_held_out)
     return Replicate(number, start, origin, _training_problems(study, load), held_out)
@@ -95,11 +96,21 @@ def replicate(study: Study, number: int) -> Replicate:
 
 def origin_of(study: Study, number: int) -> dict[str, Any]:
     """Return what checkpoint a replicate begins with: all seeds at the first stop, then at the next."""
+    seeds = study.starts.get("seeds")
     if "backbone" in study.starts:
-        return {"backbone": study.starts["backbone"]}
-    seeds = study.starts["seeds"]
+        seed = {} if seeds is None else {"seed": seeds[number % len(seeds)]}
+        return {"backbone": study.starts["backbone"], **seed}
     stops = study.starts["stops"]
     return {"seed": seeds[number % len(seeds)], "stop": stops[number // len(seeds) % len(stops)]}
+
+
+def _start(study: Study, origin: dict[str, Any]) -> str:
+    """The name or folder of a checkpoint, trained first where it does not exist."""
+    if "backbone" not in origin:
+        return str(nano_start(study, origin))
+    if "seed" not in origin:
+        return origin["backbone"]
+    return str(warm_start(dataclasses.replace(WARM_UP, seed=origin["seed"])))
 
 
 def _training_problems(study: Study, load: Callable[..., Dataset]) -> Dataset:

@@ -257,6 +257,7 @@ REGISTRY: dict[str, str] = {
     "dars": "hammerlib.systems.dars.algorithm:Dars",
     "distinct-answers": "hammerlib.study.algorithms:DistinctAnswers",
     "dra": "hammerlib.training.build:DRA",
+    "dra-ablation": "hammerlib.study.algorithms:DRAAblation",
     "dynamic-sampling": "hammerlib.training.dynamic:DynamicSampling",
     "etmr": "hammerlib.systems.etmr.algorithm:TreeVotes",
     "ettrl": "hammerlib.systems.ttrl.algorithm:EntropyReshape",
