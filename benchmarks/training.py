@@ -16,7 +16,7 @@ while it trains (Linux; elsewhere it is not told). Tokens are all those of the c
   made here with random weights: it costs what the real one costs and means nothing.
 - with ``--arms savings``: `zero rows` leave the training pass (``skip_zero_advantage``), `decoding loop`
   samples by ours (``sampler: decoding``), `prefixes once` (``shared_prefixes``), `all three`, and these with
-  ``bf16``, whose numbers are others.
+  ``int8_sampling`` or ``bf16``, whose numbers are others.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ ARMS: dict[str, dict[str, dict[str, object] | None]] = {
         "no saving": {},
         **SAVINGS,
         "all three": ALL,
+        "all three, int8": ALL | {"int8_sampling": True},
         "all three, bf16": ALL | {"bf16": True},
     },
 }

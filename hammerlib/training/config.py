@@ -139,6 +139,12 @@ class TrainConfig:
         Rows whose advantage is exactly zero leave the forward and backward pass; loss and gradients are
         those of all rows within rounding. Not with `beta` or `entropy_coef`, which act on every row. The
         entropy is then logged as ``entropy_trained``, of the rows that are left.
+    int8_sampling : bool
+        On a CPU, the decoding loop multiplies in 8 bits (`hammerlib.models.int8`), adapters merged. What it
+        samples is another policy by some hundredths of a nat; every completion is therefore weighted by
+        min(p / q, 3), p and q its probabilities under the policy and as sampled: TRL's ``sequence_truncate``
+        with its default cap, unbiased but for what is cut (``sampling/`` in the metrics). It pays where
+        weights are wide (SmolLM2-135M: half of sampling), not for nano.
     bf16 : bool
         On a CPU, sampling and training pass under bfloat16 autocast; weights, optimizer and embeddings stay
         float32. About twice as fast where the processor multiplies bfloat16 itself (AMX, AVX512-BF16), many
@@ -214,6 +220,7 @@ class TrainConfig:
     sampler: Literal["trl", "decoding"] = "trl"
     shared_prefixes: bool = False
     bf16: bool = False
+    int8_sampling: bool = False
     dra_text: Literal["completion", "sampled"] = "completion"
     token_budget: Count | None = None
 
@@ -360,6 +367,7 @@ LATER = {
     "sampler": "trl",
     "shared_prefixes": False,
     "bf16": False,
+    "int8_sampling": False,
 }
 
 
@@ -380,6 +388,9 @@ def check_algorithm(config: TrainConfig) -> None:
     if config.skip_zero_advantage and (config.beta or config.entropy_coef):
         problem = "leaves out rows on which KL (beta) and entropy (entropy_coef) act all the same"
         raise InputError("skip_zero_advantage", True, problem, "set both to 0, or leave it out")
+    if config.int8_sampling and config.sampler != "decoding":
+        remedy = "set sampler: decoding, or leave it out"
+        raise InputError("int8_sampling", True, f"is not what sampler: {config.sampler} does", remedy)
     if config.dynamic_sampling and not set(GRADED) & set(config.rewards):
         problem = "looks at right and wrong answers, which no reward of this run does"
         raise InputError("dynamic_sampling", True, problem, f"add one of {', '.join(GRADED)} to rewards")

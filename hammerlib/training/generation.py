@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from hammerlib.errors import InputError
 from hammerlib.models.decoding import decode, draw, keeps_attention_only, random_numbers
 from hammerlib.models.decoding import generate as generate_stateful
+from hammerlib.models.int8 import int8_layers
 from hammerlib.rewards import verdicts
 from hammerlib.rewards.graded import SCORABLE
 from hammerlib.training.hooks import Generation, Rollout
@@ -144,11 +145,13 @@ def sample(
     temperature: float,
     ends: Sequence[int],
     pad: int,
+    int8: bool = False,
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Sample one completion for each prompt by evaluation's decoding loop, with each token's log-probability.
 
     `names` and the seed are all the randomness of a sample, whoever is beside it. Models that keep more than
-    keys and values go through transformers' generate and tell no log-probabilities.
+    keys and values go through transformers' generate and tell no log-probabilities. With `int8` the linear
+    layers multiply in 8 bits, and the log-probabilities are those of that policy.
     """
     numbers = random_numbers(seed, names, steps)
     logps: list[list[float]] = [[] for _ in prompts]
@@ -161,7 +164,7 @@ def sample(
 
     stops = set(ends)
     pick = functools.partial(draw, temperature=temperature, top_p=1.0)
-    with _for_sampling(model) as policy:
+    with _for_sampling(model) as policy, int8_layers(policy) if int8 else contextlib.nullcontext():
         options = (policy, prompts, numbers, pick, lambda tokens: tokens[-1] in stops, pad)
         if keeps_attention_only(policy):
             return decode(*options, watch=watch), logps

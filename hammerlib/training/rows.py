@@ -30,6 +30,15 @@ def with_gradient(inputs: dict[str, Any]) -> torch.Tensor:
     return ((advantages * loss_mask(inputs)) != 0).any(1).nonzero()[:, 0]
 
 
+def sequence_weights(policy: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return p / q of every completion, (n, 1), from its tokens' (n, T) log-probabilities.
+
+    `policy` are those of p, `sampled` those of q, NaN where a token was not sampled: such a token weighs 1.
+    TRL's ``vllm_importance_sampling_mode="sequence_truncate"`` before its cap.
+    """
+    return ((policy - sampled) * mask).nan_to_num(0.0).sum(1, keepdim=True).exp()
+
+
 def common_rows(trained: Iterable[int], planned: int, multiple: int) -> int:
     """Return the rows that every process's batch has: as planned, or more where one trains more.
 

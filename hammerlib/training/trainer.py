@@ -30,6 +30,7 @@ from trl.trainer.utils import RepeatSampler, pad
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
+from hammerlib.models.decoding import keeps_attention_only
 from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward
@@ -44,6 +45,7 @@ from hammerlib.training.rows import (
     loss_mask,
     loss_share,
     planned_share,
+    sequence_weights,
     take_rows,
     with_gradient,
 )
@@ -136,6 +138,7 @@ class PolicyTrainer(GRPOTrainer):
         completions_every: int | None = 1,
         skip_zero_advantage: bool = False,
         sampler: str = "trl",
+        int8_sampling: bool = False,
         shared_prefixes: bool = False,
         most_rows: int | None = None,
         dra_text: str = "completion",
@@ -161,6 +164,10 @@ class PolicyTrainer(GRPOTrainer):
         self.sampler = sampler
         self.sampled_logps: torch.Tensor | None = None  # of the generation batch, for TRL's next question
         self._sampled_logps_agree: bool | None = None  # with TRL's; None before the first batch
+        self.int8_sampling = int8_sampling
+        self._weighed: dict[str, Any] | None = None  # micro-batch whose importance weights are wanted
+        if int8_sampling:
+            self._check_int8()
         self.shared_prefixes = shared_prefixes
         self._prefixes_agree: bool | None = None  # with whole rows; None before the first batch
         if shared_prefixes:
@@ -173,6 +180,16 @@ class PolicyTrainer(GRPOTrainer):
         self.unfinished = True  # whether an answer in a thought without end counts
         self.rollout: Rollout | None = None
         self._generation: Generation | None = None
+
+    def _check_int8(self) -> None:
+        """Refuse a model or machine whose samples in 8 bits could not be made or weighed."""
+        problem = None
+        if self.accelerator.device.type != "cpu":
+            problem = f"multiplies on a CPU only, not on {self.accelerator.device.type}"
+        elif not keeps_attention_only(self._causal_model()):
+            problem = "needs chances that are not told of a model that keeps more than keys and values"
+        if problem is not None:
+            raise InputError("int8_sampling", True, problem, "leave it out")
 
     def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
         """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
@@ -236,12 +253,13 @@ class PolicyTrainer(GRPOTrainer):
             temperature=self.temperature,
             ends=self.eos_token_ids,
             pad=self.processing_class.pad_token_id,
+            int8=self.int8_sampling and self.model.training,
         )
         # TRL asks for these log-probabilities where a generation batch serves several optimizer steps
         arguments = cast(GRPOConfig, self.args)
         generate_every = arguments.steps_per_generation * self.num_iterations
         asked = self.model.training and arguments.gradient_accumulation_steps % generate_every != 0
-        if asked and logps is not None and self.hooks.rollout is None:
+        if asked and logps is not None and self.hooks.rollout is None and not self.int8_sampling:
             self.sampled_logps = pad([torch.tensor(row) for row in logps], 0.0).to(self.accelerator.device)
         return tokens, logps
 
@@ -269,12 +287,12 @@ class PolicyTrainer(GRPOTrainer):
         sampled, self.sampled_logps = self.sampled_logps, None
         tokens = (input_ids, attention_mask, logits_to_keep)
         if torch.is_grad_enabled() and self.shared_prefixes and attention_mask[:, -logits_to_keep:].any():
-            return *self._score_shared(model, *tokens), None
+            return self._weigh(*self._score_shared(model, *tokens), None)
         whole_rows = functools.partial(
             super()._get_per_token_logps_and_entropies, model, *tokens, *more, **named
         )
         if sampled is None or self._sampled_logps_agree is False:
-            return whole_rows()
+            return self._weigh(*whole_rows())
         padding = logits_to_keep - sampled.shape[1]
         sampled = torch.nn.functional.pad(sampled, (0, padding)) * attention_mask[:, -logits_to_keep:]
         if self._sampled_logps_agree is None:
@@ -439,7 +457,7 @@ class PolicyTrainer(GRPOTrainer):
             generation = self.hooks.rollout(inputs, self)
             self._generation, excluded = generation.split(self._batch_rows(generation, len(inputs)))
             inputs = self._generation.rows
-            if self.use_vllm and self._generation.logprobs is None:
+            if (self.use_vllm or self.int8_sampling) and self._generation.logprobs is None:
                 # TRL weighs sampled tokens by what the engine reports of them; unknown ones are left alone.
                 completion_ids = self._generation.completion_ids
                 self._generation.logprobs = [[None] * len(ids) for ids in completion_ids]
@@ -519,13 +537,52 @@ class PolicyTrainer(GRPOTrainer):
             return super()._compute_loss(model, inputs)
         planned = planned_share(self.loss_type, inputs, self.args.per_device_train_batch_size)
         if not self.skip_zero_advantage:
-            return super()._compute_loss(model, inputs) * planned
+            return self._weighted_loss(model, inputs) * planned
         rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)
         share = planned * loss_share(self.loss_type, inputs, taken, len(rows))
-        loss = super()._compute_loss(model, taken) * share
+        loss = self._weighted_loss(model, taken) * share
         self._log_trained(inputs, taken, rows)
         return loss
+
+    def _weighted_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss, with its importance weights where completions were sampled in 8 bits."""
+        if not self.int8_sampling:
+            return super()._compute_loss(model, inputs)
+        # TRL multiplies by `importance_sampling_ratio` where vLLM sampled, and pays a forward pass for it.
+        # Here `_weigh` fills it in from the pass that the loss makes anyway.
+        self._weighed = dict(inputs)
+        self.use_vllm = True
+        try:
+            return super()._compute_loss(model, self._weighed)
+        finally:
+            self.use_vllm = False
+            self._weighed = None
+
+    def _weigh(
+        self, logps: torch.Tensor, entropies: torch.Tensor | None, aux_loss: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Weigh the micro-batch at hand, now that its log-probabilities are known; hand on what came."""
+        inputs = self._weighed
+        if inputs is None:
+            return logps, entropies, aux_loss
+        policy = inputs.get("old_per_token_logps")
+        if policy is None:
+            policy = logps.detach()
+        mask = loss_mask(inputs)
+        sampled = inputs["sampling_per_token_logps"]
+        cap = cast(GRPOConfig, self.args).vllm_importance_sampling_clip_max
+        whole = sequence_weights(policy, sampled, mask)
+        inputs["importance_sampling_ratio"] = whole.clamp(max=cap)
+        apart = (policy - sampled).abs()[mask.bool()].nan_to_num(0.0)
+        values = {
+            "sampling/sampling_logp_difference/mean": apart.mean(),
+            "sampling/importance_sampling_ratio/mean": inputs["importance_sampling_ratio"].mean(),
+            "sampling/truncated_share": (whole > cap).float().mean(),
+        }
+        for name, value in values.items():
+            self._metrics["train"][name].append(self.accelerator.gather(value).nanmean().item())
+        return logps, entropies, aux_loss
 
     def _as_many_everywhere(self, rows: torch.Tensor, total: int) -> torch.Tensor:
         """Fill up these of `total` rows to as many as on the process with most: TRL gathers a value a row."""
