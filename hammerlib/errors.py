@@ -81,6 +81,10 @@ class InputError(ValueError):
         """Rebuild from the four parts, so that the error crosses process borders whole."""
         return type(self), (self.field, self.value, self.problem, self.remedy)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints in place of a traceback: the line that the command line prints."""
+        return [f"error: {self}"]
+
 
 class MissingExtra(InputError, ImportError):
     """A library that an extra of the package brings is not installed."""

@@ -53,7 +53,7 @@ KEPT_TO = {
     "papermill": ["pipeline"],
     "nbconvert": ["pages"],
     "matplotlib": ["plots"],
-    "IPython": ["plots/live.py"],
+    "IPython": ["plots/live.py", "pipeline/sheet.py"],
     "tensorboard": ["training"],
     "plotly": ["plots"],
     "umap": ["plots"],

@@ -15,6 +15,7 @@ import yaml
 
 from hammerlib.pipeline import check_value, declared, notebook_run
 from hammerlib.pipeline.parameters import Parameter
+from hammerlib.plots.formula import with_formulas
 from hammerlib.runs.storage import results_root
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,10 +214,11 @@ def test_a_system_names_its_paper_and_what_differs_from_it_and_records_a_number(
 
 
 @every
-def test_its_formulas_need_no_script(path: Path) -> None:
-    assert not re.search(r"\$[^$\n]+\$|\\\(|\\\[", text(path)), (
-        "pages load no MathJax: write formulas in Unicode"
-    )
+def test_its_formulas_are_between_dollars_and_can_be_drawn(path: Path) -> None:
+    assert not re.search(r"\\\(|\\\[", text(path)), "write formulas between dollars"
+    cells = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    drawn = [re.sub(r'alt="[^"]*"|`[^`]*`', "", with_formulas(source)) for source in cells]
+    assert not [source for source in drawn if "$" in source], "a page shows what mathtext can draw"
 
 
 @every

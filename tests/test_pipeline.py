@@ -113,11 +113,11 @@ def assert_works_offline(page: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "kind", "line"),
     [
-        ("broken", "RuntimeError", "01_second, In [4]: RuntimeError: the second cell"),
+        ("broken", "RuntimeError", "01_second, In [3]: RuntimeError: the second cell"),
         (
             "refused",
             "InputError",
-            "01_second, In [4]: InputError: group_size = 3: does not divide the batch; set group_size: 4",
+            "01_second, In [3]: InputError: group_size = 3: does not divide the batch; set group_size: 4",
         ),
         (
             "unfinished",

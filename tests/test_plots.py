@@ -122,7 +122,8 @@ def test_reliability_shows_each_bin_with_answers_and_its_interval() -> None:
 
 
 def test_orders_keep_their_colour() -> None:
-    assert plots.colour("hammer") == plots.colour("hammer + dra") != plots.colour("random")
+    assert plots.colour("hammer") == plots.colour("hammer: pass@1") != plots.colour("random")
+    assert plots.colour("hammer + dra") == plots.colour("dra") != plots.colour("hammer")
 
 
 def test_deciles_and_prefixes_show_the_random_reference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,22 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
     """
     from nbconvert import HTMLExporter
 
+    notebook = _with_drawn_formulas(notebook)
     exporter = HTMLExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"), embed_images=True)
     resources = {"metadata": {"name": path.parent.name, "path": str(folder)}}
     text, _ = exporter.from_notebook_node(notebook, resources=resources)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _with_drawn_formulas(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook with the LaTeX of its prose as pictures, for a page that loads no MathJax."""
+    if not any(cell.cell_type == "markdown" and "$" in cell.source for cell in notebook.cells):
+        return notebook
+    from hammerlib.plots.formula import with_formulas
+
+    drawn = copy.deepcopy(notebook)
+    for cell in drawn.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_formulas(cell.source)
+    return drawn

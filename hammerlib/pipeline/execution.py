@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need, printable
 from hammerlib.pages.notebook import write_page
+from hammerlib.pipeline.parameters import with_values
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, once, start_run
 from hammerlib.runs.storage import (
@@ -203,6 +204,18 @@ def _execute(step: Step, root: Path) -> float:
     return seconds
 
 
+def _with_own_parameters(step: Step, path: Path) -> Path:
+    """Write the notebook with the run's values in its parameters cell; papermill would add a second one."""
+    import nbformat
+
+    notebook = nbformat.read(step.path, as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = with_values(cell.source, step.parameters)
+    nbformat.write(notebook, path)
+    return path
+
+
 def _of_no_machine(notebook: NotebookNode, step: Step) -> NotebookNode:
     """The executed notebook without folders of this machine: in metadata, parameters, warnings and errors."""
     from nbformat import from_dict
@@ -212,6 +225,7 @@ def _of_no_machine(notebook: NotebookNode, step: Step) -> NotebookNode:
         # The source relative to the checkout: links of its text start there.
         names["input_path"] = step.path.resolve().relative_to(checkout().resolve()).as_posix()
         names["output_path"] = "notebook.ipynb"
+        names["parameters"] = step.parameters
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
@@ -250,9 +264,8 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
     ):
         try:
             papermill.execute_notebook(
-                str(step.path),
+                str(_with_own_parameters(step, output.with_name("source.ipynb"))),
                 str(output),
-                parameters=dict(step.parameters),
                 kernel_name="python3",
                 cwd=str(checkout()),
                 config=encrypted,

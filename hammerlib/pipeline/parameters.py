@@ -13,6 +13,7 @@ import json
 import os
 import random
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from hammerlib.errors import InputError, check_fields, check_whole, import_from, unknown
-from hammerlib.runs import RunRecord, start_run
+from hammerlib.pipeline.sheet import NotebookRun
+from hammerlib.runs import start_run
 from hammerlib.runs.reading import parse_yaml
 from hammerlib.runs.storage import content_hash, discard, file_name, repository_root, results_root
 
@@ -37,6 +39,7 @@ EXAMPLES = {
 COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
 # Lists whose items are runs or columns of their own.
 DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
+WIDTH = 108  # characters of a line in a parameters cell
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
 
@@ -103,6 +106,32 @@ def declared(notebook: Path) -> dict[str, Parameter]:
         remedy = "write each line as name: type = literal  # unit, allowed values"
         raise InputError("notebook", notebook.name, problem, remedy) from error
     return parameters
+
+
+def with_values(source: str, values: Mapping[str, object]) -> str:
+    """Return a parameters cell with other values in the place of its own; names, types and comments stay."""
+    lines = source.splitlines()
+    for line in reversed(ast.parse(source).body):
+        if not isinstance(line, ast.AnnAssign) or line.value is None:
+            continue
+        name = ast.unparse(line.target)
+        if name not in values or values[name] == ast.literal_eval(line.value):
+            continue
+        first, last = line.value.lineno - 1, line.value.end_lineno - 1
+        head, tail = lines[first][: line.value.col_offset], lines[last][line.value.end_col_offset :]
+        text = _literal(values[name])
+        if len(head + text) > WIDTH:  # a long list stands in lines of its own
+            items = textwrap.wrap(text[1:-1], WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+            text = "\n".join(["[", *(f"    {item}" for item in items), "]"])
+        lines[first : last + 1] = (head + text + tail).split("\n")
+    return "\n".join(lines)
+
+
+def _literal(value: object) -> str:
+    """Write a value as Python does, texts in double quotes as in the cells."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[str, object]:
@@ -191,12 +220,13 @@ def run_name(name: str, parameters: Mapping[str, object]) -> str:
     return file_name("run", f"{name}__{parameters['profile']}__{content_hash(dict(parameters))[:8]}")
 
 
-def notebook_run(name: str, namespace: dict) -> RunRecord:
+def notebook_run(name: str, namespace: dict) -> NotebookRun:
     """Check a notebook's parameters, seed Python, NumPy and torch (if imported), and open its run.
 
-    An earlier run of the same notebook with the same parameters is replaced. Call it once, right after the
-    imports. Relative paths are those of the checkout from here on, as under ``hammer run``: the kernel
-    changes into it, whether JupyterLab started it in ``notebooks/`` or papermill somewhere else.
+    An earlier run of the same notebook with the same parameters is replaced. Call it before the imports of
+    what computes, so that a mistyped value is refused within a second. Relative paths are those of the
+    checkout from here on, as under ``hammer run``: the kernel changes into it, whether JupyterLab started it
+    in ``notebooks/`` or papermill somewhere else.
 
     Parameters
     ----------
@@ -207,7 +237,7 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
 
     Returns
     -------
-    RunRecord
+    NotebookRun
         Status ``started``; the notebook's last cell calls ``finish()``.
 
     Raises
@@ -256,7 +286,7 @@ def notebook_run(name: str, namespace: dict) -> RunRecord:
             sys.modules["torch"].manual_seed(seeds[0])
     run_id = run_name(name, parameters)
     discard(results_root() / run_id)
-    return start_run(name, parameters=parameters, seeds=seeds, run_id=run_id)
+    return NotebookRun.of(start_run(name, parameters=parameters, seeds=seeds, run_id=run_id))
 
 
 def _refuse_mistyped(name: str, kinds: Mapping[str, str], root: Path) -> None:

@@ -19,6 +19,7 @@ from hammerlib.plots.curves import (
     topic_bars,
     training_curves,
 )
+from hammerlib.plots.drawings import answer_fan, diagram, sample_strips
 from hammerlib.plots.groups import (
     advantage_dots,
     group_panel,
@@ -42,6 +43,7 @@ from hammerlib.plots.style import colour, panels, save, style
 
 __all__ = [
     *("colour", "panels", "save", "style"),
+    *("answer_fan", "diagram", "sample_strips"),
     *("arm_dots", "forest", "live_curves", "pass_at_k_curves", "topic_bars", "training_curves"),
     *("edge_deciles", "gap_dots", "prefix_curves"),
     *("hover_map", "project", "semantic_map", "similarity_histogram", "trustworthiness"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
 from hammerlib.evaluation import Interval
-from hammerlib.plots.style import axes_or_new, caption, colour, dashes, legend_beside
+from hammerlib.plots.style import CYCLE, MUTED, axes_or_new, caption, dashes, legend_beside, palette
 
 Dot = tuple[float, float, float]  # value, low, high
+MOST = 6  # series with a colour of their own; a walk's figure has four at most
 SHIFT = 0.012  # between models, so that their intervals do not hide one another
 
 
@@ -44,13 +46,14 @@ def training_curves(
     1
     """
     ax = axes_or_new(ax)
-    for position, (name, tables) in enumerate(runs.items()):
+    shades = palette(runs, MOST)
+    for name, tables in runs.items():
         seeds = []
         for table in tables:
             values = table[table["metric"] == metric].set_index("step")["value"]
             seeds.append(values.rolling(window, min_periods=1).mean())
         frame = pd.concat(seeds, axis=1)
-        shade = colour(name, position)
+        shade = shades[name]
         ax.plot(frame.index, frame.mean(axis=1), dashes(name), color=shade, label=name, linewidth=1.4)
         if len(seeds) > 1:
             band = {"color": shade, "alpha": 0.12, "linewidth": 0}
@@ -76,10 +79,11 @@ def pass_at_k_curves(
     'k (samples a problem)'
     """
     ax = axes_or_new(ax)
-    for position, (name, curve) in enumerate(curves.items()):
+    shades = palette(curves, MOST)
+    for name, curve in curves.items():
         ks = sorted(curve)
         values, lows, highs = zip(*(curve[k] for k in ks), strict=True)
-        shade = colour(name, position)
+        shade = shades[name]
         ax.plot(ks, values, dashes(name), marker="o", markersize=3, color=shade, label=name)
         ax.fill_between(ks, lows, highs, color=shade, alpha=0.15, linewidth=0)
     ax.set_xscale("log", base=2)
@@ -97,9 +101,10 @@ def forest(
     label: str,
     title: str,
     note: str,
+    filled: Collection[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw differences to the control arm with their intervals; filled where the interval excludes zero.
+    """Draw differences to the control arm with their intervals, filled where a verdict finds a difference.
 
     Parameters
     ----------
@@ -107,6 +112,8 @@ def forest(
         Comparison to (value, low, high).
     scale : float
         What the numbers are multiplied by: 100 draws shares in points.
+    filled : collection of str, optional
+        Comparisons whose corrected test finds a difference; default those whose interval excludes zero.
 
     Examples
     --------
@@ -116,12 +123,13 @@ def forest(
     """
     ax = axes_or_new(ax)
     names = list(differences)
+    shades = {arm: shade if shade != MUTED else "#555555" for arm, shade in palette(map(_arm, names)).items()}
     for row, name in enumerate(reversed(names)):
         value, low, high = (scale * number for number in differences[name])
-        shade = colour(name)
+        shade = shades[_arm(name)]
         ax.plot([low, high], [row, row], color=shade, linewidth=1.6)
-        filled = shade if low > 0 or high < 0 else "white"
-        ax.plot(value, row, "o", color=shade, markerfacecolor=filled, markersize=6)
+        is_found = low > 0 or high < 0 if filled is None else name in filled
+        ax.plot(value, row, "o", color=shade, markerfacecolor=shade if is_found else "white", markersize=6)
         numbers = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
         ax.annotate(numbers, (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7)
     ax.axvline(0, color="#999999", linewidth=1)
@@ -130,6 +138,11 @@ def forest(
     ax.set(xlabel=label, xlim=(low, high + 0.35 * (high - low)), ylim=(-0.6, len(names) - 0.4))
     caption(ax, title, note)
     return ax
+
+
+def _arm(name: str) -> str:
+    """The arm of a row such as ``hammer: pass@1`` or ``hammer - random (n = 6)``: its rows share a colour."""
+    return re.split(r" - |: ", name)[0]
 
 
 def curve_table(curves: dict[str, dict[int, Interval]], ks: Sequence[int]) -> pd.DataFrame:
@@ -164,6 +177,7 @@ def arm_dots(
     ax = axes_or_new(ax)
     arms = list(dict.fromkeys(arm for group in values.values() for arm in group))
     step = 0.7 / max(1, len(arms))
+    shades = palette(arms, MOST)
     for row, group in enumerate(reversed(values)):
         is_first = row == len(values) - 1
         for position, arm in enumerate(arms):
@@ -171,7 +185,7 @@ def arm_dots(
                 continue
             value, low, high = values[group][arm]
             height = row + step * ((len(arms) - 1) / 2 - position)
-            shade = colour(arm, position)
+            shade = shades[arm]
             ax.plot([low, high], [height, height], color=shade, linewidth=1.5)
             ax.plot(value, height, "o", color=shade, markersize=4.5, label=arm if is_first else None)
     ax.set_yticks(range(len(values)), list(reversed(values)))
@@ -186,13 +200,20 @@ def stacked_bars(
 ) -> Axes:
     """Draw one bar a group, divided into what became of its cases."""
     ax = axes_or_new(ax)
-    outcomes = list(dict.fromkeys(outcome for group in values.values() for outcome in group))
+    shares: dict[str, float] = {}
+    for group in values.values():
+        for outcome, share in group.items():
+            shares[outcome] = max(share, shares.get(outcome, 0.0))
+    outcomes = [
+        outcome for outcome, share in shares.items() if share > 0
+    ]  # what never happened has no colour
+    shades = palette(outcomes, len(CYCLE))
     groups = list(reversed(values))
     rows = range(len(groups))
     left = np.zeros(len(groups))
-    for position, outcome in enumerate(outcomes):
+    for outcome in outcomes:
         widths = np.array([values[group].get(outcome, 0.0) for group in groups])
-        ax.barh(rows, widths, left=left, height=0.7, color=colour(outcome, position), label=outcome)
+        ax.barh(rows, widths, left=left, height=0.7, color=shades[outcome], label=outcome)
         left = left + widths
     ax.set_yticks(rows, groups)
     ax.set(xlabel=label)
@@ -254,9 +275,10 @@ def reliability_curves(
     ax = axes_or_new(ax)
     ax.plot([0, 1], [0, 1], ":", color="#000000", linewidth=1, zorder=1)
     most = max(table["n"].max() for table in tables.values())
+    shades = palette(tables, MOST)
     for position, (name, table) in enumerate(tables.items()):
         bins = table[table["n"] > 0]
-        shade = colour(name, position)
+        shade = shades[name]
         across = bins["confidence"] + SHIFT * (position - (len(tables) - 1) / 2)
         ax.plot(across, bins["accuracy"], dashes(name), color=shade, linewidth=1, alpha=0.7, label=name)
         ax.vlines(across, bins["accuracy_low"], bins["accuracy_high"], color=shade, linewidth=1.2, alpha=0.6)

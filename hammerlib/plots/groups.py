@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
-from hammerlib.plots.style import CYCLE, axes_or_new, caption
+from hammerlib.plots.style import CYCLE, axes_or_new, caption, palette
 
+PLACES = 160  # steps drawn of a curve over many
 ARMS = {
     "none": ("rewards as they are", "#000000"),
     "dra": ("DRA", "#0072B2"),
@@ -23,7 +24,8 @@ def group_panel(
 ) -> Axes:
     """Draw the cosine similarities of one group's completions with the numbers written in."""
     ax = axes_or_new(ax)
-    ax.imshow(similarity, cmap="cividis", vmin=min(0.0, float(similarity.min())), vmax=1.0)
+    drawn = ax.imshow(similarity, cmap="cividis", vmin=min(0.0, float(similarity.min())), vmax=1.0)
+    ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.02, label="cosine")
     for row, col in np.ndindex(similarity.shape):
         cosine = similarity[row, col]
         shade = "black" if cosine > 0.6 else "white"  # readable on the light and the dark end of the map
@@ -112,8 +114,9 @@ def power_curves(
 ) -> Axes:
     """Draw the share of prompts that a test finds over the true correlation, and the shares found."""
     ax = axes_or_new(ax)
-    for shade, (name, frame) in zip(CYCLE, powers.items(), strict=False):
-        ax.plot(frame.index, frame["found"], marker="o", markersize=3, color=shade, label=name)
+    shades = palette(powers)
+    for name, frame in powers.items():
+        ax.plot(frame.index, frame["found"], marker="o", markersize=3, color=shades[name], label=name)
     for position, (name, share) in enumerate(shares.items()):
         ax.axhline(share, color="#666666", linestyle=(":", "--")[position % 2], linewidth=1.2, label=name)
     ax.set(xlabel="true rank correlation", ylabel="share of prompts with p < .05", ylim=(0, 1))
@@ -134,11 +137,17 @@ def mode_curves(
     """Draw how many right strategies each arm keeps: exact as a line, sampled runs as a band."""
     ax = axes_or_new(ax)
     panel = arms[(arms["scale_rewards"] == scale_rewards) & (arms["kernel"] == kernel) & (arms["step"] > 0)]
+    # Steps that lie less than a pixel apart on the logarithmic axis are one.
+    panel = panel[
+        panel["step"].isin(np.unique(np.geomspace(1, panel["step"].max(), PLACES).round().astype(int)))
+    ]
     for arm, rows in panel.groupby("arm", sort=False):
         name, shade = ARMS[arm]
         dashed = "--" if arm == "placebo" else "-"
         ax.plot(rows["step"], rows["modes"], dashed, color=shade, linewidth=1.6, label=name)
-        ax.fill_between(rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0)
+        ax.fill_between(
+            rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0, rasterized=True
+        )
     ax.set_xscale("log")
     ax.set(xlabel="training step (one group each)", ylabel="effective number of right strategies")
     ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))

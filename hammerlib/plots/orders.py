@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hammerlib.plots.style import axes_or_new, caption, colour
+from hammerlib.plots.style import MUTED, axes_or_new, caption, colour, palette
 
 METRIC_LABELS = {
     "mean_cosine": "mean pairwise cosine",
@@ -22,8 +26,27 @@ DISTANCES = {
 }
 
 
+def _lines(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """How each order is drawn: the first four in colour and on top, the others grey under one name."""
+    shades = palette(names)
+    others = [name for name, shade in shades.items() if shade == MUTED]
+    lines: dict[str, dict[str, Any]] = {}
+    for name, shade in shades.items():
+        label = name
+        if shade == MUTED:
+            label = f"others: {', '.join(others)}" if name == others[0] else f"_{name}"
+            label = textwrap.fill(label, 30)
+        lines[name] = {"color": shade, "label": label, "zorder": 2.0 if shade == MUTED else 3.0}
+    return lines
+
+
 def edge_deciles(
-    profiles: dict[str, np.ndarray], random_cost: float, *, n: int, ax: Axes | None = None
+    profiles: dict[str, np.ndarray],
+    random_cost: float,
+    *,
+    n: int,
+    title: str = "Cost of each step along the order",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the mean cosine between neighbours along each order, in bins from first to last.
 
@@ -35,6 +58,8 @@ def edge_deciles(
         Expected mean edge cosine of a random order, in closed form.
     n : int
         Number of problems, for the caption.
+    title : str
+        Finding.
 
     Examples
     --------
@@ -42,15 +67,15 @@ def edge_deciles(
     'mean cosine between neighbours'
     """
     ax = axes_or_new(ax)
-    for position, (name, profile) in enumerate(profiles.items()):
-        where = (np.arange(len(profile)) + 0.5) / len(profile)
-        ax.plot(where, profile, marker="o", markersize=3, color=colour(name, position), label=name)
+    for name, line in _lines(profiles).items():
+        where = (np.arange(len(profiles[name])) + 0.5) / len(profiles[name])
+        ax.plot(where, profiles[name], marker="o", markersize=3, **line)
     ax.axhline(random_cost, color="#999999", linestyle="--", linewidth=1, label="random, expected")
     label = "position on the order (share of its edges)"
     ax.set(xlabel=label, ylabel="mean cosine between neighbours", xlim=(0, 1))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = f"n = {n} problems, means of tenths; dashed: exact expectation of a random order"
-    caption(ax, "Cost of each step along the order", note)
+    caption(ax, title, note)
     return ax
 
 
@@ -77,22 +102,27 @@ def prefix_curves(
     ax = axes_or_new(ax)
     band = reference[reference["metric"] == metric].sort_values("fraction")
     ax.fill_between(band["fraction"], band["low"], band["high"], **RANDOM_BAND)
-    for position, (name, frame) in enumerate(frames.items()):
-        rows = frame[frame["metric"] == metric].sort_values("fraction")
-        ax.plot(rows["fraction"], rows["value"], color=colour(name, position), label=name, linewidth=1.3)
+    for name, line in _lines(frames).items():
+        rows = frames[name][frames[name]["metric"] == metric].sort_values("fraction")
+        ax.plot(rows["fraction"], rows["value"], linewidth=1.4, **line)
     ax.set(xlabel="share of the problems seen", ylabel=METRIC_LABELS.get(metric, metric), xscale="log")
     return ax
 
 
 def lag_curves(
-    frames: dict[str, pd.DataFrame], reference: pd.DataFrame, *, n: int, seeds: int, ax: Axes | None = None
+    frames: dict[str, pd.DataFrame],
+    reference: pd.DataFrame,
+    *,
+    n: int,
+    seeds: int,
+    title: str = "How an order comes back to where it was",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw how alike items are that stand k places apart, for each order against random orders."""
     ax = axes_or_new(ax)
     ax.fill_between(reference["lag"], reference["low"], reference["high"], **RANDOM_BAND)
-    for position, (name, frame) in enumerate(frames.items()):
-        shade = colour(name, position)
-        ax.plot(frame["lag"], frame["value"], marker="o", markersize=3, color=shade, label=name)
+    for name, line in _lines(frames).items():
+        ax.plot(frames[name]["lag"], frames[name]["value"], marker="o", markersize=3, **line)
     ax.axhline(0, color="#999999", linewidth=1)
     ax.set_xscale("log", base=2)
     lags = reference["lag"].tolist()
@@ -100,7 +130,7 @@ def lag_curves(
     ax.set(xlabel="distance along the order (problems)", ylabel="mean cosine, mean of all removed")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = f"n = {n} problems; band: {seeds} random orders. Below zero: opposite sides; above: the same side"
-    caption(ax, "How an order comes back to where it was", note)
+    caption(ax, title, note)
     return ax
 
 
@@ -125,8 +155,8 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
     names = sorted(gaps, key=lambda name: -gaps[name][0])
     for row, name in enumerate(names):
         gap, cost = gaps[name]
-        ax.plot([0, 100 * gap], [row, row], color=colour(name, row), linewidth=1.2, alpha=0.6)
-        ax.plot(100 * gap, row, "o", color=colour(name, row), markersize=6)
+        ax.plot([0, 100 * gap], [row, row], color=colour(name), linewidth=1.2, alpha=0.6)
+        ax.plot(100 * gap, row, "o", color=colour(name), markersize=6)
         label = f"{100 * gap:.2f} %" if gap < 0.01 else f"{100 * gap:.0f} %"
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         ax.annotate(
@@ -178,8 +208,8 @@ def coverage_scatter(frame: pd.DataFrame, measure: str, *, fraction: float, ax: 
     named = rows[~random]
     label = f"{len(reference)} random orders"
     ax.scatter(reference[measure], reference["gap_neighbour"], s=14, color="#999999", label=label)
-    for position, row in enumerate(named.itertuples()):
-        shade = colour(row.order, position)
-        ax.scatter(getattr(row, measure), row.gap_neighbour, s=42, color=shade, label=row.order)
+    shades = palette(named["order"])
+    for row in named.itertuples():
+        ax.scatter(getattr(row, measure), row.gap_neighbour, s=42, color=shades[row.order], label=row.order)
     ax.set(xlabel=DISTANCES[measure], ylabel="gap: mean |error| of a neighbour")
     return ax

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from hammerlib.errors import InputError, need, printable
-from hammerlib.plots.style import CYCLE, axes_or_new, caption
+from hammerlib.plots.style import CYCLE, MUTED, axes_or_new, caption
 from hammerlib.runs.storage import atomic_path
+
+OTHERS = "other topics"
 
 
 def sampled_cosines(
@@ -143,25 +147,43 @@ def semantic_map(
     3
     """
     ax = axes_or_new(ax)
-    names = sorted(set(topics))
-    labels = np.array(topics)
-    for position, name in enumerate(names):
-        shade = CYCLE[position % len(CYCLE)]
-        marker = "os^Dv"[position // len(CYCLE) % 5]
+    labels = np.array(grouped(topics))
+    names = sorted(set(labels), key=lambda name: (name.endswith(OTHERS), name))
+    for name, shade, marker in zip(names, (*CYCLE, MUTED), "os^Dvos^Dvo", strict=False):
+        shade = MUTED if name.endswith(OTHERS) else shade
         points = coordinates[labels == name]
-        ax.scatter(*points.T, s=8, color=shade, marker=marker, label=printable(name), linewidths=0, zorder=2)
+        ax.scatter(*points.T, s=9, color=shade, marker=marker, label=printable(name), linewidths=0, zorder=2)
     if path is not None:
         steps = np.stack([coordinates[path[:-1]], coordinates[path[1:]]], axis=1)
         lines = LineCollection(list(steps), cmap="viridis", linewidths=0.5, alpha=0.45, zorder=1)
         lines.set_array(np.linspace(0, 1, len(steps)))
         ax.add_collection(lines)
-        bar = ax.figure.colorbar(lines, ax=ax, fraction=0.03, pad=0.01)
-        bar.set_label("position on the path (0 first, 1 last)")
-    ax.set(xticks=[], yticks=[], aspect="equal", xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+        if not ax.figure.legends:  # one scale for all maps of the figure
+            bar = ax.figure.colorbar(lines, ax=list(ax.figure.axes), fraction=0.02, pad=0.01)
+            bar.set_label("position on the path (0 first, 1 last)")
+    # Coordinates have no unit, so the map may fill its panel: no blank halves.
+    ax.set(xticks=[], yticks=[], xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     ax.grid(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, markerscale=2)
-    ax.set_title(f"{printable(title)}\n{printable(note)}", loc="left", fontsize=9)
+    if not ax.figure.legends:  # and one legend
+        ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=5, markerscale=2)
+    caption(ax, title, note)
     return ax
+
+
+def grouped(topics: Sequence[str], most: int = 9) -> list[str]:
+    """Return the topics with the rarer ones as one, where there are more than a reader tells apart.
+
+    Examples
+    --------
+    >>> grouped(["a", "a", "b", "b", "c", "d"], most=2)
+    ['a', 'a', 'b', 'b', '2 other topics', '2 other topics']
+    """
+    counts = Counter(topics)
+    if len(counts) <= most + 1:
+        return list(topics)
+    kept = {name for name, _ in counts.most_common(most)}
+    rest = f"{len(counts) - most} {OTHERS}"
+    return [name if name in kept else rest for name in topics]
 
 
 def hover_map(

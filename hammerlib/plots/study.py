@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from hammerlib.evaluation import Interval
 from hammerlib.plots.curves import forest
-from hammerlib.plots.style import axes_or_new, caption, colour, panels
-from hammerlib.study.contrasts import crossing_times, student_interval, survival_steps
+from hammerlib.plots.style import axes_or_new, caption, palette, panels
+from hammerlib.study.contrasts import LEVELS, crossing_times, student_interval, survival_steps
 from hammerlib.study.endpoints import THRESHOLD, Curve, curve_of
 from hammerlib.study.records import Records, counts_samples
 
@@ -68,10 +68,11 @@ def replicate_curves(
     0
     """
     ax = axes_or_new(ax)
-    for position, arm in enumerate(arms):
+    shades = palette(arms)
+    for arm in arms:
         curves = [curve_of(cell, axis=axis, unseen=unseen) for cell in records.of(arm).values()]
         if curves:
-            _mean(ax, _places(curves), curves, arm, position, band=band)
+            _mean(ax, _places(curves), curves, arm, shades[arm], band=band)
     ax.set(xlabel=_unit(records, axis), ylabel="held-out pass@1 (share of samples)")
     if ax.lines:
         ax.legend(loc="lower right")
@@ -91,7 +92,8 @@ def difference_curves(
 ) -> Axes:
     """Draw arm less control arm along an axis: mean over replicates, Student's 95 % band at each place."""
     ax = axes_or_new(ax)
-    for position, (arm, control) in enumerate(pairs):
+    shades = palette(f"{arm} - {control}" for arm, control in pairs)
+    for arm, control in pairs:
         trials, control_trials = records.of(arm), records.of(control)
         common = sorted(set(trials) & set(control_trials))
         if not common:
@@ -103,7 +105,8 @@ def difference_curves(
             Curve(places, np.interp(places, *a) - np.interp(places, *b))
             for a, b in zip(ours, theirs, strict=True)
         ]
-        _mean(ax, places, differences, f"{arm} - {control}", position, unit=100.0, bounds=(-100.0, 100.0))
+        name = f"{arm} - {control}"
+        _mean(ax, places, differences, name, shades[name], unit=100.0, bounds=(-100.0, 100.0))
     if margin is not None:
         ax.axhspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     ax.axhline(0, color="#999999", linewidth=1)
@@ -127,7 +130,7 @@ def _mean(
     places: np.ndarray,
     curves: Sequence[Curve],
     name: str,
-    position: int,
+    shade: str,
     *,
     unit: float = 1.0,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -136,7 +139,6 @@ def _mean(
     table = unit * np.stack([np.interp(places, *curve) for curve in curves])
     intervals = [student_interval(column, bounds=bounds) for column in table.T]
     means, lows, highs = zip(*intervals, strict=True)
-    shade = colour(name, position)
     ax.plot(places, means, "-o", color=shade, markersize=2.5, linewidth=1.4, label=name)
     if band and len(curves) > 1:
         ax.fill_between(places, lows, highs, color=shade, alpha=0.13, linewidth=0)
@@ -152,13 +154,15 @@ def contrast_forest(
     note: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw contrasts with their intervals in points; filled where the interval excludes zero.
+    """Draw contrasts with their intervals in points; filled where the corrected test finds a difference.
 
     Parameters
     ----------
     table : DataFrame
         Columns ``value, low, high`` (shares) and the one that names the rows; rows without an interval are
-        left out. A column ``n`` (replicates) is written behind the names.
+        left out. A column ``n`` (replicates) is written behind the names. With the columns ``adjusted`` and
+        ``primary`` a mark is filled by the verdict: corrected p below its level and an interval without zero;
+        without them by the interval alone.
     margin : float, optional
         Largest difference that does not matter, as a share; shaded.
     name : str
@@ -175,12 +179,19 @@ def contrast_forest(
     1
     """
     differences = {}
+    filled: list[str] = []
     for row in table.dropna(subset=["low", "high"]).to_dict("records"):
         replicates = f" (n = {row['n']:.0f})" if "n" in row else ""
-        differences[row[name] + replicates] = Interval.of(row)
+        written = row[name] + replicates
+        differences[written] = Interval.of(row)
+        if row.get("adjusted") is not None:
+            level = LEVELS["primary" if row.get("primary") else "other"]
+            is_found = row["adjusted"] < level and not row["low"] <= 0 <= row["high"]
+            filled += [written] if is_found else []
     if ax is None:
         (ax,) = panels(1, width=8.5, height=1.4 + 0.27 * max(2, len(differences)))
-    ax = forest(differences, scale=100, label=label, title=title, note=note, ax=ax)
+    judged = filled if "adjusted" in table else None
+    ax = forest(differences, scale=100, label=label, title=title, note=note, filled=judged, ax=ax)
     if margin is not None:
         ax.axvspan(-100 * margin, 100 * margin, color="#999999", alpha=0.15, linewidth=0)
     return ax
@@ -197,10 +208,11 @@ def waiting_curves(
 ) -> Axes:
     """Draw the share of replicates that have not reached the threshold yet (Kaplan-Meier)."""
     ax = axes_or_new(ax)
-    for position, arm in enumerate(arms):
+    shades = palette(arms)
+    for arm in arms:
         if records.of(arm):
             places, left = survival_steps(crossing_times(records, arm, threshold=threshold))
-            ax.step(places, left, where="post", color=colour(arm, position), label=arm)
+            ax.step(places, left, where="post", color=shades[arm], label=arm)
     ax.set(xlabel=UNITS["rollouts"], ylabel=f"replicates below {threshold:g} (share)", ylim=(0.0, 1.02))
     if ax.lines:
         ax.legend(loc="lower left")

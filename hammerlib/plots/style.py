@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -34,24 +35,52 @@ CYCLE = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6A3D9A", "#B8A800",
     "#8C510A", "#01665E",
 )  # fmt: skip
+MUTED = "#A6A6A6"  # what a figure shows without naming it by colour
 
 
-def colour(name: str, position: int = 0) -> str:
-    """Return the fixed colour of a method, or one from the cycle for other names.
+def colour(name: str, position: int | None = None) -> str:
+    """Return the fixed colour of a method; for other names one from the cycle, or grey without a position.
 
-    An arm such as ``hammer + dra``, its metric (``hammer: pass@1``) and its difference (``hammer - random``)
-    take the colour of the order, and so does a variant of it (``hammer-centred``).
+    An arm's metric (``hammer: pass@1``) and its difference (``hammer - random``) take the colour of the arm,
+    a variant of it too (``hammer-centred``). An arm with DRA takes DRA's.
 
     Examples
     --------
-    >>> colour("hammer + dra") == colour("hammer: pass@1") == colour("hammer - random") == colour("hammer")
+    >>> colour("hammer: pass@1") == colour("hammer - random") == colour("hammer") != colour("hammer + dra")
     True
-    >>> colour("min-path-tfidf") == colour("min-path")
-    True
+    >>> colour("min-path-tfidf") == colour("min-path"), colour("another") == MUTED
+    (True, True)
     """
-    method = re.split(r" [+-] |: ", name)[0]
+    method = re.split(r" - |: ", name)[0]
+    if method.endswith(" + dra"):
+        return COLOURS["dra"]
+    method = method.partition(" + ")[0]
     known = [order for order in COLOURS if method == order or method.startswith(f"{order}-")]
-    return COLOURS[max(known, key=len)] if known else CYCLE[position % len(CYCLE)]
+    if known:
+        return COLOURS[max(known, key=len)]
+    return MUTED if position is None else CYCLE[position % len(CYCLE)]
+
+
+def palette(names: Iterable[str], most: int = 4) -> dict[str, str]:
+    """Return a colour for each name, no two alike; those after the first `most` are grey.
+
+    Examples
+    --------
+    >>> shades = palette(["control", "own order", "min-path", "min-path-tfidf", "fifth"])
+    >>> len(set(shades.values())), shades["min-path"] == colour("min-path"), shades["fifth"] == MUTED
+    (5, True, True)
+    """
+    names = list(dict.fromkeys(names))
+    fixed = {name: colour(name) for name in names[:most]}
+    taken = {shade for shade in fixed.values() if shade != MUTED}
+    free = iter([shade for shade in CYCLE if shade not in taken])
+    shades: dict[str, str] = {}
+    for name in names:
+        shade = fixed.get(name, MUTED)
+        if name in fixed and (shade == MUTED or shade in shades.values()):
+            shade = next(free, MUTED)
+        shades[name] = shade
+    return shades
 
 
 def style() -> None:
@@ -110,7 +139,7 @@ def panels(count: int, *, columns: int = 2, width: float = 5.2, height: float = 
 
 
 def dashes(name: str) -> str:
-    """Return the line style of an arm: dashed with DRA, for its colour is that of the order."""
+    """Return the line style of an arm: dashed with DRA, for readers who see no colours."""
     return "--" if "+ dra" in name else "-"
 
 
@@ -166,6 +195,7 @@ def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     path = run.folder / "figures" / f"{file_name('figure', name)}.svg"
     with atomic_path(path) as part:
-        figure.savefig(part, metadata={"Date": None}, bbox_inches="tight")  # no date: same figure, same file
+        # No date: the same figure is the same file. Dots are those of rasterised bands; all else is vectors.
+        figure.savefig(part, metadata={"Date": None}, bbox_inches="tight", dpi=120)
     run.artefact(path)
     return path

@@ -1,0 +1,132 @@
+"""A notebook's run: its figures, tables and findings are shown and recorded in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError
+from hammerlib.runs import RunRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+class NotebookRun(RunRecord):
+    """The run that `notebook_run` opens; what a cell shows with it stands in the manifest as well.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hammerlib.runs import start_run
+    >>> run = NotebookRun.of(start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())))
+    >>> shown = run.tabulate({"hammer": {"cost": 0.91234}, "random": {"cost": 0.95}}, n=128, unit="cosine")
+    >>> run.metrics["hammer/cost"]["value"], shown.loc["hammer", "cost"]
+    (0.91234, '0.912')
+    """
+
+    @classmethod
+    def of(cls, record: RunRecord) -> NotebookRun:
+        """Return the same run, with what a notebook needs."""
+        return cls(record.run_id, record.folder, record.manifest)
+
+    def tabulate(
+        self,
+        table: pd.DataFrame | Mapping[str, Mapping[str, Any]],
+        name: str = "{row}/{column}",
+        *,
+        n: int | None = None,
+        k: int | None = None,
+        unit: str | Mapping[str, str] = "",
+        digits: int = 3,
+    ) -> pd.DataFrame:
+        """Record every number of a table as a metric and return the table as text, for the cell to show.
+
+        Parameters
+        ----------
+        table : DataFrame, or mapping of row to column to value
+            Numbers, intervals (value, low, high), or entries of another run's metrics, which bring their own
+            n, k and unit. Texts and missing values are shown and not recorded.
+        name : str
+            Of a metric, from its row and column.
+        n, k : int, optional
+            Problems, and samples of each.
+        unit : str, or mapping of column to str
+            Of all numbers, or of a column's.
+        digits : int
+            Behind the point, of what is shown.
+        """
+        import pandas as pd
+
+        frame = (
+            table if not isinstance(table, Mapping) else pd.DataFrame.from_dict(dict(table), orient="index")
+        )
+        shown = frame.astype(object)
+        for place, (row, values) in enumerate(frame.iterrows()):
+            label = "/".join(map(str, row)) if isinstance(row, tuple) else str(row)
+            for column, value in values.items():
+                heading = "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
+                entry = _entry(value)
+                text = _text(entry, value, digits)
+                shown.iloc[place, frame.columns.get_loc(column)] = text
+                if entry is not None:
+                    of_column = unit.get(heading, "") if isinstance(unit, Mapping) else unit
+                    entry = {"n": n, "k": k, "unit": of_column} | entry
+                    self._add(name.format(row=label, column=heading), entry)
+        self._write()
+        return shown
+
+    def figure(self, drawn: Axes, name: str) -> Path:
+        """Write the figure that holds these Axes as ``figures/<name>.svg`` and record it."""
+        from hammerlib.plots import save
+
+        return save(drawn, self, name)
+
+    def found(self, text: str) -> None:
+        """Show a sentence with this run's own numbers, and keep it in the manifest.
+
+        Parameters
+        ----------
+        text : str
+            Markdown without formulas, made from values: it must be true under other parameters too.
+        """
+        if not text.strip():
+            raise InputError("text", text, "says nothing", "write a sentence with this run's numbers")
+        self.note(findings=[*self.manifest.get("findings", []), " ".join(text.split())])
+        from IPython.display import Markdown, display
+
+        display(Markdown(f"**This run.** {' '.join(text.split())}"))
+
+    def _add(self, name: str, entry: dict[str, Any]) -> None:
+        known = {"value": None, "low": None, "high": None, "n": None, "k": None, "unit": ""}
+        self.manifest["metrics"][name] = known | entry
+
+
+def _entry(value: object) -> dict[str, Any] | None:
+    """A number or interval as what a manifest holds of it; None for what is neither."""
+    if isinstance(value, Mapping) and "value" in value:
+        return dict(value)
+    if isinstance(value, tuple) and len(value) == 3:
+        low, high = float(value[1]), float(value[2])
+        ends = {} if low != low else {"low": low, "high": high}
+        return {"value": float(value[0])} | ends
+    if isinstance(value, Real) and not isinstance(value, bool) and float(value) == float(value):
+        return {"value": float(value)}
+    return None
+
+
+def _text(entry: dict[str, Any] | None, value: object, digits: int) -> str:
+    if entry is None:
+        return "" if value is None or value != value else str(value)
+    number = entry["value"]
+    if entry.get("low") is None and number == round(number) and abs(number) >= 1:
+        return f"{number:,.0f}"
+    text = f"{number:.{digits}f}"
+    if entry.get("low") is None:
+        return text
+    return f"{text} [{entry['low']:.{digits}f}, {entry['high']:.{digits}f}]"
