@@ -23,7 +23,7 @@ EXTRAS = {
     "train": ("torch", "transformers", "tokenizers", "trl", "accelerate", "peft", "gguf"),
     "notebooks": (
         *("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "IPython", "traitlets", "plotly"),
-        *("matplotlib", "matplotlib_inline", "sklearn", "umap"),
+        *("matplotlib", "matplotlib_inline", "sklearn", "umap", "champ_dataset"),
     ),
     "vllm": ("vllm",),
     "embedders": ("sentence_transformers",),

@@ -37,6 +37,7 @@ class Entry(NamedTuple):
 
 SOURCES: dict[str, Entry] = {
     "reasoning-gym": Entry("hammerlib.problems.gym:load_gym", "reasoning_gym"),
+    "champ": Entry("hammerlib.problems.champ:load_champ", "champ-dataset"),
     "file": Entry("hammerlib.problems.files:load_file"),
     "hub": Entry("hammerlib.problems.files:load_hub"),
     "evolmath": Entry("hammerlib.systems.evolmath.source:load_evolved"),

@@ -70,7 +70,8 @@ def load_problems(
     ----------
     source : str
         ``"reasoning-gym:<mix>"`` (mixes ``math`` and ``nano``), ``"file:<path>"`` (jsonl, json, parquet,
-        csv), ``"hub:<repo>[/<config>][@<revision>]"``, ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see
+        csv), ``"hub:<repo>[/<config>][@<revision>]"``, ``"champ:all"`` (270 competition problems, or one of
+        their topics), ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see
         :mod:`hammerlib.systems`), a prefix given to :func:`register_source` or by an installed package (entry
         points ``hammerlib.problems``), or your own ``"my_package.my_module:function"``: a function that
         returns rows (dictionaries, in any known layout) or a table, and takes those of `split`, `n`, `seed`

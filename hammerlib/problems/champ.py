@@ -1,0 +1,139 @@
+"""CHAMP: 270 competition problems with stepwise solutions, and what four large language models wrote on them.
+
+Source: Mao, Kim and Zhou, "CHAMP: A Competition-level Dataset for Fine-Grained Analyses of LLMs' Mathematical
+Reasoning Capabilities" (arXiv 2401.06961), package champ-dataset 1.0.0 (MIT).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from hammerlib.errors import InputError, check_name, need
+from hammerlib.problems.table import make_table, subset
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+TOPICS = ("combinatorics", "inequality", "number-theory", "polynomial", "sequence")
+
+
+@functools.lru_cache(maxsize=1)  # 73 MB of JSON, two seconds
+def _champ() -> Any:
+    need("champ_dataset")
+    import champ_dataset
+
+    return champ_dataset.load("v0")
+
+
+def load_champ(
+    name: str,
+    *,
+    split: str | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    columns: dict[str, str] | None = None,
+) -> Dataset:
+    """Return CHAMP's problems: ``champ:all``, or one of `TOPICS`.
+
+    The answers of 79 of the 270 are whole numbers, the others formulas or words; ``solution`` holds the human
+    steps, a line each, ``metadata`` the texts of the problem's concepts and hints.
+    """
+    check_name("problems", f"champ:{name}", [f"champ:{topic}" for topic in ("all", *TOPICS)])
+    if split not in (None, "rl"):
+        raise InputError("split", split, "is no part of CHAMP, which has none", "leave it out")
+    if columns:
+        raise InputError("columns", columns, "are not read for CHAMP", "leave them out")
+    champ = _champ()
+    rows = []
+    for key, problem in champ.problems.items():
+        topic = problem.category.lower()
+        if name not in ("all", topic):
+            continue
+        used = {entry: champ[entry].text for entry in dict.fromkeys(problem.ch_list)}
+        row = {"id": key, "prompt": problem.text.strip(), "answer": problem.answer.strip()}
+        row |= {"source": "champ", "topic": topic}
+        row["solution"] = "\n".join(step.text for step in problem.solution.steps)
+        rows.append(row | {"metadata": json.dumps(used, ensure_ascii=False, sort_keys=True)})
+    return subset(make_table(rows), n, seed)
+
+
+def champ_completions() -> pd.DataFrame:
+    """Return the 19,440 completions of CHAMP: four models, 18 prompts, 270 problems.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``id`` (of the problem), ``model``, ``prompt`` (``0-Shot``, ``5-Shot``, ``1/3 Soln``,
+        ...: what the model was shown beside the problem), ``completion`` (its solution), ``summary`` (its answer in one
+        sentence, asked for afterwards; empty where the solution was cut off) and ``truncated``.
+
+    Raises
+    ------
+    MissingExtra
+        champ-dataset is not installed.
+
+    Notes
+    -----
+    Source: arXiv 2401.06961. The authors publish no verdict on these completions; `champ_notes` holds their
+    notes on 540 of them.
+
+    Examples
+    --------
+    >>> from hammerlib.problems.champ import champ_completions
+    >>> champ_completions().groupby("model").size().tolist()
+    [4860, 4860, 4860, 4860]
+    """
+    import pandas as pd
+
+    rows = []
+    for key, problem in _champ().problems.items():
+        for name, conversation in problem.conversations.items():
+            model, _, prompt = name.partition("|")
+            # Some prompts ask of concepts first; the solution and its summary come last.
+            answers = [said for said in conversation.messages if said.role.startswith("Model.")]
+            solution, summary = answers[-2:]
+            row = {"id": key, "model": model, "prompt": prompt, "completion": solution.text or ""}
+            rows.append(row | {"summary": summary.text or "", "truncated": solution.error is not None})
+    return pd.DataFrame(rows)
+
+
+def champ_notes() -> pd.DataFrame:
+    """Return the human notes on 540 completions of CHAMP: where the first wrong step stands.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``id``, ``model``, ``prompt``, ``completion`` and ``start``, ``end``: the characters of the
+        first wrong step in the completion, -1 where no step is wrong (96 of 540).
+
+    Raises
+    ------
+    MissingExtra
+        champ-dataset is not installed.
+
+    Notes
+    -----
+    Source: arXiv 2401.06961, "FWS" annotations.
+
+    Examples
+    --------
+    >>> from hammerlib.problems.champ import champ_notes
+    >>> notes = champ_notes()
+    >>> len(notes), int((notes["start"] >= 0).sum())
+    (540, 444)
+    """
+    import pandas as pd
+
+    rows = []
+    for key, problem in _champ().problems.items():
+        for name, note in problem.fws_annotations.items():
+            model, _, prompt = name.partition("|")
+            right = note.start_idx is None
+            row = {"id": key, "model": model, "prompt": prompt, "completion": note.text}
+            rows.append(
+                row | {"start": -1 if right else note.start_idx, "end": -1 if right else note.end_idx}
+            )
+    return pd.DataFrame(rows)
