@@ -67,8 +67,9 @@ def champ_completions() -> pd.DataFrame:
     -------
     DataFrame
         Columns ``id`` (of the problem), ``model``, ``prompt`` (``0-Shot``, ``5-Shot``, ``1/3 Soln``,
-        ...: what the model was shown beside the problem), ``completion`` (its solution), ``summary`` (its answer in one
-        sentence, asked for afterwards; empty where the solution was cut off) and ``truncated``.
+        ...: what the model was shown beside the problem), ``completion`` (its solution), ``summary``
+        (its answer in one sentence, asked for afterwards; empty where the solution was cut off) and
+        ``truncated``.
 
     Raises
     ------
