@@ -173,6 +173,15 @@ def adjust_rewards(
     return (values * factors).reshape(shape)
 
 
+def permuted_weights(weights: np.ndarray, rewards: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a group's weights (G,) dealt at random among completions of equal raw reward: DRA's placebo."""
+    dealt = weights.copy()
+    for reward in np.unique(rewards):
+        alike = np.flatnonzero(rewards == reward)
+        dealt[alike] = rng.permutation(weights[alike])
+    return dealt
+
+
 # Options of `adjust_rewards` with their defaults: what a configuration may say of DRA.
 OPTIONS = dict(adjust_rewards.__kwdefaults__)
 

@@ -20,6 +20,8 @@ hammer import theirs.jsonl --benchmark math500
 
 hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
 
+hammer view results/runs/train__...  (its groups as one page)
+
 hammer sweep configs/study/main.yaml --workers 2
 
 hammer doctor  (what this machine can run, and why not)
@@ -51,6 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "regrade": (measuring.regrade, "Measure"),
     "import": (measuring.bring, "Measure"),
     "compare": (measuring.compare, "Measure"),
+    "view": (commands.view, "Measure"),
     "publish": (commands.publish, "Measure"),
 }
 

@@ -1,4 +1,4 @@
-"""What ``hammer`` run, embed, train, sweep, publish and doctor do: typed words in, an exit code out."""
+"""What ``hammer`` run, embed, train, sweep, publish, view and doctor do: typed words in, an exit code out."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def sweep(
     design = plan.read_study(study, settings or [])
     trials = plan.trials(design)
     arms = None if only is None else only.split(",")
-    chosen = select(trials, arms=arms, replicates=_span(replicates))
+    chosen = select(trials, arms=arms, replicates=_span("replicates", replicates))
     root = root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / file_name("study", design.study)
     if dry_run:
@@ -167,12 +167,12 @@ def sweep(
     )
 
 
-def _span(words: str | None) -> tuple[int, int] | None:
+def _span(field: str, words: str | None) -> tuple[int, int] | None:
     if words is None:
         return None
     first, _, last = words.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal()):
-        raise InputError("replicates", words, "is neither a number nor two", "write 3 or 0-5")
+        raise InputError(field, words, "is neither a number nor two", "write 3 or 0-5")
     return int(first), int(last or first)
 
 
@@ -207,6 +207,29 @@ def publish(
     pages.write_section(readme, pages.results_section(published))
     pages.write_section(results / "README.md", pages.runs_section(published))
     print(copy)
+    return 0
+
+
+def view(
+    run: Annotated[
+        Path, Argument(metavar="RUN", help="a run's folder, TRL's, verl's or inspect's, or a file of these")
+    ],
+    out: Annotated[
+        Path | None, Option(metavar="FILE", help="HTML file to write (default groups.html in the folder)")
+    ] = None,
+    backbone: Annotated[
+        str | None, Option(help="compare completions by this model's hidden states (default: by their words)")
+    ] = None,
+    steps: Annotated[str | None, Option(metavar="A-B", help="groups of steps A to B; or of A alone")] = None,
+) -> int:
+    """Write the groups of a run as one HTML page that needs no network, to be opened in any browser.
+
+    Rewards, similarities, weights and advantages of every completion, as they are, under DRA and under its
+    placebo. Opens our runs, TRL's completions (parquet), verl's rollout dumps and inspect's logs.
+    """
+    from hammerlib.pages import group_browser
+
+    print(group_browser(run, out, backbone=backbone, steps=_span("steps", steps)))
     return 0
 
 

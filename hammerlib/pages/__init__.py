@@ -1,7 +1,20 @@
-"""HTML pages and generated tables: published runs, two runs side by side, an executed notebook."""
+"""HTML pages and generated tables: published runs, runs side by side, groups, orders, notebooks."""
 
+from hammerlib.pages.explorer import order_explorer
+from hammerlib.pages.groups import group_browser
 from hammerlib.pages.notebook import write_page
+from hammerlib.pages.page import Page
 from hammerlib.pages.results import publish
 from hammerlib.pages.sides import Sides, side_by_side
+from hammerlib.pages.sliders import dra_sliders
 
-__all__ = ["Sides", "publish", "side_by_side", "write_page"]
+__all__ = [
+    "Page",
+    "Sides",
+    "dra_sliders",
+    "group_browser",
+    "order_explorer",
+    "publish",
+    "side_by_side",
+    "write_page",
+]

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hammerlib.pages.page import environment
 from hammerlib.runs.storage import atomic_path, content_hash
 
 if TYPE_CHECKING:
@@ -95,11 +96,9 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
 
 @functools.cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("hammerlib.pages"), autoescape=True, lstrip_blocks=True)
-    environment.filters["clip"] = clip
-    return environment.get_template("sides.html.j2")
+    made = environment()
+    made.filters["clip"] = clip
+    return made.get_template("sides.html.j2")
 
 
 def clip(text: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hammerlib.advantages import group_advantages
-from hammerlib.dra import adjust_rewards, diversity_weights
+from hammerlib.dra import adjust_rewards, diversity_weights, permuted_weights
 from hammerlib.errors import InputError, check_name
 from hammerlib.training.hooks import Algorithm, Rollout
 
@@ -70,9 +70,7 @@ class PermutedRewards(Algorithm):
         for groups in rollout.by_size():
             weights[groups] = diversity_weights(vectors[groups])
             for group in groups:
-                for reward in np.unique(rollout.raw[group]):
-                    alike = group[rollout.raw[group] == reward]
-                    weights[alike] = rng.permutation(weights[alike])
+                weights[group] = permuted_weights(weights[group], rollout.raw[group], rng)
         return weights
 
     def advantage(self, rollout: Rollout) -> torch.Tensor:

@@ -1,0 +1,392 @@
+"""Completions of any run, told alike: ours, TRL's parquet, verl's dumps, inspect's logs, JSON lines."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from hammerlib.errors import InputError, need
+from hammerlib.evaluation.foreign import SHOWN, BadLine, read_foreign, read_lines
+from hammerlib.runs.reading import parse_json
+
+SUFFIXES = (".parquet", ".jsonl", ".eval", ".json")
+OURS = {"step", "id", "group", "trained", "prompt", "completion", "reward_raw"}
+OUR_SAMPLES = {"id", "sample", "completion", "correct"}
+TRL = {"step", "prompt", "completion", "advantage"}
+VERL = {"input", "output", "score"}
+INSPECT_SCORES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
+ATTACHED = "attachment://"  # inspect keeps long texts once, beside the messages
+ZSTANDARD = 93  # compression of .eval archives, which Python's zipfile reads from 3.14 on
+
+
+class Completion(NamedTuple):
+    """One completion, whoever wrote it down."""
+
+    group: Hashable  # within its file
+    text: str
+    problem: str = ""  # name
+    prompt: str = ""
+    gold: str = ""
+    step: int | None = None
+    right: bool | None = None  # the file's own verdict
+    reward: float | None = None  # before any adjustment
+    weight: float | None = None  # as the file has it: what the reward was multiplied by
+    paid: float | None = None  # as the file has it: the reward after its adjustment
+    advantage: float | None = None  # as the file has it
+    notes: Mapping[str, str] = MappingProxyType({})  # what else is told, shown as it is
+
+
+@dataclass
+class Rollouts:
+    """What was read."""
+
+    kinds: list[str] = field(default_factory=list)
+    groups: list[list[Completion]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)  # files and lines left out, each with its reason
+    remarks: list[str] = field(default_factory=list)  # how the numbers are to be read
+
+
+def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> Rollouts:
+    """Read the groups of a run, or of a file of one; `steps` are the first and last one to keep.
+
+    What cannot be read is named in `damaged`; where nothing can, that is the error.
+    """
+    source = Path(source)
+    read = Rollouts()
+    for file in _files(source):
+        try:
+            kind, completions, bad, remark = _read_file(file)
+        except InputError as error:
+            read.damaged.append(f"{file.name}: {error.problem}")
+            continue
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            # pyarrow's errors are among these; what a damaged file makes of a reader is told in one line
+            read.damaged.append(f"{file.name}: cannot be read ({' '.join(str(error).split())[:160]})")
+            continue
+        if bad:
+            lines = "; ".join(f"line {line} {reason}" for line, reason in sorted(bad)[:SHOWN])
+            more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+            read.damaged.append(f"{file.name}: {lines}{more}")
+        groups: dict[Hashable, list[Completion]] = {}
+        for completion in completions:
+            groups.setdefault((completion.step, completion.group), []).append(completion)
+        for (step, _), rows in groups.items():
+            if steps is None or (step is not None and steps[0] <= step <= steps[1]):
+                read.groups.append(rows)
+        for told, new in ((read.kinds, kind), (read.remarks, remark)):
+            if new and new not in told:
+                told.append(new)
+    if not read.groups:
+        problem = "; ".join(read.damaged[:SHOWN]) or "no completions are in it"
+        if steps is not None and not read.damaged:
+            problem = f"no completions of steps {steps[0]} to {steps[1]} are in it"
+        remedy = "give a run with completions, TRL's or verl's folder of them, or an inspect log"
+        raise InputError("run", source.name, problem, remedy)
+    read.groups.sort(key=lambda rows: math.inf if rows[0].step is None else rows[0].step)
+    return read
+
+
+def _files(source: Path) -> list[Path]:
+    if not source.exists():
+        raise InputError("run", str(source), "there is no such file or folder", "check the path")
+    if source.is_file():
+        if source.suffix not in SUFFIXES:
+            problem = "is no kind of file that holds completions"
+            raise InputError("run", source.name, problem, f"give one of {', '.join(SUFFIXES)}, or a folder")
+        return [source]
+    for folder, pattern in ((source / "completions", "*.parquet"), (source, "samples.jsonl")):
+        if files := sorted(folder.glob(pattern), key=_by_number):
+            return files
+    files = [file for file in source.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+    # A record of ours without completions is no inspect log.
+    return sorted(
+        (file for file in files if file.name not in ("manifest.json", "order.json")), key=_by_number
+    )
+
+
+def _by_number(file: Path) -> list[tuple[int, str]]:
+    """Names with their numbers as numbers: 2.jsonl comes before 10.jsonl."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+
+
+def _read_file(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+    """Kind, completions, lines that are none, and how its numbers are to be read."""
+    if file.suffix == ".parquet":
+        return _of_parquet(file)
+    if file.suffix == ".jsonl":
+        return _of_lines(file)
+    return "inspect log", list(_of_inspect(file)), [], "right: the first scorer's value"
+
+
+# Parquet
+
+
+def _of_parquet(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+    need("pyarrow")
+    from pyarrow import parquet
+
+    columns = set(parquet.read_schema(file).names)
+    if columns >= OURS:
+        completions = [_of_ours(row) for row in parquet.read_table(file).to_pylist()]
+        return "training run", completions, [], "right: the grader's verdict"
+    if columns >= TRL:
+        table = parquet.read_table(file)
+        return _of_trl(table.to_pylist(), _numbers_of(table.schema))
+    return _of_foreign(file)
+
+
+def _of_ours(row: dict[str, Any]) -> Completion:
+    named = {"answer": "extracted", "verdict": "reason", "tokens": "n_tokens", "forced tokens": "forced"}
+    notes = {name: row.get(column) for name, column in named.items()} | {"task": row.get("task")}
+    notes["cut at the limit"] = "yes" if row.get("truncated") else ""
+    if not row["trained"]:
+        notes["not trained"] = "left out by the rollout"
+    return Completion(
+        (row["process"], row["group"], "" if row["trained"] else row["id"]),
+        row["completion"],
+        problem=row["id"],
+        prompt=row["prompt"],
+        step=row["step"],
+        right=row["correct"],
+        reward=row["reward_raw"],
+        weight=row["weight"],
+        paid=row["reward"],
+        advantage=row["advantage"],
+        notes=_told(notes),
+    )
+
+
+def _numbers_of(schema: Any) -> list[str]:
+    from pyarrow import types
+
+    kinds = (types.is_floating, types.is_integer, types.is_boolean)
+    return [name.name for name in schema if name.name not in TRL and any(kind(name.type) for kind in kinds)]
+
+
+def _of_trl(
+    rows: list[dict[str, Any]], rewards: list[str]
+) -> tuple[str, list[Completion], list[BadLine], str]:
+    verdict = next((name for name in rewards if "accuracy" in name or "correct" in name), None)
+    completions = []
+    for row in rows:
+        values = {name: _number(row[name]) for name in rewards}
+        known = [value for value in values.values() if value is not None]
+        right = None if verdict is None or values[verdict] is None else values[verdict] > 0
+        notes = {name: value for name, value in row.items() if name not in TRL and name != "images"}
+        prompt = _text(row["prompt"])
+        completions.append(
+            Completion(
+                prompt,
+                _text(row["completion"]),
+                prompt=prompt,
+                step=row["step"],
+                right=right,
+                reward=sum(known) if known else None,
+                advantage=_number(row["advantage"]),
+                notes=_told(notes),
+            )
+        )
+    remark = f"reward: sum of {', '.join(rewards)}, each with weight 1 (the file names no weights)"
+    if verdict is not None:
+        remark += f"; right: {verdict} above 0"
+    return "TRL completions", completions, [], remark
+
+
+# JSON lines
+
+
+def _of_lines(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+    rows, bad = read_lines(file)
+    if rows and set(rows[0][1]) >= VERL:
+        return "verl rollout dump", *_each(rows, bad, _of_verl), "reward: score"
+    if rows and set(rows[0][1]) >= OUR_SAMPLES:
+        stored = file.with_name("problems.jsonl")
+        lines = read_lines(stored)[0] if stored.is_file() else []
+        problems = {str(row.get("id")): row for _, row in lines}
+        found = _each(rows, bad, lambda row: _of_sample(row, problems))
+        return "evaluation run", *found, "reward: 1 if right, or else 0"
+    return _of_foreign(file)
+
+
+def _each(
+    rows: list[tuple[int, dict]], bad: list[BadLine], make: Any
+) -> tuple[list[Completion], list[BadLine]]:
+    completions = []
+    bad = list(bad)
+    for line, row in rows:
+        try:
+            completions.append(make(row))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
+    return completions, bad
+
+
+def _of_verl(row: dict[str, Any]) -> Completion:
+    rest = {name: value for name, value in row.items() if name not in VERL | {"step", "gts"}}
+    verdict = row.get("acc")
+    return Completion(
+        _text(row["input"]),
+        _text(row["output"]),
+        prompt=_text(row["input"]),
+        gold=_text(row.get("gts")),
+        step=None if row.get("step") is None else int(row["step"]),
+        right=None if verdict is None else bool(_number(verdict)),
+        reward=_number(row["score"]),
+        notes=_told(rest),
+    )
+
+
+def _of_sample(row: dict[str, Any], problems: dict[str, dict]) -> Completion:
+    problem = problems.get(str(row["id"]), {})
+    notes = {"answer": row.get("extracted"), "verdict": row.get("reason"), "tokens": row.get("n_tokens")}
+    notes["cut at the limit"] = "yes" if row.get("truncated") else ""
+    return Completion(
+        str(row["id"]),
+        _text(row["completion"]),
+        problem=str(row["id"]),
+        prompt=_text(problem.get("prompt")),
+        gold=_text(problem.get("answer")),
+        right=bool(row["correct"]),
+        reward=float(bool(row["correct"])),
+        notes=_told(notes),
+    )
+
+
+def _of_foreign(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+    kind, entries, bad = read_foreign(file)
+    completions = [
+        Completion(
+            entry.key or entry.text or entry.line,
+            text,
+            problem=entry.key or "",
+            prompt=entry.text or "",
+            right=None if verdict is None else verdict > 0,
+            reward=verdict,
+            notes=_told(known),
+        )
+        for entry in entries
+        for text, verdict, known in zip(entry.completions, entry.claimed, entry.known, strict=True)
+    ]
+    return kind, completions, bad, "reward: the file's own verdict"
+
+
+# Logs of inspect
+
+
+def _of_inspect(file: Path) -> Iterator[Completion]:
+    samples = _archived(file) if file.suffix == ".eval" else _listed(file)
+    for sample in samples:
+        attached = sample.get("attachments") or {}
+        scores = sample.get("scores") or {}
+        values = {name: _score(score.get("value")) for name, score in scores.items()}
+        first = next(iter(values.values()), None)
+        notes = {name: score.get("value") for name, score in scores.items()}
+        notes |= {"answer": next((score.get("answer") for score in scores.values()), None)}
+        notes |= {"epoch": sample.get("epoch"), "error": (sample.get("error") or {}).get("message")}
+        yield Completion(
+            str(sample["id"]),
+            _attached(_output(sample.get("output") or {}), attached),
+            problem=str(sample["id"]),
+            prompt=_attached(_text(sample.get("input")), attached),
+            gold=_text(sample.get("target")),
+            right=None if first is None else first > 0.5,
+            reward=first,
+            notes=_told(notes),
+        )
+
+
+def _listed(file: Path) -> list[dict[str, Any]]:
+    content = parse_json(file.read_bytes(), halves="replace")
+    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
+        raise ValueError("is no log of inspect: it has no list of samples")
+    return content["samples"]
+
+
+def _archived(file: Path) -> Iterator[dict[str, Any]]:
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.startswith("samples/")]
+        for name in sorted(names, key=lambda name: _by_number(Path(name))):
+            yield parse_json(_member(archive, name), halves="replace")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of a member, also of one compressed with Zstandard."""
+    info = archive.getinfo(name)
+    if info.compress_type != ZSTANDARD:
+        return archive.read(info)
+    need("pyarrow")
+    import pyarrow
+
+    stream = archive.fp
+    if stream is None:
+        raise ValueError("the archive is closed")
+    stream.seek(info.header_offset)
+    head = stream.read(30)  # the local header: its last four bytes are the lengths of name and extra field
+    stream.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), io.SEEK_CUR)
+    packed = pyarrow.BufferReader(stream.read(info.compress_size))
+    content = pyarrow.CompressedInputStream(packed, "zstd").read()
+    if zlib.crc32(content) != info.CRC:
+        raise ValueError(f"{name} is damaged: its checksum does not fit")
+    return content
+
+
+def _score(value: Any) -> float | None:
+    return INSPECT_SCORES[value] if value in list(INSPECT_SCORES) else _number(value)
+
+
+def _output(output: dict[str, Any]) -> str:
+    if text := output.get("completion"):
+        return _text(text)
+    choices = output.get("choices") or [{}]
+    return _text((choices[0].get("message") or {}).get("content"))
+
+
+def _attached(text: str, attached: dict[str, str]) -> str:
+    return str(attached.get(text.removeprefix(ATTACHED), text)) if text.startswith(ATTACHED) else text
+
+
+# Values
+
+
+def _text(value: Any) -> str:
+    """A text, or the turns of a chat one after the other, each with its role."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        content = value.get("content", value.get("text"))
+        role = value.get("role")
+        return f"[{role}] {_text(content)}" if role else _text(content)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if len(value) == 1:
+            only = value[0]
+            return _text(only.get("content", only.get("text")) if isinstance(only, dict) else only)
+        return "\n".join(map(_text, value))
+    return str(value)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None; of a text the number that it writes."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _told(notes: dict[str, Any]) -> dict[str, str]:
+    """Notes that say something, as short texts."""
+    texts = {}
+    for name, value in notes.items():
+        if value is None or value == "" or (name == "forced tokens" and not value):
+            continue
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        texts[str(name)] = text if len(text) <= 200 else f"{text[:200]} …"
+    return texts
