@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
     path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
+TAUGHT = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
 SYSTEMS = [path for path in NOTEBOOKS if path.parent.name == "systems"]
 
 
@@ -67,12 +68,13 @@ def all_parameters() -> dict[str, Parameter]:
     return {name: line for path in NOTEBOOKS for name, line in declared(path).items()}
 
 
-def test_the_walk_has_eight_notebooks_in_order() -> None:
+def test_the_walk_has_nine_notebooks_in_order() -> None:
     assert [path.stem for path in NOTEBOOKS if path.parent.name == "notebooks"] == [
         "00_overview",
         "01_embeddings",
         "02_semantic_space",
         "03_ordering",
+        "03b_claims",
         "04_training",
         "05_evaluation",
         "06_study",
@@ -211,6 +213,47 @@ def test_a_system_names_its_paper_and_what_differs_from_it_and_records_a_number(
     prose = text(path)
     assert "arxiv.org/abs/" in prose and "differs from the paper" in prose
     assert ".metric(" in "\n".join(code(path)) and "save(" in "\n".join(code(path))
+
+
+def is_bookkeeping(node: ast.stmt) -> bool:
+    """Whether a statement only checks, records or saves, or is a loop of such statements."""
+    if isinstance(node, ast.For | ast.If | ast.With):
+        return all(map(is_bookkeeping, [*node.body, *getattr(node, "orelse", [])]))
+    if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
+        called = ast.unparse(node.value.func).split(".")[-1]
+        return called in ("metric", "artefact", "note", "finish", "save", "figure")
+    return isinstance(node, ast.Assert)
+
+
+def lines_of(nodes: list[ast.stmt]) -> int:
+    """Lines of bookkeeping in a cell, inside its loops too."""
+    inner = [node for node in nodes if isinstance(node, ast.For | ast.If | ast.With)]
+    own = sum(node.end_lineno - node.lineno + 1 for node in nodes if is_bookkeeping(node))
+    blocks = [[*node.body, *getattr(node, "orelse", [])] for node in inner if not is_bookkeeping(node)]
+    return own + sum(map(lines_of, blocks))
+
+
+@pytest.mark.parametrize("path", TAUGHT[:5], ids=lambda path: path.stem)
+def test_little_of_it_is_bookkeeping(path: Path) -> None:
+    cells = [source for source in code(path) if source != parameters_cell(path)]
+    written = [line for source in cells for line in source.splitlines() if line.strip()]
+    kept = sum(lines_of(ast.parse(source).body) for source in cells)
+    assert 0 < kept <= 0.12 * len([line for line in written if not line.lstrip().startswith("#")])
+
+
+@pytest.mark.parametrize("path", TAUGHT[:5], ids=lambda path: path.stem)
+def test_it_asks_draws_shows_the_formula_and_says_what_this_run_found(path: Path) -> None:
+    prose, cells = text(path), "\n".join(code(path))
+    assert "**Question.**" in prose and "draw.diagram(" in cells and "$$" in prose
+    assert "run.found(" in cells and "**Found" not in prose  # a fixed finding is false under other values
+    _, heading, rest = prose.partition("## Try this")
+    tries, after, _ = rest.partition("## What this does and does not show")
+    assert heading and after and 2 <= tries.count("\n- ") <= 6
+    place = TAUGHT.index(path)
+    if place:
+        assert f"Previous: [{TAUGHT[place - 1].stem.replace('_', ' ')}]({TAUGHT[place - 1].name})" in prose
+    if place < len(TAUGHT) - 1:
+        assert f"Next: [{TAUGHT[place + 1].stem.replace('_', ' ')}]({TAUGHT[place + 1].name})" in prose
 
 
 @every

@@ -374,6 +374,7 @@ def test_systems_run_only_when_named_and_stand_alone(monkeypatch: pytest.MonkeyP
     assert one.run_id.startswith("puzzleclone__ci__") and one.parameters["puzzles_per_spec"] == 3
     assert [step.name for step in plan_notebooks("ci", only="03,systems/quant")] == [
         "03_ordering",
+        "03b_claims",
         "quantifiers",
     ]
 
