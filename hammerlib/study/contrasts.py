@@ -41,6 +41,7 @@ COMPARED = tuple(PROTOCOL["compared"])
 PROCESS = tuple(PROTOCOL["process"])
 GRADED = "zero_variance_share"
 ADJUSTED = "zero_variance_share_adjusted"
+PROBED = "probe_entropy"
 # Endpoints that are tested by their own tables.
 WAITING = "rollouts_to_threshold"
 SPREAD = "spread of final"
@@ -266,17 +267,31 @@ def _components(gaps: np.ndarray, runs: np.ndarray) -> tuple[float, float]:
 
 
 def pairs_of(records: Records) -> list[Pair]:
-    """Return the contrasts of a study: every arm with its control arm, and those of `FURTHER`."""
-    known = [(arm, twin) for arm, twin in FURTHER if records.of(arm) and records.of(twin)]
+    """Return the contrasts of a study: every arm with its control arm, its primaries, those of `FURTHER`."""
+    named = (*records.primaries, *FURTHER)
+    known = [(arm, twin) for arm, twin in named if records.of(arm) and records.of(twin)]
     return list(dict.fromkeys([*records.twins().items(), *known]))
+
+
+def compared_of(records: Records) -> tuple[str, ...]:
+    """Return the endpoints that are tested beside the primary one."""
+    if records.primary_endpoint == PRIMARY_ENDPOINT:
+        return COMPARED
+    return tuple(name for name in (PRIMARY_ENDPOINT, *COMPARED) if name != records.primary_endpoint)
+
+
+def process_of(records: Records) -> tuple[str, ...]:
+    """Return the endpoints of the process that the records hold."""
+    more = (PROBED,) if records.probed and records.primary_endpoint != PROBED else ()
+    return (*PROCESS, *more)
 
 
 def contrast_table(
     records: Records,
     pairs: Sequence[Pair] | None = None,
     *,
-    endpoints: Sequence[str] = (PRIMARY_ENDPOINT,),
-    primaries: Sequence[Pair] = PRIMARIES,
+    endpoints: Sequence[str] | None = None,
+    primaries: Sequence[Pair] | None = None,
     margin: float = MARGIN,
     threshold: float = THRESHOLD,
 ) -> pd.DataFrame:
@@ -287,10 +302,10 @@ def contrast_table(
     records : Records
     pairs : sequence of (arm, control arm), optional
         Default `pairs_of`.
-    endpoints : sequence of str
-        Of `endpoints.ENDPOINTS`.
-    primaries : sequence of (arm, control arm)
-        Contrasts named before any run; they are primary in `auc` alone.
+    endpoints : sequence of str, optional
+        Of `endpoints.ENDPOINTS`; default the primary one of the study.
+    primaries : sequence of (arm, control arm), optional
+        Contrasts named before any run; they are primary in that endpoint alone. Default those of the study.
     margin : float
         Largest difference that does not matter, in the unit of the endpoint.
     threshold : float
@@ -303,11 +318,13 @@ def contrast_table(
         replicate are left out.
     """
     rows = []
+    endpoints = (records.primary_endpoint,) if endpoints is None else endpoints
+    primaries = records.primaries if primaries is None else primaries
     for arm, twin in pairs_of(records) if pairs is None else dict.fromkeys(pairs):
         table = paired_endpoints(records, arm, twin, threshold=threshold)
         for endpoint in endpoints if len(table) else ():
             same = table[table["endpoint"] == endpoint]
-            primary = endpoint == PRIMARY_ENDPOINT and (arm, twin) in primaries
+            primary = endpoint == records.primary_endpoint and (arm, twin) in primaries
             row = _named(arm, twin, endpoint) | {"primary": primary}
             rows.append(row | judged(same["difference"], same["start"], same["lineage"], margin=margin))
     return pd.DataFrame(rows)
@@ -633,7 +650,8 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
         return pd.DataFrame()
     pairs = pairs_of(records)
     how = {"margin": margin, "threshold": threshold}
-    main = contrast_table(records, pairs, endpoints=(PRIMARY_ENDPOINT, *COMPARED, *PROCESS), **how)
+    endpoints = (records.primary_endpoint, *compared_of(records), *process_of(records))
+    main = contrast_table(records, pairs, endpoints=endpoints, **how)
     parts_of_effects = []
     for order in ("hammer", "dra"):
         parts_of_effects += [(order, "random"), *(cause.pair for cause in causes_of(order))]

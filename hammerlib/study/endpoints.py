@@ -230,6 +230,7 @@ def endpoints_of(
         "zero_variance_share": flat,
         "zero_variance_share_adjusted": flat_adjusted,
         "strategies_start": effective_strategies(points[0].get("strategies") or {}),
+        "probe_entropy": _probe_entropy(trial, ends.get("tokens")),
         "answers": late_mean([point["rollouts"] for point in points], answers) if answers_known else NAN,
         "rollouts_to_threshold": first.at,
         "steps_to_threshold": min(crossing(steps, threshold).at, last_step),
@@ -238,6 +239,17 @@ def endpoints_of(
         "drawdown_noise": drawdown_of_noise(trial),
         "start": float(main.values[0]),
     }
+
+
+def _probe_entropy(trial: dict, end: float | None) -> float:
+    """The entropy over fixed answers at the end of the budget, at equal tokens where `end` cuts."""
+    points = trial["curve"]
+    if any("probe_entropy" not in point for point in points):
+        return NAN
+    column = columns_of(trial)["tokens"]
+    values = [point["probe_entropy"] for point in points]
+    curve = Curve(np.array([point[column] for point in points], dtype=np.float64), np.array(values))
+    return late_mean(*cut(curve, end))
 
 
 def _mean_of_steps(trial: dict, metric: str) -> float:

@@ -114,7 +114,7 @@ def _templates() -> Environment:
     }
     environment.globals |= {"MEANS": MEANS, "BY_RUN": BY_RUN}
     functions = (interval, design_lines, arm_list, order_list, shown_endpoints, _mean_table, _family_table)
-    functions += (endpoint_words, counts_samples)
+    functions += (endpoint_words, counts_samples, unit_of)
     environment.globals |= {function.__name__.lstrip("_"): function for function in functions}
     return environment
 
@@ -122,9 +122,16 @@ def _templates() -> Environment:
 def endpoint_words(records: Records) -> dict[str, str]:
     """Return what each endpoint is; tokens are what the records hold of them."""
     words = dict(PROTOCOL["endpoints"])
+    if not records.probed:
+        del words[contrasts.PROBED]
     if counts_samples(records.cells[0]):
         words["auc_tokens"] = "as auc, over tokens sampled in training, whether trained on or not"
     return words
+
+
+def unit_of(endpoint: str) -> str:
+    """Return what a hundredth of an endpoint is called."""
+    return "hundredths of a nat" if endpoint == contrasts.PROBED else "points"
 
 
 def _part(name: str, *values: Any) -> str:
@@ -159,7 +166,7 @@ def study_page(records: Records, study: Study | None = None) -> str:
     if not records.cells:
         raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
     tests = contrasts.study_tests(records)
-    compared = contrasts.main_contrasts(tests)
+    compared = contrasts.main_contrasts(tests, records.primary_endpoint)
     if len(compared):
         compared = compared[compared["n"] > 1].sort_values("primary", ascending=False, kind="stable")
     adjusted = contrasts.adjusted_of(tests)
@@ -288,7 +295,7 @@ def _mean_table(
 
 def _family_table(records: Records) -> str:
     families = family_table(records)
-    table = contrasts.family_table_of(families[~families["unseen"].astype(bool)], contrasts.PRIMARIES)
+    table = contrasts.family_table_of(families[~families["unseen"].astype(bool)], records.primaries)
     names = list(dict.fromkeys(table["family"]))
     rows = []
     for contrast, families_of in table.groupby("contrast", sort=False):

@@ -18,6 +18,7 @@ from hammerlib.ordering.controls import COURSES
 from hammerlib.ordering.strategies import DERIVED, check_order_options, check_strategy
 from hammerlib.runs.reading import read_with_settings
 from hammerlib.runs.storage import content_hash
+from hammerlib.study import PROTOCOL
 from hammerlib.study.algorithms import bonus_of
 
 if TYPE_CHECKING:
@@ -148,8 +149,10 @@ class Study:
         In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
     starts : dict
         ``{"seeds": [...], "stops": [...]}`` of the nano recipe, with other of its fields where wished
-        (``width``, ``layers``, ...), or ``{"backbone": name}``; with ``smollm2-135m-warm`` also ``seeds`` of
-        its warm-up, so that every replicate begins with a checkpoint of its own.
+        (``width``, ``layers``, ...) and ``syntheses`` (share of the examples that teach to rewrite a
+        problem, see `hammerlib.systems.svs.with_syntheses`), or ``{"backbone": name}``; with
+        ``smollm2-135m-warm`` also ``seeds`` of its warm-up, so that every replicate begins with a checkpoint
+        of its own.
     arms : dict of str to dict
         Fields of TrainConfig that differ from `base`, ``algorithms`` among them; ``order``,
         ``order_options``, ``vectors`` and ``direction`` as in `OrderSettings`; ``bonus`` and ``window``, see
@@ -172,6 +175,15 @@ class Study:
     samples, points, final_samples : int
         Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
         rollouts, or in sampled tokens where the arm has a ``token_budget``; samples at the last one.
+    probe : int, optional
+        So many held-out problems are answered by the initial checkpoint, once, and every point of the curve
+        gets the policy's mean token entropy over these answers: the same places in all arms, so that it has
+        no noise of sampling and no part in where an arm's own rollouts go.
+    primaries : list of (arm, control arm), optional
+        The contrasts that Holm's correction is over; default those of the protocol.
+    primary_endpoint : str
+        What they are judged by, a name of `hammerlib.study.endpoints.ENDPOINTS`. These two are no part of any
+        trial's settings, and stand in every record.
     evaluation_noise : float, optional
         Largest standard deviation that the sampling of examinations may add to a paired difference of areas,
         see `evaluation_noise`; a plan with more is refused with the number of problems that it takes. No part
@@ -207,6 +219,9 @@ class Study:
     first: Annotated[int, Field(ge=0)] = 0
     words: dict[str, str] = field(default_factory=dict)
     evaluation_noise: Annotated[float, Field(gt=0)] | None = None
+    probe: Count | None = None
+    primaries: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] | None = None
+    primary_endpoint: Literal[*PROTOCOL["endpoints"]] = PROTOCOL["primary_endpoint"]
 
     def validate(self) -> Study:
         """Return itself; InputError for a wrong type or range, an arm that cannot run, an unknown control."""
@@ -216,6 +231,16 @@ class Study:
         self._check_config(self.base, "base")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        for pair in self.primaries or []:
+            for arm in pair:
+                if arm not in self.arms:
+                    raise unknown("primaries", arm, self.arms, "is not an arm")
+        if self.probe is not None and self.probe > self.n_held_out:
+            problem = f"is above the {self.n_held_out} held-out problems"
+            raise InputError("probe", self.probe, problem, "use as many or fewer")
+        if self.primary_endpoint == "probe_entropy" and self.probe is None:
+            problem = "is not measured without a probe"
+            raise InputError("primary_endpoint", self.primary_endpoint, problem, "set probe: 128")
         strange = sorted(set(self.words) - set(self.arms))
         if strange:
             raise InputError("words", strange, "are no arms", f"use some of {', '.join(self.arms)}")
@@ -248,9 +273,11 @@ class Study:
             remedy = "give seeds and stops of the nano recipe, or one backbone"
             raise InputError("starts", self.starts, "names no start", remedy)
         drawn = {name: given.pop(name) for name in ("seeds", "stops")}
+        if "syntheses" in given:
+            drawn["syntheses"] = given.pop("syntheses")
         check_fields(_Snapshots, drawn, "starts", inside="starts")
-        for name, values in drawn.items():
-            self._check_seeds(values, name)
+        for name in ("seeds", "stops"):
+            self._check_seeds(drawn[name], name)
         for name in sorted({"seed", "steps"} & set(given)):
             raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
         check_fields(Recipe, given, "starts", inside="starts")
@@ -332,6 +359,7 @@ class _Snapshots:
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     stops: Annotated[list[Count], Field(min_length=1)]
+    syntheses: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
 @dataclass(frozen=True)
@@ -361,9 +389,10 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trial's result, as plain JSON values."""
         others = ("study", "replicates", "first", "arms", "base", "words", "evaluation_noise")
+        others += ("primaries", "primary_endpoint")
         settings = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
         # As it was before these fields existed: finished trials keep their names.
-        for key in ("held_out", "columns"):
+        for key in ("held_out", "columns", "probe"):
             if settings[key] is None:
                 del settings[key]
         settings["replicate"] = self.replicate

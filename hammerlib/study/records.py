@@ -60,6 +60,23 @@ class Records:
         """Return the trials of an arm by replicate; empty where it has none."""
         return {trial["replicate"]: trial for trial in self.cells if trial["arm"] == arm}
 
+    @property
+    def primaries(self) -> tuple[tuple[str, str], ...]:
+        """The contrasts (arm, control arm) named before any run: the study's own, else the protocol's."""
+        own = self.cells[0].get("primaries") if self.cells else None
+        return tuple((arm, control) for arm, control in own or PROTOCOL["primaries"])
+
+    @property
+    def primary_endpoint(self) -> str:
+        """What the primary contrasts are judged by."""
+        own = self.cells[0].get("primary_endpoint") if self.cells else None
+        return own or PROTOCOL["primary_endpoint"]
+
+    @property
+    def probed(self) -> bool:
+        """Whether the points of its curves hold the entropy over fixed answers."""
+        return all("probe_entropy" in point for trial in self.cells for point in trial["curve"])
+
     def twins(self) -> dict[str, str]:
         """Return the control arm of each arm that has one."""
         pairs = {trial["arm"]: trial["twin"] for trial in self.cells}
@@ -235,6 +252,9 @@ def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = 
 def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | None = None) -> Records:
     """Check records, as their files hold them, and put them side by side, as `read_records` does."""
     _refuse_several("study", (record["study"] for record in found), "records of several studies")
+    for name in ("primaries", "primary_endpoint"):
+        done = (record.get(name) for record in found if record["status"] == "success")
+        _refuse_several(name, done, "records of several plans")
     by_key = {(record["arm"], record["replicate"]): record for record in found}
     if len(by_key) < len(found):
         counts = Counter((record["arm"], record["replicate"]) for record in found)

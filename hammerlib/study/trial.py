@@ -18,6 +18,7 @@ import numpy as np
 from hammerlib.errors import InputError
 from hammerlib.models.backbone import kept, own_parts, save_backbone
 from hammerlib.models.nano.solutions import STRATEGIES, strategy_of
+from hammerlib.models.tokens import prompt_ids
 from hammerlib.models.warm import WARM_UP, warm_start
 from hammerlib.problems import fingerprint
 from hammerlib.runs import RunRecord, once, workroom
@@ -140,37 +141,44 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     """
     from hammerlib.models.nano.recipe import Recipe, settings
 
-    changed = {key: value for key, value in study.starts.items() if key not in ("seeds", "stops")}
+    changed = {key: study.starts[key] for key in study.starts if key not in ("seeds", "stops", "syntheses")}
+    syntheses = study.starts.get("syntheses", 0.0)
     stops = sorted(study.starts["stops"])
     recipe = Recipe(**changed, seed=origin["seed"], steps=stops[-1])
+    taught = {"syntheses": syntheses} if syntheses else {}
     folders = {}
     for stop in stops:
         # The number of steps only ends the recipe; it changes no weight before.
-        name = content_hash(settings(dataclasses.replace(recipe, steps=stop)))[:12]
+        name = content_hash(settings(dataclasses.replace(recipe, steps=stop)) | taught)[:12]
         folders[stop] = cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}"
 
     def look() -> dict[int, Path] | None:
         whole = [kept(folder) for folder in folders.values()]  # every one looked at: damaged ones go
         return folders if all(whole) else None
 
-    key = f"nano-s{recipe.seed}-{content_hash(settings(recipe))[:12]}"
-    return once(key, lambda: _train_nano(recipe, folders), look, folder=cache_dir("starts"))[origin["stop"]]
+    key = f"nano-s{recipe.seed}-{content_hash(settings(recipe) | taught)[:12]}"
+    made = once(key, lambda: _train_nano(recipe, folders, syntheses), look, folder=cache_dir("starts"))
+    return made[origin["stop"]]
 
 
-def _train_nano(recipe: Recipe, folders: dict[int, Path]) -> dict[int, Path]:
+def _train_nano(recipe: Recipe, folders: dict[int, Path], syntheses: float) -> dict[int, Path]:
     from hammerlib.models.nano.recipe import batches, supervise, untrained
     from hammerlib.models.nano.tokenizer import build_tokenizer
     from hammerlib.problems import load_problems
+    from hammerlib.systems.svs import with_syntheses
 
     table = load_problems("reasoning-gym:nano", split="supervised", n=recipe.problems, seed=recipe.seed)
     model = untrained(recipe)
+    stream = batches(recipe, table)
+    if syntheses:
+        stream = with_syntheses(stream, syntheses, seed=recipe.seed)
     tokenizer = build_tokenizer()
 
     def keep(step: int) -> None:
         if step in folders and not folders[step].is_dir():
             save_backbone(model, tokenizer, folders[step])
 
-    supervise(model, batches(recipe, table), recipe, after=keep)
+    supervise(model, stream, recipe, after=keep)
     return folders
 
 
@@ -214,6 +222,47 @@ def examine(
         "truncated": sum(sample["truncated"] for sample in everything) / len(everything),
         "strategies": {name: strategies[name] for name in STRATEGIES if strategies[name]},
     }
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Answers of the initial checkpoint, token ids, on which every later policy's entropy is measured."""
+
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    temperature: float = 1.0
+
+    @classmethod
+    def of(cls, backbone: Backbone, rows: Dataset, *, seed: int, max_new_tokens: int, template: str) -> Probe:
+        """Return one answer of a backbone to every problem."""
+        from hammerlib.training.generation import sample
+
+        tokenizer = backbone.tokenizer
+        prompts = prompt_ids(tokenizer, rows["prompt"], template)
+        names = [(name, 0) for name in rows["id"]]
+        ends = [tokenizer.eos_token_id]
+        how = {"temperature": cls.temperature, "ends": ends, "pad": tokenizer.pad_token_id}
+        answers, _ = sample(backbone.model, prompts, names, seed=seed, steps=max_new_tokens, **how)
+        return cls(prompts, answers)
+
+    def entropy(self, model: Any) -> float:
+        """Return the mean entropy over all tokens of the answers, in nats."""
+        from torch import no_grad
+
+        from hammerlib.training.generation import score_tokens
+
+        total = tokens = 0.0
+        training = model.training
+        model.eval()
+        with no_grad():
+            for first in range(0, len(self.prompt_ids), ROWS):
+                rows = slice(first, first + ROWS)
+                pairs = self.prompt_ids[rows], self.completion_ids[rows]
+                _, entropies, mask = score_tokens(model, *pairs, temperature=self.temperature)
+                total += float(entropies.double().sum())
+                tokens += float(mask.sum())
+        model.train(training)
+        return total / tokens
 
 
 @dataclass
@@ -351,7 +400,15 @@ def _run(trial: Trial) -> dict[str, Any]:
     budget = config.token_budget
     total = budget or _rollouts(config, len(problems))
     marks = [round(total * point / study.points) for point in range(study.points)]
-    curve = Curve(held_out, marks, in_tokens=budget is not None)
+    probe = None
+    if study.probe is not None:
+        probe = Probe.of(backbone, shared.held_out.select(range(study.probe)), **examined)
+
+    def point(model: Any) -> dict[str, Any]:
+        values = held_out(model)
+        return values if probe is None else values | {"probe_entropy": round(probe.entropy(model), 6)}
+
+    curve = Curve(point, marks, in_tokens=budget is not None)
     algorithms = [*bonus_of(trial.setting("bonus"), trial.replicate), curve]
     with workroom() as folder:
         run = train(
@@ -364,11 +421,13 @@ def _run(trial: Trial) -> dict[str, Any]:
     greedy = held_out(curve.model(), 1, temperature=0.0)["correct"]
 
     start = {"weights": backbone.weights_hash, "parameters": backbone.model.num_parameters()}
+    judged = {"primaries": study.primaries, "primary_endpoint": study.primary_endpoint}
     # Keys as in the first records.
     return {
         **{"schema_version": SCHEMA, "study": study.study, "arm": trial.arm, "twin": trial.control},
         **{"replicate": trial.replicate, "identity": trial.identity, "status": "success", "error": None},
         **made,
+        **(judged if study.primaries else {}),
         "settings": trial.settings(),
         "start": {**shared.origin, **start},
         "problems": fingerprint(shared.problems),
@@ -379,7 +438,7 @@ def _run(trial: Trial) -> dict[str, Any]:
         "unseen": study.unseen,
         "curve": _curve_record(curve.points, steps, config.group_size),
         "final": {"samples": study.final_samples, **final, "greedy": greedy},
-        "training": {name: steps[name] for name in METRICS if name in steps},
+        "training": {name: steps[name] for name in (*METRICS, *own_metrics(planned)) if name in steps},
         "seconds": round(time.perf_counter() - started, 1),
     }
 
@@ -468,6 +527,13 @@ def _metrics(run: RunRecord) -> dict[str, list[float | None]]:
     table = run.table("metrics.csv").pivot_table(index="step", columns="metric", values="value")
     rounded = table.round(4).astype(object).where(table.notna(), None)
     return {name: rounded[name].tolist() for name in table}
+
+
+def own_metrics(config: TrainConfig) -> list[str]:
+    """Return the names of what the algorithms of an arm log."""
+    from hammerlib.training.hooks import make_algorithms
+
+    return [name for algorithm in make_algorithms(config) for name in algorithm.METRICS]
 
 
 def _order_record(order: Order) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from hammerlib.errors import InputError, check_whole
+from hammerlib.systems.branching.sampler import Sampler
 from hammerlib.training.generation import generate, scored_tokens
 from hammerlib.training.rollout import Generation
 
-__all__ = ["branch", "by_problem", "random_generator", "token_entropies"]
+__all__ = ["Sampler", "branch", "by_problem", "random_generator", "token_entropies"]
 
 
 def branch(

@@ -107,14 +107,14 @@ class TreeVotes(Algorithm):
         problems = problems_of(rows, size)
         generation = generate(trainer, [row for row in problems for _ in range(self.trees)])
         if self.forks:
-            generation = self._grown(trainer, generation, len(problems))
+            generation = self.grow(trainer, generation, len(problems))
         label_by_vote(generation, problems, trainer)
         if self.train == "first":
             leaf = np.arange(len(generation.rows))
             generation.groups = np.where(leaf % self.leaves < size, leaf // self.leaves, EXCLUDED)
         return generation
 
-    def _grown(self, trainer: PolicyTrainer, trunks: Generation, problems: int) -> Generation:
+    def grow(self, trainer: PolicyTrainer, trunks: Generation, problems: int) -> Generation:
         """Return trunks and branches, the leaves of a problem in a row."""
         forking = trunks.take(np.repeat(np.arange(len(trunks.rows)), self.forks))
         points = [point for forks in self._points(trainer, trunks) for point in forks]

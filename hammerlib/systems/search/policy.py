@@ -1,0 +1,118 @@
+"""A real policy as the space of a search: steps sampled from it, scored by the f of AIRL-S."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hammerlib.errors import InputError, check_whole
+from hammerlib.models.tokens import prompt_ids
+from hammerlib.systems.airl_s.scorer import StepScorer, score_steps, token_texts
+from hammerlib.training.generation import sample
+
+if TYPE_CHECKING:
+    from hammerlib.models import Backbone
+
+TokenPath = tuple[tuple[int, ...], ...]
+
+
+@dataclass
+class PolicySpace:
+    """The steps that a policy may write after a prompt; a step is a tuple of token ids.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The policy.
+    prompt : str
+        What is to be answered.
+    scorer : StepScorer
+        Scores the steps, see `hammerlib.systems.airl_s.load_scorer`.
+    separator : str
+        A step ends with the token that holds it, or with the completion.
+    seed : int
+        Of the samples.
+    max_completion_length : int
+        Tokens of a path; one that is as long is whole.
+    temperature : float
+        Of sampling.
+    template : str
+        ``raw`` or ``chat``.
+
+    Raises
+    ------
+    InputError
+        A separator that no token of the tokenizer holds, a length below 1.
+
+    Notes
+    -----
+    Source: ours, for arXiv 2508.14313, whose searches are known by name alone.
+
+    Examples
+    --------
+    >>> from hammerlib import load_backbone
+    >>> from hammerlib.systems.search import beam
+    >>> nano = load_backbone("nano")
+    >>> space = PolicySpace(nano, "3 + 4 =", StepScorer(nano.model), separator=";")
+    >>> found = beam(space, width=1, branches=2, depth=8)
+    >>> space.text(found.path).split(":")[0].strip() in ("columns", "tens", "check")
+    True
+    """
+
+    backbone: Backbone
+    prompt: str
+    scorer: StepScorer
+    separator: str = "\n"
+    seed: int = 0
+    max_completion_length: int = 48
+    temperature: float = 1.0
+    template: str = "raw"
+    _prompt: list[int] = field(default_factory=list, init=False, repr=False)
+    _stops: set[int] = field(default_factory=set, init=False, repr=False)
+    _calls: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_whole("max_completion_length", self.max_completion_length, 1, "use 48")
+        tokenizer = self.backbone.tokenizer
+        ids = list(range(len(tokenizer)))
+        texts = token_texts(tokenizer, ids)
+        self._stops = {token for token, text in zip(ids, texts, strict=True) if self.separator in text}
+        if not self.separator or not self._stops:
+            remedy = 'use a line\'s end, ";" or ","'
+            raise InputError("separator", self.separator, "stands in no token of the policy", remedy)
+        self._prompt = prompt_ids(tokenizer, [self.prompt], self.template)[0]
+
+    def expand(self, path: TokenPath, k: int) -> list[tuple[int, ...]]:
+        """Return k sampled next steps."""
+        so_far = [token for step in path for token in step]
+        tokenizer = self.backbone.tokenizer
+        steps, _ = sample(
+            self.backbone.model,
+            [self._prompt + so_far] * k,
+            [(f"{self.prompt} {self._calls}", row) for row in range(k)],
+            seed=self.seed,
+            steps=self.max_completion_length - len(so_far),
+            temperature=self.temperature,
+            ends=[*self._stops, tokenizer.eos_token_id],
+            pad=tokenizer.pad_token_id,
+        )
+        self._calls += 1
+        return [tuple(step) for step in steps]
+
+    def done(self, path: TokenPath) -> bool:
+        """Say whether the completion has ended, or has no room left."""
+        ended = path[-1][-1] == self.backbone.tokenizer.eos_token_id
+        return ended or sum(map(len, path)) >= self.max_completion_length
+
+    def score(self, paths: Sequence[TokenPath]) -> list[float]:
+        """Return f of the last step of every path."""
+        completions = [[token for step in path for token in step] for path in paths]
+        ends = [[len(completion) - 1] for completion in completions]
+        prompts = [self._prompt] * len(paths)
+        return [row[-1] for row in score_steps(self.scorer, prompts, completions, ends)]
+
+    def text(self, path: TokenPath) -> str:
+        """Return the words of a path, special tokens left out."""
+        ids = [token for step in path for token in step]
+        return self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
