@@ -2,9 +2,9 @@
 
     python benchmarks/step_search.py [--problems 512] [--seeds 0 1 2 3] [--draw 0] [--page]
 
-Protocol: results/PROTOCOL-systems.md, written before the first problem was answered. For every seed the f of AIRL-S
-learns beside the shipped nano checkpoint, whose weights do not move (``mix: 0``, learning rate 1e-12), from its own
-right answers to 512 problems; then it chooses among 16 samples of each held-out problem. Writes
+Protocol: results/PROTOCOL-systems.md, written before the first problem was answered. For every seed the f of
+AIRL-S learns beside the shipped nano checkpoint, whose weights do not move (``mix: 0``, learning rate 1e-12),
+from its own right answers to 512 problems; then it chooses among 16 samples of each held-out problem. Writes
 ``results/benchmarks/step-search.json`` and the page ``step-search.md``; ``--page`` writes the page alone.
 """
 
@@ -35,7 +35,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 SAMPLES = 16
 AT_ONCE = 32  # problems
 MARGIN = 0.01
-LEARNT = {"name": "airl-s", "mix": 0.0, "separator": ";", "updates": 4, "batch": 64, "learning_rate": 3e-4}
+LEARNT = {"name": "airl-s", "mix": 0.0, "separator": ";", "updates": 1, "batch": 64, "learning_rate": 3e-4}
 WATCHED = ("airl/loss", "airl/told_apart", "airl/value_right", "airl/value_wrong")
 PRIMARY = "last"  # f of the last step, which has seen the whole answer
 
@@ -128,8 +128,9 @@ def page(record: dict, command: str) -> str:
     seeds, n = values["majority"].shape
     lines = ["# Best of 16 by a learnt step score", ""]
     lines += [
-        f"`{command}`: shipped nano checkpoint, which stands still; {n} held-out problems, {record['samples']} samples, "
-        f"{seeds} seeds, each with an f of its own. Protocol: [PROTOCOL-systems](../PROTOCOL-systems.md).",
+        f"`{command}`: shipped nano checkpoint, which stands still; {n} held-out problems, "
+        f"{record['samples']} samples, {seeds} seeds, each with an f of its own. Protocol: "
+        "[PROTOCOL-systems](../PROTOCOL-systems.md).",
         "",
         "| way of choosing | right, % | less majority, points | p | Holm | verdict |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -156,8 +157,9 @@ def page(record: dict, command: str) -> str:
         )
     lines += [
         "",
-        "Intervals: 95 %, over problems and seeds. p: flips of the signs of the problems' differences, means over "
-        "seeds; one primary contrast, so that Holm changes nothing. Equivalence: the 90 % interval inside one point.",
+        "Intervals: 95 %, over problems and seeds. p: flips of the signs of the problems' differences, means "
+        "over seeds; one primary contrast, so that Holm changes nothing. Equivalence: the 90 % interval "
+        "inside one point.",
         "",
         "What f had learnt, means of its last eight updates:",
         "",

@@ -44,8 +44,8 @@ class Sampler:
 
     Notes
     -----
-    Source: ours. The samples are those of ``sampler: decoding``, each with random numbers of its own, named by
-    the call and the row.
+    Source: ours. The samples are those of ``sampler: decoding``, each with random numbers of its own, named
+    by the call and the row.
 
     Examples
     --------
