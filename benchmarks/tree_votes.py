@@ -6,7 +6,7 @@ Protocol: results/PROTOCOL-systems.md, written before the first problem was answ
 trunks, which the arms share: separate votes (the trunks and more completions), ETTRL's trees (forks at the
 most uncertain tokens), and trees with forks at random tokens. A tree arm is compared with as many separate
 votes, in the sequence in which they were drawn, as come nearest to its own sampled tokens on that problem.
-Writes ``results/benchmarks/tree-votes.json`` and the page ``tree-votes.md``; ``--page`` writes the page alone.
+Writes ``results/benchmarks/tree-votes.json`` and ``tree-votes.md``; with ``--page`` the page alone.
 """
 
 from __future__ import annotations
@@ -157,14 +157,16 @@ def page(record: dict, command: str) -> str:
     seeds = len(record["samplings"])
     n = record["problems"]["n"]
     lines = ["# Labels of trees at equal tokens", ""]
+    leaves = TREES * (1 + FORKS * BRANCHES)
     lines += [
-        f"`{command}`: shipped nano checkpoint, {n} held-out problems, {seeds} seeds of sampling; {TREES} trees "
-        f"with two forks of two branches, {TREES * (1 + FORKS * BRANCHES)} leaves. Protocol: [PROTOCOL-systems](../PROTOCOL-systems.md).",
+        f"`{command}`: shipped nano checkpoint, {n} held-out problems, {seeds} seeds of sampling; {TREES} "
+        f"trees with {FORKS} forks of {BRANCHES} branches, {leaves} leaves. Protocol: "
+        "[PROTOCOL-systems](../PROTOCOL-systems.md).",
         "",
     ]
     header = ["arm", "right labels, %", "separate votes at its tokens, %", "tokens of a problem"]
     header += ["separate votes for them", "right leaves, %", "right separate votes, %"]
-    header += [f"effective votes of {TREES * (1 + FORKS * BRANCHES)} leaves"]
+    header += [f"effective votes of {leaves} leaves"]
     lines += [f"| {' | '.join(header)} |"]
     lines += ["|" + " --- |" * 8]
     differences = {}
@@ -174,12 +176,12 @@ def page(record: dict, command: str) -> str:
         differences[f"{arm} - separate"] = (separate, own)
         votes = np.mean([digits(sampling[f"{arm}/votes"], 2).mean() for sampling in record["samplings"]])
         tokens = sum(sampling[f"{arm}/tokens"] for sampling in record["samplings"]) / (n * seeds)
-        leaves = np.mean([digits(sampling[f"{arm}/leaves"]).mean() for sampling in record["samplings"]])
+        right_leaves = np.mean([digits(sampling[f"{arm}/leaves"]).mean() for sampling in record["samplings"]])
         right = np.mean([digits(sampling["votes_right"], 2).mean() for sampling in record["samplings"]])
         mean, low, high = worth(record, arm)
         lines.append(
             f"| {arm} | {100 * own.mean():.1f} | {100 * separate.mean():.1f} | {tokens:.0f} | {votes:.1f} | "
-            f"{100 * leaves / (1 + FORKS * BRANCHES):.1f} | {100 * right / (TREES + MORE):.1f} | "
+            f"{100 * right_leaves / (1 + FORKS * BRANCHES):.1f} | {100 * right / (TREES + MORE):.1f} | "
             f"{mean:.1f} [{low:.1f}, {high:.1f}] |"
         )
     lines += ["", "## Contrasts", ""]

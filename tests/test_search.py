@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hammerlib import load_backbone, load_problems
 from hammerlib.errors import InputError
-from hammerlib.systems.search import AGGREGATES, Account, baselines, beam, best_of_n, mcts
+from hammerlib.systems.airl_s import StepScorer
+from hammerlib.systems.search import (
+    AGGREGATES,
+    Account,
+    Found,
+    PolicySpace,
+    baselines,
+    beam,
+    best_of_n,
+    mcts,
+)
 from hammerlib.systems.search.trees import Path, _chosen, _Node, aggregate, majority_of
 
 
@@ -149,3 +160,59 @@ def test_trees_refuse_nonsense() -> None:
     ):
         with pytest.raises(InputError):
             call()
+
+
+# A real policy
+
+
+class Pointed(PolicySpace):
+    """nano with a scorer that wants the rarer strategy, and the answer at the end."""
+
+    def score(self, paths: Sequence[Path]) -> list[float]:
+        """1 for a path of the strategy ``tens``."""
+        return [float(self.text(path).strip().startswith("tens:")) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def space() -> Callable[..., PolicySpace]:
+    nano = load_backbone("nano")
+    (row,) = load_problems("reasoning-gym:nano", split="heldout", n=1)
+
+    def make(kind: type[PolicySpace] = Pointed, seed: int = 0) -> PolicySpace:
+        return kind(nano, row["prompt"], StepScorer(nano.model), separator=";", seed=seed)
+
+    return make
+
+
+def whole_steps(space: PolicySpace, found: Found) -> None:
+    """Every step but the last ends with a separator that it holds nowhere else; the last ends the answer."""
+    decode = space.backbone.tokenizer.decode
+    *before, last = [decode(step) for step in found.path]
+    assert before and all(step.endswith(";") and step.count(";") == 1 for step in before)
+    assert found.finished and found.path[-1][-1] == space.backbone.tokenizer.eos_token_id
+    assert "boxed" in last and ";" not in last
+
+
+def test_a_beam_over_nano_goes_where_the_score_points(space: Callable[..., PolicySpace]) -> None:
+    found = beam(space(), width=2, branches=6, depth=12)
+    whole_steps(space(), found)
+    assert space().text(found.path).strip().startswith("tens:") and found.value == 1
+    again = beam(space(), width=2, branches=6, depth=12)
+    assert again == found  # random numbers have names
+    plain = beam(space(PolicySpace), width=1, branches=1, depth=12)  # f begins at 0: a plain sample
+    assert plain.account.sampled == sum(map(len, plain.path)) and plain.value == 0
+    assert found.account.sampled > 6 * len(found.path[0])
+
+
+def test_a_tree_over_nano_goes_where_the_score_points(space: Callable[..., PolicySpace]) -> None:
+    found = mcts(space(), simulations=40, branches=4, depth=12, exploration=0.2)
+    whole_steps(space(), found)
+    assert space().text(found.path).strip().startswith("tens:") and found.value == 1
+    other = mcts(space(seed=1), simulations=40, branches=4, depth=12, exploration=0.2)
+    assert other.account != found.account  # other samples
+
+
+def test_a_separator_that_no_token_holds_is_refused() -> None:
+    nano = load_backbone("nano")
+    with pytest.raises(InputError, match="separator = '@@': stands in no token of the policy"):
+        PolicySpace(nano, "3 + 4 =", StepScorer(nano.model), separator="@@")

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from hammerlib import load_backbone
 from hammerlib.study.plan import Study, Trial
-from hammerlib.study.records import unpack_counts
-from hammerlib.study.trial import Curve, done, examine, nano_start, origin_of, replicate, run_trial
+from hammerlib.study.records import collected, unpack_counts
+from hammerlib.study.trial import Curve, Probe, done, examine, nano_start, origin_of, replicate, run_trial
 
 TINY = Study(
     "tiny",
@@ -123,6 +124,51 @@ def test_a_sample_hangs_on_its_problem_and_number_alone():
     whole = examine(load_backbone("nano"), table, samples=2, seed=5)["correct"]
     part = examine(load_backbone("nano"), table.select([3, 1]), samples=2, seed=5)["correct"]
     assert part == [whole[3], whole[1]]
+
+
+def test_a_start_that_can_rewrite_is_another_start_and_has_seen_syntheses():
+    rewriting = dataclasses.replace(TINY, starts={**TINY.starts, "syntheses": 0.5}).validate()
+    plain, other = (nano_start(plan, {"seed": 0, "stop": 3}) for plan in (TINY, rewriting))
+    assert plain != other
+    hashes = {load_backbone(str(folder)).weights_hash for folder in (plain, other)}
+    assert len(hashes) == 2
+
+
+def test_a_probe_is_the_entropy_over_the_answers_of_the_start(tmp_path):
+    plan = dataclasses.replace(
+        NANO,
+        probe=6,
+        primaries=[["filter", "random"]],
+        primary_endpoint="probe_entropy",
+        base={**NANO.base, "max_completion_length": 40, "group_size": 4, "token_budget": 600},
+    ).validate()
+    shared = replicate(plan, 0)
+    nano = load_backbone("nano", dtype="float32")
+    probe = Probe.of(nano, shared.held_out.select(range(6)), seed=0, max_new_tokens=40, template="raw")
+    # One row at a time, without padding; entropy by hand.
+    total = tokens = 0
+    for prompt, answer in zip(probe.prompt_ids, probe.completion_ids, strict=True):
+        with torch.no_grad():
+            logits = nano.model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+        total += torch.distributions.Categorical(logits=logits.double()).entropy().sum().item()
+        tokens += len(answer)
+    found = {arm: record(plan, arm, tmp_path) for arm in ("random", "filter")}
+    for one in found.values():
+        assert one["curve"][0]["probe_entropy"] == pytest.approx(total / tokens, abs=1e-5)
+        assert one["primaries"] == [["filter", "random"]] and one["primary_endpoint"] == "probe_entropy"
+    assert found["random"]["curve"][-1]["probe_entropy"] != found["random"]["curve"][0]["probe_entropy"]
+    both = collected([*found.values()])
+    assert both.primaries == (("filter", "random"),) and both.probed
+
+
+def test_a_record_holds_what_the_arms_algorithms_log(tmp_path):
+    arms = {
+        "random": {},
+        "branching": {"algorithms": [{"name": "cure", "n1": 1, "n2": 1, "min_token_chars": 1}]},
+    }
+    plan = dataclasses.replace(NANO, arms=arms, base={**NANO.base, "loss_type": "dapo"}).validate()
+    found = record(plan, "branching", tmp_path)
+    assert len(found["training"]["cure/prefix_share"]) == found["curve"][-1]["step"]
 
 
 def test_a_curve_counts_rollouts_that_were_left_out():

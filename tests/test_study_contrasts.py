@@ -13,6 +13,7 @@ from hammerlib.study.contrasts import (
     COMPARED,
     SPREAD,
     WAITING,
+    compared_of,
     contrast_table,
     decomposition_table,
     deviation,
@@ -21,6 +22,7 @@ from hammerlib.study.contrasts import (
     main_contrasts,
     paired_endpoints,
     pairs_of,
+    process_of,
     reading,
     spread_table,
     student_interval,
@@ -29,6 +31,7 @@ from hammerlib.study.contrasts import (
     threshold_table,
 )
 from hammerlib.study.endpoints import family_table
+from hammerlib.study.pages import study_page
 from hammerlib.study.power import (
     detectable,
     equivalence_power,
@@ -338,3 +341,49 @@ def test_the_plan_is_what_is_there_and_what_is_missing(study: Records) -> None:
     assert (table["n"], table["planned"]) == (5, 9)
     assert table["detectable_low"] < table["detectable"] == detectable(table["sd"], 9)
     assert table["equivalence_low"] <= table["equivalence"] <= table["equivalence_high"]
+
+
+def probed(entropies: dict[str, float], **changed: object) -> list[dict]:
+    """Cells with an entropy over fixed answers that falls to the arm's value, the same at the start."""
+    cells = grid(dict.fromkeys(entropies, 0.0), **changed)
+    for one in cells:
+        last = entropies[one["arm"]] + 0.001 * (one["replicate"] % 3 - 1) * (one["arm"] != "random")
+        for place, point in enumerate(one["curve"]):
+            point["probe_entropy"] = 0.5 + (last - 0.5) * min(1.0, place / 4)
+    return cells
+
+
+def test_a_study_has_primaries_and_a_primary_endpoint_of_its_own() -> None:
+    own = {"primaries": [["cure", "random"]], "primary_endpoint": "probe_entropy"}
+    records = collected(probed({"random": 0.3, "cure": 0.35, "other": 0.301}, **own))
+    tests = study_tests(records)
+    primary = tests[tests["primary"].astype(bool)]
+    assert list(primary["contrast"]) == ["cure - random"] and list(primary["correction"]) == ["Holm"]
+    (row,) = main_contrasts(tests, "probe_entropy").query("primary").to_dict("records")
+    assert row["value"] == pytest.approx(0.05)  # of the points in the last fifth: 4 and 5
+    # What is the protocol's primary endpoint elsewhere is one of the others here.
+    assert set(compared_of(records)) == {"auc", *COMPARED} and "probe_entropy" not in process_of(records)
+    assert not main_contrasts(tests, "auc")["primary"].any()
+    page = study_page(records)
+    assert "Arm less twin in `probe_entropy`, hundredths of a nat" in page
+    assert "| **cure - random** | 6 | 5.0 [" in page and "| other - random | 6 | 0.1 [" in page
+    assert "* `probe_entropy`:" in page and "* `probe_entropy`:" not in study_page(
+        collected(grid({"random": 0.0}))
+    )
+
+
+def test_records_of_two_plans_are_refused() -> None:
+    cells = probed({"random": 0.3, "cure": 0.35}, primaries=[["cure", "random"]])
+    cells[0]["primaries"] = [["random", "cure"]]
+    with pytest.raises(InputError, match=r"primaries = .*records of several plans"):
+        collected(cells)
+
+
+def test_entropies_are_compared_at_equal_tokens() -> None:
+    short, long = probed({"random": 0.3, "cure": 0.3}, replicates=1)
+    for point in long["curve"]:
+        point["tokens"] *= 2
+        point["probe_entropy"] = 0.5 - 1e-4 * point["tokens"] / 10
+    table = paired_endpoints(collected([short, long]), "cure", "random").set_index("endpoint")
+    # Cut where the shorter one ends, at 5,000 tokens: .45; the point before, at 4,000, has .46.
+    assert table.loc["probe_entropy", "arm"] == pytest.approx(0.455)

@@ -50,6 +50,12 @@ def test_cells_come_replicate_by_replicate_and_arms_may_have_fewer():
         ({"arms": {"random": {"bonus": {"name": "luck"}}}}, "bonus = 'luck'"),
         ({"arms": {"random": {"window": [0.9, 0.1]}}}, "window"),
         ({"arms": {"random": {"replicates": 3}}}, "arms.random.replicates = 3"),
+        ({"primaries": [["hammer", "best"]]}, "primaries = 'best': is not an arm"),
+        ({"primaries": [["hammer"]]}, "primaries"),
+        ({"primary_endpoint": "luck"}, "primary_endpoint = 'luck'"),
+        ({"primary_endpoint": "probe_entropy"}, "is not measured without a probe; set probe"),
+        ({"probe": 999}, "probe = 999: is above the 320 held-out problems"),
+        ({"starts": {"seeds": [0], "stops": [2], "syntheses": 1.5}}, "starts.syntheses = 1.5"),
         ({"arms": {"random": {"replicates": 1}, "b": {"replicates": 2}}}, "as many as its twin has"),
     ],
 )
@@ -77,11 +83,14 @@ def test_identity_follows_what_decides_the_result_and_nothing_else():
     cell = Trial(study(), "hammer", 1)
     same = Trial(study(replicates=9, arms={**ARMS, "third": {}}, study="other"), "hammer", 1)
     assert same.identity == cell.identity
+    judged = study(primaries=[["hammer", "random"]], primary_endpoint="pass@k")
+    assert Trial(judged, "hammer", 1).identity == cell.identity
     placebo = {"order": "hammer", "bonus": {"name": "permuted-rewards"}}
     others = [
         Trial(study(), "hammer", 0),
         Trial(study(), "random", 1),
         Trial(study(n_problems=64), "hammer", 1),
+        Trial(study(probe=4), "hammer", 1),
         Trial(study(base={"learning_rate": 1e-4}), "hammer", 1),
         Trial(study(arms={**ARMS, "hammer": {"order": "hammer", "vectors": "tfidf"}}), "hammer", 1),
         Trial(study(arms={**ARMS, "hammer": placebo}), "hammer", 1),

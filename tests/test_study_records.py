@@ -235,6 +235,7 @@ def test_a_filter_leaves_its_tokens_and_its_flat_groups_unknown() -> None:
     found = endpoints_of(cell(settings={"samples": 4, "train": {"dynamic_sampling": True}}))
     assert {name for name, value in found.items() if math.isnan(value)} == {
         "auc_tokens",
+        "probe_entropy",
         "zero_variance_share",
         "zero_variance_share_adjusted",
     }
@@ -281,6 +282,7 @@ def test_what_the_record_does_not_hold_is_not_a_number() -> None:
         "final_unseen",
         "strategies",
         "entropy",
+        "probe_entropy",
         "zero_variance_share",
         "zero_variance_share_adjusted",
         "answers",
