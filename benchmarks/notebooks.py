@@ -1,9 +1,9 @@
-"""How long each notebook of the walk takes, kernel and page included: the seconds in the README's table.
+"""How long each notebook of the walk takes, kernel and page included: the seconds in docs/walk.md.
 
     make run && python benchmarks/notebooks.py [--runs results/runs] [--profile laptop]
 
 Reads the execution record of each notebook's newest run, writes `results/benchmarks/notebooks.json`, and from
-it the last column of the README's table. To be called after `make run` in a fresh clone, where nothing was
+it the last column of that table. To be called after `make run` in a fresh clone, where nothing was
 reused; else the times are those of whatever was left to do.
 """
 
@@ -21,7 +21,7 @@ from hammerlib.runs.storage import write_json
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "benchmarks" / "notebooks.json"
 ROW = re.compile(
-    r"^\| \[[^]]+\]\(notebooks/(?P<name>\w+)\.ipynb\) \|.*\| (?P<seconds>[\d.]+) \|$", re.MULTILINE
+    r"^\| \[[^]]+\]\(\.\./notebooks/(?P<name>\w+)\.ipynb\) \|.*\| (?P<seconds>[\d.]+) \|$", re.MULTILINE
 )
 
 
@@ -55,7 +55,7 @@ def told(page: str, seconds: dict[str, int]) -> str:
 
 
 def main() -> None:
-    """Write the record and the README's column."""
+    """Write the record and the column of the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,8 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     found = measured(options.runs, options.profile)
     write_json(KEPT, found)
-    readme = ROOT / "README.md"
-    readme.write_text(told(readme.read_text(encoding="utf-8"), found["seconds"]), encoding="utf-8")
+    page = ROOT / "docs" / "walk.md"
+    page.write_text(told(page.read_text(encoding="utf-8"), found["seconds"]), encoding="utf-8")
     print("\n".join(f"{name}: {value} s" for name, value in found["seconds"].items()))
 
 

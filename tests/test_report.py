@@ -192,7 +192,7 @@ def test_a_section_needs_its_marks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "section"), [("README.md", results_section), ("results/README.md", runs_section)]
+    ("page", "section"), [("docs/walk.md", results_section), ("results/README.md", runs_section)]
 )
 def test_committed_pages_show_what_the_manifests_say(page: str, section) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

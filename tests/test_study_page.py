@@ -1,4 +1,4 @@
-"""The page of a study is what its records give, on a rerun too; the README says what the primaries say."""
+"""The page of a study is what its records give, on a rerun too; the site says what the primaries say."""
 
 from __future__ import annotations
 
@@ -185,15 +185,15 @@ def test_a_verdict_needs_the_corrected_p_and_an_interval_without_zero(
 
 
 def test_publishing_a_study_writes_both_pages(tmp_path: Path, cells: list[dict], page: str) -> None:
-    folder, readme = stored(cells, tmp_path / "results" / "study" / "hand"), tmp_path / "README.md"
-    readme.write_text("a\n" + "\nold\n".join(STUDY) + "\nb\n")
-    assert publish_study(folder, readme) == folder / PAGE
+    folder, summary = stored(cells, tmp_path / "results" / "study" / "hand"), tmp_path / "study.md"
+    summary.write_text("a\n" + "\nold\n".join(STUDY) + "\nb\n")
+    assert publish_study(folder, summary) == folder / PAGE
     assert (folder / PAGE).read_text() == page
-    assert "](results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in readme.read_text()
+    assert "](../results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in summary.read_text()
     for name in PILOTS:
         shutil.copytree(folder, folder.parent / name)
     assert studies_section(folder.parent).count("Study [") == 1, "a pilot is no part of the study"
-    assert readme.read_text().startswith("a\n") and readme.read_text().endswith("\nb\n")
+    assert summary.read_text().startswith("a\n") and summary.read_text().endswith("\nb\n")
 
 
 def test_a_folder_that_is_refused_leaves_its_page_as_it_was(tmp_path: Path, cells: list[dict]) -> None:
@@ -225,10 +225,21 @@ def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
 
 @once_each
 @pytest.mark.usefixtures("read_once")
-def test_the_readme_says_what_the_committed_records_say() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_site_says_what_the_committed_records_say() -> None:
+    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
     shown = text.partition(STUDY[0])[2].partition(STUDY[1])[0].strip()
     assert shown == studies_section(ROOT / "results" / "study")
+
+
+@once_each
+@pytest.mark.usefixtures("read_once")
+def test_the_readmes_figure_shows_what_the_committed_records_say() -> None:
+    from test_doors import description, figures
+
+    studies = [reading(folder.resolve()) for folder in study_folders(ROOT / "results" / "study")]
+    assert description("finding.svg") == figures().finding_numbers(scale_table(studies)), (
+        "python docs/figures.py"
+    )
 
 
 def published_study() -> dict:

@@ -65,7 +65,7 @@ def test_a_study_without_a_finished_cell_is_left_out(studies: list[Records]) -> 
 def test_the_line_of_a_study_holds_its_size_and_its_contrasts(studies: list[Records]) -> None:
     lines = shown_scales(scale_table(studies)).splitlines()
     assert len(lines) == 4 and lines[2].startswith(
-        "| [`small`](results/study/small/README.md) | 0.3 million |"
+        "| [`small`](../results/study/small/README.md) | 0.3 million |"
     )
     assert lines[3].split(" | ")[3] == "6" and lines[3].split(" | ")[4].startswith("-")
     assert "nan" not in "".join(lines)

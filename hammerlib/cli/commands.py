@@ -197,14 +197,14 @@ def publish(
     from hammerlib.pages import results as pages
     from hammerlib.pipeline import checkout
 
-    readme = checkout() / "README.md"
+    docs = checkout() / "docs"
     results = checkout() / "results"
     published = results / "published"
     if run.resolve().parent == results / "study":
-        print(pages.publish_study(run, readme))
+        print(pages.publish_study(run, docs / "study.md"))
         return 0
     copy = pages.publish(run, published)
-    pages.write_section(readme, pages.results_section(published))
+    pages.write_section(docs / "walk.md", pages.results_section(published))
     pages.write_section(results / "README.md", pages.runs_section(published))
     print(copy)
     return 0

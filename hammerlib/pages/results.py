@@ -1,4 +1,4 @@
-"""Published runs and the tables that README and results show of them, generated from manifests."""
+"""Published runs and the tables that docs and results show of them, generated from manifests."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def study_table(record: RunRecord) -> str:
     k = record.manifest["parameters"].get("k") or max(drawn, default=1)
     arms = [name.removesuffix("/pass@1") for name in metrics if name.endswith("/pass@1")]
     lines = [
-        f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to twin, points of pass@1 |",
+        f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to control arm, points of pass@1 |",
         "|---|---|---|---|---|",
     ]
     for arm in sorted(arms, key=lambda name: (name != "before", "+" in name, name != "random", name)):
@@ -175,7 +175,7 @@ def provenance_line(record: RunRecord) -> str:
 
 
 def results_section(root: Path) -> str:
-    """Return the generated part of the README: the newest published study with its provenance."""
+    """Return the generated part of ``docs/walk.md``: the newest published study with its provenance."""
     studies = [record for record in published_runs(root) if record.manifest["kind"] == "06_study"]
     if not studies:
         return "No study is published yet."
@@ -198,10 +198,10 @@ def runs_section(root: Path) -> str:
     return "\n".join(lines)
 
 
-def publish_study(folder: Path, readme: Path) -> Path:
-    """Write a study's page beside its records, and what all studies say into the README."""
+def publish_study(folder: Path, summary: Path) -> Path:
+    """Write a study's page beside its records, and what all studies say into ``docs/study.md``."""
     page = write_page(folder)
-    write_section(readme, studies_section(folder.parent), STUDY)
+    write_section(summary, studies_section(folder.parent), STUDY)
     return page
 
 

@@ -1,4 +1,4 @@
-"""Pages of studies: a study's ``README.md`` and what the checkout's README says of all of them.
+"""Pages of studies: a study's ``README.md`` and what ``docs/study.md`` says of all of them.
 
 The words stand in ``templates/``; here is what they are filled with. Every number comes from the records.
 """
@@ -342,7 +342,7 @@ def write_page(folder: Path) -> Path:
     return Path(folder) / PAGE
 
 
-# What all studies say, for the README
+# What all studies say, for the site
 
 
 def study_folders(root: Path) -> list[Path]:
@@ -351,7 +351,7 @@ def study_folders(root: Path) -> list[Path]:
 
 
 def studies_section(root: Path) -> str:
-    """Return what the committed studies say, for the README: the largest one's contrasts, then all sizes."""
+    """Return the generated part of ``docs/study.md``: the largest study's contrasts, then all sizes."""
     studies = [read_records(folder, planned_cells(folder)) for folder in study_folders(root)]
     if not studies:
         return "No study is committed yet."
@@ -449,7 +449,7 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
 
 
 def shown_scales(table: pd.DataFrame) -> str:
-    """Return a Markdown table of `scale_table`, one line a study, links as from the top of a checkout."""
+    """Return a Markdown table of `scale_table`, one line a study, links as from ``docs``."""
     if table.empty:
         return ""
     studies = {
