@@ -251,6 +251,7 @@ def _refuse_twice(metrics: list[str]) -> None:
 # names stand for these fields (`hammerlib.training.config`), so that a run has one identity, however it is
 # written, and the trainer's builder makes them.
 REGISTRY: dict[str, str] = {
+    "adaptive": "hammerlib.study.adaptive:AdaptiveSampler",
     "airl-s": "hammerlib.systems.airl_s.algorithm:AirlS",
     "chord": "hammerlib.systems.chord.algorithm:Chord",
     "cure": "hammerlib.systems.cure.algorithm:Cure",
