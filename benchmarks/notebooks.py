@@ -21,7 +21,7 @@ from hammerlib.runs.storage import write_json
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "benchmarks" / "notebooks.json"
 ROW = re.compile(
-    r"^\| \[[^]]+\]\(\.\./notebooks/(?P<name>\w+)\.ipynb\) \|.*\| (?P<seconds>[\d.]+) \|$", re.MULTILINE
+    r"^\| \[[^]]+\]\(\.\./notebooks/(?P<name>\w+)\.ipynb\) \|.*\| (?P<seconds>[\d.]+|–) \|$", re.MULTILINE
 )
 
 
@@ -49,7 +49,7 @@ def told(page: str, seconds: dict[str, int]) -> str:
 
     def row(match: re.Match[str]) -> str:
         start, end = (place - match.start() for place in match.span("seconds"))
-        return match.group()[:start] + str(seconds[match["name"]]) + match.group()[end:]
+        return match.group()[:start] + str(seconds.get(match["name"], "–")) + match.group()[end:]
 
     return ROW.sub(row, page)
 

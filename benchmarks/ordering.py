@@ -260,6 +260,8 @@ def _instance(kind: str, rows: np.ndarray, folder: Path) -> list[dict[str, objec
 def table(results: list[dict[str, object]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
+        "# Path solvers: gap, time and memory",
+        "",
         "Written by `python benchmarks/ordering.py`, whose head says what is compared and how; one run, one",
         "thread a solver. Gap: (cost - bound) / (random - bound), in per cent, with the best bound that any",
         "of the solvers certified for these vectors; certified: with the solver's own bound.",

@@ -6,11 +6,13 @@ and links between files of the repository lead to their pages, in whichever file
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import posixpath
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import typer
@@ -36,7 +38,7 @@ html_theme = "furo"
 html_title = f"hammerlib {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sphinx = html_show_sourcelink = html_copy_source = False
+html_show_sphinx = html_show_copyright = html_show_sourcelink = html_copy_source = False
 nb_execution_mode = "off"
 nb_output_stderr = "remove"
 nb_merge_streams = True
@@ -92,12 +94,17 @@ def _published() -> dict[str, str]:
 
 
 def write_rooms() -> None:
-    """A page for each room with the names that it offers."""
+    """A page for each room with the names that it offers beside those of the reference."""
     (HERE / "rooms").mkdir(exist_ok=True)
     for room in ROOMS:
         title = f"hammerlib.{room}"
-        options = "".join(f"   :{option}:\n" for option in ("members", "imported-members", "no-index"))
+        above = [name for name, home in hammerlib._HOMES.items() if home.startswith(title)]
+        options = f"   :members:\n   :exclude-members: {', '.join(above)}\n"
+        if hasattr(import_module(title), "__all__"):
+            options += "   :imported-members:\n"
         text = f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {title}\n{options}```\n"
+        if above:
+            text += f"\nAlso: {', '.join(f'{{py:obj}}`hammerlib.{name}`' for name in above)}.\n"
         (HERE / "rooms" / f"{room}.md").write_text(text, encoding="utf-8")
 
 
@@ -127,7 +134,7 @@ def write_commands() -> None:
             told = getattr(parameter, "help", None) or ""
             default = parameter.default
             shown = f"`{default}`" if isinstance(default, str | int | float) and default is not False else ""
-            lines.append(f"| {names} | {told.replace('|', '/')} | {shown} |")
+            lines.append(f"| {names} | {html.escape(told.replace('|', '/'), quote=False)} | {shown} |")
         lines.append("")
     (HERE / "commands.md").write_text("\n".join(lines), encoding="utf-8")
 

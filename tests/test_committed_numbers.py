@@ -59,10 +59,10 @@ def test_seconds_of_notebooks_are_the_measured_ones() -> None:
     page = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
     kept = json.loads((ROOT / "results" / "benchmarks" / "notebooks.json").read_text(encoding="utf-8"))
     script = _script("notebooks")
-    rows = {match["name"]: int(match["seconds"]) for match in script.ROW.finditer(page)}
-    assert rows == kept["seconds"] and set(rows) == {
-        path.stem for path in (ROOT / "notebooks").glob("*.ipynb")
-    }
+    texts = {match["name"]: match["seconds"] for match in script.ROW.finditer(page)}
+    assert set(texts) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    rows = {name: int(seconds) for name, seconds in texts.items() if seconds != "–"}  # – is not measured yet
+    assert rows == kept["seconds"]
     assert script.told(page, rows) == page and script.told(page, dict.fromkeys(rows, 1)) != page
     assert f"(`{kept['profile']}`, {kept['cores']} cores)" in page
 
