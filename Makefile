@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab docs clean
+.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab docs look clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
@@ -53,18 +53,24 @@ lint: $(READY)
 	.venv/bin/python -m mypy
 
 # Copies: what JupyterLab saves there is no change of the repository. One older than its source is made anew and told.
+# The filter takes outputs off sources that somebody ran all the same (.gitattributes names them).
 lab: $(READY)
 	mkdir -p results/lab/systems
 	cd notebooks; for source in *.ipynb systems/*.ipynb; do copy=../results/lab/$$source; \
 	[ "$$copy" -nt "$$source" ] && continue; \
 	[ ! -e "$$copy" ] || { mv "$$copy" "$$copy.old"; echo "$$copy is made anew, the old one is $$copy.old"; }; \
 	cp "$$source" "$$copy"; done
+	-git config filter.nbstripout.clean ".venv/bin/python -m nbstripout"
 	.venv/bin/jupyter lab results/lab
 
 # The site, in docs/_build/html: it opens without a network, and nothing is executed for it. A warning is an error.
 docs: .venv/.docs
 	.venv/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# Every page of the site in a headless browser, as on a laptop and on a phone: width, lines, console, search.
+look: docs
+	.venv/bin/python docs/look.py
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:

@@ -389,6 +389,16 @@ def test_the_doctor_says_what_runs_and_why_not(capsys: pytest.CaptureFixture) ->
     assert (means["code runner"] == "no") == bool(refused())
 
 
+def test_the_doctor_names_missing_benchmark_files_and_their_sources(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, expected in (("", "docs/data.md"), (str(tmp_path), "aime24 (aime24.jsonl from QwenLM/")):
+        monkeypatch.setenv("HAMMER_DATA", folder)
+        assert main(["doctor"]) == 0
+        (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("benchmark files")]
+        assert expected in line
+
+
 def test_clearing_the_cache_spares_what_is_not_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -19,6 +19,7 @@ import typer
 
 from hammerlib.cli import application
 from hammerlib.cli.options import one_word_each
+from hammerlib.evaluation import BENCHMARKS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,6 +124,16 @@ def test_minutes_of_the_walk_are_the_measured_ones() -> None:
 def test_the_readme_is_three_screens() -> None:
     # Rendered as on GitHub, 900 pixels wide, it is 2,300 pixels high; what grows belongs on the site.
     assert len(README.split()) < 760 and README.count("<img") == 2
+
+
+def test_the_page_of_benchmark_files_names_each_with_its_source() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    shown = {row[0].strip("|` "): (row[1], row[2].strip("`"), row[3], row[4].rstrip(" |")) for row in rows}
+    entries = {name: entry for name, entry in BENCHMARKS.items() if entry.file}
+    assert shown == {
+        name: (f"{entry.rows:,}", entry.file, entry.origin, entry.hub) for name, entry in entries.items()
+    }
 
 
 def description(figure: str) -> list[dict[str, object]]:

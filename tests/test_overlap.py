@@ -297,6 +297,10 @@ def test_an_evaluation_says_what_its_model_was_trained_on(tmp_path: Path) -> Non
     unseen = evaluate(trained, "reasoning-gym:nano", n=4, **options).manifest["overlap"]
     assert unseen["benchmarks"]["reasoning-gym:nano"]["exact"] == 0 and unseen["ngram"] == 13
     assert overlap_line(unseen).startswith("trained on reasoning-gym:nano: of 4 problems 0 word for word")
+    before = "the supervised part of reasoning-gym:nano, which shares no prompt with the others"
+    assert overlap_line(unseen).endswith(f"; before that on {before}")
+    assert overlap_line(training_overlap("nano", problems, "x")) == f"trained on {before}"
+    assert overlap_line(training_overlap("of-a-stranger", problems, "x")).endswith("not known here")
     trained.manifest["problems_fingerprint"] = "of another table"
     lost = training_overlap(trained, problems, "x")
     assert lost["reason"] == "its problems cannot be loaded again"

@@ -164,7 +164,7 @@ def test_a_partial_run_stays_partial_and_only_its_finished_problems_count(tmp_pa
     assert part.manifest["partial"]["samples"] == 5  # one sample of a problem that lacks the other
     new = regrade(part, root=tmp_path, workers=1)
     assert (new.status, new.manifest["partial"]) == ("partial", part.manifest["partial"])
-    assert new.metrics["pass@2"] == part.metrics["pass@2"] and new.manifest["overlap"] == {"trained_on": None}
+    assert new.metrics["pass@2"] == part.metrics["pass@2"] and new.manifest["overlap"]["trained_on"] is None
     assert "ended with status partial" in str(compare(part.folder, new.folder).notes)
 
 

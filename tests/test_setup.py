@@ -361,9 +361,36 @@ def test_ci_passes_the_exit_code_on(tmp_path: Path) -> None:
     assert subprocess.run(["bash", str(tmp_path / ".ci" / "run")], capture_output=True).returncode != 0
 
 
-def test_actions_name_a_major_version_of_their_own_publisher() -> None:
-    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+@pytest.mark.parametrize("name", ["ci", "pages", "release"])
+def test_actions_name_a_major_version_of_their_own_publisher(name: str) -> None:
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text()
     used = re.findall(r"uses: (\S+)", text)
     assert used and all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
     jobs = yaml.safe_load(text)["jobs"]
-    assert json.dumps(jobs).count("make ") >= 2
+    assert all(job["timeout-minutes"] <= 45 for job in jobs.values())
+    assert name == "release" or json.dumps(jobs).count("make ") >= 1
+
+
+def test_workflows_and_makefile_agree_on_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for words in re.findall(r"- run: make ([a-z -]+?)(?: [A-Z]|$)", path.read_text(), re.MULTILINE):
+            for target in words.split():
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{path.name}: make {target}"
+
+
+def test_the_citation_names_both_papers() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    found = {one["identifiers"][0]["value"]: len(one["authors"]) for one in citation["references"]}
+    assert found == {"arXiv:2509.25240": 7, "arXiv:2505.09655": 10}
+
+
+def test_the_containers_use_what_the_makefile_has() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    devcontainer = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "READY := .venv/.ready" in makefile
+    for text in (devcontainer["postCreateCommand"], dockerfile):
+        assert "make .venv/.ready TORCH_INDEX=" in text
+    copied = re.findall(r"^COPY (.+) \./?$", dockerfile, re.MULTILINE)
+    assert all((ROOT / name).exists() for name in copied[0].split())

@@ -152,12 +152,16 @@ def _nano() -> tuple[str, str]:
 def _benchmarks() -> tuple[str, str]:
     folder = os.environ.get("HAMMER_DATA")
     if not folder:
-        return "no", "HAMMER_DATA is not set: benchmarks by name (gsm8k, aime24, ...) cannot be read"
+        remedy = "set it to a folder of the files that docs/data.md lists"
+        return "no", f"HAMMER_DATA is not set: gsm8k, aime24, ... come from the hub's pinned copies; {remedy}"
     from hammerlib.evaluation import BENCHMARKS
 
     files = {name: Path(folder, entry.file) for name, entry in BENCHMARKS.items() if entry.file}
     present = [name for name, path in files.items() if path.is_file()]
     text = ", ".join(present)
     if missing := sorted(set(files) - set(present)):
-        text += f"; missing: {', '.join(missing)}"
+        lacking = ", ".join(
+            f"{name} ({BENCHMARKS[name].file} from {BENCHMARKS[name].origin})" for name in missing
+        )
+        text += f"; missing: {lacking}"
     return _either(present, text, text)

@@ -241,12 +241,13 @@ def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, 
     """Say how much of an evaluation's problems its model was trained on, as far as it can be known.
 
     For a training run ``trained_on`` (source), ``ngram``, ``benchmarks`` and ``exact_ids``. For any other
-    model ``trained_on`` is None: what it has seen is not known.
+    model ``trained_on`` is None. ``supervised``: what it was trained on before, where known.
     """
     if isinstance(model, str | Path) and (Path(model) / "manifest.json").exists():
         model = RunRecord.load(model)
     if not isinstance(model, RunRecord) or model.manifest.get("kind") != "train":
-        return {"trained_on": None}
+        return {"trained_on": None} | _supervised(getattr(model, "name", model))
+    before = _supervised(model.manifest["parameters"].get("backbone"))
     source = str(model.manifest["parameters"].get("problems"))
     train = _training_set(model, source)
     if source.startswith("file:"):
@@ -255,7 +256,14 @@ def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, 
         return {"trained_on": source, "benchmarks": None, "reason": "its problems cannot be loaded again"}
     report, counts = known_overlap(train, {label: problems})
     exact = report[report["kind"] == "exact"]["benchmark_id"].unique().tolist()
-    return {"trained_on": source, **counts, "exact_ids": exact}
+    return {"trained_on": source, **counts, "exact_ids": exact} | before
+
+
+def _supervised(name: object) -> dict[str, str]:
+    """What a checkpoint of ours was trained on, by name; a hash of the prompt parts a mix."""
+    if name != "nano":
+        return {}
+    return {"supervised": "the supervised part of reasoning-gym:nano, which shares no prompt with the others"}
 
 
 def overlap_line(overlap: dict) -> str:
@@ -269,13 +277,15 @@ def overlap_line(overlap: dict) -> str:
     >>> overlap_line({"trained_on": None})
     'what it was trained on is not known here'
     """
+    before = overlap.get("supervised")
     if overlap["trained_on"] is None:
-        return "what it was trained on is not known here"
+        return f"trained on {before}" if before else "what it was trained on is not known here"
     if overlap["benchmarks"] is None:
         return f"trained on {overlap['trained_on']}: not compared, {overlap['reason']}"
     (counts,) = overlap["benchmarks"].values()
     shares = f"{counts['exact']} word for word and {counts['n_gram']} by {overlap['ngram']} words in a row"
-    return f"trained on {overlap['trained_on']}: of {counts['problems']} problems {shares}"
+    line = f"trained on {overlap['trained_on']}: of {counts['problems']} problems {shares}"
+    return f"{line}; before that on {before}" if before else line
 
 
 def _training_set(record: RunRecord, source: str) -> Dataset | None:
