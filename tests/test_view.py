@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
+from test_schedule_runs import stock, theirs
 
-from hammerlib import adjust_rewards, diversity_weights
+from hammerlib import adjust_rewards, diversity_weights, load_problems
 from hammerlib.advantages import group_advantages
 from hammerlib.cli import main
-from hammerlib.errors import InputError
 from hammerlib.pages import group_browser
 from hammerlib.pages.groups import _word_vectors
 from hammerlib.pages.page import CYCLE
@@ -116,6 +116,24 @@ def test_trls_completions_are_read_as_text_or_as_chats(tmp_path: Path) -> None:
     assert "accuracy_reward, format_reward" in read.remarks[0]
 
 
+def test_what_stock_trl_writes_is_what_is_read(tmp_path: Path) -> None:
+    args = theirs(output_dir=str(tmp_path), log_completions=True, max_steps=2, max_completion_length=4)
+    problems = load_problems("reasoning-gym:nano", split="rl", n=4)
+
+    def accuracy(completions: list[str], **columns: object) -> list[float]:
+        return [float(i % 2) for i in range(len(completions))]
+
+    stock(args, problems, accuracy)
+    read = read_rollouts(tmp_path)
+    assert read.kinds == ["TRL completions"] and not read.damaged
+    assert [(rows[0].step, len(rows)) for rows in read.groups] == [(1, 2), (1, 2), (2, 2), (2, 2)]
+    for rows in read.groups:
+        assert rows[0].prompt in problems["prompt"][:]
+        assert [(row.reward, row.right) for row in rows] == [(0.0, False), (1.0, True)]
+        computed = group_advantages(np.array([row.reward for row in rows]), np.zeros(2, int))
+        assert np.allclose([row.advantage for row in rows], computed, atol=1e-4)
+
+
 def inspect_sample(epoch: int, text: str, value: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
@@ -158,14 +176,15 @@ def _archive(file: Path, samples: list[dict], zstd: bool) -> None:
                 info.CRC = zipfile.crc32(content)
 
 
-def test_a_damaged_member_of_a_log_is_told(tmp_path: Path) -> None:
+def test_a_damaged_member_of_a_log_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     file = tmp_path / "log.eval"
-    _archive(file, [inspect_sample(1, "2", "C")], zstd=True)
+    _archive(file, [inspect_sample(epoch, "2", "C") for epoch in (1, 2)], zstd=True)
     raw = bytearray(file.read_bytes())
-    raw[raw.index(b"\x28\xb5\x2f\xfd") + 20] ^= 0xFF  # inside the frame that begins here
+    raw[raw.index(b"\x28\xb5\x2f\xfd") + 20] ^= 0xFF  # inside the first frame, which begins here
     file.write_bytes(raw)
-    with pytest.raises(InputError, match=r"log\.eval"):
-        read_rollouts(file)
+    read = read_rollouts(file)
+    assert [[row.notes["epoch"] for row in rows] for rows in read.groups] == [["2"]]
+    assert [told.startswith("log.eval: sample 1 cannot be read") for told in read.damaged] == [True]
 
 
 def test_damaged_files_are_named_and_the_others_shown(tmp_path: Path, capsys: Any) -> None:
@@ -230,6 +249,12 @@ def test_weights_and_advantages_are_the_librarys(tmp_path: Path) -> None:
     assert sorted(dealt[:3]) == sorted(group["arms"]["weight"][:3])
     assert dealt[3:].tolist() == group["arms"]["weight"][3:]  # the only ones of their reward
     assert np.allclose(group["arms"]["placebo"], group_advantages(scores * dealt, alone), rtol=1e-3)
+
+
+def test_without_verdicts_a_reward_above_zero_is_right_and_the_page_says_so(tmp_path: Path) -> None:
+    rows = [{"input": "1+1", "output": text, "score": score} for text, score in (("2", 0.1), ("3", -1.0))]
+    index = contents(group_browser(dump(tmp_path, 1, rows)))["index"]
+    assert index["groups"][0][3] == "10" and any("reward above 0" in told for told in index["remarks"])
 
 
 def test_copies_are_one_cluster_and_the_unlike_another(tmp_path: Path) -> None:

@@ -106,10 +106,13 @@ def _content(read: Rollouts, backbone: Backbone | str | None) -> dict[str, Any]:
         rewards = [row.reward for row in rows if row.reward is not None]
         mean = sum(rewards) / len(rewards) if rewards else None
         index.append([key, step, rows[0].problem or _start(rows[0].prompt), _states(rows), _short(mean)])
+    remarks = [*read.remarks, how]
+    if any(row.right is None and row.reward is not None for rows in read.groups for row in rows):
+        remarks.insert(-1, "right: a reward above 0, where the file has no verdict")
     about = {
         "kinds": read.kinds,
         "damaged": read.damaged,
-        "remarks": [*read.remarks, how],
+        "remarks": remarks,
         "chunk": CHUNK,
         "chunks": len(chunks),
         "strategies": any(labelled.values()),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import re
 import zipfile
 import zlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, MissingExtra, need
 from hammerlib.evaluation.foreign import SHOWN, BadLine, read_foreign, read_lines
+from hammerlib.runs import MANIFEST
 from hammerlib.runs.reading import parse_json
 
 SUFFIXES = (".parquet", ".jsonl", ".eval", ".json")
@@ -64,15 +66,18 @@ def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> R
     for file in _files(source):
         try:
             kind, completions, bad, remark = _read_file(file)
+        except MissingExtra:
+            raise
         except InputError as error:
             read.damaged.append(f"{file.name}: {error.problem}")
             continue
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            # pyarrow's errors are among these; what a damaged file makes of a reader is told in one line
-            read.damaged.append(f"{file.name}: cannot be read ({' '.join(str(error).split())[:160]})")
+        except Exception as error:  # a damaged file makes anything of pyarrow, zipfile and zlib
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            read.damaged.append(f"{file.name}: cannot be read ({reason})")
             continue
         if bad:
-            lines = "; ".join(f"line {line} {reason}" for line, reason in sorted(bad)[:SHOWN])
+            unit = "line" if file.suffix == ".jsonl" else "sample"
+            lines = "; ".join(f"{unit} {line} {reason}" for line, reason in sorted(bad)[:SHOWN])
             more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
             read.damaged.append(f"{file.name}: {lines}{more}")
         groups: dict[Hashable, list[Completion]] = {}
@@ -85,7 +90,9 @@ def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> R
             if new and new not in told:
                 told.append(new)
     if not read.groups:
-        problem = "; ".join(read.damaged[:SHOWN]) or "no completions are in it"
+        problem = (
+            "; ".join(read.damaged[:SHOWN]) or "no completions are in it (published copies of runs have none)"
+        )
         if steps is not None and not read.damaged:
             problem = f"no completions of steps {steps[0]} to {steps[1]} are in it"
         remedy = "give a run with completions, TRL's or verl's folder of them, or an inspect log"
@@ -105,11 +112,10 @@ def _files(source: Path) -> list[Path]:
     for folder, pattern in ((source / "completions", "*.parquet"), (source, "samples.jsonl")):
         if files := sorted(folder.glob(pattern), key=_by_number):
             return files
+    if (source / MANIFEST).exists():
+        return []  # a run of ours that keeps no completions, such as a published copy
     files = [file for file in source.iterdir() if file.suffix in SUFFIXES and file.is_file()]
-    # A record of ours without completions is no inspect log.
-    return sorted(
-        (file for file in files if file.name not in ("manifest.json", "order.json")), key=_by_number
-    )
+    return sorted(files, key=_by_number)
 
 
 def _by_number(file: Path) -> list[tuple[int, str]]:
@@ -123,7 +129,7 @@ def _read_file(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
         return _of_parquet(file)
     if file.suffix == ".jsonl":
         return _of_lines(file)
-    return "inspect log", list(_of_inspect(file)), [], "right: the first scorer's value"
+    return "inspect log", *_of_inspect(file), "right: the first scorer's value"
 
 
 # Parquet
@@ -217,15 +223,18 @@ def _of_lines(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
 
 
 def _each(
-    rows: list[tuple[int, dict]], bad: list[BadLine], make: Any
+    rows: Iterable[tuple[int, Any]], bad: Sequence[BadLine], make: Callable[[Any], Completion]
 ) -> tuple[list[Completion], list[BadLine]]:
+    """Completions of numbered rows; those that make none join the bad ones."""
     completions = []
     bad = list(bad)
-    for line, row in rows:
+    for number, row in rows:
         try:
             completions.append(make(row))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
+        except MissingExtra:
+            raise
+        except Exception as error:  # as for whole files
+            bad.append(BadLine(number, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
     return completions, bad
 
 
@@ -281,40 +290,43 @@ def _of_foreign(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
 # Logs of inspect
 
 
-def _of_inspect(file: Path) -> Iterator[Completion]:
+def _of_inspect(file: Path) -> tuple[list[Completion], list[BadLine]]:
     samples = _archived(file) if file.suffix == ".eval" else _listed(file)
-    for sample in samples:
-        attached = sample.get("attachments") or {}
-        scores = sample.get("scores") or {}
-        values = {name: _score(score.get("value")) for name, score in scores.items()}
-        first = next(iter(values.values()), None)
-        notes = {name: score.get("value") for name, score in scores.items()}
-        notes |= {"answer": next((score.get("answer") for score in scores.values()), None)}
-        notes |= {"epoch": sample.get("epoch"), "error": (sample.get("error") or {}).get("message")}
-        yield Completion(
-            str(sample["id"]),
-            _attached(_output(sample.get("output") or {}), attached),
-            problem=str(sample["id"]),
-            prompt=_attached(_text(sample.get("input")), attached),
-            gold=_text(sample.get("target")),
-            right=None if first is None else first > 0.5,
-            reward=first,
-            notes=_told(notes),
-        )
+    return _each(enumerate(samples, start=1), [], lambda load: _of_inspect_sample(load()))
 
 
-def _listed(file: Path) -> list[dict[str, Any]]:
+def _of_inspect_sample(sample: dict[str, Any]) -> Completion:
+    attached = sample.get("attachments") or {}
+    scores = sample.get("scores") or {}
+    first = next((_score(score.get("value")) for score in scores.values()), None)
+    notes = {name: score.get("value") for name, score in scores.items()}
+    notes |= {"answer": next((score.get("answer") for score in scores.values()), None)}
+    notes |= {"epoch": sample.get("epoch"), "error": (sample.get("error") or {}).get("message")}
+    return Completion(
+        str(sample["id"]),
+        _attached(_output(sample.get("output") or {}), attached),
+        problem=str(sample["id"]),
+        prompt=_attached(_text(sample.get("input")), attached),
+        gold=_text(sample.get("target")),
+        right=None if first is None else first > 0.5,
+        reward=first,
+        notes=_told(notes),
+    )
+
+
+def _listed(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
     content = parse_json(file.read_bytes(), halves="replace")
     if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
         raise ValueError("is no log of inspect: it has no list of samples")
-    return content["samples"]
+    for sample in content["samples"]:
+        yield functools.partial(dict, sample)
 
 
-def _archived(file: Path) -> Iterator[dict[str, Any]]:
+def _archived(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
     with zipfile.ZipFile(file) as archive:
         names = [name for name in archive.namelist() if name.startswith("samples/")]
         for name in sorted(names, key=lambda name: _by_number(Path(name))):
-            yield parse_json(_member(archive, name), halves="replace")
+            yield lambda name=name: parse_json(_member(archive, name), halves="replace")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -32,7 +32,7 @@ def dra_sliders() -> Page:
     Page('DRA on three answers')
     """
     constants = {"eps": PAPER_EPS, "deviation_eps": EPS}
-    return make_page("sliders", "DRA on three answers", {"cases": library_cases()}, constants, height=760)
+    return make_page("sliders", "DRA on three answers", {"cases": library_cases()}, constants, height=960)
 
 
 def library_cases(seed: int = 0) -> list[dict[str, Any]]:
