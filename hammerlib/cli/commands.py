@@ -254,7 +254,7 @@ def print_run(record: RunRecord) -> int:
     for name, entry in record.metrics.items():
         interval = "" if entry["low"] is None else f"  [{entry['low']:.4f}, {entry['high']:.4f}]"
         error = "" if entry.get("se") is None else f"  (se {entry['se']:.4f})"
-        print(f"{printable(name):<28}{entry['value']:.4f}{interval}{error}")
+        print(f"{printable(name):<36}{entry['value']:.4f}{interval}{error}")
     if record.status == "partial":
         counts = record.manifest["partial"]
         print(f"partial: {counts['problems']} of {counts['of_problems']} problems; call again to go on")
