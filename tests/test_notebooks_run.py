@@ -92,6 +92,18 @@ def test_every_figure_is_a_vector_file(walk: Walk, name: str) -> None:
 
 
 @every
+def test_it_says_what_it_found_with_the_numbers_it_recorded(walk: Walk, name: str) -> None:
+    run = walk.run(name)
+    assert run.manifest["findings"]
+    page = (run.folder / "notebook.html").read_text(encoding="utf-8")
+    assert page.count("<strong>This run.</strong>") == len(run.manifest["findings"])
+    notebook = nbformat.read(run.folder / "notebook.ipynb", as_version=4)
+    tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])]
+    assert tags.count("parameters") == 1 and "injected-parameters" not in tags
+    assert 'class="formula"' in page and "$$" not in re.sub(r"<[^>]*>", "", page)
+
+
+@every
 def test_its_cells_ran_in_order_without_error_output(walk: Walk, name: str) -> None:
     notebook = nbformat.read(walk.run(name).folder / "notebook.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -127,7 +139,7 @@ def test_a_second_run_keeps_everything(walk: Walk, monkeypatch: pytest.MonkeyPat
 
 def test_hammer_costs_less_than_random_and_similar_costs_more(walk: Walk) -> None:
     metrics = walk.run("03_ordering").metrics
-    expected = metrics["random_expectation"]["value"]
+    expected = metrics["random_expectation/cost"]["value"]
     assert metrics["hammer/cost"]["value"] < expected - 0.01
     assert metrics["similar/cost"]["value"] > expected
     assert metrics["reversed/cost"]["value"] == pytest.approx(metrics["hammer/cost"]["value"], abs=1e-5)
@@ -140,7 +152,7 @@ def test_the_certificate_separates_the_best_path_from_the_greedy_one(walk: Walk)
         entry["value"] for name, entry in metrics.items() if name.endswith("/cost")
     )
     assert 0 <= metrics["ten_points/hammer_gap"]["value"] < 1
-    assert metrics["hammer/last_tenth_cost"]["value"] > metrics["random_expectation"]["value"]
+    assert metrics["hammer/last_tenth_cost"]["value"] > metrics["random_expectation/cost"]["value"]
 
 
 def test_paths_of_unlike_neighbours_come_back_at_every_second_step(walk: Walk) -> None:
@@ -204,7 +216,7 @@ def test_dra_keeps_the_right_ways_that_grpo_and_the_placebo_lose(walk: Walk) -> 
         assert ends[f"modes/group/{kernel}/placebo"] < 1.5
     (measured,) = kernels - {"cosine 0"}
     assert ends[f"modes/none/{measured}/dra"] < 2.4 < 2.9 < ends["modes/none/cosine 0/dra"]
-    assert ends["modes/none/DRA, centre, group of 8, measured cosine"] > 2.9
+    assert ends["modes/none/step 1000/DRA, centre, group of 8, measured cosine"] > 2.9
 
 
 def test_groups_of_equal_rewards_move_only_with_the_division(walk: Walk) -> None:
@@ -267,6 +279,7 @@ def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> N
     assert page.count("<tr data-outcome") == alone.count("<tr data-outcome") > 0
     assert "won_and_lost.html" in {one["path"] for one in run.manifest["artefacts"]}
     assert "trained on reasoning-gym:nano: of 32 problems 0 word for word" in page
+    assert "before: SFT by this repository on the part sft of reasoning-gym:nano" in page
 
 
 def trained_on(walk: Walk, problems: str) -> list[RunRecord]:

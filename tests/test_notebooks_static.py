@@ -233,7 +233,7 @@ def lines_of(nodes: list[ast.stmt]) -> int:
     return own + sum(map(lines_of, blocks))
 
 
-@pytest.mark.parametrize("path", TAUGHT[:5], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
 def test_little_of_it_is_bookkeeping(path: Path) -> None:
     cells = [source for source in code(path) if source != parameters_cell(path)]
     written = [line for source in cells for line in source.splitlines() if line.strip()]
@@ -241,7 +241,7 @@ def test_little_of_it_is_bookkeeping(path: Path) -> None:
     assert 0 < kept <= 0.12 * len([line for line in written if not line.lstrip().startswith("#")])
 
 
-@pytest.mark.parametrize("path", TAUGHT[:5], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
 def test_it_asks_draws_shows_the_formula_and_says_what_this_run_found(path: Path) -> None:
     prose, cells = text(path), "\n".join(code(path))
     assert "**Question.**" in prose and "draw.diagram(" in cells and "$$" in prose
