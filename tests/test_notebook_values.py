@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -144,6 +145,21 @@ def test_a_name_mistyped_in_a_running_kernel_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="did you mean hammer"):
         notebook_run("04_training", kernel(order=("str", "hamer")))
     assert notebook_run("04_training", kernel()).status == "started"
+
+
+def test_a_wrong_value_is_told_in_one_line_before_anything_heavy_is_imported() -> None:
+    notebook = json.loads((ROOT / "notebooks/04_training.ipynb").read_text(encoding="utf-8"))
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    wrong = sources[0].replace('order: str = "hammer"', 'order: str = "hamer"')
+    assert wrong != sources[0]
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell as Shell; shell = Shell();"
+        f"shell.run_cell({wrong!r}); shell.run_cell({sources[1]!r});"
+        "print(sorted({'torch', 'pandas', 'matplotlib', 'transformers', 'trl'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    assert len(told) == 2 and told[0].startswith("error: order = 'hamer'") and told[1] == "[]"
 
 
 def test_the_first_training_file_of_the_readme_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,20 @@ def test_deciles_and_prefixes_show_the_random_reference() -> None:
     assert len(plots.prefix_curves({"hammer": rows}, rows, "vendi").collections) == 1
 
 
+def test_no_tick_of_a_logarithmic_axis_is_latex() -> None:
+    plots.style()
+    rows = pd.DataFrame({"fraction": [0.01, 1.0], "metric": "vendi", "value": 2.0, "low": 1.0, "high": 4.0})
+    policies = pd.DataFrame({"step": range(1001), "modes": 2.0, "low": 1.0, "high": 3.0, "arm": "dra"})
+    policies = policies.assign(scale_rewards="group", kernel="flat")
+    for ax in (
+        plots.prefix_curves({"hammer": rows}, rows, "vendi"),
+        plots.mode_curves(policies, scale_rewards="group", kernel="flat"),
+    ):
+        ax.figure.canvas.draw()
+        written = [text.get_text() for text in ax.get_xticklabels(which="both")]
+        assert any(written) and not [text for text in written if "$" in text or "\\" in text]
+
+
 def test_lags_stand_beside_random_orders_at_their_own_ticks() -> None:
     rows = pd.DataFrame({"lag": [1, 2, 4], "value": [-0.4, 0.3, 0.1], "low": -0.1, "high": 0.1})
     ax = plots.lag_curves({"min-path": rows, "hammer": rows.iloc[:2]}, rows, n=50, seeds=7)

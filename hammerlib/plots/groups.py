@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
-from hammerlib.plots.style import CYCLE, axes_or_new, caption, palette
+from hammerlib.plots.style import CYCLE, axes_or_new, caption, palette, plain_ticks
 
 PLACES = 160  # steps drawn of a curve over many
 ARMS = {
@@ -149,6 +149,7 @@ def mode_curves(
             rows["step"], rows["low"], rows["high"], color=shade, alpha=0.13, linewidth=0, rasterized=True
         )
     ax.set_xscale("log")
+    plain_ticks(ax)
     ax.set(xlabel="training step (one group each)", ylabel="effective number of right strategies")
     ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))
     caption(ax, title, note)

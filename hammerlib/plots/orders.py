@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hammerlib.plots.style import MUTED, axes_or_new, caption, colour, palette
+from hammerlib.plots.style import MUTED, axes_or_new, caption, colour, palette, plain_ticks
 
 METRIC_LABELS = {
     "mean_cosine": "mean pairwise cosine",
@@ -106,6 +106,7 @@ def prefix_curves(
         rows = frames[name][frames[name]["metric"] == metric].sort_values("fraction")
         ax.plot(rows["fraction"], rows["value"], linewidth=1.4, **line)
     ax.set(xlabel="share of the problems seen", ylabel=METRIC_LABELS.get(metric, metric), xscale="log")
+    plain_ticks(ax)
     return ax
 
 

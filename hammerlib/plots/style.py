@@ -148,6 +148,12 @@ def axes_or_new(ax: Axes | None) -> Axes:
     return plt.subplots()[1] if ax is None else ax
 
 
+def plain_ticks(ax: Axes) -> None:
+    """Write a logarithmic axis' numbers as they are: powers would be LaTeX, which the style leaves alone."""
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+
+
 def legend_beside(ax: Axes) -> None:
     """Put the legend to the right of the Axes, where it hides nothing."""
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
