@@ -131,6 +131,11 @@ def test_a_table_is_recorded_as_it_is_shown(run: NotebookRun) -> None:
     assert shown.loc["before"].tolist() == ["0.250 [0.200, 0.300]", "0.988", "three"]
 
 
+def test_small_and_whole_numbers_are_written_plainly(run: NotebookRun) -> None:
+    shown = run.tabulate({"a": {"small": -1e-9, "many": 12345.0, "one": 2}})
+    assert shown.loc["a"].tolist() == ["0.000", "12,345", "2"]
+
+
 def test_names_of_metrics_come_from_rows_and_columns(run: NotebookRun) -> None:
     frame = pd.DataFrame({"gap": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")]))
     run.tabulate(frame, "claim/{column} of {row}")

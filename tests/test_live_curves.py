@@ -55,7 +55,7 @@ def test_under_ci_there_is_one_figure_at_the_end_even_after_an_error(
         time.sleep(0.05)
         raise KeyboardInterrupt
     (figure,) = shown
-    assert "1 arm(s), up to 2 seed(s)" in figure.axes[0].get_title(loc="left")
+    assert "arms: 1, seeds: up to 2" in figure.axes[0].get_title(loc="left")
     assert [len(ax.lines) for ax in figure.axes] == [1, 1]
 
 

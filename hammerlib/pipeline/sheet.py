@@ -126,7 +126,7 @@ def _text(entry: dict[str, Any] | None, value: object, digits: int) -> str:
     number = entry["value"]
     if entry.get("low") is None and number == round(number) and abs(number) >= 1:
         return f"{number:,.0f}"
-    text = f"{number:.{digits}f}"
+    text = f"{number:z.{digits}f}"
     if entry.get("low") is None:
         return text
     return f"{text} [{entry['low']:.{digits}f}, {entry['high']:.{digits}f}]"

@@ -110,7 +110,7 @@ def _draw(root: Path, since: float, metrics: Sequence[str], window: int, show: S
         training_curves(logged, metric, label=LABELS.get(metric, metric), window=window, ax=ax)
     seeds = max(len(tables) for tables in runs.values())
     figure.axes[0].legend(loc="best")
-    title = f"{len(runs)} arm(s), up to {seeds} seed(s), running mean of {window} steps"
+    title = f"arms: {len(runs)}, seeds: up to {seeds}, running mean of {window} steps"
     figure.axes[0].set_title(title, loc="left", fontsize=8)
     show(figure)
 
