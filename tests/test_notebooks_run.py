@@ -279,7 +279,7 @@ def test_completions_stand_side_by_side_and_the_hygiene_is_told(walk: Walk) -> N
     assert page.count("<tr data-outcome") == alone.count("<tr data-outcome") > 0
     assert "won_and_lost.html" in {one["path"] for one in run.manifest["artefacts"]}
     assert "trained on reasoning-gym:nano: of 32 problems 0 word for word" in page
-    assert "before: SFT by this repository on the part sft of reasoning-gym:nano" in page
+    assert "before: trained on the supervised part of reasoning-gym:nano" in page
 
 
 def trained_on(walk: Walk, problems: str) -> list[RunRecord]:
