@@ -1,7 +1,7 @@
 """The site: the pages beside this file, the repository's own pages, and the notebooks of the published run.
 
-Nothing is executed. Pages from elsewhere in the repository are copied to where the site shows them (`stage`),
-and links between files of the repository lead to their pages, in whichever file they stand (`_link_pages`).
+No notebook is executed. Pages from elsewhere in the repository are copied to where the site shows them
+(`stage`), and links between files of the repository lead to their pages, wherever they stand (`_link_pages`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import typer
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -22,7 +23,9 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import hammerlib
+from hammerlib import embed, load_problems, order_by
 from hammerlib.cli import COMMANDS, application
+from hammerlib.pages import dra_sliders, order_explorer
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "docs"
@@ -33,7 +36,8 @@ project = "hammerlib"
 author = "The hammerlib authors"
 release = version = hammerlib.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_extra"]
+html_extra_path = ["_extra"]
 html_theme = "furo"
 html_title = f"hammerlib {version}"
 html_static_path = ["_static"]
@@ -205,7 +209,26 @@ def _display(visitor: nodes.NodeVisitor, node: nodes.Element) -> None:
     _mathml(visitor, node, block=True)
 
 
+def write_players() -> None:
+    """The pages to play with: DRA's sliders, and orders of some of nano's problems."""
+    folder = HERE / "_extra"
+    folder.mkdir(exist_ok=True)
+    dra_sliders().write(folder / "dra_sliders.html")
+    problems = load_problems("reasoning-gym:nano", n=200)
+    embedded = embed(problems, "nano")
+    choices = [("hammer", {"eta": eta}) for eta in (0.0, 0.1, 0.3)]
+    choices += [(name, {}) for name in ("min-path", "similar", "farthest-first", "random")]
+    orders = {}
+    for name, options in choices:
+        words = ", ".join([name, *(f"eta {value}" for value in options.values())])
+        orders[words] = order_by(name, embedded, problems=problems, **options)
+    centred = embedded.vectors - embedded.vectors.mean(axis=0)
+    coordinates = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    order_explorer(orders, embedded, problems, coordinates).write(folder / "orders.html")
+
+
 PAGES = stage()
+write_players()
 write_rooms()
 write_commands()
 html_math_renderer = "mathml"
