@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from step_costs import commit
+from training import commit
 
 from hammerlib.runs import RunRecord
 from hammerlib.training import TrainConfig

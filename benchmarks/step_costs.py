@@ -17,13 +17,12 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import subprocess
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from training import run_arm
+from training import commit, run_arm
 
 from hammerlib.models.backbone import save_backbone
 from hammerlib.models.nano.recipe import Recipe, untrained
@@ -115,12 +114,6 @@ def table(found: dict[str, object]) -> str:
         plain, saving = (exponent(rows, axis, arm) for arm in ARMS)
         lines.append(f"| | **exponent** | | **{plain:.2f}** | **{saving:.2f}** |")
     return "\n".join(lines) + "\n"
-
-
-def commit() -> str:
-    """Short name of the commit that was measured."""
-    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    return told.stdout.strip()
 
 
 def main() -> None:

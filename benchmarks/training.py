@@ -28,6 +28,7 @@ import gc
 import json
 import multiprocessing
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -196,6 +197,7 @@ def table(found: dict[str, object]) -> str:
     shape = found["config"]
     steps = shape["n_problems"] // shape["prompts_per_step"]
     first = found["rows"][0]["arm"]
+    only = "".join(f" '{name}'" for name in found["only"] or [])
     encoder = ""
     if found["arms"] == "dra":
         encoder = " The second encoder has the size of all-MiniLM-L6 and random weights."
@@ -205,11 +207,13 @@ def table(found: dict[str, object]) -> str:
         f"`python benchmarks/training.py --arms {found['arms']} --backbone {found['backbone']} "
         f"--problems {shape['problems']} "
         f"--lora {shape['lora_rank']} --steps {steps} --rounds {found['rounds']} "
-        f"--prompts {shape['prompts_per_step']} --length {shape['max_completion_length']}`: "
+        f"--prompts {shape['prompts_per_step']} --length {shape['max_completion_length']}"
+        f"{' --only' + only if only else ''}` at commit {found['commit']}: "
         f"{shape['prompts_per_step']} prompts "
         f"x {shape['group_size']} completions of up to {shape['max_completion_length']} tokens, "
         f"{found['threads']} thread(s), {found['device']}; medians over {found['rounds']} rounds in turn, "
-        f"with quartiles.{encoder}",
+        f"with quartiles; load {found['load'][0]:.1f} at the beginning, {found['load'][1]:.1f} at the end."
+        f"{encoder}",
         "",
         f"| arm | steps | CPU s a step | quartiles | wall s a step | tokens a CPU s | CPU time to {first} "
         "| peak MB |",
@@ -223,6 +227,12 @@ def table(found: dict[str, object]) -> str:
             f"| {row['wall']:.3f} | {row['tokens']:.0f} | {row['to_first']:.3f} | {peak} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def commit() -> str:
+    """Short name of the commit that was measured."""
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    return told.stdout.strip()
 
 
 def main() -> None:
@@ -240,6 +250,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--length", type=int, default=48, help="longest completion, tokens")
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="of these arms alone; default all")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     chosen = parser.parse_args()
     config = TrainConfig(
@@ -253,7 +264,10 @@ def main() -> None:
         max_completion_length=chosen.length,
         threads=int(os.environ.get("OMP_NUM_THREADS", "1")),
     )
-    seconds, memory = measure(config, chosen.rounds, ARMS[chosen.arms])
+    arms = ARMS[chosen.arms]
+    chosen_arms = {name: arms[name] for name in chosen.only or arms}
+    load = os.getloadavg()[0]
+    seconds, memory = measure(config, chosen.rounds, chosen_arms)
     base = float(np.median(seconds[next(iter(seconds))][:, 0]))
     rows = [
         {
@@ -271,6 +285,7 @@ def main() -> None:
     device = "GPU" if torch.cuda.is_available() else "CPU"
     setting = {"arms": chosen.arms, "backbone": chosen.backbone, "rounds": chosen.rounds, "device": device}
     setting |= {"threads": config.threads, "torch": torch.__version__, "config": config.effective()}
+    setting |= {"only": chosen.only, "commit": commit(), "load": [load, os.getloadavg()[0]]}
     found = setting | {"rows": rows}
     name = "training"
     if chosen.arms == "savings":
