@@ -96,8 +96,8 @@ def run(problems: int, seeds: list[int], draw: int) -> dict:
         for first in range(0, problems, AT_ONCE):
             for name, values in answered(sampler, rows[first : first + AT_ONCE]).items():
                 whole.setdefault(name, []).extend(values)
-            done = {arm: np.mean(whole[f"{arm}/label"]) for arm in ARMS} if draw else first + AT_ONCE
-            print(f"seed {seed}: {first + AT_ONCE} of {problems} {done}", flush=True)
+            done = min(first + AT_ONCE, problems)
+            print(f"seed {seed}: {done} of {problems} problems", flush=True)
         samplings.append({"seed": seed, "sampled_tokens": sampler.sampled} | packed(whole))
     return {
         "schema_version": 1,

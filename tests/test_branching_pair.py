@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import branching_runs
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from system_steps import table
+from two_processes import run_on_two
 
 from hammerlib.advantages import group_advantages
 from hammerlib.models import load_backbone
@@ -26,11 +24,7 @@ pytestmark = pytest.mark.systems
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-               "--main_process_port", "0", branching_runs.__file__, str(folder)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(branching_runs.__file__, str(folder))
     return folder
 
 

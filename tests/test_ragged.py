@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import ragged_runs
 import torch
 from ragged_runs import PLANNED, RUNS, SIZES, STEP, Ragged, completion, embed, reward
+from two_processes import run_on_two
 
 from hammerlib.advantages import EXCLUDED, rows_by_size
 from hammerlib.dra import adjust_rewards, diversity_weights
@@ -44,11 +42,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-               "--main_process_port", "0", ragged_runs.__file__, str(root)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(ragged_runs.__file__, str(root))
     return root
 
 

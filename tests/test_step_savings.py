@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
 )
+from two_processes import trained_on_two
 
 from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
@@ -332,12 +330,4 @@ def launched(values: dict, root: Path) -> RunRecord:
     root.mkdir()
     path = root / "train.yaml"
     path.write_text(json.dumps(values))
-    ddp = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ddp),
-               "--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0", "-m",
-               "hammerlib.training.launch", "--config", str(path)]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"HAMMER_RESULTS": str(root)}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return RunRecord.load(done.stdout.split()[-1])
+    return trained_on_two(path, HAMMER_RESULTS=str(root))

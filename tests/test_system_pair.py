@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import system_runs
 from safetensors.torch import load_file
+from two_processes import run_on_two
 
 from hammerlib.advantages import group_advantages
 
@@ -21,12 +19,7 @@ pytestmark = pytest.mark.systems
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-               "--main_process_port", "0", system_runs.__file__, str(folder)]  # fmt: skip
-    command += system_runs.SYSTEMS
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(system_runs.__file__, str(folder), *system_runs.SYSTEMS)
     return folder
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from two_processes import trained_on_two
 
 from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
@@ -127,13 +125,7 @@ def test_two_processes_share_each_generation_batch_as_scheduled(tmp_path: Path) 
     path = tmp_path / "train.yaml"
     path.write_text("{order: random, n_problems: 8, prompts_per_step: 4, group_size: 2, adjustment: dra,"
                     " max_completion_length: 8}")  # fmt: skip
-    ddp = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"  # the file that users launch with
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ddp),
-               "--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0", "-m",
-               "hammerlib.training.launch", "--config", str(path)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr[-2000:]
-    record = RunRecord.load(done.stdout.split()[-1])
+    record = trained_on_two(path)
     found = pd.concat(pd.read_csv(one) for one in record.folder.glob("index_log*.csv"))
     planned = schedule_table(TrainConfig.from_yaml(path), 8, processes=2)
     keys = ["step", "epoch", "process", "position"]

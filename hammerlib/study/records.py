@@ -253,8 +253,8 @@ def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | N
     """Check records, as their files hold them, and put them side by side, as `read_records` does."""
     _refuse_several("study", (record["study"] for record in found), "records of several studies")
     for name in ("primaries", "primary_endpoint"):
-        done = (record.get(name) for record in found if record["status"] == "success")
-        _refuse_several(name, done, "records of several plans")
+        plans = (record.get(name) for record in found if record["status"] == "success")
+        _refuse_several(name, plans, "records of several plans")
     by_key = {(record["arm"], record["replicate"]): record for record in found}
     if len(by_key) < len(found):
         counts = Counter((record["arm"], record["replicate"]) for record in found)
