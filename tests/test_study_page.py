@@ -22,6 +22,7 @@ from hammerlib.study.pages import (
     planned_study,
     scale_table,
     studies_section,
+    study_findings,
     study_folders,
     study_page,
     verdict_lines,
@@ -221,6 +222,17 @@ def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
     found = study_page(reading(folder), planned_study(folder))
     assert (folder / PAGE).read_text(encoding="utf-8") == found
+
+
+def test_findings_are_the_primary_contrasts_or_that_nothing_is_committed(tmp_path: Path) -> None:
+    assert "no record is committed here. `hammer sweep configs/study/hand.yaml`" in study_findings(
+        "hand", tmp_path
+    )
+    own = {"primaries": [["dra", "random"]], "primary_endpoint": "final", "study": "hand"}
+    stored(grid({"random": 0.0, "hammer": 0.0, "dra": -0.3}, **own), tmp_path / "results" / "study" / "hand")
+    text = study_findings("hand", tmp_path)
+    assert "`hand`, 18 cells; primary contrasts in `final`, points" in text
+    assert "* **dra - random**: -" in text and text.endswith(": worse.") and "hammer" not in text
 
 
 @once_each

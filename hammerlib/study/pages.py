@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
-from hammerlib.runs.storage import atomic_path
+from hammerlib.runs.storage import atomic_path, repository_root
 from hammerlib.study import PROTOCOL, contrasts
 from hammerlib.study.endpoints import endpoint_table, family_table
 from hammerlib.study.power import WISHED, planned_table, power_table
@@ -340,6 +340,34 @@ def write_page(folder: Path) -> Path:
     with atomic_path(Path(folder) / PAGE) as file:
         file.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE
+
+
+def study_findings(name: str, root: Path | None = None) -> str:
+    """Return what the committed records of a study say of its primary contrasts, or that there are none.
+
+    Parameters
+    ----------
+    name : str
+        Of the study; its file is ``configs/study/<name>.yaml``.
+    root : Path, optional
+        Of a checkout; default the one around the working folder.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    root = root or repository_root()
+    folder = None if root is None else root / "results" / "study" / name
+    if folder is None or not any(folder.glob("*.json")):
+        return (
+            f"Study `{name}`: no record is committed here. `hammer sweep configs/study/{name}.yaml` makes "
+            "them, under the protocol of `results/PROTOCOL-systems.md`."
+        )
+    records = read_records(folder, planned_cells(folder))
+    endpoint = records.primary_endpoint
+    table = contrasts.main_contrasts(contrasts.study_tests(records), endpoint)
+    return _part("findings", records, endpoint, _rows(table[table["primary"] & (table["n"] > 1)]))
 
 
 # What all studies say, for the site
