@@ -257,10 +257,13 @@ def test_without_verdicts_a_reward_above_zero_is_right_and_the_page_says_so(tmp_
     assert index["groups"][0][3] == "10" and any("reward above 0" in told for told in index["remarks"])
 
 
-def test_copies_are_one_cluster_and_the_unlike_another(tmp_path: Path) -> None:
+def test_what_is_alike_is_one_cluster(tmp_path: Path) -> None:
     texts = ["add the tens", "add the tens", "add the tens first", "count by fives instead"]
     page = group_browser(dump(tmp_path, 1, verl_rows("1+1", texts, [1.0] * 4)))
     assert contents(page)["chunk-0"][0]["cluster"] == [0, 0, 0, 1]
+    texts = ["carry the one over", "carry the one", "reverse every digit", "reverse every digit twice"]
+    page = group_browser(dump(tmp_path, 1, verl_rows("1+1", texts, [1.0] * 4)))
+    assert contents(page)["chunk-0"][0]["cluster"] == [0, 0, 1, 1]
     page = group_browser(dump(tmp_path, 1, verl_rows("1+1", ["add"] * 3, [1.0] * 3)))
     assert contents(page)["chunk-0"][0]["cluster"] == [0, 0, 0]
 

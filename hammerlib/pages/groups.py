@@ -235,7 +235,10 @@ def _cosines(vectors: sparse.csr_array | np.ndarray, places: list[int]) -> np.nd
 
 
 def _clusters(cosines: np.ndarray) -> list[int]:
-    """Clusters by average linkage, cut where the next merge is the largest step up; all alike: one."""
+    """Clusters by average linkage, cut where the next merge is the largest step up; all alike: one.
+
+    Without copies the first merge, from nothing, is no such step: it would leave each completion alone.
+    """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
@@ -245,9 +248,11 @@ def _clusters(cosines: np.ndarray) -> list[int]:
     np.fill_diagonal(distances, 0.0)
     tree = linkage(squareform(distances, checks=False), "average")
     heights = np.concatenate([[0.0], tree[:, 2]])
-    steps = np.diff(heights)
     if heights[-1] < ALIKE:
         return [0] * len(cosines)
+    steps = np.diff(heights)
+    if len(steps) > 1 and heights[1] > ALIKE:
+        steps[0] = 0.0
     cut = heights[steps.argmax()] + steps.max() / 2
     names = fcluster(tree, cut, "distance").tolist()
     order = {name: rank for rank, (name, _) in enumerate(Counter(names).most_common())}
