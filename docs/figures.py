@@ -46,7 +46,9 @@ def finding_numbers(table: pd.DataFrame) -> list[dict[str, object]]:
     for row in table.dropna(subset=["low", "high"]).to_dict("records"):
         points = {name: round(100 * row[name], 2) + 0.0 for name in ("value", "low", "high")}
         differs = row["adjusted"] < contrasts.LEVELS["primary"] and not row["low"] <= 0 <= row["high"]
-        arm = row["contrast"].partition(" - ")[0]
+        arm, _, control = row["contrast"].partition(" - ")
+        if arm not in NAMES or control != "random":
+            continue  # other questions have figures of their own
         rows.append({"arm": arm, "parameters": int(row["parameters"]), **points, "differs": bool(differs)})
     return rows
 
@@ -66,7 +68,11 @@ def draw_finding(rows: list[dict[str, object]], path: Path) -> None:
                 row["value"], place, "o", color=shade, markerfacecolor=filled, markersize=8, markeredgewidth=2
             )
             places.append(place)
-            labels.append(f"{row['parameters'] / 1e6:.2g} M")
+            labels.append(
+                f"{row['parameters'] / 1e6:.2g} M"
+                if row["parameters"] < 1e8
+                else f"{row['parameters'] / 1e6:.0f} M"
+            )
         place += 1.25
     ax.axvline(0, color="black", linewidth=1)
     ax.set_yticks(places, labels)
