@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pyarrow
 import pytest
@@ -24,7 +25,7 @@ from test_schedule_runs import stock, theirs
 from hammerlib import adjust_rewards, diversity_weights, load_problems
 from hammerlib.advantages import group_advantages
 from hammerlib.cli import main
-from hammerlib.pages import group_browser
+from hammerlib.pages import group_browser, write_page
 from hammerlib.pages.groups import _word_vectors
 from hammerlib.pages.page import CYCLE
 from hammerlib.pages.rollouts import read_rollouts
@@ -266,6 +267,18 @@ def test_what_is_alike_is_one_cluster(tmp_path: Path) -> None:
     assert contents(page)["chunk-0"][0]["cluster"] == [0, 0, 1, 1]
     page = group_browser(dump(tmp_path, 1, verl_rows("1+1", ["add"] * 3, [1.0] * 3)))
     assert contents(page)["chunk-0"][0]["cluster"] == [0, 0, 0]
+
+
+def test_the_page_of_a_run_links_to_the_pages_beside_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    notebook = nbformat.v4.new_notebook()
+    write_page(notebook, run / "notebook.html", run)
+    assert "Also in this run" not in (run / "notebook.html").read_text("utf-8")
+    group_browser(dump(tmp_path, 1, verl_rows("1+1", ["2", "3"], [1.0, 0.0])), run / "groups & more.html")
+    write_page(notebook, run / "notebook.html", run)
+    links = re.findall(r'<a href="([^"]*)">([^<]*)</a>', (run / "notebook.html").read_text("utf-8"))
+    assert links == [("groups%20%26%20more.html", "groups &amp; more.html")]
 
 
 def test_the_same_run_is_the_same_page(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> None:
     """Write a notebook as HTML, images inside, without a single reference to a server.
 
+    Other pages in its folder, such as the groups of a run, are linked at its top.
+
     Parameters
     ----------
     notebook : NotebookNode
@@ -38,7 +40,8 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
 
     notebook = _with_drawn_formulas(notebook)
     exporter = HTMLExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"), embed_images=True)
-    resources = {"metadata": {"name": path.parent.name, "path": str(folder)}}
+    beside = sorted(page.name for page in path.parent.glob("*.html") if page.name != path.name)
+    resources = {"metadata": {"name": path.parent.name, "path": str(folder)}, "pages": beside}
     text, _ = exporter.from_notebook_node(notebook, resources=resources)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
