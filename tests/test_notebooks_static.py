@@ -157,7 +157,7 @@ def test_the_study_opens_its_grid_and_records_from_the_notebooks_folder(
 ) -> None:
     monkeypatch.chdir(ROOT / "notebooks")
     sources, given = code(ROOT / "notebooks" / "06_study.ipynb"), {}
-    exec(sources[0] + "\n" + sources[1], given)
+    exec("\n".join(sources[:3]), given)  # parameters, the run, imports
     (running,) = [source for source in sources if "run_trials(" in source]
     exec(running.partition("status = ")[0], given)
     assert given["planned"] and given["folder"].is_relative_to(results_root())
