@@ -70,7 +70,7 @@ def stage() -> dict[str, str]:
     pages = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
     names = ["results/LOG.md", "results/PROTOCOL.md", "results/PROTOCOL-systems.md", "results/README.md"]
     names += [path.relative_to(ROOT).as_posix() for path in ROOT.glob("results/benchmarks/*.md")]
-    names += [path.relative_to(ROOT).as_posix() for path in ROOT.glob("results/study/*/README.md")]
+    names += [path.relative_to(ROOT).as_posix() for path in ROOT.glob("results/study/*/*.md")]
     pages |= {name: name for name in names} | _published()
     for folder in ("walk", "systems", "results", "rooms", "api"):
         shutil.rmtree(HERE / folder, ignore_errors=True)
