@@ -28,7 +28,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["tree_votes"])
+@pytest.mark.parametrize("name", ["tree_votes", "step_search"])
 def test_a_committed_page_is_what_its_record_gives(name: str) -> None:
     stem = name.replace("_", "-")
     record = json.loads((KEPT / f"{stem}.json").read_text(encoding="utf-8"))
