@@ -202,36 +202,6 @@ def _or_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> M
     return 0.0, logged, (a, a, a, a, a, a)
 
 
-@compiled
-def _descend(
-    state: Search, log: np.ndarray, logged: int, queue: np.ndarray, waiting: np.ndarray, count: int
-) -> tuple[float, int]:
-    """Improve from the first `count` nodes of the queue until none of them can; return (gain, logged)."""
-    total, head, room = 0.0, 0, len(queue)
-    while count > 0 and (len(log) == 0 or logged < len(log) - 3):
-        a = queue[head]
-        head = head + 1 if head + 1 < room else 0
-        count -= 1
-        waiting[a] = False
-        for move in range(4):
-            step = 1 if move % 2 == 0 else -1
-            if move < 2:
-                gain, logged, touched = _two_opt(state, log, logged, a, step)
-            else:
-                gain, logged, touched = _or_opt(state, log, logged, a, step)
-            if gain > 0.0:
-                total += gain
-                for node in touched:
-                    if not waiting[node]:
-                        waiting[node] = True
-                        queue[(head + count) % room] = node
-                        count += 1
-                break
-    for rest in range(count):  # the log was full: leave no node marked
-        waiting[queue[(head + rest) % room]] = False
-    return total, logged
-
-
 DEPTH = 6  # exchanges in a chain
 FIRST_CHOICES = 5  # alternatives for the first exchange of a chain ...
 SECOND_CHOICES = 3  # ... and for the second; later ones take the best
@@ -324,7 +294,7 @@ def _lengthen(
 
 
 @compiled
-def _descend_deep(
+def _descend(
     state: Search,
     chain: Chain,
     log: np.ndarray,
@@ -332,21 +302,30 @@ def _descend_deep(
     queue: np.ndarray,
     waiting: np.ndarray,
     count: int,
+    deep: bool,
     keep: bool,
 ) -> tuple[float, int]:
-    """As `_descend`, with chains of exchanges; `keep` what is logged, or forget it with every move."""
+    """Improve from the first `count` nodes of the queue until none of them can; return (gain, logged).
+
+    By single exchanges or, `deep`, by chains of them; `keep` what is logged, or forget it with every move. An
+    empty log is never full.
+    """
     total, head, room = 0.0, 0, len(queue)
-    while count > 0 and logged < len(log) - DEPTH:
+    needed = DEPTH if deep else 3
+    while count > 0 and (len(log) == 0 or logged < len(log) - needed):
         a = queue[head]
         head = head + 1 if head + 1 < room else 0
         count -= 1
         waiting[a] = False
         for move in range(4):
             step = 1 if move % 2 == 0 else -1
-            if move < 2:
+            if deep and move < 2:
                 gain, logged, touched = _lengthen(state, chain, log, logged, a, step)
             else:
-                gain, logged, nodes = _or_opt(state, log, logged, a, step)
+                if move < 2:
+                    gain, logged, nodes = _two_opt(state, log, logged, a, step)
+                else:
+                    gain, logged, nodes = _or_opt(state, log, logged, a, step)
                 touched = 6
                 for place in range(6):
                     chain.touched[place] = nodes[place]
@@ -359,7 +338,7 @@ def _descend_deep(
                         count += 1
                 logged = logged if keep else 0
                 break
-    for rest in range(count):
+    for rest in range(count):  # the log was full: leave no node marked
         waiting[queue[(head + rest) % room]] = False
     return total, logged
 
@@ -367,17 +346,15 @@ def _descend_deep(
 @compiled
 def descend_deep(state: Search) -> float:
     """Improve a tour in place to a local optimum of chains of exchanges and Or-opt; return the gain."""
+    log = np.empty((LOG_ROWS, 4), np.int32)
+    return _from_everywhere(state, log, True)
+
+
+@compiled
+def _from_everywhere(state: Search, log: np.ndarray, deep: bool) -> float:
     nodes = len(state.tour)
-    return _descend_deep(
-        state,
-        _chain_room(),
-        np.empty((LOG_ROWS, 4), np.int32),
-        0,
-        state.tour.copy(),
-        np.ones(nodes, np.bool_),
-        nodes,
-        False,
-    )[0]
+    queue, waiting = state.tour.copy(), np.ones(nodes, np.bool_)
+    return _descend(state, _chain_room(), log, 0, queue, waiting, nodes, deep, False)[0]
 
 
 @compiled
@@ -393,10 +370,7 @@ def _chain_room() -> Chain:
 @compiled
 def descend(state: Search) -> float:
     """Improve a tour in place to a local optimum of 2-opt and Or-opt; return the gain."""
-    nodes = len(state.tour)
-    queue, waiting = state.tour.copy(), np.ones(nodes, np.bool_)
-    log = np.empty((0, 4), np.int32)
-    return _descend(state, log, 0, queue, waiting, nodes)[0]
+    return _from_everywhere(state, np.empty((0, 4), np.int32), False)
 
 
 @compiled
@@ -425,10 +399,7 @@ def kick(state: Search, draws: np.ndarray, deep: bool = False) -> float:
                 waiting[node], queue[count] = True, node
                 count += 1
         # only the six touched nodes are looked at again: a kick costs no pass over the tour
-        if deep:
-            repaired, logged = _descend_deep(state, chain, log, logged, queue, waiting, count, True)
-        else:
-            repaired, logged = _descend(state, log, logged, queue, waiting, count)
+        repaired, logged = _descend(state, chain, log, logged, queue, waiting, count, deep, True)
         if gain + repaired > LEAST_GAIN:
             total += gain + repaired
         else:
