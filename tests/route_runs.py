@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hammerlib.training import Generation, Plugs, TrainConfig, train
+import yaml
+from accelerate import PartialState
+
+from hammerlib.training import Generation, Plugs, TrainConfig, launch, train
 
 WHOLE = TrainConfig(
     n_problems=8,
@@ -25,6 +28,17 @@ WHOLE = TrainConfig(
 SPLIT = dataclasses.replace(
     WHOLE, n_problems=6, prompts_per_step=3, group_size=2, gradient_accumulation=1, dra_route="trainer"
 )
+
+
+# Trained from a file, as users launch it.
+LAUNCHED = {
+    "order": "random",
+    "n_problems": 8,
+    "prompts_per_step": 4,
+    "group_size": 2,
+    "adjustment": "dra",
+    "max_completion_length": 8,
+}
 
 
 def tokens(place: int) -> list[int]:
@@ -48,3 +62,7 @@ def make(root: Path) -> None:
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]))
+    # Starting processes takes longer than training: the entry point for launchers is called in the same ones.
+    file = Path(sys.argv[1]) / f"train-{PartialState().process_index}.yaml"
+    file.write_text(yaml.safe_dump(LAUNCHED))
+    raise SystemExit(launch.main(["--config", str(file)]))

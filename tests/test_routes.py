@@ -18,6 +18,7 @@ from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
 from hammerlib.rewards import DRAReward, Reward
 from hammerlib.runs import RunRecord
+from hammerlib.training import TrainConfig, schedule_table
 
 OPTIONS = [
     {},
@@ -140,7 +141,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pair")
-    run_on_two(route_runs.__file__, str(root))
+    told = run_on_two(route_runs.__file__, str(root), HAMMER_RESULTS=str(root / "launched"))
+    (root / "stdout").write_text(told)
     return root
 
 
@@ -151,6 +153,17 @@ def test_one_process_both_routes_give_the_same_metrics_and_weights(alone: Path) 
 def test_two_processes_both_routes_give_the_same_metrics_and_weights(pair: Path) -> None:
     assert_routes_equal(pair)
     assert read(pair / "reward")[0].manifest["schedule"]["processes"] == 2
+
+
+def test_two_processes_share_each_generation_batch_as_scheduled(pair: Path) -> None:
+    """By the entry point for launchers, which prints the run's folder and nothing else."""
+    (folder,) = (pair / "stdout").read_text().split()
+    record = RunRecord.load(folder)
+    found = pd.concat(pd.read_csv(path) for path in record.folder.glob("index_log*.csv"))
+    planned = schedule_table(TrainConfig(**route_runs.LAUNCHED), 8, processes=2)
+    keys = ["step", "epoch", "process", "position"]
+    assert sorted(map(tuple, found[keys].to_numpy())) == sorted(map(tuple, planned[keys].to_numpy()))
+    assert record.status == "success" and set(planned.process) == {0, 1}
 
 
 def test_groups_that_straddle_processes_are_adjusted_and_measured_whole(alone: Path, pair: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from two_processes import trained_on_two
 
 from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
@@ -119,18 +118,6 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(whole: RunRec
     assert_same(train(SMALL, root=tmp_path, progress=False), whole)
     other = train(dataclasses.replace(SMALL, seed=1, max_steps=1), root=tmp_path, progress=False)
     assert other.run_id != whole.run_id and log(other) != log(whole)[: len(log(other))]
-
-
-def test_two_processes_share_each_generation_batch_as_scheduled(tmp_path: Path) -> None:
-    path = tmp_path / "train.yaml"
-    path.write_text("{order: random, n_problems: 8, prompts_per_step: 4, group_size: 2, adjustment: dra,"
-                    " max_completion_length: 8}")  # fmt: skip
-    record = trained_on_two(path)
-    found = pd.concat(pd.read_csv(one) for one in record.folder.glob("index_log*.csv"))
-    planned = schedule_table(TrainConfig.from_yaml(path), 8, processes=2)
-    keys = ["step", "epoch", "process", "position"]
-    assert sorted(map(tuple, found[keys].to_numpy())) == sorted(map(tuple, planned[keys].to_numpy()))
-    assert record.status == "success" and set(planned.process) == {0, 1}
 
 
 @pytest.mark.parametrize("loss_type", ["dr_grpo", "dapo"])

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from hammerlib.runs import RunRecord
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
-ALIKE = ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]  # 0: any free port
+# The file that users launch with. Without MPI, accelerate starts several processes on a CPU only by the way
+# it takes for GPUs (torchrun).
+DDP = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(DDP)]
+LAUNCH += ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]  # 0: any free port
 
 
 def _ended(command: list[str], **environment: str) -> str:
@@ -20,17 +23,12 @@ def _ended(command: list[str], **environment: str) -> str:
     return done.stdout
 
 
-def run_on_two(script: str, *words: str) -> None:
-    """Run a script on two processes."""
-    # Without MPI, accelerate starts several processes on a CPU only by the way it takes for GPUs (torchrun).
-    machine = ["--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
-    _ended([*LAUNCH, *machine, *ALIKE, script, *words])
+def run_on_two(script: str, *words: str, **environment: str) -> str:
+    """Run a script on two processes; return what they print."""
+    return _ended([*LAUNCH, script, *words], **environment)
 
 
 def trained_on_two(config: Path, **environment: str) -> RunRecord:
-    """Train what a file names on two processes, by the launch file that users take."""
-    ddp = Path(__file__).resolve().parents[1] / "launch" / "ddp.yaml"
+    """Train what a file names on two processes."""
     module = ["-m", "hammerlib.training.launch", "--config", str(config)]
-    return RunRecord.load(
-        _ended([*LAUNCH, "--config_file", str(ddp), *ALIKE, *module], **environment).split()[-1]
-    )
+    return RunRecord.load(_ended([*LAUNCH, *module], **environment).split()[-1])
