@@ -338,15 +338,17 @@ def _medians(results: list[dict[str, object]]) -> list[dict[str, object]]:
 def threads_table(results: list[dict[str, object]], setting: dict[str, object]) -> str:
     """Return the three parts in Markdown, with the law of cost that the second one follows."""
     rows, load, cores = _medians(results), setting["load"], setting["cores"]
-    busy = "it was busy with other work, read the ratios" if max(load) > 1.5 * cores else "it was quiet"
+    busy = max(load) > 1.5 * cores
+    read = "it was busy with other work, read CPU seconds" if busy else "it was quiet"
     names = ("part", "vectors", "n", "d", "solver", "threads", "rounds")
     columns = (*names, "seconds", "CPU seconds", "to greedy", "certified %", "extra MB")
     lines = [
         "# The path solver on several threads",
         "",
-        f"Written by `{setting['command']}` at commit {setting['commit'][:10]}; seeds 0; medians of",
-        "rounds in turn; each run is a process of its own; extra MB are above the vectors. Load of the",
-        f"machine at the beginning and the end: {load[0]:.1f} and {load[1]:.1f} on {cores} cores: {busy}.",
+        f"Written by `{setting['command']}`",
+        f"at commit {setting['commit'][:10]}; seeds 0; medians of rounds in turn; each run is a process",
+        "of its own; extra MB are above the vectors. Load of the machine at the beginning and the end:",
+        f"{load[0]:.1f} and {load[1]:.1f} on {cores} cores: {read}.",
         "",
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),
@@ -365,17 +367,19 @@ def threads_table(results: list[dict[str, object]], setting: dict[str, object]) 
             f"| {row['rounds']} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} | {ratio} | {gap} "
             f"| {row['extra_mb']:.0f} |"
         )
-    return "\n".join([*lines, "", *_laws(rows), *_beside_lkh(rows), _sameness(results)]) + "\n"
+    return "\n".join([*lines, "", *_laws(rows, busy), *_beside_lkh(rows), _sameness(results)]) + "\n"
 
 
-def _laws(rows: list[dict[str, object]]) -> list[str]:
+def _laws(rows: list[dict[str, object]], busy: bool) -> list[str]:
+    """Cost as a power of n; in wall seconds only where nothing else ran."""
+    units = {"cpu_seconds": "CPU seconds"} if busy else {"seconds": "seconds", "cpu_seconds": "CPU seconds"}
     lines = []
     for count in sorted({row["threads"] for row in rows}):
         points = [row for row in rows if row["part"] == "by size" and row["threads"] == count]
         points = [row for row in points if row["n"] >= LAW_FROM]
         if len(points) > 2:
             sizes = [row["n"] for row in points]
-            for key, unit in (("seconds", "seconds"), ("cpu_seconds", "CPU seconds")):
+            for key, unit in units.items():
                 slope, level = np.polyfit(np.log(sizes), np.log([row[key] for row in points]), 1)
                 at = np.exp(level + slope * np.log(1e4))
                 lines.append(
