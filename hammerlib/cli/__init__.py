@@ -10,6 +10,10 @@ hammer run --profile ci --only 03 --set seed=1
 
 hammer order file:problems.jsonl --backbone smollm2-135m --out order.json
 
+hammer order file:problems.jsonl --backbone nano --out order.json --for verl --write ordered.parquet
+
+hammer audit rollouts --order order.json --problems file:problems.jsonl  (a trainer's log against the order)
+
 hammer train --set problems=file:my.jsonl --set rewards=\[accuracy]
 
 hammer evaluate --model nano --benchmark reasoning-gym:nano --samples 16
@@ -37,7 +41,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hammerlib.cli import commands, measuring, ordering
+from hammerlib.cli import auditing, commands, measuring, ordering
 from hammerlib.cli.options import one_word_each
 from hammerlib.cli.terminal import plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
@@ -49,6 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "order": (ordering.order, "Order and train"),
     "train": (commands.train, "Order and train"),
     "sweep": (commands.sweep, "Order and train"),
+    "audit": (auditing.audit, "Order and train"),
     "evaluate": (measuring.evaluate, "Measure"),
     "regrade": (measuring.regrade, "Measure"),
     "import": (measuring.bring, "Measure"),

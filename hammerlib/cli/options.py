@@ -52,7 +52,7 @@ RunCode = Annotated[
     bool, Option("--run-code", help="run what a model wrote: programs, confined; unaudited scorers, not")
 ]
 # Options after which several words may stand.
-SEVERAL = ("--columns", "--benchmark-columns", "--stop")
+SEVERAL = ("--columns", "--benchmark-columns", "--problem-columns", "--stop")
 
 
 def one_word_each(words: list[str]) -> list[str]:

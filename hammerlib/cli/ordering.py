@@ -45,6 +45,21 @@ def order(
     write: Annotated[
         Path | None, Option(metavar="FILE", help="the problems in this order: jsonl, parquet")
     ] = None,
+    trainer: Annotated[
+        str | None,
+        Option(
+            "--for",
+            metavar="TRAINER",
+            help="write them as this trainer reads them, and print what to set: trl, verl, openrlhf, "
+            "ms-swift, trinity-rft, verifiers, prime-rl, nemo-rl, slime",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, Option(metavar="N", help="with --for: prompts of a step, to find what fills no batch")
+    ] = None,
+    tail: Annotated[
+        str, Option(help="with --for and --batch: refuse, report what fills no batch")
+    ] = "refuse",
     explain: Annotated[
         bool, Option("--explain", help="print the order's profile beside random orders'")
     ] = False,
@@ -71,6 +86,10 @@ def order(
         _refuse_missing({"--n": n, "--split": split}, backbone, write, strategy, chosen)
     if write and write.suffix not in (".jsonl", ".parquet"):
         raise InputError("write", str(write), "unknown kind of file", "use .jsonl or .parquet")
+    if trainer is not None:
+        check_hand_over(trainer, write, batch, tail)
+    elif batch is not None:
+        raise InputError("batch", batch, "is of a trainer, and none is named", "add --for TRAINER")
 
     table = None
     if problems is not None:
@@ -88,7 +107,11 @@ def order(
     )
     made.save(out)
     print(f"{out}: {_summary(made)}")
-    if write:
+    if trainer is not None:
+        from hammerlib.adapters import hand_over
+
+        print(f"{write}: {hand_over(trainer, table, made, write, batch=batch, tail=tail)}")
+    elif write:
         from hammerlib.problems.files import records_of, write_records
 
         records = records_of(problems, table)
@@ -99,6 +122,18 @@ def order(
 
         print(explain_order(made, vectors, problems=table).to_string(index=False, float_format="%.4f"))
     return 0
+
+
+def check_hand_over(trainer: str, write: Path | None, batch: int | None, tail: str) -> None:
+    """Refuse, before minutes of embedding, what cannot be handed to a trainer."""
+    from hammerlib.adapters.files import TAILS, check_path, trainer_named
+
+    if write is None:
+        raise InputError("for", trainer, "needs a file to write", "add --write FILE")
+    check_path(trainer_named(trainer), write)
+    check_name("tail", tail, TAILS)
+    if batch is not None:
+        check_whole("batch", batch, 1, "give the number of prompts of a step")
 
 
 def _refuse_missing(

@@ -1,0 +1,400 @@
+"""What was trained against what was ordered: positions, what is missing, repeated, strange or late."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hammerlib.adapters.logs import Log, Trained, read_log
+from hammerlib.errors import check_name, check_whole
+from hammerlib.ordering import Order
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Kind of finding -> what it means.
+KINDS = {
+    "order": "problems trained in other steps than the order says",
+    "tail": "problems at the end of the order that an epoch left out",
+    "filtered": "problems inside the order that no epoch trained",
+    "skipped": "problems inside the order that one epoch left out, as a resume that goes too far ahead does",
+    "repeated": "problems trained again within an epoch, as a resume that goes too far back does",
+    "unknown": "prompts that are in no place of the order",
+    "stale": "completions of weights that are too many steps old",
+}
+FAR = 0.25  # share of rows away from where the walk stands, or repeated, from which on no path is followed
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of deviation: how many problems, in which steps, and one line that says so."""
+
+    kind: str
+    count: int
+    steps: list[int]
+    text: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    n : int
+        Problems of the order.
+    layout : str
+        How the log was read.
+    rows : DataFrame
+        One row a trained problem, in the sequence of training: step, epoch (from 0), position, name,
+        displacement (places from where the order has it, among those trained), late (steps, negative:
+        early), repeated.
+    kendall : list of float
+        Per epoch the share of pairs trained in the wrong sequence: 0 as ordered, 0.5 as at random, 1
+        backwards. Pairs within a step have no sequence.
+    findings : list of Finding
+        Deviations that are not allowed for.
+    notes : list of str
+        What is worth knowing and no deviation.
+    """
+
+    n: int
+    layout: str
+    rows: pd.DataFrame
+    kendall: list[float]
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the order was kept."""
+        return not self.findings
+
+    @property
+    def displacement(self) -> int:
+        """Return the largest displacement in places."""
+        return int(self.rows["displacement"].max()) if len(self.rows) else 0
+
+    def by_step(self) -> pd.DataFrame:
+        """Return one row a step: problems, first and last position, displacement, repeats, strangers."""
+        known = self.rows[self.rows["position"] >= 0]
+        grouped = known.groupby("step", sort=True)
+        table = grouped["position"].agg(problems="size", first="min", last="max")
+        table["displacement"] = grouped["displacement"].max()
+        table["late"] = grouped["late"].max()
+        table["repeated"] = grouped["repeated"].sum()
+        strangers = self.rows[self.rows["position"] < 0].groupby("step").size()
+        return table.assign(unknown=strangers.reindex(table.index, fill_value=0)).reset_index()
+
+    def __str__(self) -> str:
+        steps = self.rows["step"].nunique()
+        trained = int((self.rows["position"] >= 0).sum())
+        distances = ", ".join(f"{value:.3f}" for value in self.kendall) or "none"
+        lines = [
+            f"{trained:,} problems trained in {steps:,} steps, {len(self.kendall)} epochs, "
+            f"of an order of {self.n:,} ({self.layout})",
+            f"Kendall distance by epoch: {distances}; largest displacement {self.displacement} places",
+        ]
+        lines += [f"{finding.kind}: {finding.text}" for finding in self.findings]
+        lines += [f"note: {note}" for note in self.notes]
+        lines.append("the order was kept" if self.kept else "the order was NOT kept")
+        return "\n".join(lines)
+
+
+def audit(
+    log: Log | str | Path,
+    order: Order,
+    problems: Dataset | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    per_step: int | None = None,
+    late: int = 0,
+    allow: Iterable[str] = (),
+) -> Audit:
+    """Compare what a trainer's log says with an order.
+
+    Within a step problems have no sequence. A trainer that wraps at the end of an epoch, and one that lets
+    the problems between two saved steps be trained again, are both recognised as such.
+
+    Parameters
+    ----------
+    log : Log or path
+        What `hammerlib.adapters.logs.read_log` returns, or takes.
+    order : Order
+    problems, columns, per_step
+        As for `read_log`.
+    late : int
+        Steps that a problem may be trained after, or before, its own, and that weights may be old.
+    allow : iterable of str
+        Kinds of `KINDS` that are reported as notes.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    InputError
+        What `read_log` refuses; an unknown kind.
+
+    Notes
+    -----
+    Source: ours. The distance is Kendall's number of discordant pairs over all pairs of different steps.
+
+    Examples
+    --------
+    >>> from hammerlib.adapters.logs import Trained
+    >>> order = Order(np.arange(6), "dataset")
+    >>> rows = [Trained(1 + place // 2, (place,), f"p-{place}") for place in (0, 1, 4, 5, 2, 3)]
+    >>> found = audit(Log("by hand", rows), order)
+    >>> found.kept, found.kendall, [finding.kind for finding in found.findings]
+    (False, [0.3333333333333333], ['order'])
+    """
+    allow = list(allow)
+    for kind in allow:
+        check_name("allow", kind, KINDS, "is no kind of finding")
+    check_whole("late", late, 0, "give a number of steps")
+    if not isinstance(log, Log):
+        log = read_log(log, order, problems, columns=columns, per_step=per_step)
+    walked = _walk(log.rows, len(order))
+    rows = _displaced(walked, len(order))
+    kendall = [
+        _discordant(part["step"].to_numpy(), part["position"].to_numpy())
+        for _, part in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
+    ]
+    findings = [*_order(rows, late), *_missing(rows, len(order)), *_strange(rows, log.rows, late)]
+    notes = [f"{finding.kind} (allowed): {finding.text}" for finding in findings if finding.kind in allow]
+    kept = [finding for finding in findings if finding.kind in KINDS and finding.kind not in allow]
+    notes += [finding.text for finding in findings if finding.kind not in KINDS]
+    return Audit(len(order), log.layout, rows, kendall, kept, notes)
+
+
+def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
+    """Which epoch every row belongs to: the one in which it is nearest to where the walk stands."""
+    if not any(row.places for row in log):
+        return _frame(log, [(-1, 0, False)] * len(log), n)
+    if all(row.epoch is not None for row in log):
+        first = min(row.epoch for row in log)
+        seen: set[tuple[int, int]] = set()
+        placed = []
+        for row in log:
+            epoch = row.epoch - first
+            free = [place for place in row.places if (epoch, place) not in seen]
+            place = (free or row.places or (-1,))[0]
+            placed.append((place, epoch, not free and place >= 0))
+            seen.add((epoch, place))
+        return _frame(log, placed, n)
+    placed, far = _along_path(log, n)
+    if far > FAR:  # no path: the k-th time that a problem is trained is its k-th epoch
+        times: Counter[int] = Counter()
+        placed = []
+        for row in log:
+            place = min(row.places, key=lambda one: times[one], default=-1)
+            placed.append((place, times[place] if place >= 0 else 0, False))
+            times[place] += 1
+    return _frame(log, placed, n)
+
+
+def _along_path(log: Sequence[Trained], n: int) -> tuple[list[tuple[int, int, bool]], float]:
+    """Places and epochs along the order walked round and round, and the share of rows that do not fit."""
+    placed: list[tuple[int, int, bool]] = []
+    seen: set[int] = set()
+    front = 0.0
+    strange = 0
+    start = 0
+    while start < len(log):
+        end = start
+        while end < len(log) and log[end].step == log[start].step:
+            end += 1
+        size = end - start
+        here = []
+        for row in log[start:end]:
+            middle = front + size / 2
+            options = [place + n * (int(middle // n) + turn) for place in row.places for turn in (-1, 0, 1)]
+            options = [option for option in options if option >= 0]
+            if not options:
+                placed.append((-1, max(0, int(front // n)), False))
+                continue
+            # The nearest; of problems with the same text the one that is still to come.
+            best = min(
+                options, key=lambda option: (option in seen and len(row.places) > 1, abs(option - middle))
+            )
+            strange += abs(best - middle) > n / 8 + size or best in seen
+            placed.append((best % n, best // n, best in seen))
+            seen.add(best)
+            here.append(best)
+        if here:
+            front = float(np.median(here)) + 0.5 + len(here) / 2
+        start = end
+    return placed, strange / len(log)
+
+
+def _frame(log: Sequence[Trained], placed: Sequence[tuple[int, int, bool]], n: int) -> pd.DataFrame:
+    rows = pd.DataFrame(
+        {
+            "step": [row.step for row in log],
+            "epoch": [epoch for _, epoch, _ in placed],
+            "position": [place for place, _, _ in placed],
+            "name": [row.name for row in log],
+            "repeated": [again for _, _, again in placed],
+        }
+    )
+    rows["walk"] = rows["position"] + n * rows["epoch"]
+    return rows.sort_values(["step", "walk"], kind="stable", ignore_index=True)
+
+
+def _displaced(rows: pd.DataFrame, n: int) -> pd.DataFrame:
+    """How far every row is from its place among those trained, in places and in steps."""
+    rows["displacement"], rows["late"] = 0, 0
+    first = np.flatnonzero(((rows["position"] >= 0) & ~rows["repeated"]).to_numpy())
+    walk = rows["walk"].to_numpy()[first]
+    steps = rows["step"].to_numpy()[first]
+    wanted = np.empty(len(first), dtype=int)
+    wanted[np.argsort(walk, kind="stable")] = np.arange(len(first))
+    rows.loc[first, "displacement"] = np.abs(np.arange(len(first)) - wanted)
+    rows.loc[first, "late"] = steps - steps[wanted]
+    return rows.drop(columns="walk")
+
+
+def _discordant(steps: np.ndarray, places: np.ndarray) -> float:
+    """Share of pairs of different steps whose later one stands earlier in the order."""
+    sizes = np.unique(steps, return_counts=True)[1]
+    pairs = (len(steps) * (len(steps) - 1) - int((sizes * (sizes - 1)).sum())) // 2
+    if not pairs:
+        return 0.0
+    # Rows of a step are sorted, so that no pair inside it counts. Merge sort, from pairs upwards.
+    values = places[np.lexsort((places, steps))].tolist()
+    wrong = 0
+    width = 1
+    while width < len(values):
+        merged = []
+        for start in range(0, len(values), 2 * width):
+            left, right = values[start : start + width], values[start + width : start + 2 * width]
+            taken = np.searchsorted(left, right, side="right") if right else []
+            wrong += int(len(left) * len(right) - np.sum(taken))
+            merged += sorted(left + right)
+        values = merged
+        width *= 2
+    return wrong / pairs
+
+
+def _order(rows: pd.DataFrame, late: int) -> list[Finding]:
+    moved = rows[(rows["late"].abs() > late) & ~rows["repeated"]]
+    if not len(moved):
+        return []
+    worst = moved.loc[moved["displacement"].idxmax()]
+    text = (
+        f"{len(moved)} problems were trained in other steps than ordered, the farthest "
+        f"{worst['displacement']} places away ({worst['name']}, step {worst['step']}, "
+        f"{abs(worst['late'])} steps {'late' if worst['late'] > 0 else 'early'})"
+    )
+    return [Finding("order", len(moved), sorted(set(moved["step"])), text)]
+
+
+def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
+    """Tails, filtered and skipped problems, and where the log ends."""
+    known = rows[rows["position"] >= 0]
+    if not len(known):
+        return []
+    batch = int(known.groupby("step").size().median())
+    trained = {epoch: set(part["position"]) for epoch, part in known.groupby("epoch", sort=True)}
+    names = known.groupby("position")["name"].first()
+    last = max(trained)
+    found: list[Finding] = []
+    gone: dict[int, list[int]] = {}
+    for epoch, places in trained.items():
+        missing = sorted(set(range(n)) - places)
+        suffix = n - 1 - max(places)
+        tail = [place for place in missing if place >= n - suffix]
+        gone[epoch] = [place for place in missing if place < n - suffix]
+        if not tail:
+            continue
+        steps = sorted(set(known[known["epoch"] == epoch]["step"]))
+        # What no step has begun yet is the rest of an unfinished epoch, not its tail.
+        if epoch == last and len(tail) >= batch:
+            found.append(
+                Finding(
+                    "end",
+                    len(tail),
+                    steps[-1:],
+                    f"the log ends in epoch {epoch + 1} at position {max(places)}",
+                )
+            )
+            continue
+        if epoch == last and len(trained) > 1 and not any(one.kind == "tail" for one in found):
+            found.append(
+                Finding(
+                    "end",
+                    len(tail),
+                    steps[-1:],
+                    f"{len(tail)} problems of epoch {epoch + 1} would be in the next step",
+                )
+            )
+            continue
+        text = f"epoch {epoch + 1} left out the last {len(tail)} problems (positions {tail[0]} to {tail[-1]})"
+        found.append(Finding("tail", len(tail), steps[-1:], text))
+    always = sorted(set.intersection(*(set(places) for places in gone.values()))) if gone else []
+    if len(trained) == 1 and always:
+        # One epoch alone: a stretch of whole steps was skipped, single problems were filtered.
+        runs = np.split(always, np.flatnonzero(np.diff(always) > 1) + 1)
+        whole = [place for run in runs if len(run) >= batch for place in run.tolist()]
+        gone = {0: whole}
+        always = [place for place in always if place not in set(whole)]
+    else:
+        gone = {
+            epoch: [place for place in places if place not in set(always)] for epoch, places in gone.items()
+        }
+    if always:
+        found.append(
+            Finding(
+                "filtered",
+                len(always),
+                [],
+                f"{len(always)} problems were never trained ({_places(always, names)})",
+            )
+        )
+    for epoch, places in gone.items():
+        if places:
+            steps = known[(known["epoch"] == epoch) & (known["position"] < places[0])]["step"]
+            after = f" after step {steps.max()}" if len(steps) else ""
+            text = f"epoch {epoch + 1} left out {len(places)} problems{after} ({_places(places, names)})"
+            found.append(Finding("skipped", len(places), sorted(set(steps))[-1:], text))
+    return found
+
+
+def _strange(rows: pd.DataFrame, log: Sequence[Trained], late: int) -> list[Finding]:
+    found = []
+    again = rows[rows["repeated"]]
+    if len(again):
+        steps = sorted(set(again["step"]))
+        text = f"{len(again)} problems were trained again within an epoch, in steps {_some(steps)}"
+        found.append(Finding("repeated", len(again), steps, text))
+    unknown = rows[rows["position"] < 0]
+    if len(unknown):
+        names = _some([repr(name) for name in dict.fromkeys(unknown["name"])])
+        text = f"{len(unknown)} prompts are not in the order: {names}"
+        found.append(Finding("unknown", len(unknown), sorted(set(unknown["step"])), text))
+    ages = [(row.step, row.step - row.generated) for row in log if row.generated is not None]
+    if ages:
+        old = [step for step, age in ages if age > late]
+        mean = np.mean([age for _, age in ages])
+        text = f"completions are {mean:.2f} steps old on average, {max(age for _, age in ages)} at most"
+        kind = "stale" if old else "age"
+        found.append(Finding(kind, len(old), sorted(set(old)), text))
+    return found
+
+
+def _places(places: Sequence[int], names: pd.Series) -> str:
+    return "positions " + _some([f"{place}" for place in places])
+
+
+def _some(words: Sequence[object]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(map(str, words[:SHOWN])) + more
