@@ -49,7 +49,7 @@ test-vllm: .venv-vllm/.ready
 	for file in tests/vllm_*.py; do .venv-vllm/bin/python -m pytest $$file $(PYTEST_FLAGS) || exit 1; done
 
 # Other trainers' own loaders, rewards and dumps, each in an environment of its own below .venv-adapters.
-ADAPTERS := verl:verl openrlhf:openrlhf openrlhf:trinity ms_swift:ms_swift verifiers:verifiers
+ADAPTERS := verl:verl openrlhf:openrlhf openrlhf:trinity ms_swift:ms_swift verifiers:verifiers verifiers:inspect
 test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_swift verifiers)
 	.venv/bin/python -m pytest tests/adapters_trl.py $(PYTEST_FLAGS)
 	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \

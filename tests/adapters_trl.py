@@ -20,6 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 import hammerlib
 from hammerlib.adapters.rewards import trl_dra
 from hammerlib.adapters.trl import TRAINER
+from hammerlib.evaluation.imports import import_completions
 
 NANO = Path(hammerlib.__file__).parent / "models" / "nano" / "checkpoint"
 
@@ -101,3 +102,13 @@ def test_every_planted_fault_is_found_in_its_completions(tmp_path: Path) -> None
         handed, batches, lambda group: handed.place_of[group["prompt"].iloc[0]],
         lambda group: group.assign(prompt=group["prompt"].str.replace("cows", "goats")), write,
     )  # fmt: skip
+
+
+def test_its_completions_become_a_run_of_ours(trained: tuple[Handed, Path], tmp_path: Path) -> None:
+    handed, out = trained
+    file = min((out / "completions").glob("*.parquet"))
+    run = import_completions(file, handed.problems, root=tmp_path)
+    rows = [json.loads(line) for line in (run.folder / "samples.jsonl").open()]
+    assert len(rows) == 16 and {row["id"] for row in rows} == set(
+        handed.order.apply(handed.problems)["id"][:4]
+    )

@@ -22,6 +22,7 @@ from verifiers.v1.types import AssistantMessage
 from verifiers.v1.utils.loaders import load_taskset, taskset_config_type
 
 from hammerlib.adapters.verifiers import MODULE, TRAINER
+from hammerlib.evaluation.imports import import_completions
 
 
 @pytest.fixture
@@ -99,3 +100,14 @@ def test_every_planted_fault_is_found_in_its_episodes(
         return record | {"task": record["task"] | {"data": data | other}}
 
     finds_all(handed, batches, lambda record: record["task"]["data"]["position"], stranger, write)
+
+
+def test_its_episodes_become_a_run_of_ours(handed: Handed, tmp_path: Path) -> None:
+    tasks = list(taskset(handed))
+    records = [
+        episode(task, f"\\boxed{{{task.data.answer if k else 'no'}}}").to_record()
+        for k, task in enumerate(tasks)
+    ]
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    run = import_completions(tmp_path / "traces.jsonl", handed.problems, root=tmp_path)
+    assert run.metrics["pass@1"]["value"] == pytest.approx(13 / 14)

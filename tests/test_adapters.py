@@ -16,6 +16,7 @@ import torch
 from trainer_cases import BATCH, Handed, finds_all
 
 from hammerlib.adapters import TRAINERS, Log, Trained, audit, hand_over
+from hammerlib.adapters.asynchrony import simulate, survival, untrained
 from hammerlib.adapters.files import trainer_named
 from hammerlib.adapters.findings import KINDS
 from hammerlib.adapters.rewards import embedder_named, reward_func, score, trl_dra, verl_score
@@ -306,3 +307,57 @@ def test_versions_and_ways_of_checking_are_told() -> None:
         **dict.fromkeys(("trl", "verl", "openrlhf", "ms-swift", "trinity-rft", "verifiers"), "package"),
         **dict.fromkeys(("prime-rl", "nemo-rl", "slime"), "source"),
     }
+
+
+# Asynchrony
+
+
+def lengths(n: int, seed: int = 0) -> list[list[float]]:
+    """Lengths of four completions of n prompts."""
+    return np.random.default_rng(seed).lognormal(3, 0.8, size=(n, 4)).tolist()
+
+
+def test_in_lockstep_nothing_moves() -> None:
+    life = simulate(lengths(64), batch=8, staleness=0)
+    assert survival(life, 64).kept and not life["dropped"].any()
+    assert [untrained(life, step) for step in range(9)] == [[]] * 9
+
+
+@pytest.mark.parametrize("staleness", [1, 2, 4, 8])
+def test_a_life_is_in_sequence_and_within_the_staleness(staleness: int) -> None:
+    life = simulate(lengths(96, staleness), batch=4, staleness=staleness)
+    trained = life[life["trained"] > 0]
+    assert (trained["finished"] >= trained["generated"]).all()
+    ages = trained["trained"] - 1 - trained["generated"]
+    assert ages.between(0, staleness).all() and not (life["dropped"] & (life["trained"] > 0)).any()
+    assert trained.groupby("trained").size().eq(4).all() and trained["place"].is_unique
+    for step in range(1, int(trained["trained"].max()) + 1):
+        # never more begun than the bound, counted when a step ends
+        assert len(untrained(life, step)) <= (staleness + 1) * 4
+
+
+def test_more_staleness_leaves_less_of_the_path() -> None:
+    distances = [survival(simulate(lengths(240), batch=8, staleness=k), 240).kendall[0] for k in (0, 2, 8)]
+    assert distances[0] == 0 < distances[1] < distances[2] < 0.2
+
+
+def test_a_resume_that_counts_skips_what_one_at_the_frontier_hands_out() -> None:
+    life = simulate(lengths(96), batch=4, staleness=4)
+    lost = untrained(life, 8)
+    before = set(life[life["trained"].between(1, 8)]["place"])
+    rows = [
+        Trained(step, (place,), "p")
+        for place, step in zip(life["place"], life["trained"], strict=True)
+        if place in before
+    ]
+    # The counting loader goes on behind everything that was handed out.
+    first = max(before | set(lost)) + 1
+    after = [Trained(9 + k // 4, (first + k,), "p") for k in range(96 - first)]
+    order = Order(np.arange(96), "dataset")
+    found = audit(Log("", sorted([*rows, *after], key=lambda row: row.step)), order, late=9)
+    missing = {finding.kind: finding.count for finding in found.findings}
+    assert lost and missing.get("skipped", 0) + missing.get("filtered", 0) >= len(lost)
+    aligned = [Trained(9 + k // 4, (place,), "p") for k, place in enumerate([*lost, *range(first, 96)])]
+    kept = audit(Log("", sorted([*rows, *aligned], key=lambda row: row.step)), order, late=9)
+    dropped = int((life["dropped"] & (life["place"] < first)).sum())
+    assert sum(finding.count for finding in kept.findings) == dropped, str(kept)

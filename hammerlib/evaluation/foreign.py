@@ -1,4 +1,4 @@
-"""Completions in files of others: JSON lines of any columns, lighteval's details, lm-eval's samples."""
+"""Completions in files of others: JSON lines, and the logs of lighteval, lm-eval, inspect, TRL, verifiers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ SHOWN = 3  # bad lines in a message
 GUESSES = read_yaml(Path(__file__).with_name("benchmarks.yaml"))["columns"]
 # Reasons to stop that mean the limit on length; every other one ("stop", "eos", "tool_calls") does not.
 CUT_OFF = ("length", "max_tokens")
+TRL = {
+    "prompt": "prompt",
+    "completion": "completion",
+}  # of its files of completions; their rewards are no verdicts
+GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # inspect's letters: correct, partial, incorrect, no answer
 
 
 class BadLine(NamedTuple):
@@ -80,15 +85,20 @@ def read_foreign(
     """Read completions made elsewhere: the name of the layout, what was read, and what could not be.
 
     Layouts: ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's
-    ``samples_*.jsonl``, lighteval's ``details_*.parquet`` (since 0.10, and the text columns before).
+    ``samples_*.jsonl``, lighteval's ``details_*.parquet`` (since 0.10, and the text columns before), TRL's
+    ``completions_*.parquet``, the ``traces.jsonl`` of verifiers and prime-rl, and inspect's logs: ``.json``,
+    and ``.eval`` where inspect_ai is installed.
     `columns` maps names of `GUESSES` to the file's columns, "" to one that shall not be used; default:
     guessed. Verdicts of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100) are refused.
     """
     path = Path(path)
     if path.suffix == ".parquet":
         return _from_parquet(path)
+    if path.suffix in (".json", ".eval"):
+        return _from_inspect(path)
     if path.suffix != ".jsonl":
-        raise InputError("file", path.name, "unknown kind of file", "give .jsonl, or lighteval's .parquet")
+        remedy = "give .jsonl, lighteval's or TRL's .parquet, or inspect's log"
+        raise InputError("file", path.name, "unknown kind of file", remedy)
     rows, bad = read_lines(path)
     if not rows:
         raise InputError("file", path.name, "holds no JSON object", "give one object a line")
@@ -97,6 +107,8 @@ def read_foreign(
         # lm-eval writes one line for each of its answer filters, all with the same completions.
         rows = [(line, row) for line, row in rows if row.get("filter") == first.get("filter")]
         return "lm-eval", *_collected(_of_harness, rows, bad)
+    if columns is None and {"task", "traces"} <= set(first):
+        return "verifiers", *_collected(_of_episode, rows, bad)
     names = _columns(set().union(*(row for _, row in rows)), columns or {})
     return "jsonl", *_collected(lambda line, row: _of_columns(line, row, names), rows, bad)
 
@@ -227,6 +239,52 @@ def _of_harness(line: int, row: dict[str, Any]) -> Entry:
     return Entry(line, _key(row["doc_id"]), prompt, texts, claimed, [{}] * len(texts))
 
 
+def _of_episode(line: int, row: dict[str, Any]) -> Entry:
+    """An episode of verifiers: the last turn that the model wrote in each trace."""
+    data = row["task"]["data"]
+    texts, known = [], []
+    for trace in row["traces"]:
+        said = [node["message"] for node in trace["nodes"] if node.get("sampled")]
+        texts.append(_text([{"role": "user", "content": said[-1].get("content") or ""}]))
+        known.append({})
+    key = data.get("id") or row["task"].get("key")
+    return Entry(line, _key(key), _text(data.get("prompt")), _all_texts(texts), [None] * len(texts), known)
+
+
+def _from_inspect(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
+    if not path.is_file():
+        raise InputError("file", str(path), "there is no such file", "check the path")
+    if path.suffix == ".eval":  # a zip of a kind that Python reads since 3.14
+        try:
+            from inspect_ai.log import read_eval_log
+        except ImportError:
+            remedy = f"pip install inspect-ai, or: inspect log convert {path.name} --to json --output-dir ."
+            raise InputError(
+                "file", path.name, "is read by inspect_ai, which is not installed", remedy
+            ) from None
+        held = read_eval_log(str(path)).model_dump(mode="json")
+    else:
+        try:
+            held = parse_json(path.read_bytes(), halves="replace")
+        except ValueError as error:
+            raise InputError("file", path.name, f"is no JSON ({error})", "give inspect's log") from None
+    samples = held.get("samples") if isinstance(held, dict) else None
+    if not samples:
+        raise InputError("file", path.name, "holds no samples of inspect's", "give a log with its samples")
+    return "inspect", *_collected(_of_sample, list(enumerate(samples, start=1)), [])
+
+
+def _of_sample(line: int, row: dict[str, Any]) -> Entry:
+    choice = row["output"]["choices"][0]
+    said = _text([{"role": "user", "content": choice["message"]["content"]}])
+    scores = [score["value"] for score in (row.get("scores") or {}).values()]
+    claim = None
+    if len(scores) == 1:
+        claim = GRADES.get(scores[0]) if isinstance(scores[0], str) else _share(scores[0], "scores")
+    known = {"truncated": choice.get("stop_reason") in CUT_OFF}
+    return Entry(line, _key(row["id"]), _text(row["input"]), _all_texts([said]), [claim], [known])
+
+
 def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
     rows = list(enumerate(read_records(path), start=1))
     columns = set(rows[0][1])
@@ -234,6 +292,8 @@ def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
         return "lighteval", *_collected(_of_details, rows, [])
     if {"predictions", "metrics"} <= columns and columns & {"example", "full_prompt"}:
         return "lighteval (before 0.10)", *_collected(_of_old_details, rows, [])
+    if {"prompt", "completion"} <= columns:
+        return "trl", *_collected(lambda line, row: _of_columns(line, row, TRL), rows, [])
     remedy = "give lighteval's details_*.parquet, or write JSON lines"
     raise InputError("columns", sorted(columns), "are not those of lighteval's details", remedy)
 
