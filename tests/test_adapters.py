@@ -109,9 +109,8 @@ def test_one_command_orders_for_a_trainer_and_one_audits(
     page = tmp_path / "page.html"
     assert main([*command, "--page", str(page)]) == 0
     assert "the order was kept" in capsys.readouterr().out
-    assert page.read_text().count("<svg") == 1 and "http" not in page.read_text().replace(
-        "http://www.w3.org", ""
-    )
+    text = page.read_text()
+    assert text.count("<svg") == 1 and not any(part in text for part in ("<script", "src=", 'href="http'))
     write_records(log[7:] + log[:7], tmp_path / "log.jsonl")
     pd.DataFrame(log[::-1]).assign(step=[1] * 7 + [2] * 7).to_json(
         tmp_path / "log.jsonl", orient="records", lines=True
