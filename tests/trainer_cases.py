@@ -8,7 +8,8 @@ from typing import Any
 
 from trainer_faults import plant
 
-from hammerlib.adapters import HandOver, audit, hand_over
+from hammerlib.adapters import audit, hand_over
+from hammerlib.adapters.files import HandOver
 from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.problems.files import write_records

@@ -65,7 +65,7 @@ def simulate(
     --------
     >>> life = simulate([[3.0], [9.0], [1.0], [1.0]], batch=2, staleness=1)
     >>> life["trained"].tolist()
-    [1, 2, 1, 2]
+    [2, 2, 1, 1]
     """
     check_whole("batch", batch, 1, "give the prompts of a step")
     check_whole("staleness", staleness, 0, "give a number of steps")
@@ -136,7 +136,7 @@ def untrained(life: pd.DataFrame, step: int) -> list[int]:
     Examples
     --------
     >>> untrained(simulate([[3.0], [9.0], [1.0], [1.0]], batch=2, staleness=1), 1)
-    [1, 3]
+    [0, 1]
     """
     started = life[(life["generated"] < step) & ~life["dropped"]]
     return sorted(started[(started["trained"] < 0) | (started["trained"] > step)]["place"].tolist())

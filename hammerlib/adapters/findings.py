@@ -151,7 +151,8 @@ def audit(
     --------
     >>> from hammerlib.adapters.logs import Trained
     >>> order = Order(np.arange(6), "dataset")
-    >>> rows = [Trained(1 + place // 2, (place,), f"p-{place}") for place in (0, 1, 4, 5, 2, 3)]
+    >>> places = (0, 1, 4, 5, 2, 3)
+    >>> rows = [Trained(1 + k // 2, (place,), f"p-{place}") for k, place in enumerate(places)]
     >>> found = audit(Log("by hand", rows), order)
     >>> found.kept, found.kendall, [finding.kind for finding in found.findings]
     (False, [0.3333333333333333], ['order'])

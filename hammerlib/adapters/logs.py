@@ -96,6 +96,19 @@ def read_log(
     ------
     InputError
         No such file; nothing in it that names a problem, or no steps; bad lines.
+
+    Notes
+    -----
+    Source: ours; the layouts are those of the versions that the adapters name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hammerlib.ordering import Order
+    >>> log = Path(tempfile.mkdtemp()) / "log.jsonl"
+    >>> _ = log.write_text('{"step": 1, "position": 1}\\n{"step": 2, "position": 0}\\n')
+    >>> [row.places for row in read_log(log, Order(np.arange(2), "dataset")).rows]
+    [(1,), (0,)]
     """
     path = Path(path)
     ids = None
