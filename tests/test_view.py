@@ -277,7 +277,8 @@ def test_the_page_of_a_run_links_to_the_pages_beside_it(tmp_path: Path) -> None:
     assert "Also in this run" not in (run / "notebook.html").read_text("utf-8")
     group_browser(dump(tmp_path, 1, verl_rows("1+1", ["2", "3"], [1.0, 0.0])), run / "groups & more.html")
     write_page(notebook, run / "notebook.html", run)
-    links = re.findall(r'<a href="([^"]*)">([^<]*)</a>', (run / "notebook.html").read_text("utf-8"))
+    text = (run / "notebook.html").read_text("utf-8")
+    links = re.findall(r'<a href="([^"]*)"[^>]*>([^<]*)</a>', text)
     assert links == [("groups%20%26%20more.html", "groups &amp; more.html")]
 
 
