@@ -247,22 +247,14 @@ class Probe:
 
     def entropy(self, model: Any) -> float:
         """Return the mean entropy over all tokens of the answers, in nats."""
-        from torch import no_grad
+        from hammerlib.training.generation import mean_entropy
 
-        from hammerlib.training.generation import score_tokens
-
-        total = tokens = 0.0
         training = model.training
         model.eval()
-        with no_grad():
-            for first in range(0, len(self.prompt_ids), ROWS):
-                rows = slice(first, first + ROWS)
-                pairs = self.prompt_ids[rows], self.completion_ids[rows]
-                _, entropies, mask = score_tokens(model, *pairs, temperature=self.temperature)
-                total += float(entropies.double().sum())
-                tokens += float(mask.sum())
+        answers = self.prompt_ids, self.completion_ids
+        entropy = mean_entropy(model, *answers, temperature=self.temperature, rows=ROWS)
         model.train(training)
-        return total / tokens
+        return entropy
 
 
 @dataclass

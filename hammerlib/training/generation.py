@@ -264,6 +264,26 @@ def score_tokens(
     return logps * mask, -(chances.exp() * chances).sum(-1) * mask, mask
 
 
+def mean_entropy(
+    model: torch.nn.Module,
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    *,
+    temperature: float,
+    rows: int,
+) -> float:
+    """Return the mean entropy over all completion tokens, in nats, computed so many rows at a time."""
+    total = tokens = 0.0
+    with torch.no_grad():
+        for first in range(0, len(prompt_ids), rows):
+            batch = slice(first, first + rows)
+            pairs = prompt_ids[batch], completion_ids[batch]
+            _, entropies, mask = score_tokens(model, *pairs, temperature=temperature)
+            total += float(entropies.double().sum())
+            tokens += float(mask.sum())
+    return total / tokens
+
+
 def scored_tokens(
     trainer: Any, prompt_ids: Sequence[list[int]], completion_ids: Sequence[list[int]], *, rows: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
