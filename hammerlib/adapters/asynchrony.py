@@ -86,12 +86,12 @@ def simulate(
             life.append([taken, version, -1, -1, 0])
             heapq.heappush(running, (now + longest[taken], taken))
             taken, ahead = taken + 1, ahead + 1
-        for place in [place for place in ready if version - life[place][1] > staleness]:
-            life[place][4] = 1
-            ready.remove(place)
+        for position in [position for position in ready if version - life[position][1] > staleness]:
+            life[position][4] = 1
+            ready.remove(position)
         if len(ready) >= batch:
-            for place in ready[:batch]:
-                life[place][3] = done + 1
+            for position in ready[:batch]:
+                life[position][3] = done + 1
             ready = ready[batch:]
             end = now + step_time
             while running and running[0][0] <= end:
@@ -106,9 +106,9 @@ def simulate(
 
 
 def _finish(running: list[tuple[float, int]], life: list[list[int]], version: int) -> int:
-    place = heapq.heappop(running)[1]
-    life[place][2] = version
-    return place
+    position = heapq.heappop(running)[1]
+    life[position][2] = version
+    return position
 
 
 def survival(life: pd.DataFrame, n: int, *, late: int = 0) -> Audit:

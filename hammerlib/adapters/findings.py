@@ -166,8 +166,8 @@ def audit(
     walked = _walk(log.rows, len(order))
     rows = _displaced(walked, len(order))
     kendall = [
-        _discordant(part["step"].to_numpy(), part["position"].to_numpy())
-        for _, part in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
+        _discordant(group["step"].to_numpy(), group["position"].to_numpy())
+        for _, group in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
     ]
     findings = [*_order(rows, late), *_missing(rows, len(order)), *_strange(rows, log.rows, late)]
     notes = [f"{finding.kind} (allowed): {finding.text}" for finding in findings if finding.kind in allow]
@@ -186,19 +186,19 @@ def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
         placed = []
         for row in log:
             epoch = row.epoch - first
-            free = [place for place in row.places if (epoch, place) not in seen]
-            place = (free or row.places or (-1,))[0]
-            placed.append((place, epoch, not free and place >= 0))
-            seen.add((epoch, place))
+            free = [position for position in row.places if (epoch, position) not in seen]
+            position = (free or row.places or (-1,))[0]
+            placed.append((position, epoch, not free and position >= 0))
+            seen.add((epoch, position))
         return _frame(log, placed, n)
     # Two readings: along the order round and round; or the k-th time of a problem is its k-th epoch, as where
     # every epoch has a sequence of its own. The one that leaves less to explain is taken.
     times: Counter[int] = Counter()
     counted = []
     for row in log:
-        place = min(row.places, key=lambda one: times[one], default=-1)
-        counted.append((place, times[place] if place >= 0 else 0, False))
-        times[place] += 1
+        position = min(row.places, key=lambda one: times[one], default=-1)
+        counted.append((position, times[position] if position >= 0 else 0, False))
+        times[position] += 1
     readings = [_frame(log, placed, n) for placed in (counted, _along_path(log, n))]
     return min(readings, key=lambda rows: _unexplained(rows, n))
 
@@ -206,7 +206,7 @@ def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
 def _unexplained(rows: pd.DataFrame, n: int) -> int:
     """Problems that a reading leaves in other steps, trained again, or missing before the log ends."""
     known = rows[rows["position"] >= 0]
-    sets = [set(part["position"]) for _, part in known.groupby("epoch", sort=True)]
+    sets = [set(group["position"]) for _, group in known.groupby("epoch", sort=True)]
     holes = [
         (max(places) + 1 if last else n) - len(places)
         for last, places in zip(_lasts(sets), sets, strict=True)
@@ -233,7 +233,9 @@ def _along_path(log: Sequence[Trained], n: int) -> list[tuple[int, int, bool]]:
         here = []
         for row in log[start:end]:
             middle = front + size / 2
-            options = [place + n * (int(middle // n) + turn) for place in row.places for turn in (-1, 0, 1)]
+            options = [
+                position + n * (int(middle // n) + turn) for position in row.places for turn in (-1, 0, 1)
+            ]
             options = [option for option in options if option >= 0]
             if not options:
                 placed.append((-1, max(0, int(front // n)), False))
@@ -256,7 +258,7 @@ def _frame(log: Sequence[Trained], placed: Sequence[tuple[int, int, bool]], n: i
         {
             "step": [row.step for row in log],
             "epoch": [epoch for _, epoch, _ in placed],
-            "position": [place for place, _, _ in placed],
+            "position": [position for position, _, _ in placed],
             "name": [row.name for row in log],
             "repeated": [again for _, _, again in placed],
         }
@@ -319,7 +321,7 @@ def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
     if not len(known):
         return []
     batch = int(known.groupby("step").size().median())
-    trained = {epoch: set(part["position"]) for epoch, part in known.groupby("epoch", sort=True)}
+    trained = {epoch: set(group["position"]) for epoch, group in known.groupby("epoch", sort=True)}
     names = known.groupby("position")["name"].first()
     last = max(trained)
     found: list[Finding] = []
@@ -327,8 +329,8 @@ def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
     for epoch, places in trained.items():
         missing = sorted(set(range(n)) - places)
         suffix = n - 1 - max(places)
-        tail = [place for place in missing if place >= n - suffix]
-        gone[epoch] = [place for place in missing if place < n - suffix]
+        tail = [position for position in missing if position >= n - suffix]
+        gone[epoch] = [position for position in missing if position < n - suffix]
         if not tail:
             continue
         steps = sorted(set(known[known["epoch"] == epoch]["step"]))
@@ -359,12 +361,13 @@ def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
     if len(trained) == 1 and always:
         # One epoch alone: a stretch of whole steps was skipped, single problems were filtered.
         runs = np.split(always, np.flatnonzero(np.diff(always) > 1) + 1)
-        whole = [place for run in runs if len(run) >= batch for place in run.tolist()]
+        whole = [position for run in runs if len(run) >= batch for position in run.tolist()]
         gone = {0: whole}
-        always = [place for place in always if place not in set(whole)]
+        always = [position for position in always if position not in set(whole)]
     else:
         gone = {
-            epoch: [place for place in places if place not in set(always)] for epoch, places in gone.items()
+            epoch: [position for position in places if position not in set(always)]
+            for epoch, places in gone.items()
         }
     if always:
         found.append(
@@ -407,7 +410,7 @@ def _strange(rows: pd.DataFrame, log: Sequence[Trained], late: int) -> list[Find
 
 
 def _places(places: Sequence[int], names: pd.Series) -> str:
-    return "positions " + _some([f"{place}" for place in places])
+    return "positions " + _some([f"{position}" for position in places])
 
 
 def _some(words: Sequence[object]) -> str:

@@ -118,7 +118,7 @@ def read_log(
     frame, layout = _rows_of(path)
     names = _columns(frame[0][1], columns or {}, path)
     place_of = np.argsort(order.permutation)
-    found = []
+    matches = []
     cache: dict[Any, tuple[tuple[int, ...], str]] = {}
     for step, row in frame:
         values = {name: _value(row, column) for name, column in names.items()}
@@ -128,7 +128,7 @@ def read_log(
         if key not in cache:
             cache[key] = _placed(values, row, ids, place_of, layout)
         places, name = cache[key]
-        found.append(
+        matches.append(
             Trained(
                 -1 if step is None else int(step),
                 places,
@@ -144,7 +144,7 @@ def read_log(
             (n for n in ("id", "text", "position") if n in names and (ids or n == "position")), "position"
         )
     )
-    return Log(f"{layout}, by {by}", _groups(found, path, per_step))
+    return Log(f"{layout}, by {by}", _groups(matches, path, per_step))
 
 
 def _placed(
@@ -160,14 +160,14 @@ def _placed(
         return ids.by_text(text), title
     if ids is not None and values.get("id") is not None:
         return (), name
-    place = values.get("position")
-    if place is None and layout == "index log":
-        place = int(place_of[int(row["index"])])
-    if place is None:
+    position = values.get("position")
+    if position is None and layout == "index log":
+        position = int(place_of[int(row["index"])])
+    if position is None:
         raise InputError(
             "problems", None, "are needed to find a log's prompts", "name them: --problems file:..."
         )
-    return ((int(place),) if 0 <= int(place) < len(place_of) else ()), name
+    return ((int(position),) if 0 <= int(position) < len(place_of) else ()), name
 
 
 class _Finder:
@@ -181,10 +181,10 @@ class _Finder:
         self.ids: dict[str, tuple[int, ...]] = {}
         self.texts: dict[str, tuple[int, ...]] = {}
         self.starts: dict[str, list[str]] = {}
-        for place, (name, prompt) in enumerate(zip(table["id"][:], table["prompt"][:], strict=True)):
-            self.ids[name] = (*self.ids.get(name, ()), place)
+        for position, (name, prompt) in enumerate(zip(table["id"][:], table["prompt"][:], strict=True)):
+            self.ids[name] = (*self.ids.get(name, ()), position)
             text = normalise(prompt)
-            self.texts[text] = (*self.texts.get(text, ()), place)
+            self.texts[text] = (*self.texts.get(text, ()), position)
         for text in self.texts:
             self.starts.setdefault(text[:LEAST_TEXT], []).append(text)
         self.heads: Counter[int] = Counter()
@@ -258,11 +258,11 @@ def _columns(first: Mapping[str, Any], given: Mapping[str, str], path: Path) -> 
             )
         if _value(first, column) is None:
             raise InputError("columns", column, f"is not in {path.name}", f"it has {', '.join(first)}")
-    found = {
+    matches = {
         name: next((one for one in names if _value(first, one) is not None), "")
         for name, names in NAMES.items()
     }
-    names = {name: column for name, column in {**found, **given}.items() if column}
+    names = {name: column for name, column in {**matches, **given}.items() if column}
     if not names.keys() & {"id", "text", "position"}:
         remedy = f"say where they stand, such as --columns id=... (it has {', '.join(first)})"
         raise InputError("columns", path.name, "no column is known to name a problem", remedy)
@@ -314,8 +314,8 @@ def _files(path: Path) -> tuple[list[Path], str]:
 
 def _step_of(file: Path, root: Path) -> int | None:
     """The last number in a file's path below a folder, as 7 of ``rollouts/step_7/traces.jsonl``."""
-    found = NUMBER.search(str(file.relative_to(root).with_suffix("")))
-    return int(found[1]) if found else None
+    matches = NUMBER.search(str(file.relative_to(root).with_suffix("")))
+    return int(matches[1]) if matches else None
 
 
 def _read(file: Path) -> Iterable[dict[str, Any]]:

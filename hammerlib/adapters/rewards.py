@@ -102,13 +102,13 @@ class _Waiting:
         return group
 
     async def add(self, text: str, value: float) -> float:
-        place = asyncio.get_running_loop().create_future()
+        future = asyncio.get_running_loop().create_future()
         self.texts.append(text)
         self.values.append(value)
-        self.places.append(place)
+        self.places.append(future)
         if len(self.places) == self.size:
             self.finish()
-        return await place
+        return await future
 
     def finish(self) -> None:
         self.alarm.cancel()
@@ -120,11 +120,11 @@ class _Waiting:
         try:
             rewards = adjust_rewards(self.values, self.embed(self.texts), **self.options)
         except Exception as error:
-            for place in self.places:
-                place.set_exception(error)
+            for future in self.places:
+                future.set_exception(error)
             return
-        for place, reward in zip(self.places, rewards, strict=True):
-            place.set_result(float(reward))
+        for future, reward in zip(self.places, rewards, strict=True):
+            future.set_result(float(reward))
 
 
 # OpenRLHF

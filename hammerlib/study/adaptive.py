@@ -107,7 +107,7 @@ class AdaptiveSampler(Algorithm):
     def choose(self, problems: list[str], wanted: int, rng: np.random.Generator) -> np.ndarray:
         """Return the places (wanted,) of the problems to train, nearest the target first."""
         among = rng.choice(len(problems), min(len(problems), wanted * self.candidates), replace=False)
-        drawn = np.array([rng.beta(*self.beta_of(problems[place])) for place in among])
+        drawn = np.array([rng.beta(*self.beta_of(problems[position])) for position in among])
         nearest = among[np.argsort((drawn - self.target) ** 2, kind="stable")][: wanted * self.spread]
         if self._vectors is None or len(nearest) <= wanted:
             return nearest[:wanted]
@@ -131,10 +131,10 @@ class AdaptiveSampler(Algorithm):
         rng = np.random.default_rng([trainer.args.seed, self.batches])
         chosen = self.choose(problems, wanted * processes, rng)[process::processes]
         self.batches += 1
-        predictions = [self.beta_of(problems[place]) for place in chosen]
+        predictions = [self.beta_of(problems[position]) for position in chosen]
         self._predicted = float(np.mean([right / (right + wrong) for right, wrong in predictions]))
-        self._seen = float(np.mean([problems[place] in self.counts for place in chosen]))
-        return generate(trainer, [table[int(place)] for place in chosen for _ in range(size)])
+        self._seen = float(np.mean([problems[position] in self.counts for position in chosen]))
+        return generate(trainer, [table[int(position)] for position in chosen for _ in range(size)])
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Update the distributions by what all processes sampled."""
