@@ -68,7 +68,13 @@ ROOMS = (
 def stage() -> dict[str, str]:
     """Copy pages of the repository here; page of the site (its path from here) by path in the repository."""
     pages = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-    names = ["results/LOG.md", "results/PROTOCOL.md", "results/PROTOCOL-systems.md", "results/README.md"]
+    names = [
+        "results/LOG.md",
+        "results/PROTOCOL.md",
+        "results/PROTOCOL-systems.md",
+        "results/PROTOCOL-real.md",
+        "results/README.md",
+    ]
     names += [path.relative_to(ROOT).as_posix() for path in ROOT.glob("results/benchmarks/*.md")]
     names += [path.relative_to(ROOT).as_posix() for path in ROOT.glob("results/study/*/*.md")]
     pages |= {name: name for name in names} | _published()

@@ -836,7 +836,7 @@ def test_every_command_that_takes_problems_takes_columns(tmp_path: Path, monkeyp
     imported = ["import", theirs, "--benchmark", own, *results]
     assert main(imported) == 2
     assert main([*imported, "--benchmark-columns", "prompt=task", "answer=meta.gold"]) == 0
-    assert "pass@1                      1.0000" in capsys.readouterr().out
+    assert "pass@1                              1.0000" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").glob("import__*")
     assert main(["regrade", str(run), "--benchmark", own, *mapped, *results]) == 0
     lines = f"problems: {own}\nn_problems: 8\norder: random\ncolumns: {{prompt: task, answer: meta.gold}}\n"

@@ -30,7 +30,7 @@ def test_a_source_may_be_given_by_its_place(monkeypatch: pytest.MonkeyPatch) -> 
     register_source("elsewhere", "hammerlib.problems.gym:load_gym")
     assert len(load_problems("elsewhere:math", n=3)) == 3
     monkeypatch.delitem(SOURCES, "elsewhere")
-    with pytest.raises(InputError, match="problems = 'elsewhere:math': unknown source; use one of evolmath"):
+    with pytest.raises(InputError, match="problems = 'elsewhere:math': unknown source; use one of champ"):
         load_problems("elsewhere:math")
 
 
