@@ -394,6 +394,16 @@ def test_keys_filters_search_and_links_in_a_browser(three_groups: Path) -> None:
 
 @pytest.mark.long
 @needs_chromium
+@pytest.mark.parametrize(("rewards", "opened_first"), [([1.0, 0.0], "Group 1.2"), ([1.0, 1.0], "Group 1.1")])
+def test_the_first_mixed_group_is_opened_and_without_one_the_first(
+    tmp_path: Path, rewards: list[float], opened_first: str
+) -> None:
+    dump(tmp_path, 1, verl_rows("hard", ["x", "y"], [0.0, 0.0]) + verl_rows("fair", ["2", "3"], rewards))
+    assert driven(group_browser(tmp_path), "told.push(heading());")[0].startswith(opened_first)
+
+
+@pytest.mark.long
+@needs_chromium
 def test_a_link_opens_its_group_and_a_wrong_one_says_so(three_groups: Path) -> None:
     assert driven(three_groups, "told.push(heading());", "#group=1.3")[0].startswith("Group 1.3")
     steps = 'told.push(document.querySelector("main").textContent);'
