@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,21 @@ def test_links_of_published_notebooks_lead_somewhere() -> None:
         text = "\n".join("".join(one["source"]) for one in cells if one["cell_type"] == "markdown")
         dead = [one for one in link.findall(text) if not (path.parent / one).exists()]
         assert not dead, f"{path.parent.name}: {dead}"
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "results" / "study").glob("*/README.md")), ids=lambda page: page.parent.name
+)
+def test_other_code_computes_the_printed_contrasts(page: Path, tmp_path: Path) -> None:
+    recompute = _script("recompute")
+    count, faults = recompute.check(page.parent)
+    assert count and not faults, faults
+
+
+def test_a_wrong_digit_on_a_page_is_found(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results" / "study" / "pilot", tmp_path / "pilot")
+    page = tmp_path / "pilot" / "README.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("| 3 | -1.2 [-7.3, 5.0] |", "| 3 | -1.2 [-7.3, 5.1] |"), encoding="utf-8")
+    _, faults = _script("recompute").check(tmp_path / "pilot")
+    assert len(faults) == 1 and "hammer - random" in faults[0]

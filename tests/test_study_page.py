@@ -206,6 +206,53 @@ def test_a_folder_that_is_refused_leaves_its_page_as_it_was(tmp_path: Path, cell
     assert (folder / PAGE).read_text() == before
 
 
+def planned(tmp_path: Path, *lines: str) -> Path:
+    """The pilot's records in a checkout whose study file says more."""
+    folder = tmp_path / "results" / "study" / "pilot"
+    shutil.copytree(ROOT / "results" / "study" / "pilot", folder)
+    (tmp_path / "configs" / "study").mkdir(parents=True)
+    text = (ROOT / "configs" / "study" / "pilot.yaml").read_text(encoding="utf-8")
+    (tmp_path / "configs" / "study" / "pilot.yaml").write_text("\n".join([text, *lines]), encoding="utf-8")
+    return folder
+
+
+def test_a_study_with_a_question_begins_with_it_a_picture_and_what_was_found(tmp_path: Path) -> None:
+    folder = planned(tmp_path, "question: Does it help?", "protocol: PROTOCOL-real.md", "judged_from: 3")
+    summary = tmp_path / "study.md"
+    summary.write_text("\n".join(STUDY))
+    before = (folder / PAGE).read_text(encoding="utf-8")
+    text = publish_study(folder, summary).read_text(encoding="utf-8")
+    question, picture, found = (
+        text.index("**Does it help?**"),
+        text.index("(finding.svg)"),
+        text.index("Holm p"),
+    )
+    assert question < picture < found < text.index("Generated from")
+    drawn = (folder / "finding.svg").read_text(encoding="utf-8")
+    publish_study(folder, summary)
+    assert drawn == (folder / "finding.svg").read_text(encoding="utf-8"), "the same on a rerun"
+    rest = text.partition("Generated from")[2].replace("[PROTOCOL-real](../../PROTOCOL-real.md)", "")
+    assert rest == before.partition("Generated from")[2].replace("[PROTOCOL](../../PROTOCOL.md)", "")
+
+
+def test_nobody_looks_before_the_replicates_that_the_study_says(tmp_path: Path) -> None:
+    folder, summary = planned(tmp_path, "judged_from: 4"), tmp_path / "study.md"
+    summary.write_text("\n".join(STUDY))
+    kept = {path: path.read_bytes() for path in (folder / PAGE, summary)}
+    with pytest.raises(InputError, match="has 3 of the 4 whole replicates that it is read from"):
+        publish_study(folder, summary)
+    assert "has 3 of the 4 whole replicates" in study_findings("pilot", tmp_path)
+    assert {path: path.read_bytes() for path in kept} == kept
+    shutil.move(folder, folder.parent / "later")
+    plan = tmp_path / "configs" / "study" / "pilot.yaml"
+    plan.rename(plan.parent / "later.yaml")
+    assert study_folders(folder.parent) == []
+    (folder.parent / "later" / "dra__r102.json").unlink()
+    text = (plan.parent / "later.yaml").read_text(encoding="utf-8")
+    (plan.parent / "later.yaml").write_text(text.replace("judged_from: 4", "judged_from: 3"))
+    assert study_folders(folder.parent) == [], "a replicate without one of its arms is not whole"
+
+
 # What is computed of a reading is kept with it: one worker reads each study once for the tests below.
 once_each = pytest.mark.xdist_group("studies")
 reading = functools.cache(lambda folder: read_records(folder, planned_cells(folder)))

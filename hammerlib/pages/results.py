@@ -11,8 +11,9 @@ from pathlib import Path
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, file_name
-from hammerlib.study.pages import studies_section, write_page
-from hammerlib.study.records import foreign
+from hammerlib.study import contrasts
+from hammerlib.study.pages import planned_cells, planned_study, studies_section, unit_of, write_page
+from hammerlib.study.records import foreign, read_records
 
 KEPT = (".json", ".csv", ".svg", ".ipynb")  # pages with scripts inside stay out: megabytes each
 LINK = re.compile(r"\]\((?![a-z]+:|[#/])([^)#\s]+)")  # relative links of Markdown
@@ -201,8 +202,31 @@ def runs_section(root: Path) -> str:
 def publish_study(folder: Path, summary: Path) -> Path:
     """Write a study's page beside its records, and what all studies say into ``docs/study.md``."""
     page = write_page(folder)
+    study = planned_study(folder)
+    if study is not None and study.question:
+        draw_finding(folder)
     write_section(summary, studies_section(folder.parent), STUDY)
     return page
+
+
+def draw_finding(folder: Path) -> Path:
+    """Draw the primary contrasts of a study that may be read into its folder, and return the picture."""
+    from hammerlib import plots
+    from hammerlib.plots.audit import as_svg
+
+    plots.style()
+    records = read_records(folder, planned_cells(folder))
+    tests = contrasts.study_tests(records)
+    table = contrasts.main_contrasts(tests, records.primary_endpoint)
+    title = "Primary contrasts, each with its 95 % interval"
+    note = "filled: told from no difference (Holm, 5 %); grey: too small to matter"
+    margin = contrasts.MARGIN if records.primary_endpoint == contrasts.PRIMARY_ENDPOINT else None
+    label = f"difference in {records.primary_endpoint}, {unit_of(records.primary_endpoint)}"
+    primary = table[table["primary"].astype(bool)]
+    axes = plots.contrast_forest(primary, margin=margin, label=label, title=title, note=note)
+    with atomic_path(folder / "finding.svg") as part:
+        part.write_text(as_svg(axes), encoding="utf-8")
+    return folder / "finding.svg"
 
 
 def write_section(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:

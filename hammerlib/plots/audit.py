@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -57,9 +58,10 @@ def trained_positions(rows: pd.DataFrame, n: int, *, late: int = 0, ax: Axes | N
 
 
 def as_svg(drawn: Axes | Figure) -> str:
-    """Return a figure as the text of an ``<svg>`` element, the same at every call."""
+    """Close a figure and return it as the text of an ``<svg>`` element, the same on a rerun."""
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    plt.close(figure)
     text = stream.getvalue()
     return text[text.index("<svg") :]

@@ -188,9 +188,14 @@ def study_page(records: Records, study: Study | None = None) -> str:
             adjusted=adjusted,
             taken_apart=taken_apart,
             power=_power(records, compared),
+            found=_part("findings", records, records.primary_endpoint, _primary(compared)),
             **_provenance(records),
         )
     )
+
+
+def _primary(compared: pd.DataFrame) -> list[dict[str, Any]]:
+    return [] if compared.empty else _rows(compared[compared["primary"].astype(bool)])
 
 
 def _provenance(records: Records) -> dict[str, Any]:
@@ -334,9 +339,37 @@ def planned_cells(folder: Path) -> dict[tuple[str, int], str] | None:
     return {(trial.arm, trial.replicate): trial.identity for trial in trials(study)}
 
 
+def too_early(folder: Path, study: Study | None) -> str | None:
+    """Return why the study of a folder is not to be read yet; None where it may be.
+
+    A replicate is whole with a record of every arm that the study plans for it.
+    """
+    from hammerlib.study.plan import trials
+
+    if study is None or study.judged_from is None:
+        return None
+    whole: dict[int, bool] = {}
+    for trial in trials(study):
+        recorded = (folder / f"{trial.name}.json").is_file()
+        whole[trial.replicate] = whole.get(trial.replicate, True) and recorded
+    if sum(whole.values()) >= study.judged_from:
+        return None
+    return f"has {sum(whole.values())} of the {study.judged_from} whole replicates that it is read from"
+
+
 def write_page(folder: Path) -> Path:
-    """Write the page of a study beside its records, in ``results/study/<study>``, and return its path."""
-    text = study_page(read_records(folder, planned_cells(folder)), planned_study(folder))
+    """Write the page of a study beside its records, in ``results/study/<study>``, and return its path.
+
+    Raises
+    ------
+    InputError
+        Too few whole replicates for what its file says: nobody looks before.
+    """
+    study = planned_study(folder)
+    problem = too_early(Path(folder), study)
+    if problem:
+        raise InputError("study", Path(folder).name, problem, "let hammer sweep go on")
+    text = study_page(read_records(folder, planned_cells(folder)), study)
     with atomic_path(Path(folder) / PAGE) as file:
         file.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE
@@ -364,18 +397,22 @@ def study_findings(name: str, root: Path | None = None) -> str:
             f"Study `{name}`: no record is committed here. `hammer sweep configs/study/{name}.yaml` makes "
             "them, under the protocol of `results/PROTOCOL-systems.md`."
         )
+    problem = too_early(folder, planned_study(folder))
+    if problem:
+        return f"Study `{name}` {problem}."
     records = read_records(folder, planned_cells(folder))
     endpoint = records.primary_endpoint
     table = contrasts.main_contrasts(contrasts.study_tests(records), endpoint)
-    return _part("findings", records, endpoint, _rows(table[table["primary"] & (table["n"] > 1)]))
+    return _part("findings", records, endpoint, _primary(table[table["n"] > 1]))
 
 
 # What all studies say, for the site
 
 
 def study_folders(root: Path) -> list[Path]:
-    """Return the folders of studies that hold records, the pilots left out, by name."""
-    return sorted({path.parent for path in root.glob("*/*.json")} - {root / name for name in PILOTS})
+    """Return the folders of studies that hold records and may be read, the pilots left out, by name."""
+    folders = {path.parent for path in root.glob("*/*.json")} - {root / name for name in PILOTS}
+    return sorted(folder for folder in folders if not too_early(folder, planned_study(folder)))
 
 
 def studies_section(root: Path) -> str:

@@ -188,8 +188,15 @@ class Study:
         Largest standard deviation that the sampling of examinations may add to a paired difference of areas,
         see `evaluation_noise`; a plan with more is refused with the number of problems that it takes. No part
         of any trial's settings.
+    question : str, optional
+        What the study asks: its page begins with it, a picture of the primary contrasts and what was found.
+    protocol : str
+        File in ``results/`` with plan and analysis, written before the first trial.
+    judged_from : int, optional
+        Whole replicates (a record of every arm) below which nobody looks: the study has no page.
     words : dict of str to str
-        What an arm is, in words, for the study's page; no part of any trial's settings.
+        What an arm is, in words, for the study's page. Like the three before it no part of any trial's
+        settings.
     first : int
         Number of the first replicate; replicates of other numbers have other problems, held-out problems and
         samples (the supervised starts come back), so that a pilot is no part of the study it plans.
@@ -217,6 +224,9 @@ class Study:
     points: Count = 10
     final_samples: Count = 8
     first: Annotated[int, Field(ge=0)] = 0
+    question: Text | None = None
+    protocol: Text = "PROTOCOL.md"
+    judged_from: Count | None = None
     words: dict[str, str] = field(default_factory=dict)
     evaluation_noise: Annotated[float, Field(gt=0)] | None = None
     probe: Count | None = None
@@ -389,7 +399,7 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trial's result, as plain JSON values."""
         others = ("study", "replicates", "first", "arms", "base", "words", "evaluation_noise")
-        others += ("primaries", "primary_endpoint")
+        others += ("primaries", "primary_endpoint", "question", "protocol", "judged_from")
         settings = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
         # As it was before these fields existed: finished trials keep their names.
         for key in ("held_out", "columns", "probe"):
