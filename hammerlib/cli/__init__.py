@@ -26,6 +26,8 @@ hammer compare results/runs/RUN_A theirs.jsonl --power 0.01
 
 hammer view results/runs/train__...  (its groups as one page)
 
+hammer card results/runs/train__... --push me/my-model --dry-run
+
 hammer sweep configs/study/main.yaml --workers 2
 
 hammer doctor  (what this machine can run, and why not)
@@ -41,7 +43,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hammerlib.cli import auditing, commands, measuring, ordering
+from hammerlib.cli import auditing, cards, commands, measuring, ordering
 from hammerlib.cli.options import one_word_each
 from hammerlib.cli.terminal import plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
@@ -60,6 +62,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "compare": (measuring.compare, "Measure"),
     "view": (commands.view, "Measure"),
     "publish": (commands.publish, "Measure"),
+    "card": (cards.card, "Measure"),
 }
 
 
