@@ -129,7 +129,8 @@ def _run_facts(run: RunRecord) -> dict[str, dict[str, Any]]:
             f"weights `{made['backbone_weights']}`",
             "objective": f"{objective}; rewards {reward}; {', '.join([config['adjustment'], *named])}",
             "weights": f"LoRA of rank {config['lora_rank']}" if config["lora_rank"] else "all",
-            "budget": f"{steps:g} steps of {batch}, {tokens:,.0f} sampled tokens, {plan['processes']} processes on {made['device']}",
+            "budget": f"{steps:g} steps of {batch}, {tokens:,.0f} sampled tokens, "
+            f"{plan['processes']} processes on {made['device']}",
             "seeds": ", ".join(map(str, made["seeds"])),
             "code": f"commit {made['git']['commit']}, dirty {made['git']['dirty']}; "
             + ", ".join(f"{name} {version}" for name, version in made["packages"].items()),
