@@ -32,7 +32,8 @@ def _answers(name: str) -> list[str]:
     return load_benchmark(name)["answer"][:]
 
 
-ELSEWHERE = {"amc22-23": 83, "humaneval": 164}  # no file of this name is at hand; a package of its own
+# No file of this name is at hand; a package of its own; the hub alone.
+ELSEWHERE = {"amc22-23": 83, "humaneval": 164, "aime26": 30, "hmmt-feb25": 30, "hmmt-feb26": 33}
 
 
 @needs_data
@@ -164,6 +165,34 @@ def test_a_copy_of_the_hub_is_taken_at_its_pinned_commit(monkeypatch):
     asked["rows"] = 1318
     with pytest.raises(InputError, match="gives 1318 problems, not 1319"):
         load_benchmark("gsm8k@hub")
+
+
+@pytest.mark.parametrize(("name", "copy"), [
+    ("aime26", "math-ai/aime26"), ("hmmt-feb25", "MathArena/hmmt_feb_2025"),
+    ("hmmt-feb26", "MathArena/hmmt_feb_2026"),
+])  # fmt: skip
+def test_benchmarks_without_a_file_come_from_the_hub_also_beside_a_data_folder(
+    name: str, copy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def serve(repo, config, *, split, revision):  # rows as the copies have them; the hub cannot be reached
+        assert (repo, config, split) == (copy, None, BENCHMARKS[name].split)
+        row = {
+            "problem_idx": 1,
+            "problem": "Halve one.",
+            "answer": "\\frac{1}{2}",
+            "problem_type": ["Algebra"],
+        }
+        return datasets.Dataset.from_list([row] * BENCHMARKS[name].rows)
+
+    monkeypatch.setattr("hammerlib.problems.files._commit", lambda name, repo, revision: revision)
+    monkeypatch.setattr(datasets, "load_dataset", serve)
+    table = load_benchmark(name, data_dir=tmp_path)
+    assert table["answer"][0] == "\\frac{1}{2}"
+    assert gold_version(name, data_dir=tmp_path)["revision"] == BENCHMARKS[name].commit
+    monkeypatch.undo()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"; connect to the hub$"):
+        load_benchmark(name, data_dir=tmp_path)
 
 
 def test_commits_are_whole_and_one_benchmark_says_that_it_has_none():

