@@ -26,7 +26,8 @@ from hammerlib.grading import final_answer, grade
 from hammerlib.problems import fingerprint
 from hammerlib.runs.storage import write_json
 from hammerlib.systems.branching import Sampler
-from hammerlib.systems.etmr import TreeVotes, effective_votes
+from hammerlib.systems.etmr import effective_votes
+from hammerlib.systems.etmr.algorithm import TreeVotes
 from hammerlib.systems.ttrl import majority_vote
 from hammerlib.training.generation import generate
 

@@ -19,20 +19,17 @@ from system_steps import broken_off_and_resumed, same_weights, table
 from hammerlib.errors import InputError
 from hammerlib.models import Backbone, load_backbone
 from hammerlib.systems.airl_s import (
-    AirlS,
-    StepScorer,
     discriminator,
     discriminator_loss,
-    load_scorer,
+    mixed_advantages,
+    over_tokens,
     policy_reward,
     recover,
-    score_steps,
     step_advantages,
     step_ends,
 )
-from hammerlib.systems.airl_s.algorithm import Traces
-from hammerlib.systems.airl_s.reward import mixed_advantages, over_tokens
-from hammerlib.systems.airl_s.scorer import ends_of, save_scorer
+from hammerlib.systems.airl_s.algorithm import AirlS, Traces
+from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, load_scorer, save_scorer, score_steps
 from hammerlib.training import Rollout, train
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import Algorithm, make_algorithms

@@ -24,9 +24,9 @@ from hammerlib.models.nano.recipe import encode
 from hammerlib.models.nano.solutions import strategy_of
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
-from hammerlib.systems.chord import PRESETS, Chord, Experts, expert_loss, load_experts, mu_at, nano_experts
-from hammerlib.systems.chord.algorithm import check_reading
-from hammerlib.systems.chord.loss import adaptive_mu, mixed_loss, token_weights
+from hammerlib.systems.chord import PRESETS, adaptive_mu, expert_loss, mixed_loss, mu_at, token_weights
+from hammerlib.systems.chord.algorithm import Chord, check_reading
+from hammerlib.systems.chord.experts import Experts, load_experts, nano_experts
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.hooks import name_of
 

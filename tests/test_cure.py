@@ -21,8 +21,14 @@ from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
 from hammerlib.ordering import Order
-from hammerlib.systems.cure import Cure, critical_position, critical_positions, eligible_tokens, fork_training
-from hammerlib.systems.cure.critical import fork_gradient
+from hammerlib.systems.cure import (
+    critical_position,
+    critical_positions,
+    eligible_tokens,
+    fork_gradient,
+    fork_training,
+)
+from hammerlib.systems.cure.algorithm import Cure
 from hammerlib.training import Hooks, TrainConfig, train
 from hammerlib.training.generation import score_tokens
 

@@ -20,8 +20,15 @@ from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
 from hammerlib.exact.signal import mixed_probability
-from hammerlib.systems.dars import Dars, expected_depth, extra_rollouts, signal
-from hammerlib.systems.dars.schedule import EARLIER_TOTALS, kept_groups, merged_groups
+from hammerlib.systems.dars import (
+    EARLIER_TOTALS,
+    expected_depth,
+    extra_rollouts,
+    kept_groups,
+    merged_groups,
+    signal,
+)
+from hammerlib.systems.dars.algorithm import Dars
 from hammerlib.training import Generation, Rollout, train
 from hammerlib.training.hooks import EXCLUDED, make_algorithms
 

@@ -23,11 +23,17 @@ from hammerlib.grading import final_answer
 from hammerlib.models import load_backbone
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
-from hammerlib.systems.etmr import effective_votes, fork_points, leaf_count, token_ratio, tree_vote
+from hammerlib.systems.etmr import (
+    effective_votes,
+    fork_points,
+    leaf_count,
+    leaf_order,
+    token_ratio,
+    tree_vote,
+)
 from hammerlib.systems.etmr.algorithm import TreeVotes
-from hammerlib.systems.etmr.trees import leaf_order
-from hammerlib.systems.ttrl import VoteThenSample, entropy_scale, majority_vote
-from hammerlib.systems.ttrl.votes import pseudo_rewards
+from hammerlib.systems.ttrl import entropy_scale, majority_vote, pseudo_rewards
+from hammerlib.systems.ttrl.algorithm import VoteThenSample
 from hammerlib.training import Hooks, Rollout, TrainConfig, train
 from hammerlib.training.generation import completion_entropies, score_tokens
 

@@ -13,7 +13,7 @@ import pytest
 from hammerlib import load_backbone, load_problems
 from hammerlib.grading import final_answer
 from hammerlib.systems.branching import Sampler
-from hammerlib.systems.etmr import TreeVotes
+from hammerlib.systems.etmr.algorithm import TreeVotes
 from hammerlib.systems.search import baselines
 from hammerlib.training.generation import generate
 

@@ -25,8 +25,11 @@ from hammerlib.models.nano.solutions import solve
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.systems.g2rpo_a import (
+    before_answer,
+    decayed_length,
     feedback_path,
     guidance,
+    guided_accuracy,
     guided_count,
     noise_growth,
     paper_length,
@@ -34,7 +37,6 @@ from hammerlib.systems.g2rpo_a import (
     resting_length,
 )
 from hammerlib.systems.g2rpo_a.algorithm import GuidedGroups
-from hammerlib.systems.g2rpo_a.guidance import before_answer, decayed_length, guided_accuracy
 from hammerlib.training import Hooks, Rollout, TrainConfig, train
 
 # Who is guided, and by what

@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from hammerlib import evaluate, load_problems
 from hammerlib.errors import InputError
 from hammerlib.exact.signal import expected_path, learnable, learnable_share, mixed_probability
-from hammerlib.systems.hard_examples import SUBSETS, probe, same_budget, select, subset_config
-from hammerlib.systems.hard_examples.selection import pass_rates, select_level
+from hammerlib.systems.hard_examples import (
+    SUBSETS,
+    pass_rates,
+    probe,
+    same_budget,
+    select,
+    select_level,
+    subset_config,
+)
 from hammerlib.training import TrainConfig, train
 from hammerlib.training.telemetry import zero_variance_share
 

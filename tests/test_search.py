@@ -13,18 +13,22 @@ from hypothesis import strategies as st
 
 from hammerlib import load_backbone, load_problems
 from hammerlib.errors import InputError
-from hammerlib.systems.airl_s import StepScorer
+from hammerlib.systems.airl_s.scorer import StepScorer
 from hammerlib.systems.search import (
     AGGREGATES,
     Account,
     Found,
-    PolicySpace,
+    Path,
+    _chosen,
+    _Node,
+    aggregate,
     baselines,
     beam,
     best_of_n,
+    majority_of,
     mcts,
 )
-from hammerlib.systems.search.trees import Path, _chosen, _Node, aggregate, majority_of
+from hammerlib.systems.search.policy import PolicySpace
 
 
 class Digits:

@@ -20,24 +20,21 @@ from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.nano.solutions import boxed, solve
 from hammerlib.systems.svs import (
+    INSTRUCTION,
+    SEEDS,
     TASKS,
-    Svs,
+    check_band,
     extractions,
     in_band,
-    step_cost,
-    synthesis_reward,
-    with_syntheses,
-)
-from hammerlib.systems.svs.algorithm import reworded
-from hammerlib.systems.svs.synthesis import (
-    SEEDS,
-    check_band,
     mislabelled_share,
     most_rows,
+    step_cost,
+    synthesis_reward,
     teaches,
     trained_syntheses,
+    with_syntheses,
 )
-from hammerlib.systems.svs.tasks import INSTRUCTION
+from hammerlib.systems.svs.algorithm import Svs, reworded
 from hammerlib.training import Generation, Rollout, train
 from hammerlib.training.hooks import EXCLUDED, make_algorithms
 

@@ -16,14 +16,20 @@ from hammerlib.models.backbone import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.systems.arms import compare_arms, over_seeds
-from hammerlib.systems.chord import Chord, load_experts, nano_experts
-from hammerlib.systems.chord.experts import NANO_SOLUTIONS, expert_table, tokenised
+from hammerlib.systems.chord.algorithm import Chord
+from hammerlib.systems.chord.experts import (
+    NANO_SOLUTIONS,
+    expert_table,
+    load_experts,
+    nano_experts,
+    tokenised,
+)
 from hammerlib.systems.cure.algorithm import Cure
 from hammerlib.systems.etmr.algorithm import TreeVotes
 from hammerlib.systems.g2rpo_a.algorithm import GuidedGroups
-from hammerlib.systems.hard_examples import LearnableShare
-from hammerlib.systems.ttrl import EntropyReshape, VoteThenSample
-from hammerlib.systems.uncalibrated import LeaveOneOut
+from hammerlib.systems.hard_examples.algorithm import LearnableShare
+from hammerlib.systems.ttrl.algorithm import EntropyReshape, VoteThenSample
+from hammerlib.systems.uncalibrated.algorithm import LeaveOneOut
 from hammerlib.training import Rollout, TrainConfig, train
 from hammerlib.training.hooks import make_algorithms
 

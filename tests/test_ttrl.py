@@ -19,15 +19,15 @@ from hammerlib.models import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
 from hammerlib.systems.ttrl import (
-    EntropyReshape,
-    VoteThenSample,
+    agrees,
+    clip_advantages,
     entropy_scale,
     expected_push,
     majority_vote,
+    pseudo_rewards,
     vote_metrics,
 )
-from hammerlib.systems.ttrl.algorithm import relabelled, watch_votes
-from hammerlib.systems.ttrl.votes import agrees, clip_advantages, pseudo_rewards
+from hammerlib.systems.ttrl.algorithm import EntropyReshape, VoteThenSample, relabelled, watch_votes
 from hammerlib.training import Plugs, Rollout, TrainConfig, train
 from hammerlib.training.generation import completion_entropies, score_tokens
 from hammerlib.training.hooks import UNTRAINED, Generation

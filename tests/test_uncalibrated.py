@@ -17,17 +17,18 @@ from hammerlib.rewards import log_score_reward, quadratic_score_reward
 from hammerlib.rewards.stated import proper_score, stated_probability
 from hammerlib.systems.uncalibrated import (
     ESTIMATORS,
-    LeaveOneOut,
+    STATED,
+    Outcomes,
     advantages,
+    auroc,
     calibration,
     draw_outcomes,
     expected_advantage,
     fit_table,
-    forecast_problems,
-    save_stating_model,
-    statement_policy,
+    surrogate,
 )
-from hammerlib.systems.uncalibrated.tabular import STATED, Outcomes, auroc, surrogate
+from hammerlib.systems.uncalibrated.algorithm import LeaveOneOut
+from hammerlib.systems.uncalibrated.stating import forecast_problems, save_stating_model, statement_policy
 from hammerlib.training import Plugs, TrainConfig, train
 
 GRID = np.arange(1, 101) / 101

@@ -134,7 +134,7 @@ def learnable_window(
     problems : Dataset
         Problem table of n rows.
     pass_rates : (n,) array-like
-        Of the initial checkpoint, in [0, 1], such as `hammerlib.systems.hard_examples.selection` measures.
+        Of the initial checkpoint, in [0, 1], such as `hammerlib.systems.hard_examples` measures.
     interval : two floats
         Lowest and highest pass rate, both included.
     samples : int

@@ -28,7 +28,7 @@ subpackage        system                               source                   
                                                                                         advantage hook
 ================= ==================================== ================================ ====================
 
-Shared: ``branching`` (continuing completions from a token), ``batches`` (whole groups, sums over processes).
+Shared: ``branching`` (branches, whole groups, sums over processes), ``arms`` (experiments).
 
 Notebooks: ``notebooks/systems``. ``make test-systems`` executes them; the tests of the pure parts belong to
 ``make test``. Puzzles and quantifiers need z3: ``pip install -c constraints.txt -e ".[systems]"``.

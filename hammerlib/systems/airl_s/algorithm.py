@@ -12,7 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError, check_name, check_whole
-from hammerlib.systems.airl_s.reward import (
+from hammerlib.systems.airl_s import (
     REWARDS,
     discriminator_loss,
     mixed_advantages,
@@ -21,8 +21,7 @@ from hammerlib.systems.airl_s.reward import (
     step_advantages,
 )
 from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, save_scorer, score_steps
-from hammerlib.systems.batches import over_processes, right_of
-from hammerlib.systems.branching import random_generator
+from hammerlib.systems.branching import over_processes, random_generator, right_of
 from hammerlib.systems.chord.experts import expert_table, tokenised
 from hammerlib.training.generation import scored_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Rollout
@@ -57,6 +56,9 @@ class AirlS(Algorithm, TrainerCallback):
     steps, mixed with those of the outcome: lambda A_step + (1 - lambda) A_outcome. At the end of a run f
     stands in its folder (`load_scorer`), for a search.
 
+    Source: arXiv 2508.14313, known from its abstracts; AIRL is arXiv 1710.11248, advantages of steps are
+    arXiv 2402.03300. lambda, splitter, buffer, batch, smoothing and rates are ours.
+
     Parameters
     ----------
     mix : float
@@ -82,22 +84,6 @@ class AirlS(Algorithm, TrainerCallback):
         log pi of a step as the mean over its tokens: long steps do not saturate D. Not AIRL any more.
     shuffled : bool
         Control: the values of f change places among the steps of a group before they are rewards.
-
-    Raises
-    ------
-    InputError
-        Values out of range, experts that cannot be read; when called: a policy in shards, groups that
-        straddle processes.
-
-    Notes
-    -----
-    Source: arXiv 2508.14313, known from its abstracts; AIRL is arXiv 1710.11248, advantages of steps are
-    arXiv 2402.03300. lambda, splitter, buffer, batch, smoothing and rates are ours.
-
-    Examples
-    --------
-    >>> AirlS(mix=1.0, separator=";").reward
-    'airl'
     """
 
     METRICS: ClassVar[dict[str, str]] = {

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path
-from hammerlib.systems.airl_s.reward import step_ends
+from hammerlib.systems.airl_s import step_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,24 +24,10 @@ FILE = "step_scorer.safetensors"  # in the folder of a run
 
 
 class StepScorer(torch.nn.Module):
-    """f(s, a) of every step of a completion.
+    """f(s, a) of every step of a completion, from a copy of a causal model's weights (adapters merged).
 
-    Parameters
-    ----------
-    model : causal language model
-        Its weights are copied, adapters merged; the policy itself is never touched.
-
-    Notes
-    -----
-    Source: ours; the head of arXiv 2508.14313 is unknown. It begins at 0, so that no random number is drawn
-    and the reward begins as -log pi.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> scorer = StepScorer(load_backbone("nano").model)
-    >>> scorer([[5, 6]], [[7, 8, 9]], [[1, 2]]).tolist()
-    [0.0, 0.0]
+    The head begins at 0, so that no random number is drawn and the reward begins as -log pi (ours; the head
+    of arXiv 2508.14313 is unknown).
     """
 
     def __init__(self, model: Any) -> None:
@@ -99,31 +85,7 @@ def score_steps(
     *,
     rows: int = 32,
 ) -> list[list[float]]:
-    """Return f of every step of every completion, without gradient.
-
-    Parameters
-    ----------
-    scorer : StepScorer
-    prompts, completions : lists of n token id lists
-    ends : list of n rising int lists
-        See `hammerlib.systems.airl_s.step_ends`.
-    rows : int
-        Completions of one forward pass.
-
-    Returns
-    -------
-    list of n lists of float
-
-    Notes
-    -----
-    Source: ours; f without the policy is what transfers to search (arXiv 1710.11248, Section 6).
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> score_steps(StepScorer(load_backbone("nano").model), [[5]], [[7, 8]], [[0, 1]])
-    [[0.0, 0.0]]
-    """
+    """Return f of every step of every completion, without gradient, so many `rows` a pass."""
     scores = []
     for first in range(0, len(completions), rows):
         batch = slice(first, first + rows)
@@ -143,38 +105,7 @@ def save_scorer(scorer: StepScorer, folder: Path) -> Path:
 
 
 def load_scorer(folder: Path, backbone: Backbone) -> StepScorer:
-    """Return the f that a run with ``airl-s`` left.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    backbone : Backbone
-        Of the same architecture; its weights are replaced.
-
-    Returns
-    -------
-    StepScorer
-
-    Raises
-    ------
-    InputError
-        No such file, or weights of another architecture.
-
-    Notes
-    -----
-    Source: ours.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from hammerlib import load_backbone
-    >>> folder, nano = Path(tempfile.mkdtemp()), load_backbone("nano")
-    >>> save_scorer(StepScorer(nano.model), folder).name
-    'step_scorer.safetensors'
-    >>> load_scorer(folder, nano).head.weight.shape
-    torch.Size([1, 128])
-    """
+    """Return the f that a run with ``airl-s`` left in its folder, for a backbone of its architecture."""
     scorer = StepScorer(backbone.model)
     try:
         scorer.load_state_dict(load_file(Path(folder) / FILE))

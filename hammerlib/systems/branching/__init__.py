@@ -1,4 +1,4 @@
-"""What rollouts that branch share: continuing from a token, entropies of tokens, choices that repeat.
+"""What rollouts of several systems share: branches, entropies of tokens, choices that repeat, whole groups.
 
 Everything is on token ids, never decoded in between: a text tokenised again may be other tokens.
 """
@@ -8,16 +8,30 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate.utils import gather_object
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.systems.branching.sampler import Sampler
-from hammerlib.training.generation import generate, scored_tokens
+from hammerlib.models.tokens import prompt_ids
+from hammerlib.training.config import GRADED
+from hammerlib.training.generation import generate, sample, scored_tokens
 from hammerlib.training.rollout import Generation
 
-__all__ = ["Sampler", "branch", "by_problem", "random_generator", "token_entropies"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from hammerlib.grading import Verdict
+    from hammerlib.models import Backbone
+    from hammerlib.training.config import TrainConfig
+    from hammerlib.training.rollout import Generation
+    from hammerlib.training.trainer import PolicyTrainer
 
 
 def branch(
@@ -28,48 +42,12 @@ def branch(
     *,
     train_prefix: bool = False,
 ) -> Generation:
-    """Continue every completion from its first tokens, n times each.
+    """Continue every completion from its first tokens, n times each, by the trainer's own engine.
 
-    Parameters
-    ----------
-    trainer : PolicyTrainer
-    generation : Generation of m completions
-    positions : sequence of m ints
-        Tokens that are kept of each completion, below its length; 0 begins anew, so that the token at this
-        index is the first that is sampled again.
-    n : int
-        Branches of each completion.
-    train_prefix : bool
-        Train the kept tokens as well; by default they are context only.
-
-    Returns
-    -------
-    Generation
-        The m n branches, those of completion i at i n to i n + n - 1. Row, task and group are its own;
-        ``forced`` is the position. Not among them: the completions themselves, see `by_problem`.
-
-    Raises
-    ------
-    InputError
-        Positions that do not fit the completions; prompts that are not those of the rows.
-
-    Notes
-    -----
-    Source: ours, for CURE (arXiv 2508.11016) and ETTRL (arXiv 2508.11356). It works with every engine of the
-    trainer, and every process must call it where `generate` must be.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> tokenize = lambda prompts: ([[5]] * len(prompts), None, {})
-    >>> stub = SimpleNamespace(max_completion_length=4, eos_token_ids=[1], use_vllm=False,
-    ...     accelerator=SimpleNamespace(num_processes=1), _tokenize_prompts=tokenize,
-    ...     generation_config=SimpleNamespace(max_new_tokens=4),
-    ...     _generate_single_turn=lambda contexts, *more: ([[9, 1]] * len(contexts), None))
-    >>> trunk = Generation([{"id": "a", "prompt": "2+2"}], [[5]], [[7, 8, 1]])
-    >>> branches = branch(stub, trunk, [2], 2)
-    >>> branches.completion_ids, branches.mask[0], branches.forced
-    ([[7, 8, 9, 1], [7, 8, 9, 1]], [0, 0, 1, 1], [2, 2])
+    `positions` says how many tokens are kept of each completion, below its length: the token at this index is
+    the first that is sampled again, 0 begins anew. Kept tokens are context only, unless `train_prefix`.
+    Returned are the m n branches, those of completion i at i n to i n + n - 1, with its row, task and group;
+    not the completions themselves (see `by_problem`). Every process must call it where `generate` must be.
     """
     check_whole("n", n, 1, "give the number of branches of each completion")
     lengths = [len(ids) for ids in generation.completion_ids]
@@ -95,13 +73,6 @@ def by_problem(*generations: Generation) -> Generation:
 
     Problems come in the sequence in which the first generation has them, and completions of one problem in
     the sequence of the generations: trunks before their branches.
-
-    Examples
-    --------
-    >>> trunks = Generation([{"id": "a"}, {"id": "b"}], [[5]] * 2, [[7], [8]])
-    >>> branches = Generation([{"id": "a"}, {"id": "b"}], [[5]] * 2, [[17], [18]])
-    >>> by_problem(trunks, branches).completion_ids
-    [[7], [17], [8], [18]]
     """
     joined = Generation.join(generations)
     numbers: dict[str, int] = {}
@@ -112,35 +83,10 @@ def by_problem(*generations: Generation) -> Generation:
 
 
 def token_entropies(trainer: Any, generation: Generation, *, rows: int = 32) -> list[np.ndarray]:
-    """Return the entropy of the policy at every completion token, at the sampling temperature.
+    """Return the policy's entropy at every completion token, in nats, at the sampling temperature.
 
-    Parameters
-    ----------
-    trainer : PolicyTrainer
-    generation : Generation of m completions
-    rows : int
-        Completions of one forward pass.
-
-    Returns
-    -------
-    list of m float64 arrays
-        As long as each completion, in nats; entry t is the entropy of the distribution that token t was
-        drawn from, forced tokens included.
-
-    Notes
-    -----
-    Source: Shannon entropy over the whole vocabulary of softmax(logits / temperature), as CURE's code and
-    TRL's trainer have it.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> from hammerlib import load_backbone
-    >>> stub = SimpleNamespace(model=load_backbone("nano").model, temperature=1.0,
-    ...     accelerator=SimpleNamespace(num_processes=1))
-    >>> entropies = token_entropies(stub, Generation([{"id": "a"}], [[5, 6]], [[7, 8, 9]]))
-    >>> entropies[0].shape, bool((entropies[0] > 0).all())
-    ((3,), True)
+    Entry t is that of the distribution which token t was drawn from, over the whole vocabulary, forced tokens
+    included, as CURE's code and TRL's trainer have it.
     """
     batches = scored_tokens(trainer, generation.prompt_ids, generation.completion_ids, rows=rows)
     entropies = [row for _, batch, _ in batches for row in batch.double().cpu().numpy()]
@@ -150,26 +96,9 @@ def token_entropies(trainer: Any, generation: Generation, *, rows: int = 32) -> 
 def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) -> np.random.Generator:
     """Return random numbers for a rollout's own choices, the same ones in a run that resumes.
 
-    They derive from the run's seed, the optimizer step, the process, `names` and how often this step has
-    asked under these names.
-
-    Parameters
-    ----------
-    trainer : PolicyTrainer
-    *names : str or int
-        What is chosen and of what, such as the problem's id, so that the choices of a step are independent.
-    everywhere : bool
-        The same numbers on every process.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> def at(step):
-    ...     return SimpleNamespace(args=SimpleNamespace(seed=0), state=SimpleNamespace(global_step=step),
-    ...         accelerator=SimpleNamespace(process_index=0))
-    >>> first, again, later = (random_generator(at(step), "cut").integers(1000) for step in (3, 3, 4))
-    >>> bool(first == again), bool(first == later)
-    (True, False)
+    They derive from the run's seed, the optimizer step, the process (unless `everywhere`), `names` (what is
+    chosen and of what, so that the choices of a step are independent) and how often this step has asked under
+    them.
     """
     step = trainer.state.global_step
     last, asked = vars(trainer).get("asked_choices", (step, Counter()))
@@ -181,3 +110,99 @@ def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) 
     process = 0 if everywhere else trainer.accelerator.process_index + 1
     named = zlib.crc32(repr(names).encode())
     return np.random.default_rng([trainer.args.seed, step, times, process, named])
+
+
+@dataclass
+class Sampler:
+    """A frozen policy for `generate`, `branch` and the rollouts of systems, where nothing is trained (ours).
+
+    The samples are those of ``sampler: decoding``, each with random numbers of its own, named by the call and
+    the row. `sampled` counts the tokens so far, forced prefixes left out; `num_generations` is G, for
+    rollouts that ask for it.
+    """
+
+    backbone: Backbone
+    seed: int = 0
+    max_completion_length: int = 48
+    temperature: float = 1.0
+    num_generations: int = 8
+    template: str = "raw"
+    sampled: int = field(default=0, init=False)
+    # Names that the trainer of TRL has for what rollouts read.
+    use_vllm: bool = field(default=False, init=False, repr=False)
+    accelerator: Any = field(default=None, init=False, repr=False)
+    state: Any = field(default=None, init=False, repr=False)
+    args: Any = field(default=None, init=False, repr=False)
+    generation_config: Any = field(default=None, init=False, repr=False)
+    _calls: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.accelerator = SimpleNamespace(num_processes=1, process_index=0)
+        self.state = SimpleNamespace(global_step=0)
+        self.args = SimpleNamespace(seed=self.seed)
+        self.generation_config = SimpleNamespace(max_new_tokens=self.max_completion_length)
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The policy."""
+        return self.backbone.model
+
+    @property
+    def processing_class(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer."""
+        return self.backbone.tokenizer
+
+    @property
+    def eos_token_ids(self) -> list[int]:
+        """Tokens that end a completion."""
+        return [self.backbone.tokenizer.eos_token_id]
+
+    def count_tokens(self, generation: Generation) -> None:
+        """Add what was sampled to the account."""
+        self.sampled += generation.tokens()["sampled_tokens"]
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:
+        return prompt_ids(self.processing_class, prompts, self.template), None, {}
+
+    def _generate_single_turn(
+        self, contexts: Sequence[Sequence[int]], *more: Any
+    ) -> tuple[list[list[int]], None]:
+        names = [(f"call {self._calls}", row) for row in range(len(contexts))]
+        self._calls += 1
+        tokens, _ = sample(
+            self.model,
+            contexts,
+            names,
+            seed=self.seed,
+            steps=self.generation_config.max_new_tokens,
+            temperature=self.temperature,
+            ends=self.eos_token_ids,
+            pad=self.processing_class.pad_token_id,
+        )
+        return tokens, None
+
+
+def problems_of(rows: Sequence[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+    """Return one row for each problem; refuse groups of `size` that straddle processes."""
+    problems = list(rows[::size])
+    if len(rows) % size or any(row["id"] != problems[k // size]["id"] for k, row in enumerate(rows)):
+        remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
+        raise InputError("plugs.rollout", len(rows), f"rows are not whole groups of {size}", remedy)
+    return problems
+
+
+def right_of(verdicts: Sequence[Verdict | None]) -> list[bool]:
+    """Return which completions are right; one that nothing can be said of is not."""
+    return [verdict is not None and verdict.correct for verdict in verdicts]
+
+
+def over_processes(trainer: PolicyTrainer, count: int) -> int:
+    """Return the sum of a number over all processes, which all must ask for."""
+    return sum(gather_object([count])) if trainer.accelerator.num_processes > 1 else count
+
+
+def check_graded(config: TrainConfig, why: str) -> None:
+    """Refuse rewards of which none grades the answer."""
+    if not set(GRADED) & set(config.rewards):
+        remedy = f"add one of {', '.join(GRADED)} to rewards"
+        raise InputError("rewards", list(config.rewards), f"grade no answer, which {why}", remedy)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_is
+from hammerlib.systems.chord import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
 from hammerlib.systems.chord.experts import Experts, expert_table, tokenised, vocabulary_of
-from hammerlib.systems.chord.loss import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Hooks
 
@@ -63,6 +63,10 @@ def _template(prompt: str | list) -> str:
 class Chord(Algorithm):
     """The mixed loss of CHORD; its settings name the run.
 
+    Source: arXiv 2508.11408, (1 - mu) L_GRPO + mu L_SFT-phi. The supervised term is a mean over all expert
+    tokens of the optimizer step whatever the number of micro-batches and processes, at temperature 1, and
+    only while training.
+
     Parameters
     ----------
     experts : Experts or str
@@ -79,24 +83,6 @@ class Chord(Algorithm):
         Adaptive mu from each generation batch's mean reward in place of the schedule, see `adaptive_mu`.
     weighting, cutoff
         Of expert tokens, see `expert_loss`.
-
-    Raises
-    ------
-    InputError
-        A batch size below 1, a weighting, weight or cutoff out of range, unknown experts; for a configuration
-        or trainer: what `check_settings` and `check_reading` refuse.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408, (1 - mu) L_GRPO + mu L_SFT-phi. The supervised term is a mean over all expert
-    tokens of the optimizer step whatever the number of micro-batches and processes, at temperature 1, and
-    only while training.
-
-    Examples
-    --------
-    >>> experts = Experts(("a",), ((5, 6),), ((7, 8),))
-    >>> Chord(experts, batch_size=1).mu(0)
-    0.1
     """
 
     METRICS: ClassVar[dict[str, str]] = {

@@ -29,34 +29,10 @@ NANO_SOLUTIONS = 1000  # that ``nano:<strategy>`` stands for
 
 @dataclass(frozen=True)
 class Experts:
-    """Tokenised solutions of an expert.
+    """Tokenised solutions of an expert: n ids, prompts, and completions with the end token.
 
-    Parameters
-    ----------
-    ids : tuple of n str
-        Of the problems.
-    prompt_ids, completion_ids : tuples of n non-empty token id tuples
-        Prompt as the policy reads it; solution with the end token.
-    seed : int
-        Of the shuffles.
-    template, vocabulary : str, optional
-        How prompts were rendered, and `vocabulary_of` the tokenizer: `Chord` refuses a policy that reads
-        otherwise. None: made by hand, the ids are taken as they are.
-
-    Raises
-    ------
-    InputError
-        No solution, or tuples of different lengths.
-
-    Notes
-    -----
-    Source: ours; arXiv 2508.11408 draws a batch of expert solutions for every step.
-
-    Examples
-    --------
-    >>> experts = Experts(("a", "b", "c"), ((5,), (6,), (7,)), ((8, 1), (9, 1), (8, 9, 1)))
-    >>> sorted(experts.places(0, 3))
-    [0, 1, 2]
+    `seed` is that of the shuffles. `template` and `vocabulary` (see `vocabulary_of`) say how they were read:
+    `Chord` refuses a policy that reads otherwise. None: made by hand, the ids are taken as they are.
     """
 
     ids: tuple[str, ...]
@@ -86,40 +62,10 @@ class Experts:
 
 
 def load_experts(problems: Dataset, backbone: Backbone, *, template: str = "raw", seed: int = 0) -> Experts:
-    """Tokenise the column ``solution`` of a problem table for `backbone`.
+    """Tokenise the column ``solution`` (an expert's whole answer, text) of a problem table for a policy.
 
-    Parameters
-    ----------
-    problems : Dataset
-        Problem table with ``solution``: an expert's whole answer, text.
-    backbone : Backbone
-        The policy's.
-    template : str
-        ``raw`` or ``chat``, as the policy is trained.
-    seed : int
-        Of the order in which solutions are dealt out.
-
-    Returns
-    -------
-    Experts
-
-    Raises
-    ------
-    InputError
-        No such column, an empty solution, or one too long for the model's positions.
-
-    Notes
-    -----
-    Source: arXiv 2508.11408, whose expert data and RL problems are disjoint (5,000 and 20,000 of
-    OpenR1-Math-220k).
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone, load_problems
-    >>> table = nano_experts(load_problems("reasoning-gym:nano", split="supervised", n=2))
-    >>> experts, nano = load_experts(table, load_backbone("nano")), load_backbone("nano")
-    >>> nano.tokenizer.decode(experts.completion_ids[0]).startswith(" check:")
-    True
+    The expert's problems should not be those that are trained: arXiv 2508.11408 has 5,000 and 20,000 disjoint
+    ones of OpenR1-Math-220k.
     """
     positions = backbone.model.config.max_position_embeddings
     return _tokenise(problems, backbone.tokenizer, positions, template, seed)
@@ -154,37 +100,10 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def nano_experts(problems: Dataset, *, strategy: str = "check", seed: int = 0) -> Dataset:
-    """Return problems of the nano families with a correct worked solution each, in one strategy.
+    """Return problems of the nano families with a correct ``solution`` each, in one strategy (ours).
 
-    Parameters
-    ----------
-    problems : Dataset
-        Of ``reasoning-gym:nano``.
-    strategy : str
-        ``columns``, ``tens`` or ``check``; the nano model was taught them as 70, 25 and 5 per cent of its
-        solutions, so ``check`` is the expert whose style is furthest from the policy's.
-    seed : int
-        Of ties in the writing.
-
-    Returns
-    -------
-    Dataset
-        With the column ``solution``.
-
-    Raises
-    ------
-    InputError
-        An unknown strategy, problems of other families.
-
-    Notes
-    -----
-    Source: ours; the paper's expert is DeepSeek-R1.
-
-    Examples
-    --------
-    >>> from hammerlib import load_problems
-    >>> nano_experts(load_problems("reasoning-gym:nano", split="supervised", n=1))["solution"][0][:7]
-    ' check:'
+    The nano model was taught ``columns``, ``tens`` and ``check`` as 70, 25 and 5 per cent of its solutions,
+    so that ``check`` is the expert whose style is farthest from the policy's.
     """
     check_name("strategy", strategy, STRATEGIES, "is unknown")
     rng = random.Random(seed)

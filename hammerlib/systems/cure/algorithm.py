@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
-from hammerlib.systems.batches import problems_of, right_of
-from hammerlib.systems.branching import branch, random_generator, token_entropies
-from hammerlib.systems.cure.critical import CHOICES, critical_position, eligible_tokens
+from hammerlib.systems.branching import branch, problems_of, random_generator, right_of, token_entropies
+from hammerlib.systems.cure import CHOICES, critical_position, eligible_tokens
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
 
@@ -36,6 +35,10 @@ DAPO: dict[str, tuple[str | float, str]] = {
 class Cure(Algorithm):
     """Rollouts of a prompt, and branches of each from before one of its most uncertain tokens, in one group.
 
+    Source: arXiv 2508.11016 and its code, of which two things are not copied: refined prompts that are too
+    long lose their end, just before the critical token (here a branch ends where its parent would have to),
+    and padding is told by its token id. Dynamic sampling is the configuration's.
+
     Parameters
     ----------
     n1, n2 : int
@@ -55,23 +58,6 @@ class Cure(Algorithm):
     stage_steps : int, optional
         Optimizer steps of the first stage; after them G plain rollouts of each prompt. None: no second stage.
         The published second stage starts from a checkpoint with a new optimizer, this one goes on.
-
-    Raises
-    ------
-    InputError
-        Numbers out of range, unknown words; for a configuration: n1 (1 + n2) other than the group size,
-        settings other than DAPO's. When called: groups that straddle processes.
-
-    Notes
-    -----
-    Source: arXiv 2508.11016 and its code, of which two things are not copied: refined prompts that are too
-    long lose their end, just before the critical token (here a branch ends where its parent would have to),
-    and padding is told by its token id. Dynamic sampling is the configuration's.
-
-    Examples
-    --------
-    >>> Cure(n1=2, n2=1, min_token_chars=1).group
-    4
     """
 
     METRICS: ClassVar[dict[str, str]] = {

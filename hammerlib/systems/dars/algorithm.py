@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
-from hammerlib.systems.batches import check_graded, over_processes, problems_of, right_of
-from hammerlib.systems.branching import by_problem
-from hammerlib.systems.dars.schedule import (
-    SCHEDULES,
-    UNSOLVED,
-    extra_rollouts,
-    kept_groups,
-    merged_groups,
-    signal,
-)
+from hammerlib.systems.branching import by_problem, check_graded, over_processes, problems_of, right_of
+from hammerlib.systems.dars import SCHEDULES, UNSOLVED, extra_rollouts, kept_groups, merged_groups, signal
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
 
@@ -35,6 +27,9 @@ class Dars(Algorithm):
     Both stages of a problem are one group: advantages subtract the mean of all its rewards. Groups without a
     right or without a wrong answer are dropped. Which S the schedule restores follows ``scale_rewards``.
 
+    Source: arXiv 2508.13755 and its code. A step that drops all groups has no gradient; the code skips it,
+    here AdamW still moves by its momentum. TRL adds 1e-4 to the deviation, which S leaves out.
+
     Parameters
     ----------
     schedule : str
@@ -48,22 +43,6 @@ class Dars(Algorithm):
         Groups with at least this accuracy are dropped; 1 in the code.
     breadth : bool
         Ask for the full batch in one update, trained twice: nothing is changed, other settings are refused.
-
-    Raises
-    ------
-    InputError
-        Unknown words, a limit below the group size, ``scale_rewards: batch``, rewards that grade nothing, a
-        breadth of several updates or of one pass; when called: groups that straddle processes.
-
-    Notes
-    -----
-    Source: arXiv 2508.13755 and its code. A step that drops all groups has no gradient; the code skips it,
-    here AdamW still moves by its momentum. TRL adds 1e-4 to the deviation, which S leaves out.
-
-    Examples
-    --------
-    >>> Dars("hw", limit=64).extra([0, 1, 2, 8], 8, "none")
-    [56, 24, 8, 0]
     """
 
     METRICS: ClassVar[dict[str, str]] = {

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
-from hammerlib.systems.batches import problems_of
-from hammerlib.systems.branching import branch, random_generator, token_entropies
-from hammerlib.systems.etmr.trees import effective_votes, fork_points, leaf_count, leaf_order
+from hammerlib.systems.branching import branch, problems_of, random_generator, token_entropies
+from hammerlib.systems.etmr import effective_votes, fork_points, leaf_count, leaf_order
 from hammerlib.systems.ttrl.algorithm import VoteThenSample, label_by_vote, true_verdicts, watch_votes
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
@@ -31,6 +30,10 @@ class TreeVotes(Algorithm):
     Each tree is a completion, the trunk, and branches of it that begin at its most uncertain tokens. Labels,
     rewards and the truth that is set aside are those of `hammerlib.systems.ttrl.VoteThenSample`.
 
+    Source: arXiv 2508.11356, known from two notes. Not stated, and decided here: the fork token is sampled
+    again, special tokens alone do not fork, branches are the trunk's (which the published budget implies), a
+    branch trains what it sampled and not its trunk's part, and all leaves are trained.
+
     Parameters
     ----------
     trees, forks, branches : int
@@ -43,23 +46,6 @@ class TreeVotes(Algorithm):
         Forks where the ``entropy`` is highest, or at ``random`` tokens (ours, a control).
     watch : bool
         Grade every leaf against the truth as well, for the metrics alone.
-
-    Raises
-    ------
-    InputError
-        Numbers out of range, unknown words; for a configuration: a group size other than the leaves where all
-        are trained, above them where the first are. When called: groups that straddle processes.
-
-    Notes
-    -----
-    Source: arXiv 2508.11356, known from two notes. Not stated, and decided here: the fork token is sampled
-    again, special tokens alone do not fork, branches are the trunk's (which the published budget implies), a
-    branch trains what it sampled and not its trunk's part, and all leaves are trained.
-
-    Examples
-    --------
-    >>> TreeVotes().leaves, TreeVotes(trees=4, forks=1).leaves
-    (60, 12)
     """
 
     METRICS: ClassVar[dict[str, str]] = VoteThenSample.METRICS | {

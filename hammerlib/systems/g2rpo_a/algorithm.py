@@ -11,8 +11,8 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.nano.solutions import STRATEGIES, solve
-from hammerlib.systems.batches import over_processes, problems_of, right_of
-from hammerlib.systems.g2rpo_a.guidance import (
+from hammerlib.systems.branching import over_processes, problems_of, right_of
+from hammerlib.systems.g2rpo_a import (
     RULES,
     before_answer,
     decayed_length,
@@ -39,6 +39,10 @@ SOLVER = "nano:"
 class GuidedGroups(Algorithm):
     """Part of every group begins with tokens of a correct solution, as many as the accuracy asks for.
 
+    Source: arXiv 2508.13023 and its code. Not the Geometric GRPO that is called G2RPO as well. Accuracy is
+    the share of right completions of an optimizer step over all processes, whatever the rewards are called;
+    the length stays as it is within a step, and moves before the next generation. Evaluation is unguided.
+
     Parameters
     ----------
     length : int
@@ -62,24 +66,6 @@ class GuidedGroups(Algorithm):
         the nano families. Guidance ends before a trace's last box, else before its last token.
     train_on_guidance : bool
         Train the guidance as well, weighed by the advantage, as the released code does.
-
-    Raises
-    ------
-    InputError
-        Numbers out of range, unknown words, options that nothing reads; for a configuration: guidance as long
-        as a completion may be. When called: groups that straddle processes, a trace that is missing or too
-        short.
-
-    Notes
-    -----
-    Source: arXiv 2508.13023 and its code. Not the Geometric GRPO that is called G2RPO as well. Accuracy is
-    the share of right completions of an optimizer step over all processes, whatever the rewards are called;
-    the length stays as it is within a step, and moves before the next generation. Evaluation is unguided.
-
-    Examples
-    --------
-    >>> GuidedGroups(length=16).alpha
-    0.25
     """
 
     METRICS: ClassVar[dict[str, str]] = {

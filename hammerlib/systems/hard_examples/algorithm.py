@@ -15,16 +15,7 @@ class LearnableShare(Algorithm):
     Only a group whose rewards differ moves the policy. `hammerlib.exact.signal.learnable` says the same of a
     finished run. Of several processes each counts its own groups.
 
-    Notes
-    -----
     Source: arXiv 2508.14094, "learnable percentage", at both levels that the word may mean.
-
-    Examples
-    --------
-    >>> reward = np.array([1.0, 0.0, 1.0, 1.0])
-    >>> rollout = Rollout(0, [{}] * 4, ["4"] * 4, [[7]] * 4, [None] * 4, reward, reward, None, 2)
-    >>> LearnableShare().observe(rollout)
-    {'learnable/groups': 0.5, 'learnable/steps': 1.0}
     """
 
     METRICS: ClassVar[dict[str, str]] = {

@@ -19,45 +19,10 @@ TokenPath = tuple[tuple[int, ...], ...]
 
 @dataclass
 class PolicySpace:
-    """The steps that a policy may write after a prompt; a step is a tuple of token ids.
+    """The steps that a policy may write after a prompt, scored by f; a step is a tuple of token ids (ours).
 
-    Parameters
-    ----------
-    backbone : Backbone
-        The policy.
-    prompt : str
-        What is to be answered.
-    scorer : StepScorer
-        Scores the steps, see `hammerlib.systems.airl_s.load_scorer`.
-    separator : str
-        A step ends with the token that holds it, or with the completion.
-    seed : int
-        Of the samples.
-    max_completion_length : int
-        Tokens of a path; one that is as long is whole.
-    temperature : float
-        Of sampling.
-    template : str
-        ``raw`` or ``chat``.
-
-    Raises
-    ------
-    InputError
-        A separator that no token of the tokenizer holds, a length below 1.
-
-    Notes
-    -----
-    Source: ours, for arXiv 2508.14313, whose searches are known by name alone.
-
-    Examples
-    --------
-    >>> from hammerlib import load_backbone
-    >>> from hammerlib.systems.search import beam
-    >>> nano = load_backbone("nano")
-    >>> space = PolicySpace(nano, "3 + 4 =", StepScorer(nano.model), separator=";")
-    >>> found = beam(space, width=1, branches=2, depth=8)
-    >>> space.text(found.path).split(":")[0].strip() in ("columns", "tens", "check")
-    True
+    A step ends with the token that holds the `separator`, or with the completion. A path as long as
+    `max_completion_length` is whole.
     """
 
     backbone: Backbone

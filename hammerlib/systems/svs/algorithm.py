@@ -10,11 +10,14 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole, import_object, unknown
 from hammerlib.models.tokens import prompt_ids
-from hammerlib.systems.batches import check_graded, over_processes, problems_of, right_of
-from hammerlib.systems.svs.synthesis import (
+from hammerlib.systems.branching import check_graded, over_processes, problems_of, right_of
+from hammerlib.systems.svs import (
     SEEDS,
+    TASKS,
     USEFUL,
+    Task,
     check_band,
+    extractions,
     in_band,
     mislabelled_share,
     most_rows,
@@ -22,7 +25,6 @@ from hammerlib.systems.svs.synthesis import (
     teaches,
     trained_syntheses,
 )
-from hammerlib.systems.svs.tasks import TASKS, Task, extractions
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
 
@@ -52,6 +54,10 @@ class Svs(Algorithm):
     response, reward 1 where the variant is solved now and then) and answers to variants (one group each,
     gold: the answer of the original). A step without any response to rewrite, on any process, trains nothing.
 
+    Source: arXiv 2508.14029 and its code, which add 1e-6 to the deviation where TRL adds 1e-4, and clip at
+    0.2 and 0.28 (``epsilon``, ``epsilon_high``) under the token mean (``loss_type: dapo``). There several
+    updates follow where the rows exceed a mini-batch; here it is one.
+
     Parameters
     ----------
     task : str
@@ -69,23 +75,6 @@ class Svs(Algorithm):
     prompt_tokens : int, optional
         Longest prompt of a synthesis or variant; longer ones are dropped. Default what the task's words and a
         whole response can take.
-
-    Raises
-    ------
-    InputError
-        Unknown words, bands that are none, ``truth`` where nobody knows it, rewards that grade nothing; when
-        called: groups that straddle processes, prompts that leave no position for a completion.
-
-    Notes
-    -----
-    Source: arXiv 2508.14029 and its code, which add 1e-6 to the deviation where TRL adds 1e-4, and clip at
-    0.2 and 0.28 (``epsilon``, ``epsilon_high``) under the token mean (``loss_type: dapo``). There several
-    updates follow where the rows exceed a mini-batch; here it is one.
-
-    Examples
-    --------
-    >>> Svs("formal", seeds=2).task
-    'formal'
     """
 
     METRICS: ClassVar[dict[str, str]] = {

@@ -10,8 +10,8 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name
 from hammerlib.grading import final_answer, grade
-from hammerlib.systems.batches import problems_of
-from hammerlib.systems.ttrl.votes import clip_advantages, entropy_scale, majority_vote, vote_metrics
+from hammerlib.systems.branching import problems_of
+from hammerlib.systems.ttrl import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.generation import completion_entropies, generate
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
 
@@ -34,28 +34,14 @@ class VoteThenSample(Algorithm):
     configuration judges by the majority, under math equivalence. Without any readable answer the problem has
     no reward. Group statistics are those of the G that are trained. What is observed reads the truth.
 
+    Source: arXiv 2504.16084, Section 3 and its code (the first samples are trained, not a random choice).
+
     Parameters
     ----------
     votes : int
         Completions that vote, at least the configuration's group size; 64 with 32 trained in the paper.
     watch : bool
         Grade every vote against the truth as well, for the metrics alone.
-
-    Raises
-    ------
-    InputError
-        Fewer than one vote, or (for a configuration) than the group size; when called: groups that straddle
-        processes.
-
-    Notes
-    -----
-    Source: arXiv 2504.16084, Section 3 and its code (the first samples are trained, not a random choice).
-
-    Examples
-    --------
-    >>> from hammerlib.training.hooks import compose
-    >>> compose([VoteThenSample(16), EntropyReshape()]).rollout.__self__.votes
-    16
     """
 
     METRICS: ClassVar[dict[str, str]] = {
@@ -164,6 +150,9 @@ def _worth(
 class EntropyReshape(Algorithm):
     """ETTRL's reshaping of whatever advantages there are so far.
 
+    Source: arXiv 2508.11356. Entropies are those of the policy that generated, at the sampling temperature,
+    over trained tokens.
+
     Parameters
     ----------
     kind : str
@@ -173,22 +162,6 @@ class EntropyReshape(Algorithm):
         Of ``clip``; default 2.
     clamp_min : float, optional
         Of ``residual``.
-
-    Raises
-    ------
-    InputError
-        Another kind, a `beta` that is not above 0; `beta` with ``residual``, or `clamp_min` with ``clip``,
-        where it does nothing.
-
-    Notes
-    -----
-    Source: arXiv 2508.11356. Entropies are those of the policy that generated, at the sampling temperature,
-    over trained tokens.
-
-    Examples
-    --------
-    >>> EntropyReshape("clip").beta
-    2.0
     """
 
     kind: str = "residual"

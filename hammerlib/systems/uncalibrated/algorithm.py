@@ -23,23 +23,7 @@ class LeaveOneOut(Algorithm):
 
     It takes the place of the advantages so far.
 
-    Raises
-    ------
-    InputError
-        Under ``scale_rewards`` other than ``none``, which it would silently ignore.
-
-    Notes
-    -----
     Source: Ahmadian et al. 2024 (arXiv 2402.14740); one of the arms of arXiv 2508.11800.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from types import SimpleNamespace
-    >>> rollout = Rollout(0, [{}] * 3, ["4"] * 3, [[7]] * 3, [None] * 3, None, np.array([0.0, 1, 2]), None, 3,
-    ...                   torch.zeros(3), trainer=SimpleNamespace(scale_rewards="none"))
-    >>> LeaveOneOut().advantage(rollout).tolist()
-    [-1.5, 0.0, 1.5]
     """
 
     def check(self, config: TrainConfig) -> None:
