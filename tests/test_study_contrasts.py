@@ -314,7 +314,7 @@ def test_the_power_table_counts_hours_of_both_arms_for_what_is_missing(study: Re
 
 def test_seconds_are_those_of_a_machine_left_alone() -> None:
     cells = [cell(replicate=one, seconds=seconds) for one, seconds in enumerate((60, 60, 300, 500, 90))]
-    assert seconds_of(collected(cells)) == 60
+    assert seconds_of(collected(cells), ["random"]) == 60
 
 
 @pytest.mark.parametrize(("sd", "n"), [(0.02, 18), (0.5, 6), (1.0, 3)])

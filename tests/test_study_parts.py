@@ -25,7 +25,6 @@ from hammerlib.study.contrasts import (
 from hammerlib.study.endpoints import endpoints_of
 from hammerlib.study.pages import BY_RUN, arm_list, design_lines, order_list, shown_endpoints, study_page
 from hammerlib.study.plan import Study, cells, read_study
-from hammerlib.study.power import undisturbed, undisturbed_seconds
 from hammerlib.study.records import Records, collected
 
 MAIN = Path(__file__).resolve().parents[1] / "configs" / "study" / "main.yaml"
@@ -149,15 +148,3 @@ def test_the_page_begins_with_model_problems_and_examinations(records: Records) 
 def test_orders_are_told_with_the_cosine_of_their_neighbours(records: Records) -> None:
     lines = order_list(records).splitlines()
     assert lines[2] == "| random | 8 | 0.800 | 0.900 | – |" and len(lines) == 2 + len(ARMS)
-
-
-def test_seconds_of_a_disturbed_cell_are_its_arms(records: Records) -> None:
-    slow = json.loads(json.dumps(list(records.cells)))
-    for point in slow[0]["curve"]:
-        point["seconds"] *= 50
-    quiet = undisturbed(collected(slow))
-    assert undisturbed_seconds(collected(slow)).to_dict() == dict.fromkeys(
-        ARMS, slow[1]["curve"][-1]["seconds"]
-    )
-    assert quiet.cells[0]["curve"][1]["seconds"] == pytest.approx(slow[1]["curve"][1]["seconds"])
-    assert slow[0]["curve"][1]["seconds"] == 50 * slow[1]["curve"][1]["seconds"], "what was given stays"

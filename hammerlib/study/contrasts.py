@@ -11,17 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation import (
-    benjamini_hochberg,
-    equivalence_test,
-    holm,
-    interquartile_interval,
-    interquartile_mean,
-    mean_interval,
-    permutation_test,
-    variance_components,
-)
-from hammerlib.evaluation.intervals import Interval, with_seeds
+from hammerlib.evaluation import intervals, significance
+from hammerlib.evaluation.intervals import Interval
 from hammerlib.study import PROTOCOL
 from hammerlib.study.endpoints import THRESHOLD, crossing, curve_of, endpoint_table, endpoints_of
 from hammerlib.study.records import Records, adjusts_advantages, columns_of, lineage, start_name
@@ -46,6 +37,7 @@ PROBED = "probe_entropy"
 WAITING = "rollouts_to_threshold"
 SPREAD = "spread of final"
 COLUMNS = ["replicate", "start", "lineage", "endpoint", "arm", "twin", "difference"]
+LEVEL = 0.95  # of every interval
 NAN = float("nan")
 
 # Means and deviations over replicates
@@ -60,25 +52,17 @@ class Spread(NamedTuple):
     df: int
 
 
-def student_interval(
-    values: ArrayLike, *, bounds: tuple[float, float] | None = None, level: float = 0.95
-) -> Interval:
-    """Return the mean of one number a replicate with Student's interval, cut at the `bounds` of the scale.
-
-    Its ends are NaN for fewer than two values.
-    """
+def student_interval(values: ArrayLike, *, bounds: tuple[float, float] = intervals.FREE) -> Interval:
+    """Return the mean of one number a replicate with Student's interval; NaN ends for fewer than two."""
     given = np.asarray(values, dtype=np.float64)
     if len(given) < 2:
         return Interval(float(given.mean()) if len(given) else NAN, NAN, NAN)
     mean = float(given.mean())
-    return with_seeds(given[:, None], (mean, mean), level, bounds or (-np.inf, np.inf))
+    return intervals.with_seeds(given[:, None], (mean, mean), LEVEL, bounds)
 
 
-def deviation(values: ArrayLike, groups: Sequence[object] | None = None, *, level: float = 0.95) -> Spread:
-    """Return the standard deviation, inside `groups` and pooled where given, with its chi-square interval.
-
-    Normal values; NaN without a degree of freedom.
-    """
+def deviation(values: ArrayLike, groups: Sequence[object] | None = None) -> Spread:
+    """Return the standard deviation, inside `groups` and pooled where given, with its chi-square interval."""
     from scipy.stats import chi2
 
     given = np.asarray(values, dtype=np.float64)
@@ -89,58 +73,42 @@ def deviation(values: ArrayLike, groups: Sequence[object] | None = None, *, leve
         return Spread(NAN, NAN, NAN, 0)
     # sum of squares / sigma^2 is chi-square with df degrees of freedom.
     total = float((rest**2).sum())
-    low, high = np.sqrt(total / chi2.ppf([(1 + level) / 2, (1 - level) / 2], df))
+    low, high = np.sqrt(total / chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], df))
     return Spread(float(np.sqrt(total / df)), float(low), float(high), df)
 
 
-def spread_table(
-    endpoints: pd.DataFrame, twins: Mapping[str, str], *, endpoint: str = "final"
-) -> pd.DataFrame:
+def spread_table(endpoints: pd.DataFrame, twins: Mapping[str, str]) -> pd.DataFrame:
     """Return how far the replicates of each arm lie apart, and whether further than those of its control arm.
 
-    Parameters
-    ----------
-    endpoints : DataFrame
-        `endpoint_table`.
-    twins : mapping of str to str
-        Arm to its control arm.
-    endpoint : str
-        Whose spread.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by arm: ``n``, ``sd, low, high`` (over replicates, starts among them), ``inside, inside_low,
-        inside_high`` (between replicates of one start, pooled), and ``ratio, p``: deviation inside starts
-        over the control arm's in the same replicates, with the test of Pitman and Morgan for paired values.
+    By arm ``n``, ``sd, low, high`` of `final` (over replicates, starts among them), ``inside, inside_low,
+    inside_high`` (between replicates of one start, pooled), and ``ratio, p``: deviation inside starts over
+    the control arm's in the same replicates.
     """
     rows = {}
     for arm, trials in endpoints.groupby("arm", sort=False):
-        whole = deviation(trials[endpoint])
-        inside = deviation(trials[endpoint], list(trials["start_name"]))
+        whole = deviation(trials["final"])
+        inside = deviation(trials["final"], list(trials["start_name"]))
         control = endpoints[endpoints["arm"] == twins.get(arm)]
-        ratio, p = _pitman_morgan(trials, control, endpoint)
+        ratio, p = _pitman_morgan(trials, control)
         row = {"n": len(trials), "sd": whole.value, "low": whole.low, "high": whole.high}
         row |= {"inside": inside.value, "inside_low": inside.low, "inside_high": inside.high}
         rows[arm] = row | {"ratio": ratio, "p": p}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _pitman_morgan(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> tuple[float, float]:
-    """Ratio of the deviations inside starts, and p of no difference (Pitman 1939; Morgan 1939).
-
-    cov(a + b, a - b) = var(a) - var(b): equal variances are an uncorrelated sum and difference. Each start's
-    mean costs a degree of freedom.
-    """
+def _pitman_morgan(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, float]:
+    """Ratio of the deviations inside starts, and p of no difference (Pitman 1939; Morgan 1939)."""
     from scipy.stats import t
 
     both = ours.merge(theirs, on=["replicate", "start_name"], suffixes=("", "_twin"))
-    columns = [endpoint, f"{endpoint}_twin"]
+    columns = ["final", "final_twin"]
     rest = both[columns] - both.groupby("start_name")[columns].transform("mean")
+    # Each start's mean costs a degree of freedom.
     free = len(both) - both["start_name"].nunique() - 1
     if free < 1:
         return NAN, NAN
     a, b = rest.to_numpy(dtype=np.float64).T
+    # cov(a + b, a - b) = var(a) - var(b): equal variances are an uncorrelated sum and difference.
     total = a + b
     gap = a - b
     if not all((values**2).sum() for values in (a, b, total, gap)):
@@ -154,12 +122,7 @@ def _pitman_morgan(ours: pd.DataFrame, theirs: pd.DataFrame, endpoint: str) -> t
 
 
 def paired_endpoints(records: Records, arm: str, twin: str, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-    """Return every endpoint of an arm and of its control arm, in the replicates that hold both.
-
-    Where one of the two used more, both curves are cut where the other ends (rollouts; with probes for
-    ``auc_paid``, tokens for ``auc_tokens``): both are judged at the same budget. Columns ``replicate, start,
-    lineage, endpoint, arm, twin, difference``.
-    """
+    """Return every endpoint of an arm and of its control arm, in the replicates that hold both."""
     return _paired_endpoints(records, arm, twin, threshold).copy()
 
 
@@ -170,6 +133,7 @@ def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -
     rows = []
     for replicate in sorted(set(ours) & set(theirs)):
         pair = ours[replicate], theirs[replicate]
+        # Both are judged at the same budget: where one used more, both curves are cut where the other ends.
         ends = {
             "rollouts": min(trial["curve"][-1]["rollouts"] for trial in pair),
             "paid": min(trial["curve"][-1]["rollouts"] + trial.get("probe_rollouts", 0) for trial in pair),
@@ -184,41 +148,25 @@ def _paired_endpoints(records: Records, arm: str, twin: str, threshold: float) -
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _differences(records: Records, pair: Pair, endpoint: str) -> pd.DataFrame:
+def _differences(records: Records, pair: Pair) -> pd.DataFrame:
     table = paired_endpoints(records, *pair)
-    return table[table["endpoint"] == endpoint].set_index("replicate")
+    return table[table["endpoint"] == PRIMARY_ENDPOINT].set_index("replicate")
+
+
+def _judged(table: pd.DataFrame) -> dict[str, float]:
+    return judged(table["difference"], table["start"], table["lineage"], margin=MARGIN)
 
 
 def judged(
     differences: ArrayLike, starts: Sequence[object], lineages: Sequence[object], *, margin: float
 ) -> dict[str, float]:
-    """Return what one set of paired differences says.
+    """Return what one set of paired differences says; `lineages` are the SFT runs that the starts come from.
 
-    Parameters
-    ----------
-    differences : array-like, (n,)
-        Arm less control arm, one a replicate.
-    starts : sequence, (n,)
-        Which initial checkpoint each replicate trained from.
-    lineages : sequence, (n,)
-        Which SFT run that is a checkpoint of: checkpoints of one run are not several runs.
-    margin : float
-        Largest difference that does not matter, above 0.
-
-    Returns
-    -------
-    dict of str to float
-        ``n, value, low, high`` (Student over replicates), ``p`` (paired t), ``p_signs`` (exact flips of
-        signs), ``p_equivalent`` (two one-sided tests), ``sd, sd_low, sd_high``, ``starts``,
-        ``between, within`` (standard deviations between SFT runs and inside them), ``seeds, seeds_low,
-        seeds_high`` (Student's interval with an SFT run as the unit: one number a run, the mean over its
-        checkpoints), ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
-        cannot be known from so few.
-
-    Raises
-    ------
-    InputError
-        A margin that is not above 0.
+    ``n, value, low, high`` (Student over replicates), ``p`` (paired t), ``p_signs`` (exact flips of signs),
+    ``p_equivalent`` (two one-sided tests), ``sd, sd_low, sd_high``, ``starts``, ``between, within``
+    (deviations between SFT runs and inside them), ``seeds, seeds_low, seeds_high`` (Student with an SFT run
+    as the unit) and ``wins`` (share of replicates in which the arm is ahead, ties a half). NaN where it
+    cannot be known from so few; a margin that is not above 0 is refused.
     """
     from scipy.stats import ttest_1samp
 
@@ -233,13 +181,14 @@ def judged(
     p = p_signs = p_equivalent = wins = NAN
     if len(gaps) > 1:
         zeros = np.zeros(len(gaps))
-        p_signs = permutation_test(zeros, gaps).p
+        p_signs = significance.permutation_test(zeros, gaps).p
         if gaps.std() >= 1e-12:  # without spread there are no t-tests
             p = float(ttest_1samp(gaps, 0.0).pvalue)
-            p_equivalent = equivalence_test(zeros, gaps, margin=margin)
+            p_equivalent = significance.equivalence_test(zeros, gaps, margin=margin)
         wins = float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
 
-    # The stopping point of an SFT run is a fixed factor: each counts alike in its run.
+    # Checkpoints of one SFT run are not several runs: the mean over them is one number. The stopping point is
+    # a fixed factor: each counts alike in its run.
     by_start = table.groupby(["lineage", "start"], sort=False)["gap"].mean()
     by_run = student_interval(by_start.groupby("lineage", sort=False).mean())
     between, within = _components(gaps, table["lineage"].to_numpy())
@@ -262,7 +211,7 @@ def _components(gaps: np.ndarray, runs: np.ndarray) -> tuple[float, float]:
     # Groups of unequal size: their harmonic mean.
     size = len(groups) / sum(1 / len(group) for group in groups)
     means = [group.mean() for group in groups]
-    between = variance_components(means, [within] * len(groups), k=size).problems
+    between = significance.variance_components(means, [within] * len(groups), k=size).problems
     return float(np.sqrt(between)), float(np.sqrt(within))
 
 
@@ -287,46 +236,22 @@ def process_of(records: Records) -> tuple[str, ...]:
 
 
 def contrast_table(
-    records: Records,
-    pairs: Sequence[Pair] | None = None,
-    *,
-    endpoints: Sequence[str] | None = None,
-    primaries: Sequence[Pair] | None = None,
-    margin: float = MARGIN,
-    threshold: float = THRESHOLD,
+    records: Records, pairs: Sequence[Pair] | None = None, *, endpoints: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return one row a contrast and endpoint; no p-value is corrected yet (`study_tests` does).
 
-    Parameters
-    ----------
-    records : Records
-    pairs : sequence of (arm, control arm), optional
-        Default `pairs_of`.
-    endpoints : sequence of str, optional
-        Of `endpoints.ENDPOINTS`; default the primary one of the study.
-    primaries : sequence of (arm, control arm), optional
-        Contrasts named before any run; they are primary in that endpoint alone. Default those of the study.
-    margin : float
-        Largest difference that does not matter, in the unit of the endpoint.
-    threshold : float
-        Pass@1 whose first crossing is timed.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``contrast, arm, twin, endpoint, primary`` and those of `judged`. Pairs without a common
-        replicate are left out.
+    Default: `pairs_of` in the study's primary endpoint. Columns ``contrast, arm, twin, endpoint, primary``
+    (of the study's own, in that endpoint alone) and those of `judged`; pairs without a common replicate are
+    left out.
     """
     rows = []
     endpoints = (records.primary_endpoint,) if endpoints is None else endpoints
-    primaries = records.primaries if primaries is None else primaries
     for arm, twin in pairs_of(records) if pairs is None else dict.fromkeys(pairs):
-        table = paired_endpoints(records, arm, twin, threshold=threshold)
+        table = paired_endpoints(records, arm, twin)
         for endpoint in endpoints if len(table) else ():
             same = table[table["endpoint"] == endpoint]
-            primary = endpoint == records.primary_endpoint and (arm, twin) in primaries
-            row = _named(arm, twin, endpoint) | {"primary": primary}
-            rows.append(row | judged(same["difference"], same["start"], same["lineage"], margin=margin))
+            primary = endpoint == records.primary_endpoint and (arm, twin) in records.primaries
+            rows.append(_named(arm, twin, endpoint) | {"primary": primary} | _judged(same))
     return pd.DataFrame(rows)
 
 
@@ -335,54 +260,30 @@ def _named(arm: str, twin: str, endpoint: str) -> dict[str, object]:
     return named | {"endpoint": endpoint, "primary": False}
 
 
-def interaction_table(
-    records: Records, *, endpoint: str = PRIMARY_ENDPOINT, margin: float = MARGIN
-) -> pd.DataFrame:
-    """Return the difference of two paired differences for each of `INTERACTIONS` with two replicates or more.
-
-    Columns of `contrast_table`; ``contrast`` reads ``(a - b) - (c - d)``.
-    """
+def interaction_table(records: Records) -> pd.DataFrame:
+    """Return the difference of two paired differences for each of `INTERACTIONS` that has two replicates."""
     rows = []
     for changed, usual in INTERACTIONS:
-        here, there = (_differences(records, pair, endpoint) for pair in (changed, usual))
+        here, there = (_differences(records, pair) for pair in (changed, usual))
         both = here.index.intersection(there.index)
         if len(both) > 1:
-            gaps = here.loc[both, "difference"] - there.loc[both, "difference"]
+            table = here.loc[both].copy()
+            table["difference"] -= there.loc[both, "difference"]
             arm, twin = (f"({pair[0]} - {pair[1]})" for pair in (changed, usual))
-            judgement = judged(gaps, here.loc[both, "start"], here.loc[both, "lineage"], margin=margin)
-            rows.append(_named(arm, twin, endpoint) | judgement)
+            rows.append(_named(arm, twin, PRIMARY_ENDPOINT) | _judged(table))
     return pd.DataFrame(rows)
 
 
 # Families of problems
 
 
-def family_table_of(
-    families: pd.DataFrame, pairs: Sequence[Pair], *, endpoint: str = "auc", seed: int = 0
-) -> pd.DataFrame:
-    """Return contrasts over families: each family, their interquartile mean, and how often the arm is ahead.
+def family_table_of(families: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return contrasts in `auc` over `family_table`'s families: ``contrast, family, n, value, low, high``.
 
-    Parameters
-    ----------
-    families : DataFrame
-        `endpoints.family_table`, of the families that are to count.
-    pairs : sequence of (arm, control arm)
-    endpoint : str
-        ``auc`` or ``final``.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``contrast, family, n, value, low, high``. Rows of a family: Student over replicates. Row
-        ``IQM``: interquartile mean of all differences with the stratified bootstrap, as in rliable, whose
-        strata count as independent. Row ``IQM by replicate``: the interquartile mean over the families of
-        each replicate, Student over replicates, which makes no such assumption (families of one replicate
-        share a training). Row ``ahead``: share of pairs (replicate, family) in which the arm is ahead, ties a
-        half (one half: no improvement), with an interval over replicates.
+    One row a family (Student over replicates), ``IQM`` (interquartile mean), ``IQM by replicate`` and
+    ``ahead``: share of pairs (replicate, family) in which the arm is ahead, ties a half, over replicates.
     """
-    wide = families.pivot_table(index=["arm", "replicate"], columns="family", values=endpoint)
+    wide = families.pivot_table(index=["arm", "replicate"], columns="family", values="auc")
     known = set(wide.index.get_level_values("arm"))
     rows = []
     for arm, twin in pairs:
@@ -391,13 +292,15 @@ def family_table_of(
         gaps = (wide.loc[arm] - wide.loc[twin]).dropna()
         if len(gaps) < 2:
             continue
-        intervals = {name: student_interval(gaps[name]) for name in gaps}
-        intervals["IQM"] = interquartile_interval(list(gaps.to_numpy().T), seed=seed)
-        intervals["IQM by replicate"] = student_interval(np.apply_along_axis(interquartile_mean, 1, gaps))
-        # One number a replicate: its families share a training.
-        intervals["ahead"] = mean_interval(((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=1))
+        estimates = {name: student_interval(gaps[name]) for name in gaps}
+        # As in rliable: all differences in one pool, families as strata that count as independent.
+        estimates["IQM"] = intervals.interquartile_interval(list(gaps.to_numpy().T))
+        # Families of one replicate share a training: one number a replicate makes no such assumption.
+        of_replicates = np.apply_along_axis(intervals.interquartile_mean, 1, gaps)
+        estimates["IQM by replicate"] = student_interval(of_replicates)
+        estimates["ahead"] = intervals.mean_interval(((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=1))
         named = {"contrast": f"{arm} - {twin}", "n": len(gaps)}
-        rows += [named | {"family": name} | interval._asdict() for name, interval in intervals.items()]
+        rows += [named | {"family": name} | estimate._asdict() for name, estimate in estimates.items()]
     return pd.DataFrame(rows, columns=["contrast", "family", "n", "value", "low", "high"])
 
 
@@ -405,22 +308,12 @@ def family_table_of(
 
 
 def verdict(
-    low: float,
-    high: float,
-    adjusted: float,
-    p_equivalent: float,
-    *,
-    margin: float = MARGIN,
-    level: float = LEVELS["primary"],
+    low: float, high: float, adjusted: float, p_equivalent: float, *, level: float = LEVELS["primary"]
 ) -> str:
-    """Return in words what a contrast says.
-
-    A difference is claimed where the corrected p is below `level` and the 95 % interval leaves zero out too:
-    corrected at ten per cent, one may be found whose interval holds zero. Equivalence, by `p_equivalent`, is
-    always judged at 5 %.
-    """
+    """Return in words what a contrast says, with its corrected p judged at `level`."""
     small = p_equivalent < LEVELS["equivalence"]
-    size = f"{100 * margin:g} point" + "s" * (margin != 0.01)
+    size = f"{100 * MARGIN:g} point" + "s" * (MARGIN != 0.01)
+    # The interval has to leave zero out too: corrected at ten per cent, it may hold zero.
     if adjusted < level and not low <= 0 <= high:
         direction = "better" if low + high > 0 else "worse"
         return f"{direction}, by less than {size}" if small else direction
@@ -430,11 +323,9 @@ def verdict(
 
 
 def reading(low: float, high: float, expected: int, p_equivalent: float, p: float = 0.0) -> str:
-    """Return in words what an interval says of a cause, whose contrast has the sign `expected` if it matters.
-
-    A difference is read only where the corrected `p` is below the level of other tests; NaN counts as 1.
-    """
+    """Return in words what an interval says of a cause that, if it matters, has the sign `expected`."""
     small = p_equivalent < LEVELS["equivalence"]
+    # A corrected p that is NaN reads nothing.
     if (low > 0 or high < 0) and p < LEVELS["other"]:
         sign = 1 if low > 0 else -1
         text = {0: "differs", sign: "as expected", -sign: "opposite"}[expected]
@@ -454,9 +345,9 @@ class Cause(NamedTuple):
     sign: int
 
 
-def causes_of(order: str = "hammer", *, random: str = "random") -> list[Cause]:
+def causes_of(order: str = "hammer") -> list[Cause]:
     """Return the causes that the protocol names for DRA, or for an order."""
-    names = {"order": order, "random": random}
+    names = {"order": order, "random": "random"}
     causes = [Cause(**cause) for cause in PROTOCOL["causes"]["dra" if order == "dra" else "hammer"]]
     return [
         cause._replace(pair=(cause.pair[0].format(**names), cause.pair[1].format(**names)))
@@ -465,63 +356,34 @@ def causes_of(order: str = "hammer", *, random: str = "random") -> list[Cause]:
 
 
 def decomposition_table(
-    records: Records,
-    order: str = "hammer",
-    *,
-    random: str = "random",
-    endpoint: str = PRIMARY_ENDPOINT,
-    margin: float = MARGIN,
-    adjusted: Mapping[str, float] | None = None,
+    records: Records, order: str = "hammer", *, adjusted: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """Return cause by cause which contrast tells of it, its estimate, and what it would be if it mattered.
 
-    Parameters
-    ----------
-    records : Records
-    order, random : str
-        The arm whose effect is taken apart (an order, or ``dra``), and its control arm.
-    endpoint : str
-        One of `endpoints.ENDPOINTS`.
-    margin : float
-        Largest difference that does not matter.
-    adjusted : mapping of str to float, optional
-        Contrast to its corrected p (`adjusted_of`); without it the readings are uncorrected.
-
-    Returns
-    -------
-    DataFrame
-        First row ``whole effect``, then the causes whose arms are there. Columns ``cause, contrast, differs,
-        n, value, low, high, p`` (not corrected), ``whole, whole_low, whole_high, whole_n`` (the whole effect
-        in those of the row's replicates that hold both its arms), ``expected`` (the sign if the cause carried
-        the whole effect of all replicates: ``+``, ``-``, or ``?`` where that is not told from none or no sign
-        follows) and ``reading``.
-
-    Notes
-    -----
-    The causes overlap and need not add up: an order changes front, neighbours and batches at once, and each
-    control keeps some of them only. Compare a cause with the whole effect of its own replicates: the others
-    have other starts.
+    `order` is the arm whose effect is taken apart; `adjusted` are corrected p-values by contrast. First row
+    ``whole effect``, then the causes whose arms are there: ``cause, contrast, differs, n, value, low, high,
+    p`` (not corrected), ``whole, whole_low, whole_high, whole_n`` (the whole effect in the row's own
+    replicates), ``expected`` (the sign if the cause carried the whole effect; ``?`` where that is not told
+    from none or no sign follows) and ``reading``.
     """
-
-    def judge(table: pd.DataFrame) -> dict[str, float]:
-        return judged(table["difference"], table["start"], table["lineage"], margin=margin)
-
-    whole = _differences(records, (order, random), endpoint)
+    whole = _differences(records, (order, "random"))
     if whole.empty:
         return pd.DataFrame()
-    effect = judge(whole)
+    effect = _judged(whole)
     whole_sign = int(effect["low"] > 0) - int(effect["high"] < 0)
     rows = []
-    first = Cause("whole effect", (order, random), f"{order} against {random}", 0)
-    for cause in (first, *causes_of(order, random=random)):
-        table = _differences(records, cause.pair, endpoint)
+    first = Cause("whole effect", (order, "random"), f"{order} against random", 0)
+    # Causes overlap and need not add up: an order changes front, neighbours and batches at once.
+    for cause in (first, *causes_of(order)):
+        table = _differences(records, cause.pair)
         if table.empty:
             continue
         contrast = " - ".join(cause.pair)
         expected = whole_sign * cause.sign
         p = 0.0 if adjusted is None else adjusted.get(contrast, NAN)
-        own = judge(table)
-        there = judge(whole[whole.index.isin(table.index)])
+        own = _judged(table)
+        # Compared with the whole effect of its own replicates: the others have other starts.
+        there = _judged(whole[whole.index.isin(table.index)])
         rows.append(
             {
                 **{"cause": cause.name, "contrast": contrast, "differs": cause.differs},
@@ -562,28 +424,13 @@ def survival_steps(times: CensoredData) -> tuple[np.ndarray, np.ndarray]:
 def threshold_table(
     records: Records, *, axis: str = "rollouts", threshold: float = THRESHOLD
 ) -> pd.DataFrame:
-    """Return how soon each arm reaches the threshold, and how much sooner than its control arm.
+    """Return how soon each arm reaches the threshold on ``rollouts`` or ``step``, and how much sooner.
 
-    Parameters
-    ----------
-    records : Records
-    axis : str
-        ``rollouts`` or ``step``.
-    threshold : float
-        Pass@1.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by arm: ``n, reached`` (replicates), ``mean, low, high`` (restricted mean: those that never
-        reach it count as the end of their axis; Student over replicates), ``median`` (Kaplan-Meier; NaN where
-        fewer than half reach it), and over the replicates that hold the control arm too: ``pairs`` (their
-        number), ``sooner, sooner_low, sooner_high`` (its restricted time less the arm's at equal budget;
-        Student) and ``p`` (flips of the signs of these differences; NaN where no curve of either reaches it).
-
-    References
-    ----------
-    Kaplan & Meier 1958; Royston & Parmar 2013 (restricted mean); Fisher 1935, section 21 (flips of signs).
+    By arm ``n, reached`` (replicates), ``mean, low, high`` (restricted mean, Student over replicates),
+    ``median`` (Kaplan-Meier; NaN where fewer than half reach it), and over the replicates that hold the
+    control arm too ``pairs``, ``sooner, sooner_low, sooner_high`` (its restricted time less the arm's at
+    equal budget) and ``p`` (flips of their signs; NaN where no curve of either reaches it). Sources: Kaplan &
+    Meier 1958; Royston & Parmar 2013 (restricted mean).
     """
     rows = {}
     controls = records.twins()
@@ -608,7 +455,7 @@ def threshold_table(
             reached = pairs.loc[pairs["endpoint"] == "reached", ["arm", "twin"]].to_numpy().any()
             # With no crossing at all the test does not exist.
             if reached and len(gaps) > 1:
-                p = permutation_test(np.zeros(len(gaps)), gaps).p
+                p = significance.permutation_test(np.zeros(len(gaps)), gaps).p
         sooner = student_interval(gaps)
         row |= {"pairs": len(gaps), "sooner": sooner.value, "sooner_low": sooner.low}
         rows[arm] = row | {"sooner_high": sooner.high, "p": p}
@@ -618,40 +465,23 @@ def threshold_table(
 # All tests of a study, corrected for their number
 
 
-def study_tests(records: Records, *, margin: float = MARGIN, threshold: float = THRESHOLD) -> pd.DataFrame:
+def study_tests(records: Records) -> pd.DataFrame:
     """Return every test that the page of a study shows, p-values corrected for their number.
 
-    Holm over the primary contrasts; Benjamini and Hochberg over all the others together, arms and endpoints:
-    contrasts in `auc`, `COMPARED` and `PROCESS`, those that take an order or DRA apart, `INTERACTIONS`, times
-    to the threshold, spreads.
-
-    Parameters
-    ----------
-    records : Records
-    margin : float
-        Largest difference that does not matter, as a share.
-    threshold : float
-        Pass@1 whose first crossing is timed.
-
-    Returns
-    -------
-    DataFrame
-        Columns of `contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
-        ``interaction``, ``threshold`` or ``spread``), ``adjusted`` and ``correction``. A test that stands in
-        two tables is one row: ``auc_paid`` where both arms probed the start alike, or not at all, is ``auc``,
-        and has none; nor has the share of groups without variance after adjustment where neither arm adjusts.
+    Holm over the primary contrasts; Benjamini and Hochberg over all the others together, arms and endpoints.
+    Columns of `contrast_table` (NaN where a test has none), ``kind`` (``contrast``, ``cause``,
+    ``interaction``, ``threshold`` or ``spread``), ``adjusted`` and ``correction``.
     """
-    return _study_tests(records, margin, threshold).copy()
+    return _study_tests(records).copy()
 
 
 @lru_cache(maxsize=16)
-def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFrame:
+def _study_tests(records: Records) -> pd.DataFrame:
     if not records.cells:
         return pd.DataFrame()
     pairs = pairs_of(records)
-    how = {"margin": margin, "threshold": threshold}
     endpoints = (records.primary_endpoint, *compared_of(records), *process_of(records))
-    main = contrast_table(records, pairs, endpoints=endpoints, **how)
+    main = contrast_table(records, pairs, endpoints=endpoints)
     parts_of_effects = []
     for order in ("hammer", "dra"):
         parts_of_effects += [(order, "random"), *(cause.pair for cause in causes_of(order))]
@@ -664,9 +494,9 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
     spreads = spread_table(endpoint_table(records), records.twins())
     kinds = {
         "contrast": main,
-        "cause": contrast_table(records, causes, **how),
+        "cause": contrast_table(records, causes),
         "interaction": interaction_table(records),
-        "threshold": against_controls(threshold_table(records, threshold=threshold), WAITING),
+        "threshold": against_controls(threshold_table(records), WAITING),
         "spread": against_controls(spreads, SPREAD),
     }
     tables = [table.assign(kind=kind) for kind, table in kinds.items() if len(table)]
@@ -676,7 +506,11 @@ def _study_tests(records: Records, margin: float, threshold: float) -> pd.DataFr
 
 
 def _counted_once(records: Records, tests: pd.DataFrame) -> pd.DataFrame:
-    """The tests without those that are another one under a second name."""
+    """The tests without those that are another one under a second name.
+
+    ``auc_paid`` where both arms probed the start alike is ``auc``; so is the share of groups without variance
+    after adjustment where neither arm adjusts.
+    """
     probed = records.table.groupby("arm")["probe_rollouts"].max()
     paid = tests["arm"].map(probed).fillna(0) != tests["twin"].map(probed).fillna(0)
     adjusting = set()
@@ -694,7 +528,8 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(adjusted=NAN, correction="")
     if not {"primary", "p"} <= set(table.columns):
         return table
-    rules = ((True, "Holm", holm), (False, "Benjamini-Hochberg", benjamini_hochberg))
+    others = (False, "Benjamini-Hochberg", significance.benjamini_hochberg)
+    rules = ((True, "Holm", significance.holm), others)
     for primary, name, rule in rules:
         family = table["primary"] == primary
         tested = family & table["p"].notna()

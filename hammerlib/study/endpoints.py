@@ -14,15 +14,8 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import pass_at_k
 from hammerlib.exact.modes import effective_modes
 from hammerlib.study import PROTOCOL
-from hammerlib.study.records import (
-    Records,
-    adjusts_advantages,
-    columns_of,
-    counts_samples,
-    filtered,
-    samples_of,
-    start_name,
-)
+from hammerlib.study import records as reading
+from hammerlib.study.records import Records, columns_of, filtered, samples_of
 
 ENDPOINTS: dict[str, str] = PROTOCOL["endpoints"]  # name -> what it is, in words for tables
 THRESHOLD = PROTOCOL["threshold"]
@@ -48,26 +41,11 @@ class Crossing(NamedTuple):
 def curve_of(
     trial: dict, *, axis: str = "rollouts", family: str | None = None, unseen: bool = False
 ) -> Curve:
-    """Return a trial's held-out pass@1 along an axis.
+    """Return a trial's held-out pass@1 along an axis, over the families that RL trains on.
 
-    Parameters
-    ----------
-    trial : dict
-        Its record.
-    axis : str
-        ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the start
-        before training, during which the model stays as it was), ``step``, ``prompts``, ``tokens`` (sampled
-        in training, whether trained on or not; in records without them those of the batches trained on,
-        prompts included, filtered groups left out) or ``seconds``.
-    family : str, optional
-        One family of problems; default all that RL trains on.
-    unseen : bool
-        The families that RL does not train on, instead.
-
-    Raises
-    ------
-    InputError
-        No held-out problem of that kind.
+    `axis` is ``rollouts`` (generated in training, filtered ones too), ``paid`` (with those of a probe of the
+    start), ``step``, ``prompts``, ``tokens`` (sampled in training; in older records those of the batches
+    trained on) or ``seconds``. `family` asks for one family, `unseen` for those that RL does not train on.
     """
     topics = np.array(trial["topics"])
     kept = topics == family if family is not None else np.isin(topics, trial["unseen"]) == unseen
@@ -79,6 +57,7 @@ def curve_of(
     values = np.array([np.array(point["correct"])[kept].mean() / samples for point in points])
     column = "rollouts" if axis == "paid" else columns_of(trial)[axis]
     positions = np.array([point[column] for point in points], dtype=np.float64)
+    # During the probe the model stays as it was.
     if axis == "paid" and trial.get("probe_rollouts", 0):
         positions = np.append(0.0, positions + trial["probe_rollouts"])
         values = np.append(values[0], values)
@@ -126,32 +105,26 @@ def drawdown(values: ArrayLike) -> float:
 
 
 def point_errors(trial: dict) -> np.ndarray:
-    """Return the standard error of each point of the curve, from its samples alone; NaN for single samples.
-
-    The problems are fixed: all points share them. Each problem's variance p(1 - p) is estimated without bias
-    by its own samples, as r(1 - r) k / (k - 1), so that problems of any difficulty may stand side by side.
-    """
+    """Return the standard error of each point of the curve, from its samples alone; NaN for single ones."""
     samples = samples_of(trial)
     trained = ~np.isin(trial["topics"], trial["unseen"])
     if samples < 2:
         return np.full(len(trial["curve"]), np.nan)
     rates = np.array([point["correct"] for point in trial["curve"]])[:, trained] / samples
-    # Variance of a problem's rate: p(1 - p) / k; the two k cancel.
+    # The problems are fixed: all points share them. Each one's p(1 - p) is estimated without bias by its own
+    # samples, as r(1 - r) k / (k - 1), and the variance of its rate is p(1 - p) / k: the two k cancel.
     return np.sqrt((rates * (1 - rates) / (samples - 1)).sum(axis=1)) / trained.sum()
 
 
 def drawdown_of_noise(trial: dict) -> float:
-    """Return the drawdown to expect of a curve that never falls, from the noise of its samples.
-
-    The points of a trial are examined with the same random numbers, so their real noise moves together: the
-    number is an upper bound rather than a mean. Where it is near the drawdown seen, the curve shows no fall.
-    """
+    """Return the drawdown to expect of a curve that never falls, from the noise of its samples."""
     from scipy.optimize import isotonic_regression
 
     errors = point_errors(trial)
     if np.isnan(errors).any():
         return NAN
-    # The nearest curve that never falls, with normal errors.
+    # The nearest curve that never falls, with normal errors. The points of a trial are examined with the same
+    # random numbers, so that their real noise moves together: this is an upper bound rather than a mean.
     rising = isotonic_regression(curve_of(trial).values).x
     drawn = rising + errors * np.random.default_rng(0).standard_normal((DRAWS, len(rising)))
     return float((np.maximum.accumulate(drawn, axis=1) - drawn).max(axis=1).mean())
@@ -168,23 +141,10 @@ def effective_strategies(counts: Mapping[str, int]) -> float:
 def endpoints_of(
     trial: dict, *, ends: Mapping[str, float] | None = None, threshold: float = THRESHOLD
 ) -> dict[str, float]:
-    """Return every endpoint of a trial.
+    """Return every endpoint of a trial: the names of `ENDPOINTS`, ``start`` and ``reached`` (1 or 0).
 
-    Parameters
-    ----------
-    trial : dict
-        Its record.
-    ends : mapping of str to float, optional
-        Axis (``rollouts``, ``paid``, ``tokens``) to where its curves are cut, for two trials that used
-        unequal amounts; default where the trial ended.
-    threshold : float
-        Pass@1 whose first crossing is timed.
-
-    Returns
-    -------
-    dict of str to float
-        The names of `ENDPOINTS`, with ``start`` (pass@1 before training) and ``reached`` (1 or 0); NaN where
-        the record holds nothing to measure it by.
+    `ends` says where the curves along an axis (``rollouts``, ``paid``, ``tokens``) are cut, for two trials
+    that used unequal amounts. NaN where the record holds nothing to measure an endpoint by.
     """
     ends = ends or {}
     main = cut(curve_of(trial), ends.get("rollouts"))
@@ -198,7 +158,7 @@ def endpoints_of(
     auc_paid = area(paid) if paid.axis[-1] > trial.get("probe_rollouts", 0) else NAN
     auc_tokens = auc_unseen = final_unseen = NAN
     # Older records count the tokens trained on; those of filtered groups are in none of these.
-    if counts_samples(trial) or not filtered(trial):
+    if reading.counts_samples(trial) or not filtered(trial):
         auc_tokens = area(cut(curve_of(trial, axis="tokens"), ends.get("tokens")))
     trained = ~np.isin(trial["topics"], trial["unseen"])
     if not trained.all():
@@ -214,7 +174,7 @@ def endpoints_of(
     # Filtered groups make the share 0 by construction. A bonus changes the advantages behind the rewards that
     # telemetry saw: its groups do teach.
     flat = NAN if filtered(trial) else _mean_of_steps(trial, "zero_variance_share")
-    unknown = filtered(trial) or adjusts_advantages(trial)
+    unknown = filtered(trial) or reading.adjusts_advantages(trial)
     flat_adjusted = NAN if unknown else _mean_of_steps(trial, "zero_variance_share_adjusted")
     return {
         "auc": area(main),
@@ -256,16 +216,16 @@ def _mean_of_steps(trial: dict, metric: str) -> float:
     return float(np.mean(np.array(trial["training"].get(metric) or [NAN], dtype=np.float64)))
 
 
-def endpoint_table(records: Records, *, threshold: float = THRESHOLD) -> pd.DataFrame:
+def endpoint_table(records: Records) -> pd.DataFrame:
     """Return ``arm, replicate, start_name`` and the endpoints of every trial, over the whole of its axis."""
-    return _endpoint_table(records, threshold).copy()
+    return _endpoint_table(records).copy()
 
 
 @lru_cache(maxsize=8)
-def _endpoint_table(records: Records, threshold: float) -> pd.DataFrame:
+def _endpoint_table(records: Records) -> pd.DataFrame:
     rows = [
-        {"arm": trial["arm"], "replicate": trial["replicate"], "start_name": start_name(trial)}
-        | endpoints_of(trial, threshold=threshold)
+        {"arm": trial["arm"], "replicate": trial["replicate"], "start_name": reading.start_name(trial)}
+        | endpoints_of(trial)
         for trial in records.cells
     ]
     return pd.DataFrame(rows)

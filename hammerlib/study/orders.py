@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name, need
 from hammerlib.models import untrained_like
 from hammerlib.models.embeddings import Embeddings, embed
 from hammerlib.ordering import Order, order_by, used_vectors
@@ -46,40 +46,21 @@ def order_vectors(
     cache_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Embeddings:
-    """Return the vectors of the problems from which an arm's order is made.
-
-    Parameters
-    ----------
-    kind : {"backbone", "untrained", "tfidf"}
-        Hidden states of `backbone`; of the same architecture with random weights (what of the order comes
-        from the words and the shape of the network alone); or `tfidf_vectors` (from the words alone).
-    problems : Dataset
-    backbone : Backbone
-        The initial checkpoint.
-    seed : int
-        Of the random weights.
-    cache_dir, **options
-        Of `hammerlib.embed`; not read for ``tfidf``.
-    """
-    if kind not in KINDS:
-        raise InputError("vectors", kind, "are not known", f"use one of {', '.join(KINDS)}")
-    if kind == "tfidf":
+    """Return the vectors of the problems from which an arm's order is made, for each of `KINDS`."""
+    check_name("vectors", kind, KINDS)
+    if kind == "tfidf":  # from the words alone
         return tfidf_vectors(problems)
+    # Random weights of the same architecture: what comes from the words and the shape of the network alone.
     model = backbone if kind == "backbone" else untrained_like(backbone, seed)
     return embed(problems, model, cache_dir=cache_dir, **options)
 
 
 def tfidf_vectors(problems: Dataset) -> Embeddings:
-    """Return each prompt's words, numbers and signs, counted and weighted by how rare they are.
+    """Return each prompt's words, numbers and signs, counted and weighted by how rare they are."""
+    need("sklearn")
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    scikit-learn's ``TfidfVectorizer`` with its defaults (smoothed inverse document frequency, lower case) but
-    for the pattern of a term; rows of length one.
-    """
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ImportError as error:
-        problem, remedy = "needs scikit-learn, which is not installed", "pip install 'hammerlib[notebooks]'"
-        raise InputError("vectors", "tfidf", problem, remedy) from error
+    # Its defaults (smoothed inverse document frequency, lower case, rows of length one) but for `TERM`.
     made = TfidfVectorizer(token_pattern=TERM, max_features=TERMS_KEPT, dtype=np.float32)
     vectors = made.fit_transform(problems["prompt"][:]).toarray()
     hashes = item_hashes(problems)
@@ -92,30 +73,15 @@ def tfidf_vectors(problems: Dataset) -> Embeddings:
 
 @dataclass(frozen=True)
 class Window:
-    """The problems of a learnability window and how long they are trained.
+    """The problems of a learnability window and how long they are trained."""
 
-    Attributes
-    ----------
-    rows : (m,) int array
-        Rows of the whole table, ascending.
-    problems : Dataset
-        These rows.
-    epochs : int
-        Passes that consume at least as many prompts as one pass over the whole table.
-    max_steps : int
-        Optimizer steps that consume as many prompts as one pass over the whole table.
-    inside : int
-        Problems whose pass rate lies in the window; those above m fill no whole step and were left out.
-    probe_rollouts : int
-        Completions spent on measuring the pass rates of the whole table: part of the arm's budget.
-    """
-
-    rows: np.ndarray
-    problems: Dataset
+    rows: np.ndarray  # of the whole table, ascending
+    problems: Dataset  # these rows
+    # Passes, and optimizer steps, that consume as many prompts as one pass over the whole table.
     epochs: int
     max_steps: int
-    inside: int
-    probe_rollouts: int
+    inside: int  # problems whose pass rate lies in the window; those that fill no whole step were left out
+    probe_rollouts: int  # completions spent on measuring the pass rates: part of the arm's budget
 
 
 def learnable_window(
@@ -127,39 +93,12 @@ def learnable_window(
     prompts_per_step: int,
     seed: int = 0,
 ) -> Window:
-    """Select the problems whose measured pass rate lies in an interval, and match the prompts consumed.
+    """Select the problems whose pass rate lies in an interval, ends included; match the prompts consumed.
 
-    Parameters
-    ----------
-    problems : Dataset
-        Problem table of n rows.
-    pass_rates : (n,) array-like
-        Of the initial checkpoint, in [0, 1], such as `hammerlib.systems.hard_examples` measures.
-    interval : two floats
-        Lowest and highest pass rate, both included.
-    samples : int
-        Completions a problem behind the pass rates, at least 1.
-    prompts_per_step : int
-        Prompts of one optimizer step, at least 1. What fills no whole step of a pass is left out, drawn by
-        `seed`, so that every pass trains every kept problem once.
-    seed : int
-
-    Returns
-    -------
-    Window
-        Give `problems` to `train` with its `epochs` and `max_steps`.
-
-    Raises
-    ------
-    InputError
-        Rates that are not n numbers in [0, 1] or no multiples of 1 / samples, an interval that is none, a
-        window with fewer problems than a step, or a table smaller than a step.
-
-    Notes
-    -----
-    Source: the selection of arXiv 2506.09016 (SPEED-RL) and arXiv 2508.14094, before training instead of in
-    between. A GRPO step learns from a group with probability ``1 - p^G - (1 - p)^G``. Measured rates regress:
-    problems chosen for a rate in the middle have true rates nearer the pool's mean.
+    `pass_rates` (n,) are those of the initial checkpoint over `samples` completions each. The selection of
+    arXiv 2506.09016 (SPEED-RL) and arXiv 2508.14094, before training instead of in between. A GRPO step
+    learns from a group with probability ``1 - p^G - (1 - p)^G``. Measured rates regress: problems chosen for
+    a rate in the middle have true rates nearer the pool's mean.
     """
     low, high = check_interval("window", interval)
     n = len(problems)
@@ -171,6 +110,7 @@ def learnable_window(
     if kept == 0:
         problem = f"holds {len(inside)} of {n} problems, not one step of {prompts_per_step}"
         raise InputError("window", interval, problem, "widen it")
+    # What fills no whole step is left out by lot, so that every pass trains every kept problem once.
     rows = np.sort(np.random.default_rng(seed).permutation(inside)[:kept])
     steps = n // prompts_per_step
     return Window(
@@ -237,31 +177,11 @@ def arm_order(
 ) -> Order:
     """Return the order in which an arm trains the problems of a replicate.
 
-    Parameters
-    ----------
-    settings : OrderSettings
-    problems : Dataset
-        Problem table of n rows.
-    vectors_of : callable, str -> Embeddings
-        Called once, with ``settings.vectors``; `hammerlib.study.orders.order_vectors` as a partial.
-    pass_rates : (n,) array, optional
-        Measured on the initial checkpoint, in [0, 1]; needed where ``settings.needs_pass_rates``.
-    seed : int
-        The replicate's: first problems, ties, directions, shuffles. An order made of another one
-        (``of: hammer``) is made of the very order that this seed gives that strategy with the same options.
-
-    Returns
-    -------
-    Order
-        Cost and random cost are of the vectors it was made from. The provenance also tells `vectors`,
-        `direction` (``forward`` or ``reversed``) and, where there is one, `tail` (problems that come last at
-        random), `path_correlation` (``random-batches``: of place and place on the path) and `moved`
-        (``matched``: share of places with another problem).
-
-    Raises
-    ------
-    InputError
-        Missing pass rates, options of no use, or an interval that no problem lies in.
+    `vectors_of` is called once, with ``settings.vectors``; `pass_rates` (n,) are needed where
+    ``settings.needs_pass_rates``. Cost and random cost are of the vectors it was made from. The provenance
+    also tells `vectors`, `direction` (``forward`` or ``reversed``) and, where there is one, `tail` (problems
+    that come last at random), `path_correlation` (of place and place on the path) and `moved` (share of
+    places with another problem).
     """
     n, options = len(problems), dict(settings.options)
     rates = _needed(pass_rates, n, settings) if settings.needs_pass_rates else None

@@ -146,23 +146,8 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def study_page(records: Records, study: Study | None = None) -> str:
-    """Return the page of a study as Markdown.
-
-    Its tables hold no seconds, so that they are the same on a rerun; the hours that more replicates would
-    take are a machine's and stand in one line under the last table.
-
-    Parameters
-    ----------
-    records : Records
-        Of one study, one trial or more.
-    study : Study, optional
-        Its file, for what was trained and what the arms are.
-
-    Raises
-    ------
-    InputError
-        No finished trial.
-    """
+    """Return the page of a study as Markdown; its file says what was trained and what the arms are."""
+    # The tables hold no seconds, so that they are the same on a rerun.
     if not records.cells:
         raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
     tests = contrasts.study_tests(records)
@@ -376,20 +361,7 @@ def write_page(folder: Path) -> Path:
 
 
 def study_findings(name: str, root: Path | None = None) -> str:
-    """Return what the committed records of a study say of its primary contrasts, or that there are none.
-
-    Parameters
-    ----------
-    name : str
-        Of the study; its file is ``configs/study/<name>.yaml``.
-    root : Path, optional
-        Of a checkout; default the one around the working folder.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Return what the committed records of a study say of its primary contrasts, or that there are none."""
     root = root or repository_root()
     folder = None if root is None else root / "results" / "study" / name
     if folder is None or not any(folder.glob("*.json")):
@@ -439,18 +411,14 @@ def verdict_lines(tests: pd.DataFrame) -> str:
 
 
 def verdict_lists(tests: pd.DataFrame) -> str:
-    """Return a Markdown list of the other contrasts in the primary endpoint, by what they say.
-
-    One line each for those that differ, with interval, corrected p and n, for those shown to be within the
-    margin, with the 90 % interval and p of two one-sided tests, and for the others, by name; contrasts of
-    fewer than three replicates are only counted. A difference that is both there and shown to be small
-    stands in the first list and is marked. Empty without any such contrast.
-    """
+    """Return a Markdown list of the other contrasts in the primary endpoint, by what they say."""
     from scipy.stats import t
 
     compared = contrasts.main_contrasts(tests)
     if compared.empty or compared["primary"].all():
         return ""
+    # One line each for those that differ, for those shown to be within the margin, and for the others, by
+    # name; those of fewer than three replicates are only counted.
     rest = compared[~compared["primary"]]
     differ = []
     small = []
@@ -473,20 +441,14 @@ def verdict_lists(tests: pd.DataFrame) -> str:
 
 
 def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
-    """Return the primary contrasts of each study, the smallest model first.
+    """Return the primary contrasts of each study that has some, the smallest model first.
 
-    Each study is judged by itself: Holm over its own primary contrasts. Nothing is pooled over studies, for
-    their problems, budgets or answers may differ too. Studies without a finished trial are left out.
-
-    Returns
-    -------
-    DataFrame
-        One row a study and primary contrast: ``study, parameters, start, gain`` (held-out pass@1 of random
-        order before training, and the mean of the last fifth of its budget less that; shares), ``contrast, n,
-        value, low, high, adjusted`` (`auc`), ``final, final_low, final_high`` and ``strategies,
-        strategies_low, strategies_high, strategies_adjusted`` (effective number left at the end; corrected
-        within the study). NaN where one replicate gives none. Empty without any.
+    One row a study and contrast: ``study, parameters, start, gain`` (held-out pass@1 of random order before
+    training, and the mean of the last fifth of its budget less that), ``contrast, n, value, low, high,
+    adjusted`` (`auc`), and `final` and `strategies` with their ends.
     """
+    # Each study is judged by itself: Holm over its own primary contrasts. Nothing is pooled over studies, for
+    # their problems, budgets or answers may differ too.
     rows = []
     for records in studies:
         tests = contrasts.study_tests(records)

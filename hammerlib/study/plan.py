@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from hammerlib.errors import InputError, check_fields, unknown
-from hammerlib.ordering import STRATEGIES
 from hammerlib.ordering.controls import COURSES
 from hammerlib.ordering.strategies import DERIVED, check_order_options, check_strategy
 from hammerlib.runs.reading import read_with_settings
@@ -29,7 +28,6 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Text = Annotated[str, Field(min_length=1)]
 MOST = 10_000  # replicates
-ORDERS = STRATEGIES
 BY_EASE = ("easy-to-hard", "hard-to-easy")
 # Orders whose objective is the same forwards and backwards.
 UNDIRECTED = ("min-path", "batch-diverse")
@@ -37,42 +35,19 @@ UNDIRECTED = ("min-path", "batch-diverse")
 
 @dataclass(frozen=True)
 class OrderSettings:
-    """How an arm orders its problems.
+    """How an arm orders its problems; anything unknown is refused before a vector is computed."""
 
-    Parameters
-    ----------
-    order : str
-        A strategy of `hammerlib.order_by`. ``random-batches``, ``matched``, ``reversed`` and
-        ``batch-shuffled`` are made of the order that the option `of` names (default ``hammer``), which gets
-        the options that are not their own.
-    options : mapping
-        Of the strategy, with `centre`. Also, for any order, one of: ``cooldown: 0.2`` (that share of the
-        problems is drawn beforehand and comes last in random order; the head is whole steps) and
-        ``inside: [0.2, 0.8]`` (only problems whose pass rate lies there, ends included, are put in the order;
-        the others follow at random).
-    vectors : {"backbone", "untrained", "tfidf"}
-        See `hammerlib.study.orders.order_vectors`.
-    direction : {"forward", "either"}
-        ``either``: the seed decides whether the order is trained forwards or backwards; only for orders whose
-        objective has no direction (min-path, batch-diverse).
-    window : int
-        Prompts a step, at least 1: what `window` is where the options leave it out.
-
-    Raises
-    ------
-    InputError
-        Anything unknown or out of range, before a vector is computed.
-
-    Notes
-    -----
-    Source: ours, but for the strategies; HAMMER (arXiv 2509.25240) is not known to have such controls.
-    """
-
+    # A strategy of `order_by`. `DERIVED` ones are made of the order that the option `of` names (default
+    # hammer), which gets the options that are not their own.
     order: str = "random"
+    # Of the strategy, with `centre`. Also, for any order, one of `cooldown: 0.2` (that share of the problems
+    # is drawn beforehand and comes last at random; the head is whole steps) and `inside: [0.2, 0.8]` (only
+    # problems whose pass rate lies there, ends included, are put in the order; the others follow at random).
     options: dict[str, JsonValue] = field(default_factory=dict)
-    vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"
+    vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"  # see `orders.order_vectors`
+    # Either: the seed decides whether the order is trained forwards or backwards.
     direction: Literal["forward", "either"] = "forward"
-    window: Annotated[int, Field(ge=1)] = 8
+    window: Annotated[int, Field(ge=1)] = 8  # prompts a step, where the options leave it out
 
     def __post_init__(self) -> None:
         check_fields(OrderSettings, vars(self), "order")
@@ -122,14 +97,15 @@ def _inside(place: str) -> Iterator[None]:
 class ArmSettings:
     """What an arm may say beside the fields of TrainConfig; spelt as in the files and records."""
 
+    # As in `OrderSettings`.
     order: Text = "random"
     order_options: dict[str, JsonValue] = field(default_factory=dict)
     vectors: Literal["backbone", "untrained", "tfidf"] = "backbone"
     direction: Literal["forward", "either"] = "forward"
-    bonus: dict[str, JsonValue] | None = None
-    window: JsonValue = None
-    twin: Text = "random"
-    replicates: Count = 1
+    bonus: dict[str, JsonValue] | None = None  # see `algorithms.bonus_of`
+    window: JsonValue = None  # see `orders.learnable_window`
+    twin: Text = "random"  # its control arm
+    replicates: Count = 1  # where an arm gets fewer of them
 
 
 ARM_KEYS = tuple(ArmSettings.__dataclass_fields__)
@@ -139,67 +115,7 @@ FRESH = ("backbone", "problems", "split", "columns", "n_problems", "seed", "save
 
 @dataclass(frozen=True)
 class Study:
-    """A grid of arms and replicates.
-
-    Parameters
-    ----------
-    study : str
-        Name; its records stand in a folder of this name.
-    replicates : int
-        In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
-    starts : dict
-        ``{"seeds": [...], "stops": [...]}`` of the nano recipe, with other of its fields where wished
-        (``width``, ``layers``, ...) and ``syntheses`` (share of the examples that teach to rewrite a
-        problem, see `hammerlib.systems.svs.with_syntheses`), or ``{"backbone": name}``; with
-        ``smollm2-135m-warm`` also ``seeds`` of its warm-up, so that every replicate begins with a checkpoint
-        of its own.
-    arms : dict of str to dict
-        Fields of TrainConfig that differ from `base`, ``algorithms`` among them; ``order``,
-        ``order_options``, ``vectors`` and ``direction`` as in `OrderSettings`; ``bonus`` and ``window``, see
-        `algorithms.bonus_of` and `orders.learnable_window`; ``twin`` (its control arm, default ``random``);
-        and ``replicates`` where an arm gets fewer of them.
-    base : dict
-        Fields of TrainConfig common to all arms.
-    problems : str
-        Source of RL and held-out problems.
-    held_out : str or None
-        Another source of held-out problems; None: the same one.
-    split, held_out_split : str or None
-        Parts of the sources.
-    columns : dict, optional
-        Of sources whose layout is not known, as for `load_problems`; of both where there are two.
-    unseen : list of str
-        Topics left out of training and evaluated apart.
-    n_problems, n_held_out : int
-        RL problems and held-out problems of a replicate.
-    samples, points, final_samples : int
-        Samples a held-out problem at every point of the curve; points after the start, evenly spaced in
-        rollouts, or in sampled tokens where the arm has a ``token_budget``; samples at the last one.
-    probe : int, optional
-        So many held-out problems are answered by the initial checkpoint, once, and every point of the curve
-        gets the policy's mean token entropy over these answers: the same places in all arms, so that it has
-        no noise of sampling and no part in where an arm's own rollouts go.
-    primaries : list of (arm, control arm), optional
-        The contrasts that Holm's correction is over; default those of the protocol.
-    primary_endpoint : str
-        What they are judged by, a name of `hammerlib.study.endpoints.ENDPOINTS`. These two are no part of any
-        trial's settings, and stand in every record.
-    evaluation_noise : float, optional
-        Largest standard deviation that the sampling of examinations may add to a paired difference of areas,
-        see `evaluation_noise`; a plan with more is refused with the number of problems that it takes. No part
-        of any trial's settings.
-    question : str, optional
-        What the study asks: its page begins with it, a picture of the primary contrasts and what was found.
-    protocol : str
-        File in ``results/`` with plan and analysis, written before the first trial.
-    judged_from : int, optional
-        Whole replicates (a record of every arm) below which nobody looks: the study has no page.
-    words : dict of str to str
-        What an arm is, in words, for the study's page. Like the three before it no part of any trial's
-        settings.
-    first : int
-        Number of the first replicate; replicates of other numbers have other problems, held-out problems and
-        samples (the supervised starts come back), so that a pilot is no part of the study it plans.
+    """A grid of arms and replicates, as a file of ``configs/study`` states it.
 
     Examples
     --------
@@ -207,29 +123,45 @@ class Study:
     10
     """
 
-    study: Name
+    study: Name  # its records stand in a folder of this name
+    # In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
     replicates: Annotated[int, Field(ge=1, le=MOST)]
+    # {seeds: [...], stops: [...]} of the nano recipe, with other of its fields where wished (width, layers,
+    # ...) and `syntheses` (share of the examples that teach to rewrite a problem, see
+    # `systems.svs.with_syntheses`), or {backbone: name}; with smollm2-135m-warm also seeds of its warm-up.
     starts: dict[str, JsonValue]
+    # Fields of TrainConfig that differ from `base`, and those of `ArmSettings`.
     arms: Annotated[dict[Name, dict[str, JsonValue]], Field(min_length=1)]
-    base: dict[str, JsonValue] = field(default_factory=dict)
-    problems: Text = "reasoning-gym:nano"
+    base: dict[str, JsonValue] = field(default_factory=dict)  # fields of TrainConfig common to all arms
+    problems: Text = "reasoning-gym:nano"  # source of RL and held-out problems
     split: Text | None = "rl"
-    held_out: Text | None = None
+    held_out: Text | None = None  # another source of held-out problems
     held_out_split: Text | None = "heldout"
-    columns: dict[str, str] | None = None
-    unseen: list[Text] = field(default_factory=list)
+    columns: dict[str, str] | None = None  # of sources whose layout is not known, as for `load_problems`
+    unseen: list[Text] = field(default_factory=list)  # topics left out of training and evaluated apart
     n_problems: Count = 600
     n_held_out: Count = 320
-    samples: Count = 4
-    points: Count = 10
-    final_samples: Count = 8
+    samples: Count = 4  # of a held-out problem at every point of the curve
+    points: Count = 10  # after the start, evenly spaced in rollouts, or in sampled tokens with a token_budget
+    final_samples: Count = 8  # at the last point
+    # Number of the first replicate. Replicates of other numbers have other problems, held-out problems and
+    # samples (the supervised starts come back), so that a pilot is no part of the study it plans.
     first: Annotated[int, Field(ge=0)] = 0
+    # What the study asks: its page begins with it, a picture of the primary contrasts and what was found.
     question: Text | None = None
-    protocol: Text = "PROTOCOL.md"
-    judged_from: Count | None = None
+    protocol: Text = "PROTOCOL.md"  # file in results/ with plan and analysis, written before the first trial
+    judged_from: Count | None = None  # whole replicates below which nobody looks: the study has no page
+    # What an arm is, in words, for the page. Like the three before it no part of any trial's settings, as is
+    # the largest standard deviation that sampling may add to a paired difference of areas (see
+    # `evaluation_noise`).
     words: dict[str, str] = field(default_factory=dict)
     evaluation_noise: Annotated[float, Field(gt=0)] | None = None
+    # So many held-out problems are answered by the initial checkpoint, once, and every point of the curve
+    # gets the policy's mean token entropy over these answers: the same places in all arms, without noise of
+    # sampling.
     probe: Count | None = None
+    # Contrasts (arm, control arm) that Holm's correction is over, and the endpoint that they are judged by;
+    # default those of the protocol. No part of any trial's settings; they stand in every record.
     primaries: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] | None = None
     primary_endpoint: Literal[*PROTOCOL["endpoints"]] = PROTOCOL["primary_endpoint"]
 
@@ -430,23 +362,18 @@ def trials(study: Study) -> list[Trial]:
 
 
 def evaluation_noise(problems: int, samples: int, points: int) -> float:
-    """Return the standard deviation that sampling adds to a difference of two arms' areas under the curve.
-
-    Both arms answer the same problems, so that what makes these hard drops out. What is left of a point is
-    the variance of a share, p (1 - p) / (samples problems), with at most 1/4 for p (1 - p). The area weighs
-    the points by the trapezoidal rule; the first one is the same model with the same random numbers.
-    """
+    """Return the standard deviation that sampling adds to a difference of two arms' areas under the curve."""
+    # Both arms answer the same problems, so that what makes these hard drops out. What is left of a point is
+    # the variance of a share, p (1 - p) / (samples problems), with at most 1/4 for p (1 - p). The area weighs
+    # the points by the trapezoidal rule; the first one is the same model with the same random numbers.
     weights = (points - 1) / points**2 + 1 / (4 * points**2)  # squared: 1 / P inside, 1 / 2P at the end
     return float((2 * weights * 0.25 / (problems * samples)) ** 0.5)
 
 
 def held_out_needed(noise: float, *, samples: int = 1, points: int = 10) -> int:
-    """Return the fewest held-out problems whose examinations add no more than this deviation.
-
-    Only problems times samples counts here; how an effect differs between problems averages out over problems
-    alone, so that one sample of each of many problems is the better use of the same completions.
-    """
-    # The variance is one over the number of problems.
+    """Return the fewest held-out problems whose examinations add no more than this deviation."""
+    # The variance is one over the number of problems. Only problems times samples counts here; how an effect
+    # differs between problems averages out over problems alone, so that one sample of each of many is better.
     return math.ceil(evaluation_noise(1, samples, points) ** 2 / noise**2 * (1 - 1e-12))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ NODES = 4000  # of the integral over the standard deviation
 UNDISTURBED = 0.25
 
 
-def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> int:
+def replicates_needed(sd: float, half_width: float) -> int:
     """Return the fewest replicates whose Student interval is no wider than wished, for this deviation."""
     from scipy.stats import t
 
@@ -33,50 +34,37 @@ def replicates_needed(sd: float, half_width: float, *, level: float = 0.95) -> i
 
     def enough(n: int) -> bool:
         # The half-width falls with n.
-        return t.ppf((1 + level) / 2, n - 1) * sd / np.sqrt(n) <= half_width * (1 + 1e-12)
+        return t.ppf(0.975, n - 1) * sd / np.sqrt(n) <= half_width * (1 + 1e-12)
 
-    low = high = 2
-    while not enough(high):
-        low = high
-        high = high * 2
-        if high > MOST:
-            raise InputError("half_width", half_width, f"takes over {MOST} replicates", "wish for less")
-    while low < high:
-        middle = (low + high) // 2
-        if enough(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return high
+    needed = 2 + bisect.bisect_left(range(2, MOST), True, key=enough)
+    if needed == MOST:
+        raise InputError("half_width", half_width, f"takes {MOST} replicates or more", "wish for less")
+    return needed
 
 
-def detectable(sd: float, n: int, *, power: float = POWER, level: float = 0.05) -> float:
-    """Return the smallest true difference that an uncorrected paired t-test of n replicates finds by `power`.
-
-    As R's `power.t.test`; `sd` is the true deviation of the paired differences.
-    """
+def detectable(sd: float, n: int) -> float:
+    """Return the smallest true difference that an uncorrected paired t-test at 5 % finds by `POWER`."""
     from scipy.optimize import brentq
     from scipy.stats import norm, t
 
-    edge = t.ppf(1 - level / 2, n - 1) * _deviations(n)
+    edge = t.ppf(0.975, n - 1) * _deviations(n)
 
-    # For a known deviation the test statistic is normal around the shift, in standard errors.
+    # As R's `power.t.test`: for a known deviation the statistic is normal around the shift, in standard
+    # errors.
     def lacking(shift: float) -> float:
-        return float((norm.cdf(shift - edge) + norm.cdf(-shift - edge)).mean()) - power
+        return float((norm.cdf(shift - edge) + norm.cdf(-shift - edge)).mean()) - POWER
 
     return float(brentq(lacking, 0.0, 10 * edge.max()) * sd / np.sqrt(n))
 
 
-def equivalence_power(sd: float, n: int, *, margin: float = MARGIN, level: float = 0.05) -> float:
-    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin.
-
-    Phillips 1990, Power of the two one-sided tests procedure in bioequivalence.
-    """
+def equivalence_power(sd: float, n: int, *, margin: float = MARGIN) -> float:
+    """Return the chance that two one-sided tests find a true difference of zero to be inside the margin."""
     from scipy.stats import norm, t
 
+    # Phillips 1990, Power of the two one-sided tests procedure in bioequivalence.
     # Both tests pass where |mean| is below the margin less t errors; their chance is that of a normal mean
     # around zero, averaged over the deviations a sample may show.
-    room = margin * np.sqrt(n) / sd - t.ppf(1 - level, n - 1) * _deviations(n)
+    room = margin * np.sqrt(n) / sd - t.ppf(0.95, n - 1) * _deviations(n)
     return float(np.maximum(2 * norm.cdf(room) - 1, 0).mean())
 
 
@@ -87,25 +75,13 @@ def _deviations(n: int) -> np.ndarray:
     return np.sqrt(chi2.ppf((np.arange(NODES) + 0.5) / NODES, n - 1) / (n - 1))
 
 
-def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = MARGIN) -> pd.DataFrame:
-    """Return what the planned number of replicates can show of each contrast, for the deviation seen.
+def planned_table(contrasts: pd.DataFrame, records: Records) -> pd.DataFrame:
+    """Return what the planned number of replicates can show of each row of `contrast_table`.
 
-    Parameters
-    ----------
-    contrasts : DataFrame
-        `contrasts.contrast_table`.
-    records : Records
-        Its trials and missing ones together are the plan.
-    margin : float
-        Largest difference that does not matter.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``contrast, n, sd, sd_low, sd_high, planned`` (replicates), ``detectable, detectable_low,
-        detectable_high`` (smallest true difference found with 80 % power by an uncorrected two-sided test at
-        5 %; for the deviation seen and the ends of its interval) and ``equivalence, equivalence_low,
-        equivalence_high`` (chance to show that a true zero is inside the margin).
+    ``contrast, n``, ``planned`` (replicates: trials and missing ones together), ``sd`` (as seen),
+    ``detectable`` (smallest true difference found with 80 % power by an uncorrected two-sided test at 5 %)
+    and ``equivalence`` (chance to show that a true zero is inside the margin), each with ``_low`` and
+    ``_high``, for the ends of the deviation's interval.
     """
     missing = records.missing
     rows = []
@@ -122,7 +98,7 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
             powers |= {f"sd{end}": sd, f"detectable{end}": detectable(sd, n)}
         # The larger the deviation, the smaller the chance.
         for end, sd in {"": row.sd, "_low": row.sd_high, "_high": row.sd_low}.items():
-            powers[f"equivalence{end}"] = equivalence_power(sd, n, margin=margin)
+            powers[f"equivalence{end}"] = equivalence_power(sd, n)
         rows.append(powers)
     columns = ["contrast", "n", "planned"]
     columns += [name + end for name in ("sd", "detectable", "equivalence") for end in ("", "_low", "_high")]
@@ -132,24 +108,11 @@ def planned_table(contrasts: pd.DataFrame, records: Records, *, margin: float = 
 def power_table(
     contrasts: pd.DataFrame, records: Records, *, half_widths: Sequence[float] = HALF_WIDTHS
 ) -> pd.DataFrame:
-    """Return how many replicates each contrast needs for intervals of wished half-widths.
+    """Return how many replicates each row of `contrast_table` needs for intervals of wished half-widths.
 
-    Parameters
-    ----------
-    contrasts : DataFrame
-        `contrasts.contrast_table`.
-    records : Records
-        For the seconds of a trial.
-    half_widths : sequence of float
-        In the unit of the endpoint.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``contrast, n, half_width`` (seen), ``wished, replicates, low, high`` (for the deviation seen
-        and the ends of its chi-square interval), ``missing`` (of ``replicates``, those not there yet) and
-        ``hours`` (of one of two workers, arm and control arm, for the missing ones). Contrasts of one
-        replicate, or without any spread, are left out.
+    ``contrast, n, half_width`` (seen), ``wished, replicates, low, high`` (for the deviation seen and the ends
+    of its interval), ``missing`` (of ``replicates``) and ``hours`` (of one of two workers, arm and control
+    arm, for the missing ones). Contrasts without any spread are left out.
     """
     rows = []
     for row in contrasts.itertuples():
@@ -166,34 +129,11 @@ def power_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def seconds_of(records: Records, arms: Sequence[str] | None = None) -> float:
-    """Return the measured seconds that one replicate of some arms (default all) takes, on one of two workers.
-
-    With examinations where the record holds the seconds of the whole trial, else of training alone.
-    """
+def seconds_of(records: Records, arms: Sequence[str]) -> float:
+    """Return the measured seconds that one replicate of some arms takes, on one of two workers."""
     total = 0.0
-    for arm in records.arms if arms is None else arms:
+    for arm in arms:
+        # With examinations where the record holds the seconds of the whole trial, else of training alone.
         seconds = [trial.get("seconds", trial["curve"][-1]["seconds"]) for trial in records.of(arm).values()]
         total += float(np.quantile(seconds, UNDISTURBED))
     return total
-
-
-def undisturbed_seconds(records: Records) -> pd.Series:
-    """Return the seconds of training, from the first completion on, of each arm's less disturbed trials."""
-    if not records.cells:
-        return pd.Series(dtype=float)
-    return records.table.groupby("arm", sort=False)["seconds"].quantile(UNDISTURBED)
-
-
-def undisturbed(records: Records) -> Records:
-    """Return the records with the seconds of each curve scaled as if every trial had taken its arm's.
-
-    Curves over seconds then compare what arms cost, not what else ran on the machine.
-    """
-    whole = undisturbed_seconds(records)
-    scaled = []
-    for trial in records.cells:
-        factor = whole[trial["arm"]] / trial["curve"][-1]["seconds"]
-        curve = [point | {"seconds": point["seconds"] * factor} for point in trial["curve"]]
-        scaled.append(trial | {"curve": curve})
-    return Records(records.study, tuple(scaled), records.missing)

@@ -34,21 +34,11 @@ MARKUP = str.maketrans({"<": "&lt;", "|": r"\|", "[": r"\["})
 
 @dataclass(frozen=True, eq=False)  # one object is one reading: what is computed of it is kept
 class Records:
-    """The finished trials of one study, and what is missing.
-
-    Attributes
-    ----------
-    study : str
-        Its name.
-    cells : tuple of dict
-        One record a trial with status ``success``, by arm and replicate.
-    missing : DataFrame
-        Columns ``arm, replicate, reason``: trials without a record, those that failed, and those whose
-        settings are not those of the study's file.
-    """
+    """The finished trials of one study, and what is missing."""
 
     study: str
-    cells: tuple[dict, ...]
+    cells: tuple[dict, ...]  # one record a trial with status ``success``, by arm and replicate
+    # Columns arm, replicate, reason: trials without a record, failed ones, and those of other settings.
     missing: pd.DataFrame
 
     @property
@@ -181,10 +171,8 @@ def samples_of(trial: dict) -> int:
 
 
 def foreign(text: object) -> str:
-    """Return what others wrote (a topic, an error) as words of a Markdown page: no tag, link, cell or line.
-
-    Pages are shown in notebooks too, where a tag would be obeyed.
-    """
+    """Return what others wrote (a topic, an error) as words of Markdown: no tag, link, cell or line."""
+    # Pages are shown in notebooks too, where a tag would be obeyed.
     return printable(text).translate(MARKUP)
 
 
@@ -222,25 +210,9 @@ def unpack_counts(record: dict[str, Any]) -> None:
 def read_records(folder: Path, expected: Mapping[tuple[str, int], str] | None = None) -> Records:
     """Read every ``*.json`` of a study's folder, and refuse what cannot stand in one table.
 
-    Parameters
-    ----------
-    folder : Path
-        ``results/study/<study>``.
-    expected : mapping of (arm, replicate) to str, optional
-        The trials of the plan and the identity of their settings. Default: each arm in every replicate found,
-        up to its own last one, whatever its settings.
-
-    Returns
-    -------
-    Records
-        Failed trials count as missing, with their error; so do those whose settings are not the plan's.
-
-    Raises
-    ------
-    InputError
-        No record, a file that is none, several studies, a trial twice, an arm with several settings or
-        control arms, a replicate whose arms had different starts, problems, held-out problems or packages, or
-        were not the same model before training, a trial that the plan does not hold.
+    `expected` are the trials of the plan, (arm, replicate) to the identity of their settings; default each
+    arm in every replicate found, up to its own last one, whatever its settings. Failed trials count as
+    missing, with their error; so do those whose settings are not the plan's.
     """
     records = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
     if not records:
@@ -371,12 +343,7 @@ def _refuse_mixed_arms(trials: Sequence[dict]) -> None:
 
 
 def _refuse_unpaired(trials: Sequence[dict]) -> None:
-    """Raise where the arms of a replicate do not share what they are to share, their first point among it.
-
-    Before training all arms are one model, examined with the same random numbers: on a CPU a first point that
-    differs tells of other code, another machine or another thread count. Where torch is no CPU build, kernels
-    need not repeat to the last bit from card to card, and first points are not compared.
-    """
+    """Raise where the arms of a replicate do not share what they are to share, their first point among it."""
     for replicate in sorted({trial["replicate"] for trial in trials}):
         same = [trial for trial in trials if trial["replicate"] == replicate]
         for name in PAIRED:
@@ -384,6 +351,9 @@ def _refuse_unpaired(trials: Sequence[dict]) -> None:
             _refuse_several(f"replicate {replicate}: {name}", (trial[name] for trial in same), problem)
         problem = "some arms count sampled tokens, others those trained on"
         _refuse_several(f"replicate {replicate}: tokens", map(counts_samples, same), problem)
+        # Before training all arms are one model, examined with the same random numbers: a first point that
+        # differs tells of other code, another machine or another thread count. Kernels of a GPU need not
+        # repeat to the last bit from card to card.
         if not same[0]["packages"]["torch"].endswith("+cpu"):
             continue
         first = {trial["arm"]: json.dumps(trial["curve"][0]["correct"]) for trial in same}

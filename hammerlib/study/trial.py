@@ -21,17 +21,7 @@ from hammerlib.models.nano.solutions import STRATEGIES, strategy_of
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.models.warm import WARM_UP, warm_start
 from hammerlib.problems import fingerprint
-from hammerlib.runs import RunRecord, once, workroom
-from hammerlib.runs.storage import (
-    atomic_path,
-    cache_dir,
-    content_hash,
-    discard,
-    file_name,
-    read_object,
-    sealed,
-    write_json,
-)
+from hammerlib.runs import RunRecord, once, storage, workroom
 from hammerlib.runs.trials import read_record, record_status
 from hammerlib.study.algorithms import bonus_of
 from hammerlib.study.orders import arm_order, learnable_window, order_vectors
@@ -72,20 +62,7 @@ class Replicate:
 
 
 def replicate(study: Study, number: int) -> Replicate:
-    """Return a replicate; its initial checkpoint is trained first where it does not exist.
-
-    Parameters
-    ----------
-    study : Study
-    number : int
-        Checkpoint by checkpoint through the seeds first, then through the stops; problems and sampling are
-        new each time.
-
-    Raises
-    ------
-    InputError
-        A source without the topics that are left out, or too few problems.
-    """
+    """Return a replicate; its initial checkpoint is trained first where it does not exist."""
     from hammerlib.problems import load_problems
 
     origin = origin_of(study, number)
@@ -135,10 +112,7 @@ def _training_problems(study: Study, load: Callable[..., Dataset]) -> Dataset:
 
 
 def nano_start(study: Study, origin: dict[str, Any]) -> Path:
-    """Return the folder of a nano SFT checkpoint, in the cache, trained to its stop where it is not there.
-
-    It is named after everything that decides the weights. All stops of one seed are snapshots of one run.
-    """
+    """Return the folder of a nano SFT checkpoint, in the cache, trained to its stop where it is not there."""
     from hammerlib.models.nano.recipe import Recipe, settings
 
     changed = {key: study.starts[key] for key in study.starts if key not in ("seeds", "stops", "syntheses")}
@@ -146,18 +120,21 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     stops = sorted(study.starts["stops"])
     recipe = Recipe(**changed, seed=origin["seed"], steps=stops[-1])
     taught = {"syntheses": syntheses} if syntheses else {}
+    # Named after everything that decides the weights. All stops of one seed are snapshots of one run.
     folders = {}
     for stop in stops:
         # The number of steps only ends the recipe; it changes no weight before.
-        name = content_hash(settings(dataclasses.replace(recipe, steps=stop)) | taught)[:12]
-        folders[stop] = cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}"
+        name = storage.content_hash(settings(dataclasses.replace(recipe, steps=stop)) | taught)[:12]
+        folders[stop] = storage.cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}"
 
     def look() -> dict[int, Path] | None:
         whole = [kept(folder) for folder in folders.values()]  # every one looked at: damaged ones go
         return folders if all(whole) else None
 
-    key = f"nano-s{recipe.seed}-{content_hash(settings(recipe) | taught)[:12]}"
-    made = once(key, lambda: _train_nano(recipe, folders, syntheses), look, folder=cache_dir("starts"))
+    key = f"nano-s{recipe.seed}-{storage.content_hash(settings(recipe) | taught)[:12]}"
+    made = once(
+        key, lambda: _train_nano(recipe, folders, syntheses), look, folder=storage.cache_dir("starts")
+    )
     return made[origin["stop"]]
 
 
@@ -197,13 +174,9 @@ def examine(
 ) -> dict[str, Any]:
     """Return what a model gets right, with random numbers of its own for every sample.
 
-    Returns
-    -------
-    dict
-        ``correct`` (right samples of each problem), ``answers`` (mean number of different answers of a
-        problem), ``truncated`` (share of samples) and ``strategies`` (how often each of nano's strategies
-        occurs among right samples; empty for other models). The model stays in the mode it was in, and
-        torch's random state is not touched.
+    ``correct`` (right samples of each problem), ``answers`` (mean number of different answers of a problem),
+    ``truncated`` (share of samples) and ``strategies`` (how often each of nano's strategies occurs among
+    right samples; empty for other models). The model stays in the mode it was in.
     """
     from hammerlib.evaluation.engines import Sampling, open_engine
     from hammerlib.evaluation.evaluator import Evaluator
@@ -259,15 +232,12 @@ class Probe:
 
 @dataclass
 class Curve(Algorithm):
-    """Examines the policy before the first generation at or after each of some numbers of rollouts.
-
-    With `in_tokens` the marks are numbers of sampled tokens. Its `points` hold ``step``, ``rollouts``,
-    ``seconds`` (of training alone) and what `examine` returns.
-    """
+    """Examines the policy before the first generation at or after each of some numbers of rollouts."""
 
     examine: Callable[[Any], dict[str, Any]] = field(repr=False)  # of a model
     marks: list[int]  # numbers of rollouts or tokens, rising from 0
-    in_tokens: bool = False
+    in_tokens: bool = False  # the marks are numbers of sampled tokens
+    # Step, rollouts, seconds (of training alone) and what `examine` returns.
     points: list[dict[str, Any]] = field(default_factory=list)
     trainer: Any = None  # as last seen
     rollouts: int = 0
@@ -307,24 +277,7 @@ class Curve(Algorithm):
 
 
 def run_trial(trial: Trial, root: str | Path) -> Path:
-    """Run a trial unless its record is there.
-
-    Parameters
-    ----------
-    trial : Trial
-    root : str or Path
-        Folder of studies; the record is ``<root>/<study>/<trial>.json``.
-
-    Returns
-    -------
-    Path
-        Of the record, whose ``status`` is ``success``.
-
-    Raises
-    ------
-    InputError
-        Settings that cannot be trained.
-    """
+    """Run a trial unless its record ``<root>/<study>/<trial>.json`` is there; return its path."""
     path = _place(trial, root)
 
     def make() -> Path:
@@ -335,7 +288,7 @@ def run_trial(trial: Trial, root: str | Path) -> Path:
 
 
 def record_trial(trial: Trial, folder: str | Path) -> Path:
-    """Run a trial for `runs.trials.run_cells`, which names the folder of the study's records."""
+    """Run a trial for `runs.trials.run_trials`, which names the folder of the study's records."""
     return run_trial(trial, Path(folder).parent)
 
 
@@ -350,18 +303,22 @@ def done(trial: Trial, root: str | Path) -> bool:
 
 
 def _place(trial: Trial, root: str | Path) -> Path:
-    return Path(root) / file_name("study", trial.study.study) / f"{file_name('cell', trial.name)}.json"
+    return (
+        Path(root)
+        / storage.file_name("study", trial.study.study)
+        / f"{storage.file_name('cell', trial.name)}.json"
+    )
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record with its seal, whole or not at all, a line a field and a point of the curve."""
     lines = []
-    for key, value in sealed(pack_counts(record)).items():
+    for key, value in storage.sealed(pack_counts(record)).items():
         text = json.dumps(value)
         if key == "curve":
             text = "[\n" + ",\n".join(json.dumps(point) for point in value) + "\n]"
         lines.append(f"{json.dumps(key)}: {text}")
-    with atomic_path(path) as file:
+    with storage.atomic_path(path) as file:
         file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
@@ -479,12 +436,12 @@ def _pass_rates(backbone: Backbone, problems: Dataset, examined: dict[str, Any])
     """The initial checkpoint's pass rate on every RL problem; the arms of a replicate share it."""
     decides = [backbone.weights_hash, fingerprint(problems), PROBES, examined["seed"]]
     decides += [*own_parts(backbone), examined["max_new_tokens"], examined["template"]]
-    name = f"{content_hash(*decides)[:16]}.json"
-    folder = cache_dir("pass-rates")
+    name = f"{storage.content_hash(*decides)[:16]}.json"
+    folder = storage.cache_dir("pass-rates")
 
     def make() -> list[int]:
         correct = examine(backbone, problems, samples=PROBES, **examined)["correct"]
-        write_json(folder / name, sealed({"correct": correct}))
+        storage.write_json(folder / name, storage.sealed({"correct": correct}))
         return correct
 
     correct = once(name, make, lambda: _probed(folder / name, len(problems)), folder=folder)
@@ -494,12 +451,12 @@ def _pass_rates(backbone: Backbone, problems: Dataset, examined: dict[str, Any])
 def _probed(path: Path, n: int) -> list[int] | None:
     """Right samples of each problem from the cache; None where there are none, or they are damaged."""
     try:
-        correct = read_object(path)["correct"]
+        correct = storage.read_object(path)["correct"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:  # also lists, as they were kept before they had seals
         warnings.warn(f"{path.name} is made again: it {error}", stacklevel=2)
-        discard(path)
+        storage.discard(path)
         return None
     return correct if len(correct) == n else None
 
