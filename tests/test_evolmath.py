@@ -54,19 +54,23 @@ from hammerlib.systems.evolmath.operators import (
     translate,
     useless,
 )
-from hammerlib.systems.evolmath.phrases import BACKGROUND, FUZZY_SIGNS, IRRELEVANT, THEMES
 from hammerlib.systems.evolmath.problem import (
+    BACKGROUND,
+    FUZZY_SIGNS,
+    IRRELEVANT,
+    THEMES,
     Item,
     Link,
     Part,
+    Passage,
     Relation,
+    Story,
     draw_rows,
     rank,
     released_is_necessary,
     solve,
     value_of,
 )
-from hammerlib.systems.evolmath.stories import Passage, Story
 
 HALF = Fraction(1, 2)
 # Rows over x, y, z, m, n. x - z is fixed by the fourth alone, so the first is not needed for n + x - z.

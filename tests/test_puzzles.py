@@ -13,8 +13,7 @@ import pytest
 from hammerlib.errors import InputError
 from hammerlib.problems import load_problems
 from hammerlib.systems.puzzles import check_seed, cut, difficulties, generate, read_spec, rebuild, seed_names
-from hammerlib.systems.puzzles.build import Puzzle, build
-from hammerlib.systems.puzzles.choices import Choices, Rejected, scale
+from hammerlib.systems.puzzles.build import Choices, Puzzle, Rejected, build, scale
 from hammerlib.systems.puzzles.formulas import evaluate, render
 from hammerlib.systems.puzzles.generate import (
     deduplicate,

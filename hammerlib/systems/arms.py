@@ -57,11 +57,6 @@ def compare_arms(
         ``records`` (arm to one run a seed), ``logs`` (arm to one ``metrics.csv`` a seed), and the method
         ``evaluate``.
 
-    Raises
-    ------
-    InputError
-        What `hammerlib.train` refuses.
-
     Examples
     --------
     >>> import tempfile
@@ -180,10 +175,6 @@ def over_seeds(
         One a seed, two or more.
     low, high : float
         Ends of the scale.
-
-    Returns
-    -------
-    Interval
 
     Examples
     --------

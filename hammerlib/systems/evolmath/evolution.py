@@ -17,9 +17,17 @@ from numpy.typing import ArrayLike
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
 from hammerlib.systems.evolmath.operators import FIRST, ON_TEXT, REPEATED, Operator
-from hammerlib.systems.evolmath.phrases import THEMES
-from hammerlib.systems.evolmath.problem import Item, Link, Part, Relation, seeded, solve
-from hammerlib.systems.evolmath.stories import Passage, Story
+from hammerlib.systems.evolmath.problem import (
+    THEMES,
+    Item,
+    Link,
+    Part,
+    Passage,
+    Relation,
+    Story,
+    seeded,
+    solve,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset

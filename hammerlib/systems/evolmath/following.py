@@ -20,7 +20,7 @@ RESAMPLES = 2000
 
 
 def follow_table(problems: Dataset, samples: pd.DataFrame) -> pd.DataFrame:
-    """Count per problem how many samples are right, and how many give the shortcut's answer.
+    r"""Count per problem how many samples are right, and how many give the shortcut's answer.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def follow_table(problems: Dataset, samples: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> from hammerlib import load_problems
     >>> table = load_problems("evolmath:targeted", n=2)
-    >>> told = [{"id": row["id"], "completion": rf"\\boxed{{{row['answer']}}}"} for row in table]
+    >>> told = [{"id": row["id"], "completion": rf"\boxed{{{row['answer']}}}"} for row in table]
     >>> follow_table(table, pd.DataFrame(told))[["n", "correct", "followed"]].values.tolist()
     [[1, 1, 0], [1, 1, 0]]
     """

@@ -12,20 +12,27 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
-from hammerlib.systems.evolmath import phrases
-from hammerlib.systems.evolmath.phrases import THEMES
 from hammerlib.systems.evolmath.problem import (
+    BACKGROUND,
+    CONFUSED,
+    ESTIMATE,
+    FUZZY_SIGNS,
+    IRRELEVANT,
+    MISLEADING,
     TARGET,
+    THEMES,
     UNUSED,
+    USELESS,
     VARIABLES,
     Item,
     Part,
+    Passage,
     Relation,
     Statement,
+    Story,
     seeded,
     solve,
 )
-from hammerlib.systems.evolmath.stories import Passage, Story
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,7 +60,7 @@ def approximate(item: Item, rng: random.Random) -> Item:
     while True:
         single = [equation for equation in part.equations[:4] if len(equation.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
-        relation = replace(fuzzy, sign=rng.choice(phrases.FUZZY_SIGNS))
+        relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))
         made = _with_noise(item, "approximate", [Statement("approximate", relation=relation)])
         if made.shortcut not in (None, made.answer):
             return made
@@ -97,7 +104,7 @@ def confused(item: Item, rng: random.Random) -> Item:
     """Add two vague remarks about x, y and z."""
     theme = item.parts[-1].theme
     remarks = []
-    for phrase in rng.sample(phrases.CONFUSED, 2):
+    for phrase in rng.sample(CONFUSED, 2):
         names = [f"the number of {THEMES[theme][v]}" if theme else v for v in rng.sample("xyz", 2)]
         text = phrase.format(one=names[0], other=names[1])
         remarks.append(Statement("confused", text[0].upper() + text[1:] if theme else text))
@@ -139,17 +146,17 @@ def is_needed(item: Item) -> bool:
 
 def misleading(item: Kind, rng: random.Random) -> Kind:
     """Add a remark that talks down what is needed; to a public problem as well."""
-    return _with_extras(item, "misleading", phrases.MISLEADING, 1, rng)
+    return _with_extras(item, "misleading", MISLEADING, 1, rng)
 
 
 def background(item: Kind, rng: random.Random) -> Kind:
     """Put a story of fewer than 100 words in front; of a public problem as well."""
-    return _with_extras(item, "background", phrases.BACKGROUND, 1, rng)
+    return _with_extras(item, "background", BACKGROUND, 1, rng)
 
 
 def irrelevant(item: Kind, rng: random.Random) -> Kind:
     """Add three facts from another world; to a public problem as well."""
-    return _with_extras(item, "irrelevant", phrases.IRRELEVANT, 3, rng)
+    return _with_extras(item, "irrelevant", IRRELEVANT, 3, rng)
 
 
 def _with_extras(item: Kind, name: str, bank: Sequence[str], n: int, rng: random.Random) -> Kind:
@@ -197,13 +204,13 @@ def _approximate(story: Story, rng: random.Random) -> Story:
     if not (rng.random() < 0.5 or 0 <= answer < off):
         off = -off
     value = str(answer + off)
-    return _noted(story, "approximate", phrases.ESTIMATE.format(value=value), value=value)
+    return _noted(story, "approximate", ESTIMATE.format(value=value), value=value)
 
 
 def _useless(story: Story, rng: random.Random) -> Story:
     theme = THEMES[rng.choice(sorted(THEMES))]
     left = f"Elsewhere, {rng.randint(2, 9)} times the number of {theme['a']} plus the number of {theme['b']}"
-    return _noted(story, "useless", phrases.USELESS.format(left=left, right=rng.randint(20, 90)))
+    return _noted(story, "useless", USELESS.format(left=left, right=rng.randint(20, 90)))
 
 
 def _confused(story: Story, rng: random.Random) -> Story:
@@ -212,7 +219,7 @@ def _confused(story: Story, rng: random.Random) -> Story:
     others = sorted({_written(number) for number in passage.numbers} - {_written(passage.number)})
     names = ["the first figure", "the result", *(f"the figure {number}" for number in others)]
     remarks = []
-    for phrase in rng.sample(phrases.CONFUSED, 2):
+    for phrase in rng.sample(CONFUSED, 2):
         name, other = rng.sample(names, 2)
         text = phrase.format(one=name, other=other)
         remarks.append(text[0].upper() + text[1:])

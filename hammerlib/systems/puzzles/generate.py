@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path
-from hammerlib.systems.puzzles.build import UNWANTED, Puzzle, build
-from hammerlib.systems.puzzles.choices import Choices, Rejected
+from hammerlib.systems.puzzles.build import UNWANTED, Choices, Puzzle, Rejected, build
 from hammerlib.systems.puzzles.spec import Spec
 from hammerlib.systems.smt import released_solutions, solutions
 
@@ -49,15 +48,6 @@ def generate(
         seed, the same puzzles, and more of them for a larger `n`.
     accept : callable, optional
         Asked before a puzzle is solved, with its record so far; False discards it.
-
-    Returns
-    -------
-    Harvest
-
-    Raises
-    ------
-    InputError
-        `n` below 1, or a specification that gives too few.
 
     Examples
     --------
@@ -110,17 +100,6 @@ def rebuild(
         Variables to replace, e.g. names: the same puzzle about something else.
     find : callable
         Enumerates solutions, as for `build`.
-
-    Returns
-    -------
-    Puzzle
-
-    Raises
-    ------
-    Rejected
-        The record gives no valid puzzle.
-    InputError
-        The record lacks a choice.
 
     Examples
     --------

@@ -43,11 +43,6 @@ def soft_score(answer: str, gold: str, types: str) -> float:
     float
         Missing parts are wrong; more parts than questions make everything wrong.
 
-    Raises
-    ------
-    InputError
-        An unknown type, or another number of types than of golds.
-
     Examples
     --------
     >>> [soft_score(one, "B====0.5", "option====numeral") for one in ("B==== 1/2", "B", "C")]

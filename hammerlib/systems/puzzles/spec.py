@@ -143,15 +143,6 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> Spec:
     source : str, path or mapping
         Name of a shipped one (see `seed_names`), a YAML file, or what such a file holds.
 
-    Returns
-    -------
-    Spec
-
-    Raises
-    ------
-    InputError
-        No such file or name, unreadable YAML, an unknown or missing field, a wrong combination.
-
     Examples
     --------
     >>> read_spec({"name": "tiny", "desc": "{q}", "calc_solution": False,

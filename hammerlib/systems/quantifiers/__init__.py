@@ -19,8 +19,6 @@ from hammerlib.errors import InputError, check_name
 from hammerlib.runs.reading import read_yaml
 from hammerlib.systems.smt import LIMIT, Problem, Term
 
-__all__ = ["EXAMPLES", "STRATEGIES", "Grammar", "instantiate"]
-
 # mimic: p. revolt: 1/p renormalised, or (1 - p)/(K - 1) over K productions; the abstract does not say which.
 # uniform: 1/K, the control arm: what the learned probabilities are worth.
 STRATEGIES = ("mimic", "revolt-reciprocal", "revolt-complement", "uniform")
@@ -44,28 +42,8 @@ class Grammar:
 
     The probabilistic grammar of arXiv 2508.13811's abstract, kept (mimic) or inverted (revolt); the paper's
     equations are not known to us. Ours: p = count / total of the sort; 1/p renormalised or (1 - p)/(K - 1) as
-    the inversions; the pseudo-count `alpha`; the depth limit.
-
-    Parameters
-    ----------
-    terms : iterable of Term
-        Observed; repeated ones count again.
-    signature : iterable of Production
-        With `alpha` above 0 each of these counts `alpha` times more, so that unseen symbols stay reachable.
-    alpha : float
-        0 or more; 0 learns from the observed terms alone.
-
-    Raises
-    ------
-    InputError
-        Negative `alpha`; in `sample`, a sort without finite terms, an unknown strategy or a depth below 1.
-
-    Examples
-    --------
-    >>> c = Term("c", "U")
-    >>> grammar = Grammar([c, c, Term("f", "U", (c,))])
-    >>> [grammar.probabilities("U", s)[Production("U", "c")] for s in ("mimic", "revolt-reciprocal")]
-    [0.75, 0.25]
+    the inversions; the depth limit; the pseudo-count `alpha` of every production of `signature`, so that
+    unseen symbols stay reachable.
     """
 
     def __init__(
@@ -164,39 +142,10 @@ def instantiate(
     The loop of arXiv 2508.13811's abstract; rounds, refitting and limits are ours. Every instance of a
     universal formula is implied by it, so that ``unsat`` stays right whatever is sampled. A binding is added
     once; "the same" means the same text: terms that the problem makes equal count as different ones.
-
-    Parameters
-    ----------
-    text : str
-        SMT-LIB 2 declarations and assertions.
-    strategy : str or None
-        One of `STRATEGIES`; None: e-matching alone, once more in every round with another random seed.
-    rounds, samples : int
-        At most so many rounds, each with so many draws for every universal formula.
-    depth : int
-        Largest depth of a sampled term; a constant has 1.
-    alpha : float
-        See `Grammar`: pseudo-count of every function that occurs in the problem.
-    limit : int
-        z3's resource units for each of its calls, `rounds` + 1 at most. Where e-matching itself diverges, the
-        call ends there, and the sampling goes on.
-    seed : int
-        Of the draws and of z3.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    InputError
-        Unreadable text, unknown strategy, or a limit below 1.
-
-    Examples
-    --------
-    >>> from hammerlib.systems.quantifiers import EXAMPLES
-    >>> [instantiate(EXAMPLES["stuck trigger"], one).verdict for one in (None, "mimic")]
-    ['unknown', 'unsat']
+    `strategy` None is e-matching alone, once more in every round with another random seed. A round draws so
+    many `samples` for every universal formula, of at most `depth` levels (a constant has 1); `limit` is z3's
+    resource units for each of its calls: where e-matching itself diverges, the call ends there, and the
+    sampling goes on.
     """
     if min(rounds, samples, depth, limit) < 1:
         remedy = "give whole numbers from 1"

@@ -16,8 +16,6 @@ need("z3")
 
 import z3  # noqa: E402
 
-__all__ = ["CONNECTIVES", "Problem", "solutions", "symbol"]
-
 LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
 KINDS = ("bool", "int", "float", "enum")
 _SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3 keeps sorts for ever
@@ -35,27 +33,7 @@ class TooMany(RuntimeError):
 
 
 def symbol(name: str, kind: str, values: Sequence[str] = ()) -> Any:
-    """Declare an unknown.
-
-    Parameters
-    ----------
-    name : str
-        Unique within a puzzle.
-    kind : str
-        ``bool``, ``int``, ``float`` (a real number) or ``enum``.
-    values : sequence of str
-        Of an enum, two or more.
-
-    Raises
-    ------
-    InputError
-        Unknown kind, or an enum without values.
-
-    Examples
-    --------
-    >>> symbol("x", "int") + 1 > 2
-    x + 1 > 2
-    """
+    """Declare an unknown of a kind (`KINDS`; ``float`` is a real number), an enum with two values or more."""
     if kind == "enum":
         if len(values) < 2:
             raise InputError("values", list(values), f"enum {name} needs two or more", "name its values")
@@ -189,37 +167,11 @@ def _models(
 def solutions(
     symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
 ) -> list[dict[str, Any]]:
-    """Return every assignment of *all* symbols that meets the constraints, sorted.
+    """Return every assignment of *all* symbols that meets the constraints, sorted: symbol to plain value.
 
     PuzzleClone's blocking clauses (arXiv 2508.15180), mended: z3's models leave out symbols that do not
-    matter; they are completed, and each clause speaks of every declared symbol. See `released_solutions`.
-
-    Parameters
-    ----------
-    symbols : mapping of str to z3 constant
-    constraints : iterable of z3 formulas or bools
-    limit : int
-        Largest number of solutions allowed.
-    milliseconds : int
-        For each call of z3.
-
-    Returns
-    -------
-    list of dict
-        Symbol to bool, int, Fraction or str.
-
-    Raises
-    ------
-    TooMany
-        More than `limit`.
-    Undecided
-        z3 gave up.
-
-    Examples
-    --------
-    >>> p, q = symbol("p", "bool"), symbol("q", "bool")
-    >>> len(solutions({"p": p, "q": q}, [p]))
-    2
+    matter; they are completed, and each clause speaks of every declared symbol (see `released_solutions`).
+    More than `limit` are `TooMany`; where z3 gives up, after so many milliseconds a call, it is `Undecided`.
     """
     models = _models(symbols, constraints, limit, milliseconds, complete=True)
     return sorted(models, key=lambda values: [(type(value).__name__, value) for value in values.values()])
@@ -274,32 +226,12 @@ Binding = tuple[Term, ...]
 
 
 class Problem:
-    """Assertions with quantifiers, and what e-matching makes of them: z3 for `quantifiers` (ours).
+    """Assertions in SMT-LIB 2 with quantifiers, and what e-matching makes of them (ours).
 
     Calls of z3 end by its count of resource units (``rlimit``), not by the clock: the same problem and seed
-    give the same verdict and instantiations on a busy machine too.
-
-    Parameters
-    ----------
-    text : str
-        SMT-LIB 2 declarations and assertions; no ``check-sat``.
-
-    Attributes
-    ----------
-    universals : list of (z3 quantifier, bool)
-        Closed universal formulas in which no other is nested, and whether each is asserted itself: its
-        instances are then implied; elsewhere an instance needs the formula as its premise.
-
-    Raises
-    ------
-    InputError
-        Text that z3 cannot parse.
-
-    Examples
-    --------
-    >>> one = Problem("(declare-fun P (Int) Bool) (assert (forall ((x Int)) (P x))) (assert (not (P 3)))")
-    >>> one.check(), one.sorts(0)
-    ('unsat', ['Int'])
+    give the same verdict and instantiations on a busy machine too. `universals` are the closed universal
+    formulas in which no other is nested, with whether each is asserted itself: its instances are then
+    implied; elsewhere an instance needs the formula as its premise.
     """
 
     def __init__(self, text: str) -> None:
