@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from hammerlib.evaluation import Interval
 from hammerlib.pages import write_page
 from hammerlib.pipeline.sheet import NotebookRun
 from hammerlib.plots import answer_fan, diagram, sample_strips
+from hammerlib.plots.audit import as_svg
 from hammerlib.plots.drawings import MARKED
 from hammerlib.plots.formula import formula, with_formulas
 from hammerlib.plots.space import grouped
@@ -110,6 +112,16 @@ def test_a_page_shows_formulas_without_a_script_and_leaves_the_notebook_as_it_is
     assert notebook.cells[0].source == "so $\\eta = 0$ holds"
 
 
+def test_a_page_tells_the_words_of_a_figure_to_who_does_not_see_it(tmp_path: Path) -> None:
+    svg = as_svg(sample_strips({'R&D "sum"': (2, 1)}, title="Half are right", note="n = 2 < 3"))
+    shown = nbformat.v4.new_output("display_data", {"image/svg+xml": svg})
+    cell = nbformat.v4.new_code_cell("draw()", outputs=[shown])
+    write_page(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.html", tmp_path)
+    told = re.search(r'<img alt="(figure: [^"]*)"', (tmp_path / "a.html").read_text(encoding="utf-8"))[1]
+    words = html.unescape(told)
+    assert "R&D sum" in words and "Half are right" in words and "n = 2 < 3" in words
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> NotebookRun:
     return NotebookRun.of(start_run("demo", parameters={}, root=tmp_path))
@@ -121,11 +133,12 @@ def test_a_table_is_recorded_as_it_is_shown(run: NotebookRun) -> None:
         "before": {"pass@1": entry, "cost": 0.98765, "words": "three"},
         "after": {"pass@1": Interval(0.5, 0.4, 0.6), "cost": float("nan"), "words": None},
     }
-    shown = run.tabulate(rows, n=7, unit={"cost": "cosine"})
+    shown = run.tabulate(rows, n={"after": 7}, unit={"cost": "cosine"})
     metrics = RunRecord.load(run.folder).metrics
     assert metrics["before/pass@1"] == entry
     assert metrics["after/pass@1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 7, "k": None, "unit": ""}
     assert metrics["before/cost"]["value"] == 0.98765 and metrics["before/cost"]["unit"] == "cosine"
+    assert metrics["before/cost"]["n"] is None  # no number of problems was given for this row
     assert set(metrics) == {"before/pass@1", "after/pass@1", "before/cost"}
     assert shown.loc["after"].tolist() == ["0.500 [0.400, 0.600]", "", ""]
     assert shown.loc["before"].tolist() == ["0.250 [0.200, 0.300]", "0.988", "three"]

@@ -279,4 +279,6 @@ def test_every_name_it_imports_from_the_package_exists(path: Path) -> None:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hammerlib"):
                 module = import_module(node.module)
-                assert not [alias.name for alias in node.names if not hasattr(module, alias.name)]
+                for alias in node.names:
+                    if not hasattr(module, alias.name):  # a module that nobody imported yet
+                        import_module(f"{node.module}.{alias.name}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import html
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,7 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
     """
     from nbconvert import HTMLExporter
 
-    notebook = _with_drawn_formulas(notebook)
+    notebook = _with_described_figures(_with_drawn_formulas(notebook))
     exporter = HTMLExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"), embed_images=True)
     beside = sorted(page.name for page in path.parent.glob("*.html") if page.name != path.name)
     resources = {"metadata": {"name": path.parent.name, "path": str(folder)}, "pages": beside}
@@ -58,3 +60,17 @@ def _with_drawn_formulas(notebook: nbformat.NotebookNode) -> nbformat.NotebookNo
         if cell.cell_type == "markdown":
             cell.source = with_formulas(cell.source)
     return drawn
+
+
+def _with_described_figures(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook whose figures carry their words, for readers who do not see them."""
+    described = copy.deepcopy(notebook)
+    for cell in described.cells:
+        for output in cell.get("outputs", []):
+            drawn = output.get("data", {}).get("image/svg+xml")
+            if drawn is not None:
+                # Letters are drawn as outlines; what they spell stands in a comment before each text.
+                texts = map(html.unescape, re.findall(r"<!-- (.*?) -->", drawn))
+                words = dict.fromkeys(text for text in texts if re.search(r"[^\W\d]{2}", text))
+                output.metadata["alt"] = "figure: " + "; ".join(words)
+    return described

@@ -40,7 +40,7 @@ class NotebookRun(RunRecord):
         table: pd.DataFrame | Mapping[str, Mapping[str, Any]],
         name: str = "{row}/{column}",
         *,
-        n: int | None = None,
+        n: int | Mapping[str, int] | None = None,
         k: int | None = None,
         unit: str | Mapping[str, str] = "",
         digits: int = 3,
@@ -54,8 +54,10 @@ class NotebookRun(RunRecord):
             n, k and unit. Texts and missing values are shown and not recorded.
         name : str
             Of a metric, from its row and column.
-        n, k : int, optional
-            Problems, and samples of each.
+        n : int, or mapping of row to int, optional
+            Problems of all numbers, or of a row's.
+        k : int, optional
+            Samples of each.
         unit : str, or mapping of column to str
             Of all numbers, or of a column's.
         digits : int
@@ -69,6 +71,7 @@ class NotebookRun(RunRecord):
         shown = frame.astype(object)
         for place, (row, values) in enumerate(frame.iterrows()):
             label = "/".join(map(str, row)) if isinstance(row, tuple) else str(row)
+            of_row = n.get(label) if isinstance(n, Mapping) else n
             for column, value in values.items():
                 heading = "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
                 entry = _entry(value)
@@ -76,7 +79,7 @@ class NotebookRun(RunRecord):
                 shown.iloc[place, frame.columns.get_loc(column)] = text
                 if entry is not None:
                     of_column = unit.get(heading, "") if isinstance(unit, Mapping) else unit
-                    entry = {"n": n, "k": k, "unit": of_column} | entry
+                    entry = {"n": of_row, "k": k, "unit": of_column} | entry
                     self._add(name.format(row=label, column=heading), entry)
         self._write()
         return shown

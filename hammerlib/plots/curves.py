@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
 from hammerlib.evaluation import Interval
-from hammerlib.plots.style import CYCLE, MUTED, axes_or_new, caption, dashes, legend_beside, palette
+from hammerlib.plots.style import CYCLE, MUTED, axes_or_new, caption, colour, dashes, legend_beside, palette
 
 Dot = tuple[float, float, float]  # value, low, high
 MOST = 6  # series with a colour of their own; a walk's figure has four at most
@@ -123,7 +123,10 @@ def forest(
     """
     ax = axes_or_new(ax)
     names = list(differences)
-    shades = {arm: shade if shade != MUTED else "#555555" for arm, shade in palette(map(_arm, names)).items()}
+    arms = list(dict.fromkeys(map(_arm, names)))
+    # Rows are named, so colours of many unknown arms would say nothing.
+    shades = palette(arms, MOST) if len(arms) <= MOST else {arm: colour(arm) for arm in arms}
+    shades = {arm: shade if shade != MUTED else "#555555" for arm, shade in shades.items()}
     for row, name in enumerate(reversed(names)):
         value, low, high = (scale * number for number in differences[name])
         shade = shades[_arm(name)]
@@ -131,7 +134,8 @@ def forest(
         is_found = low > 0 or high < 0 if filled is None else name in filled
         ax.plot(value, row, "o", color=shade, markerfacecolor=shade if is_found else "white", markersize=6)
         numbers = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
-        ax.annotate(numbers, (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7)
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # lines stop at the numbers
+        ax.annotate(numbers, (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7, bbox=paper)
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set_yticks(range(len(names)), list(reversed(names)))
     low, high = ax.get_xlim()

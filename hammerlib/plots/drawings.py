@@ -142,7 +142,7 @@ def sample_strips(
     4
     """
     if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(counts)))
+        _, ax = plt.subplots(figsize=(6.4, 0.7 + 0.34 * len(counts)))
     for row, (n, c) in enumerate(reversed(list(counts.values()))):
         shades = [RIGHT] * c + [WRONG] * (n - c)
         ax.scatter(np.arange(n), np.full(n, row), s=70, color=shades, edgecolors="#555555", linewidths=0.6)
@@ -153,7 +153,7 @@ def sample_strips(
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.grid(False)
-    caption(ax, title, note)
+    caption(ax, title, note, below=8)  # there is no axis between
     return ax
 
 

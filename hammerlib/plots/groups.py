@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hammerlib.errors import printable
-from hammerlib.plots.style import CYCLE, axes_or_new, caption, palette, plain_ticks
+from hammerlib.plots.style import COLOURS, CYCLE, axes_or_new, caption, palette, plain_ticks
 
 PLACES = 160  # steps drawn of a curve over many
 ARMS = {
-    "none": ("rewards as they are", "#000000"),
-    "dra": ("DRA", "#0072B2"),
-    "placebo": ("placebo: DRA's weights, shuffled", "#E69F00"),
+    "none": ("rewards as they are", COLOURS["random"]),
+    "dra": ("DRA", COLOURS["dra"]),
+    "placebo": ("placebo: DRA's weights, shuffled", COLOURS["placebo"]),
 }
 
 
@@ -75,10 +75,11 @@ def advantage_dots(
     """Draw the advantage of every completion of one group, once for each column."""
     ax = axes_or_new(ax)
     rows = np.arange(len(advantages))[::-1]
+    shades = palette(advantages)
     for column, name in enumerate(advantages):
         second = column % 2  # smaller and lower, so that it does not hide the first
         heights = rows + 0.15 * (0.5 - second)
-        ax.scatter(advantages[name], heights, s=42 - 16 * second, color=CYCLE[column], zorder=3, label=name)
+        ax.scatter(advantages[name], heights, s=42 - 16 * second, color=shades[name], zorder=3, label=name)
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set_yticks(rows, list(advantages.index))
     ax.set(xlabel=label, ylim=(-0.6, len(rows) - 0.4))

@@ -23,6 +23,7 @@ COLOURS = {
     "similar": "#CC79A7", "reversed": "#E69F00", "farthest-first": "#009E73", "topic-cycle": "#56B4E9",
     "logdet": "#882255", "batch-diverse": "#8C510A", "batch-shuffled": "#DFC27D", "easy-to-hard": "#B8A800",
     "hard-to-easy": "#6A3D9A", "random-batches": "#8073AC", "matched": "#4D9221", "dra": "#01665E",
+    "placebo": "#BF812D",
     # Models before and after training.
     "start": "#999999", "before": "#999999", "after": "#D55E00",
     # Strategies of a solver that draws terms.
@@ -52,7 +53,7 @@ def colour(name: str, position: int | None = None) -> str:
     (True, True)
     """
     method = re.split(r" - |: ", name)[0]
-    if method.endswith(" + dra"):
+    if method.lower().endswith(" + dra"):
         return COLOURS["dra"]
     method = method.partition(" + ")[0]
     known = [order for order in COLOURS if method == order or method.startswith(f"{order}-")]
@@ -97,6 +98,7 @@ def style() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
+            "axes.prop_cycle": plt.cycler(color=CYCLE),
             "grid.alpha": 0.2,
             "axes.axisbelow": True,
             "axes.titlesize": 11,
@@ -159,14 +161,14 @@ def legend_beside(ax: Axes) -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def caption(ax: Axes, title: str, note: str) -> None:
-    """Put the finding above the Axes and what it rests on below it in grey."""
+def caption(ax: Axes, title: str, note: str, *, below: int = 34) -> None:
+    """Put the finding above the Axes and what it rests on in grey, so many points below them."""
     ax.set_title("\n".join(map(printable, title.split("\n"))), loc="left")
     ax.annotate(
         textwrap.fill(printable(note), 80),
         xy=(0, 0),
         xycoords="axes fraction",
-        xytext=(0, -34),
+        xytext=(0, -below),
         textcoords="offset points",
         fontsize=7,
         color="#666666",
