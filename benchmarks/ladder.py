@@ -22,8 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread makes 
 
 import pandas as pd
 
-from hammerlib.models.nano.measure import family_table, sample
-from hammerlib.models.nano.recipe import SIZES, batches, sized, supervise, untrained
+from hammerlib.models.nano.recipe import SIZES, batches, family_table, sample, sized, supervise, untrained
 from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.problems import load_problems
 

@@ -16,9 +16,11 @@ from hammerlib.exact.claims import (
     beside_random,
     coverage_correlations,
     coverage_gaps,
+    exact_training,
+    order_spread,
     poles,
+    same_optimum,
 )
-from hammerlib.exact.tabular import exact_training, order_spread, same_optimum
 from hammerlib.ordering import order_by
 from hammerlib.ordering.tour import exact_path
 from hammerlib.similarity import centred_rows, edge_cosines, unit_rows

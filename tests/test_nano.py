@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
 from hammerlib.models import weights_hash
-from hammerlib.models.nano import measure, recipe
+from hammerlib.models.nano import recipe
 from hammerlib.models.nano.__main__ import main
 from hammerlib.models.nano.recipe import CHECKPOINT, make_checkpoint
 from hammerlib.models.nano.solutions import STRATEGIES, boxed, solve, strategy_of, terms_of
@@ -196,9 +196,9 @@ def test_the_checkpoint_is_good_but_unfinished(shipped: dict) -> None:
 def test_the_measures_of_a_group() -> None:
     table = Dataset.from_list([{"topic": "a", "answer": "7"}, {"topic": "b", "answer": "1"}])
     groups = [[" tens:\\boxed{7}", " columns:\\boxed{8}"], [" tens:\\boxed{1}", " tens:\\boxed{1}"]]
-    families = measure.family_table(table, groups)
+    families = recipe.family_table(table, groups)
     assert families.loc["all"].to_dict() == {"pass@1": 0.75, "pass@2": 1.0, "zero_variance": 0.5, "n": 2.0}
-    by_strategy = measure.strategy_table(table, groups)
+    by_strategy = recipe.strategy_table(table, groups)
     assert by_strategy.loc["tens"].tolist() == [0.75, 1.0]
     assert by_strategy.loc["columns"].tolist() == [0.25, 0.0]
     assert np.isnan(by_strategy.loc["check", "accuracy"])
@@ -209,9 +209,9 @@ def test_sampling_is_repeatable_and_leaves_the_random_state_alone() -> None:
 
     model = recipe.untrained(TINY)
     before = torch.random.get_rng_state()
-    first = measure.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=5)
-    assert first == measure.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=5)
-    assert first != measure.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=6)
+    first = recipe.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=5)
+    assert first == recipe.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=5)
+    assert first != recipe.sample(model, TOKENIZER, ["3 + 4 ="], group=3, seed=6)
     assert torch.equal(before, torch.random.get_rng_state())
 
 

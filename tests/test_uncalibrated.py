@@ -14,7 +14,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import expected_calibration_error, reliability_table
 from hammerlib.models import load_backbone
 from hammerlib.rewards import log_score_reward, quadratic_score_reward
-from hammerlib.rewards.stated import proper_score, stated_probability
+from hammerlib.rewards.graded import proper_score, stated_probability
 from hammerlib.systems.uncalibrated import (
     ESTIMATORS,
     STATED,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hammerlib.diversity.correlates import order_correlates
 from hammerlib.diversity.profiles import (
     FRACTIONS,
     LAGS,
     METRICS,
     explain_order,
     lag_profile,
+    order_correlates,
     prefix_profile,
     random_reference,
     window_profile,

@@ -2,8 +2,15 @@
 
 from hammerlib.moved import old_names
 from hammerlib.rewards.adjusted import DRAReward
-from hammerlib.rewards.graded import accuracy_reward, cosine_reward, released_cosine_reward, verdicts
-from hammerlib.rewards.partial import partial_reward
+from hammerlib.rewards.graded import (
+    accuracy_reward,
+    cosine_reward,
+    log_score_reward,
+    partial_reward,
+    quadratic_score_reward,
+    released_cosine_reward,
+    verdicts,
+)
 from hammerlib.rewards.shape import (
     Completion,
     Reward,
@@ -13,7 +20,6 @@ from hammerlib.rewards.shape import (
     repetition_reward,
     tags_reward,
 )
-from hammerlib.rewards.stated import log_score_reward, quadratic_score_reward
 
 # Names for configs; `released_*` repeat the released DRA code, for comparison.
 REWARDS: dict[str, Reward] = {

@@ -9,9 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from hammerlib.errors import InputError
-from hammerlib.grading import NO_GOLD, GradingPool, Verdict
-from hammerlib.problems.registry import refuse_code
+from hammerlib.grading import NO_GOLD, GradingPool, Verdict, final_answer
+from hammerlib.problems import boxes
+from hammerlib.problems.registry import SCORERS, refuse_code
 from hammerlib.rewards.shape import Completion, check_rows, text_of, token_counts
 
 Column = Sequence[str | None]  # of the problem table, repeated per completion
@@ -282,4 +286,145 @@ def released_cosine_reward(
         else:
             swing = 0.25 * math.cos(math.pi * len(text_of(completion)) / 1000)
             rewards.append((0.75 if verdict.correct else -0.25) + swing)
+    return rewards
+
+
+# Problems of several parts: the share that is right
+
+WITH_PARTS = "puzzles:"
+
+
+def partial_reward(
+    *,
+    completions: Sequence[Completion],
+    answer: Column,
+    scorer: Column | None = None,
+    metadata: Column | None = None,
+    per_attempt: bool = False,
+    log_metric: Callable[[str, float], None] | None = None,
+    run_code: bool = False,
+    unfinished: bool = True,
+    **columns: object,
+) -> list[float | None]:
+    """Return the share of a puzzle's questions that a completion answers rightly.
+
+    PuzzleClone's soft score (arXiv 2508.15180); the last box counts. Problems that have no parts get what
+    `accuracy_reward` gives.
+
+    Parameters
+    ----------
+    completions, answer, scorer, metadata : sequences of length n
+        Completions and columns of the problem table.
+    per_attempt : bool
+        True: a puzzle's score is divided by the number of boxes in the completion. The paper's evaluator
+        gives several attempts less weight; how much is not known, so this rule is ours and not the
+        default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
+    log_metric, run_code, unfinished
+        See `hammerlib.rewards.verdicts`.
+
+    Returns
+    -------
+    list of float or None
+        0 to 1; 0 for a puzzle's completion that marks no answer; None where there is no gold answer.
+
+    Examples
+    --------
+    >>> texts = [r"\\boxed{B====3}", r"\\boxed{B====4}", "B"]
+    >>> partial_reward(completions=texts, answer=["B====3"] * 3, scorer=["puzzles:option====numeral"] * 3)
+    [1.0, 0.5, 0.0]
+    >>> told = {"answer": ["A"], "scorer": ["puzzles:option"], "per_attempt": True}
+    >>> partial_reward(completions=[r"\\boxed{B} or \\boxed{A}"], **told)
+    [0.5]
+    """
+    check_rows(completions, answer=answer, scorer=scorer, metadata=metadata)
+    names = list(scorer or [None] * len(completions))
+    rewards: list[float | None] = [None] * len(names)
+    whole = [row for row, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]
+    if whole:
+        rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
+        chosen = {column: [values[row] for row in whole] for column, values in rest.items()}
+        texts = [completions[row] for row in whole]
+        if columns.get("prompts") is not None:
+            chosen["prompts"] = [columns["prompts"][row] for row in whole]
+        options = {"log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
+        graded = accuracy_reward(completions=texts, **options, **chosen)
+        for row, reward in zip(whole, graded, strict=True):
+            rewards[row] = reward
+    for row in sorted(set(range(len(names))) - set(whole)):
+        if answer[row] is None or not str(answer[row]).strip():
+            continue
+        text = text_of(completions[row])
+        marked = final_answer(text, unfinished=unfinished)
+        score = SCORERS["puzzles"].function()(names[row])
+        reward = score(marked, {"answer": answer[row]}) if marked else 0.0
+        rewards[row] = reward / max(1, len(boxes(text))) if per_attempt else reward
+    return rewards
+
+
+# Stated probabilities: proper scores of what then happened
+
+SCORES = ("log", "quadratic")
+LOWEST = 0.01  # what a completion without a readable percentage is taken to say about what happened
+
+
+def proper_score(probability: ArrayLike, outcome: ArrayLike, score: str = "log") -> np.ndarray:
+    """Return the reward of a stated probability of a binary outcome; only the true one maximises its mean.
+
+    ``log``: a log p + (1 - a) log(1 - p), in nats, at most 0. ``quadratic`` (Brier 1950): -(a - p)^2.
+    Source: arXiv 2508.11800; Gneiting & Raftery 2007.
+    """
+    stated, happened = np.asarray(probability, float), np.asarray(outcome, float)
+    if score not in SCORES:
+        raise InputError("score", score, "is unknown", f"use one of {', '.join(SCORES)}")
+    inside = (stated > 0) & (stated < 1) if score == "log" else (stated >= 0) & (stated <= 1)
+    if not inside.all():
+        raise InputError("probability", stated[~inside].ravel()[0], "is not inside (0, 1)", "clip it before")
+    if not np.isin(happened, (0.0, 1.0)).all():
+        raise InputError("outcome", np.unique(happened)[:5].tolist(), "must be 0 or 1", "give what happened")
+    if score == "log":
+        return np.where(happened == 1, np.log(stated), np.log1p(-stated))
+    return -((happened - stated) ** 2)
+
+
+def stated_probability(text: str) -> float | None:
+    """Return the whole percentage from 1 to 99 that a completion marks as its answer, as a share."""
+    marked = final_answer(text) if "\\boxed{" in text else None
+    if marked is None or not (marked.isascii() and marked.isdigit()) or not 1 <= int(marked) <= 99:
+        return None
+    return int(marked) / 100
+
+
+def log_score_reward(
+    *, completions: Sequence[Completion], answer: Column, **columns: object
+) -> list[float | None]:
+    """Return the log score of every stated percentage, in [log 0.01, log 0.99]; None without an outcome.
+
+    The ``answer`` column holds the outcome, "0" or "1"; log 0.01 without a readable percentage, as in arXiv
+    2508.11800 (perturb-seq task; the answer tags there are ``\\boxed`` here).
+    """
+    return _scored(completions, answer, "log", math.log(LOWEST))
+
+
+def quadratic_score_reward(
+    *, completions: Sequence[Completion], answer: Column, **columns: object
+) -> list[float | None]:
+    """Return minus the squared distance of every stated percentage to the outcome; -1 without one (ours)."""
+    return _scored(completions, answer, "quadratic", -1.0)
+
+
+def _scored(
+    completions: Sequence[Completion], answer: Column, score: str, lowest: float
+) -> list[float | None]:
+    check_rows(completions, answer=answer)
+    rewards: list[float | None] = []
+    for completion, outcome in zip(completions, answer, strict=True):
+        if outcome not in (None, "", "0", "1"):
+            raise InputError("answer", outcome, "is not an outcome, 0 or 1", "train this reward on forecasts")
+        stated = stated_probability(text_of(completion))
+        if not outcome:
+            rewards.append(None)
+        elif stated is None:
+            rewards.append(lowest)
+        else:
+            rewards.append(float(proper_score(stated, int(outcome), score)))
     return rewards

@@ -18,7 +18,7 @@ from hammerlib.errors import InputError, check_name
 from hammerlib.evaluation import brier_score, expected_calibration_error
 from hammerlib.exact.flow import adam
 from hammerlib.moved import old_names
-from hammerlib.rewards.stated import proper_score
+from hammerlib.rewards.graded import proper_score
 
 ESTIMATORS = ("grpo", "grpo-no-std", "rloo", "ppo", "reinforce")
 EPS = 1e-5  # the paper's code
