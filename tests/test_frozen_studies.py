@@ -97,4 +97,7 @@ def test_shares_of_a_search_are_those_of_its_digits() -> None:
     }
     values = module.shares(record)
     assert values["random"].tolist() == [[1.0, 0.0, 0.5]] and values["oracle"].tolist() == [[1, 0, 1]]
-    assert values["last"].tolist() == [[0, 0, 1]]
+    assert values["last"].tolist() == [[0, 0, 1]] and not {"distinct", "likelihood"} & set(values)
+    record["searches"][0] |= {"distinct": [0.5, 0.25, 1.0], "likelihood": "110"}
+    values = module.shares(record)
+    assert values["distinct"].tolist() == [[0.5, 0.25, 1.0]] and values["likelihood"].tolist() == [[1, 1, 0]]
