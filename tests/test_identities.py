@@ -68,6 +68,8 @@ RUNS = {
     "airl-s": "305443856cc0",
     "dars": "c7afc2fad760",
     "svs": "fcb847c6e147",
+    "gsm8k-qwen": "130020aaeb3c",
+    "math-qwen": "efecdb16a6a1",
 }
 
 

@@ -16,6 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from hammerlib.cli import main
 from hammerlib.errors import InputError
 from hammerlib.pipeline import (
     NotebookError,
@@ -185,6 +186,19 @@ def test_an_executed_notebook_names_no_folder_of_this_machine(small: Path) -> No
             assert str(small.parent) not in path.read_text(encoding="utf-8"), path
         notes = nbformat.read(folder / "notebook.ipynb", as_version=4).metadata.papermill
         assert (notes.input_path, notes.output_path) == ("notebooks/00_first.ipynb", "notebook.ipynb")
+
+
+def test_a_dry_run_tells_the_seconds_of_last_time_and_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["run", "--dry-run", "--only", "00", "--results", str(tmp_path)]
+    assert main([*words, "--profile", "laptop"]) == 0
+    last = next((ROOT / "results/published").glob("00_overview__laptop__*/execution.json"))
+    seconds = json.loads(last.read_text())["seconds"]
+    assert f"00_overview: would run, {seconds:.0f} s when it was last timed" in capsys.readouterr().out
+    assert main([*words, "--profile", "gpu"]) == 0
+    assert "never timed here in profile gpu" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 # Everything that can be wrong is said before the first kernel starts.

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
@@ -29,6 +30,7 @@ from hammerlib.problems import load_problems
 from hammerlib.training import Plugs, TrainConfig, train
 from hammerlib.training.build import check_shards
 from hammerlib.training.config import check_vllm, vllm_arguments
+from hammerlib.training.machines import memory_of
 from hammerlib.training.preview import (
     FACTOR,
     estimate_memory,
@@ -114,7 +116,7 @@ def test_vllm_is_refused_with_odd_processes_and_where_it_is_missing(monkeypatch:
         check_vllm(config, processes=3)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"hammerlib\[vllm\]"):
-        check_vllm(config)
+        train(config)
 
 
 def test_vllm_is_told_to_trl_by_trls_own_names_and_names_the_run() -> None:
@@ -345,6 +347,76 @@ def test_the_memory_of_each_part_follows_its_formula() -> None:
     assert gpu["generation"] * 2 == plain["generation"] and gpu["training"] < plain["training"]
     each = sharded(plain, 8)
     assert each["ddp"] == peak(plain) > each["zero2"] > each["zero3"] == each["fsdp"]
+
+
+QWEN = {  # of Qwen2.5-0.5B-Instruct: 494,032,768 parameters, as its card says (0.49 B)
+    "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 896, "num_hidden_layers": 24,
+    "num_attention_heads": 14, "num_key_value_heads": 2, "intermediate_size": 4864, "vocab_size": 151936,
+    "tie_word_embeddings": True, "max_position_embeddings": 32768,
+}  # fmt: skip
+
+
+@pytest.fixture
+def shape(tmp_path: Path) -> Path:
+    """A folder with a model's configuration and a tokenizer, and no weights."""
+    folder = tmp_path / "shape"
+    load_backbone("nano").tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(QWEN))
+    return folder
+
+
+def planned(capsys: pytest.CaptureFixture, *words: str) -> str:
+    """What a dry run prints for a GPU that is not here."""
+    command = ["train", "--dry-run", "--set", "n_problems=16", "--set", "gradient_accumulation=8"]
+    assert main([*command, *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_plan_for_a_device_needs_neither_weights_nor_vllm(
+    shape: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HAMMER_RESULTS", str(tmp_path / "runs"))
+    monkeypatch.delenv("HAMMER_DATA", raising=False)
+    here = ["--set", f"backbone={shape}", "--device", "24 GB"]
+    full = planned(capsys, *here)
+    assert "494,032,768 parameters" in full and "not made here" in full
+    assert "time         unknown: no run on a GPU" in full
+    assert re.search(r"fits into 24 GB: 1\d GB", full) and "download" not in full
+    job = prepare(TrainConfig(backbone=str(shape), n_problems=16), weights=False)
+    named = dataclasses.replace(
+        job, backbone=dataclasses.replace(job.backbone, name="Qwen/Qwen2.5-0.5B-Instruct")
+    )
+    assert "download of about 988 MB where the hub's cache does not hold Qwen/" in preview(named, 24e9)
+    colocated = planned(capsys, *here, "--set", "vllm=colocate")
+    if importlib.util.find_spec("vllm") is None:
+        assert "vllm: not installed on this machine" in colocated
+    assert "with vLLM's 7.2 GB" in colocated
+    small = planned(capsys, "--set", f"backbone={shape}", "--device", "4 GB")
+    assert "does not fit into 4.0 GB" in small and "smaller: lora_rank" in small
+    lora = planned(capsys, *here, "--set", "lora_rank=32")
+    assert "fits into 24 GB" in lora and "LoRA of rank 32" in lora
+
+
+def test_a_finished_run_refines_the_time(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    words = ["--set", "n_problems=16", "--set", "order=random", "--results", str(tmp_path)]
+    assert main(["train", *words, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "at most about" in told and "step-nano.md" in told
+    assert main(["train", *words]) == 0
+    run = Path(capsys.readouterr().out.split()[-1])
+    row = json.loads((run / "manifest.json").read_text())["machine"]
+    table = pd.read_csv(run / "metrics.csv").groupby("metric")["value"].sum()
+    assert row["training"] == pytest.approx(table["sampled_tokens"] / table["seconds"], abs=0.06)
+    assert main(["train", *words, "--set", "seed=1", "--dry-run"]) == 0
+    assert f"({run.name})" in capsys.readouterr().out
+
+
+def test_a_device_is_a_size_and_only_planned_for(capsys: pytest.CaptureFixture) -> None:
+    assert memory_of("24 GB") == 24e9 and memory_of("80GiB") == 80 * 2**30
+    assert main(["train", "--set", "seed=1", "--device", "24 GB"]) == 2
+    assert "add --dry-run" in capsys.readouterr().err
+    assert main(["train", "--set", "seed=1", "--dry-run", "--device", "a big one"]) == 2
+    assert "write for example --device '24 GB'" in capsys.readouterr().err
 
 
 def test_the_preview_shows_no_schedule_that_is_not_known() -> None:

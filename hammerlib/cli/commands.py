@@ -24,11 +24,19 @@ def run(
         str | None, Option(metavar="START", help="names start so: 03, or 03,05, or systems/puzzle")
     ] = None,
     settings: options.Settings = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="say what would run and how long; run nothing")
+    ] = False,
     results: options.Results = None,
 ) -> int:
     """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again."""
     from hammerlib.pipeline import run_notebooks
+    from hammerlib.pipeline.execution import describe_run
 
+    if dry_run:
+        for line in describe_run(profile, only=only, overrides=settings or []):
+            print(line)
+        return 0
     run_notebooks(profile, only=only, overrides=settings or [])
     return 0
 
@@ -68,6 +76,10 @@ def train(
     processes: Annotated[
         int | None, Option(metavar="N", help="with --dry-run: plan for N training processes (default 1)")
     ] = None,
+    device: Annotated[
+        str | None,
+        Option(metavar="MEMORY", help="with --dry-run: plan for a GPU of so much, '24 GB'; loads no weights"),
+    ] = None,
     results: options.Results = None,
 ) -> int:
     """Train with GRPO in a verified order, as a file says, or --set, or both.
@@ -82,13 +94,18 @@ def train(
     if processes is not None and (processes < 1 or not dry_run):
         remedy = "add --dry-run and give at least 1; accelerate launch --num_processes starts several"
         raise InputError("processes", processes, "is only a number to plan for", remedy)
+    if device is not None and not dry_run:
+        raise InputError("device", device, "is only a device to plan for", "add --dry-run")
     job, made_order = read_job(config, order, settings or [])
     overlap = _overlap(job)
     if dry_run:
+        from hammerlib.training.machines import memory_of
         from hammerlib.training.preview import preview
         from hammerlib.training.run import prepare
 
-        print(preview(prepare(job, order=made_order, processes=processes)))
+        memory = None if device is None else memory_of(device)
+        plan = prepare(job, order=made_order, processes=processes, weights=device is None)
+        print(preview(plan, memory))
         return 0
     record = hammerlib.train(job, order=made_order)
     record.note(overlap=overlap)
@@ -154,7 +171,7 @@ def sweep(
     root = root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / file_name("study", design.study)
     if dry_run:
-        print(estimate(sweep_status(trials, folder).only(chosen), workers))
+        print(estimate(sweep_status(trials, folder).only(chosen), workers, plan.expected_seconds))
         noise = plan.evaluation_noise(design.n_held_out, design.samples, design.points)
         print(
             f"examinations: {design.points} points x {design.n_held_out} problems x {design.samples} "

@@ -248,6 +248,26 @@ def load_backbone(
     )
 
 
+def outline_backbone(name: str) -> Backbone:
+    """Return a backbone of shapes without weights; of the hub's only configuration and tokenizer are read."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    if name in NAMED:  # at hand and small; a warm-up changes no shape
+        return load_backbone(name.removesuffix("-warm"), device="cpu")
+    place, _, revision = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    options = {"revision": revision or None, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    except Exception as error:  # by what is missing or damaged
+        remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
+        raise InputError("backbone", name, f"its shape is not known: {first_line(error)}", remedy) from error
+    return Backbone(name, model, tokenizer, revision, "", "meta", "bfloat16")
+
+
 def untrained_like(backbone: Backbone, seed: int = 0) -> Backbone:
     """Return a backbone of the same shape, tokenizer, device and dtype with random weights.
 

@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from hammerlib.runs.storage import (
     without_folders,
     write_json,
 )
+from hammerlib.runs.trials import span
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -111,6 +112,38 @@ def run_notebooks(
     for number, step in enumerate(steps, 1):
         _execute_once(step, root, f"[{number}/{len(steps)}] {step.name}")
     return [root / step.run_id for step in steps]
+
+
+def describe_run(
+    profile: str,
+    *,
+    only: str | None = None,
+    overrides: Mapping[str, object] | Sequence[str] | None = None,
+    root: Path | None = None,
+) -> Iterator[str]:
+    """Say of each notebook whether it would run, and the time that it took last in this profile."""
+    root = Path(root or results_root()).resolve()
+    total = 0.0
+    for step in plan_notebooks(profile, only=only, overrides=overrides):
+        if _is_current(step, root / step.run_id):
+            yield f"{step.label}: unchanged, would be kept"
+            continue
+        seconds = _last_seconds(step, root)
+        if seconds is None:
+            yield f"{step.label}: would run, never timed here in profile {profile}"
+            continue
+        total += seconds
+        yield f"{step.label}: would run, {seconds:.0f} s when it was last timed"
+    yield f"about {span(total)} for those that were timed"
+
+
+def _last_seconds(step: Step, root: Path) -> float | None:
+    """Seconds of the newest execution under these folders, of the same notebook and profile."""
+    pattern = f"{step.run_id.rpartition('__')[0]}__*/execution.json"
+    found = [*root.glob(pattern), *(checkout() / "results" / "published").glob(pattern)]
+    if not found:
+        return None
+    return read_object(max(found, key=lambda file: file.stat().st_mtime))["seconds"]
 
 
 def _execute_once(step: Step, root: Path, head: str) -> None:

@@ -482,8 +482,12 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def estimate(sweep: SweepStatus, workers: int) -> str:
+def estimate(
+    sweep: SweepStatus, workers: int, most: Callable[[Trial], float | None] = lambda trial: None
+) -> str:
     """Return what a sweep would run: a table of counts by arm, and an estimate from the records there are.
+
+    Without a record the estimate is made from `most`, seconds at most that a trial takes (None: not known).
 
     Examples
     --------
@@ -516,10 +520,16 @@ def estimate(sweep: SweepStatus, workers: int) -> str:
     listed = "; ".join(f"{printable(arm)} {' '.join(run)}" for arm, run in replicates_of.items())
     lines.append(f"{len(to_do)} of {len(sweep.trials)} cells to run" + (f": {listed}" if listed else ""))
     remaining = sweep.expected(to_do)
-    if remaining is None:
+    by = f"{workers} worker" + "s" * (workers > 1)
+    guesses = [most(trial) for trial in to_do]
+    if remaining is None and to_do and None not in guesses:
+        hours = sum(guesses) / workers / 3600
+        lines.append(
+            f"at most about {hours:.1f} h with {by}: no record yet, by tokens a second of this device"
+        )
+    elif remaining is None:
         lines.append("no record yet to estimate the hours from")
     else:
-        by = f"{workers} worker" + "s" * (workers > 1)
         records = f"{len(sweep.seconds)} record" + "s" * (len(sweep.seconds) != 1)
         lines.append(f"about {remaining / workers / 3600:.1f} h with {by}, from {records}")
     return "\n".join(lines)

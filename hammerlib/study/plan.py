@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue
 from hammerlib.errors import InputError, check_fields, unknown
 from hammerlib.ordering.controls import COURSES
 from hammerlib.ordering.strategies import DERIVED, check_order_options, check_strategy
-from hammerlib.runs.reading import read_with_settings
+from hammerlib.runs.reading import read_with_settings, read_yaml
 from hammerlib.runs.storage import content_hash
 from hammerlib.study import PROTOCOL
 from hammerlib.study.algorithms import bonus_of
@@ -359,6 +359,37 @@ def trials(study: Study) -> list[Trial]:
         for arm, settings in study.arms.items()
         if number < settings.get("replicates", study.replicates)
     ]
+
+
+def expected_seconds(trial: Trial) -> float | None:
+    """Return the seconds that a trial takes if all completions have full length; None on an unknown model.
+
+    By tokens a second of one thread (`hammerlib.training.machines`), for training and for the curve.
+    """
+    from hammerlib.models.nano.recipe import Recipe
+    from hammerlib.training.machines import TABLE, device_name, train_seconds
+    from hammerlib.training.schedule import plan
+
+    study = trial.study
+    config = study.config(trial.arm)
+    model = str(study.starts.get("backbone", "nano")).removesuffix("-warm")
+    rows = [row for row in read_yaml(TABLE) if row["model"] == model and row["device"] == device_name()]
+    rows = [row for row in rows if row.get("savings", False) == config.shared_prefixes]
+    if not rows:
+        return None
+    usual = _block_parameters(vars(Recipe()))
+    size = _block_parameters(vars(Recipe()) | study.starts) / usual if model == "nano" else 1.0
+    steps = plan(config, study.n_problems).steps
+    answers = ((study.points + 1) * study.samples + study.final_samples) * study.n_held_out
+    sampling = answers * config.max_completion_length / rows[0]["sampling"]
+    training = train_seconds(config, steps, rows[0]["parameters"], rows[0])
+    return size * (training + sampling)
+
+
+def _block_parameters(shape: dict[str, Any]) -> int:
+    """Parameters of a nano model's blocks: four square matrices of attention and three to the inner size."""
+    width = shape["width"]
+    return shape["layers"] * width * (4 * width + 3 * shape["inner"])
 
 
 def evaluation_noise(problems: int, samples: int, points: int) -> float:

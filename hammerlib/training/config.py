@@ -466,9 +466,13 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
         return
     if config.sampler != "trl":
         raise InputError("sampler", config.sampler, f"is not used with vllm: {mode}", "leave it out")
-    if importlib.util.find_spec("vllm") is None:
+
+
+def check_engine(config: TrainConfig) -> None:
+    """Refuse to train where the engine is missing; a plan for another machine needs none."""
+    if config.vllm != "off" and importlib.util.find_spec("vllm") is None:
         remedy = "pip install 'hammerlib[vllm]', or set vllm: off"
-        raise InputError("vllm", mode, "needs a package that is not installed", remedy)
+        raise InputError("vllm", config.vllm, "needs a package that is not installed", remedy)
 
 
 def vllm_arguments(config: TrainConfig, longest_prompt: int) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.runs.reading import read_yaml
+from hammerlib.runs.trials import span
+from hammerlib.training.machines import GPU, device_name, most_tokens, nearest, train_seconds
 
 if TYPE_CHECKING:
     from hammerlib.training.run import Job
@@ -15,14 +18,20 @@ if TYPE_CHECKING:
 SHOWN_STEPS, SHOWN_IDS = 2, 4
 
 
-def preview(job: Job) -> str:
-    """Describe a job: what is trained, in which batches and steps, memory, checkpoints, warnings."""
-    device = "cuda" if str(job.backbone.device).startswith("cuda") else "cpu"
+def preview(job: Job, memory: float | None = None) -> str:
+    """Describe a job: what is trained, in which batches and steps, time, memory, disk, warnings.
+
+    With `memory` (bytes) it is planned for a GPU that has so much, which need not be at hand.
+    """
+    on_gpu = memory is not None or str(job.backbone.device).startswith("cuda")
+    device = "cuda" if on_gpu else "cpu"
     sections = {
         "run": _run(job),
         "batches": _batches(job),
         "schedule": _schedule(job),
-        "memory": _memory(job, device),
+        "time": _time(job, device_name() if memory is None else GPU),
+        "memory": _memory(job, device, memory),
+        "disk": _disk(job),
         "checkpoints": _checkpoints(job),
         "cautions": warnings_about(job, device=device) or ["none"],
     }
@@ -40,7 +49,8 @@ def _run(job: Job) -> Iterator[str]:
     named += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
     if config.dynamic_sampling:
         named.append("dynamic-sampling")
-    yield job.run_id
+    if job.order is not None:
+        yield job.run_id
     yield (
         f"{job.backbone.name}, {model.num_parameters():,} parameters{adapters}; "
         f"{config.loss_type}, scale_rewards {config.scale_rewards}, beta {config.beta:g}; "
@@ -50,6 +60,9 @@ def _run(job: Job) -> Iterator[str]:
         f"{len(job.problems)} problems from {config.problems}, prompts of at most {job.longest_prompt} "
         f"tokens, completions of {config.max_completion_length}"
     )
+    if job.order is None:
+        yield f"order {config.order}, not made here"
+        return
     cost = "" if job.order.cost is None else f", mean cosine {job.order.cost:.4f}"
     yield f"order {job.order.strategy}, {job.order.hash[:12]}{cost}"
 
@@ -80,6 +93,9 @@ def _batches(job: Job) -> Iterator[str]:
 def _schedule(job: Job) -> Iterator[str]:
     plan = job.plan
     ids = job.problems["id"][:]
+    if job.order is None:
+        yield "of an order that is not made here"
+        return
     if job.config.dynamic_sampling:
         yield "found out while training: dynamic sampling fills each batch along the order; see index_log.csv"
         return
@@ -99,14 +115,45 @@ def _schedule(job: Job) -> Iterator[str]:
         yield f"step {step + 1}, epoch {epoch}: {', '.join(named[:SHOWN_IDS])}{more}"
 
 
-def _memory(job: Job, device: str) -> Iterator[str]:
+def _time(job: Job, device: str) -> Iterator[str]:
+    parameters = job.backbone.model.num_parameters()
+    row = nearest(job.config, parameters, device)
+    if row is None:
+        yield f"unknown: no run on {device} is in the results folder; one of a few steps there tells"
+        return
+    seconds = train_seconds(job.config, job.plan.steps, parameters, row) / job.plan.processes
+    tokens = most_tokens(job.config, job.plan.steps)
+    yield f"at most about {span(seconds)}: {tokens:,} tokens, were every completion of full length"
+    size = f"{row['parameters']:,} parameters on {row['device']}"
+    yield f"by {row['training']:,} tokens a second with {size} ({row['source']}); cost grows with parameters"
+
+
+def _memory(job: Job, device: str, memory: float | None) -> Iterator[str]:
     sizes = estimate_memory(job, device=device)
     what = "GPU memory" if device == "cuda" else "host memory"
     yield f"{what} a process, about {gigabytes(peak(sizes))} (right within a factor of two)"
     yield ", ".join(f"{name} {gigabytes(size)}" for name, size in sizes.items() if size)
+    if memory is not None:
+        engine = job.config.vllm_memory * memory if job.config.vllm == "colocate" else 0.0
+        needed = peak(sizes) + engine
+        verdict = "fits" if needed <= memory else "does not fit"
+        with_engine = f" with vLLM's {gigabytes(engine)}" if engine else ""
+        yield f"{verdict} into {gigabytes(memory)}: {gigabytes(needed)}{with_engine}"
+        if needed > memory:
+            yield "smaller: lora_rank 16, more gradient_accumulation, a shorter max_completion_length"
     if job.plan.processes > 1:
         each = sharded(sizes, job.plan.processes)
         yield "by launch file: " + ", ".join(f"{name}.yaml {gigabytes(size)}" for name, size in each.items())
+
+
+def _disk(job: Job) -> Iterator[str]:
+    model = job.backbone.model
+    weights = model.num_parameters() * FLOAT32
+    kept = 2 * checkpoint_bytes(job) if job.config.save_steps else 0.0
+    yield f"{gigabytes(weights + kept)}: trained model {gigabytes(weights)}, checkpoints {gigabytes(kept)}"
+    if job.backbone.device == "meta" and not Path(job.backbone.name).is_dir():
+        size = gigabytes(model.num_parameters() * BFLOAT16)
+        yield f"download of about {size} where the hub's cache does not hold {job.backbone.name}"
 
 
 def _checkpoints(job: Job) -> Iterator[str]:
@@ -251,6 +298,7 @@ def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
         "slow_bf16": on_cpu and config.bf16 and not multiplies_bfloat16(),
         "threads": on_cpu and config.threads > 1,
         "vllm": config.vllm != "off",
+        "vllm_missing": config.vllm != "off" and importlib.util.find_spec("vllm") is None,
         "vllm_on_cpu": config.vllm != "off" and on_cpu,
         "several_processes": plan.processes > 1 and config.save_steps,
         "no_checkpoints": config.save_steps is None,

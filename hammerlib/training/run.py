@@ -16,7 +16,7 @@ from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs import RunRecord, find_run, once, start_run
 from hammerlib.runs.storage import content_hash, file_name, results_root
 from hammerlib.runs.workers import map_named
-from hammerlib.training.config import TrainConfig, check_vllm
+from hammerlib.training.config import TrainConfig, check_engine, check_vllm
 from hammerlib.training.hooks import (
     Algorithm,
     GivenRewards,
@@ -26,6 +26,7 @@ from hammerlib.training.hooks import (
     name_of,
     names_of,
 )
+from hammerlib.training.machines import measured
 from hammerlib.training.schedule import Plan, forget_orders, ids_of, is_main, make_order, plan
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Job:
     config: TrainConfig
     problems: Dataset
     backbone: Backbone
-    order: Order
+    order: Order  # None in a plan that made none
     plan: Plan
     plugs: Hooks
     progress: bool
@@ -149,6 +150,7 @@ def train(
     >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
+    check_engine(config)
     parts = {"plugs": plugs, "algorithms": algorithms, "rewards": rewards, "embedder": embedder}
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     root = Path(root or results_root())
@@ -173,6 +175,7 @@ def _train(job: Job, root: Path) -> RunRecord:
     with record:
         _describe(job, record, checkpoint)
         _fit(job, record, checkpoint)
+        record.note(machine=measured(job, record))
         if job.config.dynamic_sampling:
             from hammerlib.training.dynamic import tail_of
 
@@ -194,8 +197,12 @@ def prepare(
     embedder: Embed | None = None,
     progress: bool = True,
     processes: int | None = None,
+    weights: bool = True,
 ) -> Job:
-    """Load and check everything a run needs, writing nothing but the embedding cache."""
+    """Load and check everything a run needs, writing nothing but the embedding cache.
+
+    Without `weights` the model has its shape alone, and an order is not made.
+    """
     from hammerlib.problems import check_problems, load_problems
     from hammerlib.problems.registry import refuse_code
 
@@ -222,16 +229,23 @@ def prepare(
     import torch
 
     from hammerlib.models import load_backbone
+    from hammerlib.models.backbone import outline_backbone
 
     torch.set_num_threads(config.threads)
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
-    backbone = load_backbone(config.backbone, dtype=None if config.lora_rank else "float32", device=_device())
+    dtype = None if config.lora_rank else "float32"
+    if weights:
+        backbone = load_backbone(config.backbone, dtype=dtype, device=_device())
+    else:
+        backbone = outline_backbone(config.backbone)
     longest = _check_length(config, problems, backbone, checked)
     if order is not None and config.epoch_order == "reorder" and order.strategy != config.order:
         problem = f"cannot be made again as {config.order} at the next epoch"
         raise InputError("order", order.strategy, problem, f"set order: {order.strategy} in the config")
-    order = order if order is not None else make_order(config, problems, backbone)
-    order.verify(problems)
+    if order is None and weights:
+        order = make_order(config, problems, backbone)
+    if order is not None:
+        order.verify(problems)
     batches = plan(config, len(problems), processes)
     check_vllm(config, processes=batches.processes)
     job = Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
