@@ -113,13 +113,13 @@ def test_a_page_shows_formulas_without_a_script_and_leaves_the_notebook_as_it_is
 
 
 def test_a_page_tells_the_words_of_a_figure_to_who_does_not_see_it(tmp_path: Path) -> None:
-    svg = as_svg(sample_strips({'R&D "sum"': (2, 1)}, title="Half are right", note="n = 2 < 3"))
+    svg = as_svg(sample_strips({"R&D sum": (2, 1)}, title="Half are right", note="seed < 3"))
     shown = nbformat.v4.new_output("display_data", {"image/svg+xml": svg})
     cell = nbformat.v4.new_code_cell("draw()", outputs=[shown])
     write_page(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.html", tmp_path)
     told = re.search(r'<img alt="(figure: [^"]*)"', (tmp_path / "a.html").read_text(encoding="utf-8"))[1]
     words = html.unescape(told)
-    assert "R&D sum" in words and "Half are right" in words and "n = 2 < 3" in words
+    assert "R&D sum" in words and "Half are right" in words and "seed < 3" in words
 
 
 @pytest.fixture
