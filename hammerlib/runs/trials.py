@@ -487,7 +487,12 @@ def estimate(
 ) -> str:
     """Return what a sweep would run: a table of counts by arm, and an estimate from the records there are.
 
-    Without a record the estimate is made from `most`, seconds at most that a trial takes (None: not known).
+    Parameters
+    ----------
+    sweep : SweepStatus
+    workers : int
+    most : callable
+        Where there is no record yet: seconds that a trial takes at most, None where that is not known.
 
     Examples
     --------
