@@ -7,10 +7,12 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 import yaml
+from trl import GRPOConfig
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
@@ -81,6 +83,70 @@ def test_the_loss_is_the_papers_by_hand(algorithm: str, ratio: float, tmp_path: 
     assert abs(ours) > 0.05
 
 
+@pytest.mark.parametrize(("name", "values"), [
+    ("gspo", {"loss_type": "grpo", "importance_sampling_level": "sequence"}),
+    ("cispo", {"loss_type": "cispo", "epsilon_high": 1.1}),
+    ("bnpo", {"loss_type": "bnpo"}),
+    ("sapo", {"loss_type": "sapo"}),
+    ("luspo", {"loss_type": "luspo", "importance_sampling_level": "sequence"}),
+    ("vespo", {"loss_type": "vespo"}),
+])  # fmt: skip
+def test_trls_other_losses_are_what_their_papers_say(name: str, values: dict, tmp_path: Path) -> None:
+    """Ratios of 1.4 and 1 in turn along a completion, so that token and sequence levels differ."""
+    found = []
+
+    def loss(trainer: PolicyTrainer, model: torch.nn.Module, inputs: dict, default: Callable) -> torch.Tensor:
+        mask = inputs["completion_mask"].float()
+        prompts = [ids[seen.bool()].tolist() for ids, seen in
+                   zip(inputs["prompt_ids"], inputs["prompt_mask"], strict=True)]  # fmt: skip
+        said = [ids[seen.bool()].tolist() for ids, seen in zip(inputs["completion_ids"], mask, strict=True)]
+        with torch.no_grad():
+            logps = score_tokens(model, prompts, said)[0]
+        ratio = torch.where(torch.arange(mask.shape[1]) % 2 == 0, 1.4, 1.0).expand_as(mask)
+        inputs["old_per_token_logps"] = logps - ratio.log()
+        inputs["advantages"] = torch.tensor([1.0, -1.0, 0.5, -2.0] * 2)
+        advantages = inputs["advantages"][:, None]
+        whole = ((ratio.log() * mask).sum(1) / mask.sum(1)).exp()[:, None]  # geometric mean
+        clipped = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages) * mask
+        sequence = -torch.minimum(whole * advantages, whole.clamp(0.8, 1.2) * advantages)
+        gate = torch.where(
+            advantages > 0, trainer.args.sapo_temperature_pos, trainer.args.sapo_temperature_neg
+        )
+        soft = -torch.sigmoid(gate * (ratio - 1)) * 4 / gate * advantages * mask
+        by_hand = {
+            "gspo": sequence.mean(),
+            "cispo": -(ratio.clamp(max=1.1) * advantages * logps * mask).sum() / mask.sum(),
+            "bnpo": clipped.sum() / mask.sum(),
+            "sapo": (soft.sum(1) / mask.sum(1)).mean(),
+            "luspo": (sequence * mask).sum(1).mean(),
+        }
+        found.append((default(), by_hand.get(name)))
+        return found[0][0]
+
+    record = train(dataclasses.replace(ONE, **values), root=tmp_path, plugs=Plugs(loss=loss), progress=False)
+    theirs, ours = found[0]
+    assert record.status == "success" and torch.isfinite(theirs)
+    if ours is not None:  # vespo's weights are TRL's own
+        assert theirs.item() == pytest.approx(ours.item(), abs=1e-4) and abs(ours) > 0.02
+
+
+def test_every_loss_of_trl_is_a_choice() -> None:
+    documented = set(
+        re.findall(r'- `"(\w+)"`', GRPOConfig.__doc__.split("loss_type (`str`")[1].split("mask_")[0])
+    )
+    assert documented == set(get_args(get_type_hints(TrainConfig)["loss_type"]))
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("num_generations", "is TRL's name of a field; set group_size"),
+    ("use_liger_kernel", "stays at its default, False; leave it out"),
+    ("groupsize", "is no known parameter"),
+])  # fmt: skip
+def test_a_field_of_trls_is_named_with_ours(name: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TrainConfig.from_dict({name: 4})
+
+
 def test_truncated_completions_leave_the_loss(tmp_path: Path) -> None:
     seen = {}
 
@@ -146,6 +212,8 @@ def test_the_rate_warms_up_and_falls_to_its_floor(tmp_path: Path) -> None:
     ({"scheduler": "constant", "warmup_steps": 10}, "constant_with_warmup"),
     ({"weight_decay": -0.1}, "at least 0"),
     ({"refill_rounds": 0}, "at least 1"),
+    ({"loss_type": "cispo"}, "set epsilon_high: 5.0"),
+    ({"loss_type": "luspo"}, "importance_sampling_level: sequence"),
     ({"dynamic_sampling": True, "rewards": ("format",)}, "add one of accuracy"),
     ({"dynamic_sampling": True, "epochs": 2, "epoch_order": "reorder"}, "epoch_order: repeat"),
 ])  # fmt: skip

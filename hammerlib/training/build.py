@@ -49,7 +49,7 @@ MUTED = (
 # Fields of TrainConfig that TRL knows by the same name and with the same meaning.
 SAME_IN_TRL = ("num_iterations", "max_completion_length", "temperature", "loss_type", "scale_rewards")
 SAME_IN_TRL += ("beta", "epsilon", "epsilon_high", "learning_rate", "seed", "warmup_steps", "weight_decay")
-SAME_IN_TRL += ("mask_truncated_completions", "entropy_coef")
+SAME_IN_TRL += ("mask_truncated_completions", "entropy_coef", "importance_sampling_level")
 
 
 @contextlib.contextmanager

@@ -82,9 +82,12 @@ class TrainConfig:
         DAPO's soft punishment: ``overlong`` falls from 0 to -1 over the last `overlong_buffer` tokens before
         `max_completion_length`. Truncated completions left out of the loss, or not.
     loss_type, scale_rewards, beta, epsilon, epsilon_high
-        TRL's GRPO objective: ``grpo``, ``dr_grpo`` or ``dapo``; advantages divided by the standard deviation
-        of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None: same as
-        `epsilon`).
+        TRL's objective: ``grpo``, ``dr_grpo``, ``dapo``, ``bnpo``, ``cispo`` (`epsilon_high` bounds its
+        weights: 5.0 in TRL's example), ``sapo``, ``luspo`` or ``vespo``; advantages divided by the standard
+        deviation of the ``group``, the ``batch`` or ``none``; KL weight; clip range (`epsilon_high` None:
+        same as `epsilon`).
+    importance_sampling_level : str
+        Ratios of policies per ``token``, or per ``sequence``: GSPO is ``grpo`` with ``sequence``.
     entropy_coef : float
         The loss falls by so much for every nat of mean token entropy, whatever the `loss_type` (TRL's).
     group_size : int
@@ -172,7 +175,7 @@ class TrainConfig:
     pooling: Literal["mean", "last", "first"] = "mean"
     adjustment: Literal["none", "dra"] = "none"
     rewards: Annotated[tuple[Reward, ...], Field(min_length=1)] = ("accuracy",)
-    loss_type: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = "grpo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
     beta: FromZero = 0.0
     epsilon: Positive = 0.2
@@ -223,6 +226,7 @@ class TrainConfig:
     int8_sampling: bool = False
     dra_text: Literal["completion", "sampled"] = "completion"
     token_budget: Count | None = None
+    importance_sampling_level: Literal["token", "sequence"] = "token"
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -304,6 +308,7 @@ class TrainConfig:
         if isinstance(values, Mapping):
             lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
             values = {**values, **lists}
+            refuse_names_of_trl(values)
         check_fields(cls, values, "config")
         return cls(**values).validate()
 
@@ -311,6 +316,47 @@ class TrainConfig:
     def from_yaml(cls, path: str | Path) -> TrainConfig:
         """Read a YAML file of ``name: value`` lines; InputError when it is missing, unreadable or wrong."""
         return cls.from_dict(read_yaml(path, field="config"))
+
+
+# What TRL calls it, and what it is here.
+TRL_NAMES = {
+    "model_name_or_path": "backbone",
+    "dataset_name": "problems",
+    "num_generations": "group_size",
+    "per_device_train_batch_size": "prompts_per_step",
+    "generation_batch_size": "prompts_per_step",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "num_train_epochs": "epochs",
+    "lr_scheduler_type": "scheduler",
+    "reward_funcs": "rewards",
+    "use_vllm": "vllm",
+    "vllm_mode": "vllm",
+    "vllm_server_base_url": "vllm_server",
+    "vllm_gpu_memory_utilization": "vllm_memory",
+    "vllm_tensor_parallel_size": "vllm_tensor_parallel",
+    "shuffle_dataset": "order",
+    "use_peft": "lora_rank",
+    "lora_r": "lora_rank",
+}
+
+
+def refuse_names_of_trl(values: Mapping[str, Any]) -> None:
+    """Refuse a field of TRL's that is none of ours, with the name that it has here or its default."""
+    ours = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name in (name for name in values if name not in ours):
+        if name in TRL_NAMES:
+            remedy = f"set {TRL_NAMES[name]}"
+            raise InputError("config", name, "is TRL's name of a field", remedy)
+        if importlib.util.find_spec("trl") is None:
+            return
+        from trl import GRPOConfig
+
+        theirs = {field.name: field.default for field in dataclasses.fields(GRPOConfig)}
+        if name in theirs:
+            problem = f"is a field of TRL's GRPOConfig that stays at its default, {theirs[name]!r}"
+            raise InputError(
+                "config", name, problem, "leave it out, or train with TRL: hammer order --for trl"
+            )
 
 
 # Algorithms that are older than their list, with the field that each is, and its options that are fields too.
@@ -368,6 +414,7 @@ LATER = {
     "shared_prefixes": False,
     "bf16": False,
     "int8_sampling": False,
+    "importance_sampling_level": "token",
 }
 
 
@@ -384,6 +431,14 @@ def check_algorithm(config: TrainConfig) -> None:
     if config.overlong_buffer is not None and config.overlong_buffer >= config.max_completion_length:
         problem = f"is not below max_completion_length {config.max_completion_length}"
         raise InputError("overlong_buffer", config.overlong_buffer, problem, "choose a smaller buffer")
+    if config.loss_type == "cispo" and config.epsilon_high is None:
+        problem = "is what bounds the weights of cispo, and is not said"
+        raise InputError(
+            "epsilon_high", None, problem, "set epsilon_high: 5.0, or another bound of the ratio"
+        )
+    if config.loss_type == "luspo" and config.importance_sampling_level != "sequence":
+        problem, remedy = "is not that of luspo", "set importance_sampling_level: sequence"
+        raise InputError("importance_sampling_level", config.importance_sampling_level, problem, remedy)
     _check_schedule(config)
     if config.skip_zero_advantage and (config.beta or config.entropy_coef):
         problem = "leaves out rows on which KL (beta) and entropy (entropy_coef) act all the same"

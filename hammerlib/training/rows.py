@@ -51,7 +51,8 @@ def common_rows(trained: Iterable[int], planned: int, multiple: int) -> int:
 
 def planned_share(loss_type: str, inputs: dict[str, Any], planned: int) -> float:
     """Return the factor that makes a mean over a micro-batch's rows one over those that were planned."""
-    return len(inputs["completion_ids"]) / planned if loss_type in ("grpo", "dr_grpo") else 1.0
+    by_rows = loss_type in ("grpo", "dr_grpo", "sapo", "luspo")
+    return len(inputs["completion_ids"]) / planned if by_rows else 1.0
 
 
 def take_rows(inputs: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:
