@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -297,3 +298,11 @@ def test_two_files_of_others_can_be_compared(tmp_path: Path) -> None:
         folders.append(brought(path).folder)
     found = compare(*folders)
     assert found.problems["outcome"].value_counts().to_dict() == {"won": 2, "tied": 1}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("inspect_ai") is not None, reason="inspect_ai is installed")
+def test_a_log_of_inspects_needs_its_package_in_one_line(tmp_path, capsys):
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "log.eval")]) == 2
+    assert capsys.readouterr().err == (
+        "error: package = 'inspect_ai': is not installed; pip install inspect_ai\n"
+    )

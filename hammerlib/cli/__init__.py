@@ -43,7 +43,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hammerlib.cli import auditing, cards, commands, measuring, ordering
+from hammerlib.cli import auditing, commands, measuring, ordering, sharing
 from hammerlib.cli.options import one_word_each
 from hammerlib.cli.terminal import plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
@@ -62,7 +62,8 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "compare": (measuring.compare, "Measure"),
     "view": (commands.view, "Measure"),
     "publish": (commands.publish, "Measure"),
-    "card": (cards.card, "Measure"),
+    "card": (sharing.card, "Measure"),
+    "export": (sharing.export, "Measure"),
 }
 
 

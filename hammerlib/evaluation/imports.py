@@ -322,6 +322,17 @@ def regrade(
     return run_once("regrade", work, run_id=run_id, parameters=parameters, seeds=seeds, root=root)
 
 
+def stored_run(
+    run: RunRecord | str | Path, root: Path | None = None
+) -> tuple[RunRecord, Dataset, list[dict[str, Any]]]:
+    """Return a finished run with its problems and its graded samples, all of them whole."""
+    record = _finished_run(run, root)
+    record.check("samples.jsonl").check("problems.jsonl", present=True)
+    rows, bad = _samples(record.folder / "samples.jsonl")
+    refuse_bad(record.folder / "samples.jsonl", bad, False)
+    return record, _problems(record, None, None), rows
+
+
 def _finished_run(run: RunRecord | str | Path, root: Path | None) -> RunRecord:
     if not isinstance(run, RunRecord):
         folders = [Path(run), Path(root or results_root()) / run]

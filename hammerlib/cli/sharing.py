@@ -1,4 +1,4 @@
-"""``hammer card``: what the hub shows of a model or an order, and its way there."""
+"""``hammer card`` and ``hammer export``: models, orders and evaluations as others read them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Option
+
+from hammerlib.cli import options
 
 
 def card(
@@ -36,4 +38,16 @@ def card(
         print(f"would be sent to the {made.repo_type} {push} with this card as README.md")
         return 0
     print(cards.push(made, files, push))
+    return 0
+
+
+def export(
+    run: Annotated[str, Argument(metavar="RUN", help="a run of evaluate, import or regrade")],
+    out: Annotated[Path, Option(metavar="FILE", help="log of inspect to write: .eval, .json")],
+    results: options.Results = None,
+) -> int:
+    """Write a run's completions and verdicts as a log that `inspect view` opens."""
+    from hammerlib.evaluation.exports import export_inspect
+
+    print(export_inspect(run, out))
     return 0
