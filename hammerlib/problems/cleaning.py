@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import html
 import re
+import tomllib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_whole
@@ -17,33 +19,30 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
-_SPELLINGS = (
-    (re.compile(r"\\[()\[\]]"), " "),  # math delimiters; plain parentheses count
-    (re.compile(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![a-zA-Z])"), " "),
-    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\(?:cdot|times)(?![a-zA-Z])|[×·⋅∙]"), "*"),
-    (re.compile(r"\\div(?![a-zA-Z])|÷"), "/"),
-    (re.compile(r"\\leq?(?![a-zA-Z])|≤"), "<="),
-    (re.compile(r"\\geq?(?![a-zA-Z])|≥"), ">="),
-    (re.compile(r"\\neq?(?![a-zA-Z])|≠"), "!="),
-    (re.compile(r"\\[,;:! ]"), " "),
-    (re.compile(r"[−–—]"), "-"),
-    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),  # thousands separators
-    (re.compile(r"(?<=[a-z]{2})-(?=[a-z]{2})"), " "),  # hyphens between words are no operators
+Rules = tuple[tuple[re.Pattern[str], str], ...]
+# Rules and words of ``cleaning.toml``.
+_TABLES = tomllib.loads(Path(__file__).with_name("cleaning.toml").read_text(encoding="utf-8"))
+
+
+def _rules(name: str) -> Rules:
+    return tuple((re.compile(pattern), replacement) for pattern, replacement in _TABLES[name])
+
+
+_SPELLINGS, _ANSWERS, _NOTATION, _GROUPS = map(_rules, ("spellings", "answers", "notation", "groups"))
+_LAYOUT, _FILLING, _SIGNS = (
+    frozenset(_TABLES["words"][name].split()) for name in ("layout", "filling", "signs")
 )
+_GREEK = {chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA)}
+_NAMES = _GREEK | _TABLES["names"]
+_SYMBOLS = _TABLES["symbols"]
+_SYMBOL = re.compile("|".join(_SYMBOLS))
+_NUMBERS = _TABLES["numbers"]
+KINDS = {word: word for word in _TABLES["kinds"].pop("same").split()}
+KINDS |= {word: kind for kind, words in _TABLES["kinds"].items() for word in words.split()}
+_CHAT = re.compile("|".join(_TABLES["chat"]))
+_INSTRUCTION = re.compile("|".join(_TABLES["instructions"]), re.IGNORECASE)
 # Words, numbers (with a decimal point), operators; '!' counts only as a factorial. All else is layout.
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|!=|<=|>=|[-+()*/^=<>%|±√∞°]|(?<=[\d)])!|(?<=\b[a-z])!")
-
-_ANSWER_SPELLINGS = (
-    (re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[,;:! ]|\\?\$|\^\{?\\circ\}?|\s"), ""),
-    (re.compile(r"\\(?:text|mbox|mathrm|textbf)(?=\{)"), ""),
-    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\frac(?:\{(\w)\}|(\w))(?:\{(\w)\}|(\w))"), r"\\frac\1\2\3\4"),
-    (re.compile(r"\\sqrt\{(\w)\}"), r"\\sqrt\1"),
-    (re.compile(r"^\{([^{}]*)\}$"), r"\1"),
-    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"(?<![\d.])\.(?=\d)"), "0."),
-)
 
 
 def normalise(text: str) -> str:
@@ -65,8 +64,8 @@ def normalise(text: str) -> str:
     return " ".join(_TOKEN.findall(_respelled(text, _SPELLINGS)))
 
 
-def _respelled(text: str, spellings: Iterable[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, replacement in spellings:
+def _respelled(text: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
         text = pattern.sub(replacement, text)
     return text
 
@@ -188,7 +187,7 @@ def _key(text: str) -> str:
 
 
 def _answer_form(answer: str) -> str:
-    form = _respelled(answer, _ANSWER_SPELLINGS).lower()
+    form = _respelled(answer, _ANSWERS).lower()
     return str(int(form)) if re.fullmatch(r"-?\d{1,300}", form) else form
 
 
@@ -201,87 +200,19 @@ def same_text(left: str, right: str) -> bool:
 COMMON_SHARE = 0.8
 FEWEST_ROWS = 5
 
-# Marks of a chat with the roles that they name.
-_CHAT = re.compile(
-    r"<\|im_start\|>\s*(?:system|user|assistant)\b|<\|start_header_id\|>\s*\w+\s*<\|end_header_id\|>"
-    r"|<start_of_turn>\s*(?:user|model)\b|<end_of_turn>|<｜[^｜>]*｜>|<\|[^|>]*\|>|\[/?INST\]|<</?SYS>>|</?s>"
-)
 _ASIDE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)|<image\S*>|<\|[^|>]*\|>", re.DOTALL)
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile(f"[{''.join(map(chr, _RAISED))}]+")
-# Spellings of the same mathematics beyond those of `normalise`, on lower-case text.
-_NOTATION = (
-    (re.compile(r"(?m)^\s*(?:[-*•·‣▪◦–—]|\\item(?![a-z]))\s+"), " "),  # bullets
-    (re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}(?:\{[lcr|]*\})?"), " "),
-    (re.compile(r"(?<=\d)(?:\{,\}|,?\\[,! ])(?=\d{3}(?!\d))"), ""),  # thousands
-    (re.compile(r"\^\s*\{?\s*\\circ(?![a-z])\s*\}?|\\degree(?![a-z])|\bdegrees?\b"), "°"),
-    (re.compile(r"\^\s*\{?\s*\\prime(?![a-z])\s*\}?|(?<=\b[a-z])['’′]"), " prime "),
-    (re.compile(r"(?<=[\w)}])\s+!"), "!"),
-    (re.compile(r"\bper\s?cent\b"), "%"),
-    (re.compile(r"(?<=[\da-z)])\*\*(?=[\d(])"), "^"),
-)
-# Braces that group, from the inside outwards: a fraction or a power keeps its extent as brackets.
-_GROUPS = (
-    (re.compile(r"\\(?:text|mbox|hbox|math[a-z]+|operatorname\*?|boldsymbol)\s*\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"([\^_])\s*\{([^{}]*)\}"), r"\1(\2)"),
-    (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
-    (re.compile(r"\\[dt]?frac\s*([a-z\d])\s*([a-z\d])"), r"(\1/\2)"),
-    (re.compile(r"\\[dt]?frac\s*([a-z\d])\s*\{([^{}]*)\}"), r"(\1/(\2))"),
-    (re.compile(r"\\?sqrt\s*[{(]\s*([a-z]|\d+)\s*[)}]"), r" sqrt \1 "),
-    (re.compile(r"\\sqrt\s*\{([^{}]*)\}"), r" sqrt(\1)"),
-    (re.compile(r"_\(([^()]*)\)|_"), r" \1 "),
-    (re.compile(r"\^\s*\(\s*([-+]?(?:[a-z]|\d+))\s*\)"), r"^\1"),
-    (re.compile(r"(?<![\w^])\(\s*((?:[a-z]|\d+)(?:\s*/\s*(?:[a-z]|\d+))?)\s*\)(?!\s*\^)"), r" \1 "),
-)
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# Commands that say how something looks, and words of layout.
-_LAYOUT = _set(
-    "text textbf textit textrm mathrm mathbf mathbb mathcal mathit mathsf operatorname mbox hbox rm bf "
-    "limits quad qquad ldots cdots dots dotsc dotsb vdots big bigl bigr hspace vspace boldsymbol nbsp br "
-    "bullet"
-)
-_NAMES = {
-    **{chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA)},
-    **{"ϕ": "phi", "varphi": "phi", "ϵ": "epsilon", "varepsilon": "epsilon", "vartheta": "theta"},
-    **{"lamda": "lambda", "√": "sqrt", "∞": "infty", "infinity": "infty", "pm": "±"},
-    **{"leqslant": "<=", "geqslant": ">=", "⩽": "<=", "⩾": ">=", "lt": "<", "gt": ">"},
-    **dict.fromkeys(("rightarrow", "longrightarrow"), "to"),
-    **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
-}
-_SYMBOLS = {
-    **{"△": "triangle", "∠": "angle", "⊥": "perp", "∥": "parallel", "∈": "in", "∪": "cup", "∩": "cap"},
-    **{"⊂": "subset", "≡": "equiv", "≈": "approx", "→": "to", "∑": "sum", "∏": "prod", "∫": "int", "ℝ": "r"},
-}
-_SYMBOL = re.compile("|".join(_SYMBOLS))
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-z])")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _DEPTH = 8  # of nested braces
 
-_NUMBER_WORDS = {
-    **{"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"},
-    **{"nine": "9", "ten": "10", "eleven": "11", "twelve": "12"},
-}
-_SIGNS = _set("+ - / ^ < > <= >= != % ! ±")
-# Words whose exchange makes another problem: functions, extremes, parity, quantities.
-KINDS = {
-    **{name: name for name in _set("sin cos tan cot sec csc log ln exp gcd lcm odd even sum product")},
-    **{name: name for name in _set("difference quotient ratio area perimeter volume")},
-    **dict.fromkeys(_set("smallest least minimum minimal lowest"), "min"),
-    **dict.fromkeys(_set("largest greatest maximum maximal highest biggest"), "max"),
-}
 _DRAWING = re.compile(r"\[asy\](.*?)\[/asy\]", re.DOTALL)
 _ASK = re.compile(
     r"\b(?:find|determine|compute|calculate|evaluate|what|how many|how much|how|which|prove|show)\b|求",
     re.IGNORECASE,
-)
-_FILLING = _set(
-    "is are was be do does did will can the a an of value number amount that this for to in on at and or if "
-    "then by with all which such so it its their from as possible given total please"
 )
 _CAPITALS = re.compile(r"(?<![A-Za-z\\])[A-Z](?:\s?[A-Z]){1,5}(?![A-Za-z])")
 
@@ -289,24 +220,6 @@ _CAPITALS = re.compile(r"(?<![A-Za-z\\])[A-Z](?:\s?[A-Z]){1,5}(?![A-Za-z])")
 _END = re.compile(
     r"""([.?!:]["”'’)\]$}\\]*)\s+|(?<=[。？！：])|(?<=[.?!$\])}])\s*(?=(?:The|Your|Express|Enter|Give|Write|Provide"""
     r"""|Put|Please|Round|State|Report)\b)|(?=#?\*?原始的?答案)"""
-)
-# What a sentence says when it tells how to answer, not what is asked.
-_INSTRUCTION = re.compile(
-    r"\bboxed\b|\bstep[ -]by[ -]step\b|\b(?:think|reason)\b.{0,40}\b(?:carefully|steps?|before)\b"
-    r"|\b(?:show|explain|justify)\b.{0,20}\b(?:work|working|steps|reasoning|answer|solution)\b"
-    r"|\b(?:express|give|write|provide|state|report|put|enter|submit|output|return|present|box|round|place"
-    r"|leave|format|wrap|enclose|include|end|conclude|finish)\b.{0,60}\banswers?\b"
-    r"|\banswers?\b.{0,30}\b(?:in|the|as)\b.{0,12}\b(?:form|format)\b"
-    r"|\banswers? (?:should|must|can|may|will) be\b|\bhelpful assistant|^\W*you are an?\b"
-    r"|^\W*(?:please\s+|kindly\s+|now\s+)*(?:solve|answer|consider|read|work (?:on|through|out)|look at)\b"
-    r".{0,60}\b(?:problem|question|exercise|task)s?\b"
-    r"|\bhere is (?:a|the|your)\b.{0,40}\b(?:problem|question|exercise|task)\b"
-    r"|\b(?:last|final) line\b|\byour (?:response|reply|output)\b|\bthe answer to the (?:problem|question)\b"
-    r"|^\W*answer(?:\W*$| (?:with|in|using|only)\b)"
-    r"|\banswer is an? (?:single|whole|positive|integer|number|real)\b"
-    r"|一步一步|一步步|逐步|推理|最终的?答案|答案.{0,30}(?:形式|格式|放|写)|原始的?答案"
-    r"|(?:解答|解决|回答|完成).{0,6}(?:以下|下列|下面)|(?:以下|下列|下面)的?(?:数学)?(?:问题|题目|题)",
-    re.IGNORECASE,
 )
 # Where a problem is from, or what it is worth, in brackets.
 _ORIGIN = (
@@ -357,7 +270,7 @@ def tokens_of(text: str) -> list[str]:
 
 def facts_of(text: str, tokens: Iterable[str]) -> Counter[str]:
     """Count what makes two long texts of the same words different problems."""
-    values = [_NUMBER_WORDS.get(token, token) for token in tokens]
+    values = [_NUMBERS.get(token, token) for token in tokens]
     counts = Counter(value for value in values if value[0].isdigit() or value in _SIGNS)
     counts.update({KINDS[value] for value in values if value in KINDS})
     counts.update({re.sub(r"\s", "", name) for name in _CAPITALS.findall(_ASIDE.sub(" ", text))})
