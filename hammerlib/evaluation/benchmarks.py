@@ -107,11 +107,7 @@ def load_benchmark(
 
 
 def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, str | None]:
-    """Return which copy of the golds a name stands for, for the record of a run.
-
-    ``file``, ``sha256`` and ``origin`` of a local file; ``repository``, ``revision`` and ``split`` of the
-    hub's; ``package`` of HumanEval; ``source`` of any other source of problems.
-    """
+    """Return which copy of the golds a name stands for, for the record of a run."""
     if name.startswith("file:"):
         path = Path(name.partition(":")[2]).expanduser()
         return {"file": path.name, "sha256": file_hash(path) if path.is_file() else None, "origin": None}
@@ -223,11 +219,7 @@ def format_prompts(problems: Dataset | Sequence[str], recipe: str = "plain") -> 
 def known_overlap(
     train: Dataset, benchmarks: dict[str, Dataset] | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Look for a training set's problems in benchmarks, before training on it.
-
-    Default: the benchmarks whose file stands in the data folder (``HAMMER_DATA``). Returns `overlap_report`,
-    and for the record ``ngram`` (words), ``share`` and ``benchmarks`` (counts).
-    """
+    """Look for a training set's problems in benchmarks (default: those at hand), before training on it."""
     folder = os.environ.get("HAMMER_DATA")
     if benchmarks is None:
         files = {name: entry.file for name, entry in BENCHMARKS.items() if folder and entry.file}
@@ -239,11 +231,7 @@ def known_overlap(
 
 
 def training_overlap(model: object, problems: Dataset, label: str) -> dict[str, object]:
-    """Say how much of an evaluation's problems its model was trained on, as far as it can be known.
-
-    For a training run ``trained_on`` (source), ``ngram``, ``benchmarks`` and ``exact_ids``. For any other
-    model ``trained_on`` is None. ``supervised``: what it was trained on before, where known.
-    """
+    """Say how much of an evaluation's problems its model was trained on, as far as it can be known."""
     if isinstance(model, str | Path) and (Path(model) / "manifest.json").exists():
         model = RunRecord.load(model)
     if not isinstance(model, RunRecord) or model.manifest.get("kind") != "train":

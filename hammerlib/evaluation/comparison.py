@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hammerlib.errors import InputError
-from hammerlib.evaluation import samples
+from hammerlib.evaluation import intervals, samples
 from hammerlib.evaluation.foreign import read_lines
-from hammerlib.evaluation.intervals import (
-    BEYOND,
-    Interval,
-    mean_interval,
-    paired_bootstrap,
-    paired_interval,
-    standard_error,
-)
+from hammerlib.evaluation.intervals import Interval
 from hammerlib.evaluation.metrics import COUNTS, Measure, described, doubling, measures
 from hammerlib.evaluation.samples import read_outcomes
 from hammerlib.evaluation.significance import holm, permutation_test, required_problems, sampling_variance
@@ -101,11 +94,7 @@ def run_path(place: str | Path) -> Path:
 
 
 def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
-    """Refuse two runs whose equal ids do not mean equal problems.
-
-    Fewer than two ids; another prompt or gold behind one, where both runs stored their problems; else the
-    same ids and another fingerprint.
-    """
+    """Refuse two runs whose equal ids do not mean equal problems."""
     if len(shared) < 2:
         problem = f"shares {len(shared)} problems with {first.name}"
         raise InputError("run", second.name, problem, "compare runs over the same problems, by id")
@@ -115,6 +104,7 @@ def check_shared(first: Scores, second: Scores, shared: list[str]) -> None:
             problem = f"asks other problems, or has other golds, under {len(other)} ids of {first.name}"
             raise InputError("run", second.name, f"{problem}: {other[:3]}", "evaluate both on one table")
         return
+    # Where one of them did not store its problems, the fingerprints of the same ids have to do.
     prints = (first.fingerprint, second.fingerprint)
     same = len(shared) == len(first.samples) == len(second.samples)
     if same and all(prints) and prints[0] != prints[1]:
@@ -246,9 +236,7 @@ class Comparison(NamedTuple):
 
 
 def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
-    """Compare two runs problem by problem.
-
-    Only problems that both have are compared; the others are named, never joined. Differences are b - a.
+    """Compare two runs problem by problem. Differences are b - a.
 
     Parameters
     ----------
@@ -266,11 +254,9 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
         Fewer than two problems in common; equal ids with different problems behind them; different seeds;
         whatever `read_scores` refuses.
 
-    Notes
-    -----
-    p-values flip the signs of the problems' differences; with seeds those of the seeds' differences, where S
-    seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's, for all topics together;
-    those of the metrics are not corrected: name the metric that counts beforehand.
+    Notes ----- p-values flip the signs of the problems' differences; with seeds those of the seeds'
+    differences, where S seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's; those
+    of the metrics are not corrected: name the metric that counts beforehand.
 
     Examples
     --------
@@ -284,6 +270,7 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
     import pandas as pd
 
     first, second = (run if isinstance(run, Scores) else read_scores(run) for run in (a, b))
+    # Only problems that both have are compared; the others are named, never joined.
     shared = [name for name in first.samples if name in second.samples]
     check_shared(first, second, shared)
     seeds = _seeds(first, second, shared)
@@ -316,7 +303,7 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
         metrics=pd.DataFrame(rows),
         topics=pd.DataFrame(_topics(problems["topic"].to_numpy(), sides) if topics else []),
         problems=problems,
-        improvement=mean_interval((gap + 1) / 2),
+        improvement=intervals.mean_interval((gap + 1) / 2),
         only_a=[name for name in first.samples if name not in second.samples],
         only_b=[name for name in second.samples if name not in first.samples],
         notes=notes,
@@ -358,7 +345,7 @@ def power_table(runs: list[Scores], half_width: float) -> pd.DataFrame:
         beyond = 0.5
         if name == "difference":
             most = np.abs(values.mean(axis=0)).max() or 1.0
-            beyond = (most + BEYOND * (1 - most)) / 2  # at the end away from zero only
+            beyond = (most + intervals.BEYOND * (1 - most)) / 2  # at the end away from zero only
         planned = (1, 4, 16, 64) if noise is not None else (1,)
         options = {"samples": planned, "seeds": sorted({1, 3, 5, 10, len(values)}), "beyond": beyond}
         table = required_problems(values, noise, k=k, half_width=half_width, **options)
@@ -402,14 +389,15 @@ def _row(a: Measure, b: Measure) -> dict[str, float]:
         gap = described(right - left)
         return row | {"difference": gap.pop("value"), **gap, "p": np.nan}
     if a.bounds == COUNTS:
-        interval = paired_bootstrap(left, right)
+        interval = intervals.paired_bootstrap(left, right)
     else:
-        interval = paired_interval(left, right, bounds=a.bounds)
-    row |= {"difference": interval.value, "se": standard_error(right - left)}
+        interval = intervals.paired_interval(left, right, bounds=a.bounds)
+    row |= {"difference": interval.value, "se": intervals.standard_error(right - left)}
     row |= {"low": interval.low, "high": interval.high}
-    if len(left) == 1:
-        return row | {"p": permutation_test(left[0], right[0]).p}
-    return row | {"p": permutation_test(left.mean(axis=1), right.mean(axis=1)).p}
+    # With several seeds their means are tested: swaps of problems would take one lucky seed for many
+    # findings.
+    pair = (left[0], right[0]) if len(left) == 1 else (left.mean(axis=1), right.mean(axis=1))
+    return row | {"p": permutation_test(*pair).p}
 
 
 def _topics(topics: np.ndarray, sides: list[dict[str, Measure]]) -> list[dict]:

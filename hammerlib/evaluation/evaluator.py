@@ -14,22 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hammerlib.errors import InputError, check_is, check_name, check_whole
-from hammerlib.evaluation import engines, samples
-from hammerlib.evaluation.benchmarks import (
-    benchmark_of,
-    format_prompts,
-    gold_version,
-    recipe_of,
-    source_split,
-    training_overlap,
-)
+from hammerlib.evaluation import benchmarks, engines, samples
 from hammerlib.evaluation.engines import Completion, Engine, Sampling
 from hammerlib.evaluation.samples import grading_identity, judge
 from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
-from hammerlib.runs import RunRecord, run_once
-from hammerlib.runs.storage import content_hash, discard, progress_off, slug
+from hammerlib.runs import RunRecord, run_once, storage
 from hammerlib.runs.workers import BACKENDS, Failure, map_tasks
 
 if TYPE_CHECKING:
@@ -112,7 +103,7 @@ class Evaluator:
         self.k = k
         self.run_code = run_code
         self.rows = problems.to_list()
-        self.prompts = engine.encode(format_prompts(problems, prompt), template)
+        self.prompts = engine.encode(benchmarks.format_prompts(problems, prompt), template)
         lengths = list(map(len, self.prompts))
         if rows_per_batch is None:
             room = engine.sampling.max_new_tokens
@@ -125,13 +116,11 @@ class Evaluator:
     @property
     def drafts(self) -> list[Draft]:
         """Every planned batch, ready to be drawn."""
-        return [
-            Draft(
-                [self.prompts[row] for row, _ in batch],
-                [(self.rows[row]["id"], sample) for row, sample in batch],
-            )
-            for batch in self.batches
-        ]
+        drafts = []
+        for batch in self.batches:
+            names = [(self.rows[row]["id"], sample) for row, sample in batch]
+            drafts.append(Draft([self.prompts[row] for row, _ in batch], names))
+        return drafts
 
     def grade(
         self, index: int, completions: Sequence[Completion], pool: GradingPool, *, marked_only: bool = True
@@ -141,9 +130,8 @@ class Evaluator:
         cut = [completion.truncated and marked_only for completion in completions]
         verdicts = judge(pool, texts, cut, [self.rows[row] for row, _ in self.batches[index]])
         graded = []
-        for (row, sample), completion, verdict in zip(
-            self.batches[index], completions, verdicts, strict=True
-        ):
+        drawn = zip(self.batches[index], completions, verdicts, strict=True)
+        for (row, sample), completion, verdict in drawn:
             known = {"id": self.rows[row]["id"], "sample": sample, "completion": completion.text}
             known |= {"n_tokens": completion.n_tokens, "truncated": completion.truncated}
             graded.append(known | verdict)
@@ -217,20 +205,10 @@ class _Drawing(NamedTuple):
     backend: str
     seconds: float | None  # no batch starts later
 
-    def check(self) -> _Drawing:
-        check_whole("workers", self.workers, 1, "use one worker per idle core")
-        check_name("backend", self.backend, BACKENDS, "is unknown")
-        if self.seconds is not None and not self.seconds >= 0:
-            raise InputError("seconds", self.seconds, "must be at least 0", "leave it out for no limit")
-        return self
-
     def draw(
         self, evaluator: Evaluator, backbone: Backbone, drafts: Iterable[Draft]
     ) -> Iterator[tuple[int, Drawn | Failure]]:
-        """Yield each batch's index and what came of it, as they finish.
-
-        A batch whose process dies is drawn again, with the same random numbers.
-        """
+        """Yield each batch's index and what came of it, as they finish."""
         if self.workers == 1 and self.backend == "process":
             for index, draft in enumerate(drafts):
                 yield index, _draw(evaluator.engine, draft)
@@ -263,7 +241,7 @@ class _Run:
         self.path = record.folder / SAMPLES
         self.drafts = evaluator.drafts
         if self.path.is_dir():
-            discard(self.path)
+            storage.discard(self.path)
         # Rows of each planned batch, None where they are missing.
         self.batches, damages = samples.recover(self.path, [draft.names for draft in self.drafts])
         if damages:
@@ -291,7 +269,7 @@ class _Run:
             remedy = "see that weights, tokenizer and end tokens belong together, and try one prompt by hand"
             raise InputError("model", self.backbone.name, problem, remedy)
         samples.settle(self.path, [batch for batch in self.batches if batch])
-        discard(samples.sums_of(self.path))
+        storage.discard(samples.sums_of(self.path))
         summarise(self.record, self.evaluator.problems, rows, self.evaluator.k, self.seed)
 
     def _rows(self) -> list[dict]:
@@ -309,7 +287,7 @@ class _Run:
         drafts = (self.drafts[index] for index in missing if end is None or time.monotonic() < end)
         stream = self.drawing.draw(self.evaluator, self.backbone, drafts)
         total = sum(len(draft.names) for draft in self.drafts)
-        bar = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=progress_off())
+        bar = tqdm(total=total, initial=kept, desc="evaluate", unit="sample", disable=storage.progress_off())
         generation = 0.0
         grading = 0.0
         tokens = 0
@@ -387,10 +365,9 @@ def evaluate(
     """Sample k completions per problem, grade them and record pass@k with intervals over problems.
 
     The run's name comes from its content (weights, problems, prompts, sampling, graders): a run that has
-    succeeded is returned at once, one that was killed repeats only the batches that are not on disk, with the
-    samples it would have had. Two processes that ask for the same run do it once. An interrupted run (Ctrl-C,
-    or `seconds`) is summarised over the problems that have all their samples, with status ``partial``: these
-    are the ones with the longest prompts, because batches go by length.
+    succeeded is returned at once, one that was killed repeats only the batches that are not on disk. An
+    interrupted run (Ctrl-C, or `seconds`) is summarised over the problems that have all their samples, with
+    status ``partial``: these are the ones with the longest prompts, because batches go by length.
 
     Parameters
     ----------
@@ -415,7 +392,7 @@ def evaluate(
     engine : {"transformers", "vllm"}
     tokens_per_batch : int, optional
         Rows times (prompt + new tokens); default 16,384 on a CPU, 262,144 on a GPU. Part of the run's name:
-        each sample has random numbers of its own, but float rounding differs between batches.
+        float rounding differs between batches.
     workers, backend : int, {"process", "ray"}
         From 2 on, and with Ray, whole batches are drawn on workers (see `workers.map_tasks`), each with one
         compute thread and the model of its own; the record is the same.
@@ -429,10 +406,9 @@ def evaluate(
     Returns
     -------
     RunRecord
-        Metrics of `metrics.measures` (``pass@1`` ... ``pass@k``, ``majority@k``, ``truncated_share``,
-        ``mean_tokens``, ...) and ``calibration_error``; artefacts ``problems.jsonl``, ``samples.jsonl``,
-        ``outcomes.csv``, ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty) and
-        ``reliability.csv`` (k > 1).
+        Metrics of `metrics.measures` and ``calibration_error``; artefacts ``problems.jsonl``,
+        ``samples.jsonl``, ``outcomes.csv``, ``topics.csv`` and, where they exist, ``levels.csv`` (difficulty)
+        and ``reliability.csv`` (k > 1).
 
     Raises
     ------
@@ -444,8 +420,7 @@ def evaluate(
     Notes
     -----
     On a CPU torch's own number of threads is used and noted in the manifest; one is the fastest wherever
-    other programs want the cores (``OMP_NUM_THREADS=1``). Damaged lines of ``samples.jsonl`` are named in a
-    warning and in the manifest; their batches are sampled again, all others are kept.
+    other programs want the cores (``OMP_NUM_THREADS=1``).
 
     References
     ----------
@@ -469,7 +444,10 @@ def evaluate(
     if temperature == 0 and k != 1:
         raise InputError("k", k, "greedy decoding (temperature 0) has one sample", "set k=1 or a temperature")
     check_name("engine", engine, engines.ENGINES, "is unknown")
-    drawing = _Drawing(engine, workers, backend, seconds).check()
+    check_whole("workers", workers, 1, "use one worker per idle core")
+    check_name("backend", backend, BACKENDS, "is unknown")
+    if seconds is not None and not seconds >= 0:
+        raise InputError("seconds", seconds, "must be at least 0", "leave it out for no limit")
     sampling = Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label, gold = _problems(benchmark, n, seed, columns)
     judged = grading_identity(problems, run_code)
@@ -482,16 +460,16 @@ def evaluate(
     parameters = _identity(evaluator, backbone, engine)
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     parameters |= {"prompt": prompt, **judged}
-    run_id = f"evaluate__{slug(label)}__{content_hash(parameters)[:10]}"
+    run_id = f"evaluate__{storage.slug(label)}__{storage.content_hash(parameters)[:10]}"
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
 
     def work(run: RunRecord) -> None:
         run.note(**{name: parameters[name] for name in NOTED}, threads=opened.threads)
-        run.note(gold=gold, prompt={"name": prompt, **recipe_of(prompt)._asdict()})
-        run.note(overlap=training_overlap(model, problems, label))
+        run.note(gold=gold, prompt={"name": prompt, **benchmarks.recipe_of(prompt)._asdict()})
+        run.note(overlap=benchmarks.training_overlap(model, problems, label))
         write_records(problems.to_list(), run.folder / PROBLEMS)
         run.artefact(PROBLEMS)
-        _Run(evaluator, backbone, drawing, run, seed).complete()
+        _Run(evaluator, backbone, _Drawing(engine, workers, backend, seconds), run, seed).complete()
 
     return run_once("evaluate", work, run_id=run_id, parameters=parameters, seeds=[seed], root=root)
 
@@ -504,14 +482,15 @@ def _problems(
     from hammerlib.problems.table import subset
 
     if isinstance(benchmark, str) and ":" in benchmark:
-        table = load_problems(benchmark, split=source_split(benchmark), n=n, seed=seed, columns=columns)
-        return table, _short(benchmark), gold_version(benchmark)
+        part = benchmarks.source_split(benchmark)
+        table = load_problems(benchmark, split=part, n=n, seed=seed, columns=columns)
+        return table, _short(benchmark), benchmarks.gold_version(benchmark)
     if not isinstance(benchmark, str):
         if not hasattr(benchmark, "column_names"):
             problem = "is no table of problems"
             raise InputError("benchmark", benchmark, problem, "give a name or a table of problems")
         check_problems(benchmark)
-    table, label, gold = benchmark_of(benchmark, columns)
+    table, label, gold = benchmarks.benchmark_of(benchmark, columns)
     return subset(table, n, seed), label, gold
 
 
@@ -540,7 +519,7 @@ def _identity(evaluator: Evaluator, backbone: Backbone, engine: str) -> dict:
     identity = {
         "problems": len(evaluator.problems),
         "problems_fingerprint": fingerprint(evaluator.problems),
-        "prompt_tokens": content_hash([draft.prompts for draft in evaluator.drafts]),
+        "prompt_tokens": storage.content_hash([draft.prompts for draft in evaluator.drafts]),
         "k": evaluator.k,
         **evaluator.engine.sampling._asdict(),
         # As they are now: a model may have been trained since it was loaded. vLLM takes those of the folder.

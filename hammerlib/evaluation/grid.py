@@ -22,38 +22,10 @@ def evaluate_grid(
     root: Path | None = None,
     **options: object,
 ) -> list[RunRecord]:
-    """Evaluate every model on the same problems, several at a time, and return the records in order.
+    """Evaluate every model (name or folder) on the same problems, several at a time; the records in order.
 
-    Parameters
-    ----------
-    models : sequence of str or Path
-        Backbone names or folders.
-    benchmark : str
-        As for `evaluate`.
-    workers : int
-        Processes, each with one compute thread; 1: this process itself.
-    backend : {"process", "ray"}
-        As for `workers.map_tasks`; machines of a Ray cluster must share the folder of runs.
-    root : Path, optional
-        Folder of runs, default `storage.results_root()`.
-    **options
-        As for `evaluate`: k, n, temperature, seed, ...
-
-    Returns
-    -------
-    list of RunRecord
-
-    Raises
-    ------
-    InputError
-        As in `run_grid`.
-
-    Examples
-    --------
-    >>> evaluate_grid([], "reasoning-gym:nano")
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: models = []: holds no model; give at least one name or folder
+    `backend` is one of `workers.map_tasks`, with one compute thread a worker; `options` are those of
+    `evaluate`. Where some fail, one error names them all after the others have finished.
     """
     if not models:
         raise InputError("models", list(models), "holds no model", "give at least one name or folder")

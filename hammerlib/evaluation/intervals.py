@@ -27,6 +27,9 @@ MOST_TERMS = 20_000  # reached for two or three values only, where the error is 
 AT_ONCE = 4_000_000  # numbers held in memory at a time (32 MB)
 
 DRAWS_AT_ONCE = 2_000_000  # resampled values held in memory at a time (16 MB)
+DRAWS = 2000  # resamples where none are asked for
+LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  # not .025, which is another float
 FEWEST = 10  # problems; below, resamples hold too few distinct values to be studentised
 DRAWN = ("bootstrap-t", "bca", "percentile")
 METHODS = (*DRAWN, "student", "dirichlet")
@@ -65,8 +68,7 @@ def mean_interval(
 
     The bootstrap over problems with Dirichlet weights (Rubin's), to which each end adds one problem at its
     end of the scale: the one nobody has seen yet. It needs no random draws. For values 0 and 1 it is the
-    exact interval of Clopper and Pearson; k samples of a problem enter as its one value, so that the spread
-    between problems and the spread between samples both count, and no shape of either is assumed.
+    exact interval of Clopper and Pearson; k samples of a problem enter as its one value.
 
     Parameters
     ----------
@@ -90,10 +92,9 @@ def mean_interval(
 
     Notes
     -----
-    Coverage is at least nominal in every known case, whatever the distribution of the values, though only
-    conjectured in general (Gaffke); for 30 problems with equal solve rates of one half it is about twice as
-    wide as Student's. Three seeds whose means are skewed (near 0 or 1) covered 90 %. Nothing here covers a
-    benchmark that is not a random sample of what one wants to know.
+    Coverage is at least nominal in every known case, though only conjectured in general (Gaffke); for 30
+    problems with equal solve rates of one half it is about twice as wide as Student's. Three seeds whose
+    means are skewed (near 0 or 1) covered 90 %.
 
     References
     ----------
@@ -238,9 +239,7 @@ def student_ends(means: np.ndarray, level: float) -> tuple[float, float]:
 def standard_error(values: ArrayLike) -> float:
     """Return the standard error of the mean over problems, and over seeds where given ((n,) or (seeds, n)).
 
-    With seeds the variances over problems and over seeds are added, less their interaction, which is in both
-    (Owen 2007, The pigeonhole bootstrap). 0 where all values are equal, which proves nothing; the intervals
-    of this package are no multiples of it.
+    0 where all values are equal, which proves nothing; the intervals of this package are no multiples of it.
 
     Examples
     --------
@@ -248,6 +247,7 @@ def standard_error(values: ArrayLike) -> float:
     0.0503
     """
     table = np.atleast_2d(checked("values", values))
+    # The variances add, less their interaction, which is in both (Owen 2007, The pigeonhole bootstrap).
     over_problems, over_seeds, both = _variances(table)
     return float(np.sqrt(max(over_problems + over_seeds - both, over_problems, over_seeds)))
 
@@ -301,18 +301,14 @@ def with_seeds(
     bounds: tuple[float, float] = FREE,
     apart: bool = False,
 ) -> Interval:
-    """Return the mean of a (seeds, n) table with the interval `ends` over problems, widened by the seeds.
-
-    Squares of half-widths add, end by end; `apart` takes off the interaction of problems and seeds, which
-    both spreads hold, once. The ends are cut at `bounds`.
-    """
+    """Return the mean of a (seeds, n) table with the interval `ends` over problems, widened by the seeds."""
     from scipy.stats import t
 
     value = float(table.mean())
     half = 0.0
     if len(table) > 1:
         half = student_half(table.mean(axis=1), level)
-        if apart:
+        if apart:  # the interaction of problems and seeds, which both spreads hold, counts once
             twice = t.ppf((1 + level) / 2, table.shape[1] - 1) ** 2 * _variances(table)[2]
             half = np.sqrt(max(half**2 - twice, 0.0))
     # Variance recovery (Zou & Donner 2008): the distances of each end from the mean add as squares.
@@ -380,14 +376,12 @@ def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
 
 
 def _cdf(points: np.ndarray, counts: np.ndarray, at: float) -> float:
-    """P(sum of w_i x_i <= at), where each point stands `counts` times.
-
-    Dirichlet weights are exponential variables E_i over their sum, so the event is
-    Q = sum_i (x_i - at) E_i <= 0. Its characteristic function, prod_i (1 - i u (x_i - at)) ** -counts_i, is
-    inverted as a series (Davies 1973, Numerical inversion of a characteristic function, Biometrika 60).
-    """
+    """P(sum of w_i x_i <= at), where each point stands `counts` times."""
     if at <= points[0] or at >= points[-1]:
         return float(at >= points[-1])
+    # Dirichlet weights are exponential variables E_i over their sum, so the event is Q = sum_i (x_i - at) E_i
+    # <= 0. Its characteristic function, prod_i (1 - i u (x_i - at)) ** -counts_i, is inverted as a series
+    # (Davies 1973, Numerical inversion of a characteristic function, Biometrika 60).
     factors = points - at
     largest = np.abs(factors).max()
     spread = np.sqrt(counts @ factors**2)
@@ -425,19 +419,18 @@ def bootstrap_interval(
     values : array-like, (n,) or (seeds, n)
         One number a problem, or one a seed and problem; n >= 2, finite.
     method : {"bootstrap-t", "bca", "percentile", "student", "dirichlet"}
-        ``bootstrap-t``: studentised resamples, whose quantiles are taken as far out as Student's law is wider
-        than the normal one; for values whose scale has no known end (tokens, seconds); fewer than ten
-        problems get Student's interval. ``bca``, ``percentile``: those of `scipy.stats.bootstrap`, too narrow
-        for few problems, to compare with other work. ``student``: without draws. ``dirichlet``:
-        `mean_interval`, for shares and other values with known ends, without draws.
+        ``bootstrap-t``: studentised resamples, for values whose scale has no known end (tokens, seconds);
+        fewer than ten problems get Student's interval. ``bca``, ``percentile``: those of
+        `scipy.stats.bootstrap`, too narrow for few problems, to compare with other work. ``student``: without
+        draws. ``dirichlet``: `mean_interval`, for shares and other values with known ends, without draws.
     bounds : (float, float), optional
         ``dirichlet``: ends of the scale, (0, 1) if absent. Other methods: where the ends are cut, (0, inf)
         for a number of tokens.
     level : float
         Nominal coverage in (0, 1).
     resamples, seed : int, optional
-        Draws, at least 100 (2,000 if absent), of an own generator (seed 0 if absent): equal seeds give equal
-        intervals. Refused by methods that draw nothing.
+        Draws, at least 100 (2,000 if absent), of an own generator (seed 0 if absent). Refused by methods that
+        draw nothing.
 
     Returns
     -------
@@ -453,8 +446,8 @@ def bootstrap_interval(
 
     Notes
     -----
-    Coverage of forty skewed values: ``results/benchmarks/intervals.md``. Use ``dirichlet`` or `mean_interval`
-    for shares: near 0 and 1 resamples of few problems hold too few of the rarer outcome.
+    Coverage of forty skewed values: ``results/benchmarks/intervals.md``. Use ``dirichlet`` for shares: near 0
+    and 1 resamples of few problems hold too few of the rarer outcome.
 
     References
     ----------
@@ -528,7 +521,7 @@ def _draws(method: str, resamples: int | None, seed: int | None) -> tuple[int, G
     for name, given in (("resamples", resamples), ("seed", seed)):
         if given is not None and method not in DRAWN:
             raise InputError(name, given, f"means nothing to {method!r}, which draws nothing", "leave it out")
-    resamples = 2000 if resamples is None else resamples
+    resamples = DRAWS if resamples is None else resamples
     return resamples, _generator(resamples, 0 if seed is None else seed)
 
 
@@ -621,18 +614,11 @@ def _middle(ordered: np.ndarray) -> np.ndarray:
 
 
 def interquartile_interval(
-    strata: Sequence[ArrayLike],
-    *,
-    widened: bool = True,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    strata: Sequence[ArrayLike], *, widened: bool = True, resamples: int = DRAWS, seed: int = 0
 ) -> Interval:
     """Return the interquartile mean over benchmarks with its stratified bootstrap interval.
 
-    The scores of every benchmark are resampled among themselves, so that each keeps its weight. Percentiles
-    of such resamples lie too close for a handful of runs; they are moved away from the value by Student's
-    factor and by that of the lost degrees of freedom.
+    The scores of every benchmark are resampled among themselves, so that each keeps its weight.
 
     Parameters
     ----------
@@ -640,21 +626,18 @@ def interquartile_interval(
         The scores of each benchmark, two or more: one a training run as in rliable, or one a problem.
     widened : bool
         False gives rliable's percentiles as they are.
-    level : float
-        Nominal coverage in (0, 1).
     resamples, seed : int
         Bootstrap draws, at least 100, of an own generator.
 
     Returns
     -------
     Interval
-        NaN (unknown) ends where the scores of every benchmark are equal.
+        95 %; NaN (unknown) ends where the scores of every benchmark are equal.
 
     Notes
     -----
-    For two or five benchmarks of normal scores, nominal 95 % covered 92 to 96 % with five or ten runs each
-    (as percentiles: 87 to 93 %), and 90 to 96 % with three. Skewed scores of two benchmarks: 90 %.
-    The factor is t(df) / z * sqrt(N / df), with N scores and df = N - benchmarks.
+    For two or five benchmarks of normal scores it covered 92 to 96 % with five or ten runs each (percentiles:
+    87 to 93 %), and 90 to 96 % with three. Skewed scores of two benchmarks: 90 %.
 
     References
     ----------
@@ -669,7 +652,7 @@ def interquartile_interval(
     """
     from scipy.stats import norm, t
 
-    rows = [np.ravel(checked("strata", row, level=level)) for row in _benchmarks("strata", strata)]
+    rows = [np.ravel(checked("strata", row)) for row in _benchmarks("strata", strata)]
     if not rows:
         raise InputError("strata", [], "no benchmark", "give the scores of one or more")
     generator = _generator(resamples, seed)
@@ -678,34 +661,27 @@ def interquartile_interval(
     value = interquartile_mean(np.concatenate(rows))
     if all(np.ptp(row) == 0 for row in rows):
         return Interval(value, float("nan"), float("nan"))
-    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    ends = np.quantile(means, TAILS)
     if widened:
+        # Percentiles of such resamples lie too close for a handful of runs: they are moved away from the
+        # value by Student's factor and by that of the lost degrees of freedom, t(df) / z * sqrt(N / df).
         scores = sum(map(len, rows))
         free = scores - len(rows)
-        factor = float(t.ppf((1 + level) / 2, free) / norm.ppf((1 + level) / 2) * np.sqrt(scores / free))
+        factor = float(t.ppf(TAILS[1], free) / norm.ppf(TAILS[1]) * np.sqrt(scores / free))
         ends = value + (ends - value) * factor
     return Interval(value, float(min(ends[0], value)), float(max(ends[1], value)))
 
 
-def probability_of_improvement(
-    a: Sequence[ArrayLike],
-    b: Sequence[ArrayLike],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
+def probability_of_improvement(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Interval:
     """Return the chance that a run of `b` scores above a run of `a` on a benchmark drawn at random.
 
     Per benchmark the share of pairs that `b` wins, ties for a half (Mann-Whitney); then the mean over
-    benchmarks. The interval resamples the runs of each benchmark, separately in `a` and in `b`.
+    benchmarks. The 95 % interval resamples the runs of each benchmark, separately in `a` and in `b`.
 
     Parameters
     ----------
     a, b : sequences of array-like, one (runs,) each
         Scores by benchmark, the same benchmarks in the same sequence; numbers of runs may differ.
-    level, resamples, seed
-        As in `interquartile_interval`.
 
     Returns
     -------
@@ -727,20 +703,20 @@ def probability_of_improvement(
     b = _benchmarks("b", b)
     if len(a) != len(b) or not a:
         raise InputError("b", len(b), f"benchmarks, and a has {len(a)}", "give the same benchmarks")
-    generator = _generator(resamples, seed)
+    generator = np.random.default_rng(0)
     value = 0.0
-    drawn = np.zeros(resamples)
+    drawn = np.zeros(DRAWS)
     for left, right in zip(a, b, strict=True):
-        first, second = (np.ravel(checked("scores", row, 1, level)) for row in (left, right))
+        first, second = (np.ravel(checked("scores", row, 1)) for row in (left, right))
         gap = second[None, :] - first[:, None]
         wins = (gap > 0) + 0.5 * (gap == 0)
         value += wins.mean()
         # Bootstrap weights of both sides' runs; the share of won pairs is bilinear in them.
-        rows, columns = (generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
+        rows, columns = (generator.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n for n in wins.shape)
         drawn += ((rows @ wins) * columns).sum(axis=1)
     if max(np.size(row) for row in (*a, *b)) < 2:
         return Interval(float(value / len(a)), float("nan"), float("nan"))
-    low, high = np.quantile(drawn / len(a), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn / len(a), TAILS)
     return Interval(float(value / len(a)), float(low), float(high))
 
 

@@ -12,13 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.evaluation.intervals import (
-    SHARES,
-    Interval,
-    bootstrap_interval,
-    mean_interval,
-    standard_error,
-)
+from hammerlib.evaluation import intervals
+from hammerlib.evaluation.intervals import SHARES, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +22,7 @@ MORE_SAMPLES = "draw more samples or ask for a smaller k"
 NONE = "\0none"  # any string that no extractor returns
 RIGHT = "\0right"  # another: right answers of different spelling vote together
 BINS = 10  # of equal width
+DRAWS = 1000  # bootstrap draws of the calibration error
 COUNTS = (0.0, math.inf)  # scale of tokens
 Groups = Sequence[Sequence[dict]]  # graded samples by problem
 
@@ -214,11 +210,9 @@ def distinct_answers(answers: Sequence[str | None]) -> int:
 
 
 def answer_entropy(answers: Sequence[str | None]) -> float:
-    """Return the entropy of the answers given, in nats; 0 where there is one answer or none.
-
-    The plug-in estimate from the shares (Shannon 1948): too small for few samples by about
-    (answers - 1) / 2n (Miller 1955), so compare it at equal numbers of samples only.
-    """
+    """Return the entropy of the answers given, in nats; 0 where there is one answer or none."""
+    # The plug-in estimate from the shares (Shannon 1948): too small for few samples by about (answers - 1) /
+    # 2n (Miller 1955), so compare it at equal numbers of samples only.
     counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
     shares = counts / max(counts.sum(), 1)  # H = -sum p log p
     return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
@@ -292,14 +286,11 @@ def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vote_confidence(answers: Sequence[str | None]) -> np.ndarray:
-    """Return for each of two or more samples the share of the *other* samples that give the same answer.
-
-    The sample's own vote is left out: with it, a lone answer among k would have confidence 1/k, though no
-    other supports it. Left out, the share is unbiased for the chance that one more sample agrees. NaN for a
-    sample without an answer, which has nothing to be confident of; for others it counts as disagreeing.
-    """
+    """Return for each of two or more samples the share of the *other* samples that give the same answer."""
     if len(answers) < 2:
         raise InputError("answers", len(answers), "samples: no others to agree", "draw two or more")
+    # The sample's own vote is left out: with it, a lone answer among k would have confidence 1/k, though no
+    # other supports it. Left out, the share is unbiased for the chance that one more sample agrees.
     counts = Counter(answers)
     others = [np.nan if answer is None else counts[answer] - 1 for answer in answers]
     return np.array(others, dtype=np.float64) / (len(answers) - 1)
@@ -400,34 +391,25 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bin
     return float(np.abs(sums - hits).sum() / n.sum())
 
 
-def calibration_interval(
-    groups: Sequence[tuple[ArrayLike, ArrayLike]],
-    *,
-    bins: int = BINS,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Return the expected calibration error with a bootstrap interval over problems.
-
-    `groups` holds (confidence, correct) of each problem, whose samples are resampled together. The interval
-    is the basic bootstrap's (percentiles mirrored at the value), because resampling adds to the error's
-    upward bias what sampling added before (Davison & Hinkley 1997, section 5.2); stretched to hold the value.
-    """
+def calibration_interval(groups: Sequence[tuple[ArrayLike, ArrayLike]], *, seed: int = 0) -> Interval:
+    """Return the calibration error of (confidence, correct) by problem, with a bootstrap interval."""
     filled = [pair for pair in groups if len(pair[0])]
     if not filled:
         raise InputError("groups", len(groups), "problems without an answer", "see the unextracted share")
-    cells = np.stack([np.concatenate(_binned(*_pairs(*pair), bins)) for pair in filled])
+    cells = np.stack([np.concatenate(_binned(*_pairs(*pair), BINS)) for pair in filled])
 
     def error(sums: np.ndarray) -> np.ndarray:
-        n, stated, right = np.split(sums, [bins, 2 * bins], axis=-1)
+        n, stated, right = np.split(sums, [BINS, 2 * BINS], axis=-1)
         return np.abs(stated - right).sum(axis=-1) / n.sum(axis=-1)
 
     value = float(error(cells.sum(axis=0)))
     generator = np.random.default_rng(seed)
     n = len(cells)
-    chosen = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
-    low, high = 2 * value - np.quantile(error(chosen @ cells), [(1 + level) / 2, (1 - level) / 2])
+    # The basic bootstrap over problems (percentiles mirrored at the value), because resampling adds to the
+    # error's upward bias what sampling added before (Davison & Hinkley 1997, section 5.2); stretched to hold
+    # the value.
+    chosen = generator.multinomial(n, np.full(n, 1 / n), size=DRAWS)
+    low, high = 2 * value - np.quantile(error(chosen @ cells), intervals.TAILS[::-1])
     return Interval(value, float(min(max(low, 0.0), value)), float(max(min(high, 1.0), value)))
 
 
@@ -471,11 +453,7 @@ class Measure(NamedTuple):
 def measures(groups: Groups, k: int) -> dict[str, Measure]:
     """Return every metric that the samples at hand allow, of k or more samples a problem.
 
-    Samples have ``correct`` and, where known, ``extracted``, ``n_tokens`` and ``truncated``. Metrics:
-    ``pass@1`` ... ``pass@k``; ``majority@j``, ``cons@j`` and ``pass^j`` for j = 2, 4, ... k; ``avg@k`` (where
-    every problem has k samples: pass@1 under the field's other name); ``truncated_share``,
-    ``unextracted_share``, ``mean_tokens``, ``distinct_answers``, ``answer_entropy`` (nats), ``brier`` (of
-    `confidences`; problems without an answer have none).
+    Samples have ``correct`` and, where known, ``extracted``, ``n_tokens`` and ``truncated``.
     """
     counts = np.array([len(group) for group in groups])
     correct = np.array([sum(bool(row["correct"]) for row in group) for group in groups])
@@ -489,7 +467,7 @@ def measures(groups: Groups, k: int) -> dict[str, Measure]:
             for j in doubling(k):
                 values = np.array([rule(vote, RIGHT, j) for vote in votes])
                 metrics[f"{name}@{j}"] = Measure(values, j)
-    if whole:
+    if whole:  # pass@1 under the field's other name
         metrics[f"avg@{k}"] = Measure(correct / counts, k)
     for j in doubling(k)[k == 1 :]:
         metrics[f"pass^{j}"] = Measure(pass_hat_k(counts, correct, j), j)
@@ -521,11 +499,7 @@ def doubling(k: int) -> list[int]:
 
 
 def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return confidence and correctness of the answered samples of each problem.
-
-    The confidence of an answer is the share of the problem's other samples that agree, right answers of any
-    spelling with each other (`vote_confidence`).
-    """
+    """Return confidence (`vote_confidence`) and correctness of the answered samples of each problem."""
     pairs = []
     for group in groups:
         stated = vote_confidence(list(map(_vote, group)))
@@ -536,26 +510,19 @@ def confidences(groups: Groups) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def described(values: np.ndarray, bounds: tuple[float, float] = SHARES, *, seed: int = 0) -> dict[str, float]:
-    """Return ``value, se, low, high`` of values, (n,) or (seeds, n): mean, standard error, interval.
-
-    NaN is what fewer than two problems leave open, or equal values on a scale without known ends. `seed` is
-    that of the bootstrap of counts without a limit.
-    """
-    if values.shape[-1] < 2:
+    """Return ``value, se, low, high`` of values, (n,) or (seeds, n); `seed` is of the bootstrap of counts."""
+    if values.shape[-1] < 2:  # NaN: not known
         value = float(values.mean()) if values.size else np.nan
         return {"value": value, "se": np.nan, "low": np.nan, "high": np.nan}
     if bounds == COUNTS:
-        interval = bootstrap_interval(values, bounds=COUNTS, seed=seed)
+        interval = intervals.bootstrap_interval(values, bounds=COUNTS, seed=seed)
     else:
-        interval = mean_interval(values, bounds=bounds)
-    return {"value": interval.value, "se": standard_error(values), "low": interval.low, "high": interval.high}
+        interval = intervals.mean_interval(values, bounds=bounds)
+    return interval._asdict() | {"se": intervals.standard_error(values)}
 
 
 def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:
-    """Return the expected calibration error of all answered samples, with its interval over problems.
-
-    None where no problem has an answer and a second sample.
-    """
+    """Return the expected calibration error of all answered samples; None without answer or second sample."""
     if not _known(groups, "extracted") or min(map(len, groups)) < 2:
         return None
     pairs = [pair for pair in confidences(groups) if len(pair[0])]

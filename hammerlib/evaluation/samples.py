@@ -45,11 +45,7 @@ def judge(
 
 
 def grading_identity(problems: Dataset, run_code: bool) -> dict[str, Any]:
-    """Return what verdicts depend on beside prompts and golds, for the name of a run.
-
-    ``graders`` are the stamps of all graders in use, ``ruling`` is the sha256 of scorers, their metadata,
-    topics and difficulties. An unknown scorer is refused, and one that runs code without `run_code`.
-    """
+    """Return what verdicts depend on beside prompts and golds, for the name of a run."""
     columns = {name: problems[name][:] for name in RULING if name in problems.column_names}
     scorers = set(columns.get("scorer", [None]))
     for scorer in scorers:
@@ -75,10 +71,7 @@ class Recovered(NamedTuple):
 
 
 def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
-    """Return the samples of a file by line number, and the lines that are none.
-
-    The file may be missing, may end anywhere and may be damaged anywhere.
-    """
+    """Return the samples of a file by line number, and the lines that are none, however damaged it is."""
     path = Path(path)
     if not path.is_file():
         return {}, []
@@ -100,11 +93,8 @@ def read(path: str | Path) -> tuple[dict[int, dict], list[Damage]]:
 
 
 def recover(path: str | Path, batches: Sequence[Sequence[tuple[str, int]]]) -> Recovered:
-    """Return the batches of the plan that are whole in the file, and leave only those in it.
-
-    `batches` is the whole plan as (problem id, sample number). A damaged line costs its own batch and no
-    other: what stands before and behind it is kept.
-    """
+    """Return the batches of the plan, (id, sample number), that are whole in the file; leave only those."""
+    # A damaged line costs its own batch and no other: what stands before and behind it is kept.
     rows, damages = read(path)
     planned = {name for batch in batches for name in batch}
     first: dict[tuple[str, int], dict] = {}
@@ -185,10 +175,7 @@ def _parsed(line: bytes) -> dict | str:
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """Read ``outcomes.csv``, one row a problem: ``id`` and ``topic`` as text, counts ``n`` and ``correct``.
-
-    A missing or damaged file, a lacking column, a count that cannot be and an id twice are refused.
-    """
+    """Read ``outcomes.csv``, a row a problem: ``id`` and ``topic`` as text, counts ``n`` and ``correct``."""
     import pandas as pd
 
     rows = read_records(Path(path))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.evaluation.intervals import checked, differences, is_number
+from hammerlib.evaluation.intervals import TAILS, checked, differences, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +38,9 @@ def permutation_test(
 ) -> PermutationTest:
     """Test whether two runs differ on the same problems, by flipping the sign of each difference.
 
-    Under the null hypothesis each problem's pair may be swapped. All 2**n swaps are counted, by adding up the
-    distribution of the sum, when the differences are multiples of a common step: shares of k samples always
-    are. So they are up to 20 pairs of any numbers. Otherwise `permutations` random swaps are drawn, and the
-    p-value counts the observed one among them. For values 0 and 1 it is the exact test of McNemar.
+    All 2**n swaps are counted when the differences are multiples of a common step (shares of k samples always
+    are), or of up to 20 pairs. Otherwise `permutations` random swaps are drawn, and the p-value counts the
+    observed one among them. For values 0 and 1 it is the exact test of McNemar.
 
     Parameters
     ----------
@@ -322,8 +321,6 @@ def required_problems(
     samples: Sequence[int] = (1, 4, 16, 64),
     seeds: Sequence[int] = (1,),
     beyond: float = 0.5,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Return how many problems give an interval of value +- half_width, for numbers of samples and seeds.
 
@@ -332,7 +329,7 @@ def required_problems(
     values, noise, k
         A measured pilot, as in `variance_components`.
     half_width : float
-        Wished half-width of the interval, in the unit of the values.
+        Wished half-width of the 95 % interval, in the unit of the values.
     samples : sequence of int
         Samples a problem to plan for; without `noise` only k can be.
     seeds : sequence of int
@@ -340,10 +337,6 @@ def required_problems(
     beyond : float
         How far the interval's unseen problem lies from the mean, on average over both ends: 0.5 for shares
         (`mean_interval`), half of what `paired_interval` adds at one end; 0 for other values.
-    level : float
-        Nominal coverage in (0, 1).
-    seed : int
-        Of the bootstrap over problems that gives `low` and `high`.
 
     Returns
     -------
@@ -353,9 +346,7 @@ def required_problems(
 
     Notes
     -----
-    half_width**2 = (t s_seeds)**2 / S + (d / n + z sqrt(v / n + (d / n)**2))**2 with d = beyond and
-    v = problems + mixed / S + samples / (S k). A pilot of few seeds leaves their spread almost unknown, which
-    the interval over problems does not show.
+    A pilot of few seeds leaves their spread almost unknown, which the interval over problems does not show.
 
     Examples
     --------
@@ -371,9 +362,9 @@ def required_problems(
         listed = list(counts) if hasattr(counts, "__iter__") else [counts]
         if not listed or not all(is_number(count) and 1 <= count < np.inf for count in listed):
             raise InputError(name, listed, "must be numbers of at least 1", "give counts, such as (1, 4)")
-    table = np.atleast_2d(checked("values", values, level=level))
+    table = np.atleast_2d(checked("values", values))
     variance_components(table, None if noise is None else np.atleast_2d(noise), k=k)  # its checks
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     n = table.shape[1]
     # The pilot itself first, then resamples of its problems: (draws, seeds, n).
     drawn = np.vstack([np.arange(n), generator.integers(n, size=(DRAWS, n))])
@@ -388,23 +379,23 @@ def required_problems(
     rows = []
     for count in seeds:
         for each in samples:
-            needed = _needed(components, half_width, count, each, beyond, level)
-            ends = np.quantile(needed[1:], [(1 - level) / 2, (1 + level) / 2], method="nearest")
+            needed = _needed(components, half_width, count, each, beyond)
+            ends = np.quantile(needed[1:], TAILS, method="nearest")
             rows.append((count, each, needed[0], *ends))
     return pd.DataFrame(rows, columns=list(COLUMNS)).replace(np.inf, np.nan)
 
 
-def _needed(
-    components: np.ndarray, half_width: float, seeds: int, samples: int, beyond: float, level: float
-) -> np.ndarray:
+def _needed(components: np.ndarray, half_width: float, seeds: int, samples: int, beyond: float) -> np.ndarray:
     from scipy.stats import norm, t
 
-    z = norm.ppf((1 + level) / 2)
+    # half_width**2 = (t s_seeds)**2 / S + (d / n + z sqrt(v / n + (d / n)**2))**2 with d = beyond and
+    # v = problems + mixed / S + samples / (S k).
+    z = norm.ppf(TAILS[1])
     # What is not known is left out.
     problems, inside, apart, mixed = np.nan_to_num(components)
     spread = problems + mixed / seeds + inside / (seeds * samples)
     # What the seeds alone take of the half-width cannot be bought back by problems.
-    factor = t.ppf((1 + level) / 2, seeds - 1) if seeds > 1 else z
+    factor = t.ppf(TAILS[1], seeds - 1) if seeds > 1 else z
     room = half_width**2 - factor**2 * apart / seeds
     left = np.maximum(room, 0.0)
     # With x = 1 / n: (z^2 - 1) d^2 x^2 + (2 h d + z^2 v) x - h^2 = 0.

@@ -33,11 +33,7 @@ Pairs = list[tuple[np.ndarray, np.ndarray]]  # confidence and correctness by pro
 
 
 def summarise(run: RunRecord, problems: Dataset, rows: Sequence[dict], k: int, seed: int) -> None:
-    """Write every metric, with its interval over problems, and the tables into an open run.
-
-    `rows` are graded samples, k for every problem; `seed` is that of the bootstrap of lengths and of the
-    calibration error.
-    """
+    """Write every metric, with its interval over problems, and the tables into an open run."""
     groups: dict[str, list[dict]] = {name: [] for name in problems["id"]}
     for row in rows:
         groups[row["id"]].append(row)
@@ -119,11 +115,7 @@ def reliability(record: RunRecord) -> pd.DataFrame:
 
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
-    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten.
-
-    Levels sort from easy to hard, as numbers or as ``1: 0 to 20`` ... ``5: 80 to 100``; None or NaN has the
-    level ``unknown``.
-    """
+    """Return a level for each difficulty: the value itself, or its fifth where there are more than ten."""
     values = np.array(difficulty, dtype=np.float64)  # None becomes NaN
     if len(np.unique(values[~np.isnan(values)])) <= MOST_LEVELS:
         return ["unknown" if np.isnan(value) else f"{value:g}" for value in values]

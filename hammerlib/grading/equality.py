@@ -51,12 +51,7 @@ class TooComplex(ValueError):
 
 
 def equal(gold: str, answer: str) -> bool:
-    r"""Compare two bare answers; the order matters, as it does for math-verify (gold first).
-
-    True for identical texts and for what `exact_verdict` can read at once; math-verify is asked about
-    integrals, limits and the like, and never where one side has a word, relation, base, prime or dots that
-    the other has not. Raises TooComplex, and TimeoutError after five seconds (on the main thread only).
-    """
+    """Compare two bare answers; the order matters, as it does for math-verify (gold first)."""
     if _same_text(gold, answer):
         return True
     if decided(gold, answer):
@@ -66,6 +61,8 @@ def equal(gold: str, answer: str) -> bool:
     exact = _exactly(gold, answer)
     if exact is not None:
         return exact
+    # math-verify is asked about integrals, limits and the like, and never where one side has a word,
+    # relation, base, prime or dots that the other has not.
     if not _may_ask(gold, answer):
         return False
     return _verify(parse_gold(tidy(gold)), _parse(rf"\boxed{{{tidy(answer)}}}"))
@@ -77,11 +74,7 @@ def decided(gold: str, answer: str) -> bool:
 
 
 def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
-    r"""Compare two bare answers exactly; None where one of them cannot be read.
-
-    Without `percent` a sign of per cent divides by a hundred and nothing else, and 50 never stands for 50\%:
-    for golds that are known to be no percentage.
-    """
+    r"""Compare two bare answers exactly; None where one cannot be read. Without `percent`, 50\% is .5 alone."""
     try:
         guard(gold)
         guard(answer)
@@ -128,12 +121,7 @@ _UNDONE = re.compile(
 
 
 def given_back(gold: str, answer: str) -> bool:
-    r"""Tell whether an answer leaves work undone that the gold does not leave.
-
-    Sums, products, powers, roots that come out, factorials, binomials and functions of plain numbers, and
-    signs such as ``\sum``, ``\int``, ``\det``, ``\lim``; fractions, mixed numbers, powers of ten,
-    ``2\sqrt{3}`` and ``3\pi/4`` are written out.
-    """
+    r"""Tell whether an answer leaves work undone that the gold does not: sums, products, ``\int``, ..."""
     return not _undone(answer) <= _undone(gold)
 
 

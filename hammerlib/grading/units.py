@@ -141,10 +141,8 @@ def _unit_name(words: list[str]) -> str | None:
 
 
 def same_unit(left: str | None, right: str | None) -> bool:
-    """A unit may be left out; two that are given must be the same, or one says it in fewer words.
-
-    Primes (5') are feet or minutes, and no answer where no unit is asked for.
-    """
+    """A unit may be left out; two that are given must be the same, or one says it in fewer words."""
+    # Primes (5') are feet or minutes, and no answer where no unit is asked for.
     if right in _MARKED:
         return left == right or left in _MARKED[right]
     if left is None or right is None or left == right:

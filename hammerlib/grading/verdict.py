@@ -44,10 +44,9 @@ class Verdict:
     reason : str
         One of :data:`REASONS`: ``correct``, ``wrong``, ``unextracted`` (nothing found or an empty box),
         ``truncated`` (see `with_truncation`), ``timeout``, or ``error: <type>``: no verdict is possible,
-        count the sample apart (``error: TooComplex`` for runaway expressions, ``error: gold unparsable``).
+        count the sample apart.
     grader : str
-        Name and version of the library and of our rules around it, e.g. ``math-verify 0.9.0, rules 3``;
-        verdicts of different versions may differ.
+        Name and version of the library and of our rules around it; verdicts of different versions may differ.
 
     Examples
     --------
@@ -191,7 +190,6 @@ def with_truncation(verdict: Verdict, completion: str, truncated: bool) -> Verdi
     verdict : Verdict
         Of the completion as it stands.
     completion : str
-        The text.
     truncated : bool
         Whether the limit ended it.
 

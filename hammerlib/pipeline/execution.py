@@ -17,21 +17,7 @@ from hammerlib.errors import InputError, need, printable
 from hammerlib.pages.notebook import write_page
 from hammerlib.pipeline.parameters import with_values
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
-from hammerlib.runs import RunRecord, claimed, find_run, once, start_run
-from hammerlib.runs.storage import (
-    PART,
-    atomic_path,
-    cache_dir,
-    content_hash,
-    discard,
-    environment,
-    progress_off,
-    read_object,
-    results_root,
-    sealed,
-    without_folders,
-    write_json,
-)
+from hammerlib.runs import RunRecord, claimed, find_run, once, start_run, storage
 from hammerlib.runs.trials import span
 
 if TYPE_CHECKING:
@@ -107,7 +93,7 @@ def run_notebooks(
     """
     steps = plan_notebooks(profile, only=only, overrides=overrides)
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
-    root = Path(root or results_root()).resolve()
+    root = Path(root or storage.results_root()).resolve()
     _clear_rooms()
     for number, step in enumerate(steps, 1):
         _execute_once(step, root, f"[{number}/{len(steps)}] {step.name}")
@@ -167,22 +153,22 @@ def _execute_once(step: Step, root: Path, head: str) -> None:
 
 def _claim_of(step: Step, root: Path) -> tuple[str, Path]:
     """Name and folder of a notebook's claim; the folder of runs holds runs only."""
-    return f"{step.run_id}-{content_hash(str(root))[:8]}", cache_dir("rooms", "notebooks")
+    return f"{step.run_id}-{storage.content_hash(str(root))[:8]}", storage.cache_dir("rooms", "notebooks")
 
 
 def _clear_rooms() -> None:
     """Remove the half-executed notebooks of calls that were killed."""
-    rooms = cache_dir("rooms", "notebooks")
-    for room in rooms.glob(f"*{PART}"):
-        name = room.name.removesuffix(PART)
+    rooms = storage.cache_dir("rooms", "notebooks")
+    for room in rooms.glob(f"*{storage.PART}"):
+        name = room.name.removesuffix(storage.PART)
         with contextlib.suppress(TimeoutError, InputError), claimed(name, rooms, seconds=0):
-            discard(room)
+            storage.discard(room)
 
 
 def _is_current(step: Step, folder: Path) -> bool:
     """Whether a run is there, whole and of this step; a damaged one is told and executed again."""
     try:
-        execution = read_object(folder / "execution.json")
+        execution = storage.read_object(folder / "execution.json")
         return execution.get("key") == step.key and find_run(step.run_id, folder.parent) is not None
     except FileNotFoundError:
         return False
@@ -198,15 +184,15 @@ def _execute(step: Step, root: Path) -> float:
     start = time.monotonic()
     folder = root / step.run_id
     name, rooms = _claim_of(step, root)
-    room = rooms / f"{name}{PART}"  # the run folder never holds a half-executed notebook
-    discard(room)
+    room = rooms / f"{name}{storage.PART}"  # the run folder never holds a half-executed notebook
+    storage.discard(room)
     room.mkdir()
     try:
         output = room / "notebook.ipynb"
         error = _papermill(step, output, root)
         notebook = nbformat.read(output, as_version=4) if output.exists() else None
     finally:
-        discard(room)
+        storage.discard(room)
     if notebook is not None:
         notebook = _of_no_machine(notebook, step)
     record = _record(step, folder)
@@ -214,7 +200,7 @@ def _execute(step: Step, root: Path) -> float:
         problem = f"its run ended as {record.status!r}, not 'success'"
         error = NotebookError(step.name, "last cell", "NotFinished", problem)
     if notebook is not None:
-        with atomic_path(folder / "notebook.ipynb") as part:
+        with storage.atomic_path(folder / "notebook.ipynb") as part:
             nbformat.write(notebook, part)
         write_page(notebook, folder / "notebook.html", step.path.parent)
     if error is not None:
@@ -230,10 +216,10 @@ def _execute(step: Step, root: Path) -> float:
         "notebook_sha256": step.notebook_sha256,
         "code_sha256": step.code_sha256,
         "upstream": step.upstream,
-        "parameters": without_folders(step.parameters),
+        "parameters": storage.without_folders(step.parameters),
         "seconds": seconds,
     }
-    write_json(folder / "execution.json", sealed(execution))
+    storage.write_json(folder / "execution.json", storage.sealed(execution))
     return seconds
 
 
@@ -263,11 +249,11 @@ def _of_no_machine(notebook: NotebookNode, step: Step) -> NotebookNode:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             pictures = {kind: data[kind] for kind in data if kind.startswith("image/")}
-            output.update(without_folders(dict(output)))
+            output.update(storage.without_folders(dict(output)))
             if pictures:
                 output["data"].update(pictures)
-        cell["source"] = without_folders(cell["source"])
-    notebook["metadata"] = without_folders(dict(notebook["metadata"]))
+        cell["source"] = storage.without_folders(cell["source"])
+    notebook["metadata"] = storage.without_folders(dict(notebook["metadata"]))
     return from_dict(notebook)
 
 
@@ -293,7 +279,7 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
     inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(progress), "TQDM_DISABLE": "1"}
     with (  # the line first: it is silent where bars are off
         LiveLine(step.name, count_code_cells(step.path), root, progress) as line,
-        environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
+        storage.environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
     ):
         try:
             papermill.execute_notebook(
@@ -338,7 +324,7 @@ class LiveLine:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> LiveLine:
-        if progress_off() or not sys.stderr.isatty():
+        if storage.progress_off() or not sys.stderr.isatty():
             return self
         from tqdm import tqdm
 

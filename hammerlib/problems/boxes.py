@@ -12,21 +12,11 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
 
 
 def last_box(text: str) -> str | None:
-    r"""Return the content of the last complete ``\boxed{...}``, stripped.
+    r"""Return the content of the last complete ``\boxed{...}``, stripped; None without one.
 
     The last box counts, because a completion with several boxes has moved on (math-verify would read the
     set of all of them). A box that is never closed, as in a truncated completion, does not count. Escaped
     braces (``\{``) are content. ``\boxed 5`` without braces yields that one token.
-
-    Parameters
-    ----------
-    text : str
-        A completion or a worked solution.
-
-    Returns
-    -------
-    str or None
-        None without a complete box; "" for an empty one.
 
     Examples
     --------

@@ -63,23 +63,10 @@ def load_champ(
 def champ_completions() -> pd.DataFrame:
     """Return the 19,440 completions of CHAMP: four models, 18 prompts, 270 problems.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``id`` (of the problem), ``model``, ``prompt`` (``0-Shot``, ``5-Shot``, ``1/3 Soln``,
-        ...: what the model was shown beside the problem), ``completion`` (its solution), ``summary``
-        (its answer in one sentence, asked for afterwards; empty where the solution was cut off) and
-        ``truncated``.
-
-    Raises
-    ------
-    MissingExtra
-        champ-dataset is not installed.
-
-    Notes
-    -----
-    Source: arXiv 2401.06961. The authors publish no verdict on these completions; `champ_notes` holds their
-    notes on 540 of them.
+    Columns ``id`` (of the problem), ``model``, ``prompt`` (``0-Shot``, ``5-Shot``, ``1/3 Soln``, ...: what
+    the model was shown beside the problem), ``completion``, ``summary`` (its answer in one sentence, asked
+    for afterwards; empty where the solution was cut off) and ``truncated``. The authors publish no verdict on
+    them; `champ_notes` holds their notes on 540.
 
     Examples
     --------
@@ -102,22 +89,10 @@ def champ_completions() -> pd.DataFrame:
 
 
 def champ_notes() -> pd.DataFrame:
-    """Return the human notes on 540 completions of CHAMP: where the first wrong step stands.
+    """Return the human notes ("FWS") on 540 completions of CHAMP: where the first wrong step stands.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``id``, ``model``, ``prompt``, ``completion`` and ``start``, ``end``: the characters of the
-        first wrong step in the completion, -1 where no step is wrong (96 of 540).
-
-    Raises
-    ------
-    MissingExtra
-        champ-dataset is not installed.
-
-    Notes
-    -----
-    Source: arXiv 2401.06961, "FWS" annotations.
+    Columns ``id``, ``model``, ``prompt``, ``completion`` and ``start``, ``end``: the characters of the first
+    wrong step in the completion, -1 where no step is wrong (96 of 540).
 
     Examples
     --------
@@ -133,8 +108,7 @@ def champ_notes() -> pd.DataFrame:
         for name, note in problem.fws_annotations.items():
             model, _, prompt = name.partition("|")
             right = note.start_idx is None
+            start, end = (-1, -1) if right else (note.start_idx, note.end_idx)
             row = {"id": key, "model": model, "prompt": prompt, "completion": note.text}
-            rows.append(
-                row | {"start": -1 if right else note.start_idx, "end": -1 if right else note.end_idx}
-            )
+            rows.append(row | {"start": start, "end": end})
     return pd.DataFrame(rows)

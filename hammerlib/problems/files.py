@@ -263,11 +263,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _split_number(path: Path, line: int, row: list[str], raw: str) -> str | None:
-    """Refuse a sentence cut in two at a thousands comma; return a warning where only a number may be.
-
-    ``What is 1,000+1?,1001`` has three cells, so a header of three names hides it. ``What is 1+99,100`` and
-    ``train-7,100 apples`` are cells as they stand.
-    """
+    """Refuse a sentence cut in two at a thousands comma; return a warning where only a number may be."""
+    # "What is 1,000+1?,1001" has three cells, so that a header of three names hides it. "What is 1+99,100"
+    # and "train-7,100 apples" are cells as they stand.
     for left, right in itertools.pairwise(row):
         if not (END.search(left) and (start := START.match(right)) and f"{left},{right}" in raw):
             continue
@@ -297,11 +295,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 def load_hub(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
-    """Load ``<owner>/<repo>[/<config>][@<revision>]`` of the hub; code of the repository is never run.
-
-    ``source`` is ``<repo>[/<config>]@<first 12 digits of the commit>/<split>``; read from the cache
-    (``HF_HUB_OFFLINE=1``), the commit is the revision asked for, or ``cached``.
-    """
+    """Load ``<owner>/<repo>[/<config>][@<revision>]`` of the hub; code of the repository is never run."""
     match = _HUB_NAME.fullmatch(name)
     if match is None:
         raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
@@ -320,6 +314,7 @@ def load_hub(
             problem = f"offline, and not to be had from the cache ({type(error).__name__})"
             remedy = "unset HF_HUB_OFFLINE where there is a network, or use file:<path>"
         raise InputError("hub", name, problem, remedy) from error
+    # Read from the cache (HF_HUB_OFFLINE=1), the commit is the revision asked for, or "cached".
     label = f"{repo}/{config}" if config else repo
     source = f"{label}@{commit[:12] if commit else revision or 'cached'}/{part}"
     return subset(make_table(to_rows(dataset.to_list(), source=source, columns=columns)), n, seed)

@@ -64,10 +64,8 @@ _UNCONFINED = Entry("hammerlib.grading.code:refused")
 
 
 def find_source(source: object, field: str = "problems") -> Callable[..., Any]:
-    """Return the loader that an entry string names, to be called with split, n, seed and columns.
-
-    Known prefixes come first, then those of installed packages, then ``module:function``.
-    """
+    """Return the loader that an entry string names, to be called with split, n, seed and columns."""
+    # Known prefixes come first, then those of installed packages, then ``module:function``.
     prefix, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
     if colon and prefix not in SOURCES:
         for point in entry_points(group=GROUP, name=prefix):

@@ -19,12 +19,10 @@ HASH = 8  # hexadecimal digits
 
 
 def name_of(called: Callable | None) -> str | None:
-    """Return module, name and a hash of bytecode and settings of a callable, None for None.
-
-    Settings are the arguments of a ``functools.partial``, the fields of a dataclass (without those marked
-    ``repr=False``), and numbers, strings, tuples and functions among a function's defaults and enclosed
-    variables or an object's public attributes.
-    """
+    """Return module, name and a hash of bytecode and settings of a callable, None for None."""
+    # Settings: arguments of a partial, fields of a dataclass (without those marked repr=False), and numbers,
+    # texts, tuples and functions among a function's defaults and enclosed variables or an object's public
+    # attributes.
     if called is None:
         return None
     if isinstance(called, functools.partial):

@@ -39,23 +39,11 @@ def once(
         Returns the result from its record; None where there is none or it is not whole.
     folder : Path, optional
         Where the claim lies, created; default `storage.results_root()`. In one that cannot be written, what
-        is there is still found.
+        is there is still found, and what is not is an InputError.
     seconds : float
-        Longest wait for another process; negative for as long as it takes.
+        Longest wait for another process, then TimeoutError; negative for as long as it takes.
     waiting : callable, optional
         Called where another process holds the claim, before the wait.
-
-    Returns
-    -------
-    object
-        What `look` or `make` returned.
-
-    Raises
-    ------
-    InputError
-        Nothing is there, and the folder cannot be written to.
-    TimeoutError
-        Another process still makes it.
 
     Examples
     --------

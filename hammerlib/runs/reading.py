@@ -61,11 +61,7 @@ def read_yaml(path: str | Path, *, field: str = "file") -> Any:
 
 
 def parse_yaml(text: str, name: str, *, field: str = "yaml") -> Any:
-    """Read YAML text of one document; `name` is the file or parameter that it came from, for error messages.
-
-    Refused with one InputError: what the head of this file says, values nested in themselves or more than 50
-    deep, aliases that stand for more than 100,000 values, whole numbers of more than 128 bits.
-    """
+    """Read YAML text of one document; `name` is the file or parameter it came from, for error messages."""
     try:
         if version := re.search(r"^%YAML\s+(?!1\.2\s*$)(\S+)", text, re.MULTILINE):
             raise ValueError(f"YAML {version[1]} is declared, read is YAML 1.2")
@@ -211,11 +207,9 @@ class _NoNumber:
 
 
 def parse_json(text: str | bytes, *, halves: str = "refuse") -> Any:
-    """Read JSON strictly; ValueError says in one line what is wrong, and where.
-
-    A number of more digits than a float holds is returned as its own text. Half a surrogate pair, as a model
-    leaves it that was cut off inside a character, becomes U+FFFD with ``halves="replace"``.
-    """
+    """Read JSON strictly; ValueError says in one line what is wrong, and where."""
+    # A number of more digits than a float holds is returned as its own text. Half a surrogate pair, as a
+    # model leaves it that was cut off inside a character, becomes U+FFFD with halves="replace".
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")

@@ -16,23 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError
+from hammerlib.runs import storage
 from hammerlib.runs.once import once
-from hammerlib.runs.storage import (
-    altered,
-    appending,
-    content_hash,
-    discard,
-    file_hash,
-    file_name,
-    read_object,
-    remove_parts,
-    repository_root,
-    results_root,
-    sealed,
-    without_folders,
-    write_json,
-    writing,
-)
+from hammerlib.runs.storage import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +101,7 @@ class RunRecord:
         path = self.folder / "metrics.csv"
         head = "" if path.exists() else "step,metric,value\n"
         rows = "".join(f"{step},{name},{float(value)!r}\n" for name, value in values.items())
-        with appending(path) as stream:
+        with storage.appending(path) as stream:
             stream.write(head + rows)
 
     def artefact(self, *paths: str | Path) -> None:
@@ -124,7 +110,7 @@ class RunRecord:
         for path in paths:
             path = (self.folder / path).resolve()
             name = path.relative_to(self.folder.resolve()).as_posix()
-            entries[name] = {"path": name, "sha256": file_hash(path), "bytes": path.stat().st_size}
+            entries[name] = {"path": name, "sha256": storage.file_hash(path), "bytes": path.stat().st_size}
         others = [entry for entry in self.manifest["artefacts"] if entry["path"] not in entries]
         self.manifest["artefacts"] = [*others, *entries.values()]
         self._write()
@@ -149,7 +135,7 @@ class RunRecord:
         """Read a run back; FileNotFoundError when there is no manifest, InputError when it is damaged."""
         folder = Path(folder)
         try:
-            manifest = read_object(folder / MANIFEST)
+            manifest = storage.read_object(folder / MANIFEST)
             problem = _malformed(manifest)
         except FileNotFoundError:
             raise
@@ -177,7 +163,7 @@ class RunRecord:
             asked = (not names or name in names) and name.startswith(within)
             if not asked or (present and not path.exists()):
                 continue
-            problem = altered(path, entry["sha256"], name)
+            problem = storage.altered(path, entry["sha256"], name)
             if problem is not None:
                 problem = f"its {problem}" if path.exists() else f"lacks {name}, which its manifest lists"
                 raise InputError("run", self.run_id, problem, AGAIN)
@@ -196,7 +182,7 @@ class RunRecord:
 
     def _write(self) -> None:
         # No name of a folder of this machine: what an error said, a file that was named by its whole path.
-        write_json(self.folder / MANIFEST, sealed(without_folders(self.manifest)))
+        write_json(self.folder / MANIFEST, storage.sealed(storage.without_folders(self.manifest)))
 
     def __enter__(self) -> RunRecord:
         return self
@@ -267,11 +253,11 @@ def start_run(
     >>> start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())).status
     'started'
     """
-    run_id = file_name("run", run_id or f"{kind}__{content_hash(parameters)[:10]}")
-    folder = Path(root or results_root()) / run_id
-    with writing(folder):
+    run_id = storage.file_name("run", run_id or f"{kind}__{storage.content_hash(parameters)[:10]}")
+    folder = Path(root or storage.results_root()) / run_id
+    with storage.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    remove_parts(folder)
+    storage.remove_parts(folder)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
@@ -291,7 +277,7 @@ def start_run(
     }
     record = RunRecord(run_id, folder, json.loads(json.dumps(manifest, default=str)))
     if not (folder / MANIFEST).is_file():
-        discard(folder / MANIFEST)
+        storage.discard(folder / MANIFEST)
     try:
         record._write()
     except InputError:
@@ -314,7 +300,7 @@ def find_run(run_id: str, root: Path | None = None) -> RunRecord | None:
     >>> find_run("never-ran") is None
     True
     """
-    folder = Path(root or results_root()) / file_name("run", run_id)
+    folder = Path(root or storage.results_root()) / storage.file_name("run", run_id)
     try:
         record = RunRecord.load(folder)
     except FileNotFoundError:
@@ -354,7 +340,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git() -> dict[str, object]:
-    root = repository_root()
+    root = storage.repository_root()
     if root is None:
         return {"commit": None, "dirty": None}
     ask = functools.partial(subprocess.run, cwd=root, capture_output=True, text=True)

@@ -73,11 +73,8 @@ def results_root() -> Path:
 
 
 def file_name(field: str, name: object) -> str:
-    """Return a name (of a run, arm, figure, ...) that may stand as one part of a path, or refuse it.
-
-    This is the only way from names to paths: no separators, no leading dot, nothing that shells, file systems
-    or terminals obey, at most 150 bytes, no device of Windows.
-    """
+    """Return a name (of a run, arm, figure, ...) that may stand as one part of a path, or refuse it."""
+    # This is the only way from names to paths.
     problem = _unfit(name)
     if problem is not None:
         raise InputError(field, name, problem, "use letters, digits, '-', '_' and '.' only")
@@ -110,11 +107,9 @@ def slug(text: str, longest: int = 40) -> str:
 
 
 def without_folders(content: Any) -> Any:
-    """Return text, or JSON values at any depth, without the folders of this machine.
-
-    A path below the working folder becomes relative to it; another one that begins in a folder of this
-    machine keeps its last two parts. A record then names neither machine nor user.
-    """
+    """Return text, or JSON values at any depth, without the folders of this machine."""
+    # A path below the working folder becomes relative to it; another one that begins in a folder of this
+    # machine keeps its last two parts. A record then names neither machine nor user.
     if isinstance(content, str):
         return _FOLDERS.sub(_last_parts, content) if "/" in content else content
     if isinstance(content, dict):
@@ -140,15 +135,12 @@ def _last_parts(match: re.Match) -> str:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn a failed write inside the block into one InputError that names the file.
-
-    Libraries tell a full disk in their own ways (OSError, SafetensorError, torch's RuntimeError). The message
-    holds the last two parts of an absolute path: manifests keep it, and they name no folder of a machine.
-    """
+    """Turn a failed write inside the block into one InputError that names the file."""
     try:
         yield
     except InputError:
         raise
+    # Libraries tell a full disk in their own ways (OSError, SafetensorError, torch's RuntimeError).
     except Exception as error:
         if isinstance(error, OSError):
             reason = error.strerror if error.errno in _REFUSALS else None
@@ -157,6 +149,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
             reason = quoted[0] if quoted else None
         if reason is None:
             raise
+        # Manifests keep the message, and they name no folder of a machine.
         shown = "/".join(Path(path).parts[-2:]) if Path(path).is_absolute() else str(path)
         remedy = "make room and see that the folder is writable, or choose another; then call again"
         raise InputError("file", shown, f"cannot be written ({reason})", remedy) from error
@@ -166,9 +159,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name only when the block succeeds.
 
-    Write a file there, or make a folder there. After an error, or a kill, `path` is what it was before.
-    Two writers of the same content are safe: the last rename wins for files, the first for folders. A
-    symbolic link stays one: what it points to is replaced.
+    Write a file there, or make a folder there. Two writers of the same content are safe: the last rename wins
+    for files, the first for folders. A symbolic link stays one: what it points to is replaced.
     """
     path = writable(path)
     with writing(path):
@@ -214,10 +206,7 @@ def _sync(path: Path) -> None:
 
 
 def writable(path: str | os.PathLike[str]) -> Path:
-    """Return where a write to `path` lands: itself, or what a symbolic link of one's own points to.
-
-    Refused are devices, pipes and sockets, and links that another user could have laid or that lead nowhere.
-    """
+    """Return where a write to `path` lands: itself, or what a symbolic link of one's own points to."""
     path = Path(path)
     shown = "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 3 else str(path)
     try:
@@ -315,10 +304,8 @@ def file_hash(path: str | os.PathLike[str]) -> str:
 
 
 def sealed(content: dict) -> dict:
-    """Return a record with the hash of its content in it, so that a changed one is found out.
-
-    Seconds are left out of the hash, at any depth: two records of the same work have the same seal.
-    """
+    """Return a record with the hash of its content in it, so that a changed one is found out."""
+    # Seconds are left out of the hash: two records of the same work have the same seal.
     content = json.loads(json.dumps(content))  # as it will be read back: no tuples, names that are text
     return {**content, SEALED: "sha256", SEAL: content_hash(_timeless(content))}
 
@@ -369,10 +356,7 @@ def write_sums(folder: Path) -> None:
 
 
 def damaged(folder: Path) -> str | None:
-    """Return what is wrong with a folder that has a ``sums.json``, None where all is as it was written.
-
-    FileNotFoundError where it has none.
-    """
+    """Return what is wrong with a folder that has a ``sums.json``, None where all is as it was written."""
     try:
         for name, sha256 in read_object(folder / SUMS)["files"].items():
             problem = altered(folder / name, sha256, name)

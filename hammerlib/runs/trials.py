@@ -11,19 +11,9 @@ from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from hammerlib.errors import InputError, printable
+from hammerlib.runs import storage
 from hammerlib.runs.once import once
 from hammerlib.runs.record import SCHEMA_VERSION
-from hammerlib.runs.storage import (
-    file_name,
-    progress_off,
-    read_object,
-    remove_parts,
-    sealed,
-    tell_progress,
-    without_folders,
-    write_json,
-    writing,
-)
 from hammerlib.runs.workers import Failure, map_tasks
 
 __all__ = ["SweepStatus", "Trial", "estimate", "run_trials", "select", "sweep_status"]
@@ -67,7 +57,7 @@ class Trial(Protocol):
 
 def record_path(trial: Trial, folder: Path) -> Path:
     """Return the place of a trial's record."""
-    return folder / f"{file_name('cell', trial.name)}.json"
+    return folder / f"{storage.file_name('cell', trial.name)}.json"
 
 
 def read_record(trial: Trial, folder: Path) -> dict | None:
@@ -75,7 +65,7 @@ def read_record(trial: Trial, folder: Path) -> dict | None:
     path = record_path(trial, folder)
     remedy = "delete it: its cell runs again"
     try:
-        record = read_object(path)
+        record = storage.read_object(path)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
@@ -87,10 +77,7 @@ def read_record(trial: Trial, folder: Path) -> dict | None:
 
 
 def record_status(record: dict | None, identity: str) -> str:
-    """Return what a record says of a trial with this identity: the one answer to "is it done?".
-
-    ``done``, ``failed``, ``missing``, or ``other``: finished, of other settings.
-    """
+    """Return ``done``, ``failed``, ``missing``, or ``other``: the one answer to "is it done?"."""
     if record is None:
         return "missing"
     if record.get("status") != "success":  # nothing to lose: it runs again, whatever its settings were
@@ -252,10 +239,7 @@ class TrialEnd(NamedTuple):
 
 
 def run_trial(job: TrialJob) -> TrialEnd:
-    """Claim a trial and run it, unless its record has changed since the sweep began.
-
-    An error of the task is recorded, with its reason, and returned; it is not raised.
-    """
+    """Claim a trial and run it, unless its record has changed since the sweep began; record its errors."""
     seconds = 0.0
     if job.wait:
         seconds = -1.0 if job.ends is None else max(0.0, job.ends - time.time())
@@ -290,7 +274,7 @@ def _trial_once(job: TrialJob, make: Callable[[], TrialEnd], seconds: float) -> 
 
 
 def _run(job: TrialJob) -> TrialEnd:
-    remove_parts(job.folder, record_path(job.trial, job.folder).name)
+    storage.remove_parts(job.folder, record_path(job.trial, job.folder).name)
     started = time.perf_counter()
     try:
         job.task(job.trial, job.folder)
@@ -313,10 +297,10 @@ def _fail(job: TrialJob, reason: str, seconds: float) -> TrialEnd:
         "replicate": job.trial.replicate,
         "identity": job.trial.identity,
         "status": "error",
-        "error": without_folders(reason),
+        "error": storage.without_folders(reason),
         "seconds": round(seconds, 3),
     }
-    write_json(path, sealed(record))
+    storage.write_json(path, storage.sealed(record))
     return TrialEnd("failed", seconds, reason)
 
 
@@ -336,9 +320,9 @@ def run_trials(
     """Run the trials that have no record of success, several at a time; killed and called again, it goes on.
 
     Each trial is claimed while it runs, so that sweeps at once on one folder divide the trials between them.
-    A trial that fails leaves a record of status ``error`` with the reason at once, stops no other, and runs
-    again in the next sweep. One whose process or machine dies is tried again, at once and in two more rounds
-    with new processes, before it is recorded so. A finished record of other settings is refused.
+    A trial that fails leaves a record of status ``error`` with the reason, stops no other, and runs again in
+    the next sweep. One whose process or machine dies is tried again, at once and in two more rounds with new
+    processes, before it is recorded so.
 
     Parameters
     ----------
@@ -349,11 +333,7 @@ def run_trials(
         Run in this order.
     folder : Path
         Of the records. Machines of a Ray cluster must share it.
-    workers : int
-        Processes, each with one compute thread; at least 1.
-    backend : {"process", "ray"}
-        As for `workers.map_tasks`.
-    gpus : int
+    workers, backend, gpus
         As for `workers.map_tasks`.
     hours : float, optional
         After them no trial starts; what is under way is finished.
@@ -366,8 +346,8 @@ def run_trials(
     Raises
     ------
     InputError
-        No trial, hours below 0, records of other settings, or what `workers.map_tasks` refuses, before
-        anything starts; or a record that cannot be written.
+        No trial, hours below 0, finished records of other settings, or what `workers.map_tasks` refuses,
+        before anything starts; or a record that cannot be written.
 
     Examples
     --------
@@ -381,7 +361,7 @@ def run_trials(
     if hours is not None and not hours >= 0:
         raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
     folder = Path(folder).resolve()
-    with writing(folder):
+    with storage.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sweep = sweep_status(trials, folder)
     refuse_others(sweep)
@@ -437,7 +417,7 @@ class Progress:
 
         done = self.sweep.count("done")
         total = len(self.sweep.trials)
-        self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=progress_off())
+        self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=storage.progress_off())
         return self
 
     def __exit__(
@@ -472,7 +452,7 @@ class Progress:
         # Through the bar, which it would cut in two; flushed, since a log is read while the sweep runs.
         self.bar.write(line, file=sys.stdout)
         sys.stdout.flush()
-        tell_progress(f"sweep {done}/{total}")
+        storage.tell_progress(f"sweep {done}/{total}")
 
 
 def span(seconds: float) -> str:

@@ -64,36 +64,23 @@ def map_tasks(
     retries: int = 0,
     gpus: int = 0,
 ) -> Iterator[tuple[int, Any]]:
-    """Apply a task to every item on several workers, each with one compute thread.
+    """Apply a task (an importable function) to every item on several workers, each with one compute thread.
+
+    Yields the place of each item, once, with its result or a `Failure`, as they finish.
 
     Parameters
     ----------
-    task : callable
-        Importable function of one item. A worker process serves item after item, so that what the task's
-        module caches is loaded once.
     items : iterable
-        Taken one by one as workers become free; when it ends, what is under way is still delivered.
-    workers : int
-        Tasks under way at once, at least 1.
+        Taken one by one as workers become free; when it ends, what is under way is still delivered. A worker
+        process serves item after item, so that what the task's module caches is loaded once.
     backend : {"process", "ray", "serial"}
-        Processes of this machine, or the Ray cluster that ``RAY_ADDRESS`` names or that runs here; without
-        one, a Ray of our own on this machine for the time of the call. Serial: one item after the other in
-        this process, without a quarter of a minute of imports for a new one, and without its protection.
+        Processes of this machine; the Ray cluster that ``RAY_ADDRESS`` names or that runs here, else a Ray of
+        our own for the time of the call; or one item after the other in this process, without protection.
     retries : int
         How often an item is given to a new process when its process or machine died, after a pause. An error
         of the task itself is not repeated.
     gpus : int
         GPUs of this machine, dealt out one a worker; with Ray any number above 0 asks for one a task.
-
-    Yields
-    ------
-    (int, result or Failure)
-        Place of the item, once each, as they finish.
-
-    Raises
-    ------
-    InputError
-        Fewer than one worker, an unknown backend, or Ray is not installed; before anything starts.
 
     Examples
     --------
@@ -126,10 +113,7 @@ def map_named(
     *,
     label: str,
 ) -> list[Any]:
-    """Apply a task to named jobs; when some fail, one error names them all after the others have finished.
-
-    A single worker is this process.
-    """
+    """Apply a task to named jobs; when some fail, one error names them all after the others have finished."""
     from tqdm.auto import tqdm
 
     if workers == 1 and backend == "process":

@@ -78,11 +78,10 @@ def stop_tokens(backbone: Backbone) -> list[int]:
 
 
 def plan_batches(lengths: Sequence[int], k: int, room: int, tokens_per_batch: int) -> list[Batch]:
-    """Cut k samples of every prompt into batches of rows times (longest prompt + room) <= tokens_per_batch.
-
-    The plan depends on nothing but its arguments, so a resumed or sharded run meets the same batches. The
-    longest prompts come first: memory runs out at once or not at all. A single row may exceed the limit.
-    """
+    """Cut k samples of every prompt into batches: rows times (longest prompt + room) <= tokens_per_batch."""
+    # The plan depends on nothing but its arguments, so that a resumed or sharded run meets the same batches.
+    # The longest prompts come first: memory runs out at once or not at all. A single row may exceed the
+    # limit.
     batches: list[Batch] = []
     limit = 0
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -140,15 +139,14 @@ class Engine:
 
 
 class TransformersEngine(Engine):
-    """Sampling with a loop of our own, which reads equal prompts once.
-
-    ``model.generate`` reads a prompt once a sample and computes finished rows to the end; transformers'
-    continuous batching is slower still on a CPU and has one seed for all requests
-    (``results/benchmarks/evaluation.md``). Of the checkpoint's generation config only the end tokens count.
-    """
+    """Sampling with a loop of our own, which reads equal prompts once."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
         super().__init__(backbone, sampling)
+        # `model.generate` reads a prompt once a sample and computes finished rows to the end; continuous
+        # batching is slower still on a CPU and has one seed for all requests
+        # (``results/benchmarks/evaluation.md``). Of the checkpoint's generation config only the end tokens
+        # count.
         self.model = backbone.model
         self._warned = False
         # A stop text of n bytes spans at most n tokens; a few more: a decoder may drop a leading space.

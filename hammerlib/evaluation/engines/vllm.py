@@ -13,24 +13,19 @@ from hammerlib.models.decoding import sample_seed
 if TYPE_CHECKING:
     from hammerlib.models import Backbone
 
+MEMORY = 0.85  # share of the GPU's that vLLM may take
 SEED_BITS = 63  # vLLM takes a signed 64-bit seed
 
 
 class VLLMEngine(Engine):
-    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder.
+    """Sampling with vLLM, which loads the same weights a second time, from the backbone's folder."""
 
-    Every sample is a request with a seed of its own; vLLM's prefix caching shares the prompt. vLLM batches as
-    requests come, so that float rounding can change a sample when a run is repeated. `memory` is the share of
-    the GPU's that vLLM may take.
-    """
-
-    def __init__(self, backbone: Backbone, sampling: Sampling, *, memory: float = 0.85) -> None:
+    def __init__(self, backbone: Backbone, sampling: Sampling) -> None:
         from hammerlib.models.backbone import check_folder, locate
 
         if importlib.util.find_spec("vllm") is None:
-            raise InputError(
-                "engine", "vllm", "is not installed", "pip install 'hammerlib[vllm]', or transformers"
-            )
+            remedy = "pip install 'hammerlib[vllm]', or transformers"
+            raise InputError("engine", "vllm", "is not installed", remedy)
         folder, _ = locate(backbone.name)
         if folder is None:
             raise InputError("model", backbone.name, "has no folder that vLLM could load", "save it to one")
@@ -45,7 +40,7 @@ class VLLMEngine(Engine):
             trust_remote_code=False,
             seed=sampling.seed,
             generation_config="vllm",
-            gpu_memory_utilization=memory,
+            gpu_memory_utilization=MEMORY,
         )
 
     def generate(
@@ -54,6 +49,8 @@ class VLLMEngine(Engine):
         """Sample one completion per row of token ids (see `Engine.generate`)."""
         from vllm import SamplingParams
 
+        # A request with a seed of its own for each sample; prefix caching shares the prompt. vLLM batches as
+        # requests come, so that float rounding can change a sample when a run is repeated.
         params = [
             SamplingParams(
                 n=1,
