@@ -74,7 +74,7 @@ def decided(gold: str, answer: str) -> bool:
 
 
 def exact_verdict(gold: str, answer: str, *, percent: bool = True) -> bool | None:
-    r"""Compare two bare answers exactly; None where one cannot be read. Without `percent`, 50\% is .5 alone."""
+    r"""Compare two bare answers exactly; None if one cannot be read. Without `percent`, 50\% is .5 alone."""
     try:
         guard(gold)
         guard(answer)

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import itertools
 import re
+import tomllib
+from pathlib import Path
 
 from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form
 from hammerlib.problems.boxes import boxes, last_box
+
+PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8"))
+
+
+def _any(name: str) -> str:
+    return "|".join(PHRASES[name])
+
 
 # Text after the last of these is searched; longer tails only cost time in the patterns of math-verify.
 TAIL_CHARACTERS = 2_000
@@ -166,18 +175,12 @@ def is_list(answer: str) -> bool:
 
 # What an unmarked completion says at last: "The answer is (B).", "答案：5。".
 _STATED = re.compile(
-    r"(?:\banswers?\s?(?:is|are|would be|should be|:|=)\s?(?:is|are)?\s?:?"
-    r"|(?:答案|答え|回答|解答|结果|正解)\s?(?:应该|应|就)?\s?(?:是|为|は|选|:|=)+"
-    r"|(?:故选|应选|所以选|因此选|选择)\s?:?|答\s?:)[ \t]{0,3}"
-    r"(?P<answer>[^\n]{1,200}?)[ \t]{0,3}(?:[.!](?=[\s*]|$)|\n|$)",
+    rf"(?:{_any('stated')})[ \t]{{0,3}}(?P<answer>[^\n]{{1,200}}?)[ \t]{{0,3}}(?:[.!](?=[\s*]|$)|\n|$)",
     re.IGNORECASE,
 )
 _COPULA = re.compile(r"\s*(?:です|だ|である|입니다)\s*。?$")
 # Where a statement goes on with its reasons.
-_CLAUSE = re.compile(
-    r"\s*(?:\s\((?=[^)]*(?:[A-Za-z]{3}|[\u4e00-\u9fff]))|,\s*(?:(?:and|but)\s+)?not\b|,\s*不|;"
-    r"|,?\s(?:because|since|as|so|which|where|when|for)\s|\s[-–—]\s(?=[A-Za-z]{2}))"
-)
+_CLAUSE = re.compile(rf"\s*(?:{_any('clauses')})")
 _BUT = re.compile(
     r"(?:definitely |certainly |clearly )?not\s+[^,.]{1,40}?,?\s+but\s+(?:rather\s+)?(.+)",
     re.IGNORECASE | re.DOTALL,
@@ -215,34 +218,16 @@ _FILLER = (
     r"(?:(?:be|been|equals?|to|the|an?|answer|option|choice|letter|value|exactly|possibly|just"
     r"|simply|likely|it|is|of|that|longer|but)\s+){0,4}"
 )
-_DENIED = re.compile(
-    rf"(?:\b(?:not|never|neither|nor|cannot|unlikely|doubt|impossible|excluded?|isnt|except|without"
-    rf"|anything but|instead of|rather than|no longer)|n['’]t|不是|并非|不等于|不为|不选|≠|!="
-    rf"|\\neq?)\s*{_FILLER}[\s$*(:]*$",
-    re.IGNORECASE,
-)
+_DENIED = re.compile(rf"(?:{_any('denied')})\s*{_FILLER}[\s$*(:]*$", re.IGNORECASE)
 _QUALIFIED = re.compile(
-    r"(?:\b(?:at least|at most|(?:less|more|greater|fewer|smaller|larger|bigger|higher|lower) than"
-    r"|up to|above|below"
-    r"|nearly|almost|between(?:\s+\S{1,20}(?:\s+and)?)?|twice|thrice|half(?: of)?|double|triple"
-    r"|square root of|multiple of|divisible by|multiplied by"
-    r"|divided by|factor of|power of)|≥|≤|≈|(?<=\w)\s?[<>]=?|\d\$?\s+or|√|~)\s*(?:the\s+"
-    r"|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$",
-    re.IGNORECASE,
+    rf"(?:{_any('qualified')})\s*(?:the\s+|an?\s+)?(?:[A-Za-z]\s?=\s?)?[\s$*(]*$", re.IGNORECASE
 )
 _DENIED_AFTER = re.compile(
     r"[\s.$*)]*(?:(?:is|was|are|were|would be|can|could|does|do|seems)\s*(?:n['’]t|not|never|wrong"
     r"|incorrect|impossible|too|excluded)\b|(?:不|错|ではな|가 아))",
     re.IGNORECASE,
 )
-_CHANGED_AFTER = re.compile(
-    r"\$?[\s-]*(?:squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion|hal(?:f|ves)"
-    r"|thirds?|quarters?|fourths?|fifths?"
-    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|(?:more|less|fewer|greater|larger"
-    r"|smaller) than|or more|or less|or \$?[-\d]|mod(?:ulo)?\b|choose|times|plus|minus|divided by"
-    r"|percent of|% of|out of)",
-    re.IGNORECASE,
-)
+_CHANGED_AFTER = re.compile(rf"\$?[\s-]*(?:{_any('changed')})", re.IGNORECASE)
 
 
 def taken_back(text: str, start: int, end: int) -> bool:
@@ -314,21 +299,8 @@ def is_number(text: str) -> bool:
 
 # Spellings -------------------------------------------------------------------------------------------
 
-_SPELLINGS = (
-    (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])\s*"), ""),
-    (re.compile(r"\\[dt]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
-    (_UPRIGHT, r" \1"),
-    (re.compile(r"_\{\\(max|min)\s*\}"), r"_{\1}"),
-    (re.compile(r"×"), r"\\times "),
-    (re.compile(r"\*\*"), "^"),
-    (_SCIENTIFIC, r"\1 \\times 10^{\2}"),
-    (re.compile(r"(?<!\d)10\s*\^\s*\(?([-+]?\d+)\)?"), r"10^{\1}"),
-    (re.compile(r"\{\+"), "{"),
-    (re.compile(r",?\\!"), ""),  # 10,\\!000
-    # math-verify takes a lone letter after a space for a unit: "a + b + c" would end at "a +".
-    (re.compile(r"\s*([-+*/=<>])\s*"), r"\1"),
-)
+# math-verify takes a lone letter after a space for a unit: "a + b + c" would end at "a +".
+_SPELLINGS = [(re.compile(pattern), replacement) for pattern, replacement in PHRASES["spellings"]]
 
 
 def tidy(answer: str) -> str:

@@ -20,27 +20,11 @@ from fractions import Fraction
 from typing import Any
 
 from hammerlib.grading import equality
-from hammerlib.grading.extract import bare, final_answer, is_number, unmarked_answer
-from hammerlib.grading.normal_form import listed
+from hammerlib.grading.extract import PHRASES, bare, final_answer, is_number, unmarked_answer
 from hammerlib.problems.registry import SCORERS
 
 # What the one right answer of a data set's problems is.
-KINDS = {
-    name: kind
-    for kind, names in {
-        "digits": "base_conversion",
-        "number": """basic_arithmetic chain_sum count_bits count_primes decimal_chain_sum gcd gsm_symbolic
-            lcm leg_counting nano_sequence nano_story number_sequence products simple_equations
-            simple_geometry""",
-        "word or number": "calendar_arithmetic",
-        "complex number": "complex_arithmetic",
-        "reduced fraction": "dice fraction_simplification",
-        "word": "game_of_life_halting letter_jumble spell_backward",
-        "factors": "prime_factorization",
-        "duration": "time_intervals",
-    }.items()
-    for name in listed(names)
-}
+KINDS = {name: kind for kind, names in PHRASES["kinds"].items() for name in names.split()}
 # Their scorers hand the answer to SymPy, which a runaway power would stall.
 WITH_ALGEBRA = frozenset(
     {"countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration"}
