@@ -70,16 +70,8 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of the command line and return its exit code.
 
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The words after ``hammer``; default those it was started with.
-
-    Returns
-    -------
-    int
-        0; 1 when a notebook failed; 2 for bad input or a file that cannot be read or written, after one line
-        ``error: ...`` on standard error; 130 when interrupted.
+    0; 1 when a notebook failed; 2 for bad input or a file that cannot be read or written, after one line
+    ``error: ...`` on standard error; 130 when interrupted.
 
     Examples
     --------

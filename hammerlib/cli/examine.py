@@ -32,13 +32,7 @@ CACHE_PARTS = ("rooms", "embeddings", "backbones", "starts", "pass-rates")
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
-    """Yield what can run here: name, ``yes`` or ``no``, and the reason with the remedy.
-
-    Examples
-    --------
-    >>> next(findings())[1]
-    'yes'
-    """
+    """Yield what can run here: name, ``yes`` or ``no``, and the reason with the remedy."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     yield "Python", "yes", f"{platform.python_version()} on {machine}"
     for name, (packages, extra) in _NEEDS.items():
@@ -66,28 +60,13 @@ def _cache() -> tuple[str, str]:
 
 
 def cache_size() -> int:
-    """Return the bytes of everything that hammerlib has cached.
-
-    Examples
-    --------
-    >>> cache_size() >= 0
-    True
-    """
+    """Return the bytes of everything that hammerlib has cached."""
     files = [path for folder in _cache_folders() for path in folder.rglob("*") if path.is_file()]
     return sum(file.lstat().st_size for file in files)
 
 
 def clear_cache() -> int:
-    """Delete hammerlib's own sub-folders of the cache and return the bytes they held.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from unittest.mock import patch
-    >>> with patch.dict(os.environ, HAMMER_CACHE=tempfile.mkdtemp()):
-    ...     clear_cache()
-    0
-    """
+    """Delete hammerlib's own sub-folders of the cache and return the bytes they held."""
     size = cache_size()
     for folder in _cache_folders():
         shutil.rmtree(folder)

@@ -18,21 +18,7 @@ _OBEYED = re.compile(r"(?:\x1b(?!\[A))|[^\n\t\r\x1b -~]")
 
 
 class Plain:
-    """A stream that writes control characters and direction overrides as their escapes.
-
-    Parameters
-    ----------
-    stream : text stream
-        Where the rest goes.
-
-    Examples
-    --------
-    >>> import io
-    >>> stream = io.StringIO()
-    >>> _ = Plain(stream).write("a\\x1b[2Jb")
-    >>> stream.getvalue()
-    'a\\\\x1b[2Jb'
-    """
+    """A stream that writes control characters and direction overrides as their escapes, the rest as it is."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -52,13 +38,7 @@ class Plain:
 
 @contextlib.contextmanager
 def plain_streams() -> Iterator[None]:
-    """Let standard output and standard error pass through `Plain` for the block.
-
-    Examples
-    --------
-    >>> with plain_streams():
-    ...     pass
-    """
+    """Let standard output and standard error pass through `Plain` for the block."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(Plain, before)
     try:
@@ -68,14 +48,7 @@ def plain_streams() -> Iterator[None]:
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts stay on their line.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> plain(pd.DataFrame({"topic": ["a\\nb"]}))["topic"][0]
-    'a\\\\nb'
-    """
+    """Return a table whose texts stay on their line."""
     return frame.map(lambda value: printable(value) if isinstance(value, str) else value)
 
 

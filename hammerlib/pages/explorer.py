@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,6 @@ def order_explorer(
     coordinates: np.ndarray,
     *,
     random_orders: int = 20,
-    fractions: Sequence[float] = FRACTIONS,
 ) -> Page:
     """Return a page that walks orders over the map and measures their first part beside random orders.
 
@@ -52,13 +51,6 @@ def order_explorer(
         The map, for the eye only: `hammerlib.plots.project`.
     random_orders : int
         Behind the band; 95 % of them lie inside.
-    fractions : sequence of float
-        Parts of an order whose diversity is measured, in (0, 1].
-
-    Returns
-    -------
-    Page
-        Shown by Jupyter in a frame; ``.write("orders.html")`` makes a file of it.
 
     Raises
     ------
@@ -82,7 +74,7 @@ def order_explorer(
         remedy = "give one finite (x, y) for each problem"
         raise InputError("coordinates", places.shape, f"do not place {len(problems)} problems", remedy)
     # Of few problems several fractions are the same part.
-    parts = {max(2, round(fraction * len(problems))): fraction for fraction in fractions}
+    parts = {max(2, round(fraction * len(problems))): fraction for fraction in FRACTIONS}
     measured: dict[str, Any] = {"problems": problems, "fractions": list(parts.values())}
     band = random_reference(embeddings, seeds=random_orders, **measured)
     topics, kind = np.unique(list(problems["topic"]), return_inverse=True)

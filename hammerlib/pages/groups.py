@@ -235,10 +235,7 @@ def _cosines(vectors: sparse.csr_array | np.ndarray, places: list[int]) -> np.nd
 
 
 def _clusters(cosines: np.ndarray) -> list[int]:
-    """Clusters by average linkage, cut where the next merge is the largest step up; all alike: one.
-
-    Without copies the first merge, from nothing, is no such step: it would leave each completion alone.
-    """
+    """Clusters by average linkage, cut where the next merge is the largest step up; all alike: one."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
@@ -251,6 +248,7 @@ def _clusters(cosines: np.ndarray) -> list[int]:
     if heights[-1] < ALIKE:
         return [0] * len(cosines)
     steps = np.diff(heights)
+    # Without copies the first merge, from nothing, is no such step: it would leave each completion alone.
     if len(steps) > 1 and heights[1] > ALIKE:
         steps[0] = 0.0
     cut = heights[steps.argmax()] + steps.max() / 2

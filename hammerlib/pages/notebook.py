@@ -17,18 +17,17 @@ TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 
 
 def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> None:
-    """Write a notebook as HTML, images inside, without a single reference to a server.
+    """Write an executed notebook as HTML, images inside, without a single reference to a server.
 
-    Other pages in its folder, such as the groups of a run, are linked at its top.
+    Other pages in its folder, such as the groups of a run, are linked at its top. Relative image links of its
+    text start in `folder`.
 
     Parameters
     ----------
     notebook : NotebookNode
-        Executed notebook.
     path : Path
         HTML file; written whole or not at all.
     folder : Path
-        Where relative image links of its text start.
 
     Examples
     --------

@@ -31,14 +31,8 @@ CYCLE = (
 class Page:
     """A whole HTML page that needs no network; Jupyter shows it in a frame.
 
-    Attributes
-    ----------
-    title : str
-    html : str
-        From ``<!doctype html>`` on. Its data is compressed and its texts are never read as HTML; a policy
-        in its head forbids every other script and every connection.
-    height : int
-        Pixels of the frame in a notebook.
+    Its data is compressed and its texts are never read as HTML; a policy in its head forbids every other
+    script and every connection.
 
     Examples
     --------
@@ -47,8 +41,8 @@ class Page:
     """
 
     title: str
-    html: str
-    height: int = 640
+    html: str  # from <!doctype html> on
+    height: int = 640  # pixels of the frame in a notebook
 
     def __repr__(self) -> str:
         return f"Page({self.title!r})"

@@ -24,21 +24,14 @@ ANSWERS = 4  # different completions shown of a run and problem
 class Sides:
     """A table of two runs' completions, shown by Jupyter as HTML.
 
-    Attributes
-    ----------
-    html : str
-        A ``<div>`` with its own style and script; everything a model wrote is escaped.
-    rows : int
-        Problems in it.
-
     Examples
     --------
     >>> Sides("<div></div>", 0)
     Sides(rows=0)
     """
 
-    html: str
-    rows: int
+    html: str  # a <div> with its own style and script; everything a model wrote is escaped
+    rows: int  # problems
 
     def __repr__(self) -> str:
         return f"Sides(rows={self.rows})"
@@ -60,8 +53,7 @@ def side_by_side(rows: pd.DataFrame, a: str, b: str, *, most: int = 200) -> Side
     """Draw what two runs answered as a table to search and to filter by won and lost.
 
     Long texts keep their beginning and end, a run's completions of a problem are the first four that differ,
-    and both say what is left out. Characters without a shape of their own (controls, marks of direction, half
-    surrogates) are written as their code.
+    and both say what is left out.
 
     Parameters
     ----------

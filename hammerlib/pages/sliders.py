@@ -18,13 +18,8 @@ def dra_sliders() -> Page:
     """Return a page on which three completions' embeddings can be turned and their rewards changed.
 
     It shows cosines, weights, adjusted rewards and advantages without DRA, with it, and under the placebo
-    (the same weights dealt among completions of equal reward). The page computes by itself, without a
-    network; groups that `hammerlib.dra` computed are inside, and the page says whether it agrees with them.
-
-    Returns
-    -------
-    Page
-        Shown by Jupyter in a frame; ``.write("dra.html")`` makes a file of it.
+    (the same weights dealt among completions of equal reward). The page computes by itself; groups that
+    `hammerlib.dra` computed are inside, and it says whether it agrees with them.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def describe_run(
     root: Path | None = None,
 ) -> Iterator[str]:
     """Say of each notebook whether it would run, and the time that it took last in this profile."""
-    root = Path(root or results_root()).resolve()
+    root = Path(root or storage.results_root()).resolve()
     total = 0.0
     for step in plan_notebooks(profile, only=only, overrides=overrides):
         if _is_current(step, root / step.run_id):
@@ -129,7 +129,7 @@ def _last_seconds(step: Step, root: Path) -> float | None:
     found = [*root.glob(pattern), *(checkout() / "results" / "published").glob(pattern)]
     if not found:
         return None
-    return read_object(max(found, key=lambda file: file.stat().st_mtime))["seconds"]
+    return storage.read_object(max(found, key=lambda file: file.stat().st_mtime))["seconds"]
 
 
 def _execute_once(step: Step, root: Path, head: str) -> None:

@@ -182,19 +182,7 @@ def check_values(values: Mapping[str, Any]) -> None:
 
 
 def arm_algorithms(arm: str, field: str = "adjustments") -> tuple[dict[str, Any], ...]:
-    """Return what an arm of a notebook is among `TrainConfig.algorithms`.
-
-    Parameters
-    ----------
-    arm : str
-        ``none``, the name of an algorithm (``dra``, ``permuted-rewards``, ``my_module:Class``), or one with
-        options, ``{name: distinct-answers, weight: 0.5}``.
-
-    Examples
-    --------
-    >>> arm_algorithms("none"), arm_algorithms("dra")
-    ((), ({'name': 'dra'},))
-    """
+    """Return what an arm (``none``, ``dra``, ``{name: dra, sign: safe}``) is among the algorithms."""
     from hammerlib.training.hooks import check_algorithm_name
 
     if arm == "none":
@@ -225,8 +213,8 @@ def notebook_run(name: str, namespace: dict) -> NotebookRun:
 
     An earlier run of the same notebook with the same parameters is replaced. Call it before the imports of
     what computes, so that a mistyped value is refused within a second. Relative paths are those of the
-    checkout from here on, as under ``hammer run``: the kernel changes into it, whether JupyterLab started it
-    in ``notebooks/`` or papermill somewhere else.
+    checkout from here on: the kernel changes into it, whether JupyterLab started it in ``notebooks/`` or
+    papermill somewhere else.
 
     Parameters
     ----------
@@ -243,8 +231,8 @@ def notebook_run(name: str, namespace: dict) -> NotebookRun:
     Raises
     ------
     InputError
-        A declared parameter of the wrong type, a value under a name that was never declared (papermill
-        injects misspelt names silently), or no parameter ``profile``.
+        A declared parameter of the wrong type, a value under a name that was never declared, or no parameter
+        ``profile``.
 
     Examples
     --------

@@ -74,10 +74,7 @@ def checkout() -> Path:
 
 
 def read_profile(profile: str, root: Path) -> dict[str, Any]:
-    """Read ``configs/<profile>.yaml``: parameter to value for all notebooks, notebook to its own of them.
-
-    A flat file without sections is read as well.
-    """
+    """Read ``configs/<profile>.yaml``: parameter to value for all notebooks, notebook to its own of them."""
     files = {path.stem: path for path in sorted((root / "configs").glob("*.yaml"))}
     if profile not in files:
         raise InputError("profile", profile, "there is no such profile", f"choose from {', '.join(files)}")

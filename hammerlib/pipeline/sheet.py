@@ -91,13 +91,7 @@ class NotebookRun(RunRecord):
         return save(drawn, self, name)
 
     def found(self, text: str) -> None:
-        """Show a sentence with this run's own numbers, and keep it in the manifest.
-
-        Parameters
-        ----------
-        text : str
-            Markdown without formulas, made from values: it must be true under other parameters too.
-        """
+        """Show a sentence with this run's own numbers, true under other parameters; the manifest keeps it."""
         if not text.strip():
             raise InputError("text", text, "says nothing", "write a sentence with this run's numbers")
         self.note(findings=[*self.manifest.get("findings", []), " ".join(text.split())])

@@ -1,4 +1,8 @@
-"""One function per figure; each returns its Axes and never calls ``show``."""
+"""One function per figure; each returns its Axes and never calls ``show``.
+
+`title` is the finding, `note` what it rests on, `label` the quantity with its unit; `ax` is drawn on, default
+a new figure.
+"""
 # ruff: noqa: E402, F401
 
 import importlib

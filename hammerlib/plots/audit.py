@@ -22,23 +22,7 @@ MARKS = {
 
 
 def trained_positions(rows: pd.DataFrame, n: int, *, late: int = 0, ax: Axes | None = None) -> Axes:
-    """Draw the position on the order of every trained problem against its step.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        `Audit.rows`: step, position (-1: not in the order), late, repeated.
-    n : int
-        Problems of the order.
-    late : int
-        Steps that a problem may be away from its own.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"step": [1, 2], "position": [0, 1], "late": 0, "repeated": False})
-    >>> trained_positions(rows, 2).get_ylabel()
-    'position on the order'
-    """
+    """Draw the position on the order of every trained problem (`Audit.rows`) against its step."""
     ax = axes_or_new(ax)
     kinds = np.select(
         [rows["position"] < 0, rows["repeated"], rows["late"].abs() > late],

@@ -90,8 +90,7 @@ def pass_at_k_curves(
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="k (samples a problem)", ylabel="pass@k (share of problems)", ylim=(None, 1.0))
     ax.legend(loc="lower right")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def forest(
@@ -140,8 +139,7 @@ def forest(
     ax.set_yticks(range(len(names)), list(reversed(names)))
     low, high = ax.get_xlim()
     ax.set(xlabel=label, xlim=(low, high + 0.35 * (high - low)), ylim=(-0.6, len(names) - 0.4))
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def _arm(name: str) -> str:
@@ -168,9 +166,6 @@ def arm_dots(
         Group to arm to number and interval; a group may lack arms. Value, low and high alike: no interval.
     label : str
         What the numbers are, with their unit.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
 
     Examples
     --------
@@ -195,8 +190,7 @@ def arm_dots(
     ax.set_yticks(range(len(values)), list(reversed(values)))
     ax.set(xlabel=label, ylim=(-0.5, len(values) - 0.5))
     legend_beside(ax)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def stacked_bars(
@@ -222,8 +216,7 @@ def stacked_bars(
     ax.set_yticks(rows, groups)
     ax.set(xlabel=label)
     legend_beside(ax)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def topic_bars(
@@ -235,8 +228,6 @@ def topic_bars(
     ----------
     values : mapping of str to (value, low, high)
         Shares in [0, 1].
-    label, title, note : str
-        As for `arm_dots`.
 
     Examples
     --------
@@ -251,8 +242,7 @@ def topic_bars(
         ax.plot([low, high], [row, row], color="#000000", linewidth=1.2)
     ax.set_yticks(range(len(names)), [printable(name) for name in names])
     ax.set(xlabel=label, xlim=(0, 1))
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def spreads(
@@ -268,8 +258,7 @@ def spreads(
     )  # fmt: skip
     ax.set_yticks(rows, groups)
     ax.set(xlabel=label)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def reliability_curves(
@@ -290,5 +279,4 @@ def reliability_curves(
     label = "confidence: share of the other samples with the same answer"
     ax.set(xlabel=label, ylabel="accuracy (share of answers)", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.legend(loc="upper left")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)

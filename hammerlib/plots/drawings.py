@@ -132,9 +132,6 @@ def sample_strips(
     ----------
     counts : mapping of str to (n, c)
         Problem to its samples and how many of them are right.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
 
     Examples
     --------
@@ -153,8 +150,7 @@ def sample_strips(
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.grid(False)
-    caption(ax, title, note, below=8)  # there is no axis between
-    return ax
+    return caption(ax, title, note, below=8)  # there is no axis between
 
 
 def answer_fan(
@@ -171,9 +167,6 @@ def answer_fan(
         What the reward of each is multiplied by.
     names : sequence of str
         Of the answers; default their numbers.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
 
     Examples
     --------
@@ -198,5 +191,4 @@ def answer_fan(
     ax.set(xlim=(-1.6, 1.6), ylim=(-1.35, 1.35), aspect="equal", xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)

@@ -25,21 +25,8 @@ PARTS = re.compile(
 
 @lru_cache(maxsize=512)
 def formula(tex: str, size: float = SIZE) -> tuple[bytes, float]:
-    """Return a formula as SVG, and how far it reaches below the line (points).
-
-    Parameters
-    ----------
-    tex : str
-        LaTeX without dollars, as far as Matplotlib's mathtext knows it: fractions, sums, roots, accents,
-        brackets and ``\\mathrm``, but no environments.
-    size : float
-        Of the letters, in points.
-
-    Raises
-    ------
-    InputError
-        Mathtext does not know a command in it.
-    """
+    """Return LaTeX without dollars as SVG, and how far it reaches below the line (points)."""
+    # As far as Matplotlib's mathtext knows LaTeX: fractions, sums, roots, accents, brackets, no environments.
     drawn = io.BytesIO()
     try:
         with matplotlib.rc_context(

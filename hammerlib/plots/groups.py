@@ -60,8 +60,7 @@ def token_bars(
     ax.set(xlabel="", ylabel=label, xlim=(-1, len(tokens)))
     ax.grid(False, axis="x")
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(marked))  # beside the title
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def advantage_dots(
@@ -84,8 +83,7 @@ def advantage_dots(
     ax.set_yticks(rows, list(advantages.index))
     ax.set(xlabel=label, ylim=(-0.6, len(rows) - 0.4))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)  # below the note
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def rho_histogram(
@@ -101,8 +99,7 @@ def rho_histogram(
     ax.axvline(0, color="#999999", linewidth=1)
     ax.set(xlabel="Spearman correlation over a prompt's pairs", ylabel="prompts")
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24), ncols=2)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def power_curves(
@@ -122,8 +119,7 @@ def power_curves(
         ax.axhline(share, color="#666666", linestyle=(":", "--")[position % 2], linewidth=1.2, label=name)
     ax.set(xlabel="true rank correlation", ylabel="share of prompts with p < .05", ylim=(0, 1))
     ax.legend(loc="upper left")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def mode_curves(
@@ -153,5 +149,4 @@ def mode_curves(
     plain_ticks(ax)
     ax.set(xlabel="training step (one group each)", ylabel="effective number of right strategies")
     ax.set(ylim=(0.95, 1.05 * max(2.0, arms["high"].max(), arms["modes"].max())))
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)

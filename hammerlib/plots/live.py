@@ -34,9 +34,9 @@ def live_curves(
 ) -> Iterator[None]:
     """Draw the curves of all runs that train inside the ``with`` block, in place, and once more at its end.
 
-    It reads the runs' ``metrics.csv``, so the runs may be in other processes, as those of a grid are. Under
-    CI, in `hammer run` and outside of a notebook there are no intermediate figures: only the last one, and
-    outside of a notebook none.
+    It reads the runs' ``metrics.csv``, so the runs may be in other processes. Under CI, in `hammer run` and
+    outside of a notebook there are no intermediate figures: only the last one, and outside of a notebook
+    none.
 
     Parameters
     ----------

@@ -58,8 +58,6 @@ def edge_deciles(
         Expected mean edge cosine of a random order, in closed form.
     n : int
         Number of problems, for the caption.
-    title : str
-        Finding.
 
     Examples
     --------
@@ -75,8 +73,7 @@ def edge_deciles(
     ax.set(xlabel=label, ylabel="mean cosine between neighbours", xlim=(0, 1))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = f"n = {n} problems, means of tenths; dashed: exact expectation of a random order"
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def prefix_curves(
@@ -131,8 +128,7 @@ def lag_curves(
     ax.set(xlabel="distance along the order (problems)", ylabel="mean cosine, mean of all removed")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = f"n = {n} problems; band: {seeds} random orders. Below zero: opposite sides; above: the same side"
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Axes | None = None) -> Axes:
@@ -144,7 +140,6 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
         Strategy to `Order.gap` (0 at the bound, 1 for random orders) and `Order.cost`.
     n : int
         Problems, for the caption.
-    title : str
 
     Examples
     --------
@@ -171,8 +166,7 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
     label = "gap (%): 0 = certified lower bound, 100 = random order, expected"
     ax.set(xlabel=label, xlim=(-0.02 * widest, 1.35 * widest))
     note = f"n = {n} problems; no path costs less than the bound; one order each, seed of the parameters"
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def path_on_circle(

@@ -168,18 +168,11 @@ def semantic_map(
     ax.grid(False)
     if not ax.figure.legends:  # and one legend
         ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=5, markerscale=2)
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def grouped(topics: Sequence[str], most: int = 9) -> list[str]:
-    """Return the topics with the rarer ones as one, where there are more than a reader tells apart.
-
-    Examples
-    --------
-    >>> grouped(["a", "a", "b", "b", "c", "d"], most=2)
-    ['a', 'a', 'b', 'b', '2 other topics', '2 other topics']
-    """
+    """Return the topics with the rarer ones as one, where there are more than a reader tells apart."""
     counts = Counter(topics)
     if len(counts) <= most + 1:
         return list(topics)

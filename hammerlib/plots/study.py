@@ -57,9 +57,6 @@ def replicate_curves(
         Families that RL does not train on, instead of the others.
     band : bool
         False: means alone, where the spread of starts would hide them and paired differences stand beside.
-    title, note : str
-        Finding, and what it rests on.
-    ax : Axes, optional
 
     Examples
     --------
@@ -76,8 +73,7 @@ def replicate_curves(
     ax.set(xlabel=_unit(records, axis), ylabel="held-out pass@1 (share of samples)")
     if ax.lines:
         ax.legend(loc="lower right")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def difference_curves(
@@ -113,8 +109,7 @@ def difference_curves(
     ax.set(xlabel=_unit(records, axis), ylabel="difference in held-out pass@1 (points)")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)
 
 
 def _places(curves: Sequence[Curve]) -> np.ndarray:
@@ -216,5 +211,4 @@ def waiting_curves(
     ax.set(xlabel=UNITS["rollouts"], ylabel=f"replicates below {threshold:g} (share)", ylim=(0.0, 1.02))
     if ax.lines:
         ax.legend(loc="lower left")
-    caption(ax, title, note)
-    return ax
+    return caption(ax, title, note)

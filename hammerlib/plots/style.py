@@ -63,14 +63,7 @@ def colour(name: str, position: int | None = None) -> str:
 
 
 def palette(names: Iterable[str], most: int = 4) -> dict[str, str]:
-    """Return a colour for each name, no two alike; those after the first `most` are grey.
-
-    Examples
-    --------
-    >>> shades = palette(["control", "own order", "min-path", "min-path-tfidf", "fifth"])
-    >>> len(set(shades.values())), shades["min-path"] == colour("min-path"), shades["fifth"] == MUTED
-    (5, True, True)
-    """
+    """Return a colour for each name, no two alike; those after the first `most` are grey."""
     names = list(dict.fromkeys(names))
     fixed = {name: colour(name) for name in names[:most]}
     taken = {shade for shade in fixed.values() if shade != MUTED}
@@ -161,7 +154,7 @@ def legend_beside(ax: Axes) -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def caption(ax: Axes, title: str, note: str, *, below: int = 34) -> None:
+def caption(ax: Axes, title: str, note: str, *, below: int = 34) -> Axes:
     """Put the finding above the Axes and what it rests on in grey, so many points below them."""
     ax.set_title("\n".join(map(printable, title.split("\n"))), loc="left")
     ax.annotate(
@@ -174,6 +167,7 @@ def caption(ax: Axes, title: str, note: str, *, below: int = 34) -> None:
         color="#666666",
         va="top",
     )
+    return ax
 
 
 def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
@@ -187,10 +181,6 @@ def save(drawn: Axes | Figure, run: RunRecord, name: str) -> Path:
         Its folder takes the file.
     name : str
         File name without ending.
-
-    Returns
-    -------
-    Path
 
     Examples
     --------
