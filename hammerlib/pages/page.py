@@ -7,6 +7,7 @@ import functools
 import gzip
 import hashlib
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -19,12 +20,9 @@ from hammerlib.runs.storage import atomic_path
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-
-# Okabe-Ito and more, as in figures (`hammerlib.plots.style`, which takes matplotlib to import).
-CYCLE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6A3D9A", "#B8A800",
-    "#8C510A", "#01665E",
-)  # fmt: skip
+# Of figures too; `hammerlib.plots.style` takes matplotlib to import.
+COLOURS = Path(__file__).parents[1] / "plots" / "colours.toml"
+CYCLE = tuple(tomllib.loads(COLOURS.read_text(encoding="utf-8"))["cycle"])
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,27 +17,10 @@ from hammerlib.errors import printable
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, file_name
 
-# Okabe-Ito: told apart by colour-blind readers; one colour per method in every figure.
-COLOURS = {
-    # Orders, and what a study puts beside them.
-    "random": "#000000", "dataset": "#999999", "hammer": "#D55E00", "min-path": "#0072B2",
-    "similar": "#CC79A7", "reversed": "#E69F00", "farthest-first": "#009E73", "topic-cycle": "#56B4E9",
-    "logdet": "#882255", "batch-diverse": "#8C510A", "batch-shuffled": "#DFC27D", "easy-to-hard": "#B8A800",
-    "hard-to-easy": "#6A3D9A", "random-batches": "#8073AC", "matched": "#4D9221", "dra": "#01665E",
-    "placebo": "#BF812D",
-    # Models before and after training.
-    "start": "#999999", "before": "#999999", "after": "#D55E00",
-    # Strategies of a solver that draws terms.
-    "e-matching": "#000000", "mimic": "#0072B2", "revolt-reciprocal": "#D55E00",
-    "revolt-complement": "#E69F00", "uniform": "#999999",
-    # Weights of an expert's tokens.
-    "GRPO alone": "#000000", "unweighted": "#E69F00", "IS": "#CC79A7", "phi": "#0072B2",
-}  # fmt: skip
-CYCLE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6A3D9A", "#B8A800",
-    "#8C510A", "#01665E",
-)  # fmt: skip
-MUTED = "#A6A6A6"  # what a figure shows without naming it by colour
+_TABLE = tomllib.loads(Path(__file__).with_name("colours.toml").read_text(encoding="utf-8"))
+COLOURS: dict[str, str] = _TABLE["methods"]
+CYCLE = tuple(_TABLE["cycle"])
+MUTED = _TABLE["muted"]
 
 
 def colour(name: str, position: int | None = None) -> str:

@@ -25,37 +25,8 @@ import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
-# seccomp: numbers on x86-64 and on arm64
+# seccomp
 
-_CALLS = """
-read 0 63, write 1 64, pread64 17 67, pwrite64 18 68, readv 19 65, writev 20 66, lseek 8 62, close 3 57,
-close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, poll 7 -, ppoll 271 73,
-select 23 -, pselect6 270 72, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22,
-eventfd2 290 19, stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291, access 21 -,
-faccessat 269 48, faccessat2 439 439, readlink 89 -, readlinkat 267 78, getcwd 79 17, chdir 80 49,
-fchdir 81 50, getdents64 217 61, statfs 137 43, fstatfs 138 44, flock 73 32, fadvise64 221 223,
-sendfile 40 71, mmap 9 222, munmap 11 215, mprotect 10 226, mremap 25 216, madvise 28 233, brk 12 214,
-rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, sigaltstack 131 132, rt_sigpending 127 136,
-pause 34 -, setitimer 38 103, getitimer 36 102, alarm 37 -, restart_syscall 219 128, futex 202 98,
-set_robust_list 273 99, get_robust_list 274 100, rseq 334 293, set_tid_address 218 96, gettid 186 178,
-sched_yield 24 124, sched_getaffinity 204 123, getpid 39 172, getppid 110 173, getuid 102 174,
-geteuid 107 175, getgid 104 176, getegid 108 177, getgroups 115 158, getresuid 118 148, getresgid 120 150,
-getpgrp 111 -, getrlimit 97 163, getrusage 98 165, times 100 153, uname 63 160, sysinfo 99 179,
-umask 95 166, clock_gettime 228 113, clock_getres 229 114, clock_nanosleep 230 115, nanosleep 35 101,
-gettimeofday 96 169, time 201 -, getrandom 318 278, recvfrom 45 207, shutdown 48 210,
-getsockopt 55 209, getsockname 51 204, getpeername 52 205, exit 60 93, exit_group 231 94,
-wait4 61 260, waitid 247 95
-"""
-# Within the folder in memory.
-_CHANGES = """
-mkdir 83 -, mkdirat 258 34, unlink 87 -, unlinkat 263 35, rmdir 84 -, rename 82 -, renameat 264 38,
-renameat2 316 276, ftruncate 77 46, fsync 74 82, fdatasync 75 83
-"""
-_SPECIAL = """
-open 2 -, openat 257 56, clone 56 220, clone3 435 435, prlimit64 302 261, socketpair 53 199, sendto 44 206,
-ioctl 16 29, fcntl 72 25, prctl 157 167, pivot_root 155 41, mount_setattr 442 442, capset 126 91,
-landlock_create_ruleset 444 444, landlock_add_rule 445 445, landlock_restrict_self 446 446, seccomp 317 277
-"""
 _COLUMN = {"x86_64": 1, "aarch64": 2}.get(platform.machine(), 0)
 _AUDIT = {1: 0xC000003E, 2: 0xC00000B7}
 _ALL = 0xFFFFFFFF
@@ -63,16 +34,23 @@ _ALLOW, _REFUSE, _UNKNOWN, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x8000000
 _WRITING = 1 | 2 | 0o100 | 0o1000 | 0o20000000  # write only, both, create, truncate, nameless file
 
 
-def _table(text: str) -> dict[str, int]:
-    rows = [row.split() for row in text.split(",")]
+def _table(section: str) -> dict[str, int]:
+    """Numbers by name, of a section of ``calls.txt``, on this processor."""
+    with open(os.path.join(os.path.dirname(__file__), "calls.txt")) as file:
+        text = file.read().partition(f"= {section}\n")[2].partition("\n\n")[0]
+    rows = [row.split() for row in text.splitlines()]
     return {row[0]: int(row[_COLUMN]) for row in rows if _COLUMN and row[_COLUMN] != "-"}
+
+
+# Read now: once confined, this process sees no files of ours.
+_CALLS, _CHANGES, _SPECIAL = map(_table, ("computation", "folder in memory", "special"))
 
 
 def number_of(name: str) -> int:
     """Number of a call on this processor."""
     if not _COLUMN:
         raise OSError(f"no table of system calls for {platform.machine()}")
-    return _table(_SPECIAL)[name]
+    return _SPECIAL[name]
 
 
 def filter_calls(room: bool) -> None:
@@ -85,11 +63,10 @@ def filter_calls(room: bool) -> None:
 
 def _program(room: bool) -> list[bytes]:
     """Filter of system calls: what it names is allowed, all else refused."""
-    special = _table(_SPECIAL)
-    if not special:
+    if not _SPECIAL:
         raise OSError(f"no table of system calls for {platform.machine()}")
     steps = [_step(0x20, 4), _step(0x15, _AUDIT[_COLUMN], 1, 0), _step(0x06, _KILL), _step(0x20, 0)]
-    for number in (_table(_CALLS) | (_table(_CHANGES) if room else {})).values():
+    for number in (_CALLS | (_CHANGES if room else {})).values():
         steps += [_step(0x15, number, 0, 1), _step(0x06, _ALLOW)]
     writing = 0 if room else _WRITING
     rules = {
@@ -106,8 +83,8 @@ def _program(room: bool) -> list[bytes]:
         "prctl": _one_of(0, (15,)),  # the name of a thread
     }
     for name, block in rules.items():
-        if name in special:
-            steps += [_step(0x15, special[name], 0, len(block)), *block]
+        if name in _SPECIAL:
+            steps += [_step(0x15, _SPECIAL[name], 0, len(block)), *block]
     return [*steps, _step(0x06, _REFUSE)]
 
 
