@@ -133,12 +133,11 @@ def paired_interval(
         One number a problem (and seed), the same problem (and seed) at the same place.
     method : {"adjusted", "guarded", "student"}
         ``adjusted``: towards zero Student's end, with two more problems that differ both ways by half of a
-        typical difference; away from zero the end with one more problem that nobody has seen, which passes
-        the largest difference seen by a third of the way to the end of the scale. So a difference is found
-        about as often as by `permutation_test`, and a rare gain that the sample lacks is not excluded.
-        ``guarded``: as `mean_interval`, with the unseen problem at both ends; it holds where few problems
-        change sides completely and hardly any other differs. ``student``: for many problems of which many
-        differ.
+        typical difference; away from zero the end with one more problem that nobody has seen. So a difference
+        is found about as often as by `permutation_test`, and a rare gain that the sample lacks is not
+        excluded. ``guarded``: as `mean_interval`, with the unseen problem at both ends; it holds where few
+        problems change sides completely and hardly any other differs. ``student``: for many problems of which
+        many differ.
     bounds : (float, float)
         Ends of the scale of `a` and of `b`.
     level : float
@@ -159,8 +158,7 @@ def paired_interval(
     Notes
     -----
     Measured coverage and power: ``results/benchmarks/intervals.md``. Where a few problems in n change sides
-    completely and all others hardly differ, samples without such a problem tell nothing of them, and no
-    interval but ``mean_interval(b - a, bounds=(-1, 1))`` holds.
+    completely and all others hardly differ, no interval but ``mean_interval(b - a, bounds=(-1, 1))`` holds.
 
     References
     ----------

@@ -51,8 +51,8 @@ def order_ledger(
     -------
     DataFrame
         One row for `embedding`, `hammer path`, `min-path`, `difficulty probe`: problems (measured on),
-        prompt_tokens and generated_tokens (of these; the probe reads a prompt once a sample), seconds, scale
-        (all problems / measured), and tokens_all and seconds_all, which are scaled.
+        prompt_tokens and generated_tokens (of these), seconds, scale (all problems / measured), and
+        tokens_all and seconds_all, which are scaled.
 
     Examples
     --------

@@ -33,8 +33,7 @@ Groups = Sequence[Sequence[dict]]  # graded samples by problem
 def pass_at_k(n: int | np.ndarray, c: int | np.ndarray, k: int) -> float | np.ndarray:
     """Return the probability that k of n samples, drawn without replacement, hold a correct one.
 
-    Unbiased for pass@k when the n samples are independent. Computed as a sum of logarithms over the
-    shorter of the two products, so that neither large n nor tiny probabilities lose digits.
+    Unbiased for pass@k when the n samples are independent.
 
     Parameters
     ----------
@@ -117,7 +116,8 @@ def _estimated(
 def _pass_at_k(n: int, c: int, k: int) -> float:
     if n - c < k:
         return 1.0
-    # C(n-c,k)/C(n,k) is symmetric in c and k: take the product with fewer factors.
+    # C(n-c,k)/C(n,k) is symmetric in c and k: take the product with fewer factors, as a sum of logarithms, so
+    # that neither large n nor tiny probabilities lose digits.
     few, many = sorted((c, k))
     factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
     return float(0.0 - np.expm1(np.log1p(-many / factors).sum()))  # 0.0 - 0.0 is not -0.0
@@ -137,14 +137,13 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
 
     The k votes are drawn without replacement; a tie for the most votes goes to one of the tied answers with
     equal chances. The expectation over both is computed exactly: neither luck nor the order of the samples
-    matters. A sample without an answer uses up a draw and has no vote; k draws without any answer
-    count as wrong. `cons_at_k` differs in this one point: there, missing answers vote too.
+    matters. A sample without an answer uses up a draw and has no vote; k draws without any answer count as
+    wrong. `cons_at_k` differs in this one point: there, missing answers vote too.
 
     Parameters
     ----------
     answers : sequence of str or None
-        One entry a sample, length n. Equal strings vote together: give equivalent answers one spelling. Whole
-        numbers count as their text.
+        One entry a sample, length n. Equal strings vote together: give equivalent answers one spelling.
     gold : str
         The right answer in that spelling.
     k : int
@@ -162,10 +161,7 @@ def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
 
     Notes
     -----
-    For every vote count v of the gold answer, the ways to draw the rest with no other answer above v are the
-    coefficients of a product of truncated binomials; an answer that ties with v carries a factor x, and
-    1/(1 + ties) is the integral of x**ties over [0, 1], which Gauss-Legendre nodes give exactly. Cost
-    O(n**2 * k) at most, instead of C(n, k) subsets. Source: ours.
+    Source: ours. Cost O(n**2 * k) at most, instead of C(n, k) subsets.
 
     Examples
     --------
@@ -257,6 +253,8 @@ def _draws(m: int, n: int, k: int) -> np.ndarray:
 
 def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> float:
     """Weight of the draws of k - votes other samples that leave gold on top, ties shared."""
+    # The ways to draw the rest with no other answer above `votes` are the coefficients of a product of
+    # truncated binomials, in which an answer that ties carries a factor x.
     size = k - votes
     rivals = [m for m in rest if m >= votes]
     # Up to r rivals tie: 1 / (1 + ties) = integral of x**ties over [0, 1], exact with r // 2 + 1 nodes.
@@ -331,11 +329,6 @@ def reliability_table(
         One row a bin: ``low, high, n, problems, confidence, accuracy, accuracy_low, accuracy_high`` (answers,
         problems with an answer there, means, 95 % interval of the accuracy; NaN where n is 0).
 
-    Notes
-    -----
-    Answers of one problem go together, so that the interval is Clopper's and Pearson's with the number of
-    problems, weighted by their answers: (sum w)^2 / sum w^2. It runs wide where answers of a problem differ.
-
     References
     ----------
     Korn & Graubard 1998, Confidence intervals for proportions with small expected number of positive counts
@@ -355,6 +348,9 @@ def reliability_table(
         raise InputError("problems", list(of.shape), "one for each answer", "join them by sample")
     n, sums, hits = _binned(stated, right, bins)
     edges = np.arange(bins + 1) / bins
+    # Answers of one problem go together: Clopper's and Pearson's interval with the effective number of
+    # problems, weighted by their answers: (sum w)^2 / sum w^2. It runs wide where answers of a problem
+    # differ.
     weights = np.zeros((bins, of.max() + 1))
     np.add.at(weights, (_bins_of(stated, bins), of), 1)
     with np.errstate(invalid="ignore"):

@@ -1,19 +1,16 @@
 """Programs that a model wrote: cut out of a completion, run against tests, confined by the kernel.
 
-The tests run in one process, the program in another. The program's process gets the arguments of a call and
-gives plain data back (`hammerlib.grading.room`): it can neither read what is expected, nor say by itself that
-it is right, nor hand over an object that is equal to everything.
+The tests run in one process, the program in another, which gets the arguments of a call and gives plain data
+back (`hammerlib.grading.room`): it can neither read what is expected, nor say by itself that it is right. The
+program reads Python's library, numpy and sympy, and no other file, no environment, no process and no network;
+it writes only in a folder in memory that ends with it (1 MiB, 64 files), or nowhere where the kernel refuses
+name spaces. Memory, processor time, wall clock and every message have limits. Where too few means hold (no
+Linux, no seccomp, neither name spaces nor Landlock) nothing runs; `hammer doctor` says which do.
 
-What is protected (`hammerlib.grading.room.confinement`): the program reads Python's library, numpy and sympy,
-and no other file, no environment, no process and no network. It writes only in a folder in memory that ends
-with it (1 MiB, 64 files), or nowhere at all where the kernel refuses name spaces. Memory, processor time,
-wall clock and every message have limits, and no process outlives the run. `hammer doctor` says which means
-hold on a machine; where too few do (no Linux, no seccomp, neither name spaces nor Landlock) nothing runs.
-
-What is not: nothing helps against faults of the kernel or the processor; without name spaces the names and
-sizes of files can be seen; a program may use up its limits. Tests are confined in the same way, but their
-author decides what is right. `run_code` also lets scorers run that were not audited (see
-`hammerlib.problems.registry.AUDITED`): these run *unconfined*, in the grading process.
+What is not protected: faults of the kernel or the processor; without name spaces the names and sizes of
+files. Tests are confined in the same way, but their author decides what is right. `run_code` also lets
+scorers run that were not audited (`hammerlib.problems.registry.AUDITED`): these run *unconfined*, in the
+grading process.
 """
 
 from __future__ import annotations

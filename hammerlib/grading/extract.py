@@ -56,7 +56,7 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
 
     Text after the last ``</think>`` counts where there is any. Marks in order: the last
     ``<answer>...</answer>`` (and a box inside it), ``final answer is $...$.`` where no box follows it, the
-    last complete ``\boxed{...}``, the last ``#### ...``.
+    last complete ``\boxed{...}``, the last ``#### ...``. Stripped; "" for an empty mark.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
         "and", are one answer.
     unfinished : bool
         Whether a mark counts that stands in a thought without end (``<think>`` and no ``</think>`` after it).
-
-    Returns
-    -------
-    str or None
-        Stripped; "" for an empty mark.
 
     Examples
     --------

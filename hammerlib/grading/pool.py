@@ -144,12 +144,7 @@ def grade_many(
     Returns
     -------
     list of Verdict
-        In order; the reason of a killed one is ``timeout`` (see :func:`count_reasons`).
-
-    Raises
-    ------
-    InputError
-        Lengths differ, what :func:`grade` refuses, or `timeout` or `workers` is out of range.
+        In order; the reason of a killed one is ``timeout``.
 
     Examples
     --------

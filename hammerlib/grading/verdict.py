@@ -70,14 +70,12 @@ def grade(
 ) -> Verdict:
     r"""Decide whether a completion's final answer equals the gold.
 
-    The last complete ``\boxed{}`` is found by our own scan; see
-    :func:`hammerlib.grading.extract.final_answer` for the other marks. Without a mark, math-verify looks for
-    the last number or expression. Boxes in a row ("\boxed{1} and \boxed{-2}") are one answer where the gold
-    has several parts. Equality is math-verify's. Where the problem names a scorer
-    (`hammerlib.problems.registry.SCORERS`), what can be read exactly decides if the problem has one right
-    answer (`hammerlib.grading.scorers`), else the scorer, by exactly 1.0. Works on any thread; off the main
-    thread nothing interrupts a slow comparison, so batches of foreign text belong into
-    :func:`hammerlib.grading.grade_many`.
+    The last complete ``\boxed{}`` counts; see :func:`hammerlib.grading.extract.final_answer` for the other
+    marks. Without a mark, math-verify looks for the last number or expression. Boxes in a row
+    ("\boxed{1} and \boxed{-2}") are one answer where the gold has several parts. Where the problem names a
+    scorer (`hammerlib.problems.registry.SCORERS`), what can be read exactly decides if the problem has one
+    right answer (`hammerlib.grading.scorers`), else the scorer, by exactly 1.0. Off the main thread nothing
+    interrupts a slow comparison: batches of foreign text belong into :func:`hammerlib.grading.grade_many`.
 
     Parameters
     ----------
@@ -90,11 +88,10 @@ def grade(
         Whether what a model wrote may be run: problems with a ``code:`` scorer
         (`hammerlib.grading.code`), and scorers outside `hammerlib.problems.registry.AUDITED`, some of which
         evaluate the answer as Python.
-
     evaluated : bool
         Whether the answer must be worked out as far as the gold is. Without it the question given back
-        counts, because it is equal: ``\sum_{k=1}^{100} k`` for 5050, ``17*23`` for 391, an integral or a
-        determinant for its value. The rewards ask for it.
+        counts, because it is equal: ``\sum_{k=1}^{100} k`` for 5050, ``17*23`` for 391. The rewards ask for
+        it.
     unfinished : bool
         Whether an answer counts that stands in a thought without end (``<think>`` and no ``</think>`` behind
         it). Rewards of recipes with think tags say no.
@@ -124,20 +121,16 @@ def grade(
     Source: ours for what can be read exactly (:func:`hammerlib.grading.equality.exact_verdict`), math-verify
     for integrals, limits and the like and for finding an answer in free text.
 
-    Both sides come into one normal form (`hammerlib.grading.normal_form`). Numbers are exact; a decimal
-    of six places or more stands for what rounds to it (0.333333 is 1/3, 0.333 is not), below 0.001 in its
-    digits and to 1 %. A unit may be left out, never exchanged for another. Per cent: a share written with
-    a sign equals the same number with and without it and the fraction (50\% is 50 and 0.5); without a
+    Both sides come into one normal form (`hammerlib.grading.normal_form`). Numbers are exact; a decimal of
+    six places or more stands for what rounds to it (0.333333 is 1/3, 0.333 is not), below 0.001 in its
+    digits and to 1 %. A unit may be left out, never exchanged for another. 50\% is 50 and 0.5; without a
     sign 50 is not 0.5. Lists are compared without order but with repetitions, sets without both, points
     and intervals with order and kind of bracket; words by their letters, capitals apart. Digits to a base
-    equal the same digits to the same base. Behind a number a prime (5') stands for feet or minutes and
-    answers no gold without a unit; half of the day may be left out, never exchanged (8:15 a.m.); a
+    equal the same digits to the same base. Half of the day may be left out, never exchanged (8:15 a.m.); a
     congruence may leave out its name, and its modulus only where the gold has it; numbers may be spelled
-    out ("twenty-five"), a gold only with its hyphen. A number with dots (0.333...) repeats what is
-    written three times. Digits grouped as elsewhere (12,34,567; 1.234,56) count where the other side is
-    one number. Without a mark, a value that the words around it deny or change ("not 42", "at least 42",
-    "42 squared") is not the answer; "about 42" is. A gold that says nothing ("N/A", "None") or cannot be
-    read is ``error: gold unparsable``.
+    out ("twenty-five"), a gold only with its hyphen. Without a mark, a value that the words around it deny
+    or change ("not 42", "at least 42") is not the answer; "about 42" is. A gold that says nothing ("N/A") or
+    cannot be read is ``error: gold unparsable``.
     """
     refuse_pair(completion, gold_or_problem)
     problem = {"answer": gold_or_problem} if isinstance(gold_or_problem, str) else gold_or_problem

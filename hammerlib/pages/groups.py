@@ -42,7 +42,8 @@ def group_browser(
 
     Each group has its rewards, the similarities of its completions, and the advantages that GRPO gives them
     as they are, under DRA, and under its placebo (DRA's weights dealt among completions of equal reward),
-    beside what the file itself holds. ``groups.html#group=12.3`` opens the third group of step 12.
+    beside what the file itself holds. ``groups.html#group=12.3`` opens the third group of step 12. Damaged
+    files and lines beside whole ones are named on the page.
 
     Parameters
     ----------
@@ -56,12 +57,6 @@ def group_browser(
         by their words (cosine of TF-IDF), which needs no model.
     steps : (int, int), optional
         First and last step; default all.
-
-    Raises
-    ------
-    InputError
-        Nothing to read (with the reason for each file), or more than 20,000 groups. Damaged files and lines
-        beside whole ones are named on the page.
 
     Examples
     --------

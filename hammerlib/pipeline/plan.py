@@ -104,10 +104,6 @@ def plan_notebooks(
     overrides : mapping, or sequence of ``name=value``, optional
         Parameters set on top of the profile, in every notebook that declares them.
 
-    Returns
-    -------
-    list of Step
-
     Raises
     ------
     InputError

@@ -114,16 +114,8 @@ def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
 def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
     """Keep the first problem of every normalised text.
 
-    Parameters
-    ----------
-    table : datasets.Dataset
-        A problem table.
-
-    Returns
-    -------
-    (datasets.Dataset, DuplicateReport)
-        The kept rows in their order; every dropped row with the copy that stays and whether their answers
-        are the same text. Problems whose copies disagree are listed by :func:`conflicts`.
+    Returns the kept rows in their order, and every dropped row with the copy that stays and whether their
+    answers are the same text. Problems whose copies disagree are listed by :func:`conflicts`.
 
     Examples
     --------
@@ -151,12 +143,9 @@ def deduplicate(table: Dataset) -> tuple[Dataset, DuplicateReport]:
 def conflicts(table: Dataset) -> pd.DataFrame:
     """List the problems of a table whose normalised text occurs with different answers.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per problem involved: ``group`` (int, counted from 0 in order of appearance), ``id``,
-        ``answer``, ``prompt``. Empty when nothing conflicts. Answers are compared as texts without
-        spaces, dollar signs, letter case and other spellings of the same LaTeX.
+    One row per problem involved: ``group`` (int, counted from 0 in order of appearance), ``id``, ``answer``,
+    ``prompt``. Answers are compared as texts without spaces, dollar signs, letter case and other spellings of
+    the same LaTeX.
 
     Examples
     --------
@@ -416,14 +405,13 @@ def decontaminate(
 ) -> tuple[Dataset, pd.DataFrame]:
     """Drop the problems that stand in a benchmark, and report every such pair.
 
-    Two rules. *exact*: the texts are the same once notation, layout and labels are aside
-    (`hammerlib.problems.cleaning.tokens_of`; digits and operators count), with or without the sentences at
-    their ends that tell how to answer, and with or without the words with which nearly all rows of a table
-    begin or end. *n-gram*: at least `share` of the benchmark problem's runs of `n` words stand in the
-    training problem, and so do all its numbers, signs, functions, names of several letters and its question:
-    a variant with another number is another problem, and so is another question about one setting. Two
-    different figures always tell two problems apart.
-    Paraphrases and translations are not found.
+    *exact*: the texts are the same once notation, layout and labels are aside (`tokens_of`; digits and
+    operators count), with or without the sentences at their ends that tell how to answer, and with or without
+    the words with which nearly all rows of a table begin or end. *n-gram*: at least `share` of the benchmark
+    problem's runs of `n` words stand in the training problem, and so do all its numbers, signs, functions,
+    names of several letters and its question: a variant with another number is another problem, and so is
+    another question about one setting. Two different figures always tell two problems apart. Paraphrases and
+    translations are not found.
 
     Parameters
     ----------
@@ -446,11 +434,6 @@ def decontaminate(
         ``benchmark_id``, ``kind`` (exact, n-gram), ``shared`` (n-grams; missing for exact), ``share`` (of the
         benchmark problem's), ``answer``, ``benchmark_answer``, ``same_answer`` (bool).
 
-    Raises
-    ------
-    InputError
-        `n` below 2, `share` out of range.
-
     Examples
     --------
     >>> from hammerlib.problems import make_table
@@ -464,7 +447,6 @@ def decontaminate(
     n-grams of 13 words: Brown et al. 2020 (arXiv 2005.14165), appendix C. The other conditions are ours. On
     DAPO-Math-17k (17,917 rows) against AMC 2023, MATH-500 and OlympiadBench it finds 126 pairs, 49 exact and
     77 by n-grams; read by hand, every pair is one problem, some with the question turned ("give m + n").
-    Within one set, whose problems are siblings, n-grams also find siblings: 1 pair in OlympiadBench.
     """
     import pandas as pd
 
@@ -514,14 +496,6 @@ def overlap_report(
     train, benchmarks, n, share
         As for `decontaminate`, which removes the training problems that are listed here.
 
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    InputError
-        As for `decontaminate`.
 
     Examples
     --------
@@ -538,11 +512,7 @@ def overlap_report(
 def overlap_counts(report: pd.DataFrame, benchmarks: Mapping[str, Dataset]) -> dict[str, dict[str, int]]:
     """Count the problems of each benchmark that an overlap report lists.
 
-    Returns
-    -------
-    dict
-        Benchmark to ``problems`` (all of it), ``exact`` and ``n_gram`` (problems found so; exact ones are
-        not counted again).
+    Benchmark to ``problems`` (all of it), ``exact`` and ``n_gram`` (exact ones are not counted again).
 
     Examples
     --------

@@ -243,10 +243,6 @@ def start_run(
     root : Path, optional
         Default `storage.results_root()`.
 
-    Returns
-    -------
-    RunRecord
-
     Examples
     --------
     >>> import tempfile
