@@ -10,7 +10,7 @@ from public_sets import public_path, public_set
 
 from hammerlib.errors import InputError
 from hammerlib.problems import check_problems, drop_incomplete, load_problems
-from hammerlib.problems.boxes import last_box
+from hammerlib.problems.layouts import last_box
 
 COUNTS = {
     "gsm8k_train.jsonl": 7473,

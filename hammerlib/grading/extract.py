@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form
-from hammerlib.problems.boxes import boxes, last_box
+from hammerlib.problems.layouts import boxes, last_box
 
 PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8"))
 

@@ -1,6 +1,5 @@
 """The problem table: sources, checks, fingerprint and cleaning."""
 
-from hammerlib.problems.boxes import boxes, last_box
 from hammerlib.problems.cleaning import (
     conflicts,
     decontaminate,
@@ -10,6 +9,7 @@ from hammerlib.problems.cleaning import (
     overlap_counts,
     overlap_report,
 )
+from hammerlib.problems.layouts import boxes, last_box
 from hammerlib.problems.table import (
     check_problems,
     fingerprint,

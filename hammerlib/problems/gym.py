@@ -8,15 +8,26 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need
 from hammerlib.problems.cleaning import normalise
-from hammerlib.problems.mixes import MATH_MIX, NANO_MIX, ONE_DIGIT_MIX, Mix
 from hammerlib.problems.table import make_table
+from hammerlib.runs.reading import read_yaml
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+Mix = dict[str, tuple[str, dict[str, Any]]]  # topic to (reasoning-gym dataset, its configuration)
+
+
+def _mix(topics: dict[str, dict[str, Any]]) -> Mix:
+    return {topic: (settings.pop("dataset"), settings) for topic, settings in topics.items()}
+
+
+_MIXES = read_yaml(Path(__file__).with_name("mixes.yaml"))
+MATH_MIX, NANO_MIX, ONE_DIGIT_MIX = (_mix(_MIXES[name]) for name in ("math", "nano", "one-digit"))
 
 # Cumulative shares of the hash range that belong to each part.
 PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
