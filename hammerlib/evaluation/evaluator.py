@@ -450,6 +450,7 @@ def evaluate(
         raise InputError("seconds", seconds, "must be at least 0", "leave it out for no limit")
     sampling = Sampling(float(temperature), float(top_p), max_new_tokens, seed, tuple(stop)).check()
     problems, label, gold = _problems(benchmark, n, seed, columns)
+    # Before a model is loaded: what cannot be graded here is refused at once.
     judged = grading_identity(problems, run_code)
     backbone = _backbone(model, engine)
     budget = tokens_per_batch or engines.default_budget(backbone.device)
@@ -461,6 +462,7 @@ def evaluate(
     parameters |= {"benchmark": label, "template": template, "engine": engine, "tokens_per_batch": budget}
     parameters |= {"prompt": prompt, **judged}
     run_id = f"evaluate__{storage.slug(label)}__{storage.content_hash(parameters)[:10]}"
+    # Names of folders and revisions are noted, but decide nothing: the hash of the weights does.
     parameters |= {"backbone": _short(backbone.name), "revision": backbone.revision}
 
     def work(run: RunRecord) -> None:

@@ -119,6 +119,7 @@ def levels_of(difficulty: Sequence[float | None]) -> list[str]:
     values = np.array(difficulty, dtype=np.float64)  # None becomes NaN
     if len(np.unique(values[~np.isnan(values)])) <= MOST_LEVELS:
         return ["unknown" if np.isnan(value) else f"{value:g}" for value in values]
+    # Ties at a quantile merge fifths: an edge that stands twice would make an empty one.
     edges = np.unique(np.nanquantile(values, np.linspace(0, 1, 6)))
     fifths = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
     names = [f"{i + 1}: {edges[i]:g} to {edges[i + 1]:g}" for i in range(len(edges) - 1)]

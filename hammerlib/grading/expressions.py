@@ -169,6 +169,7 @@ class _Parser:
 
     def juxtaposed(self) -> Node:
         """Factors side by side."""
+        # 1 1/2 is a mixed number, a 1/2 a product: only digits may be the whole part.
         begins_with_digits = self.peek().isdecimal()
         node = self.power()
         if begins_with_digits and node.kind == "number" and (mixed := self.mixed(node)):

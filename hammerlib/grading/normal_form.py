@@ -273,6 +273,7 @@ def _single_backslashes(text: str) -> str:
 
 def _odd_dollars(text: str) -> str:
     """Dollar signs that do not pair up as the ends of a formula are money: "$5"."""
+    # An escaped one is money already, and ends no formula.
     formula_ends = text.count("$") - text.count("\\$")
     return _MONEY.sub(r"\\$", text) if formula_ends % 2 else text
 

@@ -45,6 +45,7 @@ class Worker:
 
     def _start(self) -> None:
         near, far = socket.socketpair()
+        # A script's own folder, or a checkout that is not installed, is on the path of this process alone.
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         with far:
             self.process = subprocess.Popen(
@@ -298,6 +299,7 @@ class GradingPool:
                 index = waiting.popleft()
                 worker.give(index, completions[index], rows[index], timeout, self.switches)
         busy = [worker for worker in self._crew if worker.job is not None or not worker.ready]
+        # Wake up for the first answer, or for the first worker whose time is over.
         patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
         heard = wait([worker.pipe for worker in busy], timeout=patience)
         decided = []

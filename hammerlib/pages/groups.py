@@ -175,6 +175,7 @@ def _arms(rewards: np.ndarray, cosines: np.ndarray, number: int) -> dict[str, li
     units = axes * np.sqrt(np.maximum(values, 0.0))  # rows whose products are the cosines
     one_group = np.zeros(len(rewards), dtype=int)
     weights = diversity_weights(units)
+    # A seed of the group: the page is the same whenever it is made.
     placebo = permuted_weights(weights, rewards, np.random.default_rng(number))
     arms = {
         "plain": group_advantages(rewards, one_group),
@@ -217,6 +218,7 @@ def _word_vectors(texts: list[str]) -> sparse.csr_array:
         starts.append(len(columns))
     table = sparse.csr_array((np.array(counts, float), columns, starts), shape=(len(texts), len(vocabulary)))
     seen = np.bincount(table.indices, minlength=len(vocabulary))
+    # tf * (ln((1 + texts) / (1 + texts with the word)) + 1), as scikit-learn weighs by default.
     table.data *= (np.log((1 + len(texts)) / (1 + seen)) + 1)[table.indices]
     lengths = np.sqrt(np.add.reduceat(table.data**2, table.indptr[:-1]))
     table.data /= np.repeat(lengths, np.diff(table.indptr))
@@ -236,6 +238,7 @@ def _clusters(cosines: np.ndarray) -> list[int]:
 
     if len(cosines) < 2:
         return [0] * len(cosines)
+    # Rounding leaves a product of rows a hair from symmetric, and cosines above 1.
     distances = np.maximum(1.0 - (cosines + cosines.T) / 2, 0.0)
     np.fill_diagonal(distances, 0.0)
     tree = linkage(squareform(distances, checks=False), "average")

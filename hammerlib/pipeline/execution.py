@@ -194,6 +194,7 @@ def _execute(step: Step, root: Path) -> float:
     finally:
         storage.discard(room)
     if notebook is not None:
+        # What papermill and a cell's warnings say of this machine is no part of the record.
         notebook = _of_no_machine(notebook, step)
     record = _record(step, folder)
     if error is None and record.status != "success":

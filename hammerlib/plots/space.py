@@ -26,6 +26,7 @@ def sampled_cosines(
     rows = vectors - vectors.mean(0) if centred else vectors
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     first = rng.integers(len(rows), size=pairs)
+    # A step of 1 to n - 1 around the ring never meets the row itself.
     second = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)
     return np.einsum("ij,ij->i", rows[first], rows[second])
 

@@ -66,6 +66,7 @@ def load_gym(
         raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
+    # Sizes first: a generator asked for more than its part holds would draw for hours, then fail.
     n = 1000 if n is None else n
     families = mix(name)
     available = len(families) * LARGEST[part]

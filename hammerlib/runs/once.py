@@ -81,6 +81,7 @@ def claimed(
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f".{name}.lock")
         try:
+            # The first try only finds out whether somebody holds it: then `waiting` is told before the wait.
             lock.acquire(timeout=0 if waiting else seconds)
         except Timeout:
             if waiting is None:

@@ -156,10 +156,12 @@ def _over_processes(work: _Work) -> Iterator[tuple[int, Any]]:
         with lock:
             return None if closed.is_set() else next(todo, None)
 
+    # Spawned processes inherit it; this one has read its own numbers of threads long ago.
     with environment(**ONE_THREAD):
         for number in range(work.workers):
             threading.Thread(target=_serve, args=(work, take, done, number), daemon=True).start()
         try:
+            # Every thread ends with None, or with what the iterable raised.
             running = work.workers
             while running:
                 message = done.get()

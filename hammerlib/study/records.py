@@ -227,6 +227,7 @@ def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | N
     for name in ("primaries", "primary_endpoint"):
         plans = (record.get(name) for record in found if record["status"] == "success")
         _refuse_several(name, plans, "records of several plans")
+    # Two files of one trial would be two replicates in every table.
     by_key = {(record["arm"], record["replicate"]): record for record in found}
     if len(by_key) < len(found):
         counts = Counter((record["arm"], record["replicate"]) for record in found)

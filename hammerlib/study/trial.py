@@ -348,6 +348,7 @@ def _run(trial: Trial) -> dict[str, Any]:
 
     budget = config.token_budget
     total = budget or _rollouts(config, len(problems))
+    # The last point is not among them: it is examined after training, whatever was used by then.
     marks = [round(total * point / study.points) for point in range(study.points)]
     probe = None
     if study.probe is not None:
@@ -365,6 +366,7 @@ def _run(trial: Trial) -> dict[str, Any]:
         )
         steps = _metrics(run)
         made = {**run.manifest["git"], "packages": run.manifest["packages"], "python": run.manifest["python"]}
+    # Step numbers of the log begin at 1: so many steps were made.
     curve.add_point(len(steps["generated"]))
     final = held_out(curve.model(), study.final_samples)
     greedy = held_out(curve.model(), 1, temperature=0.0)["correct"]
