@@ -56,18 +56,10 @@ class Scores(NamedTuple):
 def read_scores(place: str | Path) -> Scores:
     """Read the graded samples of a run.
 
-    Parameters
-    ----------
-    place : str or path
-        A run folder, the id of a run below the folder of runs, or a file of JSON lines: one object a sample
-        with ``id`` and ``correct`` (true, false, 1, 0), and optionally ``sample``, ``seed`` (of training),
-        ``topic``, ``extracted`` (the answer, null where there is none), ``n_tokens``, ``truncated``.
-
-    Raises
-    ------
-    InputError
-        Nothing there, no samples and no outcomes in the folder, a line that cannot be read (named by number),
-        a column that is missing, a sample that stands there twice.
+    `place` is a run folder, the id of a run below the folder of runs, or a file of JSON lines: one object a
+    sample with ``id`` and ``correct`` (true, false, 1, 0), and optionally ``sample``, ``seed`` (of training),
+    ``topic``, ``extracted`` (the answer, null where there is none), ``n_tokens``, ``truncated``. What cannot
+    be read is named by its line.
 
     Examples
     --------
@@ -434,19 +426,16 @@ class Answer(NamedTuple):
 def transcripts(found: Comparison, a: str | Path, b: str | Path) -> pd.DataFrame:
     """Return the problems that one of two runs answers better, with what both answered.
 
+    One row a problem won or lost, largest difference first: ``id, topic, outcome, a, b`` (shares of right
+    samples), ``prompt, gold`` (None where no table says), ``answers_a, answers_b`` (lists of `Answer`: right
+    ones first, then the frequent ones).
+
     Parameters
     ----------
     found : Comparison
         `compare` of `a` and `b`.
     a, b : str or path
         As for `read_scores`, with a ``completion`` in every sample (published copies have none).
-
-    Returns
-    -------
-    DataFrame
-        One row a problem won or lost, largest difference first: ``id, topic, outcome, a, b`` (shares of right
-        samples), ``prompt, gold`` (None where no table says), ``answers_a, answers_b`` (lists of `Answer`:
-        right ones first, then the frequent ones).
 
     Examples
     --------

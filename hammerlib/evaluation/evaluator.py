@@ -58,23 +58,14 @@ class Evaluator:
     engine : Engine
         Of `engines.open_engine`.
     problems : datasets.Dataset
-        Problem table.
     k : int
         Samples a problem.
-    template : {"raw", "chat"}
-    prompt : str
-        Words around the problem, as for `evaluate`.
+    template, prompt, run_code
+        As for `evaluate`.
     tokens_per_batch : int, optional
         Rows times (prompt + new tokens), longest prompts first.
     rows_per_batch : int, optional
         Instead: rows, shortest prompts first.
-    run_code : bool
-        As for `hammerlib.grade`.
-
-    Raises
-    ------
-    InputError
-        Prompts too long for the model, an unknown template or prompt.
 
     Examples
     --------
@@ -138,11 +129,9 @@ class Evaluator:
         return graded
 
     def samples(self, *, marked_only: bool = True) -> list[list[dict]]:
-        """Draw and grade everything here and now: the rows of each problem, by sample number.
-
-        With `marked_only` a completion that was cut off before it marked an answer has none
-        (`grading.with_truncation`); without, its last number counts as its answer, as for `hammerlib.grade`.
-        """
+        """Draw and grade everything here and now: the rows of each problem, by sample number."""
+        # With `marked_only` a completion that was cut off before it marked an answer has none; without, its
+        # last number counts as its answer, as for `hammerlib.grade`.
         groups: list[list[dict]] = [[] for _ in self.rows]
         with open_pool(run_code=self.run_code) as pool:
             for index, draft in enumerate(self.drafts):

@@ -158,12 +158,6 @@ def equivalence_test(a: ArrayLike, b: ArrayLike, *, margin: float) -> float:
     margin : float
         Largest difference that does not matter, in the unit of the values, above 0.
 
-    Raises
-    ------
-    InputError
-        A margin that is not above 0, differences that are all equal (no spread to judge by), seeds as a
-        second axis, or as in `permutation_test`.
-
     References
     ----------
     Schuirmann 1987, A comparison of the two one-sided tests procedure and the power approach.

@@ -31,11 +31,6 @@ SHOWN = 2  # runs side by side that fit into a line
 class NotebookError(RuntimeError):
     """A notebook stopped at an error; the message names notebook, cell and error in one line.
 
-    Attributes
-    ----------
-    kind : str
-        Class name of the error in the cell.
-
     Examples
     --------
     >>> NotebookError("04_training", "In [3]", "ValueError", "no problems\\nmore")
@@ -46,7 +41,7 @@ class NotebookError(RuntimeError):
 
     def __init__(self, notebook: str, cell: str, kind: str, text: str) -> None:
         self.notebook = notebook
-        self.kind = kind
+        self.kind = kind  # class name of the error in the cell
         first = next((line for line in text.splitlines() if line.strip()), "")
         super().__init__(f"{notebook}, {cell}: {kind}" + (f": {first}" if first else ""))
 
@@ -58,7 +53,7 @@ def run_notebooks(
     overrides: Mapping[str, object] | Sequence[str] | None = None,
     root: Path | None = None,
 ) -> list[Path]:
-    """Execute the notebooks of the checkout in order, each into its run folder.
+    """Execute the notebooks of the checkout in order, each into its run folder; return the folders.
 
     A notebook is kept when its source, the package, its parameters and everything before it are what they
     were and its run ended with success. Everything is checked before the first notebook starts.
@@ -73,11 +68,6 @@ def run_notebooks(
         Parameters on top of the profile.
     root : Path, optional
         Folder of run folders; default `storage.results_root()`.
-
-    Returns
-    -------
-    list of Path
-        Run folders, each with ``manifest.json``, ``notebook.ipynb``, ``notebook.html``, ``execution.json``.
 
     Raises
     ------

@@ -17,18 +17,7 @@ if TYPE_CHECKING:
 
 
 class NotebookRun(RunRecord):
-    """The run that `notebook_run` opens; what a cell shows with it stands in the manifest as well.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from hammerlib.runs import start_run
-    >>> run = NotebookRun.of(start_run("demo", parameters={}, root=Path(tempfile.mkdtemp())))
-    >>> shown = run.tabulate({"hammer": {"cost": 0.91234}, "random": {"cost": 0.95}}, n=128, unit="cosine")
-    >>> run.metrics["hammer/cost"]["value"], shown.loc["hammer", "cost"]
-    (0.91234, '0.912')
-    """
+    """The run that `notebook_run` opens; what a cell shows with it stands in the manifest as well."""
 
     @classmethod
     def of(cls, record: RunRecord) -> NotebookRun:
@@ -47,21 +36,9 @@ class NotebookRun(RunRecord):
     ) -> pd.DataFrame:
         """Record every number of a table as a metric and return the table as text, for the cell to show.
 
-        Parameters
-        ----------
-        table : DataFrame, or mapping of row to column to value
-            Numbers, intervals (value, low, high), or entries of another run's metrics, which bring their own
-            n, k and unit. Texts and missing values are shown and not recorded.
-        name : str
-            Of a metric, from its row and column.
-        n : int, or mapping of row to int, optional
-            Problems of all numbers, or of a row's.
-        k : int, optional
-            Samples of each.
-        unit : str, or mapping of column to str
-            Of all numbers, or of a column's.
-        digits : int
-            Behind the point, of what is shown.
+        A table holds numbers, intervals (value, low, high), or entries of another run's metrics, which bring
+        their own n, k and unit; texts and missing values are shown and not recorded. `name` is that of a
+        metric, from its row and column; `unit` that of all numbers, or by column.
         """
         import pandas as pd
 

@@ -5,9 +5,8 @@ a new figure.
 """
 # ruff: noqa: E402, F401
 
-import importlib
-
 from hammerlib.errors import need
+from hammerlib.moved import old_names
 
 need("matplotlib")  # before the modules below import it
 
@@ -54,9 +53,4 @@ __all__ = [
     *("contrast_forest", "replicate_curves"),
 ]
 
-
-def __getattr__(name: str) -> object:
-    """`side_by_side`, which is in `hammerlib.pages` now: the old spelling, for one release."""
-    if name == "side_by_side":
-        return getattr(importlib.import_module("hammerlib.pages"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = old_names(__name__)

@@ -16,8 +16,6 @@ from hammerlib.runs.once import once
 from hammerlib.runs.record import SCHEMA_VERSION
 from hammerlib.runs.workers import Failure, map_tasks
 
-__all__ = ["SweepStatus", "Trial", "estimate", "run_trials", "select", "sweep_status"]
-
 ROUNDS = 2  # in which a trial is tried anew, with fresh processes, after the machinery failed it
 NAMED = 3  # trials that an error names; it counts the others
 DYING = 5.0  # seconds; a killed process is seen to be dead a moment before the system frees its claim
@@ -25,31 +23,12 @@ STATUSES = ("done", "failed", "missing", "other")
 
 
 class Trial(Protocol):
-    """One treatment in one replicate: what a sweep needs to know of it; its task may need more.
+    """One treatment in one replicate: what a sweep needs to know of it; its task may need more."""
 
-    Attributes
-    ----------
-    name : str
-        Of its record: ``<arm>__r<RR>``.
-    arm : str
-        The treatment.
-    replicate : int
-        From 0 on; arms are paired inside it.
-    identity : str
-        Hash of all its settings: a record with another one is of another trial.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> trial = SimpleNamespace(name="hammer__r03", arm="hammer", replicate=3, identity="5f3c")
-    >>> record_path(trial, Path("results")).as_posix()
-    'results/hammer__r03.json'
-    """
-
-    name: str
-    arm: str
-    replicate: int
-    identity: str
+    name: str  # of its record: <arm>__r<RR>
+    arm: str  # the treatment
+    replicate: int  # from 0 on; arms are paired inside it
+    identity: str  # hash of all its settings: a record with another one is of another trial
 
 
 # Records
@@ -86,29 +65,12 @@ def record_status(record: dict | None, identity: str) -> str:
 
 
 class SweepStatus(NamedTuple):
-    """Where the trials of a grid stand.
+    """Where the trials of a grid stand."""
 
-    Attributes
-    ----------
-    trials : list of Trial
-        All that were asked about, in their order.
-    status : dict
-        Name of a trial to ``done``, ``failed``, ``missing`` or ``other`` (finished, of other settings).
-    seconds : dict
-        Name of a done trial (``ARM__rNN``) to the machine time it took, where its record tells it; others
-        than those asked about may be among them, to estimate by.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
-    >>> sweep = SweepStatus(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 30.0})
-    >>> sweep.count("done"), [trial.name for trial in sweep.to_do()], sweep.expected(sweep.to_do())
-    (1, ['a__r01'], 30.0)
-    """
-
-    trials: list
-    status: dict[str, str]
+    trials: list  # all that were asked about, in their order
+    status: dict[str, str]  # by name: done, failed, missing or other (finished, of other settings)
+    # Of a done trial the machine time it took, where its record tells it; others than those asked about may
+    # be among them, to estimate by.
     seconds: dict[str, float]
 
     def count(self, status: str) -> int:
@@ -125,10 +87,7 @@ class SweepStatus(NamedTuple):
         return SweepStatus(chosen, {trial.name: self.status[trial.name] for trial in chosen}, self.seconds)
 
     def expected(self, trials: Iterable[Trial]) -> float | None:
-        """Seconds that the trials take one after another; None without any record.
-
-        For each trial the mean of its arm's records, of all records where its arm has none.
-        """
+        """Seconds that the trials take one after another; None without any record."""
         if not self.seconds:
             return None
         of_arm = defaultdict(list)
@@ -136,26 +95,14 @@ class SweepStatus(NamedTuple):
             of_arm[name.rpartition("__r")[0]].append(seconds)
         total = 0.0
         for trial in trials:
+            # The mean of its arm's records, of all records where its arm has none.
             known = of_arm.get(trial.arm) or list(self.seconds.values())
             total += sum(known) / len(known)
         return total
 
 
 def sweep_status(trials: Sequence[Trial], folder: Path) -> SweepStatus:
-    """Read the records of trials in a folder, which may be missing.
-
-    Raises
-    ------
-    InputError
-        Two trials of one name, or a record that cannot be read.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> trials = [SimpleNamespace(name="a__r00", arm="a", replicate=0, identity="5f")]
-    >>> sweep_status(trials, Path("none")).status
-    {'a__r00': 'missing'}
-    """
+    """Read the records of trials in a folder, which may be missing."""
     status: dict[str, str] = {}
     seconds: dict[str, float] = {}
     for trial in trials:
@@ -181,28 +128,7 @@ def refuse_others(sweep: SweepStatus) -> None:
 def select(
     trials: Sequence[Trial], *, arms: Sequence[str] | None = None, replicates: tuple[int, int] | None = None
 ) -> list[Trial]:
-    """Return the trials of some arms and replicates, in their order.
-
-    Parameters
-    ----------
-    trials : sequence of Trial
-    arms : sequence of str, optional
-        Names of arms; default all.
-    replicates : (int, int), optional
-        First and last replicate, both included; default all.
-
-    Raises
-    ------
-    InputError
-        An arm that the trials do not know, or replicates outside theirs.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> grid = [SimpleNamespace(arm=arm, replicate=r) for r in (0, 1) for arm in "ab"]
-    >>> [(trial.arm, trial.replicate) for trial in select(grid, arms=["b"], replicates=(1, 1))]
-    [('b', 1)]
-    """
+    """Return the trials of some arms (default all) and replicates (first and last), in their order."""
     known = list(dict.fromkeys(trial.arm for trial in trials))
     for arm in arms or ():
         if arm not in known:
@@ -322,39 +248,20 @@ def run_trials(
     Each trial is claimed while it runs, so that sweeps at once on one folder divide the trials between them.
     A trial that fails leaves a record of status ``error`` with the reason, stops no other, and runs again in
     the next sweep. One whose process or machine dies is tried again, at once and in two more rounds with new
-    processes, before it is recorded so.
+    processes, before it is recorded so. Finished records of other settings are refused. Returns where the
+    trials stand at the end.
 
     Parameters
     ----------
     task : callable
         Importable; ``task(trial, folder)`` writes `record_path` whole or not at all, with ``identity`` and
         ``status: success``, and ``seconds`` for the estimates.
-    trials : sequence of Trial
-        Run in this order.
     folder : Path
         Of the records. Machines of a Ray cluster must share it.
     workers, backend, gpus
         As for `workers.map_tasks`.
     hours : float, optional
         After them no trial starts; what is under way is finished.
-
-    Returns
-    -------
-    SweepStatus
-        Where the trials stand at the end.
-
-    Raises
-    ------
-    InputError
-        No trial, hours below 0, finished records of other settings, or what `workers.map_tasks` refuses,
-        before anything starts; or a record that cannot be written.
-
-    Examples
-    --------
-    >>> run_trials(print, [], Path("records"))
-    Traceback (most recent call last):
-    ...
-    hammerlib.errors.InputError: cells = []: holds none; give at least one
     """
     if not trials:
         raise InputError("cells", [], "holds none", "give at least one")
@@ -467,23 +374,7 @@ def estimate(
 ) -> str:
     """Return what a sweep would run: a table of counts by arm, and an estimate from the records there are.
 
-    Parameters
-    ----------
-    sweep : SweepStatus
-    workers : int
-    most : callable
-        Where there is no record yet: seconds that a trial takes at most, None where that is not known.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = [SimpleNamespace(name=f"a__r0{r}", arm="a", replicate=r, identity="") for r in (0, 1)]
-    >>> sweep = SweepStatus(pair, {"a__r00": "done", "a__r01": "missing"}, {"a__r00": 1800.0})
-    >>> print(estimate(sweep, workers=1))
-    arm    done  failed missing   other  to run  minutes a cell
-    a         1       0       1       0       1            30.0
-    1 of 2 cells to run: a r01
-    about 0.5 h with 1 worker, from 1 record
+    Where there is no record yet, `most` are the seconds that a trial takes at most; None: not known.
     """
     if workers < 1:
         raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
