@@ -514,7 +514,8 @@ def described(values: np.ndarray, bounds: tuple[float, float] = SHARES, *, seed:
         interval = intervals.bootstrap_interval(values, bounds=COUNTS, seed=seed)
     else:
         interval = intervals.mean_interval(values, bounds=bounds)
-    return interval._asdict() | {"se": intervals.standard_error(values)}
+    value, low, high = interval
+    return {"value": value, "se": intervals.standard_error(values), "low": low, "high": high}
 
 
 def calibration_error(groups: Groups, *, seed: int = 0) -> Interval | None:
