@@ -246,9 +246,11 @@ def compare(a: Scores | str | Path, b: Scores | str | Path) -> Comparison:
         Fewer than two problems in common; equal ids with different problems behind them; different seeds;
         whatever `read_scores` refuses.
 
-    Notes ----- p-values flip the signs of the problems' differences; with seeds those of the seeds'
-    differences, where S seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's; those
-    of the metrics are not corrected: name the metric that counts beforehand.
+    Notes
+    -----
+    p-values flip the signs of the problems' differences; with seeds those of the seeds' differences, where S
+    seeds allow no p below 2 / 2**S. Those of the topics are also given as Holm's; those of the metrics are
+    not corrected: name the metric that counts beforehand.
 
     Examples
     --------
