@@ -9,7 +9,6 @@ from hammerlib.errors import InputError
 from hammerlib.grading import grade_many
 from hammerlib.rewards import partial_reward
 from hammerlib.systems.puzzles import soft_score
-from hammerlib.systems.puzzles.scoring import hard_score
 from hammerlib.training import TrainConfig
 
 
@@ -35,15 +34,14 @@ from hammerlib.training import TrainConfig
     ],
 )
 def test_each_type_of_answer(kind: str, gold: str, right: list[str], wrong: list[str]) -> None:
-    assert [hard_score(one, gold, kind) for one in right] == [1.0] * len(right)
-    assert [hard_score(one, gold, kind) for one in wrong] == [0.0] * len(wrong)
+    assert [soft_score(one, gold, kind) for one in right] == [1.0] * len(right)
+    assert [soft_score(one, gold, kind) for one in wrong] == [0.0] * len(wrong)
 
 
-def test_soft_is_the_share_of_right_parts_and_hard_needs_all() -> None:
+def test_a_score_is_the_share_of_right_parts() -> None:
     gold, types = "B====3====Ada, Bo", "option====numeral====ua_nominal"
     for answer, share in (("B====3====Bo, Ada", 1), ("B====4====Bo, Ada", 2 / 3), ("B", 1 / 3), ("", 0)):
         assert soft_score(answer, gold, types) == pytest.approx(share)
-        assert hard_score(answer, gold, types) == (share == 1)
     assert soft_score(f"{gold}====5", gold, types) == 0  # guessing more parts than questions
 
 

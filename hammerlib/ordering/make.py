@@ -94,7 +94,11 @@ def order_by(
     check_name("centre", centre, CENTRES)
     seed = check_whole("seed", seed, 0, "choose seed=0, 1, ...")
     if embeddings is not None and not isinstance(embeddings, Embeddings):
-        embeddings = _wrap(embeddings)
+        # bare vectors: their key is their content
+        as_rows(embeddings, "embeddings")  # refused before anything counts them
+        rows = host(embeddings)
+        ids = [f"row {row}" for row in range(len(rows))]
+        embeddings = Embeddings(embeddings, ids, "array:" + content_hash(rows), {})
     name = strategy_name(strategy)
     units = None if embeddings is None else used_vectors(embeddings, centre)
     task = Task(_count(name, embeddings, problems, options), units, problems, seed, centre)
@@ -182,13 +186,6 @@ def used_vectors(embeddings: Embeddings | Array, centre: str = "none") -> Array:
         embeddings = embeddings.vectors
     units = unit_rows(embeddings, ids, "embeddings")
     return centred_rows(units, ids) if centre == "renormalise" and len(units) > 1 else units
-
-
-def _wrap(vectors: Array) -> Embeddings:
-    """Return bare vectors as Embeddings whose key is their content."""
-    as_rows(vectors, "embeddings")  # refused before anything counts them
-    rows = host(vectors)
-    return Embeddings(vectors, [f"row {row}" for row in range(len(rows))], "array:" + content_hash(rows), {})
 
 
 def _count(strategy: str, embeddings: Embeddings | None, problems: Any, options: dict[str, Any]) -> int:

@@ -24,7 +24,7 @@ from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
-from hammerlib.training.config import trl_arguments, vllm_arguments
+from hammerlib.training.config import vllm_arguments
 from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder, TokenBudget
 from hammerlib.training.generation import shards_of
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
@@ -74,7 +74,12 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     index_log = IndexLog(record.folder, job.plan, ids, job.order.permutation.tolist(), process)
     policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
     if config.beta > 0 and not config.lora_rank:
-        _keep_reference(job, policy, record.folder)
+        # TRL loads the KL reference from the path in the policy's config: give it the weights trained from.
+        reference = record.folder / "reference"
+        if not reference.is_dir():
+            with atomic_path(reference) as unfinished:
+                job.backbone.model.save_pretrained(unfinished)
+        policy.config._name_or_path = str(reference)
     algorithms = list(job.algorithms)
     if config.adjustment == "dra":
         algorithms.append(_dra(job, embed, policy))  # last: it wraps the rewards of all others
@@ -98,13 +103,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         embed=embed,
         index_log=index_log,
         folder=record.folder,
-        completions_every=config.completions_every,
-        skip_zero_advantage=config.skip_zero_advantage,
-        sampler=config.sampler,
-        int8_sampling=config.int8_sampling,
-        shared_prefixes=config.shared_prefixes,
+        settings=config,
         most_rows=job.most_rows,
-        dra_text=config.dra_text,
         callbacks=callbacks,
     )
     trainer.unfinished = not _with_thoughts(config)
@@ -130,6 +130,8 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     """
     config = job.config
     cpu = not torch.cuda.is_available()
+    # Under DRA the weights belong to the rewards it wraps: TRL sees one reward.
+    weights = [float(weight) for weight in config.reward_weights if config.adjustment == "none"]
     return GRPOConfig(
         output_dir=str(folder / FOLDER),
         use_cpu=cpu,
@@ -143,7 +145,9 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
         num_generations=config.group_size,
         shuffle_dataset=False,
         vllm_importance_sampling_mode="sequence_truncate" if config.int8_sampling else "sequence_mask",
-        **trl_arguments(config),
+        lr_scheduler_type=config.scheduler,
+        lr_scheduler_kwargs={} if config.min_lr_rate is None else {"min_lr_rate": config.min_lr_rate},
+        reward_weights=weights or None,
         **{name: getattr(config, name) for name in SAME_IN_TRL},
         **vllm_arguments(config, job.longest_prompt),
         logging_steps=1,
@@ -261,14 +265,6 @@ def _lora(config: TrainConfig) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-
-
-def _keep_reference(job: Job, policy: Any, folder: Path) -> None:
-    """TRL loads the KL reference from the path in the policy's config: give it the weights trained from."""
-    if not (folder / "reference").is_dir():
-        with atomic_path(folder / "reference") as unfinished:
-            job.backbone.model.save_pretrained(unfinished)
-    policy.config._name_or_path = str(folder / "reference")
 
 
 def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:

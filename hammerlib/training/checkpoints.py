@@ -77,7 +77,8 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
     Others are removed, with a warning where one was damaged; folders of other names stay as they are.
     """
     newest = None
-    for path, step in _numbered(folder / FOLDER):
+    names = [(path, NAME.fullmatch(path.name)) for path in (folder / FOLDER).glob("checkpoint-*")]
+    for step, path in sorted((int(name[1]), path) for path, name in names if name):
         problem = _problem(path, step, processes)
         if problem is None:
             newest = path, step
@@ -86,11 +87,6 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
             warnings.warn(f"{path.name} is not used: {problem}", stacklevel=2)
         discard(path)
     return newest
-
-
-def _numbered(folder: Path) -> list[tuple[Path, int]]:
-    names = [(path, NAME.fullmatch(path.name)) for path in folder.glob("checkpoint-*")]
-    return sorted(((path, int(name[1])) for path, name in names if name), key=lambda pair: pair[1])
 
 
 def _problem(path: Path, step: int, processes: int) -> str | None:
@@ -135,8 +131,8 @@ def _lost(path: Path) -> str | None:
     return None
 
 
-def cut_logs(folder: Path, checkpoint: Path | None) -> None:
-    """Make a run's logs what they were at a checkpoint; without one they go."""
+def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
+    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds; else they go."""
     lengths = _logs(checkpoint) if checkpoint else {}
     for path in sorted(log for pattern in GROWING for log in folder.glob(pattern)):
         if path.name not in lengths:
@@ -145,11 +141,6 @@ def cut_logs(folder: Path, checkpoint: Path | None) -> None:
         content = path.read_bytes()[: lengths[path.name]["bytes"]]
         with atomic_path(path) as unfinished:
             unfinished.write_bytes(content)
-
-
-def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
-    """Make a run's logs those of its first `step` optimizer steps, which `checkpoint` holds."""
-    cut_logs(folder, checkpoint)
     for path in folder.glob("completions/*"):
         if not path.stem[:6].isdecimal() or int(path.stem[:6]) > step:
             discard(path)
@@ -211,7 +202,8 @@ def restore(algorithms: Sequence[Algorithm], plugs: Hooks, checkpoint: Path | No
     parts = _parts(algorithms, plugs)
     states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
     for name, state in states.items():
-        parts[name].load_state_dict(state)
+        if name in parts:  # one without a state may have written an empty one
+            parts[name].load_state_dict(state)
 
 
 def check_state(algorithms: Sequence[Algorithm]) -> None:
@@ -223,7 +215,7 @@ def check_state(algorithms: Sequence[Algorithm]) -> None:
     changing = (list, dict, set, bytearray, deque, np.ndarray, torch.Tensor, torch.nn.Module)
     changing += (torch.Generator, np.random.Generator, random.Random)
     for k, algorithm in enumerate(algorithms):
-        if _has_state(algorithm):
+        if algorithm.STATELESS or _has_state(algorithm):
             continue
         settings = inspect.signature(type(algorithm)).parameters
         for name, value in vars(algorithm).items():
@@ -239,7 +231,7 @@ def _keeps_to_itself(field: str, value: object) -> InputError:
 
 def _parts(algorithms: Sequence[Algorithm], plugs: Hooks) -> dict[str, Any]:
     """Everything that may hold state, by the name it has in checkpoints and errors."""
-    parts = {f"algorithms[{k}]": algorithm for k, algorithm in enumerate(algorithms)}
+    parts = {f"algorithms[{k}]": each for k, each in enumerate(algorithms) if not each.STATELESS}
     for hook in dataclasses.fields(plugs):
         if (called := getattr(plugs, hook.name)) is not None:
             parts[f"plugs.{hook.name}"] = called

@@ -439,7 +439,15 @@ def check_algorithm(config: TrainConfig) -> None:
     if config.loss_type == "luspo" and config.importance_sampling_level != "sequence":
         problem, remedy = "is not that of luspo", "set importance_sampling_level: sequence"
         raise InputError("importance_sampling_level", config.importance_sampling_level, problem, remedy)
-    _check_schedule(config)
+    floor = config.min_lr_rate
+    if (config.scheduler == "cosine_with_min_lr") != (floor is not None):
+        problem = "goes with scheduler cosine_with_min_lr only, which needs it"
+        raise InputError("min_lr_rate", floor, problem, "name both or none; 0.1 stops at a tenth")
+    if floor is not None and floor > 1:
+        raise InputError("min_lr_rate", floor, "is above 1", "give a share of learning_rate")
+    if config.warmup_steps and config.scheduler == "constant":
+        remedy = "use scheduler: constant_with_warmup"
+        raise InputError("warmup_steps", config.warmup_steps, "is not read by scheduler constant", remedy)
     if config.skip_zero_advantage and (config.beta or config.entropy_coef):
         problem = "leaves out rows on which KL (beta) and entropy (entropy_coef) act all the same"
         raise InputError("skip_zero_advantage", True, problem, "set both to 0, or leave it out")
@@ -452,19 +460,6 @@ def check_algorithm(config: TrainConfig) -> None:
     if config.dynamic_sampling and config.epochs > 1 and config.epoch_order != "repeat":
         problem = "walks one order at its own pace: its epochs are not the trainer's"
         raise InputError("epoch_order", config.epoch_order, problem, "use epoch_order: repeat, or epochs: 1")
-
-
-def _check_schedule(config: TrainConfig) -> None:
-    floor = config.min_lr_rate
-    name = config.scheduler
-    if (name == "cosine_with_min_lr") != (floor is not None):
-        problem = "goes with scheduler cosine_with_min_lr only, which needs it"
-        raise InputError("min_lr_rate", floor, problem, "name both or none; 0.1 stops at a tenth")
-    if floor is not None and floor > 1:
-        raise InputError("min_lr_rate", floor, "is above 1", "give a share of learning_rate")
-    if config.warmup_steps and name == "constant":
-        remedy = "use scheduler: constant_with_warmup"
-        raise InputError("warmup_steps", config.warmup_steps, "is not read by scheduler constant", remedy)
 
 
 def unset(config: TrainConfig) -> set[str]:
@@ -483,22 +478,6 @@ def unset(config: TrainConfig) -> set[str]:
     return unused
 
 
-def trl_arguments(config: TrainConfig) -> dict[str, Any]:
-    """Return the arguments of TRL's GRPOConfig that are not fields of the same name and meaning.
-
-    Under DRA the weights belong to the rewards it wraps: TRL sees one reward.
-    """
-    weights = list(config.reward_weights) if config.adjustment == "none" else []
-    return {
-        "lr_scheduler_type": config.scheduler,
-        "lr_scheduler_kwargs": {} if config.min_lr_rate is None else {"min_lr_rate": config.min_lr_rate},
-        "reward_weights": [float(weight) for weight in weights] or None,
-    }
-
-
-DEFAULT_PARALLEL = 1
-
-
 def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
     """Refuse a combination of vLLM fields that would be ignored or would fail after minutes of loading."""
     mode = config.vllm
@@ -508,7 +487,7 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
         raise InputError("vllm_server", server, "is no URL of a running server", remedy)
     if mode != "server" and server is not None:
         raise InputError("vllm_server", server, f"is not used with vllm: {mode}", "set vllm: server")
-    if mode != "colocate" and config.vllm_tensor_parallel != DEFAULT_PARALLEL:
+    if mode != "colocate" and config.vllm_tensor_parallel != 1:
         problem, remedy = f"is not used with vllm: {mode}", "leave it out, or set vllm: colocate"
         raise InputError("vllm_tensor_parallel", config.vllm_tensor_parallel, problem, remedy)
     if config.vllm_memory > 0.95:

@@ -112,7 +112,14 @@ class DynamicSampling(Algorithm, TrainerCallback):
             generation.groups[kept] += groups  # numbered on over the rounds
             groups = max(groups, int(generation.groups.max()) + 1)
             rounds.append(generation)
-            self._log(trainer.state.global_step + 1, walk, reasons)
+            lines = []
+            for k, (problem, reason) in zip(walk, reasons.items(), strict=True):
+                if reason is not None:
+                    epoch, position = divmod(k, len(self.index))
+                    where = (trainer.state.global_step + 1, epoch, position, self.index[position])
+                    lines.append((*where, problem, reason))
+            self.skipped += len(lines)
+            self._write(lines)
             varied += sum(reason is None for reason in reasons.values())
             self.rounds = self.rounds + 1
             self.cursor = walk.stop
@@ -149,26 +156,9 @@ class DynamicSampling(Algorithm, TrainerCallback):
         generation.groups = names
         return generation, {row["id"]: reasons.get(row["id"], "no group") for row in rows}
 
-    def _log(self, step: int, walk: range, reasons: dict[str, str | None]) -> None:
-        rows = []
-        n = len(self.index)
-        for k, (problem, reason) in zip(walk, reasons.items(), strict=True):
-            if reason is not None:
-                epoch, position = divmod(k, n)
-                rows.append((step, epoch, position, self.index[position], problem, reason))
-        self.skipped += len(rows)
-        self._write(rows)
-
     def _write(self, rows: Sequence[Sequence]) -> None:
         with appending(self.path) as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the cursor stands in the run's logs, which a checkpoint holds."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Return the inner values, and how many groups were skipped in how many rounds."""

@@ -62,6 +62,7 @@ class Algorithm:
     """
 
     METRICS: ClassVar[dict[str, str]] = {}  # name in metrics.csv -> meaning, unit
+    STATELESS: ClassVar[bool] = False  # True: what it holds begins anew with every generation batch
 
     def check(self, config: TrainConfig) -> None:
         """Refuse, with an InputError, a configuration that this algorithm cannot train with."""

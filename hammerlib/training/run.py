@@ -59,10 +59,6 @@ class Job:
         """The most completions of a prompt that a rollout trains; G where none states more."""
         return max([self.config.group_size, *(part.most_rows(self.config) for part in self.algorithms)])
 
-    def algorithm_names(self) -> list[str]:
-        """Names of the algorithms given as objects; the others are in the config."""
-        return names_of(self.algorithms[len(self.config.algorithms) :])
-
     @functools.cached_property
     def run_id(self) -> str:
         """Name from the content, as it was before training: the same job has the same folder."""
@@ -80,7 +76,7 @@ class Job:
             str(self.backbone.dtype),
             *([name_of(self.embedder)] if self.embedder else []),
             *own_parts(self.backbone),
-            *self.algorithm_names(),
+            *names_of(self.algorithms[len(self.config.algorithms) :]),  # objects; the config names the others
         )
         strategy = file_name("strategy", self.order.strategy.rpartition(":")[2])  # of one's own: the function
         return f"train__{strategy}__{self.config.adjustment}__s{self.config.seed}__{identity[:10]}"

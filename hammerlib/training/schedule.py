@@ -169,7 +169,10 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int]:
     # rows = K G / (processes x accumulation); a generation batch holds rows x per_generation of each process.
     rows = completions // (processes * accumulation)
     local = rows * per_generation
-    if local * processes % group or (local % group and _needs_whole_groups(config)):
+    # DRA inside the reward function sees the rows of one process only.
+    local_dra = config.adjustment_options.get("scope") == "official-local"
+    whole_groups = config.adjustment == "dra" and config.dra_route == "reward" and not local_dra
+    if local * processes % group or (local % group and whole_groups):
         problem = f"does not divide the {local} completions that one process generates"
         remedy = "choose prompts_per_step, gradient_accumulation and steps_per_generation so that it does"
         if local * processes % group == 0:
@@ -177,12 +180,6 @@ def _batch(config: TrainConfig, processes: int) -> tuple[int, int]:
         problem = f"{problem} ({rows} rows x {per_generation} steps_per_generation)"
         raise InputError("group_size", group, problem, remedy)
     return rows, per_generation
-
-
-def _needs_whole_groups(config: TrainConfig) -> bool:
-    """DRA inside the reward function sees the rows of one process only."""
-    local = config.adjustment_options.get("scope") == "official-local"
-    return config.adjustment == "dra" and config.dra_route == "reward" and not local
 
 
 def _check_saves(config: TrainConfig, batches: Plan) -> None:

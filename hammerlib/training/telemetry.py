@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
+import numpy.typing as npt
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
@@ -75,16 +76,17 @@ def observe(rollout: Rollout) -> dict[str, float]:
     raw = trained[~np.isnan(trained)]
     rewards = rollout.rewards[chosen & ~np.isnan(rollout.rewards)]
     return _mean(by_size, [len(rows) for rows in sizes]) | {
-        "reward_raw": _mean_or_nan(raw),
-        "reward": _mean_or_nan(rewards),
-        "unscorable_share": _mean_or_nan(np.isnan(trained)),
-        "timeout_share": _mean_or_nan(reasons == "timeout"),
-        "grading_error_share": _mean_or_nan(np.char.startswith(reasons, "error")),
+        "reward_raw": mean_or_nan(raw),
+        "reward": mean_or_nan(rewards),
+        "unscorable_share": mean_or_nan(np.isnan(trained)),
+        "timeout_share": mean_or_nan(reasons == "timeout"),
+        "grading_error_share": mean_or_nan(np.char.startswith(reasons, "error")),
     }
 
 
-def _mean_or_nan(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else math.nan
+def mean_or_nan(values: npt.ArrayLike) -> float:
+    """Return a mean, NaN of nothing."""
+    return float(np.mean(values)) if np.size(values) else math.nan
 
 
 def _mean(by_size: list[dict[str, float]], groups: list[int]) -> dict[str, float]:
@@ -108,7 +110,7 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
     groups = size.reshape(-1, group_size)
     squares = (groups**2).sum(axis=1)
     moved = squares > 0
-    return _mean_or_nan(groups.sum(axis=1)[moved] ** 2 / squares[moved])
+    return mean_or_nan(groups.sum(axis=1)[moved] ** 2 / squares[moved])
 
 
 def zero_variance_share(rewards: np.ndarray, group_size: int) -> float:

@@ -36,6 +36,7 @@ from hammerlib.models.tokens import prompt_ids
 from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import Given, raw_sum
 from hammerlib.rewards.shape import text_of
+from hammerlib.training.config import TrainConfig
 from hammerlib.training.generation import generate, graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
@@ -135,13 +136,8 @@ class PolicyTrainer(GRPOTrainer):
         embed: Callable[[list[str]], np.ndarray],
         index_log: IndexLog,
         folder: Path,
-        completions_every: int | None = 1,
-        skip_zero_advantage: bool = False,
-        sampler: str = "trl",
-        int8_sampling: bool = False,
-        shared_prefixes: bool = False,
-        most_rows: int | None = None,
-        dra_text: str = "completion",
+        settings: TrainConfig,
+        most_rows: int,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, rollout_func=self._generated if hooks.rollout else None, **kwargs)
@@ -149,28 +145,25 @@ class PolicyTrainer(GRPOTrainer):
         self.embed = embed
         self.index_log = index_log
         self.folder = folder
-        self.completions_every = completions_every
-        self.skip_zero_advantage = skip_zero_advantage
-        if skip_zero_advantage and self.aux_loss_enabled:
+        self.settings = settings
+        if settings.skip_zero_advantage and self.aux_loss_enabled:
             problem, remedy = "leaves out rows that the router's auxiliary loss is of", "leave it out"
             raise InputError("skip_zero_advantage", True, problem, remedy)
-        self.most_rows = most_rows or self.num_generations  # that a rollout may train of a prompt
+        self.most_rows = most_rows  # that a rollout may train of a prompt
         if self.most_rows > self.num_generations and self.aux_loss_enabled:
             problem = "rows a prompt change the router's auxiliary loss"
             raise InputError(
                 "algorithms", self.most_rows, problem, "let its rollout train at most G a prompt"
             )
-        self.dra_text = dra_text
-        self.sampler = sampler
         self.sampled_logps: torch.Tensor | None = None  # of the generation batch, for TRL's next question
         self._sampled_logps_agree: bool | None = None  # with TRL's; None before the first batch
-        self.int8_sampling = int8_sampling
+        self.int8_sampling = settings.int8_sampling
         self._weighed: dict[str, Any] | None = None  # micro-batch whose importance weights are wanted
-        if int8_sampling:
+        if self.int8_sampling:
             self._check_int8()
-        self.shared_prefixes = shared_prefixes
+        self.shared_prefixes = settings.shared_prefixes
         self._prefixes_agree: bool | None = None  # with whole rows; None before the first batch
-        if shared_prefixes:
+        if self.shared_prefixes:
             self._share(share_prefixes(self._causal_model()))
         self._calls = (-1, 0)  # optimizer step, and how often it has sampled
         self.timings = Timings()
@@ -241,7 +234,7 @@ class PolicyTrainer(GRPOTrainer):
         **named: Any,
     ) -> tuple[list[list[int]], list | None]:
         """Sample by TRL's engines or by our decoding loop."""
-        if self.sampler == "trl" or images or multimodal_fields:
+        if self.settings.sampler == "trl" or images or multimodal_fields:
             rest = (images, multimodal_fields, num_generations, *more)
             return super()._generate_single_turn(prompt_ids, *rest, **named)
         tokens, logps = sample(
@@ -423,7 +416,7 @@ class PolicyTrainer(GRPOTrainer):
     def _given(self, generation: Generation) -> Given:
         """What DRA is told of a rollout's completions."""
         texts = None
-        if self.dra_text == "sampled":
+        if self.settings.dra_text == "sampled":
             pairs = zip(generation.completion_ids, generation.forced, strict=True)
             sampled = [ids[forced:] for ids, forced in pairs]
             texts = self.processing_class.batch_decode(sampled, skip_special_tokens=True)
@@ -512,7 +505,7 @@ class PolicyTrainer(GRPOTrainer):
     def _keep(self, rollout: Rollout) -> None:
         """Write the completions of every so-many-th step, or of the generation that this step trains on."""
         plan = self.index_log.plan
-        every = self.completions_every
+        every = self.settings.completions_every
         steps = -(-plan.block_length // plan.accumulation)  # that one generation feeds, from rollout.step on
         if every is None or -rollout.step % every >= steps:
             return
@@ -536,7 +529,7 @@ class PolicyTrainer(GRPOTrainer):
         if not model.training:
             return super()._compute_loss(model, inputs)
         planned = planned_share(self.loss_type, inputs, self.args.per_device_train_batch_size)
-        if not self.skip_zero_advantage:
+        if not self.settings.skip_zero_advantage:
             return self._weighted_loss(model, inputs) * planned
         rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)

@@ -58,14 +58,9 @@ def adaptive_mu(mean_reward: float, *, tau: float = 0.5) -> float:
 WEIGHTINGS = ("none", "is", "phi")
 
 
-def check_weighting(weighting: str) -> None:
-    """Raise InputError unless `weighting` is one of `WEIGHTINGS`."""
-    check_name("weighting", weighting, WEIGHTINGS, "is unknown")
-
-
 def token_weights(logps: torch.Tensor, weighting: str = "phi") -> torch.Tensor:
     """Return the weight of every expert token, without gradient."""
-    check_weighting(weighting)
+    check_name("weighting", weighting, WEIGHTINGS, "is unknown")
     # Detached: with a gradient through phi, a token at p = 0.1 would be pushed *down*.
     probabilities = logps.detach().exp()
     if weighting == "none":  # supervised learning, eq. 1

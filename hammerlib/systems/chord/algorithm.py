@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hammerlib.errors import InputError, check_is
-from hammerlib.systems.chord import adaptive_mu, check_weighting, expert_loss, mixed_loss, mu_at
+from hammerlib.errors import InputError, check_is, check_name
+from hammerlib.systems.chord import WEIGHTINGS, adaptive_mu, expert_loss, mixed_loss, mu_at
 from hammerlib.systems.chord.experts import Experts, expert_table, tokenised, vocabulary_of
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Hooks
@@ -91,6 +91,8 @@ class Chord(Algorithm):
         "expert_probability": "mean probability of an expert's token under the policy",
     }
 
+    STATELESS: ClassVar[bool] = True  # what it counts begins anew with every optimizer step
+
     experts: Experts | str
     batch_size: int = 16
     peak: float = 0.1
@@ -108,7 +110,7 @@ class Chord(Algorithm):
             raise InputError("batch_size", self.batch_size, "is below 1", "give expert solutions a step")
         if not 0 < self.cutoff <= 1:
             raise InputError("cutoff", self.cutoff, "is outside (0, 1]", "use 1 for no cutoff")
-        check_weighting(self.weighting)
+        check_name("weighting", self.weighting, WEIGHTINGS, "is unknown")
         self.mu(0)
         if isinstance(self.experts, str):
             expert_table(self.experts)  # refuses what cannot be read, before anything is loaded
@@ -145,8 +147,12 @@ class Chord(Algorithm):
         if not model.training:
             return default()
         check_settings(trainer.args, trainer.args.gradient_accumulation_steps)
-        experts = self._tokenised(trainer)
-        check_reading(experts, trainer.rollout.rows[0]["prompt"], trainer.processing_class)
+        prompt = trainer.rollout.rows[0]["prompt"]
+        experts = self.experts
+        if isinstance(experts, str):
+            positions = trainer.model.config.max_position_embeddings
+            experts = tokenised(experts, trainer.processing_class, positions, _template(prompt))
+        check_reading(experts, prompt, trainer.processing_class)
         mu = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs))
         grpo = default()
         chosen, tokens = self._share(trainer, experts)
@@ -168,20 +174,6 @@ class Chord(Algorithm):
         return mixed_loss(grpo, processes * expert, mu)
 
     __call__ = loss  # as a hook of its own
-
-    def state_dict(self) -> dict:
-        """Nothing: what it counts begins anew with every optimizer step."""
-        return {}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Take nothing back."""
-
-    def _tokenised(self, trainer: PolicyTrainer) -> Experts:
-        if isinstance(self.experts, Experts):
-            return self.experts
-        template = _template(trainer.rollout.rows[0]["prompt"])
-        positions = trainer.model.config.max_position_embeddings
-        return tokenised(self.experts, trainer.processing_class, positions, template)
 
     def _share(self, trainer: PolicyTrainer, experts: Experts) -> tuple[list[int], int]:
         """Return this micro-batch's solutions on this process, and the tokens of the whole step's."""

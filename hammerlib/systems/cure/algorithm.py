@@ -110,7 +110,8 @@ class Cure(Algorithm):
 
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return n1 completions of every problem and, after them, n2 branches of each, in one group."""
-        if not self._branches_at(trainer.state.global_step):
+        second_stage = self.stage_steps is not None and trainer.state.global_step >= self.stage_steps
+        if self.n2 == 0 or second_stage:
             return generate(trainer, rows)
         self._check_group(trainer.num_generations)
         problems = problems_of(rows, trainer.num_generations)
@@ -122,9 +123,6 @@ class Cure(Algorithm):
         later = len(parents.rows) + np.arange(len(branches.rows)).reshape(len(problems), -1)
         generation = Generation.join([parents, branches]).take(np.hstack([first, later]).ravel())
         return suffixes(generation) if self.reward_on == "suffix" else generation
-
-    def _branches_at(self, step: int) -> bool:
-        return self.n2 > 0 and (self.stage_steps is None or step < self.stage_steps)
 
     def _positions(self, trainer: PolicyTrainer, parents: Generation) -> list[int]:
         """Return t* of every parent: where it is cut."""

@@ -53,6 +53,8 @@ class Dars(Algorithm):
         "dars/mass_after": "sum of |A| of a problem after both stages, without eps",
     }
 
+    STATELESS: ClassVar[bool] = True  # counts are of one generation batch
+
     schedule: str = "et"
     limit: int = 32
     unsolved: str = "half"
@@ -114,7 +116,9 @@ class Dars(Algorithm):
         if over_processes(trainer, sum(extra)):
             again = [row for row, count in zip(problems, extra, strict=True) for _ in range(count)]
             second = generate(trainer, again)
-            total = right + _sums(right_of(judge(trainer, second)[1]) if again else [], extra)
+            solved = right_of(judge(trainer, second)[1]) if again else []
+            of_problem = np.repeat(np.arange(len(problems)), extra)
+            total = right + np.bincount(of_problem, solved, len(problems)).astype(int)
             both = by_problem(first, second)
         sizes = size + np.array(extra)
         kept = kept_groups(total, sizes, upper=self.upper)
@@ -142,17 +146,3 @@ class Dars(Algorithm):
             (after * signal(total / after, std=std)).mean(),
         )
         return dict(zip(names, map(float, values), strict=True))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: counts are of one generation batch."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing back."""
-
-
-def _sums(right: list[bool], extra: list[int]) -> np.ndarray:
-    """Right rollouts of each problem's second stage."""
-    ends = np.cumsum(extra)
-    running = np.concatenate([[0], np.cumsum(right)]).astype(int)
-    return running[ends] - running[ends - np.array(extra)]

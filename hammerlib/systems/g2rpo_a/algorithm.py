@@ -23,6 +23,7 @@ from hammerlib.systems.g2rpo_a import (
 )
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
+from hammerlib.training.telemetry import mean_or_nan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -219,8 +220,3 @@ class GuidedGroups(Algorithm):
         self._length = state["length"]
         self._accuracies = list(state["accuracies"])
         self._graded = list(state["graded"])
-
-
-def mean_or_nan(values: np.ndarray) -> float:
-    """Return a mean, NaN of nothing."""
-    return float(values.mean()) if len(values) else math.nan

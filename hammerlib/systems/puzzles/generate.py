@@ -9,11 +9,9 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError
-from hammerlib.runs.storage import atomic_path
 from hammerlib.systems.puzzles.build import UNWANTED, Choices, Puzzle, Rejected, build
 from hammerlib.systems.puzzles.spec import Spec
 from hammerlib.systems.smt import released_solutions, solutions
@@ -145,18 +143,6 @@ def check_seed(spec: Spec) -> None:
         if wanted != got:
             problem = f"{spec.name} differs from {wanted!r}"
             raise InputError(f"seed.{field}", got, problem, "mend the specification")
-
-
-def write_jsonl(puzzles: list[Puzzle], path: Path) -> None:
-    """Write one puzzle a line, whole or not at all; the same puzzles are the same bytes."""
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
-        for puzzle in puzzles:
-            file.write(json.dumps(puzzle._asdict(), ensure_ascii=False, sort_keys=True) + "\n")
-
-
-def read_jsonl(path: Path) -> list[Puzzle]:
-    """Read what `write_jsonl` wrote."""
-    return [Puzzle(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 # A data set

@@ -59,11 +59,6 @@ def soft_score(answer: str, gold: str, types: str) -> float:
     return sum(same(text.strip(), gold_text.strip()) for same, text, gold_text in answered) / len(golds)
 
 
-def hard_score(answer: str, gold: str, types: str) -> float:
-    """Return 1.0 if every question is answered rightly, else 0.0."""
-    return float(soft_score(answer, gold, types) == 1)
-
-
 def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
     """Return the scoring function that a problem's ``scorer`` names, ``puzzles:<types>``; 1 is right."""
     types = name.partition(":")[2]

@@ -27,6 +27,7 @@ from hammerlib.systems.svs import (
 )
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
+from hammerlib.training.telemetry import mean_or_nan
 
 if TYPE_CHECKING:
     from hammerlib.training.config import TrainConfig
@@ -85,6 +86,8 @@ class Svs(Algorithm):
         "svs/variant_accuracy": "share of answers to variants that equal the inherited answer",
         "svs/skipped": "1 where no process had a response to rewrite, so that nothing is trained",
     }
+
+    STATELESS: ClassVar[bool] = True  # what is watched is of one generation batch
 
     task: str = "text"
     low: float = SEEDS[0]
@@ -152,8 +155,10 @@ class Svs(Algorithm):
         syntheses = generate(trainer, [row for _, row in asked for _ in range(size)])
         syntheses.tasks = [SYNTHESIS] * len(syntheses.rows)
         parents = [problems[number] for number, _ in asked for _ in range(size)]
-        variants = extractions(decoded(trainer, syntheses), language)
-        golds = [self._gold(variant, row) for variant, row in zip(variants, parents, strict=True)]
+        decode = trainer.processing_class.batch_decode
+        variants = extractions(decode(syntheses.completion_ids, skip_special_tokens=True), language)
+        truths = [None if variant is None else language.truth(variant) for variant in variants]
+        golds = [row["answer"] for row in parents] if self.gold == "inherited" else truths
         posed: list[tuple[int, dict[str, Any]]] = []  # which synthesis, and the row that asks for its variant
         for place, variant in enumerate(variants):
             if variant is not None:
@@ -175,14 +180,13 @@ class Svs(Algorithm):
         by_seed = rewards.reshape(-1, size)
         trained += [self.train_synthesis and trained_syntheses(group) for group in by_seed.tolist()]
         trained += [teaches(correct, size) for correct in solved.tolist()]
-        truths = [None if variant is None else language.truth(variant) for variant in variants]
         inherited = [str(row["answer"]) for row in parents]
         self._watched = {
             "svs/seeds": float(len(asked)),
-            "svs/valid": _mean([variant is not None for variant in variants]),
-            "svs/rewarded": _mean(rewards.tolist()),
+            "svs/valid": mean_or_nan([variant is not None for variant in variants]),
+            "svs/rewarded": mean_or_nan(rewards),
             "svs/mislabelled": mislabelled_share(rewards.tolist(), inherited, truths),
-            "svs/variant_accuracy": _mean((solved / size).tolist()),
+            "svs/variant_accuracy": mean_or_nan(solved / size),
             "svs/skipped": 0.0,
         }
         everything = [part for part in (answers, syntheses, solutions) if part.rows]
@@ -214,21 +218,9 @@ class Svs(Algorithm):
                 seeds += [(number, texts[number * size + place]) for place in places.tolist()]
         return seeds
 
-    def _gold(self, variant: str | None, row: dict[str, Any]) -> str | None:
-        if variant is not None and self.gold == "truth":
-            return task_of(self.task).truth(variant)
-        return row["answer"]
-
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Return what was rewritten, rewarded, and wrongly so; NaN where there is nothing."""
         return dict.fromkeys(self.METRICS, float("nan")) | self._watched
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: what is watched is of one generation batch."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing back."""
 
 
 def reworded(row: dict[str, Any], text: str, gold: str | None) -> dict[str, Any]:
@@ -242,12 +234,3 @@ def fits(trainer: PolicyTrainer, row: dict[str, Any], longest: int) -> bool:
     """Say whether a row's prompt has at most so many tokens."""
     template = "raw" if isinstance(row["prompt"], str) else "chat"
     return len(prompt_ids(trainer.processing_class, [row["prompt"]], template)[0]) <= longest
-
-
-def decoded(trainer: PolicyTrainer, generation: Generation) -> list[str]:
-    """Return the texts of completions."""
-    return trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")

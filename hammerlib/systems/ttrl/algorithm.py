@@ -134,16 +134,14 @@ def watch_votes(rollout: Rollout, right: dict[str, list[bool]] | None = None) ->
             texts.setdefault(row["id"], []).append(text)
             trained[row["id"]] = trained.get(row["id"], 0) + int(group != EXCLUDED)
             rows[row["id"]] = row
-    worth = [_worth(rows[name], texts[name], right[name], trained[name]) for name in texts if trained[name]]
+    worth = []
+    for name, row in rows.items():
+        if trained[name]:
+            label = row["answer"]
+            label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
+            answers = [final_answer(text) for text in texts[name]]
+            worth.append(vote_metrics(answers, right[name], label_right=label_right, kept=trained[name]))
     return {f"vote/{name}": float(np.mean([metrics[name] for metrics in worth])) for name in worth[0]}
-
-
-def _worth(
-    row: dict[str, Any], texts: Sequence[str], right: Sequence[bool], trained: int
-) -> dict[str, float]:
-    label = row["answer"]
-    label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
-    return vote_metrics([final_answer(text) for text in texts], right, label_right=label_right, kept=trained)
 
 
 @dataclass(frozen=True)
