@@ -177,6 +177,7 @@ def permuted_weights(weights: np.ndarray, rewards: np.ndarray, rng: np.random.Ge
     """Return a group's weights (G,) dealt at random among completions of equal raw reward: DRA's placebo."""
     dealt = weights.copy()
     for reward in np.unique(rewards):
+        # # within one reward, so that only the bearing on redundancy is lost
         alike = np.flatnonzero(rewards == reward)
         dealt[alike] = rng.permutation(weights[alike])
     return dealt

@@ -243,6 +243,7 @@ def _names(parts: Sequence[Scored], size: int) -> np.ndarray:
     first = 0
     for scored in parts:
         groups = np.arange(len(scored.raw)) // size if scored.groups is None else scored.groups
+        # # processes number their groups alike: no two of them may share a name
         own = np.unique(groups, return_inverse=True)[1] + first
         names.append(np.where(groups == EXCLUDED, EXCLUDED, own))
         first += len(groups)
@@ -274,6 +275,7 @@ def _finished(scores: list) -> list[list[float | None]]:
 
 
 def _name(reward: Reward) -> str:
+    # # a partial has no name of its own
     while isinstance(reward, functools.partial):
         reward = reward.func
     return getattr(reward, "__name__", type(reward).__name__)

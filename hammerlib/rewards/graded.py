@@ -50,6 +50,7 @@ def _grade(keys: list[tuple], timeout: float, run_code: bool, unfinished: bool) 
         columns = ("answer", "scorer", "metadata", "prompt")
         rows = [dict(zip(columns, row, strict=True)) if row[1] else {"answer": row[0]} for _, *row in new]
         graded = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
+        # # all at once: a later step asks for completions of its own
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
         known |= dict(zip(new, graded, strict=True))

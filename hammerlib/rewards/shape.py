@@ -166,6 +166,7 @@ def repetition_reward(
     for completion in completions:
         text = text_of(completion).lower().split()
         runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
+        # # runs that have occurred before, each time they come again
         again = len(runs) - len(set(runs))
         rewards.append(penalty * again / len(runs) if again else 0.0)
     return rewards

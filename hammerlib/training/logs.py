@@ -112,6 +112,7 @@ class IndexLog:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
+            # # once a problem, in the sequence of the rows
             for epoch, problem in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
                 position = place_of.get(problem, -1)
                 index = self.index[position] if position >= 0 else -1

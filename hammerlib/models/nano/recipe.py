@@ -197,6 +197,7 @@ def supervise(
     progress = tqdm(range(recipe.steps)[:stop], desc="nano", disable=progress_off())
     for _ in progress:
         ids, labels = encode(next(stream), tokenizer)
+        # # position t predicts token t + 1
         logits = model(input_ids=ids).logits[:, :-1]
         kept = labels[:, 1:] != -100
         loss = torch.nn.functional.cross_entropy(logits[kept], labels[:, 1:][kept])
