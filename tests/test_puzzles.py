@@ -241,10 +241,10 @@ def test_formulas_refuse_what_is_not_theirs(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"colour": 1}, "'colour': is an unknown field"),
+        ({"colour": 1}, "'colour': is no known parameter"),
         ({"queries": {}}, "asks nothing"),
         ({"queries": {"q": {"desc": "?"}}}, "neither open nor a choice"),
-        ({"queries": {"q": {"ans_formula": "1"}}}, "lacks desc"),
+        ({"queries": {"q": {"ans_formula": "1"}}}, "desc = None: is missing"),
         ({"variables": {"n": {"type": "int"}}}, "defined twice or not at all"),
         ({"symbols": {"s": {"attr": ["a", "b"], "type": ["int"]}}}, "needs a type for each attribute"),
     ],

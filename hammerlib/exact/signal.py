@@ -130,10 +130,6 @@ def learnable_share(zero_variance: ArrayLike) -> Learnable:
     zero_variance : (steps,) array-like
         One share in [0, 1] a step (``zero_variance_share``, TRL's ``frac_reward_zero_std``).
 
-    Returns
-    -------
-    Learnable
-
     Raises
     ------
     InputError

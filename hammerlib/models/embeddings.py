@@ -228,10 +228,6 @@ def embed(
     tokens_per_batch : int
         Largest texts x longest text of a batch, at least one text.
 
-    Returns
-    -------
-    Embeddings
-
     Raises
     ------
     InputError

@@ -80,6 +80,11 @@ def prompt_ids(
     return rows
 
 
+def template_of(prompt: str | list[dict[str, Any]]) -> str:
+    """Return the template that a prompt is for: a list of turns goes through the chat template."""
+    return "raw" if isinstance(prompt, str) else "chat"
+
+
 def render_prompts(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str | list[dict[str, Any]]],

@@ -68,10 +68,6 @@ def order_by(
     **options
         Options of the strategy.
 
-    Returns
-    -------
-    Order
-
     Raises
     ------
     InputError

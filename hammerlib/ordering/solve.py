@@ -113,10 +113,6 @@ def min_path(
         Begin nothing new after this much wall time; the first cheap pass and one tour are always made.
     seed : int
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     InputError

@@ -32,7 +32,7 @@ from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
 from hammerlib.models.decoding import keeps_attention_only
 from hammerlib.models.prefixes import prefix_tree, score_tree, share_prefixes, unshare_prefixes
-from hammerlib.models.tokens import prompt_ids
+from hammerlib.models.tokens import prompt_ids, template_of
 from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import Given, raw_sum
 from hammerlib.rewards.shape import text_of
@@ -221,8 +221,7 @@ class PolicyTrainer(GRPOTrainer):
         """Make the ids as embedding and evaluation do; with tools and images TRL's own way."""
         if self.tools or self._is_vlm or self.environment_factories is not None:
             return super()._tokenize_prompts(prompts)
-        template = "raw" if isinstance(prompts[0], str) else "chat"
-        return prompt_ids(self.processing_class, prompts, template), None, {}
+        return prompt_ids(self.processing_class, prompts, template_of(prompts[0])), None, {}
 
     def _generate_single_turn(
         self,

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from hammerlib.errors import InputError, check_name, check_whole
+from hammerlib.models.tokens import template_of
 from hammerlib.systems.airl_s import (
     REWARDS,
     discriminator_loss,
@@ -23,7 +24,7 @@ from hammerlib.systems.airl_s import (
 from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, save_scorer, score_steps
 from hammerlib.systems.branching import over_processes, random_generator, right_of
 from hammerlib.systems.chord.experts import expert_table, tokenised
-from hammerlib.training.generation import scored_tokens
+from hammerlib.training.generation import scored_tokens, shards_of
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Rollout
 
 if TYPE_CHECKING:
@@ -172,9 +173,7 @@ class AirlS(Algorithm, TrainerCallback):
         """Make f from the policy as it is at the first step, or as a checkpoint held it."""
         if self._scorer is not None:
             return
-        state = trainer.accelerator.state
-        deepspeed = getattr(state, "deepspeed_plugin", None)
-        if getattr(state, "fsdp_plugin", None) is not None or (deepspeed and deepspeed.zero_stage == 3):
+        if shards_of(trainer.accelerator):
             problem = "cannot copy a policy that is kept in shards"
             raise InputError("algorithms", "airl-s", problem, "launch with ddp.yaml or zero2.yaml")
         self._scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
@@ -202,7 +201,7 @@ class AirlS(Algorithm, TrainerCallback):
         """The correct traces to learn from, prompt and completion ids."""
         if self.experts is None:
             return self._kept
-        template = "raw" if isinstance(trainer.rollout.rows[0]["prompt"], str) else "chat"
+        template = template_of(trainer.rollout.rows[0]["prompt"])
         positions = trainer.model.config.get_text_config().max_position_embeddings
         experts = tokenised(self.experts, trainer.processing_class, positions, template)
         return [

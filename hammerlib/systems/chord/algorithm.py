@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_is, check_name
+from hammerlib.models.tokens import template_of
 from hammerlib.systems.chord import WEIGHTINGS, adaptive_mu, expert_loss, mixed_loss, mu_at
 from hammerlib.systems.chord.experts import Experts, expert_table, tokenised, vocabulary_of
 from hammerlib.training.generation import score_tokens
@@ -46,17 +47,13 @@ def check_settings(settings: TrainConfig | GRPOConfig, accumulation: int) -> Non
 
 def check_reading(experts: Experts, prompt: str | list, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse experts that were tokenised for another template or vocabulary than the policy's."""
-    template, remedy = _template(prompt), "make them by load_experts for this run"
+    template, remedy = template_of(prompt), "make them by load_experts for this run"
     if experts.template not in (None, template):
         problem = f"is not the trained prompts' template {template}"
         raise InputError("experts.template", experts.template, problem, remedy)
     if experts.vocabulary is not None and experts.vocabulary != vocabulary_of(tokenizer):
         problem = "was made with another vocabulary than the policy's"
         raise InputError("experts.vocabulary", experts.vocabulary[:8], problem, remedy)
-
-
-def _template(prompt: str | list) -> str:
-    return "raw" if isinstance(prompt, str) else "chat"  # a list of messages goes through the chat template
 
 
 @dataclass
@@ -151,7 +148,7 @@ class Chord(Algorithm):
         experts = self.experts
         if isinstance(experts, str):
             positions = trainer.model.config.max_position_embeddings
-            experts = tokenised(experts, trainer.processing_class, positions, _template(prompt))
+            experts = tokenised(experts, trainer.processing_class, positions, template_of(prompt))
         check_reading(experts, prompt, trainer.processing_class)
         mu = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs))
         grpo = default()

@@ -275,15 +275,8 @@ def _make(kind: type, value: Any, where: str) -> Any:
     """Build a class of the language; formulas may be written as plain YAML values."""
     if not isinstance(value, Mapping):
         raise InputError(where, value, "must map fields to values", "write field: value")
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name in value:
-        if name not in fields:
-            raise InputError(where, name, "is an unknown field", f"use {', '.join(fields)}")
-    for name, field in fields.items():
-        needed = field.default is field.default_factory is dataclasses.MISSING
-        if needed and name not in value:
-            raise InputError(where, sorted(value), f"lacks {name}", "add it")
-    values = {name: _typed(name, fields[name].type, content) for name, content in value.items()}
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    values = {name: _typed(name, types.get(name, ""), content) for name, content in value.items()}
     check_fields(kind, values, "specification", inside="" if kind is Spec else where)
     return kind(**values)
 

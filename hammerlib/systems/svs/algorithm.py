@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole, import_object, unknown
-from hammerlib.models.tokens import prompt_ids
+from hammerlib.models.tokens import prompt_ids, template_of
 from hammerlib.systems.branching import check_graded, over_processes, problems_of, right_of
 from hammerlib.systems.svs import (
     SEEDS,
@@ -233,5 +233,5 @@ def reworded(row: dict[str, Any], text: str, gold: str | None) -> dict[str, Any]
 
 def fits(trainer: PolicyTrainer, row: dict[str, Any], longest: int) -> bool:
     """Say whether a row's prompt has at most so many tokens."""
-    template = "raw" if isinstance(row["prompt"], str) else "chat"
+    template = template_of(row["prompt"])
     return len(prompt_ids(trainer.processing_class, [row["prompt"]], template)[0]) <= longest
