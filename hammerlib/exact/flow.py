@@ -15,37 +15,10 @@ WEIGHTS = {"none": np.ones_like, "is": lambda p: p, "phi": lambda p: p * (1 - p)
 def expert_flow(
     policy: ArrayLike, expert: ArrayLike, *, weighting: str = "phi", rate: float = 0.5, steps: int = 200
 ) -> np.ndarray:
-    """Return the policy after every step of gradient descent on the expected expert loss.
+    """Return the policy (steps + 1, V) after every step of descent on the expected expert loss (ours).
 
-    Parameters
-    ----------
-    policy, expert : (V,) array-like
-        Distributions over the next token, all above 0 for the policy.
-    weighting : str
-        ``none``, ``is`` or ``phi``.
-    rate : float
-        Learning rate on the logits.
-    steps : int
-
-    Returns
-    -------
-    (steps + 1, V) float64 array
-        Row 0 is `policy`.
-
-    Raises
-    ------
-    InputError
-        An unknown weighting, arrays that are no distributions over the same tokens.
-
-    Notes
-    -----
-    Source: ours, from arXiv 2508.11408 eqs. 1, 4 and 5: minus the gradient by logit j is
-    q_j w_j - p_j sum_y q_y w_y, with expert q and weight w(p) held fixed.
-
-    Examples
-    --------
-    >>> expert_flow([0.5, 0.5], [1.0, 0.0], weighting="none", rate=1.0, steps=1)[1].round(4).tolist()
-    [0.7311, 0.2689]
+    From arXiv 2508.11408 eqs. 1, 4 and 5 (`WEIGHTS`): minus the gradient by logit j is q_j w_j - p_j sum_y
+    q_y w_y, with expert q and weight w(p) held fixed.
     """
     check_name("weighting", weighting, WEIGHTS, "is unknown")
     start = np.asarray(policy, dtype=float)

@@ -16,33 +16,10 @@ EPS = 1e-4  # beside the deviation, TRL's
 
 
 def mixed_probability(rate: ArrayLike, group: int = 8) -> np.ndarray:
-    """Return the chance that a group holds right and wrong answers, 1 - p^G - (1 - p)^G.
+    """Return the chance that a group holds right and wrong answers, 1 - p^G - (1 - p)^G, for pass rates p.
 
-    Parameters
-    ----------
-    rate : array-like
-        Pass rates p in [0, 1], any shape.
-    group : int
-        Completions a prompt, G; at least 2.
-
-    Returns
-    -------
-    float64 array of the shape of `rate`
-        Symmetric in p and 1 - p: a hard problem has no more signal than an easy one at the start.
-
-    Raises
-    ------
-    InputError
-        Rates outside [0, 1], a group below 2.
-
-    Notes
-    -----
-    Source: arXiv 2508.14094's reason (only groups with variance teach), for independent samples.
-
-    Examples
-    --------
-    >>> mixed_probability([0.1, 0.5, 0.9]).round(5).tolist()
-    [0.56953, 0.99219, 0.56953]
+    Symmetric in p and 1 - p: a hard problem has no more signal than an easy one at the start. arXiv
+    2508.14094's reason (only groups with variance teach), for independent samples.
     """
     rates = np.asarray(rate, dtype=float)
     if not ((rates >= 0) & (rates <= 1)).all():
@@ -53,38 +30,11 @@ def mixed_probability(rate: ArrayLike, group: int = 8) -> np.ndarray:
 
 
 def expected_path(rate: float, *, group: int = 8, pace: float = 0.2, steps: int = 100) -> np.ndarray:
-    """Return the pass rate of one problem over expected GRPO steps on its own logit.
+    """Return the pass rate (steps + 1,) of one problem over expected GRPO steps on its own logit (ours).
 
     A policy that is right with probability p = sigmoid(z) takes steps of `pace` times the mean over the
-    group's outcomes of (1/G) sum A_i d log pi(o_i) / dz, with A as in TRL (deviation of ddof 1, plus 1e-4).
-
-    Parameters
-    ----------
-    rate : float
-        Pass rate at the start, in [0, 1]; 0 and 1 never move.
-    group : int
-        G, at least 2.
-    pace : float
-        Learning rate on the logit.
-    steps : int
-
-    Returns
-    -------
-    (steps + 1,) float64 array
-
-    Raises
-    ------
-    InputError
-        As for `mixed_probability`.
-
-    Notes
-    -----
-    Source: ours. Advantages sum to 0, so the sum is c A_right for c right answers of G.
-
-    Examples
-    --------
-    >>> bool(expected_path(0.1, steps=100)[-1] > 0.9), float(expected_path(0.0)[-1])
-    (True, 0.0)
+    group's outcomes of (1/G) sum A_i d log pi(o_i) / dz, with A as in TRL (ddof 1, plus 1e-4). Advantages sum
+    to 0, so that the sum is c A_right for c right answers of G; rates of 0 and 1 never move.
     """
     mixed_probability(rate, group)
     right = np.arange(1, group)
@@ -99,23 +49,9 @@ def expected_path(rate: float, *, group: int = 8, pace: float = 0.2, steps: int 
 
 
 class Learnable(NamedTuple):
-    """Learnable percentage at both levels, as shares in [0, 1].
+    """Learnable percentage as shares in [0, 1]: of steps with a group whose rewards vary, and of such groups.
 
-    Attributes
-    ----------
-    steps : float
-        Of steps with at least one group whose rewards vary.
-    groups : float
-        Of groups whose rewards vary, mean over steps. With one prompt a step both are the same.
-
-    Notes
-    -----
-    Source: arXiv 2508.14094, "learnable percentage".
-
-    Examples
-    --------
-    >>> Learnable(1.0, 0.5).groups
-    0.5
+    With one prompt a step both are the same; with several, the word of arXiv 2508.14094 covers both.
     """
 
     steps: float
@@ -123,28 +59,7 @@ class Learnable(NamedTuple):
 
 
 def learnable_share(zero_variance: ArrayLike) -> Learnable:
-    """Return the learnable percentage of a run from its shares of groups without variance.
-
-    Parameters
-    ----------
-    zero_variance : (steps,) array-like
-        One share in [0, 1] a step (``zero_variance_share``, TRL's ``frac_reward_zero_std``).
-
-    Raises
-    ------
-    InputError
-        No step, or shares outside [0, 1].
-
-    Notes
-    -----
-    Source: arXiv 2508.14094, "learnable percentage": share of training steps whose rewards vary within the
-    group. With several prompts a step the paper's word covers both readings; both are returned.
-
-    Examples
-    --------
-    >>> learnable_share([1.0, 0.5])
-    Learnable(steps=0.5, groups=0.25)
-    """
+    """Return the learnable percentage of a run from one share of groups without variance a step."""
     shares = np.asarray(zero_variance, dtype=float)
     if shares.ndim != 1 or not shares.size or not ((shares >= 0) & (shares <= 1)).all():
         problem = "must be one share in [0, 1] a step"
@@ -153,20 +68,6 @@ def learnable_share(zero_variance: ArrayLike) -> Learnable:
 
 
 def learnable(record: RunRecord) -> Learnable:
-    """Return the learnable percentage of a training run, of rewards as graded.
-
-    Notes
-    -----
-    Source: arXiv 2508.14094, see `learnable_share`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from hammerlib import TrainConfig, train
-    >>> config = TrainConfig(n_problems=8, order="random", max_completion_length=4)
-    >>> learnable(train(config, root=Path(tempfile.mkdtemp()), progress=False))
-    Learnable(steps=0.0, groups=0.0)
-    """
+    """Return the learnable percentage of a training run, of rewards as graded."""
     table = record.table("metrics.csv")
     return learnable_share(table.loc[table["metric"] == "zero_variance_share", "value"])
