@@ -248,12 +248,10 @@ def own_strategy(strategy: object, field: str = "strategy") -> Strategy | None:
     return Strategy(make, function=function)
 
 
-def check_strategy(
-    field: str, value: object, known: Iterable[str] = STRATEGIES, problem: str = "is unknown"
-) -> None:
+def check_strategy(field: str, value: object, problem: str = "is unknown") -> None:
     """Refuse what is neither a known strategy nor a function of one's own."""
     if own_strategy(value, field) is None:
-        check_name(field, value, known, problem)
+        check_name(field, value, STRATEGIES, problem)
 
 
 def permute(strategy: str | Callable, task: Task, options: dict[str, Any]) -> np.ndarray:

@@ -391,31 +391,14 @@ def fields_of(settings: object, place: str) -> dict[str, Any] | None:
 
 # Rewards that grade the answer: without one, dynamic sampling would look at what is not rewarded.
 GRADED = ("accuracy", "cosine", "released_cosine")
-# Fields that came after the first runs, with the value at which a run keeps the name it had without them.
-LATER = {
-    "reward_weights": (),
-    "overlong_buffer": None,
-    "mask_truncated_completions": False,
-    "min_lr_rate": None,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "entropy_coef": 0,
-    "dynamic_sampling": False,
-    "algorithms": (),
-    "skip_zero_advantage": False,
-    "columns": None,
-    "dra_route": "reward",
-    "dra_text": "completion",
-    "token_budget": None,
-    "embedder": "backbone",
-    "epoch_order": "repeat",
-    "vllm": "off",
-    "sampler": "trl",
-    "shared_prefixes": False,
-    "bf16": False,
-    "int8_sampling": False,
-    "importance_sampling_level": "token",
-}
+# Fields that came after the first runs. At its default, which may never change, none of them names a run: it
+# keeps the name that it had without them.
+LATER = (
+    *("reward_weights", "overlong_buffer", "mask_truncated_completions", "min_lr_rate", "warmup_steps"),
+    *("weight_decay", "entropy_coef", "dynamic_sampling", "algorithms", "skip_zero_advantage", "columns"),
+    *("dra_route", "dra_text", "token_budget", "embedder", "epoch_order", "vllm", "sampler"),
+    *("shared_prefixes", "bf16", "int8_sampling", "importance_sampling_level"),
+)
 
 
 def check_algorithm(config: TrainConfig) -> None:
@@ -464,7 +447,8 @@ def check_algorithm(config: TrainConfig) -> None:
 
 def unset(config: TrainConfig) -> set[str]:
     """Return the fields that do not name this run, because it does not use them."""
-    unused = {name for name, value in LATER.items() if getattr(config, name) == value}
+    plain = TrainConfig()
+    unused = {name for name in LATER if getattr(config, name) == getattr(plain, name)}
     if all(weight == 1 for weight in config.reward_weights):
         unused.add("reward_weights")
     if not config.dynamic_sampling:

@@ -146,7 +146,8 @@ class PolicyTrainer(GRPOTrainer):
         self.index_log = index_log
         self.folder = folder
         self.settings = settings
-        if settings.skip_zero_advantage and self.aux_loss_enabled:
+        self.skip_zero_advantage = settings.skip_zero_advantage
+        if self.skip_zero_advantage and self.aux_loss_enabled:
             problem, remedy = "leaves out rows that the router's auxiliary loss is of", "leave it out"
             raise InputError("skip_zero_advantage", True, problem, remedy)
         self.most_rows = most_rows  # that a rollout may train of a prompt
@@ -528,7 +529,7 @@ class PolicyTrainer(GRPOTrainer):
         if not model.training:
             return super()._compute_loss(model, inputs)
         planned = planned_share(self.loss_type, inputs, self.args.per_device_train_batch_size)
-        if not self.settings.skip_zero_advantage:
+        if not self.skip_zero_advantage:
             return self._weighted_loss(model, inputs) * planned
         rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)
