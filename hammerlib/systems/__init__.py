@@ -1,6 +1,7 @@
 """Systems of the field, rebuilt as parts that fit the house: pure functions first, an algorithm second.
 
-Each subpackage is one system. What its paper leaves open is a switch that says so, and defects of released
+Each subpackage is one system: its pure functions stand in the package itself, its algorithm and what else
+needs a model in modules beside. What its paper leaves open is a switch that says so, and defects of released
 code are not copied. Import from the subpackage (``from hammerlib.systems.puzzles import generate``); nothing
 is imported here, so that a system costs only those who use it.
 
