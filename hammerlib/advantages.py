@@ -94,4 +94,5 @@ def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> 
     centred = values - values.mean(axis=-1, keepdims=True)
     if scale_rewards == "none":
         return centred
+    # A_i = (r_i - mean) / (std + eps)
     return centred / (values.std(axis=-1, ddof=1, keepdims=True) + EPS)

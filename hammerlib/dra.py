@@ -89,6 +89,7 @@ def diversity_weights(
     """
     _check_kernel(smi, scope, eps, {"clamp": clamp, "centre": centre, "normalize": normalize})
     vectors, shape = _vectors(embeddings, scope)
+    # w_i = 1 / (1 + SMI_i + eps)
     weights = 1.0 / (_redundancy(vectors, None, smi, clamp, centre) + eps)
     return (_to_mean_one(weights, None) if normalize else weights).reshape(shape)
 
@@ -159,6 +160,7 @@ def adjust_rewards(
         raise InputError("rewards", values.shape, f"do not fit embeddings of groups {shape}", remedy)
     values = values.reshape(vectors.shape[:-1])
     members = values > 0 if positives_only else None
+    # the same weights, against members only
     factors = 1.0 / (_redundancy(vectors, members, smi, clamp, centre) + eps)
     if sign == "safe":
         inside = np.clip(factors, None, 1.0)
@@ -177,7 +179,7 @@ def permuted_weights(weights: np.ndarray, rewards: np.ndarray, rng: np.random.Ge
     """Return a group's weights (G,) dealt at random among completions of equal raw reward: DRA's placebo."""
     dealt = weights.copy()
     for reward in np.unique(rewards):
-        # # within one reward, so that only the bearing on redundancy is lost
+        # within one reward, so that only the bearing on redundancy is lost
         alike = np.flatnonzero(rewards == reward)
         dealt[alike] = rng.permutation(weights[alike])
     return dealt

@@ -222,6 +222,7 @@ def neighbour_purity(
     for start, products in product_blocks(units, units):
         block = np.array(host(products))
         block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf  # nobody is its own neighbour
+        # unordered: which of them is nearest does not matter
         nearest = np.argpartition(-block, neighbours - 1, axis=1)[:, :neighbours]
         same += int((codes[nearest] == codes[start : start + len(block), None]).sum())
     return same / (n * neighbours), float((sizes * (sizes - 1)).sum() / (n * (n - 1)))

@@ -295,6 +295,7 @@ def untrained_like(backbone: Backbone, seed: int = 0) -> Backbone:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        # drawn in float32, whatever the dtype they are rounded to
         model = type(backbone.model)(copy.deepcopy(backbone.model.config)).float()
     model = _moved(model, torch.device(backbone.device), getattr(torch, backbone.dtype))
     names = {"name": f"{backbone.name}-untrained", "revision": f"seed {seed}"}
@@ -316,6 +317,7 @@ def weights_hash(model: torch.nn.Module) -> str:
     for name, weight in sorted(model.named_parameters()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         flat = weight.detach().cpu().contiguous().reshape(-1)
+        # as bytes: numpy has no bfloat16
         digest.update(memoryview(flat.view(torch.uint8).numpy()))
     return digest.hexdigest()
 

@@ -108,7 +108,7 @@ def decode(
     """
     device = model.device
     steps = numbers.shape[1]
-    # # a prompt is read once, however many samples it has
+    # a prompt is read once, however many samples it has
     distinct = {ids: index for index, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     source = torch.tensor([distinct[tuple(ids)] for ids in prompts], device=device)
     width = max(map(len, distinct))

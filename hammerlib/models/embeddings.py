@@ -255,6 +255,7 @@ def embed(
         "template": template,
         "dtype": str(backbone.dtype),
     }
+    # tokens beside texts: another tokenizer may read the same text otherwise
     key = content_hash(SCHEMA_VERSION, info, texts, tokens, *own_parts(backbone))
     info = without_folders(info)  # the vectors are files of others' machines too, the key is as it was
     path = Path(cache_dir or storage_cache_dir("embeddings")) / f"{key}.safetensors"

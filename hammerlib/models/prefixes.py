@@ -68,20 +68,20 @@ def prefix_tree(
         if not completion:  # masked: nothing is asked of it
             continue
         for place, token in enumerate([*prompt, *completion]):
-            # # a node is its parent and its token: equal beginnings meet
+            # a node is its parent and its token: equal beginnings meet
             node = ids.setdefault((node, token), len(ids))
             if place >= len(prompt):
                 row.append(predicted.setdefault(node, len(predicted)))
     parent_of = [parent for parent, _ in ids]
     token_of = [token for _, token in ids]
-    # # a completion's last token is predicted only, never read
+    # a completion's last token is predicted only, never read
     inner = {node: k for k, node in enumerate(sorted({parent for parent in parent_of if parent >= 0}))}
     leaves = set(inner) - {parent_of[node] for node in inner}
     paths = []
     home: dict[int, int] = {}
     positions: dict[int, int] = {}
     for leaf in sorted(leaves):
-        # # from the leaf up to its root, turned round below
+        # from the leaf up to its root, turned round below
         path = [leaf]
         while parent_of[path[-1]] >= 0:
             path.append(parent_of[path[-1]])
@@ -159,6 +159,7 @@ def score_tree(
     `model` is what is called (wrapped for several processes or adapters), `base` the causal model inside.
     """
 
+    # the head runs at nodes that predict something, not at all of them
     def choose(module: object, arguments: object, output: Any) -> Any:
         output.last_hidden_state = output.last_hidden_state[:, tree.parents]
         return output

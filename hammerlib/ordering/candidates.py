@@ -229,7 +229,7 @@ def search(
         for start, products in _blocks(rows, deadline):
             block = slice(start, start + len(products))
             columns[block], reduced[block] = _smallest_tensor(products, start, prices, offsets[block], k)
-    # # what all neighbours of an item have in common was left out so far, and stood on the dummy alone
+    # what all neighbours of an item have in common was left out so far, and stood on the dummy alone
     reduced[:n] += (offsets + ends.astype(kind))[:, None]
     alone = ends - prices[:n]
     cheapest = np.argsort(alone, kind="stable")[:k]
@@ -252,7 +252,7 @@ def _search_blocks(
     rows = rows if m == len(rows) else rows[of_kinds]
     count = -(-m // BLOCK_ROWS)
     edges = [m * number // count for number in range(count + 1)]
-    # # lists of a block of items are filled by one thread at a time
+    # lists of a block of items are filled by one thread at a time
     locks = [threading.Lock() for _ in range(count)]
     room = threading.local()
 
@@ -419,7 +419,7 @@ def _gather(
     for edge in range(len(left)):
         begins[left[edge] + 1] += 1
         begins[right[edge] + 1] += 1
-    # # rows of neighbours: count, then place
+    # rows of neighbours: count, then place
     begins = np.cumsum(begins)
     other, cost = np.empty(2 * len(left), np.int32), np.empty(2 * len(left), costs.dtype)
     room = begins[:-1].copy()

@@ -80,6 +80,7 @@ def start_item(units: Array, start: str, rng: np.random.Generator) -> int:
     if start == "random":
         return int(rng.integers(len(units)))
     left = Unvisited(units)
+    # the smallest product with the mean is the smallest summed cosine to all
     return left.lowest(left.products(units.mean(axis=0)))
 
 
@@ -106,6 +107,7 @@ def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: 
     size = min(size, len(costs))
     if eta_mode == "pool":
         pool = left.index[np.argpartition(costs, size - 1)[:size]]
+        # sorted: the draw must not depend on how the partition left them
         return int(np.sort(pool)[rng.integers(size)])
     looked_at = np.full(len(costs), np.inf)
     sample = rng.choice(len(costs), size=size, replace=False)

@@ -147,7 +147,7 @@ def _repeats(units: Array | None, permutation: np.ndarray) -> dict[str, dict[str
     if units is None or len(permutation) < 2:
         return {}
     rows = np.ascontiguousarray(host(units))
-    # # equal rows are equal bytes
+    # equal rows are equal bytes
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
     kinds = np.unique(keys, return_inverse=True)[1][permutation]
     repeated = len(kinds) - int(kinds.max()) - 1

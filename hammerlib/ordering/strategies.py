@@ -143,7 +143,7 @@ def _topic_cycle(task: Task) -> np.ndarray:
     for name in np.unique(topics):
         members = shuffled[topics[shuffled] == name]
         rounds[members] = np.arange(len(members))
-    # # by round, and inside a round by topic: one of each that is left
+    # by round, and inside a round by topic: one of each that is left
     return np.lexsort((topics, rounds))
 
 

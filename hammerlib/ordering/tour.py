@@ -29,7 +29,7 @@ def reverse_run(tour: np.ndarray, place: np.ndarray, first: int, last: int) -> N
     n = len(tour)
     low, high = place[first], place[last]
     length = high - low + 1 if high >= low else high - low + 1 + n
-    # # on a ring it is the same to reverse the rest
+    # on a ring it is the same to reverse the rest
     if 2 * length > n:
         low, high, length = (high + 1) % n, (low - 1) % n, n - length
     for _ in range(length // 2):
@@ -455,7 +455,7 @@ def greedy_tour(rows: Array, graph: Graph, prices: np.ndarray) -> np.ndarray:
     """Return a tour of all n + 1 nodes made of the edges with the smallest reduced cost."""
     nodes = len(prices)
     left, right, cost = kept_edges(graph, prices, GREEDY_EDGES)
-    # # as Kruskal does for trees, with two edges a node at most
+    # as Kruskal does for trees, with two edges a node at most
     first = np.argsort(cost - prices[left] - prices[right], kind="stable")
     beside = np.full((nodes, 2), -1, np.int32)
     degree, parent = np.zeros(nodes, np.int8), np.arange(nodes, dtype=np.int32)
@@ -521,5 +521,5 @@ def exact_path(units: Array) -> np.ndarray:
     """Return a path of smallest summed cosine through all rows."""
     rows = host(units).astype(np.float64)
     path = _best_path(rows @ rows.T)
-    # # both directions cost the same: one of them, always the same one
+    # both directions cost the same: one of them, always the same one
     return path if path[0] <= path[-1] else path[::-1].copy()

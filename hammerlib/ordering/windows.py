@@ -98,5 +98,6 @@ def _chain(rows: np.ndarray, windows: list[np.ndarray]) -> np.ndarray:
         chain.append(windows[at][::-1] if turned else windows[at])
         costs = rows[ends] @ rows[chain[-1][-1]]
         costs[taken] = np.inf
+        # two ends a window: the second one means that it is entered from behind
         at, turned = divmod(int(costs.argmin()), 2)
     return np.concatenate([*chain, *windows[whole:]])

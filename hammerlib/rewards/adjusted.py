@@ -163,6 +163,7 @@ class DRAReward:
         scores = _finished([base(**arguments) for base in self.base_rewards])
         for reward, row in zip(self.base_rewards, scores, strict=True):
             check_rows(completions, **{_name(reward): row})
+        # (F, n); where a reward does not apply it is NaN, which the sum leaves out
         table = np.array([[math.nan if r is None else r for r in row] for row in scores], dtype=float)
         raw = raw_sum(table.T, self.weights)
         if self.given.rewards is not None:
@@ -243,7 +244,7 @@ def _names(parts: Sequence[Scored], size: int) -> np.ndarray:
     first = 0
     for scored in parts:
         groups = np.arange(len(scored.raw)) // size if scored.groups is None else scored.groups
-        # # processes number their groups alike: no two of them may share a name
+        # processes number their groups alike: no two of them may share a name
         own = np.unique(groups, return_inverse=True)[1] + first
         names.append(np.where(groups == EXCLUDED, EXCLUDED, own))
         first += len(groups)
@@ -275,7 +276,7 @@ def _finished(scores: list) -> list[list[float | None]]:
 
 
 def _name(reward: Reward) -> str:
-    # # a partial has no name of its own
+    # a partial has no name of its own
     while isinstance(reward, functools.partial):
         reward = reward.func
     return getattr(reward, "__name__", type(reward).__name__)

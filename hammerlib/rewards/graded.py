@@ -50,7 +50,7 @@ def _grade(keys: list[tuple], timeout: float, run_code: bool, unfinished: bool) 
         columns = ("answer", "scorer", "metadata", "prompt")
         rows = [dict(zip(columns, row, strict=True)) if row[1] else {"answer": row[0]} for _, *row in new]
         graded = _MEMORY.pools[switches].grade([text for text, *_ in new], rows, timeout=timeout)
-        # # all at once: a later step asks for completions of its own
+        # all at once: a later step asks for completions of its own
         if len(_MEMORY.verdicts) > KEPT:
             _MEMORY.verdicts.clear()
         known |= dict(zip(new, graded, strict=True))
@@ -257,6 +257,7 @@ def cosine_reward(
         if verdict is None:
             rewards.append(None)
             continue
+        # of a wrong completion the bounds swap: the shortest one loses most
         low, high = correct_range if verdict.correct else wrong_range[::-1]
         rewards.append(low + (high - low) * (1 + math.cos(math.pi * min(count / max_len, 1.0))) / 2)
     return rewards
@@ -285,6 +286,7 @@ def released_cosine_reward(
         elif verdict is None or verdict.reason not in SCORABLE:
             rewards.append(None)
         else:
+            # characters, and no clamp: the released slip that is to be compared with
             swing = 0.25 * math.cos(math.pi * len(text_of(completion)) / 1000)
             rewards.append((0.75 if verdict.correct else -0.25) + swing)
     return rewards

@@ -166,7 +166,7 @@ def repetition_reward(
     for completion in completions:
         text = text_of(completion).lower().split()
         runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
-        # # runs that have occurred before, each time they come again
+        # runs that have occurred before, each time they come again
         again = len(runs) - len(set(runs))
         rewards.append(penalty * again / len(runs) if again else 0.0)
     return rewards
@@ -212,6 +212,7 @@ def length_reward(
     margin = max(1, max_len // 5) if margin is None else margin
     if not 1 <= check_whole("margin", margin, -(2**63), "leave it out") <= max_len:
         raise InputError("margin", margin, f"must be from 1 to max_len ({max_len})", "leave it out")
+    # 0 up to L - m tokens, then (L - m - t) / m, -1 from L on
     return [min(0.0, max(-1.0, (max_len - margin - count) / margin)) for count in counts]
 
 
@@ -222,5 +223,6 @@ def _tagged(text: str) -> bool:
     thought, _, rest = text.partition("</think>")
     between, _, rest = rest.partition("<answer>")
     answer, _, after = rest.partition("</answer>")
+    # many chat templates end the prompt with <think>: then it may be missing here
     opened = "<think>" not in text or thought.lstrip().startswith("<think>")
     return opened and bool(answer.strip()) and not between.strip() and not after.strip()

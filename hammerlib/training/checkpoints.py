@@ -114,6 +114,7 @@ def seal(path: Path) -> None:
         content = file.read_bytes()
         logs[file.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     write_json(path / LOGS, sealed({"logs": logs}))
+    # the sums last: without them a checkpoint counts as unfinished
     write_sums(path)
 
 
@@ -186,7 +187,7 @@ class Seal(TrainerCallback):
             if now != self.before.get(name, now):
                 raise _keeps_to_itself(name, name_of(self.parts[name]))
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        # # every process its own: random choices and buffers differ between them
+        # every process its own: random choices and buffers differ between them
         states = {name: part.state_dict() for name, part in self.parts.items() if _has_state(part)}
         if states:
             write_states(path, states, PartialState().process_index)
@@ -277,7 +278,7 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value.item()
     if isinstance(value, torch.Tensor):
         name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
-        # # a copy: safetensors refuses tensors that share memory, as tied weights do
+        # a copy: safetensors refuses tensors that share memory, as tied weights do
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"$tensor": name}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":

@@ -150,6 +150,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
             problem = generation.rows[group[0]]["id"]
             reason = reason_to_skip([judged[row] for row in group])
             if reason is None:
+                # EXCLUDED is -1: the first group that is kept becomes 0
                 names[group] = names.max() + 1
             if reason is None or problem not in reasons:
                 reasons[problem] = reason
@@ -190,6 +191,7 @@ def _members(generation: Generation, rows: Sequence[dict[str, Any]], size: int) 
 def walked(folder: Path, n: int) -> int:
     """Return how many problems of all epochs lie behind the cursor: they were either trained or left out."""
     furthest = -1
+    # what was walked over was either trained or skipped: the farther log tells
     for path in (folder / "index_log.csv", folder / SKIPPED):
         if path.exists():
             with open(path, newline="", encoding="utf-8") as stream:

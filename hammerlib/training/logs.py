@@ -88,6 +88,7 @@ class IndexLog:
             handed = f"the data loader handed over {len(rows)} rows of the {held} of a generation batch"
             raise OrderMismatchError(f"{where}: {handed}; nothing after step {step} counts")
         for k, row in enumerate(rows):
+            # row k here is row first + k of the batch, in which each prompt stands G times in a row
             wanted = self.ids[block * self.plan.prompts + (first + k) // self.plan.group]
             if row["id"] != wanted:
                 trained = f"trained {row['id']!r} where the order has {wanted!r}"
@@ -112,7 +113,7 @@ class IndexLog:
             out = csv.writer(stream, lineterminator="\n")
             if fresh:
                 out.writerow(self.HEAD)
-            # # once a problem, in the sequence of the rows
+            # once a problem, in the sequence of the rows
             for epoch, problem in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
                 position = place_of.get(problem, -1)
                 index = self.index[position] if position >= 0 else -1

@@ -204,7 +204,7 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     width = shape.num_key_value_heads * head
     layers = shape.num_hidden_layers
     hidden = shape.hidden_size
-    # # a batch grows where a rollout trains more than G of a prompt
+    # a batch grows where a rollout trains more than G of a prompt
     rows = plan.rows * job.most_rows / plan.group
     sampled = rows * plan.per_generation
     activations = rows * tokens * layers * hidden * stored_per_token * computed

@@ -173,7 +173,7 @@ class Generation:
         others = np.flatnonzero(self.groups == EXCLUDED)
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
-        # # TRL splits a batch by position: what is trained comes first
+        # TRL splits a batch by position: what is trained comes first
         batch = self.take([*trained, *others[:missing], *[shortest] * (missing - len(others))])
         if missing:
             # TRL wants whole batches. A row whose tokens are all masked trains nothing. In the mean over rows

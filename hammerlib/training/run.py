@@ -166,6 +166,7 @@ def _train(job: Job, root: Path) -> RunRecord:
     parameters = job.config.effective()
     record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
     done_steps = checkpoint[1] if checkpoint else 0
+    # what the checkpoint does not hold goes before anything is written behind it
     trim_run(folder, done_steps, checkpoint[0] if checkpoint else None)
     forget_orders(folder, done_steps, job.plan.steps_per_epoch)
     with record:
@@ -217,6 +218,7 @@ def prepare(
     if "scorer" in problems.column_names:
         for scorer in set(problems["scorer"][:]):
             refuse_code(scorer, run_code=False, remedy="train on problems whose scorers are audited")
+    # the table decides how many there are, whatever number was asked for
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
     plugs = plugs or Hooks()

@@ -132,7 +132,7 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
         problem = f"leaves {batches.tail} problems untrained (generation batches of {prompts})"
         remedy = f"use {n - batches.tail} problems, or set tail: report to train without them and name them"
         raise InputError("n_problems", n, problem, remedy)
-    # # more steps would go round the order again, whatever `epochs` says
+    # more steps would go round the order again, whatever `epochs` says
     available = batches.steps_per_epoch * config.epochs
     steps = config.max_steps or available
     if steps > available:

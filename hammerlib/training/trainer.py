@@ -286,6 +286,7 @@ class PolicyTrainer(GRPOTrainer):
         )
         if sampled is None or self._sampled_logps_agree is False:
             return self._weigh(*whole_rows())
+        # TRL pads to the longest completion of all processes, behind what was sampled here
         padding = logits_to_keep - sampled.shape[1]
         sampled = torch.nn.functional.pad(sampled, (0, padding)) * attention_mask[:, -logits_to_keep:]
         if self._sampled_logps_agree is None:
@@ -314,6 +315,7 @@ class PolicyTrainer(GRPOTrainer):
         logits_to_keep: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities and entropies of the completion tokens, every distinct prefix computed once."""
+        # the tokens without padding, which stands before prompts and behind completions
         parts = []
         for columns in (slice(None, -logits_to_keep), slice(-logits_to_keep, None)):
             pairs = zip(input_ids[:, columns].tolist(), attention_mask[:, columns].tolist(), strict=True)
@@ -533,6 +535,7 @@ class PolicyTrainer(GRPOTrainer):
             return self._weighted_loss(model, inputs) * planned
         rows = self._as_many_everywhere(with_gradient(inputs), len(inputs["completion_ids"]))
         taken = take_rows(inputs, rows)
+        # TRL's loss of these rows times their share is that of all rows that were planned
         share = planned * loss_share(self.loss_type, inputs, taken, len(rows))
         loss = self._weighted_loss(model, taken) * share
         self._log_trained(inputs, taken, rows)

@@ -132,6 +132,7 @@ def batches(recipe: Recipe, table: Dataset) -> Iterator[list[tuple[str, str]]]:
 
 def _deck(rows: list[dict[str, Any]], rng: random.Random) -> Iterator[dict[str, Any]]:
     while True:
+        # every problem once before one comes again
         yield from rng.sample(rows, len(rows))
 
 
@@ -197,7 +198,7 @@ def supervise(
     progress = tqdm(range(recipe.steps)[:stop], desc="nano", disable=progress_off())
     for _ in progress:
         ids, labels = encode(next(stream), tokenizer)
-        # # position t predicts token t + 1
+        # position t predicts token t + 1
         logits = model(input_ids=ids).logits[:, :-1]
         kept = labels[:, 1:] != -100
         loss = torch.nn.functional.cross_entropy(logits[kept], labels[:, 1:][kept])

@@ -39,7 +39,7 @@ def policy_reward(values: ArrayLike, logps: ArrayLike, kind: str = "airl") -> np
     check_name("reward", kind, REWARDS)
     values = np.asarray(values, dtype=float)
     if kind == "gail":
-        # # -log(1 - sigmoid f) = -log sigmoid(-f), which does not overflow
+        # -log(1 - sigmoid f) = -log sigmoid(-f), which does not overflow
         return -log_expit(-values)
     return values - np.asarray(logps, dtype=float)
 
@@ -85,7 +85,7 @@ def step_ends(tokens: Sequence[str], separator: str = "\n") -> list[int]:
     ends = [place for place, token in enumerate(tokens) if separator in token]
     last = len(tokens) - 1
     rest = "".join(tokens[ends[-1] + 1 :]) if ends else "".join(tokens)
-    # # an end of text behind the last separator is no step of its own
+    # an end of text behind the last separator is no step of its own
     if ends and not rest.strip():
         ends.pop()
     return [*ends, last]
@@ -116,7 +116,7 @@ def over_tokens(advantages: Sequence[np.ndarray], ends: Sequence[Sequence[int]])
     """Return step advantages as (n, T): all tokens of a step share its value, padding is 0."""
     table = np.zeros((len(ends), max(row[-1] for row in ends) + 1))
     for row, (values, places) in enumerate(zip(advantages, ends, strict=True)):
-        # # tokens of each step, from the end before to its own
+        # tokens of each step, from the end before to its own
         lengths = np.diff([-1, *places])
         table[row, : places[-1] + 1] = np.repeat(values, lengths)
     return table
@@ -169,10 +169,10 @@ def recover(
         for _ in range(updates):
             chance = discriminator(values, logps)
             done += 1
-            # # down dL / df = -q (1 - D) + pi D
+            # down dL / df = -q (1 - D) + pi D
             values -= rate * adam(-target * (1 - chance) + policy * chance, moments[0], done)
         earned = policy_reward(values, logps, reward)
-        # # up dJ / d theta = pi (r - E r)
+        # up dJ / d theta = pi (r - E r)
         logits += rate * adam(policy * (earned - policy @ earned), moments[1], step)
         policies.append(softmax(logits))
     scores = values - (np.log(policies[-1]) if reward == "airl" else 0.0)

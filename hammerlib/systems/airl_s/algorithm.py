@@ -146,13 +146,13 @@ class AirlS(Algorithm, TrainerCallback):
         right = np.array(right_of(rollout.verdicts), dtype=bool)
         for row in trained[right[trained]].tolist():
             self._kept.append([own.prompts[row], own.completions[row]])
-        # # the newest: f shall tell the policy of now from what it got right lately
+        # the newest: f shall tell the policy of now from what it got right lately
         self._kept = self._kept[-self.buffer :]
         self._watched = {"airl/buffer": float(len(self._kept))}
         self._discriminate(trainer, own.take(trained.tolist()))
         values = [np.array(row) for row in score_steps(self._scorer, own.prompts, own.completions, own.ends)]
         self._watch(values, trained, right)
-        # # f was trained all the same: a control whose policy does not see it
+        # f was trained all the same: a control whose policy does not see it
         if self.mix == 0:
             return rollout.advantages
         steps = [np.zeros(len(row)) for row in values]
@@ -242,7 +242,7 @@ class AirlS(Algorithm, TrainerCallback):
         """Make the gradient the mean over the processes that have one."""
         if trainer.accelerator.num_processes == 1:
             return
-        # # a process without traces adds zeros, and is not in the divisor
+        # a process without traces adds zeros, and is not in the divisor
         for parameter in self._scorer.parameters():
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = trainer.accelerator.reduce(gradient, reduction="sum") / taking_part

@@ -59,7 +59,7 @@ def branch(
     prefixes = [generation.completion_ids[parent][: positions[parent]] for parent in parents]
     rows = [generation.rows[parent] for parent in parents]
     branches = generate(trainer, rows, prefixes=prefixes, train_prefix=train_prefix)
-    # # where prompts were changed the engine would continue something else
+    # where prompts were changed the engine would continue something else
     if branches.prompt_ids != [generation.prompt_ids[parent] for parent in parents]:
         remedy = "branch from completions whose prompt is their row's"
         raise InputError("generation", "prompt_ids", "are not those of the rows' prompts", remedy)
@@ -79,7 +79,7 @@ def by_problem(*generations: Generation) -> Generation:
     numbers: dict[str, int] = {}
     for row in joined.rows:
         numbers.setdefault(row["id"], len(numbers))
-    # # a stable sort: within a problem the sequence of the generations stays
+    # a stable sort: within a problem the sequence of the generations stays
     order = sorted(range(len(joined.rows)), key=lambda place: numbers[joined.rows[place]["id"]])
     return joined.take(order)
 
@@ -109,7 +109,7 @@ def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) 
     trainer.asked_choices = step, asked
     times = asked[names]
     asked[names] += 1
-    # # 0 is the stream of all: no process has it for itself
+    # 0 is the stream of all: no process has it for itself
     process = 0 if everywhere else trainer.accelerator.process_index + 1
     named = zlib.crc32(repr(names).encode())
     return np.random.default_rng([trainer.args.seed, step, times, process, named])
@@ -201,7 +201,7 @@ def right_of(verdicts: Sequence[Verdict | None]) -> list[bool]:
 
 def over_processes(trainer: PolicyTrainer, count: int) -> int:
     """Return the sum of a number over all processes, which all must ask for."""
-    # # one process has no group to ask
+    # one process has no group to ask
     return sum(gather_object([count])) if trainer.accelerator.num_processes > 1 else count
 
 

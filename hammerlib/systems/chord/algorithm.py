@@ -180,7 +180,7 @@ class Chord(Algorithm):
         if self._last[0] == step:
             micro_batch = (self._last[1] + 1) % micro_batches
         self._last = (step, micro_batch)
-        # # all processes know the whole batch; each takes every so-many-th solution of its micro-batch
+        # all processes know the whole batch; each takes every so-many-th solution of its micro-batch
         whole = experts.places(step, self.batch_size)
         tokens = sum(len(experts.completion_ids[k]) for k in whole)
         processes = trainer.accelerator.num_processes

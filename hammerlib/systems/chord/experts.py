@@ -54,7 +54,7 @@ class Experts:
         between calls, so that a resumed run sees the batches of an unbroken one.
         """
         n = len(self.ids)
-        # # step s takes the places s B to (s + 1) B - 1 of one endless line of shuffled rounds
+        # step s takes the places s B to (s + 1) B - 1 of one endless line of shuffled rounds
         first = step * size // n  # the round in which the step begins
         last = ((step + 1) * size - 1) // n
         shuffles = [np.random.default_rng([self.seed, k]).permutation(n) for k in range(first, last + 1)]

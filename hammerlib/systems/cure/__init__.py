@@ -31,7 +31,7 @@ def eligible_tokens(texts: Sequence[str], special: Sequence[bool], *, min_chars:
         raise InputError("texts, special", lengths, "are of different lengths", "give one of each a token")
     eligible = np.array([len(text.strip()) >= min_chars for text in texts], dtype=bool)
     eligible &= ~np.asarray(special, dtype=bool)
-    # # cut before its first token a branch would be a rollout from the prompt
+    # cut before its first token a branch would be a rollout from the prompt
     eligible[:1] = False
     return eligible
 
@@ -112,7 +112,7 @@ def fork_training(
     check_whole("n1", n1, 1, "use 4, as published")
     if n1 * (1 + n2) < 2:
         raise InputError("n1, n2", [n1, n2], "make a group of one", "use 4 and 3, as published")
-    # # logits whose softmax are the chances at the start
+    # logits whose softmax are the chances at the start
     first = np.log(prefix)
     second = np.log(fork)
     values = []

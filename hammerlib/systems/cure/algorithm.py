@@ -127,7 +127,7 @@ class Cure(Algorithm):
     def _positions(self, trainer: PolicyTrainer, parents: Generation) -> list[int]:
         """Return t* of every parent: where it is cut."""
         tokenizer = trainer.processing_class
-        # # every token is decoded once, not wherever it occurs
+        # every token is decoded once, not wherever it occurs
         distinct = sorted({token for ids in parents.completion_ids for token in ids})
         texts = dict(zip(distinct, tokenizer.batch_decode([[token] for token in distinct]), strict=True))
         special = set(tokenizer.all_special_ids)

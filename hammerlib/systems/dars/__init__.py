@@ -80,7 +80,7 @@ def kept_groups(rewarded: ArrayLike, totals: ArrayLike, *, upper: float = 1.0) -
     """Return which merged groups are trained: with accuracy above 0 and below `upper` (the code's 1)."""
     rewarded = np.asarray(rewarded)
     totals = np.asarray(totals)
-    # # without both kinds of answers every advantage is 0
+    # without both kinds of answers every advantage is 0
     return (rewarded > 0) & (rewarded < upper * totals)
 
 
@@ -122,7 +122,7 @@ def expected_depth(
         extra = extra_rollouts(right, rollouts, limit, schedule=schedule, std=std, unsolved=unsolved)
         total = rollouts + extra
         more = np.arange(extra + 1)
-        # # Y of dN(X): the second stage is as often right as the first
+        # Y of dN(X): the second stage is as often right as the first
         chances = binom.pmf(more, extra, rate)
         merged = right + more
         mean_rollouts += chance * total

@@ -102,6 +102,7 @@ class TreeVotes(Algorithm):
 
     def grow(self, trainer: PolicyTrainer, trunks: Generation, problems: int) -> Generation:
         """Return trunks and branches, the leaves of a problem in a row."""
+        # a trunk once for each of its forks
         forking = trunks.take(np.repeat(np.arange(len(trunks.rows)), self.forks))
         points = [point for forks in self._points(trainer, trunks) for point in forks]
         branches = branch(trainer, forking, points, self.branches)

@@ -101,6 +101,7 @@ def follow_metrics(table: pd.DataFrame, *, seed: int = 0) -> dict[str, Interval]
     followed = aimed["followed"].to_numpy()
     if not errors.sum():
         return result | {"followed of errors": Interval(float("nan"), float("nan"), float("nan"))}
+    # problems with all their samples: answers to one problem are not independent
     drawn = np.random.default_rng(seed).integers(len(aimed), size=(RESAMPLES, len(aimed)))
     below = errors[drawn].sum(axis=1)
     shares = followed[drawn].sum(axis=1)[below > 0] / below[below > 0]

@@ -58,7 +58,7 @@ def approximate(item: Item, rng: random.Random) -> Item:
     """
     part = item.parts[-1]
     while True:
-        # # drawn again until there is a shortcut and it is wrong
+        # drawn again until there is a shortcut and it is wrong
         single = [equation for equation in part.equations[:4] if len(equation.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
         relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))

@@ -45,7 +45,7 @@ def reduced(rows: Sequence[Row]) -> list[list[Fraction]]:
     left = [[Fraction(value) for value in row] for row in rows]
     done: list[list[Fraction]] = []
     for column in range(len(rows[0]) if rows else 0):
-        # # Gauss and Jordan in fractions: nothing rounds, so that rank and uniqueness are exact
+        # Gauss and Jordan in fractions: nothing rounds, so that rank and uniqueness are exact
         pivot = next((row for row in left if row[column]), None)
         if pivot is None:
             continue
@@ -332,7 +332,7 @@ def seed_problem(
     """
     while True:
         rows = draw_rows(rng)
-        # # four equations fix x, y, z and m, the fifth then gives n
+        # four equations fix x, y, z and m, the fifth then gives n
         if rank([row[:4] for row in rows[:4]]) == 4 and necessary(rows):
             break
     solution = [rng.randint(LOWEST, HIGHEST) for _ in VARIABLES]

@@ -44,7 +44,7 @@ def guidance(trace: Sequence[int], length: float, *, most: int | None = None) ->
     if len(trace) < 2:
         remedy = "leave this problem out, or give its solution"
         raise InputError("trace", len(trace), "tokens cannot be cut: fewer than 2", remedy)
-    # # one token at least is left to be sampled
+    # one token at least is left to be sampled
     last = len(trace) - 1 if most is None else min(most, len(trace) - 1)
     return list(trace[: min(int(length), last)])
 
@@ -57,7 +57,7 @@ def released_length(length: float, accuracies: Sequence[float], *, longest: floa
     avg, or one of them is 0. In ``g2rpoa_trainer.py`` the rule moves only if a reward function is named
     ``accuracy_reward``; in the released configuration none is, and the length never changes.
     """
-    # # two steps are looked at, the third one moves
+    # two steps are looked at, the third one moves
     if len(accuracies) % 3 or not accuracies:
         return length
     current = accuracies[-1]
@@ -145,7 +145,7 @@ def resting_length(product: float, unguided: float, *, trace: float, alpha: floa
         accuracy = alpha * guided_accuracy(unguided, length / trace) + (1 - alpha) * unguided
         return float(length * accuracy - product)
 
-    # # l r(l) grows with l: one root, or the end
+    # l r(l) grows with l: one root, or the end
     if excess(trace) <= 0:
         return float(trace)
     return float(brentq(excess, 0.0, trace))
@@ -162,7 +162,7 @@ def noise_growth(rate: float, rollouts: int, *, window: int = 2) -> float:
         raise InputError("rate", rate, "is outside (0, 1)", "give an accuracy")
 
     def mean_log(trials: int) -> float:
-        # # a step without a right completion moves nothing: given that there is one
+        # a step without a right completion moves nothing: given that there is one
         right = np.arange(1, trials + 1)
         chances = binom.pmf(right, trials, rate)
         return float(chances @ np.log(right / trials) / chances.sum())

@@ -117,7 +117,7 @@ def subset_config(config: TrainConfig, size: int, steps: int) -> TrainConfig:
     if steps < 1:
         raise InputError("steps", steps, "is below 1", "give optimizer steps")
     once = dataclasses.replace(config, n_problems=size, max_steps=None, epochs=1)
-    # # as many passes as the steps need; the last one may be cut short
+    # as many passes as the steps need; the last one may be cut short
     epochs = -(-steps // plan(once, size).steps_per_epoch)
     return dataclasses.replace(once, max_steps=steps, epochs=epochs).validate()
 
@@ -129,6 +129,7 @@ def same_budget(records: Sequence[RunRecord]) -> dict[str, float]:
     budgets = {}
     for record in records:
         table = record.table("metrics.csv")
+        # all that was sampled, also what was left out of training
         completions = float(table.loc[table["metric"] == "generated", "value"].sum())
         budgets[record.run_id] = {"steps": float(table["step"].nunique()), "completions": completions}
     first = next(iter(budgets.values()))

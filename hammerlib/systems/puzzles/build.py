@@ -321,7 +321,7 @@ class State:
 
     def solve(self) -> list[dict[str, Any]]:
         """Return all solutions as environments; Rejected without any, with too many, or out of time."""
-        # # the best value first; then all that reaches it, which must be one
+        # the best value first; then all that reaches it, which must be one
         extra: list[Any] = []
         try:
             if self.spec.optimize:

@@ -60,7 +60,7 @@ def generate(
     attempt = 0
     fruitless = 0.0
     while len(puzzles) < n:
-        # # a generator for each attempt: more puzzles of a seed begin with the same ones
+        # a generator for each attempt: more puzzles of a seed begin with the same ones
         key = repr((seed, spec.name, attempt)).encode()
         attempt += 1
         try:
@@ -196,7 +196,7 @@ def _numbers(value: Any, *, pool: bool = False) -> Any:
     if isinstance(value, list):
         numbers = [number for number in map(_numbers, value) if number is not None]
         if pool and all(isinstance(number, list) for number in numbers):
-            # # which draw came first says nothing
+            # which draw came first says nothing
             numbers.sort(key=json.dumps)
         return numbers
     if isinstance(value, str):

@@ -162,7 +162,7 @@ def mcts(
                 break
         if not path:
             break
-        # # the scorer stands in for a random playout
+        # the scorer stands in for a random playout
         value = aggregate(nodes[path].scores, how)
         for place in visited:
             nodes[place].visits += 1
@@ -179,7 +179,7 @@ def _chosen(nodes: dict[Path, _Node], parent: _Node, exploration: float) -> Path
             return child
     total = sum(nodes[child].visits for child in children)
 
-    # # UCT: Q / n + c sqrt(ln N / n)
+    # UCT: Q / n + c sqrt(ln N / n)
     def bound(child: Path) -> float:
         node = nodes[child]
         return node.total / node.visits + exploration * math.sqrt(math.log(total) / node.visits)
@@ -189,7 +189,7 @@ def _chosen(nodes: dict[Path, _Node], parent: _Node, exploration: float) -> Path
 
 def _children(space: Space, path: Path, branches: int, account: Account) -> list[Path]:
     grown = [(*path, step) for step in space.expand(path, branches)]
-    # # paid before equal steps become one: they were sampled
+    # paid before equal steps become one: they were sampled
     account.charge(grown)
     return list(dict.fromkeys(grown))
 

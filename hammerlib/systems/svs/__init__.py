@@ -75,7 +75,7 @@ def most_rows(n: int, band: Sequence[float] = SEEDS, seeds: int | None = None) -
     """Return the largest number of completions that one problem can lead to in a step."""
     most = max((correct for correct in range(n + 1) if in_band(correct, n, band)), default=0)
     most = most if seeds is None else min(most, seeds)
-    # # n answers; `most` of them rewritten n times; every variant answered n times
+    # n answers; `most` of them rewritten n times; every variant answered n times
     return n + most * n + most * n * n
 
 

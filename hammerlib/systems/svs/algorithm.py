@@ -148,7 +148,7 @@ class Svs(Algorithm):
             row = reworded(problems[number], language.prompt(text), None)
             if fits(trainer, row, longest):
                 asked.append((number, row))
-        # # all processes sample on or none does: the engine may wait for all
+        # all processes sample on or none does: the engine may wait for all
         if not over_processes(trainer, len(asked)):
             answers.groups = np.full(len(rows), EXCLUDED)
             self._watched = {"svs/seeds": 0.0, "svs/skipped": 1.0}

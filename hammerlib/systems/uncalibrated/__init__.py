@@ -206,7 +206,7 @@ def auroc(stated: np.ndarray, happened: np.ndarray) -> float:
 def _sample(policy: np.ndarray, kind: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Places of the statements: every category's distribution function, laid end to end, searched once."""
     kinds, count = policy.shape
-    # # rising over all categories, so that one sorted search serves them all
+    # rising over all categories, so that one sorted search serves them all
     ends = np.minimum(policy.cumsum(1), 1.0) + np.arange(kinds)[:, None]
     ends[:, -1] = np.arange(kinds) + 1.0
     return np.searchsorted(ends.ravel(), draws + kind[:, None], side="right") - kind[:, None] * count
@@ -215,7 +215,7 @@ def _sample(policy: np.ndarray, kind: np.ndarray, draws: np.ndarray) -> np.ndarr
 def _gradient(policy: np.ndarray, kind: np.ndarray, stated: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over rollouts of weight times the gradient of log softmax."""
     places = (kind[:, None] * policy.shape[1] + stated).ravel()
-    # # d log softmax_j = 1[j stated] - pi_j, added up by category
+    # d log softmax_j = 1[j stated] - pi_j, added up by category
     taken = np.bincount(places, weights.ravel(), policy.size).reshape(policy.shape)
     return (taken - taken.sum(1, keepdims=True) * policy) / stated.size
 
