@@ -236,6 +236,13 @@ def test_the_premise_is_told_with_its_chance_and_its_power(walk: Walk) -> None:
     assert power["0"] < 0.09 and power["0.1"] < 0.16 < power["0.3"] < 0.4 < power["0.5"] < 0.65
 
 
+def test_likeness_tells_answers_of_what_large_models_wrote(walk: Walk) -> None:
+    metrics = walk.run("04_training").metrics
+    agreement = {name: metrics[f"written/{name}"] for name in ("one answer", "one concept shown")}
+    assert agreement["one answer"]["low"] > 0.5 and agreement["one answer"]["n"] > 60
+    assert agreement["one concept shown"]["low"] < 0.5
+
+
 def test_the_notebooks_tell_the_numbers_of_hammer_compare(walk: Walk, tmp_path: Path) -> None:
     evaluated = [RunRecord.load(path.parent) for path in walk.root.glob("evaluate__*/manifest.json")]
     asked = {"problems": 32, "k": 4, "temperature": 1.0}

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from hammerlib.diversity.premise import pair_correlations, premise_power, premise_summary
+from hammerlib.diversity.premise import (
+    label_agreement,
+    pair_correlations,
+    premise_power,
+    premise_summary,
+)
 from hammerlib.errors import InputError
 
 
@@ -171,3 +176,33 @@ class TestPower:
     def test_an_impossible_correlation_is_refused(self) -> None:
         with pytest.raises(InputError, match="correlations"):
             premise_power(6, (1.0,))
+
+
+def test_agreement_is_the_share_of_pairs_won_counted_one_by_one() -> None:
+    generator = np.random.default_rng(3)
+    vectors = generator.integers(1, 3, size=(9, 2)).astype(float)  # few directions: pairs tie
+    labels = generator.integers(0, 3, size=9)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [(i, j) for i in range(9) for j in range(i)]
+    cosines = np.array([units[i] @ units[j] for i, j in pairs])
+    same = np.array([labels[i] == labels[j] for i, j in pairs])
+    won = [(np.sign(round(a - b, 9)) + 1) / 2 for a in cosines[same] for b in cosines[~same]]
+    assert 0.5 in won and label_agreement(vectors, labels) == pytest.approx(np.mean(won))
+    apart = np.repeat(np.eye(3), 3, axis=0)
+    assert label_agreement(apart, list("aaabbbccc")) == 1.0
+    assert label_agreement(apart, list("abcabcabc")) < 0.5
+    assert np.isnan(label_agreement(apart, ["a"] * 9)) and np.isnan(label_agreement(apart, range(9)))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "labels", "words"),
+    [
+        (np.ones((3, 2)), ["a", "b"], "give each vector its label"),
+        (np.ones((2, 3, 2)), ["a", "b"], "give each vector its label"),
+        (np.zeros((2, 2)), ["a", "b"], "have no cosine"),
+        (np.full((2, 2), np.nan), ["a", "b"], "have no cosine"),
+    ],
+)
+def test_vectors_without_labels_or_length_are_one_line(vectors: np.ndarray, labels: list, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        label_agreement(vectors, labels)

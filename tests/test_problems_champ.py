@@ -10,7 +10,7 @@ from hammerlib import load_problems
 from hammerlib.errors import InputError, MissingExtra
 from hammerlib.grading import grade
 from hammerlib.problems import check_problems
-from hammerlib.problems.champ import TOPICS, champ_completions, champ_notes
+from hammerlib.problems.champ import TOPICS, champ_completions, champ_notes, stated_number
 
 
 def test_the_problems_are_the_papers_and_can_be_used() -> None:
@@ -75,3 +75,23 @@ def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"hammerlib\[notebooks\]"):
         load_problems("champ:all")
+
+
+@pytest.mark.parametrize(
+    ("summary", "number"),
+    [
+        ("The minimum value of $x^2-(a-2)x-a-1$ is $5$, which occurs when $a=-2$.", "5"),
+        ("There are 21 ways to fill a 2 x 7 rectangle with 2 x 1 and 2 x 2 tiles.", "21"),
+        ("There are 5050 different ordered triples such that a+b+c=99.", "5050"),
+        ("The remainder of nx^(n+1)-(n+1)x^n+1 by (x-1)^2 is -1.", "-1"),
+        ("The number of permutations is a_10 = 89.", "89"),
+        ("The sum is $\\boxed{5,050}$.", "5050"),
+        ("The smallest value is $3-x^2-y^2$.", None),
+        ("The largest value is $3abc$.", None),
+        ("The largest value is 1.33.", None),
+        ("The difference of the limits is zero.", None),
+        ("", None),
+    ],
+)
+def test_the_number_of_a_summary_is_its_answer_and_no_other(summary: str, number: str | None) -> None:
+    assert stated_number(summary) == number

@@ -67,6 +67,34 @@ def pair_correlations(
     return frame
 
 
+def label_agreement(vectors: Array, labels: Sequence[object]) -> float:
+    """Return the chance that a pair with one label is more alike (cosine) than a pair with two labels.
+
+    One group's completions, shape (n, d), and a label of each: 1/2 where likeness says nothing about the
+    label (ties count half), NaN where all pairs are of one kind.
+    """
+    from scipy.stats import rankdata
+
+    rows = np.asarray(host(vectors), dtype=np.float64)
+    names = np.asarray(labels)
+    if rows.ndim != 2 or names.shape != rows.shape[:1]:
+        problem = "are not (n, d) vectors and n labels"
+        raise InputError("vectors, labels", (rows.shape, names.shape), problem, "give each vector its label")
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise InputError("vectors", "zeros, NaN or infinity", "have no cosine", "leave such rows out")
+    units = rows / lengths
+    first, second = np.triu_indices(len(rows), 1)
+    same = names[first] == names[second]
+    pairs = int(same.sum())
+    others = len(same) - pairs
+    if not pairs or not others:
+        return float("nan")
+    # Mann and Whitney: ranks of the pairs with one label, less the least that these ranks can add up to.
+    ranks = rankdata(np.round((units @ units.T)[first, second] / TIE))
+    return float((ranks[same].sum() - pairs * (pairs + 1) / 2) / (pairs * others))
+
+
 def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:
     """Rewards, and distances of all pairs (B, G, G)."""
     values = np.asarray(host(rewards), dtype=np.float64)

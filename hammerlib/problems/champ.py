@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, check_name, need
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 TOPICS = ("combinatorics", "inequality", "number-theory", "polynomial", "sequence")
+# A whole number after "is", "are", "equals" or an equals sign that no formula, unit or decimals follow.
+_STATED = re.compile(
+    r"(?:\bis|\bare|\bequals|=|\\equiv)\s*(?:only\s|exactly\s)?[\s$(\\]*(?:boxed\{)?(-?\d[\d,]*)"
+    r"(?![\d,]*[\w^/*+(-]|[\d,]*\s*[+*/^x\\-]|[\d,]*\.\d)"
+)
+# What follows says where the value is reached.
+_CLAUSE = re.compile(r",? (?:which|when|where|achieved|with equality|if)\b")
 
 
 @functools.lru_cache(maxsize=1)  # 73 MB of JSON, two seconds
@@ -86,6 +94,37 @@ def champ_completions() -> pd.DataFrame:
             row = {"id": key, "model": model, "prompt": prompt, "completion": solution.text or ""}
             rows.append(row | {"summary": summary.text or "", "truncated": solution.error is not None})
     return pd.DataFrame(rows)
+
+
+def stated_number(summary: str) -> str | None:
+    """Return the whole number that a completion's summary states as its answer.
+
+    Parameters
+    ----------
+    summary : str
+        Of `champ_completions`.
+
+    Returns
+    -------
+    str or None
+        Digits, with a sign where there is one; None where no whole number is stated, which is so for every
+        third summary of the 79 problems whose answer is one.
+
+    Notes
+    -----
+    Source: ours; a reading by pattern, which may be wrong where a summary states several numbers.
+
+    Examples
+    --------
+    >>> stated_number("There are 5,050 triples with a+b+c=99."), stated_number("The least value is $2abc$.")
+    ('5050', None)
+    """
+    # The first number of a sentence that names one, else what stands behind its last equals sign.
+    numbers = _STATED.findall(_CLAUSE.split(summary, maxsplit=1)[0])
+    if not numbers:
+        return None
+    there = re.match(r"\s*There (?:is|are)\b", summary)
+    return numbers[0 if there else -1].replace(",", "")
 
 
 def champ_notes() -> pd.DataFrame:
