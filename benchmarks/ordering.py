@@ -289,14 +289,15 @@ LKH_PATIENCE = 900
 MEASURED = ("seconds", "cpu_seconds", "extra_mb")
 
 
-def by_threads(threads: list[int], rounds: int, sizes: list[int]) -> list[dict[str, object]]:
-    """Run every solver of the three parts in turn, and again, on each number of threads."""
-    parts = [("beside greedy", "clusters", *BESIDE_GREEDY, [GREEDY, CERTIFIED], threads)]
+def by_threads(threads: list[int], rounds: int, sizes: list[int], *, alone: bool) -> list[dict[str, object]]:
+    """Run every solver of the three parts, or of the sizes `alone`, in turn, on each number of threads."""
+    parts = [] if alone else [("beside greedy", "clusters", *BESIDE_GREEDY, [GREEDY, CERTIFIED], threads)]
     for n in sizes:
         parts.append(
             ("by size", "clusters", n, WIDTH, [CERTIFIED], threads if n <= 100_000 else threads[-1:])
         )
-    parts += [("beside LKH", *small, [TIGHT, LKH], [1]) for small in SMALL if find_spec("elkai")]
+    if not alone and find_spec("elkai"):
+        parts += [("beside LKH", *small, [TIGHT, LKH], [1]) for small in SMALL]
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -309,7 +310,8 @@ def by_threads(threads: list[int], rounds: int, sizes: list[int]) -> list[dict[s
                 for solver, count in itertools.product(solvers, numbers):
                     if solver == LKH and number:
                         continue  # minutes, and the same tour every time
-                    told, failure = in_process(solver, folder, LKH_PATIENCE, count)
+                    patience = LKH_PATIENCE if solver == LKH else None
+                    told, failure = in_process(solver, folder, patience, count)
                     if told is None:
                         print(f"{part} {n} {solver}: {failure}", flush=True)
                         continue
@@ -443,7 +445,10 @@ def compare_threads(chosen: argparse.Namespace) -> None:
     """Measure on several numbers of threads, and write table and numbers."""
     began = os.getloadavg()[0]
     sizes = chosen.sizes or [*BY_SIZE, *(LARGE if chosen.large else ())]
-    results = by_threads(chosen.threads, chosen.rounds, sizes)
+    earlier = {"results": []}
+    if chosen.add:
+        earlier = json.loads((chosen.out / "ordering-threads.json").read_text())
+    results = earlier["results"] + by_threads(chosen.threads, chosen.rounds, sizes, alone=chosen.add)
     asked = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
     words = ["--threads", *map(str, chosen.threads), "--rounds", str(chosen.rounds)]
@@ -451,10 +456,12 @@ def compare_threads(chosen: argparse.Namespace) -> None:
         words += ["--sizes", *map(str, chosen.sizes)]
     elif chosen.large:
         words.append("--large")
+    words += ["--add"] if chosen.add else []
+    command = " ".join(["python benchmarks/ordering.py", *words])
     setting = {
-        "command": " ".join(["python benchmarks/ordering.py", *words]),
+        "command": f"{earlier['command']}` and `{command}" if chosen.add else command,
         "commit": commit,
-        "load": [began, os.getloadavg()[0]],
+        "load": [max([began, *earlier.get("load", [])]), os.getloadavg()[0]],
         "cores": os.cpu_count(),
     }
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -473,6 +480,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, help="numbers of threads to compare")
     parser.add_argument("--rounds", type=int, default=3, help="with --threads")
     parser.add_argument("--large", action="store_true", help="with --threads: up to 300,000 items")
+    parser.add_argument("--add", action="store_true", help="with --threads: sizes, added to the record")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:

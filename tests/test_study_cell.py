@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 
 from hammerlib import load_backbone
+from hammerlib.errors import InputError
+from hammerlib.study.endpoints import endpoint_table, family_table, frontier_table
 from hammerlib.study.plan import Study, Trial
 from hammerlib.study.records import collected, unpack_counts
 from hammerlib.study.trial import Curve, Probe, done, examine, nano_start, origin_of, replicate, run_trial
@@ -159,6 +162,58 @@ def test_a_probe_is_the_entropy_over_the_answers_of_the_start(tmp_path):
     assert found["random"]["curve"][-1]["probe_entropy"] != found["random"]["curve"][0]["probe_entropy"]
     both = collected([*found.values()])
     assert both.primaries == (("filter", "random"),) and both.probed
+
+
+def test_the_end_is_examined_on_trained_problems_and_at_other_temperatures(tmp_path):
+    base = {**NANO.base, "max_completion_length": 40, "epochs": 2, "epoch_order": "reorder"}
+    more = {"final_temperatures": [0.7], "trained_samples": 3, "primary_endpoint": "gap", "unseen": []}
+    small = {"arms": {name: NANO.arms[name] for name in ("random", "hammer")}, "base": base, "unseen": []}
+    plan = dataclasses.replace(NANO, **small | more, primaries=[["hammer", "random"]]).validate()
+    found = record(plan, "random", tmp_path)
+    plain = record(dataclasses.replace(NANO, **small), "random", tmp_path / "plain")
+    assert found["curve"][-1]["rollouts"] == 32, "two epochs of 8 problems and groups of 2"
+    for name in ("final", "curve"):
+        assert timeless(found)[name] == timeless(plain)[name], "what is examined besides changes nothing"
+    assert plain.keys() == found.keys() - {"temperatures", "trained", "primaries", "primary_endpoint"}
+    assert len(found["temperatures"]["0.7"]) == len(found["topics"]) == 8
+    assert len(found["trained"]["correct"]) == 8 and max(found["trained"]["correct"]) <= 3
+    held_out = np.mean(found["final"]["correct"]) / 2
+    gap = np.mean(found["trained"]["correct"]) / 3 - held_out
+    both = collected([found, found | {"replicate": 1}])
+    assert endpoint_table(both)["gap"].tolist() == pytest.approx([gap, gap]) and both.measures("gap")
+    table = frontier_table(both).query("temperature == 1 and replicate == 0").iloc[0]
+    assert table["pass@1"] == pytest.approx(held_out)
+    cold = frontier_table(both).query("temperature == 0.7")["pass@1"]
+    assert cold.tolist() == pytest.approx([np.mean(found["temperatures"]["0.7"]) / 2] * 2)
+
+
+def test_shares_of_topics_are_those_of_the_training_problems_alone(tmp_path):
+    topics = ["take_story", "change_story", "compare_story", "join_story", "sum"]
+    shares = dict(zip(topics, [60, 20, 10, 5, 5], strict=True))
+    more = {"problems": "reasoning-gym:one-digit", "unseen": [], "n_problems": 21, "n_held_out": 10}
+    plan = dataclasses.replace(NANO, shares=shares, primary_endpoint="worst", **more).validate()
+    shared = replicate(plan, 0)
+    # 12.6, 4.2, 2.1, 1.05 and 1.05 of 21: the one that is left goes to the largest remainder.
+    assert Counter(shared.problems["topic"]) == dict(zip(topics, [13, 4, 2, 1, 1], strict=True))
+    assert Counter(shared.held_out["topic"]) == dict.fromkeys(topics, 2)
+    assert len(set(shared.problems["id"])) == 21
+    assert shared.problems["topic"][:13] != ["take_story"] * 13, "in the order in which they were drawn"
+    found = record(plan, "random", tmp_path)
+    both = collected([found, found | {"replicate": 1}])
+    ends = endpoint_table(both)
+    finals = family_table(both).query("replicate == 0")["final"]
+    assert ends["macro"][0] == pytest.approx(finals.mean()) and ends["worst"][0] == finals.min()
+    wrong = dataclasses.replace(plan, shares={"sum": 1.0})
+    with pytest.raises(InputError, match="are not the topics of these problems; give shares of change_story"):
+        replicate(wrong, 0)
+
+
+def test_an_endpoint_that_a_plan_does_not_measure_is_refused():
+    for endpoint, field in (("gap", "trained_samples"), ("macro", "shares"), ("worst", "shares")):
+        with pytest.raises(InputError, match=f"is not measured without {field}"):
+            dataclasses.replace(NANO, primary_endpoint=endpoint).validate()
+    with pytest.raises(InputError, match="leaves out topics that shares count"):
+        dataclasses.replace(NANO, shares={"sum": 1.0}).validate()
 
 
 def test_a_record_holds_what_the_arms_algorithms_log(tmp_path):

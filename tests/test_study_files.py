@@ -24,6 +24,8 @@ LADDER = {"ladder-03M": "0.3M", "ladder-1M": "1M", "ladder-3M": "3M"}
 def test_a_file_reads_and_no_problem_of_a_pass_is_left_over(path: Path) -> None:
     study = read_study(path)
     assert study.study == path.stem
+    text = (FOLDER.parents[1] / "results" / study.protocol).read_text(encoding="utf-8")
+    assert study.study in text or study.protocol == "PROTOCOL.md"
     for arm in study.arms:
         assert not plan(study.config(arm), study.n_problems).tail, arm
     assert len({cell.identity for cell in cells(study)}) == len(cells(study))

@@ -224,9 +224,9 @@ def pairs_of(records: Records) -> list[Pair]:
 
 def compared_of(records: Records) -> tuple[str, ...]:
     """Return the endpoints that are tested beside the primary one."""
-    if records.primary_endpoint == PRIMARY_ENDPOINT:
-        return COMPARED
-    return tuple(name for name in (PRIMARY_ENDPOINT, *COMPARED) if name != records.primary_endpoint)
+    own = tuple(name for name in ("gap", "macro", "worst") if records.measures(name))
+    names = (PRIMARY_ENDPOINT, *COMPARED, *own)
+    return tuple(name for name in names if name != records.primary_endpoint)
 
 
 def process_of(records: Records) -> tuple[str, ...]:

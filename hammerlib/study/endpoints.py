@@ -198,7 +198,41 @@ def endpoints_of(
         "drawdown": drawdown(main.values),
         "drawdown_noise": drawdown_of_noise(trial),
         "start": float(main.values[0]),
+        **_by_family(trial),
+        "gap": _gap(trial),
     }
+
+
+def _by_family(trial: dict) -> dict[str, float]:
+    """`final` of the families, where a study shares out its training problems: their mean, and the lowest."""
+    if not trial["settings"].get("shares"):
+        return {"macro": NAN, "worst": NAN}
+    families = sorted(set(trial["topics"]) - set(trial["unseen"]))
+    finals = [late_mean(*curve_of(trial, family=family)) for family in families]
+    return {"macro": float(np.mean(finals)), "worst": min(finals)}
+
+
+def _gap(trial: dict) -> float:
+    """Pass@1 of the last checkpoint on the problems it was trained on, less that on held-out ones."""
+    if "trained" not in trial:
+        return NAN
+    seen = ~np.isin(trial["topics"], trial["unseen"])
+    held_out = np.array(trial["final"]["correct"])[seen].mean() / trial["final"]["samples"]
+    return float(np.mean(trial["trained"]["correct"]) / trial["trained"]["samples"] - held_out)
+
+
+def frontier_table(records: Records) -> pd.DataFrame:
+    """Return pass@1 and pass@k of the last checkpoint at each temperature, a row a trial and temperature."""
+    rows = []
+    for trial in records.cells:
+        seen = ~np.isin(trial["topics"], trial["unseen"])
+        samples = trial["final"]["samples"]
+        for temperature, counts in {"1": trial["final"]["correct"], **trial.get("temperatures", {})}.items():
+            correct = np.array(counts)[seen]
+            row = {"arm": trial["arm"], "replicate": trial["replicate"], "temperature": float(temperature)}
+            row |= {"pass@1": float(correct.mean() / samples)}
+            rows.append(row | {"pass@k": float(np.mean(pass_at_k(samples, correct, samples)))})
+    return pd.DataFrame(rows)
 
 
 def _probe_entropy(trial: dict, end: float | None) -> float:

@@ -16,7 +16,7 @@ import pandas as pd
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path, repository_root
 from hammerlib.study import PROTOCOL, contrasts
-from hammerlib.study.endpoints import endpoint_table, family_table
+from hammerlib.study.endpoints import endpoint_table, family_table, frontier_table
 from hammerlib.study.power import WISHED, planned_table, power_table
 from hammerlib.study.records import Records, counts_samples, read_records
 
@@ -113,7 +113,16 @@ def _templates() -> Environment:
         "SHARES": SHARES,
     }
     environment.globals |= {"MEANS": MEANS, "BY_RUN": BY_RUN}
-    functions = (interval, design_lines, arm_list, order_list, shown_endpoints, _mean_table, _family_table)
+    functions = (
+        interval,
+        design_lines,
+        arm_list,
+        order_list,
+        frontier_list,
+        shown_endpoints,
+        _mean_table,
+        _family_table,
+    )
     functions += (endpoint_words, counts_samples, unit_of)
     environment.globals |= {function.__name__.lstrip("_"): function for function in functions}
     return environment
@@ -122,8 +131,9 @@ def _templates() -> Environment:
 def endpoint_words(records: Records) -> dict[str, str]:
     """Return what each endpoint is; tokens are what the records hold of them."""
     words = dict(PROTOCOL["endpoints"])
-    if not records.probed:
-        del words[contrasts.PROBED]
+    for name in (contrasts.PROBED, "gap", "macro", "worst"):
+        if not records.measures(name):
+            del words[name]
     if counts_samples(records.cells[0]):
         words["auc_tokens"] = "as auc, over tokens sampled in training, whether trained on or not"
     return words
@@ -281,6 +291,17 @@ def _mean_table(
             means = [contrasts.student_interval(trials[name].dropna(), bounds=(0.0, high)) for name in names]
             rows.append([arm, len(trials), *(interval(*mean, unit, digits) for mean in means)])
     return _part("table", ["arm", "n", *names], rows)
+
+
+def frontier_list(records: Records) -> str:
+    """Return a Markdown table of the last checkpoints at every temperature that they were sampled at."""
+    rows = []
+    table = frontier_table(records)
+    for (arm, temperature), trials in table.groupby(["arm", "temperature"], sort=False):
+        if len(trials) > 1:
+            means = [contrasts.student_interval(trials[name], bounds=(0, 1)) for name in ("pass@1", "pass@k")]
+            rows.append([arm, f"{temperature:g}", len(trials), *(interval(*mean) for mean in means)])
+    return _part("table", ["arm", "temperature", "n", "pass@1", "pass@k"], rows)
 
 
 def _family_table(records: Records) -> str:

@@ -144,6 +144,11 @@ class Study:
     samples: Count = 4  # of a held-out problem at every point of the curve
     points: Count = 10  # after the start, evenly spaced in rollouts, or in sampled tokens with a token_budget
     final_samples: Count = 8  # at the last point
+    # At the end also: as many samples at other temperatures than 1, and so many of each training problem.
+    final_temperatures: list[Annotated[float, Field(gt=0)]] | None = None
+    trained_samples: Count | None = None
+    # Topic to its share of the training problems, of all topics; held-out problems are of all topics alike.
+    shares: dict[Text, Annotated[float, Field(gt=0)]] | None = None
     # Number of the first replicate. Replicates of other numbers have other problems, held-out problems and
     # samples (the supervised starts come back), so that a pilot is no part of the study it plans.
     first: Annotated[int, Field(ge=0)] = 0
@@ -180,9 +185,16 @@ class Study:
         if self.probe is not None and self.probe > self.n_held_out:
             problem = f"is above the {self.n_held_out} held-out problems"
             raise InputError("probe", self.probe, problem, "use as many or fewer")
-        if self.primary_endpoint == "probe_entropy" and self.probe is None:
-            problem = "is not measured without a probe"
-            raise InputError("primary_endpoint", self.primary_endpoint, problem, "set probe: 128")
+        for endpoint, name, remedy in (
+            ("probe_entropy", "probe", "set probe: 128"),
+            ("gap", "trained_samples", "set trained_samples: 8"),
+            ("macro", "shares", "set shares, or use auc"),
+            ("worst", "shares", "set shares, or use auc"),
+        ):
+            if self.primary_endpoint == endpoint and getattr(self, name) is None:
+                raise InputError("primary_endpoint", endpoint, f"is not measured without {name}", remedy)
+        if self.shares and self.unseen:
+            raise InputError("unseen", self.unseen, "leaves out topics that shares count", "use one of them")
         strange = sorted(set(self.words) - set(self.arms))
         if strange:
             raise InputError("words", strange, "are no arms", f"use some of {', '.join(self.arms)}")
@@ -334,7 +346,7 @@ class Trial:
         others += ("primaries", "primary_endpoint", "question", "protocol", "judged_from")
         settings = {key: value for key, value in dataclasses.asdict(self.study).items() if key not in others}
         # As it was before these fields existed: finished trials keep their names.
-        for key in ("held_out", "columns", "probe"):
+        for key in ("held_out", "columns", "probe", "final_temperatures", "trained_samples", "shares"):
             if settings[key] is None:
                 del settings[key]
         settings["replicate"] = self.replicate

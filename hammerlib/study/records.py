@@ -67,6 +67,16 @@ class Records:
         """Whether the points of its curves hold the entropy over fixed answers."""
         return all("probe_entropy" in point for trial in self.cells for point in trial["curve"])
 
+    def measures(self, endpoint: str) -> bool:
+        """Whether its trials measure an endpoint that only some studies have."""
+        if endpoint == "probe_entropy":
+            return self.probed
+        if endpoint == "gap":
+            return all("trained" in trial for trial in self.cells)
+        if endpoint in ("macro", "worst"):
+            return all(trial["settings"].get("shares") for trial in self.cells)
+        return True
+
     def twins(self) -> dict[str, str]:
         """Return the control arm of each arm that has one."""
         pairs = {trial["arm"]: trial["twin"] for trial in self.cells}
@@ -183,7 +193,7 @@ COUNTS = ("correct", "greedy")  # lists of small whole numbers in a point of the
 
 def _counted(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Where a record may hold counts a problem: the entry and its name."""
-    for entry in [*(record.get("curve") or []), record.get("final")]:
+    for entry in [*(record.get("curve") or []), record.get("final"), record.get("trained")]:
         if isinstance(entry, dict):
             yield from ((entry, name) for name in COUNTS if name in entry)
 

@@ -94,6 +94,8 @@ def _start(study: Study, origin: dict[str, Any]) -> str:
 def _training_problems(study: Study, load: Callable[..., Dataset]) -> Dataset:
     """RL problems without the topics left out: as many are drawn as it takes, the first ones kept."""
     n = study.n_problems
+    if study.shares:
+        return _shared_out(study, load)
     for _ in range(4):
         table = load(study.problems, split=study.split, n=n)
         if not study.unseen:
@@ -109,6 +111,28 @@ def _training_problems(study: Study, load: Callable[..., Dataset]) -> Dataset:
         n = int(n * 1.1 * study.n_problems / max(1, len(rows))) + 1
     problem = "are not left without the unseen topics"
     raise InputError("n_problems", study.n_problems, problem, "ask for fewer")
+
+
+def _shared_out(study: Study, load: Callable[..., Dataset]) -> Dataset:
+    """RL problems of every topic in the study's shares, by largest remainders."""
+    shares = study.shares or {}
+    exact = {topic: study.n_problems * share / sum(shares.values()) for topic, share in shares.items()}
+    counts = {topic: int(number) for topic, number in exact.items()}
+    rest = study.n_problems - sum(counts.values())
+    for topic in sorted(exact, key=lambda topic: counts[topic] - exact[topic])[:rest]:
+        counts[topic] += 1
+    # A source draws all topics alike: as many as the largest share takes, of which the first are kept.
+    table = load(study.problems, split=study.split, n=len(counts) * max(counts.values()))
+    topics = table["topic"][:]
+    if set(topics) != set(counts):
+        remedy = f"give shares of {', '.join(sorted(set(topics)))}"
+        raise InputError("shares", sorted(counts), "are not the topics of these problems", remedy)
+    rows = []
+    for row, topic in enumerate(topics):
+        if counts[topic]:
+            counts[topic] -= 1
+            rows.append(row)
+    return table.select(rows)
 
 
 def nano_start(study: Study, origin: dict[str, Any]) -> Path:
@@ -370,6 +394,16 @@ def _run(trial: Trial) -> dict[str, Any]:
     curve.add_point(len(steps["generated"]))
     final = held_out(curve.model(), study.final_samples)
     greedy = held_out(curve.model(), 1, temperature=0.0)["correct"]
+    more: dict[str, Any] = {}
+    if study.final_temperatures:
+        more["temperatures"] = {
+            f"{value:g}": held_out(curve.model(), study.final_samples, temperature=value)["correct"]
+            for value in study.final_temperatures
+        }
+    if study.trained_samples:
+        policy = dataclasses.replace(backbone, model=curve.model())
+        answers = examine(policy, problems, samples=study.trained_samples, **examined)
+        more["trained"] = {"samples": study.trained_samples, "correct": answers["correct"]}
 
     start = {"weights": backbone.weights_hash, "parameters": backbone.model.num_parameters()}
     judged = {"primaries": study.primaries, "primary_endpoint": study.primary_endpoint}
@@ -389,6 +423,7 @@ def _run(trial: Trial) -> dict[str, Any]:
         "unseen": study.unseen,
         "curve": _curve_record(curve.points, steps, config.group_size),
         "final": {"samples": study.final_samples, **final, "greedy": greedy},
+        **more,
         "training": {name: steps[name] for name in (*METRICS, *own_metrics(planned)) if name in steps},
         "seconds": round(time.perf_counter() - started, 1),
     }
