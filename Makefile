@@ -7,6 +7,7 @@ PYTHON ?= python3
 PROFILE ?= laptop
 TORCH_INDEX ?=
 WORKERS ?= 2
+JOBS ?= $(if $(filter gpu paper,$(PROFILE)),1,$(WORKERS))  # notebooks at once; a GPU takes one
 MINUTES ?= 10
 PYTEST_FLAGS ?=
 
@@ -20,7 +21,7 @@ PIP := .venv/bin/python -m pip
 .PHONY: run test explore test-long test-ray test-systems test-vllm test-adapters lint lab docs look clean
 
 run: $(READY)
-	.venv/bin/hammer run --profile $(PROFILE)
+	.venv/bin/hammer run --profile $(PROFILE) --jobs $(strip $(JOBS))
 
 test: $(READY)
 	PYTHONHASHSEED=0 .venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)

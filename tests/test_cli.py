@@ -107,7 +107,7 @@ def test_run_walks_the_laptop_profile_unless_told_otherwise(monkeypatch: pytest.
         "hammerlib.pipeline.run_notebooks", lambda *given, **named: chosen.append((given, named))
     )
     assert main(["run"]) == 0
-    assert chosen == [(("laptop",), {"only": None, "overrides": []})]
+    assert chosen == [(("laptop",), {"only": None, "overrides": [], "jobs": 1})]
 
 
 def test_the_shell_can_ask_what_could_follow() -> None:

@@ -59,6 +59,28 @@ def cell(**values: object) -> dict:
     return {"profile": "ci", "seed": 0, "rate": 0.5, "arms": ["a"], "__annotations__": kinds} | values
 
 
+def test_notebooks_side_by_side_are_those_of_one_after_the_other(
+    small: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    together = run_notebooks("laptop", overrides={"terms": [4, 5]}, root=tmp_path / "two", jobs=2)
+    said = capfd.readouterr().out
+    assert said.count(": running") == 3 and said.count(": done in") == 3
+    kept = stamps(together)
+    assert run_notebooks("laptop", overrides={"terms": [4, 5]}, root=tmp_path / "two") == together
+    assert stamps(together) == kept, "kept by a call of the other kind"
+    after = run_notebooks("laptop", overrides={"terms": [4, 5]}, root=tmp_path / "one")
+    metrics = [[RunRecord.load(folder).manifest["metrics"] for folder in runs] for runs in (together, after)]
+    assert metrics[0] == metrics[1] and any(metrics[0])
+
+
+def test_an_error_beside_other_notebooks_is_the_calls_own(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotebookError) as alone:
+        run_notebooks("ci", overrides={"mode": "broken"}, root=tmp_path / "one")
+    with pytest.raises(NotebookError) as together:
+        run_notebooks("ci", overrides={"mode": "broken"}, root=tmp_path / "two", jobs=2)
+    assert (str(together.value), together.value.kind) == (str(alone.value), alone.value.kind)
+
+
 # One run of all three, looked at from every side (each kernel start costs seconds).
 
 

@@ -27,6 +27,7 @@ def run(
     dry_run: Annotated[
         bool, Option("--dry-run", help="say what would run and how long; run nothing")
     ] = False,
+    jobs: Annotated[int, Option(help="notebooks at once, one compute thread each")] = 1,
     results: options.Results = None,
 ) -> int:
     """Execute the notebooks in order. What is unchanged is kept, what was interrupted is done again."""
@@ -37,7 +38,8 @@ def run(
         for line in describe_run(profile, only=only, overrides=settings or []):
             print(line)
         return 0
-    run_notebooks(profile, only=only, overrides=settings or [])
+    check_whole("jobs", jobs, 1, "use one a core")
+    run_notebooks(profile, only=only, overrides=settings or [], jobs=jobs)
     return 0
 
 

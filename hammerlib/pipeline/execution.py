@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from hammerlib.pipeline.parameters import with_values
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, once, start_run, storage
 from hammerlib.runs.trials import span
+from hammerlib.runs.workers import Failure, map_tasks
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -42,8 +44,13 @@ class NotebookError(RuntimeError):
     def __init__(self, notebook: str, cell: str, kind: str, text: str) -> None:
         self.notebook = notebook
         self.kind = kind  # class name of the error in the cell
+        self._given = (notebook, cell, kind, text)
         first = next((line for line in text.splitlines() if line.strip()), "")
         super().__init__(f"{notebook}, {cell}: {kind}" + (f": {first}" if first else ""))
+
+    def __reduce__(self) -> tuple[type[NotebookError], tuple[str, str, str, str]]:
+        """An error of a worker process comes back as it was."""
+        return NotebookError, self._given
 
 
 def run_notebooks(
@@ -52,6 +59,7 @@ def run_notebooks(
     only: str | None = None,
     overrides: Mapping[str, object] | Sequence[str] | None = None,
     root: Path | None = None,
+    jobs: int = 1,
 ) -> list[Path]:
     """Execute the notebooks of the checkout in order, each into its run folder; return the folders.
 
@@ -68,6 +76,9 @@ def run_notebooks(
         Parameters on top of the profile.
     root : Path, optional
         Folder of run folders; default `storage.results_root()`.
+    jobs : int
+        Notebooks under way at once, one compute thread each where there are several; what two of them train
+        is trained once. After an error no other starts.
 
     Raises
     ------
@@ -85,9 +96,40 @@ def run_notebooks(
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or storage.results_root()).resolve()
     _clear_rooms()
-    for number, step in enumerate(steps, 1):
-        _execute_once(step, root, f"[{number}/{len(steps)}] {step.name}")
+    heads = [f"[{number}/{len(steps)}] {step.name}" for number, step in enumerate(steps, 1)]
+    if jobs == 1:
+        for step, head in zip(steps, heads, strict=True):
+            _execute_once(step, root, head)
+    else:
+        _execute_together([(step, root, head) for step, head in zip(steps, heads, strict=True)], jobs)
     return [root / step.run_id for step in steps]
+
+
+def _execute_together(todo: Sequence[tuple[Step, Path, str]], jobs: int) -> None:
+    """Execute notebooks side by side; the first error ends the call when those under way have ended."""
+    from tqdm import tqdm
+
+    errors: list[Exception] = []
+    waiting = itertools.takewhile(lambda _: not errors, todo)
+    with tqdm(total=len(todo), unit="notebook", disable=progress_off(), leave=False) as bar:
+        for _, outcome in map_tasks(_outcome, waiting, workers=jobs):
+            if isinstance(outcome, Failure):
+                outcome = NotebookError("notebooks", "worker", "Failure", outcome.reason)
+            if outcome is not None:
+                errors.append(outcome)
+            bar.update()
+    if errors:
+        raise errors[0]
+
+
+def _outcome(job: tuple[Step, Path, str]) -> Exception | None:
+    """Execute a notebook in a worker; its error is the caller's to raise."""
+    os.environ["TQDM_DISABLE"] = "1"  # one bar for all, the caller's
+    try:
+        _execute_once(*job)
+    except (NotebookError, InputError) as error:
+        return error
+    return None
 
 
 def describe_run(
