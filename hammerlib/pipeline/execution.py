@@ -111,7 +111,7 @@ def _execute_together(todo: Sequence[tuple[Step, Path, str]], jobs: int) -> None
 
     errors: list[Exception] = []
     waiting = itertools.takewhile(lambda _: not errors, todo)
-    with tqdm(total=len(todo), unit="notebook", disable=progress_off(), leave=False) as bar:
+    with tqdm(total=len(todo), unit="notebook", disable=storage.progress_off(), leave=False) as bar:
         for _, outcome in map_tasks(_outcome, waiting, workers=jobs):
             if isinstance(outcome, Failure):
                 outcome = NotebookError("notebooks", "worker", "Failure", outcome.reason)
