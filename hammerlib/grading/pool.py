@@ -203,11 +203,6 @@ class GradingPool:
     workers, run_code, evaluated, unfinished
         As for :func:`grade_many`.
 
-    Raises
-    ------
-    InputError
-        `workers` below 1; in `grade`, what :func:`grade_many` refuses.
-
     Examples
     --------
     >>> import contextlib

@@ -87,10 +87,7 @@ class DuplicateReport:
 def drop_incomplete(table: Dataset) -> tuple[Dataset, pd.DataFrame]:
     """Drop the problems of a table that lack text or answer.
 
-    Returns
-    -------
-    (datasets.Dataset, pandas.DataFrame)
-        The complete rows in their order; ``id`` and ``missing`` ("prompt" or "answer") of the others.
+    Returns the complete rows in their order, and ``id`` and ``missing`` ("prompt" or "answer") of the others.
 
     Examples
     --------

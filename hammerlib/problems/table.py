@@ -33,13 +33,8 @@ Loader = Callable[..., "Dataset"]
 def register_source(prefix: str, loader: Loader | str) -> None:
     """Make ``load_problems("<prefix>:<name>")`` call `loader`.
 
-    Parameters
-    ----------
-    prefix : str
-        Text before the first colon of a source.
-    loader : callable or str
-        ``loader(name, split=..., n=..., seed=..., columns=...) -> Dataset`` in the layout of this module, or
-        its place as ``"module:function"``, imported when a source is first asked for.
+    It is ``loader(name, split=..., n=..., seed=..., columns=...) -> Dataset`` in the layout of this module,
+    or its place as ``"module:function"``, imported when a source is first asked for.
 
     Examples
     --------
@@ -71,18 +66,17 @@ def load_problems(
     source : str
         ``"reasoning-gym:<mix>"`` (mixes ``math`` and ``nano``), ``"file:<path>"`` (jsonl, json, parquet,
         csv), ``"hub:<repo>[/<config>][@<revision>]"``, ``"champ:all"`` (270 competition problems, or one of
-        their topics), ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see
-        :mod:`hammerlib.systems`), a prefix given to :func:`register_source` or by an installed package (entry
-        points ``hammerlib.problems``), or your own ``"my_package.my_module:function"``: a function that
-        returns rows (dictionaries, in any known layout) or a table, and takes those of `split`, `n`, `seed`
-        that it has parameters for; without `n`, a subset of its rows is drawn as for files.
+        their topics), ``"evolmath:<name>"`` and ``"puzzles:<name>"`` (see :mod:`hammerlib.systems`), a prefix
+        given to :func:`register_source` or by an installed package (entry points ``hammerlib.problems``), or
+        your own ``"my_package.my_module:function"``: a function that returns rows (dictionaries, in any known
+        layout) or a table, and takes those of `split`, `n`, `seed` that it has parameters for.
     split : str, optional
         reasoning-gym: ``supervised``, ``rl`` (default) or ``heldout``, disjoint whatever the seed; hub: the
         repository's split (default ``train``); a file has none. ``rl`` is the part to train on, whatever the
         source calls it: ``train`` of the hub, all of a file.
     n : int, optional
-        Number of problems, at least 1. reasoning-gym: spread evenly over topics (default 1000). Files and
-        hub: a random subset drawn with `seed`, in file order (default: all rows).
+        Number of problems, at least 1. reasoning-gym: spread evenly over topics (default 1000). Others: a
+        random subset drawn with `seed`, in file order (default: all rows).
     seed : int
         Chooses the problems and, for reasoning-gym, their order.
     columns : dict, optional
@@ -128,17 +122,9 @@ def load_problems(
 
 
 def make_table(rows: Iterable[dict[str, Any]]) -> Dataset:
-    """Build a problem table from row dictionaries.
+    """Build a problem table from row dictionaries, with typed columns in fixed order.
 
-    Parameters
-    ----------
-    rows : iterable of dict
-        Each with the five required columns; an optional column is kept when any row has a value for it.
-
-    Returns
-    -------
-    datasets.Dataset
-        Typed columns in fixed order.
+    Each row has the five required columns; an optional column is kept when any row has a value for it.
 
     Examples
     --------
@@ -186,13 +172,9 @@ def subset(table: Dataset, n: int | None, seed: int) -> Dataset:
 
 
 def check_problems(table: Dataset) -> None:
-    """Refuse a table that cannot be trained on or evaluated.
+    """Refuse a table that cannot be trained on or evaluated; the first offender is named.
 
-    Raises
-    ------
-    InputError
-        A required column is missing, the table is empty, a row has no text or no answer, or two rows share
-        an id; the first offender is named.
+    A required column is missing, the table is empty, a row has no text or no answer, or two rows share an id.
 
     Examples
     --------

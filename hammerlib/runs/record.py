@@ -38,15 +38,6 @@ PACKAGES += ("math-verify", "reasoning-gym", "papermill")
 class RunRecord:
     """A run's folder and manifest; as a context manager it records how the block ended.
 
-    Attributes
-    ----------
-    run_id : str
-        Folder name, from the content of the run.
-    folder : Path
-        Holds ``manifest.json``, ``metrics.csv`` and the artefacts.
-    manifest : dict
-        What stands in ``manifest.json``; no host names, user names or absolute paths.
-
     Examples
     --------
     >>> import tempfile
@@ -56,9 +47,9 @@ class RunRecord:
     (0.5, 'success')
     """
 
-    run_id: str
-    folder: Path
-    manifest: dict
+    run_id: str  # folder name, from the content of the run
+    folder: Path  # holds manifest.json, metrics.csv and the artefacts
+    manifest: dict  # what stands in manifest.json; no host names, user names or absolute paths
     _started: float = field(default_factory=time.monotonic, repr=False)
 
     @property
@@ -148,14 +139,8 @@ class RunRecord:
     def check(self, *names: str, within: str = "", present: bool = False) -> RunRecord:
         """Return itself if the artefacts are what the run wrote; InputError for one gone, empty or changed.
 
-        Parameters
-        ----------
-        *names : str
-            Paths of artefacts in the folder; default all. One that the manifest does not list passes.
-        within : str
-            Only paths that begin so.
-        present : bool
-            Only those that are there (published copies hold no big ones).
+        `names` are paths in the folder, default all; `within` asks for those that begin so, `present` for
+        those that are there (published copies hold no big ones). One that the manifest does not list passes.
         """
         for entry in self.manifest["artefacts"]:
             name = entry["path"]
