@@ -34,18 +34,8 @@ def _harmless(char: str) -> bool:
 class InputError(ValueError):
     """Input that cannot be used, told in one line: what it was, what is wrong, what helps.
 
-    The command line prints it after ``error:`` and exits with code 2.
-
-    Parameters
-    ----------
-    field : str
-        Name of the parameter, column or file that is wrong.
-    value : object
-        What was found there; long values are shortened to 120 characters.
-    problem : str
-        What is wrong with it.
-    remedy : str
-        What the user can do.
+    `field` names the parameter, column or file, `value` is what was found there (shortened to 120
+    characters). The command line prints it after ``error:`` and exits with code 2.
 
     Examples
     --------
@@ -177,11 +167,9 @@ def import_function(name: str, field: str, remedy: str) -> Any:
 
 
 def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> None:
-    """Refuse values that do not fit the annotated fields of a dataclass: names, types, choices and ranges.
-
-    Types are strict: text is no number, 3.0 and true are no whole numbers; a whole number passes for a float.
-    Nothing is changed or converted. `inside` says where the values stand, such as ``arms.hammer``.
-    """
+    """Refuse values that do not fit the annotated fields of a dataclass: names, types, choices and ranges."""
+    # Types are strict: text is no number, 3.0 and true are no whole numbers; a whole number passes for a
+    # float. Nothing is converted. `inside` says where the values stand, such as arms.hammer.
     from pydantic import ValidationError
 
     if not isinstance(values, Mapping):

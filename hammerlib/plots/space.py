@@ -72,8 +72,6 @@ def project(vectors: np.ndarray, *, seed: int = 0, neighbours: int = 15) -> np.n
     ----------
     vectors : float array, shape (n_items, dim)
         At least 4 rows.
-    seed : int
-        One seed, one thread, the same map.
     neighbours : int
         UMAP's ``n_neighbors``; fewer where there are fewer rows.
 

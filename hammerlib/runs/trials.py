@@ -245,23 +245,12 @@ def run_trials(
 ) -> SweepStatus:
     """Run the trials that have no record of success, several at a time; killed and called again, it goes on.
 
-    Each trial is claimed while it runs, so that sweeps at once on one folder divide the trials between them.
-    A trial that fails leaves a record of status ``error`` with the reason, stops no other, and runs again in
-    the next sweep. One whose process or machine dies is tried again, at once and in two more rounds with new
-    processes, before it is recorded so. Finished records of other settings are refused. Returns where the
-    trials stand at the end.
-
-    Parameters
-    ----------
-    task : callable
-        Importable; ``task(trial, folder)`` writes `record_path` whole or not at all, with ``identity`` and
-        ``status: success``, and ``seconds`` for the estimates.
-    folder : Path
-        Of the records. Machines of a Ray cluster must share it.
-    workers, backend, gpus
-        As for `workers.map_tasks`.
-    hours : float, optional
-        After them no trial starts; what is under way is finished.
+    ``task(trial, folder)``, importable, writes `record_path` whole or not at all, with ``identity``,
+    ``status: success``, and ``seconds`` for the estimates. Each trial is claimed while it runs, so that
+    sweeps at once on one folder divide the trials between them. A trial that fails leaves a record of status
+    ``error`` with the reason, stops no other, and runs again in the next sweep. One whose process or machine
+    dies is tried again, at once and in two more rounds with new processes, before it is recorded so. Finished
+    records of other settings are refused. After `hours` no trial starts. Returns where the trials stand.
     """
     if not trials:
         raise InputError("cells", [], "holds none", "give at least one")

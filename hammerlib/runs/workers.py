@@ -66,21 +66,13 @@ def map_tasks(
 ) -> Iterator[tuple[int, Any]]:
     """Apply a task (an importable function) to every item on several workers, each with one compute thread.
 
-    Yields the place of each item, once, with its result or a `Failure`, as they finish.
-
-    Parameters
-    ----------
-    items : iterable
-        Taken one by one as workers become free; when it ends, what is under way is still delivered. A worker
-        process serves item after item, so that what the task's module caches is loaded once.
-    backend : {"process", "ray", "serial"}
-        Processes of this machine; the Ray cluster that ``RAY_ADDRESS`` names or that runs here, else a Ray of
-        our own for the time of the call; or one item after the other in this process, without protection.
-    retries : int
-        How often an item is given to a new process when its process or machine died, after a pause. An error
-        of the task itself is not repeated.
-    gpus : int
-        GPUs of this machine, dealt out one a worker; with Ray any number above 0 asks for one a task.
+    Yields the place of each item, once, with its result or a `Failure`, as they finish. Items are taken one
+    by one as workers become free; a worker process serves item after item, so that what the task's module
+    caches is loaded once. `backend` is processes of this machine; the Ray cluster that ``RAY_ADDRESS`` names
+    or that runs here, else a Ray of our own for the time of the call; or one item after the other in this
+    process, without protection. `retries` is how often an item is given to a new process when its process or
+    machine died; an error of the task itself is not repeated. `gpus` of this machine are dealt out one a
+    worker; with Ray any number above 0 asks for one a task.
 
     Examples
     --------

@@ -26,31 +26,25 @@ class AdaptiveSampler(Algorithm):
     Each problem has a Beta distribution over its success. For a batch, `candidates` problems for each one
     wanted are drawn at random, then a success for each of them from its distribution; those nearest `target`
     are trained, whatever the order says. Their right and wrong completions then update their distributions.
+    The index log of a run is the order that came out.
 
     Parameters
     ----------
     target : float
         Wished success, in [0, 1].
     decay : float
-        In [0, 1]: share of what was counted before that stays at an update, for a policy that moves; 1
-        forgets nothing.
+        In [0, 1]: share of what was counted before that stays at an update, for a policy that moves.
     candidates : int
         Problems looked at for each one trained, at least 1; a batch never holds a problem twice.
     spread : int
-        At least 1 and at most `candidates`. The ``spread`` times as many problems as wanted nearest the
+        From 1, as published, to `candidates`. The ``spread`` times as many problems as wanted nearest the
         target are kept, and of these the ones that are farthest from each other are trained: diverse among
-        the learnable (ours). 1: the nearest themselves, as published.
-
-    Raises
-    ------
-    InputError
-        A value out of its range; a configuration with dynamic sampling, or groups that straddle processes.
+        the learnable (ours).
 
     Notes
     -----
     Source: MoPPS, arXiv 2507.04632 Section 4 and its released code (prior Beta(1, 1), nearest by squared
-    distance). The released code has a second rule, any draw inside an interval, which is not here. The
-    index log of a run is the order that came out.
+    distance), without its second rule, any draw inside an interval.
 
     Examples
     --------

@@ -115,13 +115,7 @@ FRESH = ("backbone", "problems", "split", "columns", "n_problems", "seed", "save
 
 @dataclass(frozen=True)
 class Study:
-    """A grid of arms and replicates, as a file of ``configs/study`` states it.
-
-    Examples
-    --------
-    >>> Study("s", 2, {"backbone": "nano"}, {"random": {}}).validate().points
-    10
-    """
+    """A grid of arms and replicates, as a file of ``configs/study`` states it."""
 
     study: Name  # its records stand in a folder of this name
     # In each of them initial checkpoint, problems, order and sampling are fresh, and all arms share them.
