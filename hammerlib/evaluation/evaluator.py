@@ -21,6 +21,7 @@ from hammerlib.evaluation.summary import summarise
 from hammerlib.grading import GradingPool, grader_version, open_pool
 from hammerlib.problems.files import write_records
 from hammerlib.runs import RunRecord, run_once, storage
+from hammerlib.runs.storage import discard
 from hammerlib.runs.workers import BACKENDS, Failure, map_tasks
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class _Run:
         self.path = record.folder / SAMPLES
         self.drafts = evaluator.drafts
         if self.path.is_dir():
-            storage.discard(self.path)
+            discard(self.path)
         # Rows of each planned batch, None where they are missing.
         self.batches, damages = samples.recover(self.path, [draft.names for draft in self.drafts])
         if damages:
@@ -258,7 +259,7 @@ class _Run:
             remedy = "see that weights, tokenizer and end tokens belong together, and try one prompt by hand"
             raise InputError("model", self.backbone.name, problem, remedy)
         samples.settle(self.path, [batch for batch in self.batches if batch])
-        storage.discard(samples.sums_of(self.path))
+        discard(samples.sums_of(self.path))
         summarise(self.record, self.evaluator.problems, rows, self.evaluator.k, self.seed)
 
     def _rows(self) -> list[dict]:
