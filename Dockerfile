@@ -2,6 +2,8 @@
 # On a GPU: docker build --build-arg TORCH_INDEX= -t hammerlib . && docker run --gpus all ...
 FROM python:3.11-slim
 
+# Debian keeps one version of each package, so a pinned one would soon be gone.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
 WORKDIR /hammerlib
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
