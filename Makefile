@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 READY := .venv/.ready
 PIP := .venv/bin/python -m pip
 
-.PHONY: run test explore test-long test-ray test-systems test-vllm test-adapters lint lab docs look clean
+.PHONY: run test explore test-long test-ray test-systems test-vllm test-adapters test-launch lint lab docs look clean
 
 run: $(READY)
 	.venv/bin/hammer run --profile $(PROFILE) --jobs $(strip $(JOBS))
@@ -55,6 +55,12 @@ test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_sw
 	.venv/bin/python -m pytest tests/adapters_trl.py $(PYTEST_FLAGS)
 	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \
 	tests/adapters_$${pair#*:}.py $(PYTEST_FLAGS) || exit 1; done
+
+# The launch files on two processes, and the trackers. What is not installed is skipped; for all of it:
+#   .venv/bin/python -m pip install trackio wandb mlflow-skinny wheel
+#   DS_BUILD_OPS=0 .venv/bin/python -m pip install --no-build-isolation deepspeed
+test-launch: $(READY)
+	.venv/bin/python -m pytest --noconftest tests/launch_shards.py tests/trackers.py $(PYTEST_FLAGS)
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .

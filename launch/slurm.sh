@@ -3,6 +3,8 @@
 #   sbatch --nodes 2 launch/slurm.sh train.yaml [launch/zero3.yaml] [order.json]
 # Preempted, failed on a node, or out of time: the job is queued again and training resumes by itself from its newest
 # checkpoint (set save_steps). Look first: hammer train --config train.yaml --dry-run --processes 16
+# Executed with stand-ins for Slurm's commands that start two real launchers of one CPU process each: stopped by USR1, queued
+# again, resumed to the weights of the unbroken run (tests/launch_shards.py). Not executed: Slurm itself, several machines, GPUs.
 #SBATCH --job-name=hammer
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1

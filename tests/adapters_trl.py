@@ -6,9 +6,11 @@ Run by `make test-adapters`, in the environment of the repository.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pandas as pd
@@ -112,3 +114,17 @@ def test_its_completions_become_a_run_of_ours(trained: tuple[Handed, Path], tmp_
     assert len(rows) == 16 and {row["id"] for row in rows} == set(
         handed.order.apply(handed.problems)["id"][:4]
     )
+
+
+def test_the_asynchronous_worker_asks_for_prompts_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """The worker's own iterator; generation needs a vLLM server, training takes what is finished first."""
+    from trl.experimental.async_grpo.async_rollout_worker import _AsyncRolloutLoop
+
+    handed = Handed("trl", tmp_path, 14)
+    rows = datasets.load_dataset(
+        "parquet", data_files=str(handed.path), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    worker = SimpleNamespace(dataset=rows, _dataset_iter=iter(rows), num_generations=2)
+    asked = list(itertools.islice(_AsyncRolloutLoop._repeat_iterator(worker), 2 * 28))
+    assert [row["prompt"] for _, row in asked] == [text for text in rows["prompt"][:] * 2 for _ in range(2)]
+    assert [group for group, _ in asked] == [group for group in range(28) for _ in range(2)]

@@ -44,7 +44,7 @@ def measured(job: Job, record: RunRecord) -> dict[str, Any]:
         "parameters": job.backbone.model.num_parameters(),
         "savings": job.config.shared_prefixes,
         "vllm": job.config.vllm,
-        "training": round(sums["sampled_tokens"] / sums["seconds"], 1),
+        "training": round(float(sums["sampled_tokens"] / sums["seconds"]), 1),
     }
 
 
