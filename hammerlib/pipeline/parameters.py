@@ -36,9 +36,13 @@ EXAMPLES = {
     "str": "text, in quotes if it looks like a number",
 }
 # Whole numbers that count something: at least 1.
-COUNTS = ("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples")
+COUNTS = (
+    *("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples"),
+    *("ledger_problems", "premise_problems", "language_steps", "language_eval"),
+    *("own_steps", "own_prompts", "own_eval", "own_samples"),
+)
 # Lists whose items are runs or columns of their own.
-DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds")
+DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds", "own_seeds")
 WIDTH = 108  # characters of a line in a parameters cell
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
@@ -161,8 +165,9 @@ def check_values(values: Mapping[str, Any]) -> None:
     # A part may be empty here: that of the source; sizes are checked with the others below.
     shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
     check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
-    if "order" in values:
-        check_strategy("order", values["order"])
+    for name in ("order", "own_order"):
+        if name in values:
+            check_strategy(name, values[name])
     for strategy in values.get("strategies", ()):
         check_strategy("strategies", strategy)
     for arm in values.get("adjustments", ()):
@@ -176,7 +181,7 @@ def check_values(values: Mapping[str, Any]) -> None:
             if items.count(item) > 1:
                 problem = f"holds {item} twice, which is no second run"
                 raise InputError(name, items, problem, "name it once")
-    for name in ("problems", "second_problems"):
+    for name in ("problems", "second_problems", "own_problems"):
         if source := values.get(name):
             find_source(source, name)
 
