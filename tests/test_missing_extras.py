@@ -77,7 +77,7 @@ CASES = {
         "vllm",
         [
             "import hammerlib; hammerlib.evaluate('nano', 'reasoning-gym:nano', n=2, k=1, engine='vllm')",
-            "import hammerlib; hammerlib.TrainConfig(vllm='colocate').validate()",
+            "import hammerlib; hammerlib.train(hammerlib.TrainConfig(vllm='colocate', n_problems=8))",
         ],
     ),
     "ray": (

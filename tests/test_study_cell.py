@@ -213,7 +213,7 @@ def test_an_endpoint_that_a_plan_does_not_measure_is_refused():
         with pytest.raises(InputError, match=f"is not measured without {field}"):
             dataclasses.replace(NANO, primary_endpoint=endpoint).validate()
     with pytest.raises(InputError, match="leaves out topics that shares count"):
-        dataclasses.replace(NANO, shares={"sum": 1.0}).validate()
+        dataclasses.replace(NANO, shares={"sum": 1.0, "sequence": 2.0}).validate()
 
 
 def test_a_record_holds_what_the_arms_algorithms_log(tmp_path):

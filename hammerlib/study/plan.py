@@ -142,7 +142,7 @@ class Study:
     final_temperatures: list[Annotated[float, Field(gt=0)]] | None = None
     trained_samples: Count | None = None
     # Topic to its share of the training problems, of all topics; held-out problems are of all topics alike.
-    shares: dict[Text, Annotated[float, Field(gt=0)]] | None = None
+    shares: Annotated[dict[Text, Annotated[float, Field(gt=0)]], Field(min_length=2)] | None = None
     # Number of the first replicate. Replicates of other numbers have other problems, held-out problems and
     # samples (the supervised starts come back), so that a pilot is no part of the study it plans.
     first: Annotated[int, Field(ge=0)] = 0
@@ -187,6 +187,9 @@ class Study:
         ):
             if self.primary_endpoint == endpoint and getattr(self, name) is None:
                 raise InputError("primary_endpoint", endpoint, f"is not measured without {name}", remedy)
+        if 1 in (self.final_temperatures or []):
+            problem = "names 1, at which every study samples"
+            raise InputError("final_temperatures", self.final_temperatures, problem, "leave it out")
         if self.shares and self.unseen:
             raise InputError("unseen", self.unseen, "leaves out topics that shares count", "use one of them")
         strange = sorted(set(self.words) - set(self.arms))
