@@ -261,7 +261,7 @@ def outline_backbone(name: str) -> Backbone:
         config = AutoConfig.from_pretrained(place, **options)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
     except Exception as error:  # by what is missing or damaged
         remedy = f"check the name and the network, or use {', '.join(NAMED)} or a folder"
         raise InputError("backbone", name, f"its shape is not known: {first_line(error)}", remedy) from error

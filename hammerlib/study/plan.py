@@ -180,12 +180,12 @@ class Study:
             problem = f"is above the {self.n_held_out} held-out problems"
             raise InputError("probe", self.probe, problem, "use as many or fewer")
         for endpoint, name, remedy in (
-            ("probe_entropy", "probe", "set probe: 128"),
+            ("probe_entropy", "a probe", "set probe: 128"),
             ("gap", "trained_samples", "set trained_samples: 8"),
             ("macro", "shares", "set shares, or use auc"),
             ("worst", "shares", "set shares, or use auc"),
         ):
-            if self.primary_endpoint == endpoint and getattr(self, name) is None:
+            if self.primary_endpoint == endpoint and getattr(self, name.split()[-1]) is None:
                 raise InputError("primary_endpoint", endpoint, f"is not measured without {name}", remedy)
         if 1 in (self.final_temperatures or []):
             problem = "names 1, at which every study samples"

@@ -146,7 +146,6 @@ def train(
     >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
-    check_engine(config)
     parts = {"plugs": plugs, "algorithms": algorithms, "rewards": rewards, "embedder": embedder}
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     root = Path(root or results_root())
@@ -220,6 +219,8 @@ def prepare(
             refuse_code(scorer, run_code=False, remedy="train on problems whose scorers are audited")
     # the table decides how many there are, whatever number was asked for
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
+    if weights:
+        check_engine(config)
     need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
     plugs = plugs or Hooks()
     own = [GivenRewards(rewards)] if rewards else []
