@@ -32,7 +32,8 @@ from hammerlib.study.pages import (
 from hammerlib.study.records import Records, collected, read_records
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = sorted({path.parent for path in (ROOT / "results" / "study").glob("*/*.json")})
+FOLDERS = sorted({path.parent for path in (ROOT / "results" / "study").glob("*/*.json")})
+STUDIES = [folder for folder in FOLDERS if not pages.too_early(folder, planned_study(folder))]
 ARMS = {"random": 0.0, "hammer": -0.1, "min-path": 0.0, "dra": 0.0, "matched": 0.0}
 
 
@@ -269,6 +270,11 @@ def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
     found = study_page(reading(folder), planned_study(folder))
     assert (folder / PAGE).read_text(encoding="utf-8") == found
+
+
+def test_a_study_that_nobody_may_read_yet_has_no_page() -> None:
+    for folder in set(FOLDERS) - set(STUDIES):
+        assert not (folder / PAGE).exists() and not (folder / "finding.svg").exists(), folder.name
 
 
 def test_findings_are_the_primary_contrasts_or_that_nothing_is_committed(tmp_path: Path) -> None:
