@@ -4,7 +4,8 @@
 
 Reads the execution record of each notebook's newest run, writes `results/benchmarks/notebooks.json`, and from
 it the last column of that table. To be called after `make run` in a fresh clone, where nothing was
-reused; else the times are those of whatever was left to do.
+reused; else the times are those of whatever was left to do. Notebooks run side by side: `walk` is the time
+from the first one's start to the last one's end.
 """
 
 from __future__ import annotations
@@ -27,21 +28,26 @@ ROW = re.compile(
 
 def measured(runs: Path, profile: str) -> dict[str, object]:
     """Whole seconds by notebook, with the commit they were made from; all of one commit."""
-    seconds, commits = {}, set()
+    seconds, commits, spans = {}, set(), []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         found = sorted(runs.glob(f"{path.stem}__{profile}__*/execution.json"), key=os.path.getmtime)
         if not found:
             raise SystemExit(f"{path.stem}: no run of profile {profile} in {runs}; run it first")
         manifest = json.loads(found[-1].with_name("manifest.json").read_text(encoding="utf-8"))
         commits.add((manifest["git"]["commit"], manifest["git"]["dirty"]))
-        seconds[path.stem] = round(json.loads(found[-1].read_text(encoding="utf-8"))["seconds"])
+        took = json.loads(found[-1].read_text(encoding="utf-8"))["seconds"]
+        seconds[path.stem] = round(took)
+        # The execution record is written last, when the page is done.
+        ended = found[-1].stat().st_mtime
+        spans.append((ended - took, ended))
     if len(commits) > 1 or any(dirty for _, dirty in commits):
         raise SystemExit(
             f"runs of {len(commits)} commits or of changed code; run all of them in a fresh clone"
         )
     ((commit, _),) = commits
     machine = {"cores": os.cpu_count(), "system": platform.system(), "machine": platform.machine()}
-    return {"profile": profile, "commit": commit, **machine, "seconds": seconds}
+    walk = round(max(end for _, end in spans) - min(start for start, _ in spans))
+    return {"profile": profile, "commit": commit, **machine, "walk": walk, "seconds": seconds}
 
 
 def told(page: str, seconds: dict[str, int]) -> str:
