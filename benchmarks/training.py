@@ -31,7 +31,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -175,8 +175,8 @@ def run_arm(config: TrainConfig, arm: str, values: dict | None) -> tuple[np.ndar
     return steps, peak_memory()
 
 
-def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.ndarray], dict]:
-    """Return seconds and tokens (steps, 3) and peak memory of every arm, rounds in turn."""
+def measure(config: TrainConfig, rounds: int, arms: dict) -> Iterator[tuple[dict[str, np.ndarray], dict]]:
+    """Yield seconds and tokens (steps, 3) and peak memory of every arm after each round, of all so far."""
     steps: dict[str, list[np.ndarray]] = {name: [] for name in arms}
     memory: dict[str, list[float | None]] = {name: [] for name in arms}
     fresh = multiprocessing.get_context("spawn")
@@ -188,8 +188,8 @@ def measure(config: TrainConfig, rounds: int, arms: dict) -> tuple[dict[str, np.
             steps[name].append(measured)
             memory[name].append(peak)
             print(f"round {number + 1} {name:22} {np.median(measured[:, 0]):.3f} CPU s a step", flush=True)
-    lowest = {name: min(peaks) if None not in peaks else None for name, peaks in memory.items()}
-    return {name: np.concatenate(parts) for name, parts in steps.items()}, lowest
+        lowest = {name: min(peaks) if None not in peaks else None for name, peaks in memory.items()}
+        yield {name: np.concatenate(parts) for name, parts in steps.items()}, lowest
 
 
 def table(found: dict[str, object]) -> str:
@@ -237,8 +237,6 @@ def commit() -> str:
 
 def main() -> None:
     """Measure, print, and write table and numbers."""
-    import torch
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -267,7 +265,23 @@ def main() -> None:
     arms = ARMS[chosen.arms]
     chosen_arms = {name: arms[name] for name in chosen.only or arms}
     load = os.getloadavg()[0]
-    seconds, memory = measure(config, chosen.rounds, chosen_arms)
+    # Written after every round: what ends a run of many minutes leaves the rounds before it.
+    for done, (seconds, memory) in enumerate(measure(config, chosen.rounds, chosen_arms), 1):
+        write(chosen, config, seconds, memory, rounds=done, load=load)
+
+
+def write(
+    chosen: argparse.Namespace,
+    config: TrainConfig,
+    seconds: dict[str, np.ndarray],
+    memory: dict,
+    *,
+    rounds: int,
+    load: float,
+) -> None:
+    """Write table and numbers of the rounds so far, and print the table."""
+    import torch
+
     base = float(np.median(seconds[next(iter(seconds))][:, 0]))
     rows = [
         {
@@ -283,7 +297,7 @@ def main() -> None:
         for name, values in seconds.items()
     ]
     device = "GPU" if torch.cuda.is_available() else "CPU"
-    setting = {"arms": chosen.arms, "backbone": chosen.backbone, "rounds": chosen.rounds, "device": device}
+    setting = {"arms": chosen.arms, "backbone": chosen.backbone, "rounds": rounds, "device": device}
     setting |= {"threads": config.threads, "torch": torch.__version__, "config": config.effective()}
     setting |= {"only": chosen.only, "commit": commit(), "load": [load, os.getloadavg()[0]]}
     found = setting | {"rows": rows}
