@@ -69,7 +69,8 @@ def test_the_page_tells_every_arm_with_its_twin_command_and_commit(page: str) ->
     for contrast in ("**hammer - random**", "**min-path - random**", "**dra - random**", "matched - random"):
         assert f"| {contrast} | 6 | " in page
     assert "`hammer sweep configs/study/hand.yaml`" in page and "`0123456789`" in page
-    assert "30 cells: 5 arms, 6 replicates on 2 starts (2 supervised runs); 0 missing" in page
+    shared = "replicates that share a checkpoint: 0 2 4; 1 3 5"
+    assert f"30 trials: 5 arms, 6 replicates on 2 initial checkpoints (2 SFT runs; {shared}); 0 missing" in page
     assert "nan" not in page and "random - random" not in page
 
 
@@ -115,7 +116,7 @@ def test_an_arm_of_one_replicate_is_named_once_and_in_no_table(cells: list[dict]
 
 
 def test_the_page_tells_what_the_plan_can_show(page: str) -> None:
-    section = page.partition("## What the number of replicates can show")[2]
+    section = page.partition("## What the number of replicates can show")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ") and " - random" in line]
     assert [row.split(" | ")[0] for row in rows] == [f"| {arm} - random" for arm in list(ARMS)[1:4]]
     assert all(row.split(" | ")[3] == "6" for row in rows), (
@@ -126,17 +127,18 @@ def test_the_page_tells_what_the_plan_can_show(page: str) -> None:
 def test_a_single_cell_has_a_page_and_none_has_none() -> None:
     text = study_page(collected([cell()]))
     assert "in no table: random." in text and "| random" not in text and "nan" not in text
-    with pytest.raises(InputError, match="no finished cell"):
+    with pytest.raises(InputError, match="no finished trial"):
         study_page(collected([cell(status="error", error="x")]))
 
 
 def test_the_verdict_of_a_primary_is_what_its_numbers_say(records: Records) -> None:
     lines = verdict_lines(study_tests(records)).splitlines()
     assert [line.split("**")[1] for line in lines] == ["hammer - random", "min-path - random", "dra - random"]
-    assert lines[0].endswith("by supervised run), Holm p < .001: worse.")
-    assert "n = 6 replicates on 2 starts ([" in lines[0]
-    assert lines[1].endswith("cannot be told from none, nor from one that matters.")
-    assert "on 2 starts of 1 supervised runs, " in verdict_lines(study_tests(collected(of_one_run(records))))
+    assert lines[0].endswith("by SFT run), Holm p < .001: worse.")
+    assert "n = 6 replicates on 2 initial checkpoints ([" in lines[0]
+    assert lines[1].endswith("inconclusive.")
+    of_one = verdict_lines(study_tests(collected(of_one_run(records))))
+    assert "on 2 initial checkpoints of 1 SFT run, " in of_one
 
 
 def of_one_run(records: Records) -> list[dict]:
@@ -157,17 +159,18 @@ def test_other_contrasts_stand_in_one_of_three_lists() -> None:
             place = next(place for place in range(0, 40, 5) if 0 < right[place] < 4)
             right[place] += 1 if one["replicate"] % 2 else -1
     kept = [one for one in cells if one["arm"] != "few" or one["replicate"] < 2]
-    lines = verdict_lists(study_tests(collected(kept))).splitlines()
-    assert lines[0].startswith("* Differ: worse - random -") and lines[0].endswith(
-        "by supervised run), p < .001, n = 6."
+    lines = verdict_lists(study_tests(collected(kept)), "page.md").splitlines()
+    assert lines[0].startswith("* A difference: worse - random -") and lines[0].endswith(
+        "by SFT run), p < .001, n = 6."
     )
     assert (
         lines[1].startswith("* Within one point by two one-sided tests, ") and ": same - random " in lines[1]
     )
     low, high = (float(end) for end in lines[1].partition("[")[2].partition("]")[0].split(", "))
     assert -1 < low <= high < 1, "the interval shown is the one that the two tests mean"
-    assert lines[2] == "* Cannot tell: none." and lines[3].endswith("not judged: 1 contrasts.")
-    assert verdict_lists(study_tests(collected(grid({"random": 0.0, "hammer": 0.0})))) == ""
+    assert lines[2] == "* Inconclusive, 0 contrasts. [All of them](page.md)."
+    assert lines[3].endswith("not judged: 1 contrasts.")
+    assert verdict_lists(study_tests(collected(grid({"random": 0.0, "hammer": 0.0}))), "page.md") == ""
 
 
 @pytest.mark.parametrize(
@@ -175,9 +178,9 @@ def test_other_contrasts_stand_in_one_of_three_lists() -> None:
     [
         ((0.02, 0.04, 0.01, 0.9), "better"),
         ((0.001, 0.005, 0.01, 0.001), "better, by less than 1 point"),
-        ((0.001, 0.03, 0.08, 0.9), "cannot be told from none, nor from one that matters"),
+        ((0.001, 0.03, 0.08, 0.9), "inconclusive"),
         ((-0.005, 0.005, 1.0, 0.01), "no difference larger than 1 point"),
-        ((-0.0001, 0.03, 0.04, 0.9), "cannot be told from none, nor from one that matters"),
+        ((-0.0001, 0.03, 0.04, 0.9), "inconclusive"),
     ],
 )
 def test_a_verdict_needs_the_corrected_p_and_an_interval_without_zero(
@@ -191,7 +194,7 @@ def test_publishing_a_study_writes_both_pages(tmp_path: Path, cells: list[dict],
     summary.write_text("a\n" + "\nold\n".join(STUDY) + "\nb\n")
     assert publish_study(folder, summary) == folder / PAGE
     assert (folder / PAGE).read_text() == page
-    assert "](../results/study/hand/README.md), 30 cells:\n\n* **hammer - random**: -" in summary.read_text()
+    assert "](../results/study/hand/README.md), 30 trials:\n\n* **hammer - random**: -" in summary.read_text()
     for name in PILOTS:
         shutil.copytree(folder, folder.parent / name)
     assert studies_section(folder.parent).count("Study [") == 1, "a pilot is no part of the study"
@@ -284,7 +287,7 @@ def test_findings_are_the_primary_contrasts_or_that_nothing_is_committed(tmp_pat
     own = {"primaries": [["dra", "random"]], "primary_endpoint": "final", "study": "hand"}
     stored(grid({"random": 0.0, "hammer": 0.0, "dra": -0.3}, **own), tmp_path / "results" / "study" / "hand")
     text = study_findings("hand", tmp_path)
-    assert "`hand`, 18 cells; primary contrasts in `final`, points" in text
+    assert "`hand`, 18 trials; primary contrasts in `final`, points" in text
     assert "* **dra - random**: -" in text and text.endswith(": worse.") and "hammer" not in text
 
 

@@ -319,7 +319,7 @@ def verdict(
         return f"{direction}, by less than {size}" if small else direction
     if small:
         return f"no difference larger than {size}"
-    return "cannot be told from none, nor from one that matters"
+    return "inconclusive"
 
 
 def reading(low: float, high: float, expected: int, p_equivalent: float, p: float = 0.0) -> str:

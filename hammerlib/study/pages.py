@@ -17,7 +17,7 @@ from hammerlib.errors import InputError
 from hammerlib.runs.storage import atomic_path, repository_root
 from hammerlib.study import PROTOCOL, contrasts
 from hammerlib.study.endpoints import endpoint_table, family_table, frontier_table
-from hammerlib.study.power import WISHED, planned_table, power_table
+from hammerlib.study.power import WISHED, detectable, planned_table, power_table
 from hammerlib.study.records import Records, counts_samples, read_records
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _by_run(row: Mapping[str, Any]) -> str:
     """The interval with one number an SFT run, where that is another unit than the replicate."""
     if pd.isna(row["seeds_low"]) or row["seeds"] == row["n"]:
         return ""
-    return f" ([{100 * row['seeds_low']:.1f}, {100 * row['seeds_high']:.1f}] by supervised run)"
+    return f" ([{100 * row['seeds_low']:.1f}, {100 * row['seeds_high']:.1f}] by SFT run)"
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
@@ -159,7 +159,7 @@ def study_page(records: Records, study: Study | None = None) -> str:
     """Return the page of a study as Markdown; its file says what was trained and what the arms are."""
     # The tables hold no seconds, so that they are the same on a rerun.
     if not records.cells:
-        raise InputError("study", records.study, "has no finished cell", "run it: hammer sweep")
+        raise InputError("study", records.study, "has no finished trial", "run it: hammer sweep")
     tests = contrasts.study_tests(records)
     compared = contrasts.main_contrasts(tests, records.primary_endpoint)
     if len(compared):
@@ -204,8 +204,17 @@ def _provenance(records: Records) -> dict[str, Any]:
         "budget": f"{used.min():,.0f}" + (f" to {used.max():,.0f}" if used.max() > used.min() else ""),
         "probes": ", ".join(f"{arm} {count:,.0f}" for arm, count in probed[probed > 0].items()),
         "lone": ", ".join(counts.index[counts < 2]),
+        "shared": _shared_checkpoints(table),
         "missing": [f"{arm} {_spans(rows['replicate'])} ({reason})" for (arm, reason), rows in missing],
     }
+
+
+def _shared_checkpoints(table: pd.DataFrame) -> str:
+    """Replicates that have one initial checkpoint, a group each; empty where each has its own."""
+    groups = [sorted(rows.unique()) for _, rows in table.groupby("start")["replicate"]]
+    if max(map(len, groups)) == 1:
+        return ""
+    return "; ".join(" ".join(map(str, group)) for group in sorted(groups))
 
 
 def _spans(numbers: Iterable[int]) -> str:
@@ -227,7 +236,7 @@ def design_lines(study: Study, records: Records) -> str:
         model = f"`{study.starts['backbone']}`"
     else:
         seeds, stops = (" ".join(map(str, study.starts[name])) for name in ("seeds", "stops"))
-        model = f"nano after supervised training, seeds {seeds}, stopped after {stops} steps"
+        model = f"nano after supervised training (SFT), seeds {seeds}, stopped after {stops} steps"
     first = records.cells[0]
     trained = sum(topic not in first["unseen"] for topic in first["topics"])
     return _part("design", study, model, records.table["parameters"].iloc[0], trained)
@@ -418,7 +427,7 @@ def studies_section(root: Path) -> str:
     given = {
         "largest": largest,
         "primaries": verdict_lines(tests),
-        "others": verdict_lists(tests),
+        "others": verdict_lists(tests, f"../results/study/{largest.study}/README.md#contrasts"),
         "scales": shown_scales(scale_table(studies)) if len(studies) > 1 else "",
     }
     return _templates().get_template("readme.md").render(given).strip()
@@ -431,19 +440,20 @@ def verdict_lines(tests: pd.DataFrame) -> str:
     return _part("primaries", _rows(tests[tests["primary"].astype(bool) & tests["low"].notna()]))
 
 
-def verdict_lists(tests: pd.DataFrame) -> str:
-    """Return a Markdown list of the other contrasts in the primary endpoint, by what they say."""
+def verdict_lists(tests: pd.DataFrame, page: str) -> str:
+    """Return a Markdown list of the other contrasts in the primary endpoint, by what they say, with a link to `page`."""
     from scipy.stats import t
 
     compared = contrasts.main_contrasts(tests)
     if compared.empty or compared["primary"].all():
         return ""
-    # One line each for those that differ, for those shown to be within the margin, and for the others, by
-    # name; those of fewer than three replicates are only counted.
+    # Named are those that differ, those shown to be within the margin, and of the others those whose own
+    # interval excludes zero: the correction alone leaves them open. The rest is counted.
     rest = compared[~compared["primary"]]
     differ = []
     small = []
-    unclear = []
+    unclear = 0
+    apart = []
     for row in _rows(rest[rest["n"] >= FEWEST].sort_values("value")):
         name = row["contrast"]
         says = _verdict(row)
@@ -457,8 +467,11 @@ def verdict_lists(tests: pd.DataFrame) -> str:
             narrow = interval(row["value"], row["value"] - half, row["value"] + half)
             small.append(f"{name} {narrow}, {p_value(row['p_equivalent'])}, {n}")
         else:
-            unclear.append(name)
-    return _part("others", differ, small, unclear, int((rest["n"] < FEWEST).sum()))
+            unclear += 1
+            if not row["low"] <= 0 <= row["high"]:
+                apart.append(f"{name} {_ends(row)}, {p_value(row['adjusted'])}, {n}")
+    few = int((rest["n"] < FEWEST).sum())
+    return _part("others", differ, small, unclear, apart, page, few)
 
 
 def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
@@ -466,7 +479,7 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
 
     One row a study and contrast: ``study, parameters, start, gain`` (held-out pass@1 of random order before
     training, and the mean of the last fifth of its budget less that), ``contrast, n, value, low, high,
-    adjusted`` (`auc`), and `final` and `strategies` with their ends.
+    adjusted`` (`auc`), ``detectable`` (as in `planned_table`), and `final` and `strategies` with their ends.
     """
     # Each study is judged by itself: Holm over its own primary contrasts. Nothing is pooled over studies, for
     # their problems, budgets or answers may differ too.
@@ -485,6 +498,7 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
         strategies = contrasts.main_contrasts(tests, "strategies").set_index("contrast")
         for row in _rows(compared[compared["primary"]]):
             kept = {name: row[name] for name in ("contrast", "n", "value", "low", "high", "adjusted")}
+            kept["detectable"] = detectable(row["sd"], row["n"]) if row["sd"] > 0 else np.nan
             for endpoint, table, columns in (
                 ("final", final, ("low", "high")),
                 ("strategies", strategies, ("low", "high", "adjusted")),
