@@ -259,7 +259,8 @@ def report(found: dict) -> str:
         f"differ; in batches of half the size, {other['differ_in_half_batches']} do",
         "(float rounding).",
         "",
-        "`weight products alone` is the floor: one token of every row through the weight matrices, nothing else.",
+        "`weight products alone` is the floor: one token of every row through the weight matrices, "
+        "nothing else.",
         "Divided by the rate of one batched generate it is the most that any exact decoding could gain here:",
         " and ".join(
             f"{floor_to_generate(found[part]):.2f} (cap {found[part]['cap']})"

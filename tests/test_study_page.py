@@ -70,7 +70,8 @@ def test_the_page_tells_every_arm_with_its_twin_command_and_commit(page: str) ->
         assert f"| {contrast} | 6 | " in page
     assert "`hammer sweep configs/study/hand.yaml`" in page and "`0123456789`" in page
     shared = "replicates that share a checkpoint: 0 2 4; 1 3 5"
-    assert f"30 trials: 5 arms, 6 replicates on 2 initial checkpoints (2 SFT runs; {shared}); 0 missing" in page
+    checkpoints = f"2 initial checkpoints (2 SFT runs; {shared})"
+    assert f"30 trials: 5 arms, 6 replicates on {checkpoints}; 0 missing" in page
     assert "nan" not in page and "random - random" not in page
 
 

@@ -441,7 +441,7 @@ def verdict_lines(tests: pd.DataFrame) -> str:
 
 
 def verdict_lists(tests: pd.DataFrame, page: str) -> str:
-    """Return a Markdown list of the other contrasts in the primary endpoint, by what they say, with a link to `page`."""
+    """Return a Markdown list of the primary endpoint's other contrasts, by what they say, linking `page`."""
     from scipy.stats import t
 
     compared = contrasts.main_contrasts(tests)
