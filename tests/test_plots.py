@@ -96,6 +96,13 @@ def test_the_forest_fills_only_what_excludes_zero() -> None:
     assert "white" in markers and len(markers) == 2
 
 
+def test_a_contrast_of_two_arms_has_the_colour_of_neither() -> None:
+    gain = Interval(1.0, 0.5, 1.5)
+    ax = plots.forest({"CURE": gain, "CURE − DAPO": gain}, label="points", title="t", note="n")
+    contrast, arm = [line.get_color() for line in ax.lines if line.get_marker() == "o"]  # from below
+    assert arm == plots.colour("CURE") and contrast == "#555555"
+
+
 def test_pass_at_k_is_drawn_for_every_k_with_its_band() -> None:
     curve = {k: Interval(0.5 + 0.1 * k, 0.4, 0.9) for k in (1, 2, 4)}
     ax = plots.pass_at_k_curves({"before": curve}, title="t", note="n")

@@ -108,7 +108,7 @@ def forest(
     Parameters
     ----------
     differences : dict of str to Interval
-        Comparison to (value, low, high).
+        Comparison to (value, low, high). Rows named ``a − b``, with a minus sign, are grey: no single arm's.
     scale : float
         What the numbers are multiplied by: 100 draws shares in points.
     filled : collection of str, optional
@@ -125,7 +125,7 @@ def forest(
     arms = list(dict.fromkeys(map(_arm, names)))
     # Rows are named, so colours of many unknown arms would say nothing.
     shades = palette(arms, MOST) if len(arms) <= MOST else {arm: colour(arm) for arm in arms}
-    shades = {arm: shade if shade != MUTED else "#555555" for arm, shade in shades.items()}
+    shades |= {arm: "#555555" for arm, shade in shades.items() if shade == MUTED or " − " in arm}
     for row, name in enumerate(reversed(names)):
         value, low, high = (scale * number for number in differences[name])
         shade = shades[_arm(name)]
