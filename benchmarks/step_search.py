@@ -64,7 +64,7 @@ def learnt(seed: int, draw: int, folder: Path) -> tuple[object, dict[str, float]
 
 
 def chosen(scorer: object | None, rows: list[dict], sampler: Sampler) -> dict[str, list]:
-    """What every way of choosing hands in for some problems; without a scorer those that need none."""
+    """What every choice hands in for some problems; without a scorer those that need none."""
     made = generate(sampler, [row for row in rows for _ in range(SAMPLES)])
     texts = sampler.processing_class.batch_decode(made.completion_ids, skip_special_tokens=True)
     passes = scored_tokens(sampler, made.prompt_ids, made.completion_ids, rows=256)
@@ -145,7 +145,7 @@ def run(problems: int, seeds: list[int], draw: int) -> dict:
 
 
 def shares(record: dict) -> dict[str, np.ndarray]:
-    """Right answers of every way of choosing, (seeds, problems)."""
+    """Right answers of every choice, (seeds, problems)."""
     searches = record["searches"]
     values = {name: np.array([[int(one) for one in search[name]] for search in searches], dtype=float)
               for name in ("majority", "likelihood", *AGGREGATES) if name in searches[0]}  # fmt: skip
@@ -173,11 +173,11 @@ def page(record: dict, command: str) -> str:
         f"{record['samples']} samples, {seeds} seeds, each with an f of its own. Protocol: "
         "[PROTOCOL-systems](../PROTOCOL-systems.md).",
         "",
-        "| way of choosing | right, % | less majority, points | p | Holm | verdict |",
+        "| choice | right, % | less majority, points | p | Holm | verdict |",
         "| --- | --- | --- | --- | --- | --- |",
         f"| majority | {100 * values['majority'].mean():.1f} | | | | |",
     ]
-    names |= {"random": "one of 16 by lot", "distinct": "one of the different ones by lot"}
+    names |= {"random": "one of 16 at random", "distinct": "one of the different ones at random"}
     names |= {"likelihood": "the most likely by the policy", "oracle": "oracle"}
     tested = [PRIMARY, *(how for how in AGGREGATES if how != PRIMARY)]
     tested += [how for how in ("distinct", "random", "likelihood", "oracle") if how in values]
@@ -206,13 +206,13 @@ def page(record: dict, command: str) -> str:
         "inside one point.",
         "",
         "Equal completions have equal scores, so that the largest of 16 scores is one of the *different* "
-        "completions, of which most are wrong: what knows nothing is right as often as a choice by lot among "
+        "completions, of which most are wrong: what knows nothing is right as often as a random choice among "
         f"them; over that f of the last step gains {_gain(values)}. This choice and the most likely "
         "completion were added after the result, see the protocol's amendments.",
         "",
         "What f had learnt, means of its last eight updates:",
         "",
-        "| seed | loss, nats | told apart | f of right answers | f of wrong ones |",
+        "| seed | loss, nats | classified correctly | f of right answers | f of wrong ones |",
         "| --- | --- | --- | --- | --- |",
     ]
     for search in record["searches"]:
