@@ -46,14 +46,18 @@ def test_the_curve_grows_with_the_file_and_ends_with_all_of_it(
     assert not [one for one in threading.enumerate() if "refresh" in one.name]
 
 
-def test_under_ci_there_is_one_figure_at_the_end_even_after_an_error(
-    tmp_path: Path, shown: list[Figure]
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_last_figure_comes_even_after_an_error_and_none_where_nobody_watches(
+    watched: bool, tmp_path: Path, shown: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), live_curves(root=tmp_path, every=0.001):
+    monkeypatch.setattr(live, "progress_off", lambda: not watched)
+    with pytest.raises(KeyboardInterrupt), live_curves(root=tmp_path, every=60):
         log(tmp_path, "train__random__none__s0__a", "1,reward_raw,0.5\n")
         log(tmp_path, "train__random__none__s1__b", "1,reward_raw,0.7\n1,mean_cosine,0.9\n")
-        time.sleep(0.05)
         raise KeyboardInterrupt
+    if not watched:
+        assert not shown
+        return
     (figure,) = shown
     assert "arms: 1, seeds: up to 2" in figure.axes[0].get_title(loc="left")
     assert [len(ax.lines) for ax in figure.axes] == [1, 1]

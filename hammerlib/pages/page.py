@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Of figures too; `hammerlib.plots.style` takes matplotlib to import.
 COLOURS = Path(__file__).parents[1] / "plots" / "colours.toml"
-CYCLE = tuple(tomllib.loads(COLOURS.read_text(encoding="utf-8"))["cycle"])
+_TABLE = tomllib.loads(COLOURS.read_text(encoding="utf-8"))
+CYCLE = tuple(_TABLE["cycle"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,5 +94,5 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     made = Environment(loader=PackageLoader("hammerlib.pages"), autoescape=True, lstrip_blocks=True)
-    made.globals["cycle"] = CYCLE
+    made.globals |= {"cycle": CYCLE, "colours": _TABLE["methods"]}
     return made

@@ -174,7 +174,7 @@ def answer_fan(
     True
     """
     if ax is None:
-        _, ax = plt.subplots(figsize=(4.2, 4.2))
+        _, ax = plt.subplots(figsize=(4.2, 3.4))
     unit = np.asarray(vectors, dtype=float) / np.linalg.norm(vectors, axis=1, keepdims=True)
     around = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(around), np.sin(around), color="#DDDDDD", linewidth=1)
@@ -188,7 +188,9 @@ def answer_fan(
         )
         x, y = 1.12 * direction - np.array([0, 0.13 * (turns - 1)])
         ax.text(x, y, f"{printable(name)}: weight {weight:.2f}", fontsize=8, ha="center", va="center")
-    ax.set(xlim=(-1.6, 1.6), ylim=(-1.35, 1.35), aspect="equal", xticks=[], yticks=[])
+    # What lies below all answers stays blank, so it is cut.
+    lowest = min(0.0, float(unit[:, 1].min())) - 0.13 * max(seen.values()) - 0.1
+    ax.set(xlim=(-1.6, 1.6), ylim=(lowest, 1.25), aspect="equal", xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    return caption(ax, title, note)
+    return caption(ax, title, note, below=8)  # there is no axis between

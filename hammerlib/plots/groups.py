@@ -24,11 +24,14 @@ def group_panel(
 ) -> Axes:
     """Draw the cosine similarities of one group's completions with the numbers written in."""
     ax = axes_or_new(ax)
-    drawn = ax.imshow(similarity, cmap="cividis", vmin=min(0.0, float(similarity.min())), vmax=1.0)
+    # The scale begins at the tenth below the smallest, so that the differences of a group are seen.
+    least = np.floor(10 * float(similarity.min())) / 10
+    drawn = ax.imshow(similarity, cmap="cividis", vmin=least, vmax=max(1.0, least + 0.1))
     ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.02, label="cosine")
     for row, col in np.ndindex(similarity.shape):
         cosine = similarity[row, col]
-        shade = "black" if cosine > 0.6 else "white"  # readable on the light and the dark end of the map
+        # Readable on the light and on the dark end of the map.
+        shade = "black" if cosine > 0.4 * least + 0.6 else "white"
         ax.text(col, row, f"{cosine:.2f}", ha="center", va="center", fontsize=7, color=shade)
     ticks = range(len(labels))
     ax.set_xticks(ticks, [str(i + 1) for i in ticks])

@@ -35,8 +35,7 @@ def live_curves(
     """Draw the curves of all runs that train inside the ``with`` block, in place, and once more at its end.
 
     It reads the runs' ``metrics.csv``, so the runs may be in other processes. Under CI, in `hammer run` and
-    outside of a notebook there are no intermediate figures: only the last one, and outside of a notebook
-    none.
+    outside of a notebook nobody watches, and nothing is drawn.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def live_curves(
     """
     folder = Path(root or results_root())
     since = time.time()
-    show = _screen()
+    show = None if progress_off() else _screen()
     ended = threading.Event()
 
     def refresh() -> None:
@@ -64,7 +63,7 @@ def live_curves(
             _draw(folder, since, metrics, window, show)
 
     growing = threading.Thread(target=refresh, daemon=True)
-    if show is not None and not progress_off():
+    if show is not None:
         growing.start()
     try:
         yield
