@@ -17,10 +17,13 @@ import torch
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError, import_object
+from hammerlib.models import load_backbone
+from hammerlib.models.backbone import known_shape
 from hammerlib.ordering import Order, order_by
 from hammerlib.pipeline import notebook_run, plan_notebooks
-from hammerlib.pipeline.parameters import declared
+from hammerlib.pipeline.parameters import check_values, declared
 from hammerlib.pipeline.plan import _inputs_hash
+from hammerlib.problems.registry import check_source
 from hammerlib.training import TrainConfig
 from hammerlib.training.schedule import plan
 
@@ -49,7 +52,42 @@ def kernel(**changes: tuple[str, object]) -> dict[str, object]:
         ("group_size=1", "group_size = 1: must be at least 2"),
         ("prompts_per_step=0", "prompts_per_step = 0"),
         ("n_problems=0", "n_problems = 0"),
-        ("k=0", "k = 0: must be at least 1"),
+        ("k=1", "k = 1: must be at least 2"),
+        ("backbone=nanoo", "backbone = 'nanoo': neither a known name nor a folder; did you mean nano?"),
+        ("second_backbone=smollm2", "second_backbone = 'smollm2': neither a known name nor a folder"),
+        ("untrained_backbone=nano-untraned", "did you mean nano-untrained?"),
+        ("language_model=tests", "language_model = 'tests': no config.json in this folder"),
+        ("backbone=a/b/c", "backbone = 'a/b/c': neither"),
+        ("backbone=", "backbone = '': "),
+        ("layer=99", "layer = 99: is not a hidden state of 'nano'; use -4 to 3"),
+        ("template=chat", "template = 'chat': backbone nano has no chat template"),
+        ("max_completion_length=512", "leaves no room for a prompt in the 512 positions of nano"),
+        ("benchmark=aime42", "benchmark = 'aime42': is unknown; did you mean aime"),
+        ("benchmark=reasoning-gym:nanoo", "benchmark = 'reasoning-gym:nanoo': unknown reasoning-gym mix"),
+        ("n_eval=99999", "n_eval = 99999: part heldout of mix nano has"),
+        ("split=heldot", "split = 'heldot': unknown part; use one of supervised, rl, heldout"),
+        ("problems=reasoning-gym:nan", "problems = 'reasoning-gym:nan': unknown reasoning-gym mix"),
+        ("problems=champ:geometry", "problems = 'champ:geometry': "),
+        ("n_problems=999999", "n_problems = 999999: part rl of mix nano has"),
+        ("n_problems=11", "n_problems = 11: "),
+        ("n_second=5000000", "n_second = 5000000: part rl of mix math has"),
+        ("problems=hub:gsm8k", "problems = 'hub:gsm8k': cannot be read"),
+        ("map_seeds=[-1, 2]", "map_seeds = [-1, 2]: holds -1, which is no seed"),
+        ("train_seeds=[5000000000]", "holds 5000000000, which is no seed"),
+        ("train_seeds=[]", "train_seeds = []: is empty"),
+        ("strategies=[]", "strategies = []: is empty"),
+        ("adjustments=[]", "adjustments = []: is empty"),
+        ("random_orders=2", "random_orders = 2: must be at least 4"),
+        ("order=easy-to-hard", "needs a column difficulty, which problems of reasoning-gym do not have"),
+        ("prompts_per_step=500", "n_problems = 128: are fewer than the 500 prompts of a step"),
+        ("study=configs/study/none.yaml", "study = 'configs/study/none.yaml': there is no such file"),
+        ("records=results/study/none", "records = 'results/study/none': there is no such file or folder"),
+        ("studies=none", "studies = 'none': there is no such file or folder"),
+        ("own_reward=your_own:brieff", "did you mean your_own:brief?"),
+        ("own_reward=accuracy", "own_reward = 'accuracy': is no part of one's own; write module:object"),
+        ("own_algorithm=your_own:brief", "own_algorithm = 'your_own:brief': is no algorithm"),
+        ("own_order=hammer", "own_order = 'hammer': is no part of one's own"),
+        ("own_prompts=0", "own_prompts = 0: must be at least 1"),
         ("workers=0", "workers = 0"),
         ("seed=-1", "seed = -1"),
         ("n_problem=3", "n_problem = '3'"),
@@ -92,6 +130,7 @@ def test_an_edited_file_or_model_is_another_input(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(ROOT)
     problems, model = tmp_path / "mine.jsonl", tmp_path / "model"
     model.mkdir()
+    (model / "config.json").write_text("{}")
     words = [f"problems=file:{problems}", f"backbone={model}"]
 
     def key(text: str, weights: str) -> str:
@@ -209,3 +248,34 @@ def test_a_greedy_order_without_certificate_compiles_nothing(tmp_path: Path) -> 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
     plain = order_by("hammer", np.load(tmp_path / "v.npy"))
     assert Order.load(tmp_path / "o.json").permutation.tolist() == plain.permutation.tolist()
+
+
+def test_what_is_known_of_a_model_before_it_is_loaded_is_what_it_is() -> None:
+    for name in ("nano", "smollm2-135m"):
+        model, shape = load_backbone(name), known_shape(name)
+        assert shape.pop("chat_template") == model.has_chat_template
+        assert shape == {key: getattr(model.model.config, key) for key in shape} and len(shape) == 2
+    assert known_shape("owner/model") == {}
+    assert known_shape("nano-untrained") == known_shape("nano")
+
+
+def test_a_part_of_ones_own_and_a_file_are_checked_with_their_split(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="split = 'heldout': a file has no parts"):
+        check_values({"problems": f"file:{tmp_path}/none.jsonl", "split": "heldout"})
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputError, match=r"problems = .*unknown kind of file; use one of \.jsonl"):
+        check_values({"problems": f"file:{tmp_path}/mine.txt", "split": "rl"})
+    with pytest.raises(InputError, match="split = 'heldout': takes_none takes no split"):
+        check_source(f"{__name__}:takes_none", "heldout", fields=("problems", "n_problems"))
+    check_source(f"{__name__}:takes_none", "rl", fields=("problems", "n_problems"))
+    with pytest.raises(InputError, match="own_weight = inf: is not finite"):
+        check_values({"own_weight": float("inf")})
+    check_values({"n_problems": 8, "n_second": 4, "prompts_per_step": 8})  # small, and fine without maps
+    with pytest.raises(InputError, match="n_second = 20: must be at least 21; a map needs"):
+        sizes = {"n_problems": 21, "n_second": 20, "map_seeds": [0]}
+        check_values(sizes | {"second_backbone": "nano-untrained"})
+
+
+def takes_none() -> list[dict[str, str]]:
+    """A source that takes neither part, size nor seed."""
+    return [{"prompt": "1+1?", "answer": "2"}]

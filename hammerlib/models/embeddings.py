@@ -123,13 +123,18 @@ def tokenise(texts: list[str], ids: list[str], backbone: Backbone, template: str
     return tokens
 
 
-def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch: int) -> int:
-    """Return the hidden state's index counted from 0."""
-    last = backbone.model.config.num_hidden_layers
+def check_layer(layer: int, last: int, name: str) -> None:
+    """Refuse a layer that a backbone of so many layers does not have."""
     remedy = f"use {-last - 1} to {last}"
     check_is("layer", layer, (int, np.integer), "a whole number", remedy)
     if not -last - 1 <= layer <= last:
-        raise InputError("layer", layer, f"is not a hidden state of {backbone.name!r}", remedy)
+        raise InputError("layer", layer, f"is not a hidden state of {name!r}", remedy)
+
+
+def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch: int) -> int:
+    """Return the hidden state's index counted from 0."""
+    last = backbone.model.config.num_hidden_layers
+    check_layer(layer, last, backbone.name)
     check_name("pooling", pooling, POOLINGS)
     if tokens_per_batch < 1:
         raise InputError("tokens_per_batch", tokens_per_batch, "leaves no room for a token", "use 1024")

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import random
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hammerlib.errors import InputError, check_fields, check_whole, import_from, unknown
+from hammerlib.errors import InputError, check_fields, check_whole, import_from, import_function, unknown
 from hammerlib.pipeline.sheet import NotebookRun
 from hammerlib.runs import start_run
 from hammerlib.runs.reading import parse_yaml
@@ -35,14 +36,14 @@ EXAMPLES = {
     "float": "a number such as 0.0002 or 2.0e-4",
     "str": "text, in quotes if it looks like a number",
 }
-# Whole numbers that count something: at least 1.
-COUNTS = (
-    *("n_problems", "n_second", "n_eval", "k", "workers", "random_orders", "probe_samples"),
-    *("ledger_problems", "premise_problems", "language_steps", "language_eval"),
-    *("own_steps", "own_prompts", "own_eval", "own_samples"),
-)
-# Lists whose items are runs or columns of their own.
-DISTINCT = ("strategies", "adjustments", "train_seeds", "map_seeds", "own_seeds")
+# Whole numbers that count nothing; all others are at least 1, these two more.
+NO_COUNTS = ("seed", "layer")
+LEAST = {"k": 2, "random_orders": 4}  # a group of one has no spread; a rank correlation needs four
+# Which size belongs to which source, and the models that read problems at the notebook's layer.
+SOURCES = {"problems": "n_problems", "second_problems": "n_second", "own_problems": "own_prompts"}
+SOURCES |= {"expert_source": "expert_problems", "solved_problems": ""}
+READERS = ("backbone", "second_backbone", "untrained_backbone")
+MAP_ROWS = 21  # a map's trustworthiness looks at ten neighbours, fewer than half of the rows
 WIDTH = 108  # characters of a line in a parameters cell
 _OPENED = "__notebook_run__"  # set in a namespace that was checked: later cells may then hold any variable
 _KERNEL = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # names that IPython itself puts there
@@ -157,14 +158,60 @@ def read_settings(pairs: Iterable[str], known: Mapping[str, Parameter]) -> dict[
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Refuse values that a notebook could not use, before anything runs: choices and ranges by name."""
-    from hammerlib.ordering.strategies import check_strategy
-    from hammerlib.problems.registry import find_source
+    """Refuse values that a notebook could not use, before anything runs: choices, ranges and names."""
     from hammerlib.training.config import TrainConfig
 
     # A part may be empty here: that of the source; sizes are checked with the others below.
     shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"split", "n_problems"}
     check_fields(TrainConfig, {name: values[name] for name in values if name in shared}, "parameter")
+    _check_numbers(values)
+    _check_lists(values)
+    _check_parts(values)
+    _check_models(values)
+    _check_problems(values)
+    for name in ("study", "records", "studies"):
+        if (path := values.get(name)) and not Path(path).exists():
+            raise InputError(name, path, "there is no such file or folder", "give its path in the checkout")
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(name, value, "is not finite", f"give {EXAMPLES['float']}")
+        if type(value) is int and name not in NO_COUNTS:
+            check_whole(name, value, LEAST.get(name, 1), "choose a larger value")
+    if values.get("prompts_per_step", 0) > values.get("n_problems", math.inf):
+        problem = f"are fewer than the {values['prompts_per_step']} prompts of a step"
+        raise InputError("n_problems", values["n_problems"], problem, "raise it, or lower prompts_per_step")
+    if "map_seeds" in values:
+        sizes = ["n_problems", "n_second"] if values.get("second_backbone") else ["n_problems"]
+        for name in sizes:
+            check_whole(name, values[name], MAP_ROWS, "a map needs that many problems")
+    elif "random_orders" in values:
+        check_whole("n_problems", values["n_problems"], 12, "orders of fewer problems say nothing")
+
+
+def _check_lists(values: Mapping[str, Any]) -> None:
+    """Every list names runs, columns or seeds: at least one, none twice."""
+    for name, items in values.items():
+        if not isinstance(items, list):
+            continue
+        if not items:
+            raise InputError(name, items, "is empty", "name at least one")
+        for item in items:
+            if items.count(item) > 1:
+                problem = f"holds {item} twice, which is no second run"
+                raise InputError(name, items, problem, "name it once")
+            if name.endswith("_seeds") and not 0 <= item < 2**32:
+                problem = f"holds {item}, which is no seed"
+                raise InputError(name, items, problem, "use whole numbers from 0 to 4294967295")
+
+
+def _check_parts(values: Mapping[str, Any]) -> None:
+    """Strategies, arms, rewards and algorithms by name, those of one's own imported."""
+    from hammerlib.ordering.strategies import check_strategy
+    from hammerlib.training.hooks import algorithm_class
+
     for name in ("order", "own_order"):
         if name in values:
             check_strategy(name, values[name])
@@ -172,18 +219,59 @@ def check_values(values: Mapping[str, Any]) -> None:
         check_strategy("strategies", strategy)
     for arm in values.get("adjustments", ()):
         arm_algorithms(arm, "adjustments")
-    for name in COUNTS:
+    for name in ("own_problems", "own_order", "own_reward", "own_algorithm"):
+        if name in values and ":" not in values[name]:
+            problem = "is no part of one's own"
+            raise InputError(name, values[name], problem, "write module:object, such as your_own:market")
+    if "own_reward" in values:
+        import_function(values["own_reward"], "own_reward", "name a function that returns rewards")
+    if "own_algorithm" in values:
+        algorithm_class(values["own_algorithm"], "own_algorithm")
+
+
+def _check_models(values: Mapping[str, Any]) -> None:
+    """Models by name; where a configuration is at hand, also what it can read."""
+    from hammerlib.models.backbone import check_backbone_name, known_shape
+    from hammerlib.models.embeddings import check_layer
+
+    for name in (*READERS, "language_model"):
+        model = values.get(name)
+        if name in ("backbone", "language_model") and model == "":
+            raise InputError(name, model, "names no model", "use nano, a folder, or owner/model")
+        if model:
+            check_backbone_name(name, model)
+    for model in filter(None, map(values.get, READERS)):
+        shape = known_shape(model)
+        if "layer" in values and "num_hidden_layers" in shape:
+            check_layer(values["layer"], shape["num_hidden_layers"], model)
+        if values.get("template") == "chat" and not shape.get("chat_template", True):
+            raise InputError("template", "chat", f"backbone {model} has no chat template", "use template=raw")
+        positions = shape.get("max_position_embeddings", math.inf)
+        if model == values.get("backbone") and values.get("max_completion_length", 0) >= positions:
+            problem = f"leaves no room for a prompt in the {positions} positions of {model}"
+            raise InputError("max_completion_length", values["max_completion_length"], problem, "lower it")
+
+
+def _check_problems(values: Mapping[str, Any]) -> None:
+    """Sources with their part and size, and benchmarks."""
+    from hammerlib.ordering.strategies import COLUMNS
+    from hammerlib.problems.registry import check_source
+
+    for name, size in SOURCES.items():
         if name in values:
-            check_whole(name, values[name], 1, "choose a larger value")
-    for name in DISTINCT:
-        items = list(values.get(name, ()))
-        for item in items:
-            if items.count(item) > 1:
-                problem = f"holds {item} twice, which is no second run"
-                raise InputError(name, items, problem, "name it once")
-    for name in ("problems", "second_problems", "own_problems"):
-        if source := values.get(name):
-            find_source(source, name)
+            split = values.get("split") if name == "problems" else None
+            n = values.get(size) if name in ("problems", "second_problems") else None
+            check_source(values[name], split or None, n, fields=(name, size))
+    if "benchmark" in values:
+        from hammerlib.evaluation.benchmarks import check_benchmark
+
+        check_benchmark("benchmark", values["benchmark"], values.get("n_eval"))
+    # Generated and competition problems have no difficulty, and no trained notebook measures one.
+    if COLUMNS.get(values.get("order", "")) == "difficulty" and "strategies" not in values:
+        prefix = values["problems"].partition(":")[0]
+        if prefix in ("reasoning-gym", "champ"):
+            problem = f"needs a column difficulty, which problems of {prefix} do not have"
+            raise InputError("order", values["order"], problem, "take another, or a file with that column")
 
 
 def arm_algorithms(arm: str, field: str = "adjustments") -> tuple[dict[str, Any], ...]:
@@ -259,12 +347,11 @@ def notebook_run(name: str, namespace: dict) -> NotebookRun:
     if root is not None:
         import_from(root / "notebooks")  # parts of one's own beside the notebooks, as module:object
         _refuse_mistyped(name, kinds, root)
+        os.chdir(root)
     parameters = {key: check_value(key, namespace.get(key), kind) for key, kind in kinds.items()}
     check_values(parameters)
     namespace.update(parameters)
     namespace[_OPENED] = True
-    if root is not None:
-        os.chdir(root)
     seeds = []
     if "seed" in parameters:
         seeds.append(parameters["seed"])

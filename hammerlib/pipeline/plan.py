@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -142,7 +143,6 @@ def plan_notebooks(
         checked = {}
         for name, line in parameters.items():
             checked[name] = check_value(name, values.get(name, line.default), line.kind)
-        check_values(checked)
         own_passed = {name: checked[name] for name in passed if name in checked}
         # Each notebook of the walk follows the one before it; those of the systems stand alone.
         before = upstream if path in walk else ""
@@ -155,6 +155,9 @@ def plan_notebooks(
             users = ", ".join(step.label for step in steps if name in step.parameters)
             problem = f"{', '.join(step.label for step in selected)} has no such parameter"
             raise InputError(name, passed[name], problem, f"leave it out, or select one of {users}")
+    with contextlib.chdir(root):  # where the kernels go, so that relative paths are the same
+        for step in selected:
+            check_values(step.parameters)
     return selected
 
 

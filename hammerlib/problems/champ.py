@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
+PROBLEMS = 270
 TOPICS = ("combinatorics", "inequality", "number-theory", "polynomial", "sequence")
 # A whole number after "is", "are", "equals" or an equals sign that no formula, unit or decimals follow.
 _STATED = re.compile(
@@ -36,6 +37,15 @@ def _champ() -> Any:
     return champ_dataset.load("v0")
 
 
+def check_champ(name: str, split: str | None, n: int | None = None) -> None:
+    """Refuse an unknown topic, a part, and more problems than there are."""
+    check_name("problems", f"champ:{name}", [f"champ:{topic}" for topic in ("all", *TOPICS)])
+    if split not in (None, "rl"):
+        raise InputError("split", split, "is no part of CHAMP, which has none", "leave it out")
+    if n is not None and n > PROBLEMS:
+        raise InputError("n", n, f"CHAMP has only {PROBLEMS} problems", f"ask for at most {PROBLEMS}")
+
+
 def load_champ(
     name: str,
     *,
@@ -49,9 +59,7 @@ def load_champ(
     The answers of 79 of the 270 are whole numbers, the others formulas or words; ``solution`` holds the human
     steps, a line each, ``metadata`` the texts of the problem's concepts and hints.
     """
-    check_name("problems", f"champ:{name}", [f"champ:{topic}" for topic in ("all", *TOPICS)])
-    if split not in (None, "rl"):
-        raise InputError("split", split, "is no part of CHAMP, which has none", "leave it out")
+    check_champ(name, split)
     if columns:
         raise InputError("columns", columns, "are not read for CHAMP", "leave them out")
     champ = _champ()

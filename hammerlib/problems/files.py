@@ -44,10 +44,25 @@ def load_file(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
     """Load a file of problems, all of it or a random subset in file order; ids are ``<stem>-<row>``."""
-    _refuse_split(split, "a file has no parts", "leave split out, or give one file per part")
+    check_file(name, split)
     path = Path(name).expanduser()
     records = read_records(path)
     return subset(make_table(to_rows(records, source=path.stem, columns=columns)), n, seed)
+
+
+def check_file(name: str, split: str | None, n: int | None = None) -> None:
+    """Refuse a part of a file, an unknown kind and a file that is not there; how many rows is seen later."""
+    _refuse_split(split, "a file has no parts", "leave split out, or give one file per part")
+    _reader(Path(name).expanduser())
+
+
+def check_own(function: Callable[..., Any], name: str, split: str | None) -> bool:
+    """Return whether a function of the user takes a part; refuse one that it does not take."""
+    kinds = inspect.signature(function).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in kinds.values())
+    if "split" not in kinds and not takes_any:
+        _refuse_split(split, f"{name} takes no split", "leave it out, or give the function that parameter")
+    return takes_any
 
 
 def load_own(
@@ -62,10 +77,8 @@ def load_own(
     """Load what a function of the user returns: a table, or rows in any known layout."""
     choices = {"split": split, "n": n, "seed": seed}
     taken = inspect.signature(function).parameters
-    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+    if not check_own(function, name, split):
         choices = {key: value for key, value in choices.items() if key in taken}
-    if "split" not in choices:
-        _refuse_split(split, f"{name} takes no split", "leave it out, or give the function that parameter")
     rows = function(**choices)
     if not hasattr(rows, "column_names"):
         records = [dict(row) for row in rows]
@@ -87,12 +100,7 @@ def _refuse_split(split: str | None, problem: str, remedy: str) -> None:
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Read the objects of a file, values as they are written (``"025"`` keeps its zero)."""
-    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet, ".csv": _read_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise _bad(path, "unknown kind of file", f"use one of {', '.join(readers)}")
-    if not path.is_file():
-        raise _bad(path, "there is no such file", "check the path")
+    reader = _reader(path)
     try:
         records = reader(path)
     except InputError:
@@ -103,6 +111,15 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if not records:
         raise _bad(path, "the file holds no problems", "give a file with at least one row")
     return records
+
+
+def _reader(path: Path) -> Callable[[Path], list[dict[str, Any]]]:
+    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet, ".csv": _read_csv}
+    if path.suffix.lower() not in readers:
+        raise _bad(path, "unknown kind of file", f"use one of {', '.join(readers)}")
+    if not path.is_file():
+        raise _bad(path, "there is no such file", "check the path")
+    return readers[path.suffix.lower()]
 
 
 def write_records(records: list[dict[str, Any]], path: Path) -> None:
@@ -292,13 +309,19 @@ def _check_header(path: Path, header: list[str]) -> None:
 # The hub
 
 
+def check_hub(name: str, split: str | None = None, n: int | None = None) -> re.Match[str]:
+    """Refuse what is no name of a repository; whether the hub has it, and its parts, is seen later."""
+    match = _HUB_NAME.fullmatch(name)
+    if match is None:
+        raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
+    return match
+
+
 def load_hub(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
     """Load ``<owner>/<repo>[/<config>][@<revision>]`` of the hub; code of the repository is never run."""
-    match = _HUB_NAME.fullmatch(name)
-    if match is None:
-        raise InputError("hub", name, "cannot be read", "write hub:<owner>/<repo>[/<config>][@<rev>]")
+    match = check_hub(name)
     need("datasets", "huggingface_hub")
     repo, config, revision = match["repo"], match["config"], match["revision"]
     commit = _commit(name, repo, revision)

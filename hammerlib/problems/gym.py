@@ -57,22 +57,28 @@ def part_of(prompt: str) -> str:
     return _part(_prompt_hash(prompt))
 
 
+def check_gym(name: str, split: str | None, n: int | None) -> None:
+    """Refuse an unknown part or mix, and more problems than the part holds: drawing them would take hours."""
+    part = split or "rl"
+    if part not in PARTS:
+        raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
+    topics = len(mix(name))
+    available = topics * LARGEST[part]
+    if n is not None and n > available:
+        problem = f"part {part} of mix {name} has {available} ({topics} topics of {LARGEST[part]})"
+        raise InputError("n", n, problem, f"ask for at most {available}")
+
+
 def load_gym(
     name: str, *, split: str | None, n: int | None, seed: int, columns: dict[str, str] | None
 ) -> Dataset:
     """Draw `n` problems of a mix, evenly over its topics (difference at most one), shuffled by `seed`."""
     part = split or "rl"
-    if part not in PARTS:
-        raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
+    n = 1000 if n is None else n
+    check_gym(name, part, n)
     if columns is not None:
         raise InputError("columns", columns, "a generator has no columns to map", "leave columns out")
-    # Sizes first: a generator asked for more than its part holds would draw for hours, then fail.
-    n = 1000 if n is None else n
     families = mix(name)
-    available = len(families) * LARGEST[part]
-    if n > available:
-        problem = f"part {part} of mix {name} has {available} ({len(families)} topics of {LARGEST[part]})"
-        raise InputError("n", n, problem, f"ask for at most {available}")
     rng = random.Random(seed)
     topics = list(families)
     rng.shuffle(topics)

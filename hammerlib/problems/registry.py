@@ -26,6 +26,8 @@ class Entry(NamedTuple):
     # Of a scorer: whether, or for which names behind the prefix, it was read and found never to evaluate an
     # answer as code. All others run only where code may be run.
     audited: bool | frozenset[str] = False
+    # Of a source: "module:function" that refuses a name, split or size (None: whole) without loading rows.
+    check: str = ""
 
     def function(self) -> Callable[..., Any]:
         """Return the function."""
@@ -36,10 +38,14 @@ class Entry(NamedTuple):
 
 
 SOURCES: dict[str, Entry] = {
-    "reasoning-gym": Entry("hammerlib.problems.gym:load_gym", "reasoning_gym"),
-    "champ": Entry("hammerlib.problems.champ:load_champ", "champ-dataset"),
-    "file": Entry("hammerlib.problems.files:load_file"),
-    "hub": Entry("hammerlib.problems.files:load_hub"),
+    "reasoning-gym": Entry(
+        "hammerlib.problems.gym:load_gym", "reasoning_gym", check="hammerlib.problems.gym:check_gym"
+    ),
+    "champ": Entry(
+        "hammerlib.problems.champ:load_champ", "champ-dataset", check="hammerlib.problems.champ:check_champ"
+    ),
+    "file": Entry("hammerlib.problems.files:load_file", check="hammerlib.problems.files:check_file"),
+    "hub": Entry("hammerlib.problems.files:load_hub", check="hammerlib.problems.files:check_hub"),
     "evolmath": Entry("hammerlib.systems.evolmath.source:load_evolved"),
     "puzzles": Entry("hammerlib.systems.puzzles.source:load_puzzles", "z3-solver"),
 }
@@ -82,6 +88,31 @@ def find_source(source: object, field: str = "problems") -> Callable[..., Any]:
             return functools.partial(load_own, function, name)
     known = ", ".join(f"{known}:..." for known in sorted(SOURCES))
     raise InputError(field, source, "unknown source", f"use one of {known}, or my_package.my_module:function")
+
+
+def check_source(
+    source: str, split: str | None = None, n: int | None = None, *, fields: tuple[str, str]
+) -> None:
+    """Refuse a source, its part or a size before any row is loaded; `fields` name the source and the size."""
+    field, size = fields
+    load: Any = find_source(source, field)
+    prefix, _, name = source.partition(":")
+    if prefix not in SOURCES:  # a function of one's own
+        from hammerlib.problems.files import check_own
+
+        check_own(load.args[0], name, split)
+        return
+    if not SOURCES[prefix].check:
+        return
+    module, _, function = SOURCES[prefix].check.partition(":")
+    try:
+        getattr(import_module(module), function)(name, split, n)
+    except InputError as error:
+        if error.field == "split":
+            raise
+        if error.field == "n":
+            raise InputError(size, n, error.problem, error.remedy) from None
+        raise InputError(field, source, error.problem, error.remedy) from None
 
 
 def runs_code(scorer: str) -> bool:
