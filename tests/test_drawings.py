@@ -147,12 +147,15 @@ def test_a_table_is_recorded_as_it_is_shown(run: NotebookRun) -> None:
 def test_small_and_whole_numbers_are_written_plainly(run: NotebookRun) -> None:
     shown = run.tabulate({"a": {"small": -1e-9, "many": 12345.0, "one": 2}})
     assert shown.loc["a"].tolist() == ["0.000", "12,345", "2"]
+    assert run.tabulate({"a": {"error": 0.00013}}).loc["a", "error"] == "1.3e-04"
 
 
 def test_names_of_metrics_come_from_rows_and_columns(run: NotebookRun) -> None:
     frame = pd.DataFrame({"gap": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")]))
     run.tabulate(frame, "claim/{column} of {row}")
     assert set(run.metrics) == {"claim/gap of a/x", "claim/gap of b/y"}
+    shown = run.tabulate({"none": {"p1": 0.5}}, names={"none": "Dr. GRPO", "p1": "pass@1"})
+    assert shown.loc["Dr. GRPO", "pass@1"] == "0.500" and run.metrics["none/p1"]["value"] == 0.5
 
 
 def test_what_a_run_found_is_shown_and_kept(run: NotebookRun, capsys: pytest.CaptureFixture) -> None:

@@ -33,12 +33,14 @@ class NotebookRun(RunRecord):
         k: int | None = None,
         unit: str | Mapping[str, str] = "",
         digits: int = 3,
+        names: Mapping[str, str] | None = None,
     ) -> pd.DataFrame:
         """Record every number of a table as a metric and return the table as text, for the cell to show.
 
         A table holds numbers, intervals (value, low, high), or entries of another run's metrics, which bring
         their own n, k and unit; texts and missing values are shown and not recorded. `name` is that of a
-        metric, from its row and column; `unit` that of all numbers, or by column.
+        metric, from its row and column; `unit` that of all numbers, or by column; `names` what a reader sees
+        in the place of a row's or column's name.
         """
         import pandas as pd
 
@@ -59,7 +61,7 @@ class NotebookRun(RunRecord):
                     entry = {"n": of_row, "k": k, "unit": of_column} | entry
                     self._add(name.format(row=label, column=heading), entry)
         self._write()
-        return shown
+        return shown.rename(index=names, columns=names) if names else shown
 
     def figure(self, drawn: Axes, name: str) -> Path:
         """Write the figure that holds these Axes as ``figures/<name>.svg`` and record it."""
@@ -101,6 +103,8 @@ def _text(entry: dict[str, Any] | None, value: object, digits: int) -> str:
     if entry.get("low") is None and number == round(number) and abs(number) >= 1:
         return f"{number:,.0f}"
     text = f"{number:z.{digits}f}"
+    if not float(text) and abs(number) > 1e-7:  # less is rounding
+        text = f"{number:.1e}"
     if entry.get("low") is None:
         return text
     return f"{text} [{entry['low']:.{digits}f}, {entry['high']:.{digits}f}]"
