@@ -49,7 +49,8 @@ def finding_numbers(table: pd.DataFrame) -> list[dict[str, object]]:
         arm, _, control = row["contrast"].partition(" - ")
         if arm not in NAMES or control != "random":
             continue  # other questions have figures of their own
-        rows.append({"arm": arm, "parameters": int(row["parameters"]), **points, "differs": bool(differs)})
+        named = {"arm": arm, "parameters": int(row["parameters"]), "n": int(row["n"])}
+        rows.append(named | points | {"differs": bool(differs)})
     return rows
 
 
@@ -59,7 +60,9 @@ def draw_finding(rows: list[dict[str, object]], path: Path) -> None:
     place, places, labels = 0.0, [], []
     for arm, name in NAMES.items():
         shade = colour(arm)
-        ax.text(0.0, place, name, color=shade, weight="bold", ha="right", va="center", transform=_beside(ax))
+        ax.text(
+            -0.02, place, name, color=shade, weight="bold", ha="right", va="center", transform=_beside(ax)
+        )
         for row in [row for row in rows if row["arm"] == arm]:
             place += 1
             ax.plot([row["low"], row["high"]], [place, place], color=shade, linewidth=2)
@@ -68,11 +71,8 @@ def draw_finding(rows: list[dict[str, object]], path: Path) -> None:
                 row["value"], place, "o", color=shade, markerfacecolor=filled, markersize=8, markeredgewidth=2
             )
             places.append(place)
-            labels.append(
-                f"{row['parameters'] / 1e6:.2g} M"
-                if row["parameters"] < 1e8
-                else f"{row['parameters'] / 1e6:.0f} M"
-            )
+            digits = ".2g" if row["parameters"] < 1e8 else ".0f"
+            labels.append(f"{row['parameters'] / 1e6:{digits}} M, n = {row['n']}")
         place += 1.25
     ax.axvline(0, color="black", linewidth=1)
     ax.set_yticks(places, labels)
@@ -83,7 +83,7 @@ def draw_finding(rows: list[dict[str, object]], path: Path) -> None:
     ax.text(-0.1, -0.5, "learns slower ", ha="right", color="#555555")
     ax.text(0.1, -0.5, " learns faster", ha="left", color="#555555")
     fig.suptitle(
-        "Neither order nor DRA learns\nfaster than shuffled GRPO", x=0.02, ha="left", size=13, weight="bold"
+        "HAMMER and DRA against shuffled\nGRPO: no gain found", x=0.02, ha="left", size=13, weight="bold"
     )
     _save(path, rows)
 

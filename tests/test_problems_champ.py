@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,16 @@ def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch)
 )
 def test_the_number_of_a_summary_is_its_answer_and_no_other(summary: str, number: str | None) -> None:
     assert stated_number(summary) == number
+
+
+def test_free_text_that_people_found_right_is_graded_as_the_page_on_grading_says() -> None:
+    answers = {row["id"]: row["answer"] for row in load_problems("champ:all")}
+    notes = champ_notes()
+    notes["answer"] = notes["id"].map(answers)
+    right = notes[(notes["start"] < 0) & notes["answer"].str.fullmatch(r"\$?-?\d+\$?")]
+    graded = [grade(row.completion, row.answer).correct for row in right.itertuples()]
+    page = (Path(__file__).parents[1] / "docs" / "grading.md").read_text(encoding="utf-8")
+    assert f"Of the {len(graded)} completions" in page
+    assert f"{sum(graded)} are graded correct and {len(graded) - sum(graded)} are not" in " ".join(
+        page.split()
+    )
