@@ -209,7 +209,7 @@ def draw_finding(folder: Path) -> Path:
     tests = contrasts.study_tests(records)
     table = contrasts.main_contrasts(tests, records.primary_endpoint)
     title = "Primary contrasts, each with its 95 % interval"
-    note = "filled: told from no difference (Holm, 5 %); grey: too small to matter"
+    note = "filled: p < .05 after Holm's correction; grey: less than one point"
     margin = contrasts.MARGIN if records.primary_endpoint == contrasts.PRIMARY_ENDPOINT else None
     label = f"difference in {records.primary_endpoint}, {unit_of(records.primary_endpoint)}"
     primary = table[table["primary"].astype(bool)]
