@@ -189,7 +189,7 @@ def greedy_path(
 def farthest_first(units: Array, *, start: str = "least-similar", seed: int = 0) -> np.ndarray:
     """Return the order in which each item is the one farthest from all before it (k-centre greedy).
 
-    Source: Gonzalez 1985, a 2-approximation of the smallest coverage radius for every prefix.
+    Source: Gonzalez 1985, a 2-approximation of the smallest covering radius for every prefix.
 
     Parameters
     ----------

@@ -15,11 +15,12 @@ from hammerlib.plots.style import MUTED, axes_or_new, caption, colour, palette, 
 METRIC_LABELS = {
     "mean_cosine": "mean pairwise cosine",
     "vendi": "Vendi score (effective number)",
-    "vendi_centred": "Vendi score, mean removed (number)",
-    "coverage_radius": "coverage radius (1 - cosine)",
+    "vendi_centred": "Vendi, mean removed (number)",
+    "coverage_radius": "covering radius (1 - cosine)",
     "topic_tv": "total variation to the topic mix",
 }
 RANDOM_BAND = {"color": "#999999", "alpha": 0.35, "linewidth": 0, "label": "random, 95 % of seeds"}
+NAMED = ("hammer", "min-path", "similar")  # of many orders, those that a figure colours
 DISTANCES = {
     "radius": "covering radius: largest distance of a held-out item",
     "distance": "mean distance of a held-out item",
@@ -131,7 +132,9 @@ def lag_curves(
     return caption(ax, title, note)
 
 
-def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Axes | None = None) -> Axes:
+def gap_dots(
+    gaps: dict[str, tuple[float, float]], *, n: int, title: str, note: str = "", ax: Axes | None = None
+) -> Axes:
     """Draw how far each order is from the certified bound, on a scale where random orders are at 100.
 
     Parameters
@@ -140,6 +143,8 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
         Strategy to `Order.gap` (0 at the bound, 1 for random orders) and `Order.cost`.
     n : int
         Problems, for the caption.
+    note : str
+        What else the caption says, such as the seed.
 
     Examples
     --------
@@ -150,23 +155,21 @@ def gap_dots(gaps: dict[str, tuple[float, float]], *, n: int, title: str, ax: Ax
     ax = axes_or_new(ax)
     names = sorted(gaps, key=lambda name: -gaps[name][0])
     for row, name in enumerate(names):
-        gap, cost = gaps[name]
-        ax.plot([0, 100 * gap], [row, row], color=colour(name), linewidth=1.2, alpha=0.6)
-        ax.plot(100 * gap, row, "o", color=colour(name), markersize=6)
+        gap = gaps[name][0]
+        shade = colour(name) if name in NAMED else MUTED
+        ax.plot([0, 100 * gap], [row, row], color=shade, linewidth=1.2, alpha=0.6)
+        ax.plot(100 * gap, row, "o", color=shade, markersize=6)
         label = f"{100 * gap:.2f} %" if gap < 0.01 else f"{100 * gap:.0f} %"
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        ax.annotate(
-            f"{label}   (cosine {cost:.4f})", (100 * gap, row),
-            xytext=(7, -3), textcoords="offset points", fontsize=7, bbox=box,
-        )  # fmt: skip
+        ax.annotate(label, (100 * gap, row), xytext=(7, -3), textcoords="offset points", fontsize=7, bbox=box)
     ax.axvline(0, color="#000000", linewidth=1)
-    ax.axvline(100, color="#999999", linestyle="--", linewidth=1)
+    ax.axvline(100, color="#999999", linestyle="--", linewidth=1, zorder=0)
     ax.set_yticks(range(len(names)), names)
     widest = 100 * max(gap for gap, _ in gaps.values())
     label = "gap (%): 0 = certified lower bound, 100 = random order, expected"
-    ax.set(xlabel=label, xlim=(-0.02 * widest, 1.35 * widest))
-    note = f"n = {n} problems; no path costs less than the bound; one order each, seed of the parameters"
-    return caption(ax, title, note)
+    ax.set(xlabel=label, xlim=(-0.02 * widest, 1.15 * widest))
+    basis = f"n = {n} problems; no path costs less than the bound; one order each"
+    return caption(ax, title, f"{basis}, {note}" if note else basis)
 
 
 def path_on_circle(
@@ -195,16 +198,20 @@ def path_on_circle(
 
 
 def coverage_scatter(frame: pd.DataFrame, measure: str, *, fraction: float, ax: Axes | None = None) -> Axes:
-    """Draw the gap of a nearest neighbour against the coverage of the same first part, one mark an order."""
+    """Draw the error of a nearest neighbour against the coverage of each order's first part."""
     ax = axes_or_new(ax)
     rows = frame[frame["fraction"] == fraction]
     random = rows["order"].str.startswith("random")
     reference = rows[random]
     named = rows[~random]
     label = f"{len(reference)} random orders"
-    ax.scatter(reference[measure], reference["gap_neighbour"], s=14, color="#999999", label=label)
+    inset = ax.inset_axes((0.62, 0.06, 0.36, 0.36))  # the random orders alone: they lie close together
+    for axes in (ax, inset):
+        axes.scatter(reference[measure], reference["gap_neighbour"], s=14, color="#999999", label=label)
+    inset.tick_params(labelsize=6)
+    inset.set_title("random orders alone", fontsize=7)
     shades = palette(named["order"])
     for row in named.itertuples():
         ax.scatter(getattr(row, measure), row.gap_neighbour, s=42, color=shades[row.order], label=row.order)
-    ax.set(xlabel=DISTANCES[measure], ylabel="gap: mean |error| of a neighbour")
+    ax.set(xlabel=DISTANCES[measure], ylabel="held-out error: mean |error| of a neighbour")
     return ax
