@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hammerlib.evaluation import Interval
 from hammerlib.plots.curves import forest
-from hammerlib.plots.style import axes_or_new, caption, palette, panels
+from hammerlib.plots.style import axes_or_new, caption, legend_beside, palette, panels
 from hammerlib.study.contrasts import LEVELS, crossing_times, student_interval, survival_steps
 from hammerlib.study.endpoints import THRESHOLD, Curve, curve_of
 from hammerlib.study.records import Records, counts_samples
@@ -108,7 +108,7 @@ def difference_curves(
     ax.axhline(0, color="#999999", linewidth=1)
     ax.set(xlabel=_unit(records, axis), ylabel="difference in held-out pass@1 (points)")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best")
+        legend_beside(ax)
     return caption(ax, title, note)
 
 
