@@ -98,6 +98,13 @@ def test_the_forest_fills_only_what_excludes_zero() -> None:
     assert "white" in markers and len(markers) == 2
 
 
+def test_the_forest_writes_no_end_as_zero_that_is_none() -> None:
+    close, wide = Interval(-0.74, -1.44, -0.04), Interval(1.0, 0.5, 1.5)
+    ax = plots.forest({"close": close, "wide": wide}, label="points", title="t", note="n")
+    texts = {text.get_text() for text in ax.texts}
+    assert {"-0.74 [-1.44, -0.04]", "+1.0 [+0.5, +1.5]"} <= texts
+
+
 def test_a_contrast_of_two_arms_has_the_colour_of_neither() -> None:
     gain = Interval(1.0, 0.5, 1.5)
     ax = plots.forest({"CURE": gain, "CURE − DAPO": gain}, label="points", title="t", note="n")

@@ -132,7 +132,9 @@ def forest(
         ax.plot([low, high], [row, row], color=shade, linewidth=1.6)
         is_found = low > 0 or high < 0 if filled is None else name in filled
         ax.plot(value, row, "o", color=shade, markerfacecolor=shade if is_found else "white", markersize=6)
-        numbers = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+        # An end that is not zero is not written as one.
+        digits = 2 if any(end and abs(end) < 0.05 for end in (low, high)) else 1
+        numbers = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # lines stop at the numbers
         ax.annotate(numbers, (high, row), xytext=(6, -3), textcoords="offset points", fontsize=7, bbox=paper)
     ax.axvline(0, color="#999999", linewidth=1)
