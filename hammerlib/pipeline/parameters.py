@@ -36,9 +36,11 @@ EXAMPLES = {
     "float": "a number such as 0.0002 or 2.0e-4",
     "str": "text, in quotes if it looks like a number",
 }
-# Whole numbers that count nothing; all others are at least 1, these two more.
+# Whole numbers that count nothing; all others are at least 1, some more.
 NO_COUNTS = ("seed", "layer")
-LEAST = {"k": 2, "random_orders": 4}  # a group of one has no spread; a rank correlation needs four
+# One sample has no spread, one problem no interval; a rank correlation needs four.
+LEAST = dict.fromkeys(("k", "n_problems", "n_second", "n_eval", "premise_problems"), 2)
+LEAST |= {"language_eval": 2, "own_eval": 2, "random_orders": 4}
 # Which size belongs to which source, and the models that read problems at the notebook's layer.
 SOURCES = {"problems": "n_problems", "second_problems": "n_second", "own_problems": "own_prompts"}
 SOURCES |= {"expert_source": "expert_problems", "solved_problems": ""}
