@@ -94,5 +94,5 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     made = Environment(loader=PackageLoader("hammerlib.pages"), autoescape=True, lstrip_blocks=True)
-    made.globals |= {"cycle": CYCLE, "colours": _TABLE["methods"]}
+    made.globals.update(cycle=CYCLE, colours=_TABLE["methods"])
     return made
