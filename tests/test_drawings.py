@@ -147,6 +147,8 @@ def test_a_table_is_recorded_as_it_is_shown(run: NotebookRun) -> None:
 def test_small_and_whole_numbers_are_written_plainly(run: NotebookRun) -> None:
     shown = run.tabulate({"a": {"small": -1e-9, "many": 12345.0, "one": 2}})
     assert shown.loc["a"].tolist() == ["0.000", "12,345", "2"]
+    shares = run.tabulate({"a": {"share": 0.5, "n": 3}, "b": {"share": 1.0, "n": 1}}, digits=2)
+    assert shares.loc["b"].tolist() == ["1.00", "1"]
     assert run.tabulate({"a": {"error": 0.00013}}).loc["a", "error"] == "1.3e-04"
 
 

@@ -48,13 +48,14 @@ class NotebookRun(RunRecord):
             table if not isinstance(table, Mapping) else pd.DataFrame.from_dict(dict(table), orient="index")
         )
         shown = frame.astype(object)
+        shares = _columns_of_shares(frame)
         for place, (row, values) in enumerate(frame.iterrows()):
-            label = "/".join(map(str, row)) if isinstance(row, tuple) else str(row)
+            label = _heading(row)
             of_row = n.get(label) if isinstance(n, Mapping) else n
             for column, value in values.items():
-                heading = "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
+                heading = _heading(column)
                 entry = _entry(value)
-                text = _text(entry, value, digits)
+                text = _text(entry, value, digits, of_shares=heading in shares)
                 shown.iloc[place, frame.columns.get_loc(column)] = text
                 if entry is not None:
                     of_column = unit.get(heading, "") if isinstance(unit, Mapping) else unit
@@ -96,11 +97,25 @@ def _entry(value: object) -> dict[str, Any] | None:
     return None
 
 
-def _text(entry: dict[str, Any] | None, value: object, digits: int) -> str:
+def _columns_of_shares(frame: pd.DataFrame) -> set[str]:
+    """Headings over numbers of which some lie between 0 and 1: there a 1 is a share, no count."""
+    found = set()
+    for column, values in frame.items():
+        numbers = [entry["value"] for entry in map(_entry, values) if entry]
+        if any(0 < number < 1 for number in numbers) and max(numbers) <= 1:
+            found.add(_heading(column))
+    return found
+
+
+def _heading(column: object) -> str:
+    return "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
+
+
+def _text(entry: dict[str, Any] | None, value: object, digits: int, of_shares: bool = False) -> str:
     if entry is None:
         return "" if value is None or value != value else str(value)
     number = entry["value"]
-    if entry.get("low") is None and number == round(number) and abs(number) >= 1:
+    if entry.get("low") is None and number == round(number) and abs(number) >= 1 and not of_shares:
         return f"{number:,.0f}"
     text = f"{number:z.{digits}f}"
     if not float(text) and abs(number) > 1e-7:  # less is rounding
