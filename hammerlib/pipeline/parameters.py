@@ -171,9 +171,18 @@ def check_values(values: Mapping[str, Any]) -> None:
     _check_parts(values)
     _check_models(values)
     _check_problems(values)
-    for name in ("study", "records", "studies"):
-        if (path := values.get(name)) and not Path(path).exists():
-            raise InputError(name, path, "there is no such file or folder", "give its path in the checkout")
+    _check_study(values)
+
+
+def _check_study(values: Mapping[str, Any]) -> None:
+    """The study file that is run, and folders that hold records."""
+    if "study" in values and not Path(values["study"]).is_file():
+        raise InputError("study", values["study"], "there is no such file", "give one of configs/study")
+    for name, pattern in {"records": "*.json", "studies": "*/*.json"}.items():
+        if (path := values.get(name)) and not any(Path(path).glob(pattern)):
+            problem = f"there is no such folder, or no record in it ({pattern})"
+            remedy = {"records": "give one like results/study/main", "studies": "give results/study"}[name]
+            raise InputError(name, path, problem, remedy)
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:
