@@ -234,7 +234,7 @@ def lines_of(nodes: list[ast.stmt]) -> int:
     return own + sum(map(lines_of, blocks))
 
 
-@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+@every
 def test_little_of_it_is_bookkeeping(path: Path) -> None:
     cells = [source for source in code(path) if source != parameters_cell(path)]
     written = [line for source in cells for line in source.splitlines() if line.strip()]
@@ -242,19 +242,34 @@ def test_little_of_it_is_bookkeeping(path: Path) -> None:
     assert 0 < kept <= 0.12 * len([line for line in written if not line.lstrip().startswith("#")])
 
 
-@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+@every
 def test_it_asks_draws_shows_the_formula_and_says_what_this_run_found(path: Path) -> None:
     prose, cells = text(path), "\n".join(code(path))
-    assert "**Question.**" in prose and "draw.diagram(" in cells and "$$" in prose
+    assert "**Question.**" in prose and "diagram(" in cells and "$$" in prose
     assert "run.found(" in cells and "**Found" not in prose  # a fixed finding is false under other values
     _, heading, rest = prose.partition("## Try this")
-    tries, after, _ = rest.partition("## What this does and does not show")
-    assert heading and after and 2 <= tries.count("\n- ") <= 6
+    tries = rest.partition("\n## ")[0]
+    assert heading and 2 <= len(re.findall(r"^[-*] ", tries, re.MULTILINE)) <= 6
+    assert re.search("^## What (this|it) (does|shows) and (does|what it does) not", rest, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+def test_a_notebook_of_the_walk_leads_to_the_one_before_and_after(path: Path) -> None:
+    prose = text(path)
     place = TAUGHT.index(path)
     if place:
         assert f"Previous: [{TAUGHT[place - 1].stem.replace('_', ' ')}]({TAUGHT[place - 1].name})" in prose
     if place < len(TAUGHT) - 1:
         assert f"Next: [{TAUGHT[place + 1].stem.replace('_', ' ')}]({TAUGHT[place + 1].name})" in prose
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
+def test_a_system_leads_to_its_neighbours_and_to_all_systems(path: Path) -> None:
+    prose = text(path)
+    place = SYSTEMS.index(path)
+    neighbours = [*SYSTEMS[max(0, place - 1) : place], *SYSTEMS[place + 1 : place + 2]]
+    assert all(f"]({neighbour.name})" in prose for neighbour in neighbours)
+    assert "](../../docs/systems.md)" in prose
 
 
 @every
