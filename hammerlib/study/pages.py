@@ -35,6 +35,7 @@ MEANS = ("entropy", "answers", "strategies_start", "strategies", "zero_variance_
 MEANS += ("drawdown_noise",)
 # `study_tests` has no row of these endpoints where they are the same as another one.
 SAME = {"auc_paid": "as auc", contrasts.ADJUSTED: "as graded"}
+PLACEBO_CONTRAST = "dra - dra-placebo"
 STRATEGIES_CONTRAST = "dra - random"  # keeping strategies alive is what DRA is for
 
 # Numbers as text
@@ -429,8 +430,26 @@ def studies_section(root: Path) -> str:
         "primaries": verdict_lines(tests),
         "others": verdict_lists(tests, f"../results/study/{largest.study}/README.md#contrasts"),
         "scales": shown_scales(scale_table(studies)) if len(studies) > 1 else "",
+        "placebo": placebo_list(studies),
     }
     return _templates().get_template("readme.md").render(given).strip()
+
+
+def placebo_list(studies: Sequence[Records]) -> str:
+    """Return a Markdown table of DRA less its placebo in every study that has both; empty without one."""
+    rows = []
+    for records in studies:
+        tests = contrasts.study_tests(records)
+        texts = []
+        for name, unit, digits in (("auc", 100, 1), ("strategies", 1, 3), ("pass@k", 100, 1)):
+            table = contrasts.main_contrasts(tests, name)
+            for row in [] if table.empty else _rows(table[table["contrast"] == PLACEBO_CONTRAST]):
+                texts.append(f"{_ends(row, unit=unit, digits=digits)}, {p_value(row['adjusted'])}")
+        if texts:
+            n = len(records.of("dra-placebo"))
+            rows.append([f"`{records.study}`", size_of(records.table["parameters"].iloc[0]), n, *texts])
+    header = ["study", "parameters", "n", "area, points", "strategies left", "pass@8, points"]
+    return _part("table", header, rows) if rows else ""
 
 
 def verdict_lines(tests: pd.DataFrame) -> str:
