@@ -189,7 +189,7 @@ def page(record: dict, command: str) -> str:
         narrow = paired_interval(majority, values[how], level=0.90)
         small = narrow.low > -MARGIN and narrow.high < MARGIN
         found = (holm([p])[0] if primary else p) < 0.05 and not interval.low <= 0 <= interval.high
-        said = ("better" if interval.value > 0 else "worse") if found else "cannot be told from none"
+        said = ("better" if interval.value > 0 else "worse") if found else "inconclusive"
         if small:
             said = f"{said}, by less than one point" if found else "no difference larger than one point"
         ends = [100 * end for end in interval]

@@ -200,7 +200,7 @@ def page(record: dict, command: str) -> str:
         equivalent = equivalence_test(low, high, margin=MARGIN)
         interval = paired_interval(low, high, method="student")
         found = adjusted < 0.05 and not interval.low <= 0 <= interval.high
-        said = ("better" if interval.value > 0 else "worse") if found else "cannot be told from none"
+        said = ("better" if interval.value > 0 else "worse") if found else "inconclusive"
         if equivalent < 0.05:
             said = f"{said}, by less than one point" if found else "no difference larger than one point"
         ends = [100 * end for end in interval]
