@@ -365,7 +365,7 @@ def test_a_study_has_primaries_and_a_primary_endpoint_of_its_own() -> None:
     assert set(compared_of(records)) == {"auc", *COMPARED} and "probe_entropy" not in process_of(records)
     assert not main_contrasts(tests, "auc")["primary"].any()
     page = study_page(records)
-    assert "Arm less twin in `probe_entropy`, hundredths of a nat" in page
+    assert "Arm less control arm in `probe_entropy`, hundredths of a nat" in page
     assert "| **cure - random** | 6 | 5.0 [" in page and "| other - random | 6 | 0.1 [" in page
     assert "* `probe_entropy`:" in page and "* `probe_entropy`:" not in study_page(
         collected(grid({"random": 0.0}))

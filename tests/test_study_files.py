@@ -43,7 +43,7 @@ def test_a_rung_differs_from_the_main_study_in_its_start_and_number_alone(name: 
     main, study = read_study(FOLDER / "main.yaml"), read_study(FOLDER / f"{name}.yaml")
     size = dict(SIZES[LADDER[name]])
     assert study.starts == {"seeds": main.starts["seeds"], "stops": [size.pop("steps")], **size}
-    own = ("study", "replicates", "starts", "arms", "words")
+    own = ("study", "replicates", "starts", "arms", "words", "question")
     kept = [one.name for one in dataclasses.fields(Study) if one.name not in own]
     assert {key: getattr(study, key) for key in kept} == {key: getattr(main, key) for key in kept}
 

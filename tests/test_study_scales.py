@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,14 @@ def test_a_study_without_a_finished_cell_is_left_out(studies: list[Records]) -> 
 
 
 def test_the_line_of_a_study_holds_its_size_and_its_contrasts(studies: list[Records]) -> None:
-    lines = shown_scales(scale_table(studies)).splitlines()
+    text, _, detectable = shown_scales(scale_table(studies)).partition("\n\n")
+    lines = text.splitlines()
     assert len(lines) == 4 and lines[2].startswith(
         "| [`small`](../results/study/small/README.md) | 0.3 million |"
     )
     assert lines[3].split(" | ")[3] == "6" and lines[3].split(" | ")[4].startswith("-")
     assert "nan" not in "".join(lines)
+    assert re.search(r": `small` \d\.\d, \d\.\d, \d\.\d; `large` \d\.\d, \d\.\d, \d\.\d points\.$", detectable)
 
 
 def test_strategies_left_under_dra_stand_beside(studies: list[Records]) -> None:
@@ -80,7 +83,8 @@ def test_strategies_left_under_dra_stand_beside(studies: list[Records]) -> None:
         )
     table = scale_table([collected(changed)]).set_index("contrast")
     assert table.loc["dra - random", "strategies"] > 0.4 and table.loc["hammer - random", "strategies"] == 0
-    assert shown_scales(table.reset_index()).splitlines()[-1].split(" | ")[-1].startswith("0.5")
+    row = shown_scales(table.reset_index()).partition("\n\n")[0].splitlines()[-1]
+    assert row.split(" | ")[-1].startswith("0.5")
 
 
 def test_a_lone_replicate_has_no_interval(studies: list[Records]) -> None:
