@@ -71,7 +71,9 @@ def test_the_line_of_a_study_holds_its_size_and_its_contrasts(studies: list[Reco
     )
     assert lines[3].split(" | ")[3] == "6" and lines[3].split(" | ")[4].startswith("-")
     assert "nan" not in "".join(lines)
-    assert re.search(r": `small` \d\.\d, \d\.\d, \d\.\d; `large` \d\.\d, \d\.\d, \d\.\d points\.$", detectable)
+    assert re.search(
+        r": `small` \d\.\d, \d\.\d, \d\.\d; `large` \d\.\d, \d\.\d, \d\.\d points\.$", detectable
+    )
 
 
 def test_strategies_left_under_dra_stand_beside(studies: list[Records]) -> None:
