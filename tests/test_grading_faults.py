@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from grading_attacks import ATTACKS
 from grading_cases import FREE_TEXT, LISTED, NO_GOLD, READABLE, RELATIVES
 
 from hammerlib.grading import NO_GOLD as UNPARSABLE
@@ -122,3 +125,10 @@ def test_an_unfinished_thought_counts_unless_switched_off(text: str, gold: str, 
     strict = grade(text, gold, unfinished=False)
     assert strict.correct is finished and strict == grade_many([text], [gold], unfinished=False, workers=1)[0]
     assert finished or strict.reason == "unextracted"
+
+
+def test_the_page_on_grading_counts_these_cases() -> None:
+    page = " ".join((Path(__file__).parents[1] / "docs" / "grading.md").read_text(encoding="utf-8").split())
+    listed, ours, attacks = (sum(map(len, table.values())) for table in (LISTED, RELATIVES, ATTACKS))
+    assert f"{listed} that were reported from outside by kind of fault, {ours} of ours" in page
+    assert f"and {attacks} of a second round of attack" in page

@@ -143,7 +143,10 @@ def _dequantise(wheel: Path, target: Path) -> None:
     # Loaded without dequantize=True the model still counts as quantised and refuses to be saved.
     whole = GgufConfig(dequantize=True)
     # Its bar is tqdm's own, so that transformers' switch leaves it on.
-    with no_file_bars(), patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda rows, **_: rows):
+    with (
+        no_file_bars(),
+        patch.object(modeling_gguf_pytorch_utils, "tqdm", lambda rows, **_: rows, create=True),
+    ):
         model = AutoModelForCausalLM.from_pretrained(
             wheel, gguf_file=_GGUF, quantization_config=whole, dtype="float32", trust_remote_code=False
         )
