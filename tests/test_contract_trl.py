@@ -39,6 +39,7 @@ METHODS = {
         "num_generations",
         "has_tool_images",
     ],
+    "_load_from_checkpoint": ["resume_from_checkpoint", "model"],
     "_get_train_sampler": ["dataset"],
     "_get_eval_sampler": ["eval_dataset"],
     "_log_metric": ["name", "value"],
@@ -50,7 +51,7 @@ METHODS = {
 }
 INIT = [
     "model", "reward_funcs", "args", "train_dataset", "processing_class", "callbacks", "peft_config",
-    "rollout_func",
+    "rollout_func", "tools", "environment_factory",
 ]  # fmt: skip
 # Arguments left at TRL's default because it is what we want: a changed default must be noticed.
 DEFAULTS = {

@@ -56,6 +56,7 @@ CASES = {
     "trl": ("train", [TRAIN]),
     "accelerate": ("train", [TRAIN]),
     "peft": ("train", [TRAIN.replace("8", "8, lora_rank=4")]),
+    "bitsandbytes": ("quantized", [TRAIN.replace("8", "8, lora_rank=4, load_in_4bit=True")]),
     "gguf": ("train", ["import hammerlib; hammerlib.load_backbone('smollm2-135m')"]),
     "papermill": ("notebooks", [RUN]),
     "nbformat": ("notebooks", [RUN]),

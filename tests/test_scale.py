@@ -73,6 +73,17 @@ def test_lora_trains_its_adapters_alone_and_the_merged_model_reloads(tmp_path: P
     )
 
 
+@pytest.mark.parametrize(("values", "words"), [
+    ({}, "set lora_rank: 16"),
+    ({"lora_rank": 4, "sampler": "decoding"}, "round them away; set sampler: trl"),
+    ({"lora_rank": 4, "vllm": "colocate"}, "round them away; set vllm: off"),
+    ({"lora_rank": 4, "vllm": "server", "vllm_server": "http://node:8000"}, "round them away; set vllm: off"),
+])  # fmt: skip
+def test_four_bits_go_with_adapters_that_nothing_merges(values: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TrainConfig(load_in_4bit=True, **values).validate()
+
+
 @pytest.mark.long
 def test_a_lora_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     config = dataclasses.replace(ADAPTERS, save_steps=1)
@@ -395,6 +406,10 @@ def test_a_plan_for_a_device_needs_neither_weights_nor_vllm(
     assert "does not fit into 4.0 GB" in small and "smaller: lora_rank" in small
     lora = planned(capsys, *here, "--set", "lora_rank=32")
     assert "fits into 24 GB" in lora and "LoRA of rank 32" in lora
+    four = planned(capsys, *here, "--set", "lora_rank=32", "--set", "load_in_4bit=true")
+    assert "LoRA of rank 32 on 4 bits" in four
+    policy = [float(re.search(r"policy ([\d.]+) GB", text.replace("MB", "GB"))[1]) for text in (lora, four)]
+    assert policy == [1.1, 527.0]  # GB, MB: 358 million weights of 4.13 bits, 136 million of 16
 
 
 def test_a_finished_run_refines_the_time(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

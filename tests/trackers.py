@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import sqlite3
 
@@ -12,9 +11,6 @@ import pytest
 from hammerlib.runs import RunRecord
 from hammerlib.training import TrainConfig, train
 
-# Not imported here: trackio reads its folder when it is imported.
-missing = [name for name in ("wandb", "trackio", "mlflow") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 TINY = {
     "n_problems": 8,
     "order": "random",

@@ -15,13 +15,17 @@ _FINAL = re.compile(r"\\boxed\s*\{\s*[^\s}]|<answer>\s*\S.*?</answer>", re.DOTAL
 def text_of(completion: Completion) -> str:
     """Return a completion's text: the string itself, or all turns' content joined by one space.
 
-    Source: the released DRA code joins turns that way.
+    What a tool answered is not the model's, and a turn that calls one may have no content. Source: the
+    released DRA code joins turns that way.
     """
     if isinstance(completion, str):
         return completion
     try:
-        return " ".join(turn["content"] for turn in completion)
-    except (KeyError, TypeError):
+        turns = [turn for turn in completion if turn.get("role") != "tool"]
+        return " ".join(
+            turn.get("content") or "" if "tool_calls" in turn else turn["content"] for turn in turns
+        )
+    except (KeyError, TypeError, AttributeError):
         problem = "is neither text nor a list of messages"
         raise InputError("completions", completion, problem, "give one or the other a completion") from None
 

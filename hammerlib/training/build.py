@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PrinterCallback, TrainerCallback
+from transformers.utils import get_json_schema
 from trl import GRPOConfig
+from trl.chat_template_utils import add_response_schema, supports_tool_calling
 from trl.rewards import get_soft_overlong_punishment
 
 from hammerlib.errors import InputError
-from hammerlib.models.backbone import check_finite, no_file_bars, save_backbone
+from hammerlib.models.backbone import check_finite, first_line, no_file_bars, save_backbone
 from hammerlib.models.embedder import CompletionEmbedder, Embed, make_embedder
+from hammerlib.models.quantized import merged, quantized
 from hammerlib.rewards import REWARDS, DRAReward, Reward
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import atomic_path, discard, progress_off, write_sums
 from hammerlib.training.checkpoints import FOLDER, NoLastCheckpoint, Seal
-from hammerlib.training.config import vllm_arguments
+from hammerlib.training.config import own_tools, vllm_arguments
 from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder, TokenBudget
 from hammerlib.training.generation import shards_of
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
 # TRL 1.16 calls names that transformers 5.23 has renamed, and warns that our rollout hook is experimental.
 MUTED = (
     ".*gradient_checkpointing.* is deprecated and will be removed in v6.*",
-    ".*'rollout_func', which is an experimental feature.*",
+    ".*'(rollout_func|environment_factory)', which is an experimental feature.*",
 )
 
 # Fields of TrainConfig that TRL knows by the same name and with the same meaning.
@@ -72,7 +76,10 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     ids = ids_of(job.problems, job.order)
     process = int(os.environ.get("RANK", "0"))
     index_log = IndexLog(record.folder, job.plan, ids, job.order.permutation.tolist(), process)
-    policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
+    if config.load_in_4bit:
+        policy = quantized(job.backbone.model, record.folder).train()
+    else:
+        policy = copy.deepcopy(job.backbone.model).requires_grad_(True).train()
     if config.beta > 0 and not config.lora_rank:
         # TRL loads the KL reference from the path in the policy's config: give it the weights trained from.
         reference = record.folder / "reference"
@@ -92,6 +99,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         callbacks.append(sampling)
         hooks = sampling.plugs()
     callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
+    own = own_tools(config)
     trainer = PolicyTrainer(
         model=policy,
         reward_funcs=_rewards(config, algorithms),
@@ -99,6 +107,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         train_dataset=table.places if isinstance(table, EpochTable) else table,
         processing_class=copy.deepcopy(job.backbone.tokenizer),
         peft_config=_lora(config),
+        tools=[tool for _, tool in own["tools"]] or None,
+        environment_factory=own["environment"][0][1] if own["environment"] else None,
         hooks=hooks,
         embed=embed,
         index_log=index_log,
@@ -162,6 +172,41 @@ def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:
     )
 
 
+def tool_tokens(config: TrainConfig, tokenizer: Any) -> int:
+    """Return by how many tokens the tools' descriptions lengthen a prompt, or refuse what TRL cannot use."""
+    own = own_tools(config)
+    functions = {f"tools[{k}]": [tool] for k, (_, tool) in enumerate(own["tools"])}
+    for _, kind in own["environment"]:
+        members = inspect.getmembers(kind, inspect.isfunction)
+        public = [part for name, part in members if not name.startswith("_")]
+        functions["environment"] = [part for part in public if part.__name__ not in ("reset", "get_reward")]
+    if not functions:
+        return 0
+    if not supports_tool_calling(tokenizer):
+        field = "tools" if config.tools else "environment"
+        problem = "are described to the model by its chat template, which does not know of tools"
+        raise InputError(field, getattr(config, field), problem, "use a model that was made to call tools")
+    schemas = []
+    for field, parts in functions.items():
+        for part in parts:
+            try:
+                schemas.append(get_json_schema(part))
+            except Exception as error:  # of three types, by what is missing
+                remedy = "give it type hints and a docstring with a line for each argument (Args:)"
+                raise InputError(field, part.__qualname__, first_line(error), remedy) from error
+    try:
+        add_response_schema(copy.deepcopy(tokenizer))
+    except ValueError as error:
+        remedy = "use a model whose calls TRL can parse, such as Qwen3"
+        raise InputError(field, config.backbone, first_line(error), remedy) from error
+    asked = [{"role": "user", "content": "x"}]
+    lengths = [
+        len(tokenizer.apply_chat_template(asked, tools=tools, add_generation_prompt=True, return_dict=False))
+        for tools in (None, schemas)
+    ]
+    return lengths[1] - lengths[0]
+
+
 def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
     """Write the trained policy and its tokenizer to ``<folder>/model``, whole or not at all (LoRA merged)."""
     if not job.config.lora_rank and trainer.accelerator.num_processes > 1:
@@ -175,7 +220,10 @@ def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
         trainer.accelerator.wait_for_everyone()
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
-    model = model.merge_and_unload() if job.config.lora_rank else model
+    if job.config.load_in_4bit:
+        model = merged(model, job.backbone.model)
+    elif job.config.lora_rank:
+        model = model.merge_and_unload()
     remedy = "lower it, and see grad_norm in metrics.csv for the step where it began"
     check_finite(model, "learning_rate", job.config.learning_rate, remedy)
     if trainer.accelerator.is_main_process:

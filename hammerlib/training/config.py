@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
-from hammerlib.errors import InputError, check_fields, unknown
+from hammerlib.errors import InputError, check_fields, import_function, import_object, unknown
 from hammerlib.runs.reading import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
@@ -37,6 +37,7 @@ def _reward_name(name: str) -> str:
     return name
 
 
+Own = Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]  # module:function or module:Class
 Reward = Annotated[str, AfterValidator(_reward_name)]
 Scheduler = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"]
 
@@ -124,6 +125,10 @@ class TrainConfig:
         Trackers beside the CSV: ``tensorboard``, ``trackio``, ``wandb``, ``mlflow``.
     lora_rank : int
         0 trains all weights, otherwise LoRA adapters of that rank on all linear layers.
+    load_in_4bit : bool
+        QLoRA: adapters on a base of 4-bit weights (NF4, double quantisation; needs bitsandbytes). The start
+        model stays whole beside it, for the order and for DRA. What is saved are plain weights, dequantised,
+        with the adapters added.
     vllm, vllm_server, vllm_memory, vllm_tensor_parallel
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
@@ -152,6 +157,14 @@ class TrainConfig:
         On a CPU, sampling and training pass under bfloat16 autocast; weights, optimizer and embeddings stay
         float32. About twice as fast where the processor multiplies bfloat16 itself (AMX, AVX512-BF16), many
         times slower elsewhere. Other numbers: log-probabilities differ by about .01 nats. A GPU has it on.
+    tools : tuple of str
+        Functions that the model may call, ``my_package.my_module:function`` each, with type hints and a
+        docstring from which TRL tells the model about them (template ``chat``, one that TRL knows to parse).
+        What a tool answers is neither trained, graded, embedded for DRA nor counted as sampled.
+    environment : str, optional
+        TRL's ``environment_factory``, ``my_package.my_module:Class``: one object a completion, told each row
+        by ``reset(**row)``, whose other public methods are tools. Rewards find the objects in their argument
+        `environments`; a reward of its own (``get_reward``) is added to the others, and refused with DRA.
     algorithms : tuple of dict
         Systems beside GRPO, composed in this order: ``{name: cure, n1: 4}`` with the options of the
         algorithm; a name of `hammerlib.training.hooks.REGISTRY`, of an installed package's entry points, or
@@ -227,6 +240,9 @@ class TrainConfig:
     dra_text: Literal["completion", "sampled"] = "completion"
     token_budget: Count | None = None
     importance_sampling_level: Literal["token", "sequence"] = "token"
+    load_in_4bit: bool = False
+    tools: tuple[Own, ...] = ()
+    environment: Own | None = None
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -257,6 +273,7 @@ class TrainConfig:
         check_options(self.adjustment_options)
         check_embedder(self.embedder, self.embedder_remote_code)
         check_algorithm(self)
+        own_tools(self)
         check_vllm(self)
         for k, name in enumerate(self.rewards):
             own_reward(name, f"rewards[{k}]")
@@ -291,11 +308,15 @@ class TrainConfig:
         otherwise, and runs made before a field existed keep their names.
         """
         from hammerlib.dra import check_options
+        from hammerlib.runs.naming import code_hash
         from hammerlib.training.hooks import algorithm_identity, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
         named = {name: value for name, value in self.effective().items() if name not in left_out}
         named["rewards"] = [own_reward_name(name) for name in self.rewards]
+        for name in ("tools", "environment"):
+            if name in named:
+                named[name] = [f"{own}#{code_hash(part)}" for own, part in own_tools(self)[name]]
         if self.algorithms:
             named["algorithms"] = [algorithm_identity(settings) for settings in self.algorithms]
         if options := check_options(named.pop("adjustment_options", {})):
@@ -337,6 +358,8 @@ TRL_NAMES = {
     "shuffle_dataset": "order",
     "use_peft": "lora_rank",
     "lora_r": "lora_rank",
+    "quantization_config": "load_in_4bit",
+    "environment_factory": "environment",
 }
 
 
@@ -397,7 +420,8 @@ LATER = (
     *("reward_weights", "overlong_buffer", "mask_truncated_completions", "min_lr_rate", "warmup_steps"),
     *("weight_decay", "entropy_coef", "dynamic_sampling", "algorithms", "skip_zero_advantage", "columns"),
     *("dra_route", "dra_text", "token_budget", "embedder", "epoch_order", "vllm", "sampler"),
-    *("shared_prefixes", "bf16", "int8_sampling", "importance_sampling_level"),
+    *("shared_prefixes", "bf16", "int8_sampling", "importance_sampling_level", "load_in_4bit"),
+    *("tools", "environment"),
 )
 
 
@@ -437,12 +461,44 @@ def check_algorithm(config: TrainConfig) -> None:
     if config.int8_sampling and config.sampler != "decoding":
         remedy = "set sampler: decoding, or leave it out"
         raise InputError("int8_sampling", True, f"is not what sampler: {config.sampler} does", remedy)
+    if config.load_in_4bit and not config.lora_rank:
+        raise InputError("load_in_4bit", True, "holds weights that cannot be trained", "set lora_rank: 16")
+    merging = {"sampler": ("decoding",), "vllm": ("colocate", "server")}
+    for name in merging if config.load_in_4bit else ():
+        if getattr(config, name) in merging[name]:
+            problem = "merges adapters into the base at every step, whose 4 bits would round them away"
+            remedy = f"set {name}: {getattr(TrainConfig(), name)}, or leave load_in_4bit out"
+            raise InputError(name, getattr(config, name), problem, remedy)
     if config.dynamic_sampling and not set(GRADED) & set(config.rewards):
         problem = "looks at right and wrong answers, which no reward of this run does"
         raise InputError("dynamic_sampling", True, problem, f"add one of {', '.join(GRADED)} to rewards")
     if config.dynamic_sampling and config.epochs > 1 and config.epoch_order != "repeat":
         problem = "walks one order at its own pace: its epochs are not the trainer's"
         raise InputError("epoch_order", config.epoch_order, problem, "use epoch_order: repeat, or epochs: 1")
+
+
+def own_tools(config: TrainConfig) -> dict[str, list[tuple[str, Any]]]:
+    """Return the tools and the environment's class with their names, or refuse what TRL could not call."""
+    found: dict[str, list[tuple[str, Any]]] = {"tools": [], "environment": []}
+    for k, name in enumerate(config.tools):
+        found["tools"].append((name, import_function(name, f"tools[{k}]", "name a function")))
+    if config.environment is not None:
+        kind = import_object(config.environment, "environment")
+        if not isinstance(kind, type) or not callable(getattr(kind, "reset", None)):
+            remedy = "name a class with a method reset(**row)"
+            raise InputError("environment", config.environment, "is no class of environments", remedy)
+        if config.adjustment == "dra" and hasattr(kind, "get_reward"):
+            remedy = "leave get_reward out, and name a reward that reads its argument environments"
+            raise InputError("environment", config.environment, "has a reward that DRA would not see", remedy)
+        found["environment"].append((config.environment, kind))
+    if not any(found.values()):
+        return found
+    field = "tools" if config.tools else "environment"
+    for name, needed in {"template": "chat", "sampler": "trl"}.items():
+        if getattr(config, name) != needed:
+            problem, remedy = f"is not what calls of tools go with ({field} is set)", f"set {name}: {needed}"
+            raise InputError(name, getattr(config, name), problem, remedy)
+    return found
 
 
 def unset(config: TrainConfig) -> set[str]:

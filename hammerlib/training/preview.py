@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hammerlib.models.quantized import bytes_of, linear_layers
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.trials import span
 from hammerlib.training.machines import GPU, device_name, most_tokens, nearest, train_seconds
@@ -44,6 +45,7 @@ def _run(job: Job) -> Iterator[str]:
     config = job.config
     model = job.backbone.model
     adapters = f", LoRA of rank {config.lora_rank}" if config.lora_rank else ""
+    adapters += " on 4 bits" if config.load_in_4bit else ""
     sampler = "transformers" if config.vllm == "off" else f"vLLM ({config.vllm})"
     named = [str(settings["name"]) for settings in config.algorithms]
     named += [type(algorithm).__qualname__ for algorithm in job.algorithms[len(named) :]]
@@ -197,6 +199,9 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     parameters = model.num_parameters()
     stored = parameters * (model.dtype.itemsize if config.lora_rank else FLOAT32)
     trained = trained_parameters(model, config.lora_rank)
+    policy = bytes_of(model) if config.load_in_4bit else stored
+    if config.lora_rank:
+        policy += trained * FLOAT32
     computed = BFLOAT16 if device == "cuda" else FLOAT32
     stored_per_token = KEPT_CHECKPOINTED if device == "cuda" else KEPT
     tokens = job.longest_prompt + config.max_completion_length
@@ -211,7 +216,7 @@ def estimate_memory(job: Job, *, device: str = "cpu") -> dict[str, float]:
     logits = rows * config.max_completion_length * shape.vocab_size * FLOAT32 * LOGIT_COPIES
     return {
         "libraries": LIBRARIES[device],
-        "policy": stored + (trained * FLOAT32 if config.lora_rank else 0),
+        "policy": policy,
         "start model": stored,
         "reference": stored if config.beta > 0 and not config.lora_rank else 0.0,
         "gradients": trained * FLOAT32,
@@ -248,9 +253,7 @@ def trained_parameters(model: Any, rank: int | None) -> int:
     """Return how many parameters are trained: all, or LoRA adapters on linear layers but the output head."""
     if not rank:
         return model.num_parameters()
-    head = model.get_output_embeddings()
-    linear = [layer for layer in model.modules() if type(layer).__name__ == "Linear" and layer is not head]
-    return sum(rank * sum(layer.weight.shape) for layer in linear)
+    return sum(rank * sum(layer.weight.shape) for layer in linear_layers(model))
 
 
 def gigabytes(size: float) -> str:

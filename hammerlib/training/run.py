@@ -221,7 +221,9 @@ def prepare(
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     if weights:
         check_engine(config)
-    need("torch", "transformers", "accelerate", "trl", *(["peft"] if config.lora_rank else []))
+    adapters = ["peft"] if config.lora_rank else []
+    adapters += ["bitsandbytes"] if config.load_in_4bit and weights else []
+    need("torch", "transformers", "accelerate", "trl", *adapters)
     plugs = plugs or Hooks()
     own = [GivenRewards(rewards)] if rewards else []
     checked = _algorithms(config, plugs, [*own, *algorithms])
@@ -261,7 +263,11 @@ def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -
         check_is("algorithms", algorithm, Algorithm, "an algorithm", remedy)
         algorithm.check(config)
     algorithms = (*make_algorithms(config), *given)
-    compose([*algorithms, plugs])
+    hooks = compose([*algorithms, plugs])
+    tools = "tools" if config.tools else "environment" if config.environment else None
+    if tools and (hooks.rollout is not None or config.dynamic_sampling):
+        problem = "are not called by a rollout of an algorithm's own, nor by dynamic sampling"
+        raise InputError(tools, getattr(config, tools), problem, "leave one or the other out")
     if config.save_steps is not None:
         check_state(algorithms)
     return algorithms
@@ -289,6 +295,10 @@ def _check_length(
     tokens = prompt_ids(backbone.tokenizer, problems["prompt"][:], config.template, names=problems["id"][:])
     made = [algorithm.most_prompt_tokens(config) or 0 for algorithm in algorithms]
     longest = max([*map(len, tokens), *made])
+    if config.tools or config.environment:
+        from hammerlib.training.build import tool_tokens
+
+        longest += tool_tokens(config, backbone.tokenizer)
     positions = getattr(backbone.model.config, "max_position_embeddings", None)
     if positions and longest + config.max_completion_length > positions:
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"

@@ -41,8 +41,8 @@ NAMES = {
     "num_tokens": "tokens",
 }
 PREFIX = "hammer/"
-# Kept under the name they were logged with: by the rewards, and by TRL where vLLM samples.
-KEPT = ("raw/", "dra/", "grading/", "sampling/")
+# Kept under the name they were logged with: by the rewards, by TRL where vLLM samples or tools are called.
+KEPT = ("raw/", "dra/", "grading/", "sampling/", "tools/")
 # TRL's mean of each reward function; under DRA there is one, whose parts DRAReward logs as raw/NAME itself.
 REWARD_MEAN = re.compile(r"rewards/(?!dra/)(.+)/mean")
 # What `observe` measures of groups.

@@ -5,7 +5,8 @@ Everything else goes through TRL's public arguments. The methods overridden here
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
 observe hooks), ``_compute_loss`` (loss hook; rows without gradient), ``_get_eval_sampler`` (TRL's always
 shuffles), ``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends), ``_generate_single_turn``
-(our decoding loop), ``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows already).
+(our decoding loop), ``_load_from_checkpoint`` (PEFT changes the adapters' type),
+``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows already).
 What a rollout hook generated is handed over by TRL's public ``rollout_func``.
 ``tests/test_contract_trl.py`` watches their signatures.
 """
@@ -184,6 +185,20 @@ class PolicyTrainer(GRPOTrainer):
             problem = "needs chances that are not told of a model that keeps more than keys and values"
         if problem is not None:
             raise InputError("int8_sampling", True, problem, "leave it out")
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        """Let transformers read the weights; adapters keep the type that they are trained in.
+
+        On a 4-bit base TRL trains them in bfloat16, and PEFT reads them into float32.
+        """
+        model = self.model if model is None else model
+        types = {name: weight.dtype for name, weight in model.named_parameters() if weight.requires_grad}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, weight in model.named_parameters():
+            if name in types:
+                weight.data = weight.data.to(types[name])
 
     def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
         """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
@@ -460,7 +475,13 @@ class PolicyTrainer(GRPOTrainer):
         self._complete(output, excluded)
         if generation is None:  # what a rollout samples is counted where it does
             rollout = self.rollout
-            generation = Generation(rollout.rows, rollout.prompt_ids, rollout.completion_ids)
+            if "tool_mask" in output:
+                rows = zip(output["tool_mask"].tolist(), rollout.completion_ids, strict=True)
+                rollout.mask = [mask[: len(ids)] for mask, ids in rows]
+                rollout.forced = [mask.count(0) for mask in rollout.mask]  # what tools answered
+            generation = Generation(
+                rollout.rows, rollout.prompt_ids, rollout.completion_ids, forced=rollout.forced
+            )
             self.count_tokens(generation)
         self._sum_tokens()
         if self._function_means is not None:
