@@ -113,6 +113,7 @@ def test_the_seams_override_nothing_else() -> None:
     }
     assert ours == {
         "__init__",
+        "_load_from_checkpoint",
         "_prepare_inputs",
         "_calculate_rewards",
         "_generate_and_score_completions",
