@@ -9,6 +9,7 @@ Run by `make test-adapters` in an environment that holds the package.
 from __future__ import annotations
 
 import ast
+import asyncio
 import functools
 import importlib.metadata
 import importlib.util
@@ -18,14 +19,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import torch.distributed as dist
 from openrlhf.datasets import PromptDataset
 from openrlhf.datasets.utils import blending_datasets
+from openrlhf.utils.agent import AgentExecutorBase
 from torchdata.stateful_dataloader import StatefulDataLoader
-from trainer_cases import BATCH, Handed, finds_all
+from trainer_cases import BATCH, Handed, finds_all, shown
+from transformers import AutoTokenizer
 
+import hammerlib
 from hammerlib.adapters import openrlhf as adapter
 from hammerlib.adapters import rewards
+from hammerlib.dra import adjust_rewards
 
 FILES = Path(importlib.util.find_spec("openrlhf").origin).parent
 
@@ -33,7 +39,9 @@ FILES = Path(importlib.util.find_spec("openrlhf").origin).parent
 def taken(file: str, name: str, **around: object) -> object:
     """A function of a file of the wheel, among the names that it uses."""
     tree = ast.parse((FILES / file).read_text())
-    node = next(one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == name)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    node = next(one for one in ast.walk(tree) if isinstance(one, kinds) and one.name == name)
+    node.returns = None
     for argument in ast.walk(node.args):
         if isinstance(argument, ast.arg):
             argument.annotation = None
@@ -167,3 +175,127 @@ def test_every_planted_fault_is_found_in_the_log_of_rewards(
     planted(
         place=lambda row: handed.place_of[row], stranger=lambda row: row.replace("cows", "goats"), write=write
     )
+
+
+# DRA
+
+NANO = Path(hammerlib.__file__).parent / "models" / "nano" / "checkpoint"
+SAID = ["1 + 1 = 2", "1 + 1 = 2", "2", "3"]  # the first two alike, the last wrong
+
+
+@functools.cache
+def tokenizer() -> AutoTokenizer:
+    return AutoTokenizer.from_pretrained(NANO)
+
+
+class Actor:
+    """`RolloutRayActor` without vLLM: its own `generate_responses` around completions that are given."""
+
+    generate_responses = taken("trainer/ray/vllm_engine.py", "generate_responses", asyncio=asyncio)
+
+    def __init__(self, folder: Path, said: dict[str, list[str]], waits: list[float]) -> None:
+        file = folder / "agent.py"
+        file.write_text(shown("# dra_agent.py"))
+        load = taken(
+            "trainer/ray/vllm_engine.py", "_load_agent_executor", AgentExecutorBase=AgentExecutorBase
+        )
+        self.executor = load(str(file))
+        self.turns = {
+            tuple(tokenizer()(text=prompt)["input_ids"]): iter(zip(texts, waits, strict=True))
+            for prompt, texts in said.items()
+        }
+
+    async def generate(self, tokens: list[int], *about: object, **more: object) -> SimpleNamespace:
+        text, wait = next(self.turns[tuple(tokens)])
+        await asyncio.sleep(wait)
+        if text == "breaks":
+            raise RuntimeError("the engine is gone")
+        said = SimpleNamespace(
+            token_ids=tokenizer()(text=text)["input_ids"], text=text, finish_reason="stop", logprobs=None
+        )
+        return SimpleNamespace(outputs=[said])
+
+    async def ask(self, prompt: str, samples: int = 4, **own: object) -> list[dict]:
+        # every call of an actor gets parameters of its own from Ray
+        own = own or {"sampling_params": SimpleNamespace(max_tokens=16, logprobs=None)}
+        answers = self.generate_responses(
+            prompt=prompt, label="2", max_length=200, hf_tokenizer=tokenizer(), num_samples=samples, **own
+        )
+        return await asyncio.wait_for(answers, 60)
+
+
+def by_hand(said: list[str]) -> list[float]:
+    read = [
+        tokenizer().decode(tokenizer()(text=text)["input_ids"], skip_special_tokens=True) for text in said
+    ]
+    return adjust_rewards([float(text != "3") for text in said], rewards.word_counts(read)).tolist()
+
+
+@pytest.mark.parametrize("waits", [[0.0] * 4, [0.0, 0.02, 0.04, 0.06], [0.06, 0.04, 0.02, 0.0]])
+def test_dra_of_two_prompts_at_once_is_ours_in_any_sequence(waits: list[float], tmp_path: Path) -> None:
+    said = {"1 + 1 = ?": SAID, "4 / 2 = ?": SAID[::-1]}
+
+    async def run() -> list[list[dict]]:
+        actor = Actor(tmp_path, said, waits)
+        return await asyncio.gather(*map(actor.ask, said))
+
+    for prompt, answers in zip(said, asyncio.run(run()), strict=True):
+        assert [one["reward"] for one in answers] == pytest.approx(by_hand(said[prompt]))
+        assert [one["scores"] for one in answers] == [float(text != "3") for text in said[prompt]]
+    assert by_hand(SAID)[2] > by_hand(SAID)[0]
+    assert rewards.Waiting.groups == {}
+
+
+def test_a_prompt_that_comes_twice_makes_two_groups(tmp_path: Path) -> None:
+    async def run() -> list[list[dict]]:
+        actor = Actor(tmp_path, {"1 + 1 = ?": ["2", "2", "1 + 1 = 2", "2"]}, [0.0, 0.01, 0.02, 0.03])
+        return await asyncio.gather(actor.ask("1 + 1 = ?", 2), actor.ask("1 + 1 = ?", 2))
+
+    first, second = asyncio.run(run())
+    assert [one["reward"] for one in first] == pytest.approx(by_hand(["2", "2"]))
+    assert [one["reward"] for one in second] == pytest.approx(by_hand(["1 + 1 = 2", "2"]))
+
+
+def test_more_groups_than_threads_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    said = {f"{k} + 1 = ?": SAID for k in range(50)}
+
+    async def run() -> list[list[dict]]:
+        # all have three that wait when the first of the last ones comes
+        actor = Actor(tmp_path, said, [0.0, 0.0, 0.0, 0.5])
+        return await asyncio.gather(*map(actor.ask, said))
+
+    for answers in asyncio.run(run()):
+        assert [one["reward"] for one in answers] == pytest.approx(by_hand(SAID))
+
+
+def test_what_breaks_stops_the_prompt_and_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(said: list[str]) -> list[dict]:
+        return await Actor(tmp_path, {"1 + 1 = ?": said}, [0.0] * 4).ask("1 + 1 = ?")
+
+    with pytest.raises(RuntimeError, match="the engine is gone"):
+        asyncio.run(run([*SAID[:3], "breaks"]))
+
+    def broken(texts: list[str]) -> None:
+        raise RuntimeError("no embedding")
+
+    monkeypatch.setattr(rewards, "embedder_named", lambda name: broken)
+    with pytest.raises(RuntimeError, match="no embedding"):
+        asyncio.run(run(SAID))
+
+
+def test_the_trainer_trains_the_adjusted_reward_and_filters_by_the_grade(tmp_path: Path) -> None:
+    async def run() -> list[dict]:
+        return await Actor(tmp_path, {"1 + 1 = ?": SAID}, [0.0] * 4).ask("1 + 1 = ?")
+
+    made = taken(
+        "trainer/ppo_utils/samples_generator.py",
+        "_process_response_into_experience",
+        torch=torch,
+        Experience=SimpleNamespace,
+    )
+    experiences = [made(None, answer) for answer in asyncio.run(run())]
+    assert [one.rewards.item() for one in experiences] == pytest.approx(by_hand(SAID))
+    assert [one.scores[0].item() for one in experiences] == [1.0, 1.0, 1.0, 0.0]
+    assert [one.info["accuracy"].item() for one in experiences] == [1.0, 1.0, 1.0, 0.0]

@@ -6,6 +6,7 @@ NeMo-RL and slime, which no registry serves, are written here as their sources w
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -20,7 +21,16 @@ from hammerlib.adapters.asynchrony import simulate, survival, untrained
 from hammerlib.adapters.files import trainer_named
 from hammerlib.adapters.findings import KINDS
 from hammerlib.adapters.logs import Log, Trained
-from hammerlib.adapters.rewards import embedder_named, reward_func, score, trl_dra, verl_score
+from hammerlib.adapters.rewards import (
+    Waiting,
+    adjuster,
+    embedder_named,
+    reward_func,
+    score,
+    trl_dra,
+    verl_dra,
+    verl_score,
+)
 from hammerlib.cli import main
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
@@ -293,6 +303,39 @@ def test_dra_over_words_prefers_the_answer_unlike_the_others() -> None:
     found = trl_dra(3)(["?"] * 3, said, answer=["4"] * 3)
     assert found[2] > found[0]
     assert found == pytest.approx(adjust_rewards([1.0] * 3, embedder_named("words")(said)).tolist())
+
+
+def test_completions_that_wait_for_their_prompt_may_come_in_any_sequence() -> None:
+    said = {"a": ["2", "2", "so 2"], "b": ["2", "3", "so it is 2"]}
+    calls = [(name, text) for k in (2, 0, 1) for name, texts in said.items() for text in [texts[k]]]
+
+    async def run() -> list[dict]:
+        return await asyncio.gather(
+            *(verl_dra("x", text, "2", {"id": name}, group_size=3) for name, text in calls)
+        )
+
+    found = asyncio.run(run())
+    for name in said:
+        mine = [(text, one) for (prompt, text), one in zip(calls, found, strict=True) if prompt == name]
+        words = [text for text, _ in mine]
+        grades = [float("3" not in text) for text in words]
+        assert [one["acc"] for _, one in mine] == grades
+        ours = adjust_rewards(grades, embedder_named("words")(words))
+        assert [one["score"] for _, one in mine] == pytest.approx(ours.tolist())
+    assert Waiting.groups == {}
+
+
+def test_a_completion_that_comes_late_is_compared_with_all_who_came() -> None:
+    said = ["it is 4", "it is 4", "4"]
+
+    async def run() -> list[float]:
+        for _ in said:
+            group = Waiting.at("late", 3, adjuster(), 0.05)
+        two = await asyncio.gather(*(group.add(text, 1.0) for text in said[:2]))
+        return [*two, await asyncio.wait_for(group.add(said[2], 1.0), 10)]
+
+    ours = [adjuster()(said[:size], [1.0] * size) for size in (2, 3)]
+    assert asyncio.run(run()) == pytest.approx([*ours[0], ours[1][2]])
 
 
 def test_dra_over_a_backbone() -> None:

@@ -14,8 +14,16 @@ from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.problems.files import write_records
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "adapters.md"
 BATCH = 4
 NAMES = ("Kira", "Tom", "Mia", "Hugo", "Ana", "Ben", "Zoe")
+
+
+def shown(first: str) -> str:
+    """The block of the page on adapters that begins with a line."""
+    blocks = PAGE.read_text(encoding="utf-8").split("```")[1::2]
+    (block,) = [text for text in blocks if text.split("\n")[1] == first]
+    return block.split("\n", 1)[1]
 
 
 class Handed:

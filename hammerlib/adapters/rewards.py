@@ -1,7 +1,8 @@
 """Grades and DRA as functions with the signatures of other trainers.
 
 A trainer that loads a reward function from a file is pointed at this one (`docs/adapters.md` has the lines).
-TRL takes the functions of `hammerlib.rewards` as they are.
+TRL takes the functions of `hammerlib.rewards` as they are. DRA needs the completions of a prompt together: it
+stands where the trainer has them.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hammerlib.dra import adjust_rewards
-from hammerlib.errors import check_whole
+from hammerlib.dra import adjust_rewards, check_options
+from hammerlib.errors import InputError, check_whole
 from hammerlib.rewards import DRAReward, accuracy_reward
 
 Embed = Callable[[list[str]], np.ndarray]
+Adjust = Callable[[list[str], Sequence[float | None]], list[float]]
 WIDTH = 4096  # dimensions that word counts are folded into
 LOG = "HAMMER_ROLLOUTS"  # environment variable: file that completions are appended to
 # Trainers call from several threads; the graders' workers answer one call at a time.
@@ -38,6 +40,69 @@ def score(completion: str, answer: str, scorer: str | None = None, metadata: str
     columns = {"scorer": [scorer], "metadata": [metadata]} if scorer else {}
     with _GRADER:
         return accuracy_reward(None, [completion], answer=[answer], **columns)[0] or 0.0
+
+
+def adjuster(embedder: str = "words", **options: Any) -> Adjust:
+    """Return DRA of one group: from its completions and their rewards to adjusted rewards."""
+    embed = embedder_named(embedder)
+    check_options(options)  # now, not in the first step
+    return lambda texts, values: adjust_rewards(values, embed(texts), **options).tolist()
+
+
+class Waiting:
+    """The completions of one prompt until all of them are there, where a trainer asks for each by itself.
+
+    The calls of a prompt must come to one event loop; they wait in it, in no thread, so that none keeps
+    another from its turn.
+    """
+
+    groups: ClassVar[dict[Hashable, Waiting]] = {}
+
+    def __init__(self, size: int | None, adjust: Adjust, patience: float | None = None) -> None:
+        self.size = size if size is None else check_whole("group_size", size, 1, "give rollout.n")
+        self.adjust = adjust
+        self.texts: list[str] = []
+        self.values: list[float] = []
+        self.places: list[asyncio.Future] = []
+        self.expected = 0
+        self.over = False
+        if patience is not None:
+            self.alarm = asyncio.get_running_loop().call_later(patience, self.finish)
+
+    @classmethod
+    def at(cls, key: Hashable, *about: Any) -> Waiting:
+        """The group that takes the next completion of a prompt."""
+        group = cls.groups.get(key)
+        if group is None or group.expected == group.size:
+            group = cls.groups[key] = cls(*about)
+        group.expected += 1
+        return group
+
+    async def add(self, text: str, value: float) -> float:
+        future = asyncio.get_running_loop().create_future()
+        self.texts.append(text)
+        self.values.append(value)
+        self.places.append(future)
+        if self.over or len(self.places) == self.size:
+            self.finish()
+        return await future
+
+    def finish(self) -> None:
+        self.over = True  # who is already expected but late is compared with all who came
+        for key in [key for key, group in self.groups.items() if group is self]:
+            del self.groups[key]  # who comes anew opens a group
+        if not self.places:
+            return
+        try:
+            rewards = self.adjust(self.texts, self.values)
+        except Exception as error:
+            for future in self.places:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future, reward in zip(self.places, rewards, strict=True):
+            if not future.done():
+                future.set_result(reward)
 
 
 # verl
@@ -68,7 +133,7 @@ async def verl_dra(
     to one process: ``reward.num_workers=1``. After `patience` seconds those that came are
     taken for the group.
     """
-    group = _Waiting.at((extra_info or {})["id"], group_size, embedder, patience, options)
+    group = Waiting.at((extra_info or {})["id"], group_size, adjuster(embedder, **options), patience)
     value = await asyncio.get_running_loop().run_in_executor(None, score, solution_str, ground_truth)
     return {
         "score": await group.add(solution_str, value),
@@ -77,64 +142,14 @@ async def verl_dra(
     }
 
 
-class _Waiting:
-    """The completions of one prompt until all of them are there."""
-
-    groups: ClassVar[dict[str, _Waiting]] = {}
-
-    def __init__(self, size: int, embedder: str, patience: float, options: dict[str, Any]) -> None:
-        self.size = check_whole("group_size", size, 1, "give rollout.n")
-        self.embed = embedder_named(embedder)
-        self.options = options
-        self.texts: list[str] = []
-        self.values: list[float] = []
-        self.places: list[asyncio.Future] = []
-        self.expected = 0
-        self.alarm = asyncio.get_running_loop().call_later(patience, self.finish)
-
-    @classmethod
-    def at(cls, key: str, size: int, *rest: Any) -> _Waiting:
-        """The group that takes the next completion of a prompt."""
-        group = cls.groups.get(key)
-        if group is None or group.expected == group.size:
-            group = cls.groups[key] = cls(size, *rest)
-        group.expected += 1
-        return group
-
-    async def add(self, text: str, value: float) -> float:
-        future = asyncio.get_running_loop().create_future()
-        self.texts.append(text)
-        self.values.append(value)
-        self.places.append(future)
-        if len(self.places) == self.size:
-            self.finish()
-        return await future
-
-    def finish(self) -> None:
-        self.alarm.cancel()
-        for key in [key for key, group in self.groups.items() if group is self]:
-            del self.groups[key]
-        self.expected = self.size  # who comes later opens a group of its own
-        if not self.places:
-            return
-        try:
-            rewards = adjust_rewards(self.values, self.embed(self.texts), **self.options)
-        except Exception as error:
-            for future in self.places:
-                future.set_exception(error)
-            return
-        for future, reward in zip(self.places, rewards, strict=True):
-            future.set_result(float(reward))
-
-
 # OpenRLHF
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """Grades for OpenRLHF (``--reward.remote_url .../hammerlib/adapters/rewards.py``).
 
-    It scores completions one by one, in threads, so that there is no DRA. It keeps no log of completions
-    either: with the environment variable ``HAMMER_ROLLOUTS=FILE`` they are appended to a file, as JSON lines.
+    OpenRLHF keeps no log of completions: with the environment variable ``HAMMER_ROLLOUTS=FILE`` they are
+    appended to a file, as JSON lines.
     """
     import torch
 
@@ -143,6 +158,12 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         for query, prompt in zip(queries, prompts, strict=True)
     ]
     values = [score(text, label) for text, label in zip(texts, labels, strict=True)]
+    _log(prompts, texts, values)
+    rewards = torch.tensor(values)
+    return {"rewards": rewards, "scores": rewards, "extra_logs": {"accuracy": rewards}}
+
+
+def _log(prompts: Sequence[str], texts: Sequence[str], values: Sequence[float]) -> None:
     if file := os.environ.get(LOG):
         lines = [
             json.dumps({"prompt": prompt, "completion": text, "score": value}) + "\n"
@@ -150,21 +171,96 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         ]
         with open(file, "a", encoding="utf-8") as stream:
             stream.write("".join(lines))
-    rewards = torch.tensor(values)
-    return {"rewards": rewards, "scores": rewards, "extra_logs": {"accuracy": rewards}}
+
+
+def openrlhf_dra(embedder: str = "words", **options: Any) -> type:
+    """Return the class that OpenRLHF looks for as `AgentExecutor` in the file ``--train.agent_func_path``.
+
+    `RolloutRayActor.generate_responses` gathers one call of `execute` for every completion of a prompt, in
+    the event loop of one process. (A `reward_func` is called in a pool of ``cores + 4`` threads, where calls
+    that wait would keep those that they wait for from starting.)
+    """
+    from openrlhf.utils.agent import SingleTurnAgentExecutor
+
+    adjust = adjuster(embedder, **options)
+
+    class AgentExecutor(SingleTurnAgentExecutor):
+        """A completion of one turn; its reward is DRA's, its score the grade."""
+
+        async def execute(
+            self, prompt: str, label: str, sampling_params: Any, **others: Any
+        ) -> dict[str, Any]:
+            # The object is one for the calls of one gathering, which all begin before any of them goes on.
+            group = Waiting.at((id(sampling_params), prompt), None, adjust)
+            await asyncio.sleep(0)
+            group.size = group.expected
+            output = await super().execute(prompt, label, sampling_params, **others)
+            ((start, end),) = output["action_ranges"]
+            tokens = output["observation_tokens"][start:end]
+            text = others["hf_tokenizer"].decode(tokens, skip_special_tokens=True)
+            value = await asyncio.to_thread(score, text, label)
+            _log([prompt], [text], [value])
+            reward = await group.add(text, value)
+            return output | {"reward": reward, "scores": value, "extra_logs": {"accuracy": value}}
+
+    return AgentExecutor
 
 
 # Trinity-RFT
 
 
-class TrinityScore:
-    """Grade for Trinity-RFT: ``default_reward_fn_type: hammerlib.adapters.rewards.TrinityScore``."""
+def _trinity_score() -> type:
+    from trinity.common.rewards import RewardFn
 
-    def __init__(self, **options: Any) -> None:
-        pass
+    class TrinityScore(RewardFn):
+        """Grade: ``default_reward_fn_type: hammerlib.adapters.rewards.TrinityScore``."""
 
-    def __call__(self, response: str, truth: str | None = None, **more: Any) -> dict[str, float]:
-        return {"accuracy": score(response, truth or "")}
+        __qualname__ = "TrinityScore"  # by which it travels to Ray's processes
+
+        def __init__(self, **options: Any) -> None:
+            pass
+
+        def __call__(self, response: str, truth: str | None = None, **more: Any) -> dict[str, float]:
+            return {"accuracy": score(response, truth or "")}
+
+    return TrinityScore
+
+
+def _trinity_dra() -> type:
+    from trinity.buffer.operators import ExperienceOperatorV1
+    from trinity.common.experience import group_by
+
+    class TrinityDRA(ExperienceOperatorV1):
+        """DRA: an operator of the experience pipeline, before the advantages and over their groups."""
+
+        __qualname__ = "TrinityDRA"
+
+        def __init__(self, **options: Any) -> None:
+            self.adjust = adjuster(**options)
+
+        async def process(self, exps: list[Any]) -> tuple[list[Any], dict[str, float]]:
+            for task, group in group_by(exps, id_type="task").items():
+                texts = [one.response_text for one in group]
+                if None in texts or any(one.eid.step for one in group):
+                    problem = "has experiences that are not one completion each"
+                    raise InputError("task", task, problem, "leave TrinityDRA out for this workflow")
+                rewards = self.adjust(texts, [one.reward for one in group])
+                for experience, reward in zip(group, rewards, strict=True):
+                    if experience.reward is not None:
+                        experience.reward = reward
+            return exps, {}
+
+    return TrinityDRA
+
+
+# Made when Trinity-RFT asks for them, for their bases are its own.
+_OF_TRINITY = {"TrinityScore": functools.cache(_trinity_score), "TrinityDRA": functools.cache(_trinity_dra)}
+
+
+def __getattr__(name: str) -> type:
+    if name in _OF_TRINITY:
+        return _OF_TRINITY[name]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # slime
@@ -178,8 +274,7 @@ async def slime_score(args: Any, sample: Any, **options: Any) -> float:
 async def slime_dra(args: Any, samples: Sequence[Any], **options: Any) -> list[float]:
     """DRA for slime: ``--group-rm --custom-rm-path hammerlib.adapters.rewards.slime_dra``."""
     values = [await slime_score(args, sample) for sample in samples]
-    vectors = embedder_named("words")([sample.response for sample in samples])
-    return adjust_rewards(values, vectors, **options).tolist()
+    return adjuster(**options)([sample.response for sample in samples], values)
 
 
 # Embedders

@@ -28,7 +28,7 @@ def _settings(file: Path, batch: int | None) -> list[str]:
         "        split: train",
         "        format: {prompt_key: question, response_key: answer}",
         "        data_selector: {selector_type: sequential}",
-        "        default_reward_fn_type: math_reward",
+        "        default_reward_fn_type: hammerlib.adapters.rewards.TrinityScore",
     ]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hammerlib.adapters.trainer import Row, Trainer
 
@@ -79,3 +80,34 @@ def ordered_taskset() -> type:
                 yield OrderedTask(OrderedData(**row), self.config.task)
 
     return Ordered
+
+
+def dra_env(**options: Any) -> type:
+    """Return the environment class that pays DRA: an episode is the group, `env.n` attempts at one task.
+
+    A reward of a task sees one trace, but an environment sees all traces of an episode when they are graded.
+    The adjustment is a reward of its own, `dra`, beside the grades; attempts that failed have no part in it.
+    """
+    from verifiers.v1.envs.best_of_n.env import BestOfNEnv
+
+    from hammerlib.adapters.rewards import adjuster
+
+    adjust = adjuster(**options)
+
+    class Grouped(BestOfNEnv):
+        async def finalize(self, task: Any, episode: Any) -> None:
+            await super().finalize(task, episode)
+            traces = [trace for trace in episode.traces if trace.ok]
+            if not traces:
+                return
+            adjusted = adjust([_said(trace) for trace in traces], [trace.reward for trace in traces])
+            for trace, reward in zip(traces, adjusted, strict=True):
+                trace.record_reward("dra", reward - trace.reward)
+
+    return Grouped
+
+
+def _said(trace: Any) -> str:
+    """All that the model wrote, its reasoning too."""
+    parts = [(said.reasoning_content, said.content) for said in trace.assistant_messages]
+    return "\n".join(part for pair in parts for part in pair if part)
