@@ -152,7 +152,8 @@ def import_object(name: str, field: str, missing: str = "has no {!r}") -> Any:
         try:
             target = getattr(target, attribute)
         except AttributeError:
-            own = [each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module]
+            mine = (each for each, value in vars(target).items() if getattr(value, "__module__", 0) == module)
+            own = [each for each in mine if not each.startswith("_")]
             names = [f"{module}:{each}" for each in own]
             raise unknown(field, name, names, f"{module} {missing.format(attribute)}") from None
     return target

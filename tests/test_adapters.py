@@ -81,6 +81,12 @@ def test_what_cannot_be_handed_over_is_refused(tmp_path: Path) -> None:
         hand_over("verl", *give, tmp_path / "a.jsonl")
     with pytest.raises(InputError, match="batch = 15: is more than the 14 problems"):
         hand_over("verl", *give, tmp_path / "a.parquet", batch=15)
+    with pytest.raises(InputError, match="holds a blank"):
+        hand_over("verl", *give, tmp_path / "a b.parquet")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "p.jsonl").touch()
+    with pytest.raises(InputError, match=r"lies beside p\.jsonl, and trinity-rft reads every file"):
+        hand_over("trinity-rft", *give, tmp_path / "own" / "a.jsonl")
     other = handed.problems.select(range(13, -1, -1))
     with pytest.raises(InputError, match="in another row order"):
         hand_over("verl", other, handed.order, tmp_path / "a.parquet")
@@ -106,7 +112,9 @@ def test_one_command_orders_for_a_trainer_and_one_audits(
     assert "for = 'verl': needs a file to write" in capsys.readouterr().err
     assert main([*words, "--batch", "4"]) == 2
     assert main([*words, "--for", "verl", "--write", str(ordered), "--batch", "4"]) == 2
-    assert "would be trained in no epoch" in capsys.readouterr().err
+    assert "would be trained in no epoch" in capsys.readouterr().err and not order.exists()
+    assert main([*words, "--tail", "report"]) == 2
+    assert "tail = 'report': is of a trainer, and none is named" in capsys.readouterr().err
     assert main([*words, "--for", "verl", "--write", str(ordered), "--batch", "7"]) == 0
     assert "data.train_batch_size=7" in capsys.readouterr().out
 

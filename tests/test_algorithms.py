@@ -139,7 +139,7 @@ def test_every_loss_of_trl_is_a_choice() -> None:
 
 @pytest.mark.parametrize(("name", "words"), [
     ("num_generations", "is TRL's name of a field; set group_size"),
-    ("use_liger_kernel", "stays at its default, False; leave it out"),
+    ("use_liger_kernel", "that no configuration sets here; leave it out"),
     ("groupsize", "is no known parameter"),
 ])  # fmt: skip
 def test_a_field_of_trls_is_named_with_ours(name: str, words: str) -> None:

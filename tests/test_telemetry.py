@@ -16,6 +16,7 @@ from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
 from hammerlib.training.logs import COLUMNS, explained, glossary_table, metrics
+from hammerlib.training.run import prepare
 from hammerlib.training.telemetry import Timings, effective_advantages, observe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,7 +165,7 @@ def test_a_tracker_that_is_not_installed_is_one_clear_error(monkeypatch: pytest.
         importlib.util, "find_spec", lambda name, *rest: None if name == "trackio" else found(name, *rest)
     )
     with pytest.raises(InputError, match=r"report_to = 'trackio': is not installed") as caught:
-        dataclasses.replace(SMALL, report_to=("trackio",)).validate()
+        prepare(dataclasses.replace(SMALL, report_to=("trackio",)), progress=False)
     assert "pip install trackio" in str(caught.value) and "\n" not in str(caught.value)
 
 

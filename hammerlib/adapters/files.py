@@ -37,6 +37,31 @@ def check_path(trainer: Trainer, path: Path) -> None:
     if path.suffix != trainer.suffix:
         remedy = f"name a file that ends with {trainer.suffix}"
         raise InputError("write", str(path), f"is not what {trainer.name} reads", remedy)
+    if any(char.isspace() for char in str(path)):
+        problem = "holds a blank, which the lines to be set for a trainer do not quote"
+        raise InputError("write", str(path), problem, "choose another name")
+    folder = path.absolute().parent
+    if trainer.reads_folder and folder.is_dir():
+        others = sorted(other.name for other in folder.iterdir() if other.name != path.name)
+        if others:
+            problem = f"lies beside {others[0]}, and {trainer.name} reads every file of a folder"
+            raise InputError("write", str(path), problem, "name a folder of its own")
+
+
+def check_batch(trainer: Trainer, n: int, batch: int | None, tail: str) -> int:
+    """Return how many of `n` problems no epoch trains, or refuse the batch that loses them."""
+    check_name("tail", tail, TAILS)
+    if batch is None:
+        return 0
+    check_whole("batch", batch, 1, "give the number of prompts of a step")
+    if batch > n:
+        raise InputError("batch", batch, f"is more than the {n} problems", "give a smaller batch")
+    lost = n % batch if trainer.tail == "dropped" else 0
+    if lost and tail == "refuse":
+        problem = f"{trainer.name} drops what fills no batch: {lost} problems would be trained in no epoch"
+        remedy = "choose a batch that divides the problems, or tail=report (--tail report)"
+        raise InputError("batch", batch, problem, remedy)
+    return lost
 
 
 @dataclass(frozen=True)
@@ -125,20 +150,9 @@ def hand_over(
     """
     target = trainer_named(trainer)
     path = Path(path)
-    check_name("tail", tail, TAILS)
     check_path(target, path)
     rows = order.apply(problems).to_list()
-    lost: list[str] = []
-    if batch is not None:
-        check_whole("batch", batch, 1, "give the number of prompts of a step")
-        if batch > len(rows):
-            raise InputError("batch", batch, f"is more than the {len(rows)} problems", "give a smaller batch")
-        if target.tail == "dropped":
-            lost = [row["id"] for row in rows[len(rows) - len(rows) % batch :]]
-    if lost and tail == "refuse":
-        problem = f"{trainer} drops what fills no batch: {_ids(lost)} would be trained in no epoch"
-        remedy = "choose a batch that divides the problems, or tail=report (--tail report)"
-        raise InputError("batch", batch, problem, remedy)
+    lost = [row["id"] for row in rows[len(rows) - check_batch(target, len(rows), batch, tail) :]]
     write_records([target.row(row, position) for position, row in enumerate(rows)], path)
     return HandOver(target, path, target.settings(path, batch), lost)
 

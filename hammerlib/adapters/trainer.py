@@ -32,6 +32,8 @@ class Trainer:
     settings : callable (file, batch) -> list of str
         What must stand on the command line or in the configuration, in the trainer's own syntax; `batch` is
         the number of prompts of a step, or None where the user sets it.
+    reads_folder : bool
+        It reads every file of the folder that the file lies in.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Trainer:
     tail: Literal["dropped", "short", "wraps"]
     row: Callable[[Row, int], Row]
     settings: Callable[[Path, int | None], list[str]]
+    reads_folder: bool = False
 
 
 def of_batch(batch: int | None, *lines: str) -> list[str]:

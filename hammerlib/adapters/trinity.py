@@ -24,7 +24,7 @@ def _settings(file: Path, batch: int | None) -> list[str]:
         "    tasksets:",
         "      - name: ordered",
         "        storage_type: file",
-        f"        path: {file.parent}  # a folder of its own: all files in it are read",
+        f"        path: {file.absolute().parent}  # a folder of its own: all files in it are read",
         "        split: train",
         "        format: {prompt_key: question, response_key: answer}",
         "        data_selector: {selector_type: sequential}",
@@ -32,4 +32,4 @@ def _settings(file: Path, batch: int | None) -> list[str]:
     ]
 
 
-TRAINER = Trainer("trinity-rft", "0.6.0", "package", ".jsonl", "wraps", _row, _settings)
+TRAINER = Trainer("trinity-rft", "0.6.0", "package", ".jsonl", "wraps", _row, _settings, reads_folder=True)

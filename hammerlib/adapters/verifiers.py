@@ -41,7 +41,7 @@ def _settings(file: Path, batch: int | None) -> list[str]:
     return [
         *MODULE,
         "# and then, without --select.shuffle:",
-        f"eval ordered-problems --env.taskset.path {file}",
+        f"vf-eval ordered-problems --env.taskset.path {file}",
     ]
 
 

@@ -73,6 +73,7 @@ def order(
 ) -> int:
     """Order problems, and write the order with its cost, its certificate and what it was made from."""
     import hammerlib
+    from hammerlib.adapters.files import check_batch, trainer_named
     from hammerlib.ordering.strategies import CENTRES, check_strategy
 
     # All that can be refused before minutes of embedding.
@@ -87,13 +88,16 @@ def order(
     if write and write.suffix not in (".jsonl", ".parquet"):
         raise InputError("write", str(write), "unknown kind of file", "use .jsonl or .parquet")
     if trainer is not None:
-        check_hand_over(trainer, write, batch, tail)
-    elif batch is not None:
-        raise InputError("batch", batch, "is of a trainer, and none is named", "add --for TRAINER")
+        check_hand_over(trainer, write)
+    elif batch is not None or tail != "refuse":
+        word, value = ("tail", tail) if batch is None else ("batch", batch)
+        raise InputError(word, value, "is of a trainer, and none is named", "add --for TRAINER")
 
     table = None
     if problems is not None:
         table = hammerlib.load_problems(problems, split=split, n=n, seed=seed, columns=parse_columns(columns))
+    if trainer is not None:
+        check_batch(trainer_named(trainer), len(table), batch, tail)
     if embeddings is None:
         vectors = hammerlib.embed(table, backbone, layer=layer, pooling=pooling, template=template)
     elif embeddings.suffix == ".npy":
@@ -124,16 +128,13 @@ def order(
     return 0
 
 
-def check_hand_over(trainer: str, write: Path | None, batch: int | None, tail: str) -> None:
-    """Refuse, before minutes of embedding, what cannot be handed to a trainer."""
-    from hammerlib.adapters.files import TAILS, check_path, trainer_named
+def check_hand_over(trainer: str, write: Path | None) -> None:
+    """Refuse, before problems are loaded, a file that cannot be handed to a trainer."""
+    from hammerlib.adapters.files import check_path, trainer_named
 
     if write is None:
         raise InputError("for", trainer, "needs a file to write", "add --write FILE")
     check_path(trainer_named(trainer), write)
-    check_name("tail", tail, TAILS)
-    if batch is not None:
-        check_whole("batch", batch, 1, "give the number of prompts of a step")
 
 
 def _refuse_missing(

@@ -141,7 +141,7 @@ def describe_run(
 ) -> Iterator[str]:
     """Say of each notebook whether it would run, and the time that it took last in this profile."""
     root = Path(root or storage.results_root()).resolve()
-    total = 0.0
+    total, timed = 0.0, 0
     for step in plan_notebooks(profile, only=only, overrides=overrides):
         if _is_current(step, root / step.run_id):
             yield f"{step.label}: unchanged, would be kept"
@@ -151,8 +151,10 @@ def describe_run(
             yield f"{step.label}: would run, never timed here in profile {profile}"
             continue
         total += seconds
+        timed += 1
         yield f"{step.label}: would run, {seconds:.0f} s when it was last timed"
-    yield f"about {span(total)} for those that were timed"
+    if timed:
+        yield f"about {span(total)} for those that were timed"
 
 
 def _last_seconds(step: Step, root: Path) -> float | None:

@@ -137,7 +137,7 @@ def select(
     highest = max(trial.replicate for trial in trials)
     first, last = replicates or (lowest, highest)
     if not lowest <= first <= last <= highest:
-        remedy = f"replicates go from {lowest} to {highest}"
+        remedy = f"replicates go from {lowest} to {highest}; the first stands first"
         raise InputError("replicates", f"{first}-{last}", "are not in this study", remedy)
     return [trial for trial in trials if (not arms or trial.arm in arms) and first <= trial.replicate <= last]
 

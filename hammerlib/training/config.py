@@ -278,11 +278,6 @@ class TrainConfig:
         for k, name in enumerate(self.rewards):
             own_reward(name, f"rewards[{k}]")
         make_algorithms(self)
-        for name in self.report_to:
-            if importlib.util.find_spec(TRACKERS[name]) is None:
-                raise InputError(
-                    "report_to", name, "is not installed", f"pip install {TRACKERS[name]}, or leave it out"
-                )
         if self.n_problems is not None:
             plan(self, self.n_problems)
         return self
@@ -358,6 +353,8 @@ TRL_NAMES = {
     "shuffle_dataset": "order",
     "use_peft": "lora_rank",
     "lora_r": "lora_rank",
+    "peft_config": "lora_rank",
+    "warmup_ratio": "warmup_steps",
     "quantization_config": "load_in_4bit",
     "environment_factory": "environment",
 }
@@ -374,9 +371,8 @@ def refuse_names_of_trl(values: Mapping[str, Any]) -> None:
             return
         from trl import GRPOConfig
 
-        theirs = {field.name: field.default for field in dataclasses.fields(GRPOConfig)}
-        if name in theirs:
-            problem = f"is a field of TRL's GRPOConfig that stays at its default, {theirs[name]!r}"
+        if name in {field.name for field in dataclasses.fields(GRPOConfig)}:
+            problem = "is a field of TRL's GRPOConfig that no configuration sets here"
             raise InputError(
                 "config", name, problem, "leave it out, or train with TRL: hammer order --for trl"
             )
@@ -543,7 +539,11 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
 
 
 def check_engine(config: TrainConfig) -> None:
-    """Refuse to train where the engine is missing; a plan for another machine needs none."""
+    """Refuse to train where engine or tracker is missing; a plan for another machine needs none."""
+    for name in config.report_to:
+        if importlib.util.find_spec(TRACKERS[name]) is None:
+            remedy = f"pip install {TRACKERS[name]}, or leave it out"
+            raise InputError("report_to", name, "is not installed", remedy)
     if config.vllm != "off" and importlib.util.find_spec("vllm") is None:
         remedy = "pip install 'hammerlib[vllm]', or set vllm: off"
         raise InputError("vllm", config.vllm, "needs a package that is not installed", remedy)
