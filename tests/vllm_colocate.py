@@ -1,7 +1,4 @@
-"""A real vLLM samples for the trainer, on a CPU: `make test-vllm` (not collected by `make test`).
-
-Server mode moves weights over NCCL (TRL 1.16, ``VLLMClient.init_communicator``) and cannot run without a GPU.
-"""
+"""A real vLLM inside the training process samples for it, on a CPU: `make test-vllm`, not `make test`."""
 
 from __future__ import annotations
 

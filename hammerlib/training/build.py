@@ -100,23 +100,26 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         hooks = sampling.plugs()
     callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
     own = own_tools(config)
-    trainer = PolicyTrainer(
-        model=policy,
-        reward_funcs=_rewards(config, algorithms),
-        args=grpo_arguments(job, record.folder),
-        train_dataset=table.places if isinstance(table, EpochTable) else table,
-        processing_class=copy.deepcopy(job.backbone.tokenizer),
-        peft_config=_lora(config),
-        tools=[tool for _, tool in own["tools"]] or None,
-        environment_factory=own["environment"][0][1] if own["environment"] else None,
-        hooks=hooks,
-        embed=embed,
-        index_log=index_log,
-        folder=record.folder,
-        settings=config,
-        most_rows=job.most_rows,
-        callbacks=callbacks,
-    )
+    with _server_named(config):
+        trainer = PolicyTrainer(
+            model=policy,
+            reward_funcs=_rewards(config, algorithms),
+            args=grpo_arguments(job, record.folder),
+            train_dataset=table.places if isinstance(table, EpochTable) else table,
+            processing_class=copy.deepcopy(job.backbone.tokenizer),
+            peft_config=_lora(config),
+            tools=[tool for _, tool in own["tools"]] or None,
+            environment_factory=own["environment"][0][1] if own["environment"] else None,
+            hooks=hooks,
+            embed=embed,
+            index_log=index_log,
+            folder=record.folder,
+            settings=config,
+            most_rows=job.most_rows,
+            callbacks=callbacks,
+        )
+    if config.vllm == "server" and trainer.accelerator.is_main_process:
+        _check_server(job, trainer.vllm_generation.vllm_client.get_server_info())
     trainer.unfinished = not _with_thoughts(config)
     trainer.tokens = tokens_until(record.folder, first_step)
     check_shards(config, trainer.accelerator)
@@ -130,6 +133,31 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     if isinstance(table, EpochTable):
         trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer
+
+
+@contextlib.contextmanager
+def _server_named(config: TrainConfig) -> Iterator[None]:
+    """Say what TRL's client finds wrong with a vLLM server, or with a machine that cannot send it weights."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
+        found = str(error)
+        if not any(words in found for words in ("vLLM server", "Weight synchronization")):
+            raise
+        remedy = (
+            "start `trl vllm-serve --model MODEL` on a GPU of its own and train on another, or set vllm: off"
+        )
+        raise InputError("vllm_server", config.vllm_server, found.rstrip("."), remedy) from error
+
+
+def _check_server(job: Job, info: dict[str, Any]) -> None:
+    """Refuse a server that would answer long prompts with an error, where vLLM in this process cuts short."""
+    reads = info["model_config"]["max_model_len"]
+    needed = job.longest_prompt + job.config.max_completion_length
+    if needed > reads:
+        problem = f"reads {reads} tokens, and the longest prompt with a whole completion has {needed}"
+        remedy = "start it with a larger --max-model-len"
+        raise InputError("vllm_server", job.config.vllm_server, problem, remedy)
 
 
 def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:

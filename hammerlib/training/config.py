@@ -132,7 +132,8 @@ class TrainConfig:
     vllm, vllm_server, vllm_memory, vllm_tensor_parallel
         Generation by TRL's vLLM: ``off``, ``colocate`` (inside the training processes, on `vllm_memory` of
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
-        (started with ``trl vllm-serve``). Its samples are not those of transformers for the same seed.
+        (started with ``trl vllm-serve``; weights go there over NCCL, which needs a GPU here too and was not
+        executed by us: docs/train.md). Its samples are not those of transformers for the same seed.
     sampler : str
         What samples completions where vLLM does not: ``trl`` (transformers' generate, one random stream for
         the batch) or ``decoding``, the loop of evaluation: every prompt is read once, finished rows leave,
