@@ -25,6 +25,8 @@ from test_schedule_runs import stock, theirs
 from hammerlib import adjust_rewards, diversity_weights, load_problems
 from hammerlib.advantages import group_advantages
 from hammerlib.cli import main
+from hammerlib.errors import InputError
+from hammerlib.evaluation.foreign import read_foreign
 from hammerlib.pages import group_browser, write_page
 from hammerlib.pages.groups import _word_vectors
 from hammerlib.pages.page import CYCLE
@@ -159,6 +161,11 @@ def test_logs_of_inspect_are_read_archived_and_plain(tmp_path: Path, compression
         ("3", 0.0, False, "What is 1+1?", "2"),
         ("two", 0.5, False, "What is 1+1?", "2"),
     ]
+    layout, entries, bad = read_foreign(file)  # `hammer import` reads the same
+    assert layout == "inspect" and not bad
+    assert [(entry.key, entry.text, entry.completions, entry.claimed) for entry in entries] == [
+        ("a", "What is 1+1?", [text], [claim]) for text, claim in (("2", 1.0), ("3", 0.0), ("two", 0.5))
+    ]
 
 
 def _archive(file: Path, samples: list[dict], zstd: bool) -> None:
@@ -186,6 +193,23 @@ def test_a_damaged_member_of_a_log_is_told_and_the_others_are_read(tmp_path: Pat
     read = read_rollouts(file)
     assert [[row.notes["epoch"] for row in rows] for rows in read.groups] == [["2"]]
     assert [told.startswith("log.eval: sample 1 cannot be read") for told in read.damaged] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.eval", b"PK\x03\x04", "is no archive"),
+        ("a.json", b"{", "is no JSON"),
+        ("a.json", b"[]", "holds no samples of inspect's"),
+        ("b.json", b'{"samples": []}', "holds no samples of inspect's"),
+    ],
+)
+def test_a_file_that_is_no_log_is_refused_in_one_line(
+    name: str, content: bytes, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}.*{problem}"):
+        read_foreign(tmp_path / name)
 
 
 def test_damaged_files_are_named_and_the_others_shown(tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError, check_whole
-from hammerlib.evaluation.foreign import read_lines, refuse_bad
+from hammerlib.evaluation.foreign import prompt_text, read_lines, refuse_bad
 from hammerlib.problems.files import read_records
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _placed(
     values: Mapping[str, Any], row: Mapping[str, Any], ids: _Finder | None, place_of: np.ndarray, layout: str
 ) -> tuple[tuple[int, ...], str]:
     """Places of the problem that a row names, and what it is called."""
-    text = _text(values.get("text"))
+    text = prompt_text(values.get("text")) or ""
     title = " ".join(text.split())[:60]
     name = str(values.get("id") or title or f"position {values.get('position')}")
     if ids is not None and values.get("id") is not None and (known := ids.by_id(str(values["id"]))):
@@ -216,22 +216,6 @@ class _Finder:
         best = max(inside, key=len)
         self.heads[whole.index(best)] += 1
         return self.texts[best]
-
-
-def _text(prompt: Any) -> str:
-    """A prompt as text; of a chat the last turn of the user."""
-    if isinstance(prompt, np.ndarray):
-        prompt = prompt.tolist()
-    if isinstance(prompt, str):
-        return prompt
-    if isinstance(prompt, list):
-        turns = [turn for turn in prompt if isinstance(turn, dict) and turn.get("role") == "user"]
-        return (
-            _text(turns[-1].get("content"))
-            if turns
-            else "\n".join(piece for piece in prompt if isinstance(piece, str))
-        )
-    return ""
 
 
 def _whole(value: Any) -> int | None:

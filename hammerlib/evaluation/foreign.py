@@ -1,14 +1,23 @@
-"""Completions in files of others: JSON lines, and the logs of lighteval, lm-eval, inspect, TRL, verifiers."""
+"""The formats that others write: JSON lines, and the logs of lighteval, lm-eval, inspect, TRL, verifiers.
+
+`hammer import` reads whole files with `read_foreign`; the group browser (`hammerlib.pages.rollouts`) and the
+audit (`hammerlib.adapters.logs`) take its parts.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
+import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need
 from hammerlib.problems.files import BOM, read_records
 from hammerlib.runs.reading import parse_json, read_yaml
 
@@ -17,11 +26,12 @@ SHOWN = 3  # bad lines in a message
 GUESSES = read_yaml(Path(__file__).with_name("benchmarks.yaml"))["columns"]
 # Reasons to stop that mean the limit on length; every other one ("stop", "eos", "tool_calls") does not.
 CUT_OFF = ("length", "max_tokens")
-TRL = {
-    "prompt": "prompt",
-    "completion": "completion",
-}  # of its files of completions; their rewards are no verdicts
+# Columns of TRL's files of completions; their rewards are no verdicts.
+TRL = {"prompt": "prompt", "completion": "completion"}
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # inspect's letters: correct, partial, incorrect, no answer
+ATTACHED = "attachment://"  # inspect keeps long texts once, beside the messages
+ZSTANDARD = 93  # compression of .eval archives, which Python's zipfile reads from 3.14 on
+Read = TypeVar("Read")
 
 
 class BadLine(NamedTuple):
@@ -61,11 +71,31 @@ def refuse_bad(path: str | Path, bad: Sequence[BadLine], skip_bad: bool) -> None
     """Refuse a file with bad lines, by number, unless they may be left out."""
     if not bad or skip_bad:
         return
-    bad = sorted(bad)
-    lines = "; ".join(f"line {line} {reason}" for line, reason in bad[:SHOWN])
-    more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     remedy = f"repair the file, or leave {len(bad)} lines out with skip_bad=True (--skip-bad)"
-    raise InputError("file", Path(path).name, lines + more, remedy)
+    raise InputError("file", Path(path).name, listed(bad), remedy)
+
+
+def listed(bad: Sequence[BadLine], unit: str = "line") -> str:
+    """Return the first bad lines with their reasons, and how many more there are."""
+    lines = "; ".join(f"{unit} {line} {reason}" for line, reason in sorted(bad)[:SHOWN])
+    return f"{lines}; {len(bad) - SHOWN} more" if len(bad) > SHOWN else lines
+
+
+def collect(
+    make: Callable[[int, Any], Read], rows: Iterable[tuple[int, Any]], bad: Sequence[BadLine] = ()
+) -> tuple[list[Read], list[BadLine]]:
+    """Return what is made of numbered rows; those that make nothing join the bad ones."""
+    made = []
+    bad = list(bad)
+    for number, row in rows:
+        try:
+            made.append(make(number, row))
+        except InputError:  # of the whole file
+            raise
+        except Exception as error:  # damage makes anything of pyarrow, zipfile and zlib
+            reason = " ".join(str(error).split())[:80]
+            bad.append(BadLine(number, f"cannot be read ({type(error).__name__}: {reason})"))
+    return made, bad
 
 
 class Entry(NamedTuple):
@@ -86,8 +116,7 @@ def read_foreign(
 
     Layouts: ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's
     ``samples_*.jsonl``, lighteval's ``details_*.parquet`` (since 0.10, and the text columns before), TRL's
-    ``completions_*.parquet``, the ``traces.jsonl`` of verifiers and prime-rl, and inspect's logs: ``.json``,
-    and ``.eval`` where inspect_ai is installed.
+    ``completions_*.parquet``, the ``traces.jsonl`` of verifiers and prime-rl, and inspect's logs.
     `columns` maps names of `GUESSES` to the file's columns, "" to one that shall not be used; default:
     guessed. Verdicts of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100) are refused.
     """
@@ -106,27 +135,11 @@ def read_foreign(
     if columns is None and {"doc_id", "doc", "resps"} <= set(first):
         # lm-eval writes one line for each of its answer filters, all with the same completions.
         rows = [(line, row) for line, row in rows if row.get("filter") == first.get("filter")]
-        return "lm-eval", *_collected(_of_harness, rows, bad)
+        return "lm-eval", *collect(_of_harness, rows, bad)
     if columns is None and {"task", "traces"} <= set(first):
-        return "verifiers", *_collected(_of_episode, rows, bad)
+        return "verifiers", *collect(_of_episode, rows, bad)
     names = _columns(set().union(*(row for _, row in rows)), columns or {})
-    return "jsonl", *_collected(lambda line, row: _of_columns(line, row, names), rows, bad)
-
-
-def _collected(
-    make: Callable[[int, dict], Entry], rows: list[tuple[int, dict]], bad: list[BadLine]
-) -> tuple[list[Entry], list[BadLine]]:
-    entries = []
-    bad = list(bad)
-    for line, row in rows:
-        try:
-            entries.append(make(line, row))
-        except InputError:
-            raise
-        except (LookupError, TypeError, ValueError, SyntaxError, AttributeError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:80]
-            bad.append(BadLine(line, f"cannot be read ({type(error).__name__}: {reason})"))
-    return entries, bad
+    return "jsonl", *collect(lambda line, row: _of_columns(line, row, names), rows, bad)
 
 
 def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -176,7 +189,7 @@ def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Ent
         for facts in known:
             facts["truncated"] = row["finish_reason"] in CUT_OFF
     claimed = [_share(value, names.get("claimed", "")) for value in verdicts]
-    return Entry(line, _key(fields.get("id")), _text(fields.get("prompt")), texts, claimed, known)
+    return Entry(line, _key(fields.get("id")), prompt_text(fields.get("prompt")), texts, claimed, known)
 
 
 def _key(value: Any) -> str | None:
@@ -218,16 +231,16 @@ def _share(value: Any, column: str) -> float | None:
     return float(value)
 
 
-def _text(prompt: Any) -> str | None:
+def prompt_text(prompt: Any) -> str | None:
     """A prompt as text; of a chat the last turn of the user, which may be a list of parts."""
     if not isinstance(prompt, list):
         return prompt if isinstance(prompt, str) else None
-    turns = [turn["content"] for turn in prompt if turn.get("role") == "user"]
-    if not turns:
-        return None
-    if isinstance(turns[-1], str):
-        return turns[-1]
-    return "".join(piece if isinstance(piece, str) else piece["text"] for piece in turns[-1])
+    turns = [turn for turn in prompt if isinstance(turn, dict) and turn.get("role") == "user"]
+    if turns:
+        content = turns[-1].get("content") or ""
+        return "".join(piece if isinstance(piece, str) else piece["text"] for piece in content)
+    texts = [piece for piece in prompt if isinstance(piece, str)]
+    return "\n".join(texts) if texts else None
 
 
 def _of_harness(line: int, row: dict[str, Any]) -> Entry:
@@ -242,58 +255,101 @@ def _of_harness(line: int, row: dict[str, Any]) -> Entry:
 def _of_episode(line: int, row: dict[str, Any]) -> Entry:
     """An episode of verifiers: the last turn that the model wrote in each trace."""
     data = row["task"]["data"]
-    texts, known = [], []
+    texts = []
     for trace in row["traces"]:
-        said = [node["message"] for node in trace["nodes"] if node.get("sampled")]
-        texts.append(_text([{"role": "user", "content": said[-1].get("content") or ""}]))
-        known.append({})
-    key = data.get("id") or row["task"].get("key")
-    return Entry(line, _key(key), _text(data.get("prompt")), _all_texts(texts), [None] * len(texts), known)
+        sampled = [node["message"] for node in trace["nodes"] if node.get("sampled")]
+        texts.append(prompt_text([{"role": "user", "content": sampled[-1].get("content")}]))
+    key = _key(data.get("id") or row["task"].get("key"))
+    prompt = prompt_text(data.get("prompt"))
+    return Entry(line, key, prompt, _all_texts(texts), [None] * len(texts), [{}] * len(texts))
+
+
+def inspect_samples(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """One function for each sample of inspect's log that loads it, so that damage costs one sample."""
+    if file.suffix == ".eval":
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if name.startswith("samples/")]
+            for name in sorted(names, key=by_number):
+                yield functools.partial(_member, archive, name)
+        return
+    content = parse_json(file.read_bytes(), halves="replace")
+    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
+        raise LookupError("is no log of inspect: it has no list of samples")
+    for sample in content["samples"]:
+        yield functools.partial(dict, sample)
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Names with their numbers as numbers: 2.jsonl comes before 10.jsonl."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    """The sample that a member holds, also one compressed with Zstandard."""
+    info = archive.getinfo(name)
+    if info.compress_type != ZSTANDARD:
+        return parse_json(archive.read(info), halves="replace")
+    need("pyarrow")
+    import pyarrow
+
+    stream = archive.fp
+    if stream is None:
+        raise ValueError("the archive is closed")
+    stream.seek(info.header_offset)
+    head = stream.read(30)  # the local header: its last four bytes are the lengths of name and extra field
+    stream.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), io.SEEK_CUR)
+    packed = pyarrow.BufferReader(stream.read(info.compress_size))
+    content = pyarrow.CompressedInputStream(packed, "zstd").read()
+    if zlib.crc32(content) != info.CRC:
+        raise ValueError(f"{name} is damaged: its checksum does not fit")
+    return parse_json(content, halves="replace")
+
+
+def attached(text: str, sample: Mapping[str, Any]) -> str:
+    """A text of inspect's sample, or the attachment that it names."""
+    held = sample.get("attachments") or {}
+    return str(held.get(text.removeprefix(ATTACHED), text)) if text.startswith(ATTACHED) else text
 
 
 def _from_inspect(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
     if not path.is_file():
         raise InputError("file", str(path), "there is no such file", "check the path")
-    if path.suffix == ".eval":  # a zip of a kind that Python reads since 3.14
-        try:
-            from inspect_ai.log import read_eval_log
-        except ImportError:
-            remedy = f"pip install inspect-ai, or: inspect log convert {path.name} --to json --output-dir ."
-            raise InputError(
-                "file", path.name, "is read by inspect_ai, which is not installed", remedy
-            ) from None
-        held = read_eval_log(str(path)).model_dump(mode="json")
-    else:
-        try:
-            held = parse_json(path.read_bytes(), halves="replace")
-        except ValueError as error:
-            raise InputError("file", path.name, f"is no JSON ({error})", "give inspect's log") from None
-    samples = held.get("samples") if isinstance(held, dict) else None
-    if not samples:
+    entries, bad = [], []
+    try:
+        entries, bad = collect(_of_sample, enumerate(inspect_samples(path), start=1))
+    except LookupError:
+        pass
+    except (ValueError, zipfile.BadZipFile) as error:
+        kind = "JSON" if path.suffix == ".json" else "archive"
+        raise InputError("file", path.name, f"is no {kind} ({error})", "give inspect's log") from None
+    if not entries and not bad:
         raise InputError("file", path.name, "holds no samples of inspect's", "give a log with its samples")
-    return "inspect", *_collected(_of_sample, list(enumerate(samples, start=1)), [])
+    return "inspect", entries, bad
 
 
-def _of_sample(line: int, row: dict[str, Any]) -> Entry:
+def _of_sample(line: int, load: Callable[[], dict[str, Any]]) -> Entry:
+    row = load()
     choice = row["output"]["choices"][0]
-    said = _text([{"role": "user", "content": choice["message"]["content"]}])
+    answer = prompt_text([{"role": "user", "content": choice["message"]["content"]}])
     scores = [score["value"] for score in (row.get("scores") or {}).values()]
     claim = None
     if len(scores) == 1:
         claim = GRADES.get(scores[0]) if isinstance(scores[0], str) else _share(scores[0], "scores")
+    texts = _all_texts([answer and attached(answer, row)])
+    prompt = prompt_text(row["input"])
     known = {"truncated": choice.get("stop_reason") in CUT_OFF}
-    return Entry(line, _key(row["id"]), _text(row["input"]), _all_texts([said]), [claim], [known])
+    return Entry(line, _key(row["id"]), prompt and attached(prompt, row), texts, [claim], [known])
 
 
 def _from_parquet(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
     rows = list(enumerate(read_records(path), start=1))
     columns = set(rows[0][1])
     if {"doc", "model_response", "metric"} <= columns:
-        return "lighteval", *_collected(_of_details, rows, [])
+        return "lighteval", *collect(_of_details, rows)
     if {"predictions", "metrics"} <= columns and columns & {"example", "full_prompt"}:
-        return "lighteval (before 0.10)", *_collected(_of_old_details, rows, [])
+        return "lighteval (before 0.10)", *collect(_of_old_details, rows)
     if {"prompt", "completion"} <= columns:
-        return "trl", *_collected(lambda line, row: _of_columns(line, row, TRL), rows, [])
+        return "trl", *collect(lambda line, row: _of_columns(line, row, TRL), rows)
     remedy = "give lighteval's details_*.parquet, or write JSON lines"
     raise InputError("columns", sorted(columns), "are not those of lighteval's details", remedy)
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-import re
-import zipfile
-import zlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError, MissingExtra, need
-from hammerlib.evaluation.foreign import SHOWN, BadLine, read_foreign, read_lines
+from hammerlib.evaluation.foreign import (
+    GRADES,
+    SHOWN,
+    BadLine,
+    attached,
+    by_number,
+    collect,
+    inspect_samples,
+    listed,
+    read_foreign,
+    read_lines,
+)
 from hammerlib.runs import MANIFEST
-from hammerlib.runs.reading import parse_json
 
 SUFFIXES = (".parquet", ".jsonl", ".eval", ".json")
 OURS = {"step", "id", "group", "trained", "prompt", "completion", "reward_raw"}
 OUR_SAMPLES = {"id", "sample", "completion", "correct"}
 TRL = {"step", "prompt", "completion", "advantage"}
 VERL = {"input", "output", "score"}
-INSPECT_SCORES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
-ATTACHED = "attachment://"  # inspect keeps long texts once, beside the messages
-ZSTANDARD = 93  # compression of .eval archives, which Python's zipfile reads from 3.14 on
 
 
 class Completion(NamedTuple):
@@ -77,9 +79,7 @@ def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> R
             continue
         if bad:
             unit = "line" if file.suffix == ".jsonl" else "sample"
-            lines = "; ".join(f"{unit} {line} {reason}" for line, reason in sorted(bad)[:SHOWN])
-            more = f"; {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-            read.damaged.append(f"{file.name}: {lines}{more}")
+            read.damaged.append(f"{file.name}: {listed(bad, unit)}")
         groups: dict[Hashable, list[Completion]] = {}
         for completion in completions:
             groups.setdefault((completion.step, completion.group), []).append(completion)
@@ -110,17 +110,12 @@ def _files(source: Path) -> list[Path]:
             raise InputError("run", source.name, problem, f"give one of {', '.join(SUFFIXES)}, or a folder")
         return [source]
     for folder, pattern in ((source / "completions", "*.parquet"), (source, "samples.jsonl")):
-        if files := sorted(folder.glob(pattern), key=_by_number):
+        if files := sorted(folder.glob(pattern), key=lambda file: by_number(file.name)):
             return files
     if (source / MANIFEST).exists():
         return []  # a run of ours that keeps no completions, such as a published copy
     files = [file for file in source.iterdir() if file.suffix in SUFFIXES and file.is_file()]
-    return sorted(files, key=_by_number)
-
-
-def _by_number(file: Path) -> list[tuple[int, str]]:
-    """Names with their numbers as numbers: 2.jsonl comes before 10.jsonl."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+    return sorted(files, key=lambda file: by_number(file.name))
 
 
 def _read_file(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
@@ -129,7 +124,8 @@ def _read_file(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
         return _of_parquet(file)
     if file.suffix == ".jsonl":
         return _of_lines(file)
-    return "inspect log", *_of_inspect(file), "right: the first scorer's value"
+    samples = enumerate(inspect_samples(file), start=1)
+    return "inspect log", *collect(_of_inspect, samples), "right: the first scorer's value"
 
 
 # Parquet
@@ -212,33 +208,17 @@ def _of_trl(
 def _of_lines(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
     rows, bad = read_lines(file)
     if rows and set(rows[0][1]) >= VERL:
-        return "verl rollout dump", *_each(rows, bad, _of_verl), "reward: score"
+        return "verl rollout dump", *collect(_of_verl, rows, bad), "reward: score"
     if rows and set(rows[0][1]) >= OUR_SAMPLES:
         stored = file.with_name("problems.jsonl")
         lines = read_lines(stored)[0] if stored.is_file() else []
         problems = {str(row.get("id")): row for _, row in lines}
-        found = _each(rows, bad, lambda row: _of_sample(row, problems))
-        return "evaluation run", *found, "reward: 1 if right, or else 0"
+        completions, bad = collect(lambda _, row: _of_sample(row, problems), rows, bad)
+        return "evaluation run", completions, bad, "reward: 1 if right, or else 0"
     return _of_foreign(file)
 
 
-def _each(
-    rows: Iterable[tuple[int, Any]], bad: Sequence[BadLine], make: Callable[[Any], Completion]
-) -> tuple[list[Completion], list[BadLine]]:
-    """Completions of numbered rows; those that make none join the bad ones."""
-    completions = []
-    bad = list(bad)
-    for number, row in rows:
-        try:
-            completions.append(make(row))
-        except MissingExtra:
-            raise
-        except Exception as error:  # as for whole files
-            bad.append(BadLine(number, f"cannot be read ({type(error).__name__}: {str(error)[:80]})"))
-    return completions, bad
-
-
-def _of_verl(row: dict[str, Any]) -> Completion:
+def _of_verl(_: int, row: dict[str, Any]) -> Completion:
     rest = {name: value for name, value in row.items() if name not in VERL | {"step", "gts"}}
     verdict = row.get("acc")
     return Completion(
@@ -287,16 +267,8 @@ def _of_foreign(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
     return kind, completions, bad, "reward: the file's own verdict"
 
 
-# Logs of inspect
-
-
-def _of_inspect(file: Path) -> tuple[list[Completion], list[BadLine]]:
-    samples = _archived(file) if file.suffix == ".eval" else _listed(file)
-    return _each(enumerate(samples, start=1), [], lambda load: _of_inspect_sample(load()))
-
-
-def _of_inspect_sample(sample: dict[str, Any]) -> Completion:
-    attached = sample.get("attachments") or {}
+def _of_inspect(_: int, load: Callable[[], dict[str, Any]]) -> Completion:
+    sample = load()
     scores = sample.get("scores") or {}
     first = next((_score(score.get("value")) for score in scores.values()), None)
     notes = {name: score.get("value") for name, score in scores.items()}
@@ -304,9 +276,9 @@ def _of_inspect_sample(sample: dict[str, Any]) -> Completion:
     notes |= {"epoch": sample.get("epoch"), "error": (sample.get("error") or {}).get("message")}
     return Completion(
         str(sample["id"]),
-        _attached(_output(sample.get("output") or {}), attached),
+        attached(_output(sample.get("output") or {}), sample),
         problem=str(sample["id"]),
-        prompt=_attached(_text(sample.get("input")), attached),
+        prompt=attached(_text(sample.get("input")), sample),
         gold=_text(sample.get("target")),
         right=None if first is None else first > 0.5,
         reward=first,
@@ -314,44 +286,8 @@ def _of_inspect_sample(sample: dict[str, Any]) -> Completion:
     )
 
 
-def _listed(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    content = parse_json(file.read_bytes(), halves="replace")
-    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
-        raise ValueError("is no log of inspect: it has no list of samples")
-    for sample in content["samples"]:
-        yield functools.partial(dict, sample)
-
-
-def _archived(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    with zipfile.ZipFile(file) as archive:
-        names = [name for name in archive.namelist() if name.startswith("samples/")]
-        for name in sorted(names, key=lambda name: _by_number(Path(name))):
-            yield lambda name=name: parse_json(_member(archive, name), halves="replace")
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The bytes of a member, also of one compressed with Zstandard."""
-    info = archive.getinfo(name)
-    if info.compress_type != ZSTANDARD:
-        return archive.read(info)
-    need("pyarrow")
-    import pyarrow
-
-    stream = archive.fp
-    if stream is None:
-        raise ValueError("the archive is closed")
-    stream.seek(info.header_offset)
-    head = stream.read(30)  # the local header: its last four bytes are the lengths of name and extra field
-    stream.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), io.SEEK_CUR)
-    packed = pyarrow.BufferReader(stream.read(info.compress_size))
-    content = pyarrow.CompressedInputStream(packed, "zstd").read()
-    if zlib.crc32(content) != info.CRC:
-        raise ValueError(f"{name} is damaged: its checksum does not fit")
-    return content
-
-
 def _score(value: Any) -> float | None:
-    return INSPECT_SCORES[value] if value in list(INSPECT_SCORES) else _number(value)
+    return GRADES[value] if value in list(GRADES) else _number(value)
 
 
 def _output(output: dict[str, Any]) -> str:
@@ -359,10 +295,6 @@ def _output(output: dict[str, Any]) -> str:
         return _text(text)
     choices = output.get("choices") or [{}]
     return _text((choices[0].get("message") or {}).get("content"))
-
-
-def _attached(text: str, attached: dict[str, str]) -> str:
-    return str(attached.get(text.removeprefix(ATTACHED), text)) if text.startswith(ATTACHED) else text
 
 
 # Values
