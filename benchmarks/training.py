@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy as np
 
 from hammerlib import load_problems
-from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training import Hooks, TrainConfig, train
 
 SAVINGS = {
     "zero rows": {"skip_zero_advantage": True},
@@ -156,7 +156,7 @@ def ours(config: TrainConfig, folder: Path, embedder: Callable | None) -> np.nda
         clock.tick(rollout.completion_ids)
         return {}
 
-    train(config, root=folder, plugs=Plugs(observe=watch), embedder=embedder, progress=False)
+    train(config, root=folder, algorithms=[Hooks(observe=watch)], embedder=embedder, progress=False)
     return clock.steps()
 
 

@@ -60,7 +60,9 @@ def make(root: Path) -> None:
     for name, changes in CONFIGS.items():
         kept = Kept()
         config = dataclasses.replace(BASE, **changes)
-        train(config, root=root / name, plugs=Hooks(observe=kept.observe, loss=kept.loss), progress=False)
+        train(
+            config, root=root / name, algorithms=[Hooks(observe=kept.observe, loss=kept.loss)], progress=False
+        )
         path = root / f"{name}-{PartialState().process_index}.pickle"
         path.write_bytes(pickle.dumps(kept.steps))
 

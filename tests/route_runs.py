@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from accelerate import PartialState
 
-from hammerlib.training import Generation, Plugs, TrainConfig, launch, train
+from hammerlib.training import Generation, Hooks, TrainConfig, launch, train
 
 WHOLE = TrainConfig(
     n_problems=8,
@@ -57,7 +57,7 @@ def make(root: Path) -> None:
     """Train both routes and the split groups into folders below `root`."""
     for route in ("reward", "trainer"):
         train(dataclasses.replace(WHOLE, dra_route=route), root=root / route, progress=False)
-    train(SPLIT, root=root / "split", plugs=Plugs(rollout=by_place), progress=False)
+    train(SPLIT, root=root / "split", algorithms=[Hooks(rollout=by_place)], progress=False)
 
 
 if __name__ == "__main__":

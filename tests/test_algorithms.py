@@ -16,7 +16,7 @@ from trl import GRPOConfig
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training import Hooks, Rollout, TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.run import prepare
@@ -77,7 +77,7 @@ def test_the_loss_is_the_papers_by_hand(algorithm: str, ratio: float, tmp_path: 
         return found[0][0]
 
     values = ALGORITHMS[algorithm]
-    train(dataclasses.replace(ONE, **values), root=tmp_path, plugs=Plugs(loss=loss), progress=False)
+    train(dataclasses.replace(ONE, **values), root=tmp_path, algorithms=[Hooks(loss=loss)], progress=False)
     theirs, ours = found[0]
     assert theirs.item() == pytest.approx(ours.item(), abs=1e-4)
     assert abs(ours) > 0.05
@@ -123,7 +123,9 @@ def test_trls_other_losses_are_what_their_papers_say(name: str, values: dict, tm
         found.append((default(), by_hand.get(name)))
         return found[0][0]
 
-    record = train(dataclasses.replace(ONE, **values), root=tmp_path, plugs=Plugs(loss=loss), progress=False)
+    record = train(
+        dataclasses.replace(ONE, **values), root=tmp_path, algorithms=[Hooks(loss=loss)], progress=False
+    )
     theirs, ours = found[0]
     assert record.status == "success" and torch.isfinite(theirs)
     if ours is not None:  # vespo's weights are TRL's own
@@ -158,7 +160,7 @@ def test_truncated_completions_leave_the_loss(tmp_path: Path) -> None:
     config = dataclasses.replace(
         ONE, mask_truncated_completions=True, loss_type="dapo", max_completion_length=36
     )
-    record = train(config, root=tmp_path, plugs=Plugs(loss=loss), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(loss=loss)], progress=False)
     ended = torch.isin(seen["completion_ids"], torch.tensor(seen["ends"])).any(1)
     assert 0 < ended.sum() < len(ended)
     assert (seen["completion_mask"].sum(1) > 0).equal(ended) and seen["num_items_in_batch"] == seen[
@@ -178,7 +180,7 @@ def test_reward_weights_weigh_the_rewards(adjustment: str, tmp_path: Path) -> No
     seen: list[Rollout] = []
     weighed = {"rewards": ("accuracy", "overlong"), "overlong_buffer": 11, "reward_weights": (2.0, 0.5)}
     config = dataclasses.replace(ONE, **weighed, adjustment=adjustment)
-    train(config, root=tmp_path, plugs=Plugs(observe=lambda r: seen.append(r) or {}), progress=False)
+    train(config, root=tmp_path, algorithms=[Hooks(observe=lambda r: seen.append(r) or {})], progress=False)
     lengths = [len(ids) for ids in seen[0].completion_ids]
     right = [bool(one and one.correct) for one in seen[0].verdicts]
     by_hand = [2 * good + 0.5 * -(n - 1) / 11 for good, n in zip(right, lengths, strict=True)]

@@ -27,7 +27,7 @@ from hammerlib.runs import RunRecord
 from hammerlib.systems.chord import PRESETS, adaptive_mu, expert_loss, mixed_loss, mu_at, token_weights
 from hammerlib.systems.chord.algorithm import Chord, check_reading
 from hammerlib.systems.chord.experts import Experts, load_experts, nano_experts
-from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training import Hooks, TrainConfig, train
 from hammerlib.training.hooks import name_of
 
 CHANCES = torch.tensor([[0.9, 0.5, 0.1]], dtype=torch.float64)
@@ -171,7 +171,7 @@ def values(record: RunRecord) -> dict[str, float]:
 
 def one_run(root: Path, chord: Chord | None, **changes: object) -> RunRecord:
     config = dataclasses.replace(ONE, **changes)
-    return train(config, root=root, plugs=chord.plugs(config) if chord else None, progress=False)
+    return train(config, root=root, algorithms=[chord] if chord else [], progress=False)
 
 
 @dataclasses.dataclass
@@ -198,7 +198,9 @@ def test_mu_0_is_grpo_bit_for_bit_and_mu_1_is_supervised_learning(experts: Exper
     pairs = [
         (read(experts.prompt_ids[k]), read(experts.completion_ids[k][:-1])) for k in experts.places(0, 4)
     ]
-    hand = train(ONE, root=tmp_path, plugs=Plugs(loss=ByHand(*encode(pairs, nano.tokenizer))), progress=False)
+    hand = train(
+        ONE, root=tmp_path, algorithms=[Hooks(loss=ByHand(*encode(pairs, nano.tokenizer)))], progress=False
+    )
     # AdamW's first step is nearly the gradient's sign, whatever its size: the norm is compared besides.
     near = [
         torch.isclose(ours[name], value, atol=1e-5).float().mean() for name, value in weights(hand).items()
@@ -301,10 +303,10 @@ def test_settings_that_are_not_chord_are_refused(changes: dict, words: str) -> N
 def test_a_loss_plugged_in_directly_is_checked_by_the_trainer(experts: Experts, tmp_path: Path) -> None:
     config = dataclasses.replace(ONE, loss_type="grpo")
     with pytest.raises(InputError, match="set loss_type: dapo"):
-        train(config, root=tmp_path, plugs=Plugs(loss=Chord(experts)), progress=False)
+        train(config, root=tmp_path, algorithms=[Hooks(loss=Chord(experts))], progress=False)
     other = dataclasses.replace(experts, vocabulary="of another model")
     with pytest.raises(InputError, match="another vocabulary"):
-        train(ONE, root=tmp_path, plugs=Chord(other).plugs(ONE), progress=False)
+        train(ONE, root=tmp_path, algorithms=[Chord(other)], progress=False)
 
 
 def test_experts_of_another_template_are_refused(experts: Experts) -> None:

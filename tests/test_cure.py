@@ -190,7 +190,7 @@ def with_cure(config: TrainConfig = ONE, **changes: object) -> TrainConfig:
 def test_a_step_trains_joint_groups_as_by_hand(tmp_path: Path) -> None:
     watch, loss = Watch(), Gradients("dapo")
     config = dataclasses.replace(with_cure(), max_steps=1)
-    record = train(config, root=tmp_path, algorithms=[watch], plugs=Hooks(loss=loss), progress=False)
+    record = train(config, root=tmp_path, algorithms=[watch, Hooks(loss=loss)], progress=False)
     (rollout,) = watch.rollouts
     ids = [row["id"] for row in rollout.rows]
     assert ids == [name for name in dict.fromkeys(ids) for _ in range(6)] and len(set(ids)) == 2
@@ -235,7 +235,7 @@ def test_the_suffix_alone_is_rewarded_and_trained_alike(tmp_path: Path) -> None:
     for rewarded in ("whole", "suffix"):
         watch, loss = Watch(), Gradients("dapo")
         config = dataclasses.replace(with_cure(reward_on=rewarded), max_steps=1)
-        record = train(config, root=tmp_path, algorithms=[watch], plugs=Hooks(loss=loss), progress=False)
+        record = train(config, root=tmp_path, algorithms=[watch, Hooks(loss=loss)], progress=False)
         loss.assert_equal()
         rollouts[rewarded] = watch.rollouts[0], table(record).loc[1]
     (whole, of_whole), (suffix, of_suffix) = rollouts.values()

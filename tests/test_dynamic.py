@@ -18,7 +18,7 @@ from hammerlib.errors import InputError
 from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.runs import RunRecord
-from hammerlib.training import Algorithm, Generation, Plugs, TrainConfig, schedule_table, train
+from hammerlib.training import Algorithm, Generation, Hooks, TrainConfig, schedule_table, train
 from hammerlib.training.dynamic import DynamicSampling
 from hammerlib.training.dynamic import walked as cursor_of
 from hammerlib.training.generation import generate
@@ -154,7 +154,7 @@ class Scripted:
 
 def test_when_nothing_varies_the_rounds_end_and_nothing_is_trained(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, refill_rounds=1, save_steps=None)
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((0,) * 4)), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((0,) * 4))], progress=False)
     assert (
         len(table(record, "index_log")) == 0
         and table(record, "skipped").reason.tolist() == ["none correct"] * 4
@@ -172,7 +172,7 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
         "n_problems": 4,
     }
     config = dataclasses.replace(WALK, **shape)  # batches of two problems, each trained in two steps
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1, 3, 2, 0))), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1, 3, 2, 0)))], progress=False)
     trained, skipped = table(record, "index_log"), table(record, "skipped")
     told = [tuple(row) for row in trained[["step", "epoch", "position"]].to_numpy()]
     assert told == [(1, 0, 0), (1, 0, 2), (2, 0, 0), (2, 0, 2), (3, 1, 0), (3, 1, 2), (4, 1, 0), (4, 1, 2)]
@@ -191,7 +191,7 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
 def test_the_order_may_end_in_the_first_of_several_batches_of_a_step(tmp_path: Path) -> None:
     shape = {"gradient_accumulation": 2, "steps_per_generation": 1, "group_size": 4, "n_problems": 4}
     config = dataclasses.replace(WALK, **shape, save_steps=None)
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((0,) * 4)), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((0,) * 4))], progress=False)
     assert len(table(record, "skipped")) == 4 and len(table(record, "index_log")) == 0
     assert values(record, "generated") == [16 / 2]  # mean of the step's two batches, the second empty
     assert record.manifest["tail_dropped"] == []
@@ -199,7 +199,7 @@ def test_the_order_may_end_in_the_first_of_several_batches_of_a_step(tmp_path: P
 
 def test_problems_that_the_walk_does_not_come_to_are_named(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=5, tail="report", save_steps=None)
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1,) * 5)), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1,) * 5))], progress=False)
     seen = {*table(record, "index_log").id, *table(record, "skipped").id}
     every = load_problems(config.problems, split=config.split, n=5, seed=0)["id"][:]
     assert record.manifest["tail_dropped"] == [one for one in every if one not in seen] and len(seen) == 4
@@ -207,7 +207,7 @@ def test_problems_that_the_walk_does_not_come_to_are_named(tmp_path: Path) -> No
 
 def test_dra_adjusts_what_was_chosen_by_its_answers(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, adjustment="dra", save_steps=None)
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=Scripted((1, 3, 2, 0))), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1, 3, 2, 0)))], progress=False)
     assert table(record, "index_log").position.tolist() == [0, 2] and len(table(record, "skipped")) == 2
     said = completions(record).query("step == 1 and trained")
     assert (said.reward[said.correct] < 1).all() and (said.reward[~said.correct] == 0).all()
@@ -218,14 +218,14 @@ def test_forced_prefixes_go_together_with_it_and_other_rows_are_refused(tmp_path
         return generate(trainer, rows, prefixes=[[7] if place % 2 else [] for place in range(len(rows))])
 
     config = dataclasses.replace(WALK, n_problems=4, max_steps=1, save_steps=None)
-    record = train(config, root=tmp_path, plugs=Plugs(rollout=guided), progress=False)
+    record = train(config, root=tmp_path, algorithms=[Hooks(rollout=guided)], progress=False)
     assert record.status == "success"
 
     def other(rows: list[dict], trainer: PolicyTrainer) -> Generation:
         return generate(trainer, rows[::-1])
 
     with pytest.raises(InputError, match="not those it was given"):
-        train(config, root=tmp_path, plugs=Plugs(rollout=other), progress=False)
+        train(config, root=tmp_path, algorithms=[Hooks(rollout=other)], progress=False)
 
 
 @dataclasses.dataclass
@@ -306,7 +306,7 @@ def test_the_cursor_counts_problems_of_earlier_epochs(tmp_path: Path) -> None:
 
 def test_a_walk_that_ended_trains_the_rest_of_its_generation_batch(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, gradient_accumulation=1, steps_per_generation=2, save_steps=None)
-    walk = DynamicSampling(tmp_path, plan(config, 16), config, range(16), Plugs())
+    walk = DynamicSampling(tmp_path, plan(config, 16), config, range(16), Hooks())
     walk.cursor = walk.end
     stops = []
     for step in (1, 2):

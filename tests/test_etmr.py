@@ -202,7 +202,7 @@ def branch_of(rollout: Rollout, first: int, leaf: int) -> tuple[int, int]:
 def test_a_step_votes_and_trains_leaves_as_by_hand(tmp_path: Path) -> None:
     watch, loss = Watch(), Gradients("grpo")
     config = dataclasses.replace(with_trees(), max_steps=1)
-    record = train(config, root=tmp_path, algorithms=[watch], plugs=Hooks(loss=loss), progress=False)
+    record = train(config, root=tmp_path, algorithms=[watch, Hooks(loss=loss)], progress=False)
     (rollout,) = watch.rollouts
     nano = load_backbone("nano")
     for first in (0, 10):
@@ -282,7 +282,7 @@ def test_the_first_leaves_are_trained_and_all_vote(tmp_path: Path) -> None:
     config = dataclasses.replace(config, algorithms=(*config.algorithms, {"name": "ettrl"}))
     entropies = []
     hooks = Hooks(observe=lambda rollout: entropies.append(completion_entropies(rollout)) or {})
-    record = train(config, root=tmp_path, algorithms=[watch], plugs=hooks, progress=False)
+    record = train(config, root=tmp_path, algorithms=[watch, hooks], progress=False)
     (rollout,) = watch.rollouts
     values = table(record).loc[1]
     assert (values["generated"], values["trained"]) == (20, 8)

@@ -211,7 +211,7 @@ def trace_of(row: dict) -> list[int]:
 def test_a_step_guides_and_trains_as_by_hand(train_on_guidance: bool, tmp_path: Path) -> None:
     watch, loss = Watch(), Gradients("grpo")
     config = dataclasses.replace(guided_by(train_on_guidance=train_on_guidance), max_steps=1)
-    record = train(config, root=tmp_path, algorithms=[watch], plugs=Hooks(loss=loss), progress=False)
+    record = train(config, root=tmp_path, algorithms=[watch, Hooks(loss=loss)], progress=False)
     (rollout,) = watch.rollouts
     assert rollout.tasks == ["guided", "guided", "", ""] * 2
     assert rollout.forced == [8, 8, 0, 0] * 2

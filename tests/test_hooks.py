@@ -491,10 +491,15 @@ def test_several_algorithms_train_together(tmp_path: Path) -> None:
     parts = [Samples(), Times(0.0), Plus(0.25), Says("a"), Says("b", 2.0)]
     seen: list[Rollout] = []
     plugs = Hooks(observe=lambda rollout: seen.append(rollout) or {"c": 3.0})
-    record = train(config, root=tmp_path, algorithms=parts, plugs=plugs, progress=False)
+    record = train(config, root=tmp_path, algorithms=[*parts, plugs], progress=False)
     values = pd.read_csv(record.folder / "metrics.csv").set_index("metric")["value"]
     assert [values[name] for name in "abc"] == [1.0, 2.0, 3.0]
     assert seen[0].advantages.tolist() == [0.25] * 4
+
+
+def test_two_sets_of_callables_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"algorithms = .Hooks.: .*put all callables into one"):
+        train(CONFIG, root=tmp_path, algorithms=[Hooks(), Hooks()], progress=False)
 
 
 def test_own_parts_train_from_the_command_line(

@@ -17,7 +17,7 @@ from hammerlib.problems import load_problems
 from hammerlib.problems.table import make_table
 from hammerlib.rewards import graded
 from hammerlib.runs import RunRecord
-from hammerlib.training import Generation, Plugs, read_completions, train
+from hammerlib.training import Generation, Hooks, read_completions, train
 
 # Runs at the start of every grading process: two golds that no guard knows of.
 POISON = """
@@ -66,7 +66,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
         patch.setattr(sys, "path", [str(place), *sys.path])  # grading processes take it over
         patch.setattr(graded, "_MEMORY", graded._Memory({(False, True): GradingPool(2, evaluated=True)}))
         patch.setitem(rewards.REWARDS, "accuracy", quick)
-        record = train(config, problems=problems, plugs=Plugs(rollout=say), root=place, progress=False)
+        record = train(config, problems=problems, algorithms=[Hooks(rollout=say)], root=place, progress=False)
         for pool in graded._MEMORY.pools.values():
             pool.close()
     return record

@@ -266,7 +266,7 @@ def test_more_rows_than_stated_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than the 20 that most_rows states"):
         train(STEP, root=tmp_path, algorithms=[Meagre(str(tmp_path / "g.pt"))], progress=False)
     with pytest.raises(InputError, match=r"do not fit a batch of 16.*most_rows"):
-        train(STEP, root=tmp_path, plugs=Hooks(rollout=Ragged().rollout), progress=False)
+        train(STEP, root=tmp_path, algorithms=[Hooks(rollout=Ragged().rollout)], progress=False)
 
 
 class Plain(Ragged):

@@ -21,7 +21,7 @@ from hammerlib.errors import InputError
 from hammerlib.models.embedder import make_embedder
 from hammerlib.models.nano.recipe import CHECKPOINT
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs
+from hammerlib.training import Hooks
 from hammerlib.training.checkpoints import Seal, fingerprints
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('RAN').touch()\n"
@@ -219,7 +219,7 @@ def _plain(rollout: Any) -> Any:
 )  # fmt: skip
 def test_a_hook_with_state_that_no_checkpoint_holds_is_refused(hook: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plugs.advantage = .*keeps state of its own.*leave save_steps out"):
-        train(CONFIG, root=tmp_path, plugs=Plugs(advantage=hook), progress=False)
+        train(CONFIG, root=tmp_path, algorithms=[Hooks(advantage=hook)], progress=False)
     (folder,) = tmp_path.glob("train__*")
     assert RunRecord.load(folder).status == "error"
     assert not list(folder.glob("checkpoints/*/sums.json"))  # nothing to resume from
@@ -233,15 +233,15 @@ def test_a_hook_without_state_or_with_its_methods_is_resumed_exactly(
     from hammerlib.training import build
 
     fresh = type(hook) if isinstance(hook, Kept) else lambda: hook
-    whole = train(CONFIG, root=tmp_path / "whole", plugs=Plugs(advantage=fresh()), progress=False)
+    whole = train(CONFIG, root=tmp_path / "whole", algorithms=[Hooks(advantage=fresh())], progress=False)
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(build, "save_model", stop)
-        train(CONFIG, root=tmp_path / "cut", plugs=Plugs(advantage=fresh()), progress=False)
-    again = train(CONFIG, root=tmp_path / "cut", plugs=Plugs(advantage=fresh()), progress=False)
+        train(CONFIG, root=tmp_path / "cut", algorithms=[Hooks(advantage=fresh())], progress=False)
+    again = train(CONFIG, root=tmp_path / "cut", algorithms=[Hooks(advantage=fresh())], progress=False)
     assert again.manifest["resumed_from_step"] == 3
     weights = [(one.folder / "model" / "model.safetensors").read_bytes() for one in (whole, again)]
     assert weights[0] == weights[1]
@@ -249,7 +249,10 @@ def test_a_hook_without_state_or_with_its_methods_is_resumed_exactly(
 
 def test_without_save_steps_any_hook_may_count(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, save_steps=None)
-    assert train(config, root=tmp_path, plugs=Plugs(advantage=Counting()), progress=False).status == "success"
+    assert (
+        train(config, root=tmp_path, algorithms=[Hooks(advantage=Counting())], progress=False).status
+        == "success"
+    )
 
 
 def test_what_a_hook_holds_is_seen_at_any_depth() -> None:
@@ -258,8 +261,8 @@ def test_what_a_hook_holds_is_seen_at_any_depth() -> None:
     def hook(rollout: Any) -> dict:
         return held
 
-    plugs = Plugs(observe=hook)
-    parts = Seal((), plugs).parts
+    plugs = Hooks(observe=hook)
+    parts = Seal([plugs]).parts
     before = fingerprints(parts)
     assert before == fingerprints(parts) and list(before) == ["plugs.observe"]
     held["a"][0]["b"][1].add(3)

@@ -49,12 +49,12 @@ STEP = TrainConfig(
 
 def make_trainer(folder: Path, config: TrainConfig = STEP, **hooks: Callable) -> PolicyTrainer:
     with quiet():
-        job = prepare(config, plugs=Hooks(**hooks), progress=False)
+        job = prepare(config, algorithms=[Hooks(**hooks)], progress=False)
         return build_trainer(job, RunRecord("demo", folder, {}))
 
 
 def run(root: Path, config: TrainConfig = STEP, **hooks: Callable) -> RunRecord:
-    return train(config, root=root, plugs=Hooks(**hooks), progress=False)
+    return train(config, root=root, algorithms=[Hooks(**hooks)], progress=False)
 
 
 def metrics(record: RunRecord) -> pd.DataFrame:

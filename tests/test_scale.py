@@ -27,7 +27,7 @@ from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
-from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training import Hooks, TrainConfig, train
 from hammerlib.training.build import check_shards
 from hammerlib.training.config import check_vllm, vllm_arguments
 from hammerlib.training.machines import memory_of
@@ -95,10 +95,10 @@ def test_a_lora_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
             raise KeyboardInterrupt
         return {}
 
-    plugs = Plugs(observe=stop)
+    plugs = Hooks(observe=stop)
     with pytest.raises(KeyboardInterrupt):
-        train(config, root=tmp_path / "b", plugs=plugs, progress=False)
-    again = train(config, root=tmp_path / "b", plugs=plugs, progress=False)
+        train(config, root=tmp_path / "b", algorithms=[plugs], progress=False)
+    again = train(config, root=tmp_path / "b", algorithms=[plugs], progress=False)
     assert again.manifest["resumed_from_step"] == 1 and weights(again) == weights(whole)
 
 

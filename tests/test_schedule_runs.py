@@ -21,7 +21,7 @@ from hammerlib.ordering import Order
 from hammerlib.problems import load_problems
 from hammerlib.rewards import accuracy_reward
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs, TrainConfig, schedule_table, train
+from hammerlib.training import Hooks, TrainConfig, schedule_table, train
 from hammerlib.training.build import grpo_arguments, quiet
 from hammerlib.training.logs import OrderMismatchError
 from hammerlib.training.run import prepare
@@ -75,7 +75,7 @@ def trained_on(config: TrainConfig, root: Path) -> tuple[RunRecord, dict[int, se
         micro.append((trainer.state.global_step + 1, frozenset(said)))
         return default()
 
-    record = train(config, root=root, plugs=Plugs(loss=loss), progress=False)
+    record = train(config, root=root, algorithms=[Hooks(loss=loss)], progress=False)
     return record, by_step, micro
 
 

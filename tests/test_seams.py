@@ -19,7 +19,7 @@ from hammerlib.models import load_backbone
 from hammerlib.problems import load_problems
 from hammerlib.rewards import DRAReward, accuracy_reward
 from hammerlib.runs import RunRecord
-from hammerlib.training import Generation, Plugs, Rollout, TrainConfig, train
+from hammerlib.training import Generation, Hooks, Rollout, TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.generation import generate, score_tokens
 from hammerlib.training.hooks import UNTRAINED, name_of
@@ -38,13 +38,13 @@ ONE = TrainConfig(
 
 
 def one_run(root: Path, config: TrainConfig = ONE, **plugs: Callable) -> RunRecord:
-    return train(config, root=root, plugs=Plugs(**plugs), progress=False)
+    return train(config, root=root, algorithms=[Hooks(**plugs)], progress=False)
 
 
 def a_trainer(folder: Path, **changes: object) -> PolicyTrainer:
     plugs = {name: changes.pop(name) for name in ("rollout", "observe") if name in changes}
     with quiet():
-        job = prepare(dataclasses.replace(ONE, **changes), plugs=Plugs(**plugs), progress=False)
+        job = prepare(dataclasses.replace(ONE, **changes), algorithms=[Hooks(**plugs)], progress=False)
         return build_trainer(job, RunRecord("demo", folder, {}))
 
 

@@ -17,7 +17,7 @@ from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
 from hammerlib.study.algorithms import DistinctAnswers, DRAAblation, PermutedRewards, bonus_of
-from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training import Hooks, Rollout, TrainConfig, train
 from hammerlib.training.hooks import make_algorithms, names_of
 
 SMALL = TrainConfig(n_problems=4, order="random", prompts_per_step=2, group_size=4, max_completion_length=40)
@@ -233,8 +233,8 @@ def steps(record: RunRecord) -> pd.DataFrame:
 )
 def test_two_real_steps_train_on_its_advantages(plug: object, tmp_path: Path) -> None:
     watched = Watched(plug)
-    plugs = Plugs(advantage=watched.advantage, loss=watched.loss)
-    record = train(SMALL, root=tmp_path, plugs=plugs, progress=False)
+    plugs = Hooks(advantage=watched.advantage, loss=watched.loss)
+    record = train(SMALL, root=tmp_path, algorithms=[plugs], progress=False)
     assert record.status == "success" and len(watched.made) == len(watched.arrived) == 2
     changed = []
     for (made, rollout), arrived in zip(watched.made, watched.arrived, strict=True):

@@ -111,13 +111,13 @@ def _train_given(job: tuple) -> tuple:
     return arm.seed, more
 
 
-def test_tables_and_plugs_reach_their_config_and_nothing_is_merged(monkeypatch, tmp_path):
+def test_tables_and_algorithms_reach_their_config_and_nothing_is_merged(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "_train_one", _train_given)
-    given = {"problems": ["one", "two"], "plugs": [None, "reshaped"]}
+    given = {"problems": ["one", "two"], "algorithms": [(), ("reshaped",)]}
     records = training.run_grid([Arm(1), Arm(1)], **given, workers=1, root=tmp_path)
     assert records == [
-        (1, {"problems": "one", "plugs": None}),
-        (1, {"problems": "two", "plugs": "reshaped"}),
+        (1, {"problems": "one", "algorithms": ()}),
+        (1, {"problems": "two", "algorithms": ("reshaped",)}),
     ]
 
 
@@ -132,7 +132,7 @@ def _train_options(job: tuple[Arm, object]) -> dict:
         (lambda: training.run_grid([]), "configs"),
         (lambda: training.run_grid([Arm(0), Arm(-1)]), "seed"),
         (lambda: training.run_grid([Arm(0)], workers=0), "workers"),
-        (lambda: training.run_grid([Arm(0)], plugs=[None, None]), "plugs"),
+        (lambda: training.run_grid([Arm(0)], algorithms=[(), ()]), "algorithms"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(call, field):

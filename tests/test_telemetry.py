@@ -14,7 +14,7 @@ from test_training import SMALL
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
-from hammerlib.training import Plugs, Rollout, read_completions, schedule_table, train
+from hammerlib.training import Hooks, Rollout, read_completions, schedule_table, train
 from hammerlib.training.logs import COLUMNS, explained, glossary_table, metrics
 from hammerlib.training.run import prepare
 from hammerlib.training.telemetry import Timings, effective_advantages, observe
@@ -108,9 +108,9 @@ def test_completions_read_back_in_one_call_with_every_documented_column(watched:
 def test_completions_hold_the_advantage_that_was_trained_and_none_are_kept_where_none_are_asked(
     tmp_path: Path,
 ) -> None:
-    plugs = Plugs(advantage=lambda rollout: 0 * rollout.advantages + 0.25)
+    plugs = Hooks(advantage=lambda rollout: 0 * rollout.advantages + 0.25)
     config = dataclasses.replace(SMALL, max_steps=1, max_completion_length=4)
-    kept = train(config, root=tmp_path / "a", plugs=plugs, progress=False)
+    kept = train(config, root=tmp_path / "a", algorithms=[plugs], progress=False)
     assert set(read_completions(kept.folder)["advantage"]) == {0.25}
     silent = dataclasses.replace(config, completions_every=None)
     bare = train(silent, root=tmp_path / "b", progress=False)

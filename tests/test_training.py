@@ -18,7 +18,7 @@ from hammerlib.problems import load_problems
 from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import content_hash
-from hammerlib.training import Generation, Plugs, TrainConfig, schedule_table, train
+from hammerlib.training import Generation, Hooks, TrainConfig, schedule_table, train
 
 SMALL = TrainConfig(
     n_problems=12,
@@ -196,7 +196,7 @@ def test_the_four_seams_are_called_and_change_the_run(whole: RunRecord, tmp_path
         ids = trainer.processing_class([row["prompt"] for row in rows])["input_ids"]
         return Generation(rows, ids, [[7, 8, trainer.processing_class.eos_token_id]] * len(ids))
 
-    plugs = Plugs(
+    plugs = Hooks(
         rollout=rollout, advantage=advantage, loss=loss, observe=lambda r: {"rows": len(r.completions)}
     )
     record = train(dataclasses.replace(SMALL, max_steps=1), root=tmp_path, plugs=plugs, progress=False)
@@ -206,7 +206,7 @@ def test_the_four_seams_are_called_and_change_the_run(whole: RunRecord, tmp_path
 
 
 def test_advantages_of_another_shape_are_refused(tmp_path: Path) -> None:
-    plugs = Plugs(advantage=lambda rollout: rollout.advantages[:3])
+    plugs = Hooks(advantage=lambda rollout: rollout.advantages[:3])
     with pytest.raises(InputError, match="advantage"):
         train(dataclasses.replace(SMALL, max_steps=1), root=tmp_path, plugs=plugs, progress=False)
     (folder,) = tmp_path.glob("train__*")

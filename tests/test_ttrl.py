@@ -28,7 +28,7 @@ from hammerlib.systems.ttrl import (
     vote_metrics,
 )
 from hammerlib.systems.ttrl.algorithm import EntropyReshape, VoteThenSample, relabelled, watch_votes
-from hammerlib.training import Plugs, Rollout, TrainConfig, train
+from hammerlib.training import Hooks, Rollout, TrainConfig, train
 from hammerlib.training.generation import completion_entropies, score_tokens
 from hammerlib.training.hooks import UNTRAINED, Generation
 
@@ -209,12 +209,12 @@ def test_response_entropy_is_the_mean_over_trained_tokens() -> None:
 # In the house
 
 
-def run(root: Path, plugs: Plugs, *, truth: list[str] | None = None, **changes: object) -> RunRecord:
+def run(root: Path, plugs: Hooks, *, truth: list[str] | None = None, **changes: object) -> RunRecord:
     problems = load_problems("reasoning-gym:nano", split="rl", n=4, seed=0)
     if truth is not None:
         problems = problems.remove_columns("answer").add_column("answer", truth)
     config = dataclasses.replace(TWO, **changes)
-    return train(config, problems=problems, root=root, plugs=plugs, progress=False)
+    return train(config, problems=problems, root=root, algorithms=[plugs], progress=False)
 
 
 def weights(record: RunRecord) -> dict[str, torch.Tensor]:
@@ -223,9 +223,9 @@ def weights(record: RunRecord) -> dict[str, torch.Tensor]:
 
 @pytest.mark.long
 def test_the_truth_never_enters(tmp_path: Path) -> None:
-    one = run(tmp_path / "a", Plugs(rollout=VoteThenSample(6)), adjustment="dra")
+    one = run(tmp_path / "a", Hooks(rollout=VoteThenSample(6)), adjustment="dra")
     other = run(
-        tmp_path / "b", Plugs(rollout=VoteThenSample(6)), adjustment="dra", truth=["1", "2", "3", "x"]
+        tmp_path / "b", Hooks(rollout=VoteThenSample(6)), adjustment="dra", truth=["1", "2", "3", "x"]
     )
     before = load_backbone("nano").model.state_dict()
     assert all((value == weights(other)[name]).all() for name, value in weights(one).items())
@@ -255,7 +255,7 @@ def test_all_vote_and_the_first_are_trained(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_votes_are_sampled_watched_and_reshaped(tmp_path: Path) -> None:
-    plugs = Plugs(rollout=VoteThenSample(6), advantage=EntropyReshape(), observe=watch_votes)
+    plugs = Hooks(rollout=VoteThenSample(6), advantage=EntropyReshape(), observe=watch_votes)
     record = run(tmp_path, plugs)
     table = pd.read_csv(record.folder / "metrics.csv").pivot_table(
         index="step", columns="metric", values="value"
@@ -286,9 +286,9 @@ def test_reshaped_advantages_are_the_scaled_ones() -> None:
 
 def test_incompatible_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="votes"):
-        run(tmp_path, Plugs(rollout=VoteThenSample(3)))
+        run(tmp_path, Hooks(rollout=VoteThenSample(3)))
     with pytest.raises(InputError, match="truth"):
-        run(tmp_path, Plugs(observe=watch_votes))
+        run(tmp_path, Hooks(observe=watch_votes))
     broken = SimpleNamespace(num_generations=4)
     with pytest.raises(InputError, match="whole groups"):
         VoteThenSample(6)([{"id": "a"}] * 3 + [{"id": "b"}] * 5, broken)

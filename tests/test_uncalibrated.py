@@ -29,7 +29,7 @@ from hammerlib.systems.uncalibrated import (
 )
 from hammerlib.systems.uncalibrated.algorithm import LeaveOneOut
 from hammerlib.systems.uncalibrated.stating import forecast_problems, save_stating_model, statement_policy
-from hammerlib.training import Plugs, TrainConfig, train
+from hammerlib.training import Hooks, TrainConfig, train
 
 GRID = np.arange(1, 101) / 101
 POLICIES = {"uniform": np.ones(100), "middle": beta.pdf(GRID, 5.7, 3), "high": beta.pdf(GRID, 50, 1)}
@@ -301,7 +301,7 @@ def test_the_scores_train_in_the_house(speaker: Path, tmp_path: Path) -> None:
         max_completion_length=5, loss_type="dr_grpo", scale_rewards="none",
     )  # fmt: skip
     record = train(
-        config, problems=problems, root=tmp_path, plugs=Plugs(advantage=LeaveOneOut()), progress=False
+        config, problems=problems, root=tmp_path, algorithms=[Hooks(advantage=LeaveOneOut())], progress=False
     )
     assert record.status == "success" and record.metrics["steps"]["value"] == 2
     assert record.metrics["reward_raw_last"]["value"] < 0
@@ -314,7 +314,13 @@ def test_leave_one_out_refuses_a_scale_it_would_ignore(speaker: Path, tmp_path: 
     )  # fmt: skip
     problems = forecast_problems(draw_outcomes(4, categories=2))
     with pytest.raises(InputError, match="scale_rewards"):
-        train(config, problems=problems, root=tmp_path, plugs=Plugs(advantage=LeaveOneOut()), progress=False)
+        train(
+            config,
+            problems=problems,
+            root=tmp_path,
+            algorithms=[Hooks(advantage=LeaveOneOut())],
+            progress=False,
+        )
 
 
 def test_forecasts_refuse_what_cannot_be_told_apart() -> None:

@@ -9,7 +9,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +90,14 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     algorithms = list(job.algorithms)
     if config.adjustment == "dra":
         algorithms.append(_dra(job, embed, policy))  # last: it wraps the rewards of all others
-    hooks = compose([*algorithms, job.plugs])
+    hooks = compose(algorithms)
     callbacks: list[TrainerCallback] = [
         Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
     ]
     if config.dynamic_sampling:
         sampling = DynamicSampling(record.folder, job.plan, config, index_log.index, hooks)
         callbacks.append(sampling)
-        hooks = sampling.plugs()
+        hooks = replace(hooks, rollout=sampling.rollout, observe=sampling.observe)
     callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
     own = own_tools(config)
     with _server_named(config):
@@ -127,7 +127,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     trainer.add_callback(NoLastCheckpoint())
     if config.token_budget is not None:
         trainer.add_callback(TokenBudget(trainer, job.plan, config.token_budget))
-    trainer.add_callback(Seal(job.algorithms, job.plugs))
+    trainer.add_callback(Seal(job.algorithms))
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
     if isinstance(table, EpochTable):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import inspect
@@ -36,7 +35,7 @@ from hammerlib.runs.storage import (
     write_sums,
     writing,
 )
-from hammerlib.training.hooks import Algorithm, Hooks, name_of, overridden
+from hammerlib.training.hooks import HOOKS, Algorithm, Hooks, name_of, overridden
 
 FOLDER = "checkpoints"
 NAME = re.compile(r"checkpoint-(0|[1-9]\d{0,17})")  # ASCII digits, as the trainer writes them
@@ -173,8 +172,8 @@ class Seal(TrainerCallback):
     an InputError at the first checkpoint: a resumed run would lack its state.
     """
 
-    def __init__(self, algorithms: Sequence[Algorithm], plugs: Hooks) -> None:
-        self.parts = _parts(algorithms, plugs)
+    def __init__(self, algorithms: Sequence[Algorithm]) -> None:
+        self.parts = _parts(algorithms)
         self.before: dict[str, str] = {}
 
     def on_train_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
@@ -197,11 +196,11 @@ class Seal(TrainerCallback):
         PartialState().wait_for_everyone()
 
 
-def restore(algorithms: Sequence[Algorithm], plugs: Hooks, checkpoint: Path | None) -> None:
+def restore(algorithms: Sequence[Algorithm], checkpoint: Path | None) -> None:
     """Give algorithms and hooks back what a checkpoint holds of them."""
     if checkpoint is None:
         return
-    parts = _parts(algorithms, plugs)
+    parts = _parts(algorithms)
     states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
     for name, state in states.items():
         if name in parts:  # one without a state may have written an empty one
@@ -231,12 +230,15 @@ def _keeps_to_itself(field: str, value: object) -> InputError:
     return InputError(field, value, problem, remedy)
 
 
-def _parts(algorithms: Sequence[Algorithm], plugs: Hooks) -> dict[str, Any]:
+def _parts(algorithms: Sequence[Algorithm]) -> dict[str, Any]:
     """Everything that may hold state, by the name it has in checkpoints and errors."""
-    parts = {f"algorithms[{k}]": each for k, each in enumerate(algorithms) if not each.STATELESS}
-    for hook in dataclasses.fields(plugs):
-        if (called := getattr(plugs, hook.name)) is not None:
-            parts[f"plugs.{hook.name}"] = called
+    parts: dict[str, Any] = {}
+    for k, algorithm in enumerate(algorithms):
+        if isinstance(algorithm, Hooks):
+            called = {hook: getattr(algorithm, hook) for hook in HOOKS}
+            parts |= {f"plugs.{hook}": each for hook, each in called.items() if each is not None}
+        elif not algorithm.STATELESS:
+            parts[f"algorithms[{k}]"] = algorithm
     return parts
 
 

@@ -79,22 +79,18 @@ class DynamicSampling(Algorithm, TrainerCallback):
     HEAD = ("step", "epoch", "position", "index", "id", "reason")
 
     def __init__(
-        self, folder: Path, plan: Plan, config: TrainConfig, index: Sequence[int], plugs: Hooks
+        self, folder: Path, plan: Plan, config: TrainConfig, index: Sequence[int], inner: Hooks
     ) -> None:
         self.path = folder / SKIPPED
         self.plan = plan
         self.index = index
-        self.inner = plugs
+        self.inner = inner
         self.limit = config.refill_rounds
         self.end = len(index) * config.epochs
         self.cursor = walked(folder, len(index))
         self.rounds = self.skipped = 0
         if not self.path.exists():
             self._write([self.HEAD])
-
-    def plugs(self) -> Hooks:
-        """Return the user's plugs with this rollout and its counts observed."""
-        return dataclasses.replace(self.inner, rollout=self.rollout, observe=self.observe)
 
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Walk on until len(rows) / G groups vary, or the rounds or the order end."""

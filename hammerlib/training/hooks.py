@@ -14,7 +14,7 @@ import importlib.metadata
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hammerlib.errors import InputError, check_fields, import_function, import_object, unknown
@@ -135,8 +135,8 @@ class GivenRewards(Algorithm):
 
 
 @dataclass(frozen=True)
-class Hooks:
-    """Callables for the four hooks of the trainer, for those who want no class; None leaves TRL's behaviour.
+class Hooks(Algorithm):
+    """An algorithm of callables, for those who want no class; None leaves TRL's behaviour.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ class Hooks:
 
     Examples
     --------
-    >>> hooks = Hooks(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))})
-    >>> hooks.names()["loss"] is None
+    >>> longest = Hooks(observe=lambda rollout: {"longest": max(map(len, rollout.completion_ids))})
+    >>> longest.names()["loss"] is None  # train(config, algorithms=[longest])
     True
     """
 
@@ -164,7 +164,7 @@ class Hooks:
 
         A callable is named by module, name, bytecode and settings, so that changing these changes the run.
         """
-        return {hook.name: name_of(getattr(self, hook.name)) for hook in fields(self)}
+        return {hook: name_of(getattr(self, hook)) for hook in HOOKS}
 
 
 Plugs = Hooks  # old spelling, one release
@@ -173,15 +173,15 @@ Plugs = Hooks  # old spelling, one release
 # Composition
 
 
-def overridden(algorithm: Algorithm | Hooks, name: str) -> Callable | None:
+def overridden(algorithm: Algorithm, name: str) -> Callable | None:
     """Return a method that an algorithm has of its own, None where it is the base class's."""
-    method = getattr(algorithm, name, None)
+    method = getattr(algorithm, name)
     if method is None or getattr(method, "__func__", None) is getattr(Algorithm, name):
         return None
     return method
 
 
-def compose(algorithms: Sequence[Algorithm | Hooks]) -> Hooks:
+def compose(algorithms: Sequence[Algorithm]) -> Hooks:
     """Return the hooks of several algorithms as one: observers merge, advantages chain, losses nest."""
     methods: dict[str, list[Callable]] = {}
     for name in HOOKS:
@@ -192,7 +192,7 @@ def compose(algorithms: Sequence[Algorithm | Hooks]) -> Hooks:
         remedy = "leave out all but one"
         raise InputError("algorithms", named, "generate in two ways, and one batch has one rollout", remedy)
     # What the classes declare is refused now, what else their observers report at the first step.
-    _refuse_twice([name for algorithm in algorithms for name in getattr(algorithm, "METRICS", {})])
+    _refuse_twice([name for algorithm in algorithms for name in algorithm.METRICS])
     return Hooks(
         rollout=methods["rollout"][0] if methods["rollout"] else None,
         advantage=_joined(methods["advantage"], _chained),
@@ -360,8 +360,11 @@ def algorithm_identity(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def names_of(algorithms: Iterable[Algorithm]) -> list[str]:
-    """Return module, name, settings and code of algorithms handed over as objects, for the run's name."""
-    return [object_name(algorithm, Algorithm) for algorithm in algorithms]
+    """Return module, name, settings and code of algorithms handed over as objects, for the run's name.
+
+    `Hooks` are left out: they have the names of their callables.
+    """
+    return [object_name(one, Algorithm) for one in algorithms if not isinstance(one, Hooks)]
 
 
 def own_reward(name: str, field: str = "rewards") -> Reward | None:

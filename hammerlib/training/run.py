@@ -48,11 +48,15 @@ class Job:
     backbone: Backbone
     order: Order  # None in a plan that made none
     plan: Plan
-    plugs: Hooks
     progress: bool
     embedder: Embed | None = None
     longest_prompt: int = 0
     algorithms: tuple[Algorithm, ...] = ()  # those that the config names, then those given as objects
+
+    @property
+    def hooks(self) -> Hooks:
+        """The callables among the algorithms."""
+        return next((part for part in self.algorithms if isinstance(part, Hooks)), Hooks())
 
     @property
     def most_rows(self) -> int:
@@ -70,7 +74,7 @@ class Job:
             fingerprint(self.problems),
             self.order.hash,
             self.backbone.weights_hash,
-            self.plugs.names(),
+            self.hooks.names(),
             self.plan.processes,
             str(self.backbone.device).split(":")[0],
             str(self.backbone.dtype),
@@ -88,11 +92,11 @@ def train(
     problems: Dataset | None = None,
     order: Order | None = None,
     root: Path | None = None,
-    plugs: Hooks | None = None,
     algorithms: Sequence[Algorithm] = (),
     rewards: Sequence[Reward] = (),
     embedder: Embed | None = None,
     progress: bool = True,
+    plugs: Hooks | None = None,
 ) -> RunRecord:
     """Train a backbone with GRPO on problems in a verified order.
 
@@ -110,16 +114,17 @@ def train(
         is trained.
     root : Path, optional
         Where run folders stand; default `results_root()`.
-    plugs : Hooks, optional
-        Callables for the trainer's hooks, where a class would be too much.
     algorithms : sequence of Algorithm, optional
         Objects, composed after those that the config names; they name the run by class, code and settings.
+        `Hooks` holds callables, where a class would be too much.
     rewards : sequence of callables, optional
         Reward functions with TRL's signature, in place of those that the config names.
     embedder : callable, list of n str -> (n, d) array, optional
         Embeds the completions for DRA in place of what the config names.
     progress : bool
         Show one progress line (never under CI).
+    plugs : Hooks, optional
+        Old spelling of the last of `algorithms`, for one release.
 
     Returns
     -------
@@ -146,7 +151,8 @@ def train(
     >>> train(config, root=pathlib.Path(tempfile.mkdtemp()), progress=False).status
     'success'
     """
-    parts = {"plugs": plugs, "algorithms": algorithms, "rewards": rewards, "embedder": embedder}
+    algorithms = [*algorithms, plugs] if plugs is not None else algorithms
+    parts = {"algorithms": algorithms, "rewards": rewards, "embedder": embedder}
     job = prepare(config, problems=problems, order=order, **parts, progress=progress)
     root = Path(root or results_root())
     if not is_main():  # the main process holds the claim for all
@@ -187,7 +193,6 @@ def prepare(
     *,
     problems: Dataset | None = None,
     order: Order | None = None,
-    plugs: Hooks | None = None,
     algorithms: Sequence[Algorithm] = (),
     rewards: Sequence[Reward] = (),
     embedder: Embed | None = None,
@@ -224,9 +229,8 @@ def prepare(
     adapters = ["peft"] if config.lora_rank else []
     adapters += ["bitsandbytes"] if config.load_in_4bit and weights else []
     need("torch", "transformers", "accelerate", "trl", *adapters)
-    plugs = plugs or Hooks()
     own = [GivenRewards(rewards)] if rewards else []
-    checked = _algorithms(config, plugs, [*own, *algorithms])
+    checked = _algorithms(config, [*own, *algorithms])
     import torch
 
     from hammerlib.models import load_backbone
@@ -249,12 +253,12 @@ def prepare(
         order.verify(problems)
     batches = plan(config, len(problems), processes)
     check_vllm(config, processes=batches.processes)
-    job = Job(config, problems, backbone, order, batches, plugs, progress, embedder, longest, checked)
+    job = Job(config, problems, backbone, order, batches, progress, embedder, longest, checked)
     _check_growth(job)
     return job
 
 
-def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
+def _algorithms(config: TrainConfig, given: Sequence[Algorithm]) -> tuple[Algorithm, ...]:
     """The config's algorithms and those given, each of which has checked the config."""
     from hammerlib.training.checkpoints import check_state
 
@@ -262,8 +266,10 @@ def _algorithms(config: TrainConfig, plugs: Hooks, given: Sequence[Algorithm]) -
         remedy = "give an object of a subclass of hammerlib.training.Algorithm"
         check_is("algorithms", algorithm, Algorithm, "an algorithm", remedy)
         algorithm.check(config)
+    if sum(isinstance(algorithm, Hooks) for algorithm in given) > 1:
+        raise InputError("algorithms", "Hooks", "stands there more than once", "put all callables into one")
     algorithms = (*make_algorithms(config), *given)
-    hooks = compose([*algorithms, plugs])
+    hooks = compose(algorithms)
     tools = "tools" if config.tools else "environment" if config.environment else None
     if tools and (hooks.rollout is not None or config.dynamic_sampling):
         problem = "are not called by a rollout of an algorithm's own, nor by dynamic sampling"
@@ -318,9 +324,9 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
     dropped = []
     if not job.config.dynamic_sampling:  # which finds out while it trains
         dropped = ids_of(job.problems, job.order)[job.plan.blocks * job.plan.prompts :]
-    if job.algorithms:
+    if named := names_of(job.algorithms):
         meanings = {name: text for part in job.algorithms for name, text in part.METRICS.items()}
-        record.note(algorithms=names_of(job.algorithms), metric_meanings=meanings)
+        record.note(algorithms=named, metric_meanings=meanings)
     job.order.save(record.folder / "order.json")
     record.artefact("order.json")
     record.note(
@@ -334,7 +340,7 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         backbone_weights=job.backbone.weights_hash,
         device=str(job.backbone.device),
         dtype=str(job.backbone.dtype),
-        plugs=job.plugs.names(),
+        plugs=job.hooks.names(),
         embedder=name_of(job.embedder) or job.config.embedder,
         schedule=dataclasses.asdict(job.plan),
         tail_dropped=dropped,
@@ -348,7 +354,7 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
     from hammerlib.training.checkpoints import FOLDER, restore, resumable
     from hammerlib.training.trainer import same_everywhere
 
-    restore(job.algorithms, job.plugs, checkpoint[0] if checkpoint else None)
+    restore(job.algorithms, checkpoint[0] if checkpoint else None)
     with quiet():
         trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
         if trainer.accelerator.num_processes > 1:
@@ -387,7 +393,6 @@ def run_grid(
     configs: Sequence[TrainConfig],
     *,
     problems: Sequence[Dataset] | None = None,
-    plugs: Sequence[Hooks | None] | None = None,
     algorithms: Sequence[Sequence[Algorithm]] | None = None,
     workers: int = 2,
     backend: str = "process",
@@ -404,14 +409,14 @@ def run_grid(
         raise InputError("configs", configs, "holds no run", "give at least one TrainConfig")
     for config in configs:
         config.validate()
-    given = {"problems": problems, "plugs": plugs, "algorithms": algorithms}
+    given = {"problems": problems, "algorithms": algorithms}
     given = {name: values for name, values in given.items() if values is not None}
     for name, values in given.items():
         if len(values) != len(configs):
             problem = f"are not one for each of {len(configs)} configs"
             raise InputError(name, len(values), problem, "give as many")
     folder = Path(root or results_root())
-    # Equal configs are one run, unless tables, plugs or algorithms of their own make them others.
+    # Equal configs are one run, unless tables or algorithms of their own make them others.
     first = list(range(len(configs))) if given else [configs.index(config) for config in configs]
     distinct = sorted(set(first))
     jobs = [(configs[k], folder, {name: values[k] for name, values in given.items()}) for k in distinct]
