@@ -75,7 +75,9 @@ def unit_rows(vectors: Array, ids: Sequence[str] | None = None, field: str = "ve
     if not len(rows):
         return rows
     blocks = [_scaled(rows[at : at + SCALED_ROWS]) for at in range(0, len(rows), SCALED_ROWS)]
+    # all rows are looked at before any is refused: the error counts them
     peak = xp.concatenate([peak for _, peak in blocks])
+    # NaN and infinity survive the largest entry of their row, zeros are told by it
     _refuse_rows(~xp.isfinite(peak), ids, field, "hold NaN or infinity")
     _refuse_rows(peak == 0, ids, field, "are all zero and have no direction")
     return blocks[0][0] if len(blocks) == 1 else xp.concatenate([scaled for scaled, _ in blocks])
@@ -104,6 +106,7 @@ def centred_rows(units: Array, ids: Sequence[str] | None = None) -> Array:
     """Subtract the mean from unit rows and scale them to length one again."""
     if not len(units):
         return units
+    # (x - m) / |x - m|
     rows = units - units.mean(axis=0)
     xp = namespace(rows)
     lost = xp.amax(xp.abs(rows), axis=1) < NEAR_MEAN
@@ -114,6 +117,7 @@ def centred_rows(units: Array, ids: Sequence[str] | None = None) -> Array:
 def product_blocks(rows: Array, columns: Array, block: int = BLOCK_ROWS) -> Iterator[tuple[int, Array]]:
     """Yield ``(start, rows[start:start + block] @ columns.T)`` until the rows are used up."""
     for start in range(0, len(rows), block):
+        # O(block n) memory instead of O(n^2)
         yield start, rows[start : start + block] @ columns.T
 
 
@@ -161,6 +165,7 @@ def edge_cosines(units: Array, permutation: np.ndarray) -> np.ndarray:
     for start in range(0, len(costs), BLOCK_ROWS):
         # a copy: torch takes no reversed view
         step = np.ascontiguousarray(permutation[start : start + BLOCK_ROWS + 1])
+        # double precision: a sum of n cosines shall round as little as each of them
         chosen = host(units[step]).astype(np.float64)
         costs[start : start + BLOCK_ROWS] = (chosen[:-1] * chosen[1:]).sum(axis=1)
     return costs

@@ -50,6 +50,7 @@ def pair_correlations(
         spreads = float(difference @ difference), float(distance @ distance)
         if min(spreads) == 0:
             continue
+        # rewards are shuffled among completions, not among pairs: a completion is in G - 1 of them
         table = np.zeros((size, size))
         table[first, second] = table[second, first] = difference
         order = generator.permuted(np.tile(np.arange(size), (permutations, 1)), axis=1)
@@ -57,8 +58,10 @@ def pair_correlations(
         others = table[order[:, first], order[:, second]] @ distance / scale
         # Spearman: the correlation of ranks, which are centred already
         cross = float(difference @ distance)
+        # the sample itself counts as one of the shuffles, so that p is never 0
         as_far = 1 + (np.abs(others) >= abs(cross / scale) - 1e-12).sum()
         chance = (np.abs(others) > least).mean()
+        # kept for the pooled correlation: sums over prompts of numerator and of both spreads
         sums = [value / pairs**2 for value in (cross, *spreads)]
         rows.append((prompt, cross / scale, as_far / (permutations + 1), others[0], chance, *sums))
     names = ["prompt", "rho", "p_shuffled", "shuffled", "chance"]
@@ -106,6 +109,7 @@ def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndar
         raise InputError("rewards", "NaN or infinity", "must be finite", "leave such prompts out")
     if permutations < 19:
         raise InputError("permutations", permutations, "cannot reach p = .05", "use 19 or more")
+    # distance: 1 - cosine
     units = rows / np.linalg.norm(rows, axis=2, keepdims=True)
     return values, 1 - units @ units.swapaxes(1, 2)
 
@@ -113,6 +117,7 @@ def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndar
 def _ranks(values: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata  # here, because it takes a second to import
 
+    # rounded to ties first: equal rewards differ by rounding after a sum
     ranks = rankdata(np.round(values / TIE))
     return ranks - ranks.mean()
 
@@ -122,6 +127,7 @@ def _usual_p(rho: np.ndarray, pairs: int) -> np.ndarray:
     from scipy.stats import t
 
     with np.errstate(divide="ignore"):
+        # t = rho sqrt((n - 2) / (1 - rho^2)), n - 2 degrees of freedom
         statistic = np.abs(rho) * np.sqrt((pairs - 2) / np.clip(1 - rho**2, 0, None))
     return 2 * t.sf(statistic, pairs - 2)
 
@@ -145,6 +151,7 @@ def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
     drawn = np.random.default_rng(seed).integers(len(found), size=(resamples, len(found)))
     drawn = np.concatenate([np.arange(len(found))[None], drawn])  # the first row is the sample itself
     columns = {name: found[name].to_numpy()[drawn] for name in found.columns if name != "prompt"}
+    # sum_p cross_p / sqrt(sum_p spread_reward sum_p spread_distance)
     spread = np.sqrt(columns["spread_reward"].sum(axis=1) * columns["spread_distance"].sum(axis=1))
     statistics = {
         "p < .05": (columns["p"] < LEVEL).mean(axis=1),
@@ -184,8 +191,10 @@ def premise_power(
         generator = np.random.default_rng([seed, number])
         position, noise = generator.normal(size=(2, prompts, group_size))
         strength = float(np.interp(wanted, reached, strengths))
+        # bivariate normal with correlation `strength`
         rewards = strength * position + np.sqrt(1 - strength**2) * noise
         rewards = (rewards > 0).astype(np.float64) if graded else rewards
+        # on an arc: for small angles 1 - cosine grows with the distance of positions
         vectors = np.stack([np.cos(ANGLE * position), np.sin(ANGLE * position)], axis=-1)
         correlated = pair_correlations(rewards, vectors, permutations=permutations, seed=seed)
         below = (correlated[["p", "p_shuffled"]] < LEVEL).mean()

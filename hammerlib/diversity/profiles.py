@@ -78,6 +78,7 @@ def prefix_profile(
     units = used_vectors(embeddings)
     counts = _counts(len(units), fractions)
     permutation = fitting(order, len(units))
+    # less the mean of all rows, not of the part: one kernel for all lengths
     centred = centred_rows(units)
     topics = None if problems is None else topics_of(problems, len(units))
     covered = np.full(len(units), -np.inf)
@@ -90,6 +91,7 @@ def prefix_profile(
             covered = np.maximum(covered, newest)
             done = count
         values = [mean_cosine(units[prefix]), vendi_of_units(units[prefix]), vendi_of_units(centred[prefix])]
+        # coverage radius: 1 - min_i max_{j in prefix} cos(x_i, x_j)
         values.append(1.0 - float(covered.min()))
         if topics is not None:
             values.append(_topic_variation(topics, prefix))
@@ -183,6 +185,7 @@ def _mean_product(placed: np.ndarray, lag: int) -> float:
     total = 0.0
     for start in range(0, pairs, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, pairs)
+        # sum_t x_t . x_{t + k}
         total += float(np.vdot(placed[start:stop], placed[start + lag : stop + lag]))
     return total / pairs
 
@@ -311,6 +314,7 @@ def random_reference(
     if seeds < 2 or not 0 < level < 1:
         raise InputError("seeds, level", (seeds, level), "make no band", "use seeds=20, level=0.95")
     n = len(used_vectors(embeddings))
+    # the same seeds for every profile: its rows are of the same random orders
     frames = [
         profile(np.random.default_rng(seed).permutation(n), embeddings, **options)
         for seed in tqdm(range(seeds), "random orders", delay=3, disable=progress_off())
@@ -395,6 +399,7 @@ def _edges(permutation: np.ndarray, units: Array) -> pd.DataFrame:
     import pandas as pd
 
     costs = edge_costs(permutation, units)
+    # edges, not items: n - 1 of them in tenths
     stretches = [costs, *(tenth for tenth in np.array_split(costs, 10) if len(tenth))]
     return pd.DataFrame({"tenth": range(len(stretches)), "value": [tenth.mean() for tenth in stretches]})
 
@@ -466,6 +471,7 @@ def order_correlates(
     if n < 3 or permutations < 19:
         problem = "leave nothing to compare with"
         raise InputError("problems, permutations", (n, permutations), problem, "use 3 or more and 999")
+    # the inverse permutation: place of each problem
     positions = np.empty(n)
     positions[fitting(order, n)] = np.arange(n)
     generator = np.random.default_rng(seed)
@@ -474,8 +480,10 @@ def order_correlates(
     for label, (chance, statistic) in _statistics(problems).items():
         value = statistic(positions)
         others = np.array([statistic(other) for other in shuffled])
+        # two-sided about what chance gives, 1e-12 for equal values that rounded apart
         as_far = np.abs(others - chance) >= abs(value - chance) - 1e-12
         low, high = np.quantile(others, [0.025, 0.975])
+        # the order itself is one of the orders: p = (1 + as far) / (1 + permutations)
         rows.append((*label, value, chance, low, high, (1 + as_far.sum()) / (permutations + 1)))
     return pd.DataFrame(rows, columns=["property", "measure", "value", "chance", "low", "high", "p"])
 
@@ -493,7 +501,9 @@ def _statistics(problems: datasets.Dataset) -> dict[tuple[str, str], tuple[float
     topics, sizes = np.unique(list(problems["topic"]), return_inverse=True, return_counts=True)[1:]
     if len(sizes) > 1:
         n = len(topics)
+        # E eta^2 = (topics - 1) / (n - 1) in a random order
         statistics["topic", "eta squared"] = ((len(sizes) - 1) / (n - 1), _eta_squared(topics, sizes))
+        # sum_c n_c (n_c - 1) / (n (n - 1)): two random places hold one topic
         together = float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
         statistics["topic", "neighbours alike"] = (together, _neighbours_alike(topics))
     return statistics
@@ -503,6 +513,7 @@ def _spearman(values: np.ndarray) -> Statistic:
     from scipy.stats import rankdata  # here, because it takes a second to import
 
     ranks = rankdata(values)
+    # of length one, so that a product with centred places is the correlation
     ranks = (ranks - ranks.mean()) / np.linalg.norm(ranks - ranks.mean())
     # The places are their own ranks; only their length is missing.
     return lambda positions: float(ranks @ positions / np.linalg.norm(positions - positions.mean()))
@@ -510,6 +521,7 @@ def _spearman(values: np.ndarray) -> Statistic:
 
 def _eta_squared(topics: np.ndarray, sizes: np.ndarray) -> Statistic:
     def share(positions: np.ndarray) -> float:
+        # eta^2 = sum_c n_c (mean_c - mean)^2 / sum_i (t_i - mean)^2
         off = positions - positions.mean()
         return float((np.bincount(topics, weights=off) ** 2 / sizes).sum() / (off @ off))
 
@@ -519,6 +531,7 @@ def _eta_squared(topics: np.ndarray, sizes: np.ndarray) -> Statistic:
 def _neighbours_alike(topics: np.ndarray) -> Statistic:
     def share(positions: np.ndarray) -> float:
         along = np.empty_like(topics)
+        # topics in the sequence of the order
         along[positions.astype(np.int64)] = topics
         return float((along[1:] == along[:-1]).mean())
 

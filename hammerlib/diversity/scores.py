@@ -82,6 +82,7 @@ def vendi_from_kernel(kernel: np.ndarray, *, q: float = 1.0, n: int | None = Non
     if n == 0:
         raise InputError("vectors", 0, "rows have no diversity", "pass at least one")
     # exp of the Renyi entropy of order q of the spectrum of K / n: Shannon's at q = 1
+    # divided by n the eigenvalues sum to one, as the diagonal of ones does to n
     spectrum = np.linalg.eigvalsh(kernel / n)
     shares = spectrum[spectrum > len(kernel) * np.finfo(np.float64).eps]  # the rest is rounding
     if q == 1:
@@ -225,6 +226,7 @@ def neighbour_purity(
         # unordered: which of them is nearest does not matter
         nearest = np.argpartition(-block, neighbours - 1, axis=1)[:, :neighbours]
         same += int((codes[nearest] == codes[start : start + len(block), None]).sum())
+    # chance: sum_c n_c (n_c - 1) / (n (n - 1)), two rows drawn at random hold one label
     return same / (n * neighbours), float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
 
 
@@ -262,6 +264,7 @@ def group_telemetry(
     (2.0, 1.0, 0.0)
     """
     right = host(correct).astype(bool)
+    # (B, G) of vectors, of verdicts and of answers
     shapes = [tuple(vectors.shape[:2]), right.shape, (len(answers), len(answers[0]) if len(answers) else 0)]
     if len(set(shapes)) > 1 or vectors.ndim != 3 or not right.size or len({len(row) for row in answers}) > 1:
         problem = "are not of the same B groups of G"
@@ -272,6 +275,7 @@ def group_telemetry(
 
 def _one_group(vectors: Array, answers: Sequence[str | None], right: np.ndarray) -> dict[str, float]:
     units = unit_rows(vectors)
+    # inverse Simpson index: G^2 / sum_a n_a^2
     counts = np.array(list(Counter(answers).values()))
     wrong = {answer for answer, is_right in zip(answers, right, strict=True) if not is_right}
     return {

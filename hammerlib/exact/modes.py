@@ -63,6 +63,7 @@ def exact_policy(
     start, right = checked_modes(start, right, vectors)
     counts = _counts(group_size, len(start))
     pull = _pull(counts, right, vectors, adjust, placebo, scale_rewards)
+    # log G! - sum_m log k_m!
     orders = lgamma(group_size + 1) - np.array([lgamma(k + 1) for k in range(group_size + 1)])[counts].sum(1)
     logits, policies = np.log(start), [start]
     for _ in range(steps):
@@ -95,6 +96,7 @@ def _counts(group_size: int, modes: int) -> np.ndarray:
         problem = f"make {ways} different groups"
         raise InputError("group_size, modes", (group_size, modes), problem, f"stay below {MOST_GROUPS}")
     bars = np.array(list(combinations(range(length), modes - 1)), dtype=np.int64).reshape(ways, modes - 1)
+    # a bar before the first and after the last mode: counts are the gaps between bars
     edges = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, length)))
     return np.diff(edges, axis=1) - 1
 
@@ -113,6 +115,7 @@ def _pull(
     members = np.stack([np.repeat(np.arange(modes), row) for row in counts])
     rewards = right[members].astype(np.float64)
     if placebo and adjust is not None:
+        # rewards of one: what is left of the adjustment are its weights
         weights = adjust(np.ones(members.shape), np.asarray(vectors)[members])
         groups = zip(rewards, weights, strict=True)
         advantages = np.stack([_over_shuffles(*group, scale_rewards) for group in groups])
@@ -135,11 +138,13 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
     for drawn in product(*(range(count + 1) for count in counts)):
         if sum(drawn) != is_right.sum():
             continue
+        # prod_v C(count_v, drawn_v), normalised by their sum at the end
         ways = np.exp(sum(_log_binomial(count, chosen) for count, chosen in zip(counts, drawn, strict=True)))
         weighted = rewards.copy()
         weighted[is_right] *= np.repeat(values, drawn)
         advantages = batched_advantages(weighted, scale_rewards=scale_rewards)
         if is_right.any():
+            # which of the right ones holds which weight is even odds: each gets their mean
             advantages = np.where(is_right, advantages[is_right].mean(), advantages)
         expected += ways * advantages
         total += ways

@@ -26,6 +26,7 @@ def mixed_probability(rate: ArrayLike, group: int = 8) -> np.ndarray:
         raise InputError("rate", rates.tolist(), "is outside [0, 1]", "give pass rates")
     if group < 2:
         raise InputError("group", group, "is below 2", "GRPO compares completions of a group")
+    # 1 - all right - all wrong
     return 1 - rates**group - (1 - rates) ** group
 
 
@@ -44,6 +45,7 @@ def expected_path(rate: float, *, group: int = 8, pace: float = 0.2, steps: int 
     with np.errstate(divide="ignore"):
         logits = [float(logit(rate))]
     for _ in range(steps):
+        # dz = pace sum_c P(c of G right) c A_right(c) / G
         logits.append(logits[-1] + pace * float(binom.pmf(right, group, expit(logits[-1])) @ step))
     return expit(np.array(logits))
 

@@ -22,6 +22,7 @@ from hammerlib.ordering.threads import Crew
 from hammerlib.runs.storage import progress_off, tell_progress
 from hammerlib.similarity import Array, host, namespace
 
+# Without the interpreter's lock, so that a crew of threads runs them side by side.
 compiled = njit(cache=True, nogil=True)
 # Sums and minima may be reordered, which puts them on vector units; vectors hold no NaN.
 compiled_sums = njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -71,6 +72,7 @@ def _offer(columns: np.ndarray, reduced: np.ndarray, count: int, column: int, va
     """Insert a candidate among the `count` cheapest so far, which are sorted; return how many there are."""
     k = len(columns)
     rank = count if count < k else k - 1
+    # insertion sort: k is small, and most offers belong at the end
     while rank > 0 and reduced[rank - 1] > value:
         columns[rank], reduced[rank] = columns[rank - 1], reduced[rank - 1]
         rank -= 1
@@ -97,6 +99,7 @@ def _insert(lists: Lists, item: int, items: int, column: int, product: float, va
     rank = k = columns.shape[1]
     while rank > 0 and reduced[item, rank - 1] >= value:
         if reduced[item, rank - 1] == value:
+            # a hash of the item: where its row begins to count columns of equal cost
             other, first = columns[item, rank - 1], (item * SPREAD) % items
             # the dummy stands before all that cost the same
             if other == items or (other - first) % items < (column - first) % items:
@@ -126,6 +129,7 @@ def _offer_kind(lists: Lists, item: int, product: float, kind: int, kinds: Kinds
     for slot in range(kinds.starts[kind], kinds.starts[kind + 1]):
         other = kinds.items[slot]
         value = product - kinds.prices[other]
+        # dearest price first: c - v only rises from here on
         if value > lists.reduced[item, last]:
             break
         if other != item:
@@ -148,9 +152,11 @@ def _offer_along(products: np.ndarray, row: int, column: int, kinds: Kinds, list
             part, price = products[r, start : start + apart], highest[start : start + apart]
             for c in range(len(part)):
                 lowest[c] = min(lowest[c], part[c] - price[c])
+        # all copies of a row share its products
         for slot in range(kinds.starts[row + r], kinds.starts[row + r + 1]):
             item = kinds.items[slot]
             for start in range(apart):
+                # most chunks hold nothing cheap enough: their columns are never looked at one by one
                 if lowest[start] <= reduced[item, last]:
                     for c in range(start, width, apart):
                         if products[r, c] - highest[c] <= reduced[item, last]:
@@ -180,6 +186,7 @@ def _offer_across(products: np.ndarray, row: int, column: int, kinds: Kinds, lis
                         for slot in range(kinds.starts[column + c], kinds.starts[column + c + 1]):
                             item = kinds.items[slot]
                             _offer_kind(lists, item, products[r, c], row + r, kinds)
+                        # a list that took something has become harder to please
                         worst[c] = _worst(kinds, column + c, reduced, last)
 
 
@@ -198,6 +205,7 @@ def _kinds(number: np.ndarray | None, prices: np.ndarray) -> tuple[np.ndarray, K
     if number is None:
         every = np.arange(n)
         return every, Kinds(np.arange(n + 1), every, prices, prices)
+    # by kind, and inside it by falling price
     items = np.lexsort((-prices, number))
     starts = np.append(0, np.cumsum(np.bincount(number)))
     return items[starts[:-1]], Kinds(starts, items, prices[items[starts[:-1]]], prices)
@@ -219,6 +227,7 @@ def search(
     ends = np.zeros(n) if ends is None else ends
     offsets = (-ends if offsets is None else offsets).astype(kind)
     if namespace(rows) is np:
+        # reduced costs are compared in the precision of the products
         single = prices.astype(kind)
         lists = _begun(n, k, single[n], offsets)
         _search_blocks(rows, *_kinds(kinds, single[:n]), lists, deadline)
@@ -231,6 +240,7 @@ def search(
             columns[block], reduced[block] = _smallest_tensor(products, start, prices, offsets[block], k)
     # what all neighbours of an item have in common was left out so far, and stood on the dummy alone
     reduced[:n] += (offsets + ends.astype(kind))[:, None]
+    # the dummy's offers: c = 0 and what the item costs as an end of the path, less its price
     alone = ends - prices[:n]
     cheapest = np.argsort(alone, kind="stable")[:k]
     columns[n], reduced[n] = cheapest, alone[cheapest]
@@ -240,6 +250,7 @@ def search(
 def _begun(n: int, k: int, price: float, offsets: np.ndarray) -> Lists:
     """Return lists that hold the dummy alone."""
     reduced = np.full((n + 1, k), np.inf, offsets.dtype)
+    # c = 0 beside the dummy leaves - v_n, less what all neighbours of the item have in common
     reduced[:n, 0] = -price - offsets
     return Lists(np.full((n + 1, k), n, np.int32), reduced, np.zeros((n + 1, k), offsets.dtype))
 
@@ -269,6 +280,7 @@ def _search_blocks(
         np.matmul(left, right.T, out=products)
         with locks[row]:
             _offer_along(products, edges[row], edges[column], kinds, lists)
+        # x_i.x_j = x_j.x_i: the same block serves its columns
         if row != column:
             with locks[column]:
                 _offer_across(products, edges[row], edges[column], kinds, lists)
@@ -302,14 +314,17 @@ def search_again(
     single, earlier = prices.astype(kind), before.astype(kind)
     lists = _begun(n, k, single[n], -ends.astype(kind))
     _offer_known(known.columns, known.products, single, lists)
+    # w_j - v_j: by so much an item became cheaper to all others
     rises = single[:n].astype(np.float64) - earlier[:n]
     # prices, products and differences round once each
     scale = float(np.abs(single).max() + np.abs(earlier).max() + np.abs(known.reduced[:n]).max())
     least = known.reduced[:n, -1].astype(np.float64) - lists.reduced[:n, -1] - 4 * np.finfo(kind).eps * scale
+    # rises sorted once: for each item those that can matter are the first so many of them
     steepest = np.argsort(-rises, kind="stable")
     counts = np.searchsorted(-rises[steepest], -least, side="right")
     if counts.sum() > WORTH * n * n:
         return None
+    # most first: the first item of a block decides how far its columns go
     open_rows = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
 
     def offer(block: tuple[int, int]) -> None:
@@ -360,6 +375,7 @@ def _offer_rest(
             other = others[c]
             value = products[r, c] - prices[other]
             if value <= lists.reduced[item, last] and other != item:
+                # what was known already has been offered
                 listed = False
                 for rank in range(known.shape[1]):
                     listed = listed or known[item, rank] == other
@@ -385,6 +401,7 @@ def _smallest_tensor(
     shift = xp.as_tensor(offsets, dtype=products.dtype, device=products.device)
     own = xp.arange(len(products), device=products.device)
     values = products - price[:-1]
+    # no item is its own neighbour
     values[own, own + first] = float("inf")
     values = xp.cat([values, (-price[-1] - shift)[:, None]], dim=1)
     best = xp.topk(values, k, dim=1, largest=False, sorted=True)
@@ -429,6 +446,7 @@ def _gather(
         room[a] += 1
         other[room[b]], cost[room[b]] = a, costs[edge]
         room[b] += 1
+    # an edge that both of its ends listed stands there twice
     starts, seen, kept = np.zeros(nodes + 1, np.int64), np.full(nodes, -1, np.int32), 0
     for node in range(nodes):
         for slot in range(begins[node], begins[node + 1]):
@@ -457,6 +475,7 @@ def _cheapest(
         offers = np.empty(k)
         for edge in range(starts[node], starts[node + 1]):
             value = costs[edge] - prices[neighbours[edge]]
+            # the offers are sorted: the last one is what a new one has to beat
             if counts[node] < k or value < offers[k - 1]:
                 counts[node] = _offer(chosen[node], offers, counts[node], edge, value)
     return chosen, counts
@@ -511,6 +530,7 @@ def _sweep_part(
                     third = offer
         # dual value: sum_i v_i + 1/2 (two cheapest offers c_ij - v_j)
         terms[node] = prices[node] + 0.5 * (first + second)
+        # a node of two edges has no third offer
         third = third if third < np.inf else second
         # between the second and the third offer the node would take just two; half the way there
         proposed[node] = 0.5 * prices[node] + 0.25 * (second + third)
@@ -527,6 +547,7 @@ class Near(NamedTuple):
 
 @compiled
 def _nearest(graph: Graph, prices: np.ndarray) -> Near:
+    # one more than is kept: it tells what all others cost at least
     chosen, found = _cheapest(graph[0], graph[1], graph[2], prices, NEAR + 1)
     nodes = len(found)
     counts, rest = np.minimum(found, NEAR), np.full(nodes, np.inf)
@@ -543,6 +564,7 @@ def _nearest(graph: Graph, prices: np.ndarray) -> Near:
 
 @compiled
 def _in_sequence(terms: np.ndarray) -> float:
+    # one thread in one sequence: a sum of floats depends on it
     value = 0.0
     for node in range(len(terms)):
         value += terms[node]
@@ -572,10 +594,12 @@ def sweep_prices(graph: Graph, prices: np.ndarray) -> tuple[np.ndarray, float]:
             risen = float((now - then).max()) + rounding
             work = functools.partial(_sweep_part, graph, near, risen, now, proposed, terms)
             crew.share_out(work, range(0, len(prices), SWEPT))
+            # the dual value of the prices before this sweep: sum_i v_i + 1/2 sum_i (two cheapest c_ij - v_j)
             value = _in_sequence(terms)
             if value > best_value:
                 best = now
                 best_value = value
+            # the value does not rise with every sweep: whole blocks of them are compared
             if sweep % BLOCK == BLOCK - 1:
                 if best_value - before < enough:
                     break

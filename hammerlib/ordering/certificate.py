@@ -24,6 +24,7 @@ DOUBLE = 2.0**-53  # and of float64
 @compiled_sums
 def _product(rows: np.ndarray, left: int, right: int) -> float:
     """Return the cosine of two unit rows in double precision; 0 where one is the dummy."""
+    # products of single-precision numbers are exact in double precision; only the sum rounds
     total = 0.0
     if left < rows.shape[0] and right < rows.shape[0]:
         for column in range(rows.shape[1]):
@@ -76,6 +77,7 @@ def certified_bound(
     `lost` is what a product in the search may miss because it was made of other rows than these.
     """
     nodes, k = candidates.columns.shape
+    # one candidate stays back: its cost, less the error, stands for all that were not looked at
     exact = k if k == nodes - 1 else min(LOOKED_AT_AGAIN, k - 1)
     largest = float(np.abs(prices).max())
     # a product of unit rows rounds d times in the precision of the search (Higham 2002, 3.5); the rows, the
@@ -117,6 +119,7 @@ MOST_NODES = 500  # of its search tree: a count, not a time, so that one input h
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for every row the number of its kind, and for every kind how many rows it has."""
+    # equal rows are told by their bytes, so equal numbers must have equal ones
     plain = np.ascontiguousarray(rows) + 0.0  # turns -0.0 into 0.0
     keys = plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel()
     _, first, kinds, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
@@ -197,6 +200,7 @@ class _Programme:
         left, right = np.nonzero(np.triu(edges))
         ends = np.concatenate([left, right]), np.tile(np.arange(len(left)), 2)
         degrees = csr_array((np.ones(2 * len(left)), ends), shape=(self.nodes, len(left)))  # a loop counts 2
+        # m_a m_b pairs of copies, m (m - 1) / 2 within one kind
         pairs = self.counts[left] * self.counts[right]
         most = np.where(left == right, (pairs - self.counts[left]) / 2, pairs)
         leaving = csr_array((self.sets[:, left] != self.sets[:, right]).astype(np.float64))
@@ -213,6 +217,7 @@ class _Programme:
         solution = linprog(costs, A_eq=degrees, b_eq=2.0 * self.counts, bounds=ranges, method="highs", **sets)
         if solution.status != 0:
             return False
+        # back from the scaled costs: items - 1 edges lost the common part
         self.value = float(solution.fun) * self.unit + self.common * (self.items - 1)
         self.used = (left, right, np.asarray(solution.x))
         self.prices = np.asarray(solution.eqlin.marginals)
@@ -297,12 +302,14 @@ class _Programme:
             solution = milp(self.costs[left, right], constraints=limits, options=work, **kinds)
             if solution.x is None:
                 return None
+            # whole numbers up to the solver's tolerance
             used = np.rint(solution.x).astype(np.int64)
             graph = csr_array((used, (left, right)), shape=(self.nodes, self.nodes))
             graph.eliminate_zeros()
             number, label = connected_components(graph, directed=False)
             if number == 1:
                 return _circuit(left, right, used, self.nodes, self.counts)
+            # each connected part must be left at least twice: subtours are cut off as they appear
             self.sets = np.concatenate([self.sets, label == np.arange(number)[:, None]])
         return None
 
@@ -327,5 +334,6 @@ def _circuit(
             if not beside[a][b]:
                 del beside[a][b]
         stack.append(there)
+    # from dummy to dummy: what is between is the path
     walk = circuit[1:-1]
     return walk if np.array_equal(np.bincount(walk, minlength=nodes)[:-1], counts[:-1]) else None

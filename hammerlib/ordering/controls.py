@@ -28,6 +28,7 @@ def shuffle_windows(permutation: np.ndarray, window: int, seed: int) -> np.ndarr
     check_window(window)
     whole = len(permutation) // window
     shuffled = np.random.default_rng(seed).permutation(whole)
+    # items that fill no window stay last, as a schedule leaves them out
     windows = permutation[: whole * window].reshape(whole, window)[shuffled]
     return np.concatenate([windows.ravel(), permutation[whole * window :]])
 

@@ -60,6 +60,7 @@ class Unvisited:
 
     def take(self, item: int) -> None:
         """Remove `item` and move the last row into its place."""
+        # the last row fills the gap, so that products touch one block without holes
         slot = self._slot[item]
         last_slot = self._left - 1
         self._rows[slot] = self._rows[last_slot]
@@ -103,6 +104,7 @@ def _choose(left: Unvisited, costs: np.ndarray, eta: float, eta_mode: str, rng: 
         return left.lowest(costs)
     if eta_mode == "epsilon":
         return int(rng.choice(left.index)) if rng.random() < eta else left.lowest(costs)
+    # a count, or a fraction of what is left
     size = int(eta) if eta >= 1 else math.ceil(eta * len(costs))
     size = min(size, len(costs))
     if eta_mode == "pool":

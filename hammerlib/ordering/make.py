@@ -120,6 +120,7 @@ def _costs(
     if strategy != "min-path" and not certify:
         return costs
     limits = {}
+    # its own limits: the bound must be that of the path it returned, found in the cache
     if strategy == "min-path":
         limits = {name: options[name] for name in ("gap", "seconds") if name in options}
         limits["seed"] = task.seed
@@ -136,6 +137,7 @@ def _costs(
     def gap() -> float | None:
         if bound() is None:
             return None
+        # (cost - bound) / (random - bound)
         share = normalised_gap(cost, bound(), random)
         return share if np.isfinite(share) else None
 

@@ -143,10 +143,12 @@ def _min_path(units: Array, gap: float | None, seconds: float | None, seed: int)
         return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
     tell_compilation()  # a dozen items take a second to compile for, and nothing is said
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
+    # longer chains where more than the usual is asked for and a table of all costs is small
     work.deep = gap is not None and gap < USUAL_GAP and n <= TABLE_ITEMS
     with tqdm(desc="certificate (first use compiles)", unit="step", delay=3, disable=progress_off()) as bar:
         work.begin(quick=gap is None)
         bar.set_description("certificate", refresh=False)
+        # a gap that is unknown (NaN) is not reached: hence `not <=`, never `>`
         if gap is not None and not work.gap() <= gap:
             work.count_repeats()
         while gap is not None and not work.gap() <= gap and work.step():
@@ -206,6 +208,7 @@ class _Solve:
         self.prices = np.append(self.along, 0.0)
         left, right = self.rng.integers(0, self.n, (2, self.n * RANDOM_EDGES))
         other = left != right
+        # no item is its own neighbour
         left, right = left[other], right[other]
         self.random_edges: Edges = (left, right, pair_costs(self.rows, left, right))
         self.graph: Graph | None = None
@@ -231,10 +234,12 @@ class _Solve:
         mean = rows.mean(axis=0)
         rest = rows - mean
         along = rest @ mean
+        # |z|^2 is 1 - m.m on average: scaled by it, rows have about unit length again
         self.square = 1 / max(1 - self.random, 1e-13)
         self.rows, self.ends = rest * np.sqrt(self.square), -along * self.square
         self.mean = np.zeros(rows.shape[1])
         self.largest = max(1.0, float((self.rows**2).sum(axis=1).max()), float(np.abs(self.ends).max()))
+        # m.m for each of n - 1 edges, z.m from both sides of an item; `ends` gives back what the ends miss
         self.common = (self.n - 1) * float(mean @ mean) + 2 * float(along.sum())
         self.rounding = 8 * self.n * (rows.shape[1] + 8) * DOUBLE
 
@@ -275,6 +280,7 @@ class _Solve:
     def _project(self) -> tuple[np.ndarray, float]:
         """Return the centred rows along their principal directions, found on a sample, and their share."""
         sample = self.rows[self.rng.permutation(self.n)[:PCA_ROWS]] - self.mean
+        # eigenvalues rise: the principal directions are the last columns
         spectrum, directions = np.linalg.eigh(sample.T @ sample)
         if namespace(self.columns) is np and (spectrum > NOISE * spectrum[-1]).mean() < FEW_DIMENSIONS:
             self._leave_out_dimensions(sample)
@@ -303,6 +309,7 @@ class _Solve:
             farthest = max(farthest, float(np.linalg.norm(block - placed @ basis.T, axis=1).max()))
             longest = max(longest, float(np.linalg.norm(placed, axis=1).max()))
         if farthest <= NEAR:
+            # Q is orthonormal up to rounding only; 1.01 covers the rounding of this bound itself
             oblique = float(np.abs(basis.T @ basis - np.eye(basis.shape[1])).sum(axis=1).max())
             self.lost = 1.01 * (2 * farthest * (longest + farthest) + farthest**2 + oblique * longest**2)
             self.columns = few
@@ -337,6 +344,7 @@ class _Solve:
             candidates = search_again(self.columns, *self.known, self.prices, k, **limits)
             if candidates is not None:
                 return candidates
+        # longer than needed, so that `search_again` can do without most products at the next prices
         longer = search(self.columns, self.prices, CANDIDATES["known"], kinds=self.kinds, **limits)
         if namespace(self.columns) is np and longer.columns.shape[1] > k:
             self.known = (longer, self.prices)
@@ -364,6 +372,7 @@ class _Solve:
         """Solve over distinct rows, each with the number of its copies, where many rows repeat."""
         if self.kinds is None and not self.narrow:
             return
+        # all that a perfect order could gain over a random one
         matters = self.random * (self.n - 1) - self.bound
         path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
         self.bound = max(self.bound, bound)
@@ -378,12 +387,14 @@ class _Solve:
             self._take(greedy_path(self.units))
 
     def _take(self, path: np.ndarray) -> None:
+        # in double precision on the rows as they were given, whatever the search computed with
         total = float(edge_cosines(self.units, path).sum())
         if total < self.total:
             self.total = total
             self.path = path
 
     def _kick(self, count: int) -> None:
+        # both runs and the nodes at their ends must fit on the ring
         longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
         draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
         kick(self.local, draws, self.deep)

@@ -114,6 +114,7 @@ def _hard_to_easy(task: Task, pass_rate: Array | None = None) -> np.ndarray:
 def _by_ease(task: Task, pass_rate: Array | None, strategy: str, easy_first: bool) -> np.ndarray:
     """Sort by difficulty or falling pass rate; equals in an order drawn from the seed, not the file's."""
     hardness = _measured(task, pass_rate, strategy)
+    # a high pass rate is easy, a high difficulty hard
     if (pass_rate is not None) == easy_first:
         hardness = -hardness
     return np.lexsort((task.shuffled(), hardness))
@@ -140,6 +141,7 @@ def _topic_cycle(task: Task) -> np.ndarray:
     topics = np.asarray(task.column("topic-cycle"), dtype=object).astype(str)
     shuffled = task.shuffled()
     rounds = np.zeros(task.n, dtype=np.int64)
+    # the k-th problem of a topic comes in round k
     for name in np.unique(topics):
         members = shuffled[topics[shuffled] == name]
         rounds[members] = np.arange(len(members))

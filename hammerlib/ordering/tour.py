@@ -19,6 +19,7 @@ from hammerlib.similarity import Array, host
 @compiled
 def beside(tour: np.ndarray, place: np.ndarray, node: int, step: int) -> int:
     """Return the node after (step 1) or before (step -1) a node."""
+    # before the first node stands tour[-1], the last one, by itself
     at = place[node] + step
     return tour[at] if at < len(tour) else tour[0]
 
@@ -45,10 +46,12 @@ def exchange(
     tour: np.ndarray, place: np.ndarray, log: np.ndarray, logged: int, a: int, b: int, c: int, d: int
 ) -> int:
     """Replace the edges ab and cd by ac and bd (b follows a as d follows c, in either direction)."""
+    # forwards a b ... c d becomes a c ... b d; backwards the run from a to d is the one to turn
     if beside(tour, place, a, 1) == b:
         reverse_run(tour, place, b, c)
     else:
         reverse_run(tour, place, a, d)
+    # an empty log keeps nothing
     if logged < len(log):
         log[logged, 0], log[logged, 1], log[logged, 2], log[logged, 3] = a, b, c, d
     return logged + 1
@@ -110,6 +113,7 @@ def search_from(rows: np.ndarray, prices: np.ndarray, tour: np.ndarray, near: np
 def with_table(state: Search) -> Search:
     """Return the same search with all its costs at hand."""
     nodes = len(state.tour)
+    # (n + 1)^2 numbers once instead of d multiplications at every look
     table = np.empty((nodes, nodes))
     for left in range(nodes):
         for right in range(nodes):
@@ -130,6 +134,7 @@ def _computed(rows: np.ndarray, prices: np.ndarray, left: int, right: int) -> fl
     if left < rows.shape[0] and right < rows.shape[0]:
         for column in range(rows.shape[1]):
             total += rows[left, column] * rows[right, column]
+    # c_ij - v_i - v_j: two edges a node, so that every tour loses the same 2 sum v
     return np.float64(total) - prices[left] - prices[right]
 
 
@@ -162,6 +167,7 @@ def _two_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> 
     b = beside(tour, place, a, step)
     cost = _reduced(state, a, b)
     for rank in range(near.shape[1]):
+        # candidates come by rising cost: from here on the first exchange gains nothing
         if worth[a, rank] >= cost - LEAST_GAIN:
             break
         c = near[a, rank]
@@ -186,11 +192,14 @@ def _or_opt(state: Search, log: np.ndarray, logged: int, a: int, step: int) -> M
         # taking a..z out frees c_pa + c_zq and closes the gap with c_pq
         freed = cost + _reduced(state, z, q) - _reduced(state, p, q)
         for rank in range(near.shape[1]):
+            # as in 2-opt: beside no later candidate does a become cheaper
             if worth[a, rank] >= cost - LEAST_GAIN:
                 break
             c = near[a, rank]
+            # c in the run itself, counted from a in the run's direction
             inside = (place[c] - place[a]) * step % len(tour) <= length
             for straight in (True, False):
+                # beside its own neighbour the run would stay where it is
                 if inside or c == (p if straight else q):
                     continue
                 e = beside(tour, place, c, step if straight else -step)
@@ -225,16 +234,19 @@ def _choose_exchange(
     tour, place, near, worth = state.tour, state.place, state.near, state.worth
     count = 0
     for rank in range(near.shape[1]):
+        # Lin and Kernighan's gain criterion: a chain puts in less than it has freed so far
         if spare - worth[b, rank] <= LEAST_GAIN:
             break
         d = near[b, rank]
         c = beside(tour, place, d, -step)
+        # d is not beside b already, and cd, which goes next, was not put in by this chain
         usable = d != a and c != b
         for edge in range(length):
             x, y = chain.added[edge]
             usable = usable and not ((x == c and y == d) or (x == d and y == c))
         if usable:
             merit, at = _reduced(state, c, d) - worth[b, rank], count
+            # sorted by c_cd - c_bd, the largest first
             while at > 0 and chain.merits[at - 1] < merit:
                 chain.merits[at], chain.choices[at] = chain.merits[at - 1], chain.choices[at - 1]
                 at -= 1
@@ -273,12 +285,14 @@ def _lengthen(
                 if d < 0:
                     break
                 c = beside(tour, place, d, -towards)
+                # freed less put in, before the edge ac that makes a tour of it
                 spare += _reduced(state, c, d) - _reduced(state, b, d)
                 chain.added[length, 0], chain.added[length, 1] = b, d
                 length += 1
                 logged = exchange(tour, place, log, logged, a, b, c, d)
                 chain.touched[touched], chain.touched[touched + 1] = c, d
                 touched += 2
+                # the best closing so far: what comes after it may be taken back
                 if spare - _reduced(state, a, c) > best:
                     best, best_logged = spare - _reduced(state, a, c), logged
                 b = c
@@ -287,8 +301,10 @@ def _lengthen(
             logged = best_logged
             if logged > start:
                 return best, logged, touched
+            # a chain of one exchange has no alternatives for its second
             if length < 2:
                 break
+        # there is no first exchange of this rank, so none of a later one
         if length == 0:
             break
     return 0.0, start, 0
@@ -318,6 +334,7 @@ def _descend(
         head = head + 1 if head + 1 < room else 0
         count -= 1
         waiting[a] = False
+        # an exchange in both directions, then Or-opt in both
         for move in range(4):
             step = 1 if move % 2 == 0 else -1
             if deep and move < 2:
@@ -332,6 +349,7 @@ def _descend(
                     chain.touched[place] = nodes[place]
             if gain > 0.0:
                 total += gain
+                # only nodes whose edges changed are looked at again
                 for node in chain.touched[:touched]:
                     if not waiting[node]:
                         waiting[node] = True
@@ -415,6 +433,7 @@ JOINS = 16  # candidates of a fragment's end among the other ends
 @compiled
 def _root(parent: np.ndarray, node: int) -> int:
     while parent[node] != node:
+        # path halving
         parent[node] = parent[parent[node]]
         node = parent[node]
     return node
@@ -430,6 +449,7 @@ def _take_edges(
         a, b = left[edge], right[edge]
         if degree[a] < 2 and degree[b] < 2:
             root, other = _root(parent, a), _root(parent, b)
+            # one root, one fragment: the edge would close a cycle
             if root != other:
                 beside[a, degree[a]], beside[b, degree[b]] = b, a
                 degree[a] += 1
@@ -446,6 +466,7 @@ def _walk(beside: np.ndarray, start: int) -> np.ndarray:
     before, node = -1, start
     for number in range(len(beside)):
         tour[number] = node
+        # of its two neighbours the one that the walk did not come from
         step = beside[node, 0] if beside[node, 0] != before else beside[node, 1]
         before, node = node, step
     return tour
@@ -460,6 +481,7 @@ def greedy_tour(rows: Array, graph: Graph, prices: np.ndarray) -> np.ndarray:
     beside = np.full((nodes, 2), -1, np.int32)
     degree, parent = np.zeros(nodes, np.int8), np.arange(nodes, dtype=np.int32)
     edges = _take_edges(left[first], right[first], beside, degree, parent)
+    # fragments are left over: their ends choose among themselves
     while edges < nodes - 1:
         left, right = _end_edges(rows, prices, np.flatnonzero(degree < 2))
         joined = _take_edges(left, right, beside, degree, parent)
@@ -509,6 +531,7 @@ def _best_path(costs: np.ndarray) -> np.ndarray:
                     if larger != members and here + costs[last, item] < cheapest[larger, item]:
                         cheapest[larger, item] = here + costs[last, item]
                         before[larger, item] = last
+    # and back from the cheapest end, one item out of the set at a time
     members, item = (1 << n) - 1, int(cheapest[-1].argmin())
     path = np.empty(n, np.int64)
     for step in range(n):

@@ -21,6 +21,7 @@ def _square(rows: np.ndarray, left: int, right: int) -> float:
     total = np.float32(0.0)
     for column in range(rows.shape[1]):
         total += rows[left, column] * rows[right, column]
+    # squared: in a set an opposite is as redundant as a copy
     return np.float64(total) * total
 
 
@@ -49,8 +50,10 @@ def _exchange_items(rows: np.ndarray, order: np.ndarray, window: int, draws: np.
             if second == first:
                 continue
             other = order[second : min(second + window, n)]
+            # both without their own window, less both in the other's; the pair itself counts in neither
             gain = here + _energy(rows, order[to], other, to - second)
             gain -= _energy(rows, order[at], other, to - second) + _energy(rows, order[to], own, at - first)
+            # rows in single precision: less is rounding
             if gain > 1e-6:
                 order[at], order[to] = order[to], order[at]
                 gained += gain
@@ -73,6 +76,7 @@ def batch_diverse(units: Array, window: int, begin: np.ndarray, seed: int) -> np
     rng = np.random.default_rng(seed)
     for _ in tqdm(range(SWEEPS), "batch-diverse", delay=3, disable=progress_off()):
         items = rng.permutation(n)[:, None]
+        # every item once, each with partners drawn from all
         draws = np.concatenate([items, rng.integers(0, n, (n, PARTNERS))], axis=1)
         if _exchange_items(rows, order, window, draws) == 0.0:
             break
@@ -97,6 +101,7 @@ def _chain(rows: np.ndarray, windows: list[np.ndarray]) -> np.ndarray:
         taken[at] = True
         chain.append(windows[at][::-1] if turned else windows[at])
         costs = rows[ends] @ rows[chain[-1][-1]]
+        # windows that stand there already
         costs[taken] = np.inf
         # two ends a window: the second one means that it is entered from behind
         at, turned = divmod(int(costs.argmin()), 2)

@@ -50,6 +50,7 @@ def branch(
     not the completions themselves (see `by_problem`). Every process must call it where `generate` must be.
     """
     check_whole("n", n, 1, "give the number of branches of each completion")
+    # fewer are kept than there are: else nothing would be left to sample again
     lengths = [len(ids) for ids in generation.completion_ids]
     fits = len(positions) == len(lengths)
     if not fits or any(not 0 <= kept < length for kept, length in zip(positions, lengths, strict=True)):
@@ -107,10 +108,12 @@ def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) 
     if last != step:
         asked = Counter()
     trainer.asked_choices = step, asked
+    # a second question under the same name must not get the same numbers
     times = asked[names]
     asked[names] += 1
     # 0 is the stream of all: no process has it for itself
     process = 0 if everywhere else trainer.accelerator.process_index + 1
+    # not `hash`, which differs from process to process
     named = zlib.crc32(repr(names).encode())
     return np.random.default_rng([trainer.args.seed, step, times, process, named])
 

@@ -40,6 +40,7 @@ def mu_at(step: int, *, peak: float, valley: float, warmup: int = 0, decay: int 
         return peak * step / warmup
     if step >= warmup + decay:
         return valley
+    # from peak at the end of the rise (cos 0) to valley (cos pi)
     return valley + (peak - valley) * (1 + math.cos(math.pi * (step - warmup) / decay)) / 2
 
 
@@ -89,6 +90,7 @@ def expert_loss(
     count = int(mask.sum()) if tokens is None else tokens
     if count < 1:
         raise InputError("mask", count, "marks no token", "give at least one expert token")
+    # before the cut below: w belongs to the policy's own p
     weights = token_weights(logps, weighting)
     if cutoff < 1:
         # Clamped log-probabilities have no gradient; the weight stays that of the uncut probability.

@@ -142,6 +142,7 @@ def fork_gradient(
     counts = np.arange(2 + n2)
     family = prefix @ binom.pmf(counts[None], 1 + n2, correct[:, None])
     others = np.ones(1)
+    # families are independent: the chances of a sum are the convolution of theirs
     for _ in range(n1 - 1):
         others = np.convolve(others, family)
     totals = np.arange(size + 1)
@@ -155,6 +156,7 @@ def fork_gradient(
         worth_wrong = rest @ (-(totals[:-1] / size) / spread[:-1])
         values[a] = np.where(right[a], worth_right, worth_wrong)
     mean = (fork * values).sum(1)
+    # two tokens a rollout, one a branch: its first is its parent's and not trained
     tokens = 2 * n1 + n1 * n2
     # d log softmax: pi_b (value_b - mean value); branches leave the first token alone
     first = n1 * prefix * (mean - prefix @ mean) / tokens

@@ -33,6 +33,7 @@ def signal(accuracy: ArrayLike, *, std: bool = False) -> np.ndarray:
     shares = np.asarray(accuracy, dtype=float)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise InputError("accuracy", shares.tolist(), "is outside [0, 1]", "give shares of right rollouts")
+    # N u completions of |A| = 1 - u and N (1 - u) of |A| = u: 2 N u (1 - u), over the deviation with `std`
     spread = shares * (1 - shares)
     return 2 * np.sqrt(spread) if std else 2 * spread
 
@@ -66,6 +67,7 @@ def extra_rollouts(
     if accuracy <= NEVER:
         if unsolved == "limit":
             return limit - rollouts
+        # half a right rollout, for S(0) = 0 would ask for infinitely many
         accuracy = 0.5 / rollouts
     now = float(signal(accuracy, std=std))
     target = float(signal(SOLVED, std=std))  # S*, the peak of S
@@ -125,6 +127,7 @@ def expected_depth(
         # Y of dN(X): the second stage is as often right as the first
         chances = binom.pmf(more, extra, rate)
         merged = right + more
+        # E over X, then over Y given X: dN depends on the first stage alone
         mean_rollouts += chance * total
         mass += chance * total * float(chances @ signal(merged / total, std=std))
         mixed += chance * float(chances[(merged > 0) & (merged < total)].sum())

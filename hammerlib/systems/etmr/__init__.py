@@ -29,6 +29,7 @@ def fork_points(entropies: np.ndarray, allowed: np.ndarray, forks: int) -> list[
         raise InputError("entropies, allowed", shapes, "must both be of length T", remedy)
     if not np.isfinite(entropies).all():
         raise InputError("entropies", entropies.tolist(), "are not all finite", "give token entropies")
+    # stable: of equal entropies the earlier token
     falling = np.argsort(-entropies, kind="stable")
     positions = falling[allowed[falling]][:forks].tolist()
     return sorted(positions + [0] * (forks - len(positions)))
@@ -121,6 +122,7 @@ def effective_votes(correct: np.ndarray) -> float:
         raise InputError("correct", correct.shape, "has no trees to compare", remedy)
     trees = correct.mean(2)
     variance = trees.var(axis=1, ddof=1) / correct.shape[1]  # of a problem's mean over its trees
+    # trees of a problem are independent given its p, the leaves of a tree are not
     mean = trees.mean(1)
     # E[m (1 - m)] = p (1 - p) - Var(m), so that the sum is unbiased
     single = mean * (1 - mean) + variance

@@ -61,6 +61,7 @@ def released_length(length: float, accuracies: Sequence[float], *, longest: floa
     if len(accuracies) % 3 or not accuracies:
         return length
     current = accuracies[-1]
+    # l <- l avg / cur
     average = (accuracies[-3] + accuracies[-2]) / 2
     if current == average or not current or not average:
         return length
@@ -84,6 +85,7 @@ def paper_length(
     earlier = accuracies[:-1][-window:]
     if not earlier or not accuracies[-1]:
         return length
+    # l <- l (1/m) sum_tau r_{k - tau} / r_k
     moved = length * (float(np.mean(earlier)) / accuracies[-1])  # equal ones: exactly as it was
     return float(min(max(moved, shortest), longest))
 
@@ -125,6 +127,7 @@ def feedback_path(
         accuracy = float(rate)
         if signal == "all":
             guided = guided_accuracy(rate, min(lengths[-1], trace) / trace)
+            # r(l) = alpha u^(1 - l/L) + (1 - alpha) u
             accuracy = float(alpha * guided + (1 - alpha) * rate)
         accuracies.append(accuracy)
         if rule == "released":
@@ -167,4 +170,5 @@ def noise_growth(rate: float, rollouts: int, *, window: int = 2) -> float:
         chances = binom.pmf(right, trials, rate)
         return float(chances @ np.log(right / trials) / chances.sum())
 
+    # E log avg - E log cur: log is concave, so the noisier of the two is the lower
     return mean_log(window * rollouts) - mean_log(rollouts)

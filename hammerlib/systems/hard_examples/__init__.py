@@ -82,6 +82,7 @@ def select(rates: ArrayLike, share: float, subset: str, *, seed: int = 0) -> np.
         return np.sort(shuffled[:m])
     # Shuffled before ranking: a pool has many problems at 0 and at 1, and ties must not follow its order.
     ranked = shuffled[np.argsort(rates[shuffled], kind="stable")]
+    # windows of m in the ranking by rising pass rate
     first = {"hard": 0, "medium": (n - m) // 2, "easy": n - m}[subset]
     return np.sort(ranked[first : first + m])
 
@@ -116,6 +117,7 @@ def subset_config(config: TrainConfig, size: int, steps: int) -> TrainConfig:
         raise InputError("dynamic_sampling", True, problem, "set dynamic_sampling: false")
     if steps < 1:
         raise InputError("steps", steps, "is below 1", "give optimizer steps")
+    # the steps of one pass, before the wanted number cuts it
     once = dataclasses.replace(config, n_problems=size, max_steps=None, epochs=1)
     # as many passes as the steps need; the last one may be cut short
     epochs = -(-steps // plan(once, size).steps_per_epoch)

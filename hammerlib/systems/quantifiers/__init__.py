@@ -82,6 +82,7 @@ class Grammar:
         check_name("strategy", strategy, STRATEGIES, "is unknown")
         counts = {production: n for production, n in self.counts.items() if production.sort == sort}
         total = sum(counts.values())
+        # p = count / total of the sort
         weights = {production: n / total for production, n in counts.items()}
         if strategy == "revolt-reciprocal":
             weights = {production: 1 / p for production, p in weights.items()}
@@ -94,6 +95,7 @@ class Grammar:
 
     def probability(self, term: Term, strategy: str = "mimic") -> float:
         """Return the probability of a whole term, sampled without a depth limit."""
+        # p(f(t1 ... tn)) = p(f | sort) p(t1) ... p(tn)
         result = self.probabilities(term.sort, strategy).get(Production.of(term), 0.0)
         for argument in term.arguments:
             result *= self.probability(argument, strategy)
@@ -172,6 +174,7 @@ def instantiate(
                 continue
             for _ in range(samples):
                 terms = tuple(grammar.sample(sort, rng, strategy=strategy, depth=depth) for sort in sorts)
+                # implied by the universal formula: adding it changes no verdict
                 if (number, terms) not in added:
                     added.add((number, terms))
                     problem.add_instance(number, terms)

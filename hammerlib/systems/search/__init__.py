@@ -105,6 +105,7 @@ def beam(space: Space, *, width: int, branches: int, depth: int, how: str = "las
     for _ in range(depth):
         grown = [(path, scores) for path, scores in kept if path and space.done(path)]
         for path, scores in kept:
+            # whole answers are kept above, and not expanded
             if path and space.done(path):
                 continue
             children = _children(space, path, branches, account)
@@ -158,12 +159,14 @@ def mcts(
                 break
             path = _chosen(nodes, node, exploration)
             visited.append(path)
+            # a new leaf: it is evaluated before anything below it
             if nodes[path].visits == 0:
                 break
         if not path:
             break
         # the scorer stands in for a random playout
         value = aggregate(nodes[path].scores, how)
+        # Q and N of every node on the way, the root too
         for place in visited:
             nodes[place].visits += 1
             nodes[place].total += value
@@ -174,6 +177,7 @@ def mcts(
 def _chosen(nodes: dict[Path, _Node], parent: _Node, exploration: float) -> Path:
     """The first child that was never visited, else the one with the largest upper bound."""
     children = parent.children or []
+    # a child without a visit has an infinite bound
     for child in children:
         if nodes[child].visits == 0:
             return child

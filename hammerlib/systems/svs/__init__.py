@@ -73,6 +73,7 @@ def step_cost(problems: int, seeds: int, valid: int, n: int) -> Cost:
 
 def most_rows(n: int, band: Sequence[float] = SEEDS, seeds: int | None = None) -> int:
     """Return the largest number of completions that one problem can lead to in a step."""
+    # as many responses as the band lets be right are rewritten
     most = max((correct for correct in range(n + 1) if in_band(correct, n, band)), default=0)
     most = most if seeds is None else min(most, seeds)
     # n answers; `most` of them rewritten n times; every variant answered n times
@@ -85,6 +86,7 @@ def mislabelled_share(rewards: Sequence[float], golds: Sequence[str], truths: Se
     The method does not enforce that a rewriting keeps the answer; a policy that agrees with itself on a wrong
     one earns the reward all the same. Where a truth is unknown (None) the variant is left out.
     """
+    # rewarded and not the inherited answer: self-agreement on a wrong one
     wrong = [
         truth != gold
         for reward, gold, truth in zip(rewards, golds, truths, strict=True)
@@ -171,6 +173,7 @@ class FormalTask:
         """Return a prompt and a correct synthesis for it, two numbers with the response's answer."""
         answer = int(boxed(response) or 0)
         first = rng.randrange(100)
+        # first + rest = answer, whatever `first` is drawn
         rest = answer - first
         return self.prompt(response), f" P:{first}{'+' if rest >= 0 else '-'}{abs(rest)}"
 
@@ -187,6 +190,7 @@ def extractions(syntheses: Sequence[str], task: Task, *, released: bool = False)
     variants: list[str | None] = []
     for synthesis in syntheses:
         variant = task.extract(synthesis)
+        # their loop leaves the variable as the row before has set it
         if variant is None and released and variants:
             variant = variants[-1]
         variants.append(variant)

@@ -34,6 +34,7 @@ def majority_vote(answers: Sequence[str | None]) -> Vote:
     """
     if not answers:
         raise InputError("answers", [], "hold no vote", "sample one or more completions")
+    # counters keep the sequence of insertion, and so the first of equals
     counts = Counter(answer for answer in answers if answer is not None)
     if not counts:
         return Vote(None, 0.0)
@@ -76,6 +77,7 @@ def vote_metrics(
     for prefix, n in (("", len(answers)), ("post_", kept)):
         if n is None:
             continue
+        # the label stays that of all votes, also where fewer are trained
         metrics[f"{prefix}reward_accuracy"] = sum(faithful[:n]) / n
         metrics[f"{prefix}majority_ratio"] = sum(voted[:n]) / n
         metrics[f"{prefix}ground_truth_ratio"] = sum(map(bool, right[:n])) / n
@@ -95,6 +97,7 @@ def expected_push(right: float, votes: int) -> tuple[float, float]:
         raise InputError("right", right, "is outside [0, 1]", "give a probability")
     if votes < 1:
         raise InputError("votes", votes, "must be at least 1", "use 64")
+    # rewards for the right answer push its logit by X (N - X) / N^2, for the other by minus that
     x = np.arange(votes + 1)
     # E[X (N - X) / N^2], with the sign of the answer that the majority rewards
     size = binom.pmf(x, votes, right) * x * (votes - x) / votes**2

@@ -67,6 +67,7 @@ def expected_advantage(
     weights = weights / weights.sum()
     expected = np.zeros(len(stated))
     for happened, share in ((1, chance), (0, 1 - chance)):
+        # R1 and R0: what each prediction earns if the outcome is 1, or 0
         rewards = proper_score(stated, happened, score)
         centred = rewards - weights @ rewards  # R(p) - m
         deviation = np.sqrt(weights @ centred**2)  # s
@@ -115,6 +116,7 @@ def draw_outcomes(n: int = 10_000, *, categories: int = 20, seed: int = 2) -> Ou
         raise InputError("n", n, f"questions do not cover {categories} categories", "draw more")
     rng = np.random.default_rng(seed)
     chances = rng.random(categories)
+    # every category as often as any other, give or take one
     kinds = np.arange(n) % categories
     return Outcomes(chances, kinds, (rng.random(n) < chances[kinds]).astype(int))
 
@@ -214,6 +216,7 @@ def _sample(policy: np.ndarray, kind: np.ndarray, draws: np.ndarray) -> np.ndarr
 
 def _gradient(policy: np.ndarray, kind: np.ndarray, stated: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over rollouts of weight times the gradient of log softmax."""
+    # one number for a pair of category and prediction
     places = (kind[:, None] * policy.shape[1] + stated).ravel()
     # d log softmax_j = 1[j stated] - pi_j, added up by category
     taken = np.bincount(places, weights.ravel(), policy.size).reshape(policy.shape)
