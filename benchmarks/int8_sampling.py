@@ -24,9 +24,8 @@ from training import commit
 from hammerlib.runs import RunRecord
 from hammerlib.training import TrainConfig
 from hammerlib.training.build import build_trainer, quiet
-from hammerlib.training.rows import loss_mask, sequence_weights
 from hammerlib.training.run import prepare
-from hammerlib.training.trainer import PolicyTrainer
+from hammerlib.training.trainer import PolicyTrainer, loss_mask, sequence_weights
 
 
 def sampled(trainer: PolicyTrainer, rows: list[dict], int8: bool, step: int) -> dict:

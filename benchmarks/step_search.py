@@ -27,7 +27,7 @@ from hammerlib.evaluation import holm, paired_interval, permutation_test
 from hammerlib.grading import final_answer, grade
 from hammerlib.problems import fingerprint
 from hammerlib.runs.storage import write_json
-from hammerlib.systems.airl_s.scorer import ends_of, load_scorer, score_steps
+from hammerlib.systems.airl_s.algorithm import ends_of, load_scorer, score_steps
 from hammerlib.systems.branching import Sampler
 from hammerlib.systems.search import AGGREGATES, baselines, best_of_n
 from hammerlib.training.generation import generate, scored_tokens

@@ -19,7 +19,8 @@ def _read() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     offered: dict[str, dict[str, str]] = {}
     for row in _rows(names):
         room, module, words = row.split(" ", 2)
-        offered.setdefault(f"hammerlib.{room}", {})[f"hammerlib.{module}"] = words
+        homes = offered.setdefault(f"hammerlib.{room}", {})
+        homes[f"hammerlib.{module}"] = f"{homes.get(f'hammerlib.{module}', '')} {words}"
     return moved, offered
 
 

@@ -28,8 +28,15 @@ from hammerlib.systems.airl_s import (
     step_advantages,
     step_ends,
 )
-from hammerlib.systems.airl_s.algorithm import AirlS, Traces
-from hammerlib.systems.airl_s.scorer import StepScorer, ends_of, load_scorer, save_scorer, score_steps
+from hammerlib.systems.airl_s.algorithm import (
+    AirlS,
+    StepScorer,
+    Traces,
+    ends_of,
+    load_scorer,
+    save_scorer,
+    score_steps,
+)
 from hammerlib.training import Rollout, train
 from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import Algorithm, make_algorithms

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
-from hammerlib.exact.flow import expert_flow
+from hammerlib.exact.modes import expert_flow
 from hammerlib.grading import grade
 from hammerlib.models import load_backbone
 from hammerlib.models.nano.recipe import encode

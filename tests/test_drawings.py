@@ -19,9 +19,8 @@ from hammerlib.evaluation import Interval
 from hammerlib.pages import write_page
 from hammerlib.pipeline.sheet import NotebookRun
 from hammerlib.plots import answer_fan, diagram, sample_strips
-from hammerlib.plots.audit import as_svg
-from hammerlib.plots.drawings import MARKED
-from hammerlib.plots.formula import formula, with_formulas
+from hammerlib.plots.drawings import MARKED, formula, with_formulas
+from hammerlib.plots.orders import as_svg
 from hammerlib.plots.space import grouped
 from hammerlib.plots.style import COLOURS, MUTED, palette
 from hammerlib.runs import RunRecord, start_run

@@ -22,8 +22,8 @@ from hammerlib.dra import KERNELS, PAPER_EPS, SIGNS
 from hammerlib.errors import InputError
 from hammerlib.ordering import edge_costs
 from hammerlib.pages import Page, dra_sliders, order_explorer
+from hammerlib.pages.explorer import library_cases
 from hammerlib.pages.page import environment
-from hammerlib.pages.sliders import library_cases
 
 N = 40
 

@@ -12,7 +12,7 @@ import pytest
 from hammerlib.evaluation.imports import import_completions, regrade
 from hammerlib.grading import final_answer, grade_many
 from hammerlib.grading.extract import tidy
-from hammerlib.pages.notebook import write_page
+from hammerlib.pages.page import write_page
 from hammerlib.problems import boxes, make_table
 
 MANY = 1_000_000  # characters

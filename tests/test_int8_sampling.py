@@ -15,11 +15,10 @@ from trl import GRPOTrainer
 
 from hammerlib.errors import InputError
 from hammerlib.models.backbone import save_backbone
-from hammerlib.models.int8 import int8_layers
+from hammerlib.models.decoding import int8_layers
 from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.training import TrainConfig, train
-from hammerlib.training.rows import sequence_weights
-from hammerlib.training.trainer import PolicyTrainer
+from hammerlib.training.trainer import PolicyTrainer, sequence_weights
 
 INT8 = {"sampler": "decoding", "int8_sampling": True, "max_completion_length": 24}
 
@@ -68,7 +67,7 @@ def test_weights_of_whole_completions_make_the_mean_that_of_the_policy() -> None
 def test_the_gradient_is_that_of_trls_own_correction(
     tmp_path: Path, savings: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hammerlib.models.int8.STEPS", 15)  # far from the policy, so that weights matter
+    monkeypatch.setattr("hammerlib.models.decoding.STEPS", 15)  # far from the policy, so that weights matter
     trainer = a_trainer(tmp_path, **INT8, **savings, lora_rank=2)
     assert trainer.vllm_importance_sampling_mode == "sequence_truncate"
     torch.manual_seed(0)

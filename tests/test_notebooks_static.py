@@ -15,7 +15,7 @@ import yaml
 
 from hammerlib.pipeline import check_value, declared, notebook_run
 from hammerlib.pipeline.parameters import Parameter
-from hammerlib.plots.formula import with_formulas
+from hammerlib.plots.drawings import with_formulas
 from hammerlib.runs.storage import results_root
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,10 +23,9 @@ from hammerlib.rewards.adjusted import Given
 from hammerlib.training import Algorithm, Generation, Hooks, TrainConfig, read_completions, train
 from hammerlib.training.generation import generate, score_tokens
 from hammerlib.training.preview import estimate_memory, preview
-from hammerlib.training.rows import common_rows, planned_share
 from hammerlib.training.run import prepare
 from hammerlib.training.schedule import make_order
-from hammerlib.training.trainer import in_runs
+from hammerlib.training.trainer import common_rows, in_runs, planned_share
 
 # Starting two processes takes 28 seconds of a core.
 PROCESSES = ["alone", pytest.param("pair", marks=pytest.mark.long)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hammerlib import load_backbone, load_problems
 from hammerlib.errors import InputError
-from hammerlib.systems.airl_s.scorer import StepScorer
+from hammerlib.systems.airl_s.algorithm import StepScorer
 from hammerlib.systems.search import (
     AGGREGATES,
     Account,

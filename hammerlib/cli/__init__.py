@@ -43,7 +43,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hammerlib.cli import auditing, commands, measuring, ordering, sharing
+from hammerlib.cli import commands, measuring, ordering
 from hammerlib.cli.options import one_word_each
 from hammerlib.cli.terminal import plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
@@ -55,15 +55,15 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "order": (ordering.order, "Order and train"),
     "train": (commands.train, "Order and train"),
     "sweep": (commands.sweep, "Order and train"),
-    "audit": (auditing.audit, "Order and train"),
+    "audit": (ordering.audit, "Order and train"),
     "evaluate": (measuring.evaluate, "Measure"),
     "regrade": (measuring.regrade, "Measure"),
     "import": (measuring.bring, "Measure"),
     "compare": (measuring.compare, "Measure"),
     "view": (commands.view, "Measure"),
     "publish": (commands.publish, "Measure"),
-    "card": (sharing.card, "Measure"),
-    "export": (sharing.export, "Measure"),
+    "card": (commands.card, "Measure"),
+    "export": (commands.export, "Measure"),
 }
 
 

@@ -21,8 +21,15 @@ from hammerlib.grading.expressions import (
     symbols,
 )
 from hammerlib.grading.normal_form import listed
-from hammerlib.grading.units import number_word, same_unit
-from hammerlib.grading.values import is_complex, number_of, same_value, unfinished, value
+from hammerlib.grading.values import (
+    is_complex,
+    number_of,
+    number_word,
+    same_unit,
+    same_value,
+    unfinished,
+    value,
+)
 
 # Below this, decimals are compared by their digits instead of their places, and to 1 %.
 SMALL, SMALL_TOLERANCE = Fraction(1, 1000), Fraction(1, 100)

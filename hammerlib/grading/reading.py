@@ -41,8 +41,7 @@ from hammerlib.grading.expressions import (
     symbols,
 )
 from hammerlib.grading.normal_form import listed, normal_form
-from hammerlib.grading.units import UNITS, in_number_words, number_in_words, split_unit
-from hammerlib.grading.values import number_of, value
+from hammerlib.grading.values import UNITS, in_number_words, number_in_words, number_of, split_unit, value
 
 MAX_PARTS = 200
 UNREADABLE_WORDS = {*listed("n.a na n/a none null nan nil unknown tbd error ? -"), "not available"}

@@ -1,12 +1,10 @@
 """HTML pages and generated tables: published runs, runs side by side, groups, orders, notebooks."""
 
-from hammerlib.pages.explorer import order_explorer
+from hammerlib.pages.explorer import dra_sliders, order_explorer
 from hammerlib.pages.groups import group_browser
-from hammerlib.pages.notebook import write_page
-from hammerlib.pages.page import Page
+from hammerlib.pages.page import Page, write_page
 from hammerlib.pages.results import publish
 from hammerlib.pages.sides import Sides, side_by_side
-from hammerlib.pages.sliders import dra_sliders
 
 __all__ = [
     "Page",

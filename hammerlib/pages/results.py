@@ -202,7 +202,7 @@ def publish_study(folder: Path, summary: Path) -> Path:
 def draw_finding(folder: Path) -> Path:
     """Draw the primary contrasts of a study that may be read into its folder, and return the picture."""
     from hammerlib import plots
-    from hammerlib.plots.audit import as_svg
+    from hammerlib.plots.orders import as_svg
 
     plots.style()
     records = read_records(folder, planned_cells(folder))

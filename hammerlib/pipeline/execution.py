@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need, printable
-from hammerlib.pages.notebook import write_page
+from hammerlib.pages.page import write_page
 from hammerlib.pipeline.parameters import with_values
 from hammerlib.pipeline.plan import Step, checkout, plan_notebooks
 from hammerlib.runs import RunRecord, claimed, find_run, once, start_run, storage

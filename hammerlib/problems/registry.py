@@ -46,8 +46,8 @@ SOURCES: dict[str, Entry] = {
     ),
     "file": Entry("hammerlib.problems.files:load_file", check="hammerlib.problems.files:check_file"),
     "hub": Entry("hammerlib.problems.files:load_hub", check="hammerlib.problems.files:check_hub"),
-    "evolmath": Entry("hammerlib.systems.evolmath.source:load_evolved"),
-    "puzzles": Entry("hammerlib.systems.puzzles.source:load_puzzles", "z3-solver"),
+    "evolmath": Entry("hammerlib.systems.evolmath.evolution:load_evolved"),
+    "puzzles": Entry("hammerlib.systems.puzzles.generate:load_puzzles", "z3-solver"),
 }
 # The scorers of the built-in mixes. Each `score_answer` of reasoning-gym 0.1.25 was read: none calls eval,
 # exec or a parser of SymPy (which evaluates), as ten others do. A new mix enters here after the same reading.

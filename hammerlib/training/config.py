@@ -149,8 +149,8 @@ class TrainConfig:
         those of all rows within rounding. Not with `beta` or `entropy_coef`, which act on every row. The
         entropy is then logged as ``entropy_trained``, of the rows that are left.
     int8_sampling : bool
-        On a CPU, the decoding loop multiplies in 8 bits (`hammerlib.models.int8`), adapters merged. What it
-        samples is another policy by some hundredths of a nat; every completion is therefore weighted by
+        On a CPU, the decoding loop multiplies in 8 bits (`models.decoding`), adapters merged. What it samples
+        is another policy by some hundredths of a nat; every completion is therefore weighted by
         min(p / q, 3), p and q its probabilities under the policy and as sampled: TRL's ``sequence_truncate``
         with its default cap, unbiased but for what is cut (``sampling/`` in the metrics). It pays where
         weights are wide (SmolLM2-135M samples in .6 of the time), not for nano.

@@ -13,9 +13,8 @@ from accelerate.utils import gather_object
 from torch.nn.utils.rnn import pad_sequence
 
 from hammerlib.errors import InputError
-from hammerlib.models.decoding import decode, draw, keeps_attention_only, random_numbers
+from hammerlib.models.decoding import decode, draw, int8_layers, keeps_attention_only, random_numbers
 from hammerlib.models.decoding import generate as generate_stateful
-from hammerlib.models.int8 import int8_layers
 from hammerlib.rewards import verdicts
 from hammerlib.rewards.graded import SCORABLE
 from hammerlib.training.hooks import Generation, Rollout

@@ -16,7 +16,7 @@ from scipy.special import expit, log_expit, softmax
 
 from hammerlib.advantages import EPS
 from hammerlib.errors import InputError, check_name
-from hammerlib.exact.flow import adam
+from hammerlib.exact.modes import adam
 
 if TYPE_CHECKING:
     import torch

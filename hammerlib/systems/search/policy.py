@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_whole
 from hammerlib.models.tokens import prompt_ids
-from hammerlib.systems.airl_s.scorer import StepScorer, score_steps, token_texts
+from hammerlib.systems.airl_s.algorithm import StepScorer, score_steps, token_texts
 from hammerlib.training.generation import sample
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from hammerlib.errors import InputError, check_name
 from hammerlib.evaluation import brier_score, expected_calibration_error
-from hammerlib.exact.flow import adam
+from hammerlib.exact.modes import adam
 from hammerlib.moved import old_names
 from hammerlib.rewards.graded import proper_score
 
