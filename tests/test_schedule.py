@@ -137,7 +137,7 @@ def test_a_group_split_between_processes_is_refused_where_the_reward_needs_it_wh
         {"adjustment_options": {"scope": "official-local"}},
     ):
         found = plan(dataclasses.replace(config, **allowed), 4, processes=4)
-        assert found.straddles and found.positions(0, 1) == [0] and found.positions(0, 2) == [1]
+        assert found.positions(0, 1) == [0] and found.positions(0, 2) == [1]
     with pytest.raises(InputError, match=r"so that it does$"):
         plan(dataclasses.replace(config, prompts_per_step=1, gradient_accumulation=2, group_size=6,
                                  steps_per_generation=1), 4)  # fmt: skip

@@ -22,7 +22,6 @@ from hammerlib.study.pages import (
     planned_study,
     scale_table,
     studies_section,
-    study_findings,
     study_folders,
     study_page,
     verdict_lines,
@@ -246,7 +245,6 @@ def test_nobody_looks_before_the_replicates_that_the_study_says(tmp_path: Path) 
     kept = {path: path.read_bytes() for path in (folder / PAGE, summary)}
     with pytest.raises(InputError, match="has 3 of the 4 whole replicates that it is read from"):
         publish_study(folder, summary)
-    assert "has 3 of the 4 whole replicates" in study_findings("pilot", tmp_path)
     assert {path: path.read_bytes() for path in kept} == kept
     shutil.move(folder, folder.parent / "later")
     plan = tmp_path / "configs" / "study" / "pilot.yaml"
@@ -279,17 +277,6 @@ def test_committed_pages_are_what_the_records_give(folder: Path) -> None:
 def test_a_study_that_nobody_may_read_yet_has_no_page() -> None:
     for folder in set(FOLDERS) - set(STUDIES):
         assert not (folder / PAGE).exists() and not (folder / "finding.svg").exists(), folder.name
-
-
-def test_findings_are_the_primary_contrasts_or_that_nothing_is_committed(tmp_path: Path) -> None:
-    assert "no record is committed here. `hammer sweep configs/study/hand.yaml`" in study_findings(
-        "hand", tmp_path
-    )
-    own = {"primaries": [["dra", "random"]], "primary_endpoint": "final", "study": "hand"}
-    stored(grid({"random": 0.0, "hammer": 0.0, "dra": -0.3}, **own), tmp_path / "results" / "study" / "hand")
-    text = study_findings("hand", tmp_path)
-    assert "`hand`, 18 trials; primary contrasts in `final`, points" in text
-    assert "* **dra - random**: -" in text and text.endswith(": worse.") and "hammer" not in text
 
 
 @once_each

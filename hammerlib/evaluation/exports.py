@@ -18,7 +18,7 @@ KINDS = {".eval": "eval", ".json": "json"}
 SCORER = "hammerlib"
 
 
-def export_inspect(run: RunRecord | str | Path, out: str | Path, root: Path | None = None) -> Path:
+def export_inspect(run: RunRecord | str | Path, out: str | Path) -> Path:
     """Write a run of `evaluate`, `import_completions` or `regrade` as inspect's log, ``.eval`` or ``.json``.
 
     A completion is a sample, its number an epoch, our verdict inspect's letter; our metrics with their
@@ -30,7 +30,7 @@ def export_inspect(run: RunRecord | str | Path, out: str | Path, root: Path | No
     need("inspect_ai")
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, write_eval_log
 
-    record, problems, rows = stored_run(run, root)
+    record, problems, rows = stored_run(run)
     table = {row["id"]: row for row in problems.to_list()}
     parameters = record.manifest["parameters"]
     model = str(record.manifest.get("backbone") or "unknown")

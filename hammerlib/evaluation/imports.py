@@ -126,9 +126,7 @@ def import_completions(
     return run_once("import", work, run_id=run_id, parameters=parameters, root=root)
 
 
-def write_graded(
-    run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool, *, seed: int = 0
-) -> None:
+def write_graded(run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool) -> None:
     """Grade rows in place and write samples, problems, metrics and tables into an open run.
 
     Rows have ``id``, ``sample``, ``completion`` and, where known, ``truncated``. Problems without a row are
@@ -146,7 +144,7 @@ def write_graded(
     write_records(rows, run.folder / "samples.jsonl")
     write_records(list(table.values()), run.folder / "problems.jsonl")
     run.artefact("problems.jsonl")
-    summarise(run, present, rows, min(counts.values()), seed)
+    summarise(run, present, rows, min(counts.values()), seed=0)
 
 
 def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list[BadLine]]:

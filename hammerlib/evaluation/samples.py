@@ -33,11 +33,9 @@ def judge(
     completions: Sequence[str],
     truncated: Sequence[bool],
     problems: Sequence[dict[str, Any]],
-    *,
-    timeout: float = 10.0,
 ) -> list[dict[str, Any]]:
     """Grade samples on a pool of processes, in order: the columns ``correct, extracted, reason, grader``."""
-    verdicts = pool.grade(completions, problems, timeout=timeout)
+    verdicts = pool.grade(completions, problems)
     return [
         asdict(with_truncation(verdict, text, cut))
         for verdict, text, cut in zip(verdicts, completions, truncated, strict=True)

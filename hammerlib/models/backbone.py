@@ -194,8 +194,8 @@ class Backbone:
     --------
     >>> from hammerlib import load_backbone
     >>> backbone = load_backbone("nano")
-    >>> backbone.dtype, backbone.has_chat_template
-    ('float32', False)
+    >>> backbone.dtype, backbone.device
+    ('float32', 'cpu')
     """
 
     name: str
@@ -205,11 +205,6 @@ class Backbone:
     weights_hash: str
     device: str
     dtype: str
-
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether the tokenizer carries a chat template."""
-        return bool(self.tokenizer.chat_template)
 
     def render(self, prompts: Sequence[str], template: str = "raw") -> list[str]:
         """Return the texts that the model reads for `prompts`."""

@@ -321,14 +321,9 @@ class OrderOptions:
     inside: Any = None
 
 
-def check_order_options(
-    strategy: str,
-    options: object,
-    *,
-    field: str = "order_options",
-    always: tuple[str, ...] = ALWAYS,
-) -> None:
+def check_order_options(strategy: str, options: object, *, always: tuple[str, ...] = ALWAYS) -> None:
     """Refuse options that a strategy does not know, or values that it cannot use."""
+    field = "order_options"
     known = [*always]
     name = strategy
     given = options if isinstance(options, Mapping) else {}

@@ -137,10 +137,9 @@ def describe_run(
     *,
     only: str | None = None,
     overrides: Mapping[str, object] | Sequence[str] | None = None,
-    root: Path | None = None,
 ) -> Iterator[str]:
     """Say of each notebook whether it would run, and the time that it took last in this profile."""
-    root = Path(root or storage.results_root()).resolve()
+    root = Path(storage.results_root()).resolve()
     total, timed = 0.0, 0
     for step in plan_notebooks(profile, only=only, overrides=overrides):
         if _is_current(step, root / step.run_id):

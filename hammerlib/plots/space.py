@@ -16,18 +16,18 @@ from hammerlib.plots.style import CYCLE, MUTED, axes_or_new, caption
 from hammerlib.runs.storage import atomic_path
 
 OTHERS = "other topics"
+TOPICS = 9  # that a reader tells apart
+PAIRS = 20_000
 
 
-def sampled_cosines(
-    vectors: np.ndarray, *, pairs: int = 20_000, seed: int = 0, centred: bool = False
-) -> np.ndarray:
-    """Return cosines of random pairs of distinct rows, in [-1, 1], shape (pairs,)."""
+def sampled_cosines(vectors: np.ndarray, *, seed: int = 0, centred: bool = False) -> np.ndarray:
+    """Return cosines of random pairs of distinct rows, in [-1, 1], shape (`PAIRS`,)."""
     rng = np.random.default_rng(seed)
     rows = vectors - vectors.mean(0) if centred else vectors
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    first = rng.integers(len(rows), size=pairs)
+    first = rng.integers(len(rows), size=PAIRS)
     # A step of 1 to n - 1 around the ring never meets the row itself.
-    second = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)
+    second = (first + rng.integers(1, len(rows), size=PAIRS)) % len(rows)
     return np.einsum("ij,ij->i", rows[first], rows[second])
 
 
@@ -171,13 +171,13 @@ def semantic_map(
     return caption(ax, title, note)
 
 
-def grouped(topics: Sequence[str], most: int = 9) -> list[str]:
+def grouped(topics: Sequence[str]) -> list[str]:
     """Return the topics with the rarer ones as one, where there are more than a reader tells apart."""
     counts = Counter(topics)
-    if len(counts) <= most + 1:
+    if len(counts) <= TOPICS + 1:
         return list(topics)
-    kept = {name for name, _ in counts.most_common(most)}
-    rest = f"{len(counts) - most} {OTHERS}"
+    kept = {name for name, _ in counts.most_common(TOPICS)}
+    rest = f"{len(counts) - TOPICS} {OTHERS}"
     return [name if name in kept else rest for name in topics]
 
 

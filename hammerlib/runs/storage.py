@@ -101,9 +101,9 @@ def _unfit(name: object) -> str | None:
     return None
 
 
-def slug(text: str, longest: int = 40) -> str:
+def slug(text: str) -> str:
     """Return the letters, digits and hyphens of any text: a readable part of a name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:longest]
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40]
 
 
 def without_folders(content: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,6 @@ def order_vectors(
     backbone: Backbone,
     *,
     seed: int = 0,
-    cache_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Embeddings:
     """Return the vectors of the problems from which an arm's order is made, for each of `KINDS`."""
@@ -52,7 +50,7 @@ def order_vectors(
         return tfidf_vectors(problems)
     # Random weights of the same architecture: what comes from the words and the shape of the network alone.
     model = backbone if kind == "backbone" else untrained_like(backbone, seed)
-    return embed(problems, model, cache_dir=cache_dir, **options)
+    return embed(problems, model, **options)
 
 
 def tfidf_vectors(problems: Dataset) -> Embeddings:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hammerlib.errors import InputError
-from hammerlib.runs.storage import atomic_path, repository_root
+from hammerlib.runs.storage import atomic_path
 from hammerlib.study import PROTOCOL, contrasts
 from hammerlib.study.endpoints import endpoint_table, family_table, frontier_table
 from hammerlib.study.power import WISHED, detectable, planned_table, power_table
@@ -389,24 +389,6 @@ def write_page(folder: Path) -> Path:
     with atomic_path(Path(folder) / PAGE) as file:
         file.write_text(text, encoding="utf-8")
     return Path(folder) / PAGE
-
-
-def study_findings(name: str, root: Path | None = None) -> str:
-    """Return what the committed records of a study say of its primary contrasts, or that there are none."""
-    root = root or repository_root()
-    folder = None if root is None else root / "results" / "study" / name
-    if folder is None or not any(folder.glob("*.json")):
-        return (
-            f"Study `{name}`: no record is committed here. `hammer sweep configs/study/{name}.yaml` makes "
-            "them, under the protocol of `results/PROTOCOL-systems.md`."
-        )
-    problem = too_early(folder, planned_study(folder))
-    if problem:
-        return f"Study `{name}` {problem}."
-    records = read_records(folder, planned_cells(folder))
-    endpoint = records.primary_endpoint
-    table = contrasts.main_contrasts(contrasts.study_tests(records), endpoint)
-    return _part("findings", records, endpoint, _primary(table[table["n"] > 1]))
 
 
 # What all studies say, for the site

@@ -270,11 +270,6 @@ class Rollout:
         self.forced = list(self.forced) or [0] * len(self.rows)
         self.tasks = list(self.tasks) or [""] * len(self.rows)
 
-    @property
-    def spare(self) -> Rollout | None:
-        """Old spelling of `excluded`, one release."""
-        return self.excluded
-
     def by_size(self) -> list[np.ndarray]:
         """Return the rows of the trained groups: one (B, G) int array for each group size G."""
         return rows_by_size(self.groups)

@@ -48,12 +48,6 @@ class Plan:
         return dataclasses.replace(self, steps=steps)
 
     @property
-    def straddles(self) -> bool:
-        """Whether a prompt's group is split between processes."""
-        # TRL deals out rows, not groups: a process may hold half of one
-        return self.rows * self.per_generation % self.group != 0
-
-    @property
     def block_length(self) -> int:
         """Micro-batches trained on one generation batch."""
         return self.per_generation * self.iterations

@@ -96,10 +96,10 @@ def token_entropies(trainer: Any, generation: Generation, *, rows: int = 32) -> 
     return [row[: len(ids)] for row, ids in zip(entropies, generation.completion_ids, strict=True)]
 
 
-def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) -> np.random.Generator:
+def random_generator(trainer: Any, *names: str | int) -> np.random.Generator:
     """Return random numbers for a rollout's own choices, the same ones in a run that resumes.
 
-    They derive from the run's seed, the optimizer step, the process (unless `everywhere`), `names` (what is
+    They derive from the run's seed, the optimizer step, the process, `names` (what is
     chosen and of what, so that the choices of a step are independent) and how often this step has asked under
     them.
     """
@@ -111,8 +111,7 @@ def random_generator(trainer: Any, *names: str | int, everywhere: bool = False) 
     # a second question under the same name must not get the same numbers
     times = asked[names]
     asked[names] += 1
-    # 0 is the stream of all: no process has it for itself
-    process = 0 if everywhere else trainer.accelerator.process_index + 1
+    process = trainer.accelerator.process_index + 1
     # not `hash`, which differs from process to process
     named = zlib.crc32(repr(names).encode())
     return np.random.default_rng([trainer.args.seed, step, times, process, named])

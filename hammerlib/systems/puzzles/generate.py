@@ -224,11 +224,11 @@ def part_of(source: str, config: Mapping[str, Any]) -> str:
     return "validation" if share < 1.5 * TEST_SHARE else "train"
 
 
-def deduplicate(puzzles: Iterable[Puzzle], *, options: bool = False) -> list[Puzzle]:
+def deduplicate(puzzles: Iterable[Puzzle]) -> list[Puzzle]:
     """Keep the first puzzle of each specification and `signature`, as PuzzleClone's code does."""
     first: dict[tuple[str, str], Puzzle] = {}
     for puzzle in puzzles:
-        first.setdefault((puzzle.source, signature(puzzle.config, options=options)), puzzle)
+        first.setdefault((puzzle.source, signature(puzzle.config)), puzzle)
     return list(first.values())
 
 

@@ -16,6 +16,8 @@ need("z3")
 
 import z3  # noqa: E402
 
+MOST_SOLUTIONS = 6000
+MILLISECONDS = 15_000  # of a call that enumerates or optimises
 LIMIT = 100_000  # z3's resource units for a call: some tens of milliseconds, counted alike on every machine
 KINDS = ("bool", "int", "float", "enum")
 _SORTS: dict[tuple[str, ...], Any] = {}  # the same values are the same sort; z3 keeps sorts for ever
@@ -132,19 +134,19 @@ def _plain(value: Any) -> bool | int | Fraction | str:
     return value.decl().name()
 
 
-def _solver(constraints: Iterable[Any], milliseconds: int, solver: Any = None) -> Any:
+def _solver(constraints: Iterable[Any], solver: Any = None) -> Any:
     solver = solver or z3.Solver()
-    solver.set("timeout", milliseconds)
+    solver.set("timeout", MILLISECONDS)
     # A constraint may have come out plain: False excludes everything, True nothing.
     solver.add([fact if is_term(fact) else z3.BoolVal(bool(fact)) for fact in _flat(constraints)])
     return solver
 
 
 def _models(
-    symbols: Mapping[str, Any], constraints: Iterable[Any], limit: int, milliseconds: int, *, complete: bool
+    symbols: Mapping[str, Any], constraints: Iterable[Any], limit: int, *, complete: bool
 ) -> list[dict[str, Any]]:
     """Enumerate models by blocking clauses; see `solutions` and `released_solutions`."""
-    solver = _solver(constraints, milliseconds)
+    solver = _solver(constraints)
     names = {str(term): name for name, term in symbols.items()}
     models: list[dict[str, Any]] = []
     while (verdict := solver.check()) == z3.sat:
@@ -165,34 +167,34 @@ def _models(
 
 
 def solutions(
-    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
+    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = MOST_SOLUTIONS
 ) -> list[dict[str, Any]]:
     """Return every assignment of *all* symbols that meets the constraints, sorted: symbol to plain value.
 
     PuzzleClone's blocking clauses (arXiv 2508.15180), mended: z3's models leave out symbols that do not
     matter; they are completed, and each clause speaks of every declared symbol (see `released_solutions`).
-    More than `limit` are `TooMany`; where z3 gives up, after so many milliseconds a call, it is `Undecided`.
+    More than `limit` are `TooMany`; where z3 gives up, after `MILLISECONDS` a call, it is `Undecided`.
     """
-    models = _models(symbols, constraints, limit, milliseconds, complete=True)
+    models = _models(symbols, constraints, limit, complete=True)
     return sorted(models, key=lambda values: [(type(value).__name__, value) for value in values.values()])
 
 
 def released_solutions(
-    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = 6000, milliseconds: int = 15_000
+    symbols: Mapping[str, Any], constraints: Iterable[Any], *, limit: int = MOST_SOLUTIONS
 ) -> list[dict[str, Any]]:
     """Enumerate as PuzzleClone's released loop does, which loses solutions; kept for comparison.
 
     It excludes what a model mentions, and reads None (false in formulas: our assumption) for what none does.
     """
-    return _models(symbols, constraints, limit, milliseconds, complete=False)
+    return _models(symbols, constraints, limit, complete=False)
 
 
-def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, milliseconds: int = 15_000) -> Any:
+def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool) -> Any:
     """Return the largest or smallest value of a term under constraints; None when they exclude each other.
 
     Raises `Undecided` when z3 gives up, or the goal has no bound.
     """
-    solver = _solver(constraints, milliseconds, z3.Optimize())
+    solver = _solver(constraints, z3.Optimize())
     (solver.maximize if largest else solver.minimize)(goal)
     verdict = solver.check()
     if verdict == z3.unknown:
@@ -202,7 +204,7 @@ def optimum(constraints: Iterable[Any], goal: Any, *, largest: bool, millisecond
     value = _plain(solver.model().eval(goal, model_completion=True))
     # An unbounded goal still gets a model: a value counts only if nothing better is possible.
     better = goal > value if largest else goal < value
-    if _solver([*constraints, better], milliseconds).check() != z3.unsat:
+    if _solver([*constraints, better]).check() != z3.unsat:
         raise Undecided("the goal has no bound")
     return value
 
@@ -275,9 +277,9 @@ class Problem:
         del watch
         return verdict, instantiations
 
-    def check(self, *, limit: int = LIMIT, seed: int = 0, rescue: bool = False) -> str:
+    def check(self, *, rescue: bool = False) -> str:
         """Return ``sat``, ``unsat`` or ``unknown``; `rescue` allows model-based instantiation."""
-        return str(self._solver(limit, seed, rescue=rescue).check())
+        return str(self._solver(LIMIT, 0, rescue=rescue).check())
 
     def add_instance(self, place: int, terms: Iterable[Term]) -> None:
         """Assert an instance of a universal formula, with the formula as its premise where that is nested."""
