@@ -13,7 +13,7 @@ import pytest
 from hammerlib.cli import _fail, main
 from hammerlib.cli.commands import print_run as told
 from hammerlib.cli.measuring import format_comparison as compared
-from hammerlib.cli.terminal import Plain, plain
+from hammerlib.cli.options import Plain, plain
 from hammerlib.errors import InputError, printable
 from hammerlib.evaluation.comparison import Comparison, Scores, compare, read_scores
 from hammerlib.runs import RunRecord

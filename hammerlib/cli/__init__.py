@@ -44,8 +44,7 @@ from typing import Annotated, Any
 import typer
 
 from hammerlib.cli import commands, measuring, ordering
-from hammerlib.cli.options import one_word_each
-from hammerlib.cli.terminal import plain_streams
+from hammerlib.cli.options import one_word_each, plain_streams
 from hammerlib.errors import EXTRAS, InputError, MissingExtra, printable
 
 COMMANDS: dict[str, tuple[Callable[..., int], str]] = {

@@ -11,9 +11,8 @@ from typer import Argument, Option
 
 from hammerlib.cli import options
 from hammerlib.cli.commands import print_run
-from hammerlib.cli.options import of_sampling
+from hammerlib.cli.options import of_sampling, plain, records
 from hammerlib.cli.ordering import parse_columns
-from hammerlib.cli.terminal import plain, records
 from hammerlib.errors import InputError, printable
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol
 
 from hammerlib.errors import InputError, printable
 from hammerlib.runs import storage
-from hammerlib.runs.once import once
-from hammerlib.runs.record import SCHEMA_VERSION
+from hammerlib.runs.record import SCHEMA_VERSION, once
 from hammerlib.runs.workers import Failure, map_tasks
 
 ROUNDS = 2  # in which a trial is tried anew, with fresh processes, after the machinery failed it
