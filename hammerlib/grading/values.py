@@ -438,6 +438,9 @@ def _is_rational(node: Node) -> bool:
 
 # Units, currencies and words of number: what may stand behind a value, and what changes it
 
+# `split_unit` takes a quantity apart, `same_unit` compares what it found, `number_in_words` reads spelled
+# numbers. The words themselves are in ``tables.txt``.
+
 
 # Spelling -> name of the unit. Left out, a unit costs nothing; another one makes another answer.
 UNITS = {spelling: name for name, others in table("units").items() for spelling in (name, *others.split())}

@@ -1,6 +1,7 @@
 """Our decoding loop, and transformers' generate for models whose state it cannot select from.
 
-Evaluation and training sample by it (`hammerlib.evaluation.engines`, `hammerlib.training.generation`).
+Evaluation and training sample by it (`hammerlib.evaluation.engines`, `hammerlib.training.generation`), the
+latter also with linear layers in 8 bits.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def random_numbers(seed: int, names: Sequence[tuple[str, int]], steps: int) -> n
 
     The generator is counter-based (Philox): the same on every device.
     """
+    # a stream for each sample: what else is drawn, and in which batch, changes none of it
     keys = [sample_seed(seed, *name) for name in names]
     streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     return np.stack([stream.random(steps) for stream in streams])
@@ -63,6 +65,7 @@ class RoomyLayer(DynamicLayer):
         for held in (layer.keys, layer.values):
             _, heads, length, width = held.shape
             buffer = held.new_empty(len(source), heads, length + room, width)
+            # each sample its own copy of its prompt's keys and values
             buffer[:, :, :length] = held[source]
             self._buffers.append(buffer)
         self._show(len(source), length)
@@ -84,6 +87,7 @@ class RoomyLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these rows in this order; only those that change their index are copied."""
+        # survivors from behind fill the holes: all other rows stay where they are
         moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
         length = self.get_seq_length()
         for buffer in self._buffers:
@@ -129,6 +133,7 @@ def decode(
     new_tokens: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
     for step in range(steps):
+        # the number of the step, whichever rows are still here
         drawn = pick(logits, torch.from_numpy(numbers[rows, step]))
         if watch is not None:
             watch(rows, logits, drawn)
@@ -157,9 +162,11 @@ def draw(logits: torch.Tensor, numbers: torch.Tensor, temperature: float, top_p:
     if torch.isnan(logits).any():
         remedy = "load weights from before they diverged, or use float32"
         raise InputError("model", "logits", "are NaN", remedy)
+    # the limit of softmax(z / T) for T towards 0
     if temperature == 0:
         return logits.argmax(-1)
     size = max(1, SCANNED // logits.shape[-1])
+    # a running sum over 10^5 tokens in single precision would lose the last of them
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
     blocks = zip(logits.split(size), numbers.to(logits.device, wide).split(size), strict=True)
     return torch.cat([_draw(rows.float() / temperature, own, top_p) for rows, own in blocks])
@@ -180,6 +187,7 @@ def _draw(scaled: torch.Tensor, numbers: torch.Tensor, top_p: float) -> torch.Te
 
 def _inverse(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     """First index where the running sum exceeds number times total: never one of weight 0."""
+    # F^-1(u): u times the total, so that weights need not sum to one
     sums = weights.to(numbers.dtype).cumsum(-1)
     index = torch.searchsorted(sums, (numbers * sums[:, -1])[:, None], right=True)
     return index[:, 0].clamp_(max=weights.shape[-1] - 1)
@@ -192,6 +200,7 @@ def _forward(
     # Padding stands on the left: a token's position is the number of real ones before it.
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     offered = {"position_ids": positions, "logits_to_keep": 1}
+    # some models count positions themselves, or always return all logits
     known = inspect.signature(model.forward).parameters
     options = {name: value for name, value in offered.items() if name in known}
     out = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **options)
@@ -289,6 +298,7 @@ class _Law(LogitsProcessor):
         self.pick = pick
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        # all rows of a group have one length of prompt
         step = input_ids.shape[1] - self.length
         tokens = self.pick(scores, self.numbers[:, step])
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
@@ -312,6 +322,13 @@ class _Ended(StoppingCriteria):
 
 # Linear layers in 8 bits for as long as completions are sampled
 
+# Weights have one digit of 255 steps, scaled by row of the matrix; inputs have two, scaled by token: with
+# one, their outliers make an error four times that of the weights. Products and sums are whole numbers and
+# exact, so that what a row of a batch gets depends on no other row. `torch._int_mm` is what torchao
+# multiplies with; `torch.ao.quantization` and the kernels of ``torch.ops.quantized``, which scale whole
+# batches, are deprecated. Ours, after LLM.int8 (Dettmers et al., arXiv 2208.07339), which keeps the outliers
+# in float.
+
 
 STEPS = 127  # on either side of zero
 
@@ -327,6 +344,7 @@ def int8_linear(
 ) -> torch.Tensor:
     """Multiply (..., d) inputs with an int8 weight (d, m) whose columns have steps of `sizes` (1, m)."""
     rows = x.reshape(-1, x.shape[-1]).float()
+    # x = s_x (a + b / 254), a and b whole; W = s_w c: x W = s_x s_w (a c + b c / 254)
     steps, row_sizes = _steps(rows)
     first = steps.round()
     second = (steps - first).mul_(2 * STEPS).round_()  # of what the first digit leaves, at most half a step

@@ -138,12 +138,14 @@ def check_options(backbone: Backbone, layer: int, pooling: str, tokens_per_batch
     check_name("pooling", pooling, POOLINGS)
     if tokens_per_batch < 1:
         raise InputError("tokens_per_batch", tokens_per_batch, "leaves no room for a token", "use 1024")
+    # -1 is the last of L + 1
     return layer % (last + 1)
 
 
 def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
     """Yield row numbers in batches of similar length, longest first, under a budget of padded tokens."""
     batch: list[int] = []
+    # the first row of a batch is its longest: rows times its length is what is computed
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
             yield batch
@@ -163,8 +165,10 @@ def pooled_states(
     """
     import torch
 
+    # tokens, not texts: two texts may be read alike
     rows = list(dict.fromkeys(map(tuple, tokens)))
     network = backbone.model.get_decoder()  # without the language-model head
+    # the last one comes after the final norm and needs no list of hidden states
     all_layers = index != backbone.model.config.num_hidden_layers
     vector_of: dict[tuple[int, ...], np.ndarray] = {}
     title = f"embedding with {backbone.name}"
@@ -196,6 +200,7 @@ def _pool(states: torch.Tensor, lengths: torch.Tensor, pooling: str) -> torch.Te
         return states[:, 0].float()
     if pooling == "last":
         return states[torch.arange(len(states), device=states.device), lengths - 1].float()
+    # mean over the real tokens: sum_t h_t / T, in float32 whatever the model computes in
     real = torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
     return (states.float() * real[..., None]).sum(dim=1) / lengths[:, None]
 

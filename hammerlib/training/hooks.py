@@ -385,6 +385,11 @@ def own_reward_name(name: str) -> str:
 
 # Names of callables and classes by what they do, so that runs of one name ran the same code
 
+# A run is found again by its content, and code handed over from Python, or named as ``module:object``, is
+# part of that content. What is hashed is bytecode with constants (comments and blank lines change nothing)
+# and the settings that can be read without running anything. What may change while training (lists, arrays,
+# models, private attributes) is left out: a run would otherwise lose its name while it trains.
+
 
 HASH = 8  # hexadecimal digits
 

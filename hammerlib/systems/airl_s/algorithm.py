@@ -166,6 +166,7 @@ class AirlS(Algorithm, TrainerCallback):
         steps = [np.zeros(len(row)) for row in values]
         for name in np.unique(rollout.groups[trained]):
             rows = np.flatnonzero(rollout.groups == name)
+            # over all steps of the group: pooled mean and deviation, as in `step_advantages`
             marks = self._shuffled([values[row] for row in rows], trainer, int(rows[0]))
             rewards = [
                 policy_reward(mark, own.logps[row], self.reward)
@@ -173,6 +174,7 @@ class AirlS(Algorithm, TrainerCallback):
             ]
             for row, advantages in zip(rows, step_advantages(rewards), strict=True):
                 steps[row] = advantages
+        # lambda A_step + (1 - lambda) A_outcome
         outcome = rollout.advantages.detach().cpu().double().numpy()
         mixed = mixed_advantages(over_tokens(steps, own.ends), outcome, self.mix)
         return rollout.advantages.new_tensor(mixed)
@@ -235,6 +237,7 @@ class AirlS(Algorithm, TrainerCallback):
                 loss = discriminator_loss(*sides, smoothing=self.smoothing)
                 loss.backward()
                 self._watched["airl/loss"] = float(loss.detach())
+                # D > 1/2 where f > log pi
                 apart = torch.cat([sides[0][0] > sides[0][1], sides[1][0] < sides[1][1]])
                 self._watched["airl/told_apart"] = float(apart.double().mean())
             self._average(trainer, taking_part)
@@ -258,6 +261,7 @@ class AirlS(Algorithm, TrainerCallback):
     def _shuffled(self, values: list[np.ndarray], trainer: PolicyTrainer, group: int) -> list[np.ndarray]:
         if not self.shuffled:
             return values
+        # the same numbers on other steps: what f says of a step is lost, their spread stays
         pooled = random_generator(trainer, "airl-s shuffled", group).permutation(np.concatenate(values))
         return np.split(pooled, np.cumsum([len(row) for row in values])[:-1])
 
@@ -293,6 +297,9 @@ class AirlS(Algorithm, TrainerCallback):
         """Take them back; f itself is made when the policy is there."""
         self._kept = state["kept"]
         self._restored = state if "scorer" in state else None
+
+
+# The network f: a copy of the policy's trunk with a scalar head, read at the last token of every step
 
 
 FILE = "step_scorer.safetensors"  # in the folder of a run

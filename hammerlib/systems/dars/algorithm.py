@@ -118,11 +118,13 @@ class Dars(Algorithm):
             second = generate(trainer, again)
             solved = right_of(judge(trainer, second)[1]) if again else []
             of_problem = np.repeat(np.arange(len(problems)), extra)
+            # right ones of both stages by problem
             total = right + np.bincount(of_problem, solved, len(problems)).astype(int)
             both = by_problem(first, second)
         sizes = size + np.array(extra)
         kept = kept_groups(total, sizes, upper=self.upper)
         counts = (right, [size] * len(problems), total, sizes, kept)
+        # several generation batches may come before one report
         self._counts += [tuple(map(int, count)) for count in zip(*counts, strict=True)]
         # Groups of its own on every process or on none. None: as TRL has them, to the last bit.
         if over_processes(trainer, sum(extra) + int((~kept).sum())):
@@ -142,6 +144,7 @@ class Dars(Algorithm):
             (after - before).mean(),
             (after > before).mean(),
             1 - kept.mean(),
+            # N S(u): the sum of |A| without eps
             (before * signal(right / before, std=std)).mean(),
             (after * signal(total / after, std=std)).mean(),
         )

@@ -107,6 +107,7 @@ class TreeVotes(Algorithm):
         points = [point for forks in self._points(trainer, trunks) for point in forks]
         branches = branch(trainer, forking, points, self.branches)
         first = np.arange(len(trunks.rows)).reshape(problems, -1)
+        # branches stand behind all trunks: by problem, by tree, by fork
         later = len(trunks.rows) + np.arange(len(branches.rows)).reshape(problems, -1)
         order = leaf_order(self.trees, self.forks, self.branches)
         return Generation.join([trunks, branches]).take(np.hstack([first, later])[:, order].ravel())
@@ -127,6 +128,7 @@ class TreeVotes(Algorithm):
         """Return what the votes are worth (`watch_votes`), and what the trees saved and cost them."""
         batches = [batch for batch in (rollout, rollout.excluded) if batch is not None]
         whole = sum(len(ids) for batch in batches for ids in batch.completion_ids)
+        # what branches took over of their trunks was not sampled
         values = {"tree/token_ratio": 1 - sum(sum(batch.forced) for batch in batches) / whole}
         if not self.watch:
             return values

@@ -132,6 +132,7 @@ class GuidedGroups(Algorithm):
         problems_of(rows, size)
         prefixes: list[list[int]] = [[] for _ in rows]
         for k, row in enumerate(rows):
+            # rows of a problem stand together: the first ceil(alpha G) of each are guided
             if k % size < guided:
                 ids, most = self._trace(row, trainer.processing_class)
                 prefixes[k] = guidance(ids, self._length, most=most)
@@ -144,6 +145,7 @@ class GuidedGroups(Algorithm):
         if self.rule == "linear" and self.decay_steps is not None:
             self._length = decayed_length(self.length, step, self.decay_steps)
         graded, right, count = self._graded
+        # within a step the length stays, however many batches it generates
         if graded >= step or not count:
             return
         self._accuracies.append(right / count)
@@ -196,10 +198,12 @@ class GuidedGroups(Algorithm):
                 right += right_of(batch.verdicts)
                 tasks += batch.tasks
                 forced += batch.forced
+        # all that was graded, also what is not trained
         correct, guided = np.array(right), np.array([task == GUIDED for task in tasks])
         heard = correct if self.signal == "all" else correct[~guided]
         if self._graded[0] != rollout.step:
             self._graded = [rollout.step, 0, 0]
+        # sums over processes and batches of the step: a mean of means would weigh rows unequally
         self._graded[1] += over_processes(rollout.trainer, int(heard.sum()))
         self._graded[2] += over_processes(rollout.trainer, len(heard))
         advantages = rollout.advantages.detach().float().cpu().numpy()[rollout.groups >= 0]

@@ -130,6 +130,7 @@ class Svs(Algorithm):
         if self.prompt_tokens is not None:
             return self.prompt_tokens
         language = task_of(self.task)
+        # a token has one byte at least
         words = max(len(text.encode()) for text in (language.prompt(""), language.question("")))
         return completion + words + CHAT
 
@@ -159,6 +160,7 @@ class Svs(Algorithm):
         decode = trainer.processing_class.batch_decode
         variants = extractions(decode(syntheses.completion_ids, skip_special_tokens=True), language)
         truths = [None if variant is None else language.truth(variant) for variant in variants]
+        # the variant's answer is by construction that of the problem it came from
         golds = [row["answer"] for row in parents] if self.gold == "inherited" else truths
         posed: list[tuple[int, dict[str, Any]]] = []  # which synthesis, and the row that asks for its variant
         for place, variant in enumerate(variants):
@@ -174,9 +176,11 @@ class Svs(Algorithm):
         solved = solved.reshape(-1, size).sum(1)
         rewards = np.zeros(len(variants))
         band = (self.useful_low, self.useful_high)
+        # without a variant, or with one too long to ask, a synthesis earns 0
         for (place, _), correct in zip(posed, solved.tolist(), strict=True):
             rewards[place] = synthesis_reward(correct, size, band)
         syntheses.rewards = rewards
+        # in the sequence of `everything`: answers by problem, syntheses by seed, solutions by variant
         trained = [teaches(correct, size) for correct in right.sum(1).tolist()]
         by_seed = rewards.reshape(-1, size)
         trained += [self.train_synthesis and trained_syntheses(group) for group in by_seed.tolist()]
@@ -192,6 +196,7 @@ class Svs(Algorithm):
         }
         everything = [part for part in (answers, syntheses, solutions) if part.rows]
         for part in everything:
+            # joined first, named together below
             part.groups = np.full(len(part.rows), EXCLUDED)
         whole = Generation.join(everything)
         # Every prompt has its G completions in a row: names from 0, or none.

@@ -94,6 +94,7 @@ def label_by_vote(generation: Generation, problems: Sequence[dict[str, Any]], tr
     """Set the answer of every row to the majority's, in place; a problem's completions stand in a row."""
     texts = trainer.processing_class.batch_decode(generation.completion_ids, skip_special_tokens=True)
     answers = [final_answer(text) for text in texts]
+    # every problem has as many votes
     votes = len(answers) // len(problems)
     generation.rows = []
     for number, row in enumerate(problems):
@@ -123,6 +124,7 @@ def true_verdicts(rollout: Rollout) -> dict[str, list[bool]]:
 def watch_votes(rollout: Rollout, right: dict[str, list[bool]] | None = None) -> dict[str, float]:
     """Return the means over problems of `vote_metrics` as ``vote/...``; only this reads the truth."""
     if right is None:
+        # graded by the truth set aside, which nothing that trains reads
         right = true_verdicts(rollout)
     texts: dict[str, list[str]] = {}
     trained: dict[str, int] = {}
@@ -136,6 +138,7 @@ def watch_votes(rollout: Rollout, right: dict[str, list[bool]] | None = None) ->
             rows[row["id"]] = row
     worth = []
     for name, row in rows.items():
+        # of a problem that trains nothing, no vote is told
         if trained[name]:
             label = row["answer"]
             label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
@@ -184,6 +187,7 @@ class EntropyReshape(Algorithm):
             return advantages.new_tensor(clip_advantages(advantages.cpu().numpy(), self.beta))
         entropies = completion_entropies(rollout)
         scale = advantages.new_tensor(entropy_scale(entropies, rollout.groups, clamp_min=self.clamp_min))
+        # one scale a completion, for all of its tokens
         return advantages * (scale if advantages.dim() == 1 else scale[:, None])
 
     __call__ = advantage  # as a hook of its own
