@@ -112,6 +112,7 @@ def cross(first: Kind, second: Kind, equation: int = PLACE) -> Kind:
     True
     """
     value = _replaced(second, equation)
+    # a number of 0 would need an answer of 0, and any ratio
     if not value:
         raise InputError("second", str(value), "is no number that an answer can stand for", "see `can_cross`")
     times = ratio(value, first.answer)  # X = times x (answer of the first), which is the old number
@@ -133,6 +134,7 @@ def is_linked(item: Item) -> bool:
     for part, solved in zip(item.parts, item.worked_out(), strict=True):
         if part.link is not None:
             number = part.link.equation
+            # n is fixed without the equation that holds X: the earlier answer is not needed
             if solve(solved.equations[:number] + solved.equations[number + 1 :]) is not None:
                 return False
     return True
@@ -168,6 +170,7 @@ def cross_pairs(items: list[Kind], distance: int = 1) -> list[Kind]:
     """
     made = list(items)
     for start in range(0, len(items), 2 * distance):
+        # blocks of 2 x distance: each problem has one partner
         for left in range(start, min(start + distance, len(items) - distance)):
             right = left + distance
             if can_cross(items[left], items[right]):
@@ -223,6 +226,7 @@ def is_low(features: ArrayLike, fitness: ArrayLike) -> np.ndarray:
     the lowest value of every feature lies below it.
     """
     table = np.asarray(features, dtype=np.float64)
+    # in a small set between the two lowest values
     floor = np.percentile(table, LOWEST_SHARE, axis=0)
     return (np.asarray(fitness, dtype=np.float64) < THRESHOLD) | (table < floor).any(axis=1)
 
@@ -317,6 +321,7 @@ def evolve(
     rows = np.flatnonzero(low)
     again = [_apply(REPEATED, first[row], rng) for row in rows]
     final = list(first)
+    # neighbours at a distance of 2, as in the released code
     for row, item in zip(rows, cross_pairs(again, 2), strict=True):
         final[row] = replace(item, generation=2)
     return Evolution(list(seeds), first, fitness, low, final)

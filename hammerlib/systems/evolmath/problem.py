@@ -52,6 +52,7 @@ def reduced(rows: Sequence[Row]) -> list[list[Fraction]]:
         left.remove(pivot)
         pivot = [value / pivot[column] for value in pivot]
         left = [[a - row[column] * b for a, b in zip(row, pivot, strict=True)] for row in left]
+        # rows above are cleared too: reduced, so that a row tells its unknown's value
         done = [[a - row[column] * b for a, b in zip(row, pivot, strict=True)] for row in done]
         done.append(pivot)
     return done
@@ -70,6 +71,7 @@ def value_of(rows: Sequence[Row], right: Row, unknown: int) -> Fraction | None:
         if not any(row[:width]):  # 0 = 1
             raise InputError("equations", len(rows), "contradict each other", "drop one of them")
     for row in echelon:
+        # a row with this unknown alone fixes it, whatever others stay open
         if [column for column in range(width) if row[column]] == [unknown]:
             return row[width]
     return None
@@ -183,6 +185,7 @@ class Part:
         if before is None:
             problem = "needs the answer of the part before"
             raise InputError("link", self.link.equation, problem, "solve that first")
+        # X = ratio x (answer of the part before)
         number = self.link.ratio * before
         equations = list(self.equations)
         old = equations[self.link.equation]
@@ -238,6 +241,7 @@ class Item:
         """
         part = self.worked_out()[-1]
         fuzzy = [noise.relation for noise in part.noise if noise.kind == "approximate" and noise.relation]
+        # the last equation is replaced by the fuzzy one, read with an equals sign
         return solve((*part.equations[:-1], fuzzy[-1])) if fuzzy else None
 
     def counts(self) -> tuple[int, int, int]:
@@ -335,6 +339,7 @@ def seed_problem(
         # four equations fix x, y, z and m, the fifth then gives n
         if rank([row[:4] for row in rows[:4]]) == 4 and necessary(rows):
             break
+    # the solution first, the right sides from it: whole numbers without search
     solution = [rng.randint(LOWEST, HIGHEST) for _ in VARIABLES]
     equations = []
     for row in rows:

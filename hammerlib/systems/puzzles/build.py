@@ -78,6 +78,7 @@ def variable_value(kind: str, domain: Sequence[Any], rng: random.Random) -> Any:
             raise InputError("domain", list(domain), "is no range", "give the lowest and the highest value")
         if kind == "int":
             return rng.randint(int(domain[0]), int(domain[1]))
+        # in tenths, so that every value is written with one decimal
         return rng.randint(round(10 * domain[0]), round(10 * domain[1])) / 10
     if kind not in ("bool", "enum") or not domain:
         raise InputError("type", kind, "is unknown, or has no values", "use int, float, bool or enum")
@@ -86,6 +87,7 @@ def variable_value(kind: str, domain: Sequence[Any], rng: random.Random) -> Any:
 
 def scale(value: Any, domain: Sequence[Any], diff_factor: int) -> float:
     """Return how hard a value makes a puzzle, 0 to 1; a negative factor: smaller is harder."""
+    # as written: 0.1 is a tenth, and the ends of a range are exactly 0 and 1
     low, high, exact = (Fraction(str(number)) for number in (domain[0], domain[-1], value))
     share = 0.5 if low == high else float((exact - low) / (high - low))
     return 1 - share if diff_factor < 0 else share
@@ -114,8 +116,10 @@ def _items(rule: Draw, source: int, size: int, amount: int, rng: random.Random) 
         places = [rng.randrange(size) for _ in range(amount)] if size else []
     else:
         places = rng.sample(range(size), amount) if amount <= size else []
+    # no other draw of this source can fit: the puzzle is rejected, not drawn again
     if len(places) < amount:
         raise Rejected("source too short")
+    # places keep the sequence of the draw, but for the first source of an option
     first_of_option = isinstance(rule, Option) and source == 0
     ordered = rule.order[source] if source < len(rule.order) else not first_of_option
     return places if ordered else sorted(places)
@@ -235,6 +239,7 @@ class State:
         elif variable.formula and choices.replays("variables", name):
             self.env[name] = choices.take("variables", name, None)
         elif variable.formula:
+            # whether a formula drew anything is told by the generator, not by its text
             before = choices.rng.getstate() if choices.rng else None
             value = evaluate(variable.formula, self.env | choices.random_functions())
             if choices.rng and choices.rng.getstate() != before:  # only what was drawn is a choice
@@ -250,6 +255,7 @@ class State:
     def _declare(self, name: str, rule: Symbol) -> None:
         sources = [evaluate(text, self.env) for text in rule.source]
         keys = [key[0] if len(key) == 1 else key for key in itertools.product(*sources)]
+        # one unknown for each combination of the sources' items and each attribute
         for key, (column, attribute) in itertools.product(keys, enumerate(rule.attr or ("",))):
             values = evaluate(rule.values[column], self.env) if column < len(rule.values) else []
             full_name = _flat_name(name, key, attribute)
@@ -282,6 +288,7 @@ class State:
             shares = [0] * self._count(rule, name, "symbols")
         drawn = {}
         for number in sorted(set(shares)):
+            # draws of one template must differ, so they are made together and dealt out after
             record = f"{name}:{number}" if len(rules) > 1 else name
             drawn[number] = self._draw(record, rules[number], shares.count(number), "symbols")
         made = [(rules[number], drawn[number].pop(0)) for number in shares]
@@ -336,6 +343,7 @@ class State:
             raise Rejected("undecided") from error
         if not solved:
             raise Rejected("no solution")
+        # a puzzle that asks for the best has one answer
         if extra and len(solved) > 1:
             raise Rejected("two optima")
         envs = [{**self.env, **self._bound(values)} for values in solved]
@@ -344,6 +352,7 @@ class State:
     def extend(self, solved: list[dict[str, Any]]) -> None:
         """Post-generation: new variables from one solution, new conditions from them."""
         chosen = self.choices.take("post_generation", "solution", lambda rng: rng.randrange(len(solved)))
+        # what is chosen of it becomes given: the rest is to be found again
         solution = solved[chosen]
         for name, formula in self.spec.post_generation.get("post_gen_vars", {}).items():
             self.env[name] = solution[name] = evaluate(formula, solution)
@@ -397,6 +406,7 @@ def _ask_choice(name: str, query: Query, state: State, solved: list[dict[str, An
         template = query.templates[number]
         text, value = _option(template, drawn, state)
         lines.append(f"{letter}. {text}")
+        # computed anew on replay too: the record holds choices, no answers
         if _is_true(template, value, solved) == query.select_type:
             answer += letter
     if not answer:
@@ -418,6 +428,7 @@ def _is_true(template: Option, value: Any, solved: list[dict[str, Any]]) -> bool
 def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: random.Random) -> list:
     """Draw options until there are enough that are asked for and enough that are not."""
     asked_for = 1 if query.query_type == "single_choice" else rng.randint(2, query.opt_num - 1)
+    # `select_type` False asks for what is wrong: letters then mark the false options
     wanted = {query.select_type: asked_for, not query.select_type: query.opt_num - asked_for}
     options_of: dict[bool, list] = {True: [], False: []}
     texts: set[str] = set()
@@ -426,6 +437,7 @@ def _options(query: Query, state: State, solved: list[dict[str, Any]], rng: rand
         template = query.templates[number]
         (drawn,) = draw_domain(template, state.env, rng, 1)
         text, value = _option(template, drawn, state)
+        # two options of one text could not be told apart
         if text in texts:
             continue
         texts.add(text)

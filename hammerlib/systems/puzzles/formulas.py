@@ -121,6 +121,7 @@ def _value(node: ast.expr, env: Env) -> Any:
             facts = [
                 _relate(type(sign), *pair) for sign, *pair in zip(signs, values, values[1:], strict=False)
             ]
+            # a < b < c is (a < b) and (b < c), as in Python
             return facts[0] if len(facts) == 1 else CONNECTIVES["And"](facts)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
             function = _named(name, env)
@@ -177,6 +178,7 @@ def _bindings(loops: list[ast.comprehension], env: Env) -> Iterator[Env]:
     for value in _value(loop.iter, env):
         values = value if isinstance(loop.target, ast.Tuple) else [value]
         inner = {**env, **dict(zip(names, values, strict=True))}
+        # the condition sees the variables of this loop and of those around it
         if all(_plain(_value(test, inner), "if") for test in loop.ifs):
             yield from _bindings(loops[1:], inner)
 
@@ -191,11 +193,13 @@ def _plain(value: Any, word: str) -> Any:
 def _divide(left: Any, right: Any) -> Any:
     if is_term(left) or is_term(right):
         return left / right
+    # exact, and whole where it is whole: 6 / 3 is 2 as a reader writes it
     quotient = Fraction(left) / Fraction(right)
     return quotient.numerator if quotient.denominator == 1 else quotient
 
 
 def _power(left: Any, right: Any) -> Any:
+    # a specification is a file of anyone's: 9**9**9 must not fill the memory
     if not is_term(right) and abs(right) > MAX_EXPONENT:
         raise ValueError(f"exponent above {MAX_EXPONENT}")
     return left**right
@@ -223,6 +227,7 @@ _RELATIONS = {
 def _relate(kind: type, left: Any, right: Any) -> Any:
     if kind in (ast.In, ast.NotIn):
         equal = [compare(operator.eq, left, value) for value in right]
+        # nothing is in an empty list; z3's Or needs one term
         contained = CONNECTIVES["Or"](equal) if equal else False
         return contained if kind is ast.In else CONNECTIVES["Not"](contained)
     if kind not in _RELATIONS:

@@ -88,6 +88,7 @@ def _in_order(answers: list[str], golds: list[str], same: Callable[[str, str], b
 
 def _unordered(inner: str) -> Callable[[str, str], bool]:
     key = _KEYS[inner]
+    # as multisets: a repeated item counts
     return lambda answer, gold: Counter(map(key, answer.split(","))) == Counter(map(key, gold.split(",")))
 
 
@@ -96,6 +97,7 @@ def _word(text: str) -> str:
 
 
 def _letters(text: str) -> str:
+    # "A and C", "A, C" and "CA" are one set of letters
     return "".join(sorted(set(re.sub(r"[^A-Za-z]", "", re.sub(r"\band\b", "", text)).upper())))
 
 

@@ -69,6 +69,7 @@ def _either(plain: Callable[..., Any], symbolic: Callable[..., Any]) -> Callable
 
     def connective(*values: Any) -> Any:
         flat = list(_flat(values))
+        # one term among plain values makes the whole a term
         return symbolic(flat) if is_term(flat) else plain(flat)
 
     return connective
@@ -82,6 +83,7 @@ def _if(condition: Any, then: Any, otherwise: Any) -> Any:
 
 def _number(value: Any) -> Any:
     if is_term(value):
+        # z3 adds no truth values: true counts 1
         return z3.If(value, 1, 0) if z3.is_bool(value) else value
     return int(value) if isinstance(value, bool) else value
 
@@ -154,9 +156,11 @@ def _models(
         if complete:
             values = {name: model.eval(term, model_completion=True) for name, term in symbols.items()}
         else:
+            # the slip: symbols that z3 left out are not in the blocking clause either
             mentioned = [symbol for symbol in model.decls() if symbol.name() in names]
             values = {names[symbol.name()]: model[symbol] for symbol in mentioned}
         models.append(dict.fromkeys(symbols) | {name: _plain(value) for name, value in values.items()})
+        # counted while it enumerates: a puzzle with millions of solutions ends here
         if len(models) > limit:
             raise TooMany(f"more than {limit} solutions")
         # The blocking clause: at least one symbol must differ from this model.
