@@ -304,8 +304,7 @@ class TrainConfig:
         otherwise, and runs made before a field existed keep their names.
         """
         from hammerlib.dra import check_options
-        from hammerlib.runs.naming import code_hash
-        from hammerlib.training.hooks import algorithm_identity, own_reward_name
+        from hammerlib.training.hooks import algorithm_identity, code_hash, own_reward_name
 
         left_out = {*BOOKKEEPING, *unset(self)}
         named = {name: value for name, value in self.effective().items() if name not in left_out}
