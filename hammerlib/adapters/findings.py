@@ -207,16 +207,12 @@ def _unexplained(rows: pd.DataFrame, n: int) -> int:
     """Problems that a reading leaves in other steps, trained again, or missing before the log ends."""
     known = rows[rows["position"] >= 0]
     sets = [set(group["position"]) for _, group in known.groupby("epoch", sort=True)]
-    holes = [
-        (max(places) + 1 if last else n) - len(places)
-        for last, places in zip(_lasts(sets), sets, strict=True)
-    ]
+    holes = 0
+    for number, places in enumerate(sets, start=1):
+        # of the last epoch only what lies before its farthest problem is missing: the log may end within it
+        holes += (n if number < len(sets) else max(places) + 1) - len(places)
     moved = _displaced(rows.copy(), n)["late"] != 0
-    return int(moved.sum() + rows["repeated"].sum() + sum(holes))
-
-
-def _lasts(parts: Sequence[object]) -> list[bool]:
-    return [number == len(parts) - 1 for number in range(len(parts))]
+    return int(moved.sum() + rows["repeated"].sum() + holes)
 
 
 def _along_path(log: Sequence[Trained], n: int) -> list[tuple[int, int, bool]]:

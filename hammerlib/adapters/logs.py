@@ -128,22 +128,13 @@ def read_log(
         if key not in cache:
             cache[key] = _placed(values, row, ids, place_of, layout)
         places, name = cache[key]
-        matches.append(
-            Trained(
-                -1 if step is None else int(step),
-                places,
-                name,
-                _whole(values.get("epoch")),
-                _whole(values.get("generated")),
-            )
-        )
-    by = (
-        "index"
-        if layout == "index log" and ids is None
-        else next(
-            (n for n in ("id", "text", "position") if n in names and (ids or n == "position")), "position"
-        )
-    )
+        number = -1 if step is None else int(step)
+        epoch = _whole(values.get("epoch"))
+        matches.append(Trained(number, places, name, epoch, _whole(values.get("generated"))))
+    by = "index"
+    if layout != "index log" or ids is not None:
+        usable = ("id", "text", "position") if ids is not None else ("position",)
+        by = next((name for name in usable if name in names), "position")
     return Log(f"{layout}, by {by}", _groups(matches, path, per_step))
 
 

@@ -56,7 +56,9 @@ def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
     outcomes = {verdict.correct for verdict in verdicts if verdict is not None}
     if len(outcomes) == 2:
         return None
-    return "not scorable" if not outcomes else "all correct" if outcomes == {True} else "none correct"
+    if not outcomes:
+        return "not scorable"
+    return "all correct" if outcomes == {True} else "none correct"
 
 
 class DynamicSampling(Algorithm, TrainerCallback):

@@ -240,7 +240,9 @@ def prepare(
     # Adapters leave the base as it is; full training wants float32 weights under bfloat16 autocast too.
     dtype = None if config.lora_rank else "float32"
     if weights:
-        backbone = load_backbone(config.backbone, dtype=dtype, device=_device())
+        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = gpu if torch.cuda.is_available() else "cpu"
+        backbone = load_backbone(config.backbone, dtype=dtype, device=device)
     else:
         backbone = outline_backbone(config.backbone)
     longest = _check_length(config, problems, backbone, checked)
@@ -310,12 +312,6 @@ def _check_length(
         problem = f"with a prompt of {longest} tokens it exceeds the model's {positions} positions"
         raise InputError("max_completion_length", config.max_completion_length, problem, "lower it")
     return longest
-
-
-def _device() -> str:
-    import torch
-
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
