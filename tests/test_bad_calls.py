@@ -287,7 +287,7 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hammerlib.cli.commands.findings", interrupted)
+    monkeypatch.setattr("hammerlib.cli.examine.findings", interrupted)
     assert main(["doctor"]) == 130
     assert capsys.readouterr().err == "error: interrupted; the same command continues where it stopped\n"
 

@@ -15,7 +15,7 @@ import pytest
 
 import hammerlib
 from hammerlib.cli import main, measuring
-from hammerlib.cli.commands import CACHE_PARTS, cache_size, clear_cache
+from hammerlib.cli.examine import CACHE_PARTS, cache_size, clear_cache
 from hammerlib.errors import InputError
 from hammerlib.grading.code import refused
 from hammerlib.models.embeddings import Embeddings

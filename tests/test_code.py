@@ -13,7 +13,7 @@ import pytest
 from code_escapes import MEMORY, gone, left_over, verdict_of
 
 from hammerlib import evaluate, load_benchmark
-from hammerlib.cli.commands import _code_runner
+from hammerlib.cli.examine import _code_runner
 from hammerlib.errors import InputError
 from hammerlib.grading import GradingPool, code, grade
 from hammerlib.grading.code import program_of, run_program

@@ -42,7 +42,7 @@ KEPT_TO = {
     "vllm": ["evaluation/engines/vllm.py"],
     "ray": ["runs/workers.py"],
     # The doctor asks torch for GPUs; AIRL-S trains a network of its own, and leaves it when training ends.
-    "torch": ["models", "training", "evaluation", "systems/airl_s", "cli/commands.py", "adapters"],
+    "torch": ["models", "training", "evaluation", "systems/airl_s", "cli/examine.py", "adapters"],
     "transformers": ["models", "training", "evaluation", "systems/airl_s"],
     "ruamel": ["runs/reading.py"],
     "typer": ["cli"],
