@@ -18,6 +18,7 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation.foreign import read_foreign, read_lines
 from hammerlib.evaluation.imports import import_completions
 from hammerlib.problems import make_table
+from hammerlib.problems.files import write_records
 
 TEXTS = ["What is the sum of 3 and 4?", "What is the product of 3 and 4?", "Halve the number six please."]
 GOLDS = ["7", "12", "3"]
@@ -153,6 +154,63 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             read_foreign(path, columns)
+
+
+def a_chat(text: str) -> list[dict]:
+    return [{"role": "assistant", "content": "let me see"}, {"role": "assistant", "content": text}]
+
+
+PAIRS = [*enumerate(zip(TEXTS, GOLDS, strict=True))]
+DUMPS = {
+    "verl, as verl_score pays": [
+        {"input": f"user\n{problem}\nassistant\n", "output": f"#### {gold}", "score": 0.5, "acc": 1.0, "step": 1}
+        for _, (problem, gold) in PAIRS
+    ],
+    "verifiers' results": [
+        {"example_id": i, "prompt": [{"role": "user", "content": problem}], "reward": 1.0,
+         "completion": a_chat(f"#### {gold}")} for i, (problem, gold) in PAIRS
+    ],
+    "several chats a line": [
+        {"id": i, "completions": [a_chat(f"#### {gold}")] * 2} for i, (_, gold) in PAIRS
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DUMPS)
+@pytest.mark.parametrize("files", [0, 1, 3])
+def test_dumps_of_trainers_are_read_from_a_file_or_a_folder(kind: str, files: int, tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    if files:
+        path.mkdir()
+        for number in range(files):
+            lines(path / f"{number + 1}.jsonl", *DUMPS[kind][number::files])
+    else:
+        path = lines(tmp_path / "dump.jsonl", *DUMPS[kind])
+    record = brought(path)
+    assert record.metrics["pass@1"]["value"] == 1.0 and not record.manifest["imported"]["left_out"]
+    if kind != "several chats a line":
+        assert record.metrics["claimed_pass@1"]["value"] == 1.0
+
+
+def test_a_conversation_of_trls_is_read_by_its_last_turn(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": [{"role": "user", "content": problem}], "completion": a_chat(f"#### {gold}"), "step": 1}
+        for problem, gold in zip(TEXTS, GOLDS, strict=True)
+    ]
+    (tmp_path / "completions").mkdir()
+    write_records(rows, tmp_path / "completions" / "completions_00001.parquet")
+    assert brought(tmp_path / "completions").metrics["pass@1"]["value"] == 1.0
+
+
+def test_a_folder_is_of_one_kind_and_names_the_file_of_a_bad_line(tmp_path: Path) -> None:
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"holds no \.jsonl or \.parquet; name a folder"):
+        read_foreign(folder)
+    lines(folder / "1.jsonl", {"id": 0, "output": "#### 7"})
+    (folder / "2.jsonl").write_text('{"id": 1, "output": "a"}\n{"id": 1, "outp')
+    with pytest.raises(InputError, match=r"line 2 of 2\.jsonl"):
+        brought(folder)
 
 
 BROKEN = [

@@ -28,6 +28,7 @@ GUESSES = read_yaml(Path(__file__).with_name("benchmarks.yaml"))["columns"]
 CUT_OFF = ("length", "max_tokens")
 # Columns of TRL's files of completions; their rewards are no verdicts.
 TRL = {"prompt": "prompt", "completion": "completion"}
+VERL_DUMP = {"input", "output", "score", "step"}
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # inspect's letters: correct, partial, incorrect, no answer
 ATTACHED = "attachment://"  # inspect keeps long texts once, beside the messages
 ZSTANDARD = 93  # compression of .eval archives, which Python's zipfile reads from 3.14 on
@@ -116,11 +117,14 @@ def read_foreign(
 
     Layouts: ``.jsonl`` of any columns (one completion a line, or a list), lm-eval-harness's
     ``samples_*.jsonl``, lighteval's ``details_*.parquet`` (since 0.10, and the text columns before), TRL's
-    ``completions_*.parquet``, the ``traces.jsonl`` of verifiers and prime-rl, and inspect's logs.
+    ``completions_*.parquet``, verl's dumps, the ``results.jsonl`` and ``traces.jsonl`` of verifiers and
+    prime-rl, and inspect's logs; a folder of such files is one. Of a chat the last turn of the model counts.
     `columns` maps names of `GUESSES` to the file's columns, "" to one that shall not be used; default:
     guessed. Verdicts of the file that are no shares from 0 to 1 (-1 and 1, 0 to 100) are refused.
     """
     path = Path(path)
+    if path.is_dir():
+        return _from_folder(path, columns)
     if path.suffix == ".parquet":
         return _from_parquet(path)
     if path.suffix in (".json", ".eval"):
@@ -142,8 +146,27 @@ def read_foreign(
     return "jsonl", *collect(lambda line, row: _of_columns(line, row, names), rows, bad)
 
 
+def _from_folder(folder: Path, columns: Mapping[str, str] | None) -> tuple[str, list[Entry], list[BadLine]]:
+    """All files of a folder, as trainers write one a step; a bad line names its file."""
+    files = [file for file in folder.iterdir() if file.suffix in (".jsonl", ".parquet")]
+    entries: list[Entry] = []
+    bad: list[BadLine] = []
+    layouts = set()
+    for file in sorted(files, key=lambda file: by_number(file.name)):
+        layout, read, left_out = read_foreign(file, columns)
+        layouts.add(layout)
+        entries += read
+        bad += [BadLine(line, f"of {file.name} {reason}") for line, reason in left_out]
+    if len(layouts) != 1:
+        problem = "holds no .jsonl or .parquet" if not layouts else f"mixes {', '.join(sorted(layouts))}"
+        raise InputError("file", str(folder), problem, "name a folder of completions, or one file")
+    return layouts.pop(), entries, bad
+
+
 def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
     """Table column to file column, given or guessed."""
+    if seen >= VERL_DUMP and "claimed" not in given and "acc" in seen:
+        given = {**given, "claimed": "acc"}  # `score` is the reward, which may be adjusted
     for name, column in given.items():
         if name not in GUESSES:
             raise InputError("columns", name, "no such column", f"map some of {', '.join(GUESSES)}")
@@ -170,7 +193,8 @@ def _columns(seen: set[str], given: Mapping[str, str]) -> dict[str, str]:
 
 def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Entry:
     given = row[names["completion"]]
-    texts = _all_texts(given if isinstance(given, list) else [given])
+    several = isinstance(given, list) and not _is_chat(given)
+    texts = _all_texts([_said(one) for one in (given if several else [given])])
     fields = {name: row.get(column) for name, column in names.items()}
     columns = {}
     for name in ("sample", "truncated", "n_tokens", "claimed"):
@@ -190,6 +214,18 @@ def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Ent
             facts["truncated"] = row["finish_reason"] in CUT_OFF
     claimed = [_share(value, names.get("claimed", "")) for value in verdicts]
     return Entry(line, _key(fields.get("id")), prompt_text(fields.get("prompt")), texts, claimed, known)
+
+
+def _is_chat(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(t, dict) and "role" in t for t in value)
+
+
+def _said(completion: Any) -> Any:
+    """A completion's text; of a chat the last turn of the model."""
+    if not _is_chat(completion):
+        return completion
+    turns = [turn for turn in completion if turn["role"] == "assistant"]
+    return prompt_text([{**turns[-1], "role": "user"}]) if turns else None
 
 
 def _key(value: Any) -> str | None:
@@ -258,7 +294,7 @@ def _of_episode(line: int, row: dict[str, Any]) -> Entry:
     texts = []
     for trace in row["traces"]:
         sampled = [node["message"] for node in trace["nodes"] if node.get("sampled")]
-        texts.append(prompt_text([{"role": "user", "content": sampled[-1].get("content")}]))
+        texts.append(_said([{"content": sampled[-1].get("content"), "role": "assistant"}]))
     key = _key(data.get("id") or row["task"].get("key"))
     prompt = prompt_text(data.get("prompt"))
     return Entry(line, key, prompt, _all_texts(texts), [None] * len(texts), [{}] * len(texts))
@@ -330,7 +366,7 @@ def _from_inspect(path: Path) -> tuple[str, list[Entry], list[BadLine]]:
 def _of_sample(line: int, load: Callable[[], dict[str, Any]]) -> Entry:
     row = load()
     choice = row["output"]["choices"][0]
-    answer = prompt_text([{"role": "user", "content": choice["message"]["content"]}])
+    answer = _said([{"content": choice["message"]["content"], "role": "assistant"}])
     scores = [score["value"] for score in (row.get("scores") or {}).values()]
     claim = None
     if len(scores) == 1:

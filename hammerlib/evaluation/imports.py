@@ -50,7 +50,8 @@ def import_completions(
     Parameters
     ----------
     path : path
-        JSON lines of any columns, lm-eval's samples, or lighteval's details (`foreign.read_foreign`).
+        JSON lines of any columns, lm-eval's samples, lighteval's details, inspect's logs, dumps of TRL, verl
+        and verifiers, or a folder of them (`foreign.read_foreign`).
     benchmark : datasets.Dataset or str
         Problem table, or name for `load_benchmark`.
     columns : mapping, optional
@@ -107,7 +108,7 @@ def import_completions(
     parameters = {
         "benchmark": label,
         "problems_fingerprint": fingerprint(problems),
-        "file_sha256": file_hash(path),
+        "file_sha256": _hash(path),
         "columns": dict(columns or {}),
         "skip_bad": skip_bad,
         "grader": grader_version(),
@@ -124,6 +125,13 @@ def import_completions(
             _write_claims(run, rows)
 
     return run_once("import", work, run_id=run_id, parameters=parameters, root=root)
+
+
+def _hash(path: Path) -> str:
+    """The hash of a file, or of all files of a folder with their names."""
+    if not path.is_dir():
+        return file_hash(path)
+    return content_hash([[file.name, file_hash(file)] for file in sorted(path.iterdir()) if file.is_file()])
 
 
 def write_graded(run: RunRecord, problems: Dataset, rows: list[dict[str, Any]], pool: GradingPool) -> None:
