@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from hammerlib.adapters.rewards import trl_dra
 from hammerlib.adapters.trl import TRAINER
 from hammerlib.evaluation.imports import import_completions
 
+ROOT = Path(__file__).resolve().parents[1]
 NANO = Path(hammerlib.__file__).parent / "models" / "nano" / "checkpoint"
 
 
@@ -57,6 +59,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Handed, Path]:
     handed = Handed("trl", tmp_path_factory.mktemp("trl"), 14)
     grpo(handed, handed.folder / "out").train()
     return handed, handed.folder / "out"
+
+
+def test_the_script_of_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands there, but for the model and what a CPU needs."""
+    handed = Handed("trl", tmp_path, 16)
+    shutil.copy(handed.path, tmp_path / "ordered.parquet")
+    monkeypatch.chdir(tmp_path)
+    [script] = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "adapters.md").read_text(), re.DOTALL)
+    assert len([line for line in script.splitlines() if line]) <= 20
+    small = "use_cpu=True, bf16=False, gradient_checkpointing=False, max_completion_length=8, max_steps=2,"
+    script = script.replace("Qwen/Qwen2.5-0.5B-Instruct", str(NANO)).replace('"out",', f'"out", {small}')
+    exec(script, {})
+    assert steps(tmp_path / "out") == [handed.prompts[:1], handed.prompts[1:2]]  # 8 completions a step
 
 
 def test_this_is_the_version_that_the_adapter_names() -> None:

@@ -20,9 +20,11 @@ import yaml
 
 from hammerlib.models import load_backbone
 from hammerlib.runs import RunRecord
-from hammerlib.training import Algorithm, Rollout
+from hammerlib.training import Algorithm, Rollout, TrainConfig, train
 
 ROOT = Path(__file__).resolve().parents[1]
+# One process against two: halves of a gradient are added in another order, and AdamW divides by its size.
+PROCESSES = 2e-4
 TOLERANCE = 2e-5  # of a weight after three steps; sums of shards are rounded in another order
 
 
@@ -86,6 +88,29 @@ def weights(model: Path | str) -> dict[str, np.ndarray]:
     return {name: weight.detach().numpy() for name, weight in named}
 
 
+def difference(ours: RunRecord, theirs: RunRecord) -> float:
+    """The largest difference of a weight of two trained models."""
+    pairs = [weights(record.folder / "model") for record in (ours, theirs)]
+    assert pairs[0].keys() == pairs[1].keys()
+    return max(float(np.abs(pairs[0][name] - pairs[1][name]).max()) for name in pairs[0])
+
+
+def test_two_processes_train_what_one_does(config: Path, tmp_path: Path) -> None:
+    """With samples named by step and row, which are the same on any number of processes."""
+    values = yaml.safe_load(config.read_text()) | {"sampler": "decoding"}
+    config = tmp_path / "decoding.yaml"
+    config.write_text(yaml.safe_dump(values))
+    two = launched("ddp", config, tmp_path)
+    assert two.returncode == 0, two.stderr[-3000:]
+    [run] = (RunRecord.load(file.parent) for file in tmp_path.glob("train__*/manifest.json"))
+    one = train(TrainConfig.from_yaml(config), root=tmp_path / "one", progress=False)
+    tables = [record.table("metrics.csv").set_index(["metric", "step"])["value"] for record in (one, run)]
+    assert tables[0]["reward"].tolist() == tables[1]["reward"].tolist()
+    apart = difference(run, one)
+    print(f"one process: largest difference of a weight {apart:.1e}")
+    assert apart <= PROCESSES
+
+
 @pytest.mark.parametrize(("kind", "share"), [
     ("ddp", 1.0), ("fsdp", 0.5), ("zero2", 1.0), ("zero3", 0.5),
 ])  # fmt: skip
@@ -102,12 +127,10 @@ def test_a_killed_run_resumes_to_the_weights_of_data_parallel(
     table = run.table("metrics.csv")
     held = table.loc[table["metric"] == "held_share", "value"]
     assert held.to_numpy() == pytest.approx(share, abs=0.02)
-    theirs, ours = weights(unbroken.folder / "model"), weights(run.folder / "model")
-    assert theirs.keys() == ours.keys()
-    apart = max(float(np.abs(theirs[name] - ours[name]).max()) for name in theirs)
+    apart = difference(run, unbroken)
     print(f"{kind}: largest difference of a weight {apart:.1e}")
     assert apart <= TOLERANCE
-    start = weights("nano")
+    theirs, start = weights(unbroken.folder / "model"), weights("nano")
     assert max(float(np.abs(theirs[name] - start[name]).max()) for name in theirs) > 100 * TOLERANCE
 
 

@@ -69,6 +69,8 @@ RUNS = {
     "dars": "c7afc2fad760",
     "svs": "fcb847c6e147",
     "gsm8k-qwen": "130020aaeb3c",
+    "gsm8k-qwen-full": "d374d4b15e16",
+    "math-qwen-full": "0d4011f08fb5",
     "math-qwen": "efecdb16a6a1",
 }
 

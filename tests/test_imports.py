@@ -163,7 +163,8 @@ def a_chat(text: str) -> list[dict]:
 PAIRS = [*enumerate(zip(TEXTS, GOLDS, strict=True))]
 DUMPS = {
     "verl, as verl_score pays": [
-        {"input": f"user\n{problem}\nassistant\n", "output": f"#### {gold}", "score": 0.5, "acc": 1.0, "step": 1}
+        {"input": f"user\n{problem}\nassistant\n", "output": f"#### {gold}", "score": 0.5, "acc": 1.0,
+         "step": 1}
         for _, (problem, gold) in PAIRS
     ],
     "verifiers' results": [
