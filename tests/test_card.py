@@ -116,6 +116,7 @@ def test_an_unevaluated_model_says_so_and_an_order_is_a_data_set(
     card = DatasetCard(capsys.readouterr().out)
     order = hammerlib.Order.load(trained / "order.json")
     assert card.data.size_categories == ["n<1K"] and order.hash in card.text
+    assert re.search(r"data[^`]*`[0-9a-f]{16}` over id, prompt and answer", card.text)
     assert f"below {order.lower_bound:.4f}; gap {100 * order.gap:.3f} %" in card.text
 
 

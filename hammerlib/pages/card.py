@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.errors import InputError, need, printable
 from hammerlib.ordering import Order
 from hammerlib.runs import RunRecord
+from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoCard
@@ -146,6 +147,9 @@ def _order_facts(order: Order) -> dict[str, Any]:
         "hash": f"`{order.hash}`",
         "problems": len(order),
     }
+    if order.item_hashes is not None:
+        held = content_hash(order.item_hashes)[:16]
+        facts["data"] = f"`{held}` over id, prompt and answer of every problem, each hashed in `order.json`"
     if made.get("backbone"):
         vectors = f"layer {made.get('layer')}, {made.get('pooling')}, template {made.get('template')}"
         facts["vectors"] = f"`{printable(made['backbone'])}`, {vectors}"
