@@ -92,9 +92,9 @@ def _study(name: str, root: Path, arm: str = "random") -> None:
 
 
 def _figure(name: str, root: Path) -> None:
-    from hammerlib.plots.style import save_figure
+    from hammerlib.plots.style import axes_or_new, save
 
-    save_figure(None, start_run("demo", parameters={}, root=root / "inside"), name)
+    save(axes_or_new(None), start_run("demo", parameters={}, root=root / "inside"), name)
 
 
 WAYS = {
@@ -104,6 +104,7 @@ WAYS = {
     "claim a run": lambda name, root: claimed(name, root / "inside").__enter__(),
     "strategy of an order": _order,
     "study": _study,
+    "figure": _figure,
     "arm": lambda name, root: _study("s", root, name),
     "cell": lambda name, root: record_path(SimpleNamespace(name=name), root / "inside"),
     "record": lambda name, root: read_record(SimpleNamespace(name=name), root / "inside"),
