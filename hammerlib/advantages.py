@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import comb, softmax
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_whole
 
 EXCLUDED = -1  # the group of a completion that is recorded but not trained
 SCALES = ("group", "batch", "none")
@@ -96,3 +97,52 @@ def batched_advantages(rewards: np.ndarray, *, scale_rewards: str = "group") -> 
         return centred
     # A_i = (r_i - mean) / (std + eps)
     return centred / (values.std(axis=-1, ddof=1, keepdims=True) + EPS)
+
+
+def pass_at_k_advantages(rewards: np.ndarray, k: int) -> np.ndarray:
+    """Return the advantages (..., G) of pass@k training for rewards of 0 and 1.
+
+    Their sum over a group is 0. Without the division by a deviation, GRPO's advantages of them are therefore
+    they themselves; with it, GRPO's of any two values are those of 0 and 1, and k would do nothing. Hence an
+    advantage and no method of `adjust_rewards`.
+
+    Source: arXiv 2508.10751, analytical derivation, as its authors' repository states it
+    (RUCAIBox/Passk_Training, c3ba575; its code adds 1e-6 to the deviation). NaN is left out and gets 0.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    counted = ~np.isnan(values)
+    if not np.isin(values[counted], (0.0, 1.0)).all():
+        problem, remedy = "must be 0 or 1", "train with the accuracy alone"
+        raise InputError("rewards", np.unique(values[counted]).tolist()[:5], problem, remedy)
+    if check_whole("k", k, 1, "use 4") > values.shape[-1]:
+        raise InputError("k", k, f"is more than the {values.shape[-1]} completions of a group", "use fewer")
+    size = counted.sum(axis=-1, keepdims=True)
+    wrong = (values == 0).sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 1.0 - comb(wrong, k) / comb(size, k)
+        deviation = np.sqrt(mean * (1.0 - mean))
+        right = (1.0 - mean) / deviation
+        # k - 1 more of the others: the chance that a set with this wrong one holds no right one
+        others = (1.0 - mean - comb(wrong - 1, k - 1) / comb(size - 1, k - 1)) / deviation
+    # all right, all wrong, or too few wrong ones for a set without a right one: nothing to tell
+    return np.where(counted & (deviation > 0), np.where(values == 1, right, others), 0.0)
+
+
+def ucpo_weights(rewards: np.ndarray, log_probs: np.ndarray, tau: float = 0.2) -> np.ndarray:
+    """Return what UCPO multiplies the advantages (..., G) of a group by: mean 1 over its right completions.
+
+    With q the softmax over the right completions of their mean log-probability a token, the weight of one is
+    ``1 - tau + tau * n * (1 / q_i) / sum_j (1 / q_j)``; that of all others (reward 0, below or NaN) is 1.
+
+    Source: arXiv 2605.00365; the formula is that of the released code (AnamikaLochab/UCPO, 93ce506, estimator
+    ``iq`` with tau 0.2 and alpha 0, q of at least 1e-6).
+    """
+    right = np.asarray(rewards, dtype=np.float64) > 0
+    if not isinstance(tau, int | float) or isinstance(tau, bool) or not 0 <= tau <= 1:
+        raise InputError("tau", tau, "must be a number from 0 to 1", "the released runs have 0.2")
+    found = right.any(axis=-1, keepdims=True)
+    # where nothing is right any number does
+    chances = softmax(np.where(right | ~found, log_probs, -np.inf), axis=-1)
+    inverse = np.where(right, 1.0 / np.maximum(chances, 1e-6), 0.0)
+    shares = inverse / np.where(found, inverse.sum(axis=-1, keepdims=True), 1.0)
+    return np.where(right, 1.0 - tau + tau * right.sum(axis=-1, keepdims=True) * shares, 1.0)

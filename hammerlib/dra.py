@@ -1,8 +1,8 @@
-"""Diversity-aware reward adjustment (DRA): arrays in, arrays out, no framework.
+"""Diversity-aware reward adjustment (DRA) and its neighbours: arrays in, arrays out, no framework.
 
 Source: DRA-GRPO, arXiv 2505.09655, Section 3.2 (reward divided by one plus the graph-cut mutual information
 of a completion with the rest of its group) and the released code (weights ``1 / (row sum + 1e-6)``). Every
-default is the paper's; every option is ours, and says so.
+default is the paper's; every option is ours, and says so. Of the other methods: `adjust_rewards`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from hammerlib.errors import InputError, check_name
 KERNELS = ("graph_cut", "facility_location", "log_det")
 SIGNS = ("paper", "safe")
 SCOPES = ("group", "official-local")
+# The options that each method of `adjust_rewards` has.
+METHODS = {
+    "dra": ("sign", "positives_only", "smi", "clamp", "centre", "normalize", "scope", "eps"),
+    "mmr": ("relevance", "clamp", "scope"),
+    "dsdr": ("bonus", "bound"),
+}
 # The released code's guard against a division by zero; the paper's formula has none.
 PAPER_EPS = 1e-6
 # Centred unit vectors shorter than this are the mean itself up to rounding.
@@ -106,8 +112,18 @@ def adjust_rewards(
     normalize: bool = False,
     scope: str = "group",
     eps: float = PAPER_EPS,
+    method: str = "dra",
+    relevance: float | None = None,
+    bonus: float = 0.001,
+    bound: float = 1.0,
 ) -> np.ndarray:
-    """Return the rewards multiplied by their diversity weights.
+    """Return the rewards of groups, adjusted by how much their completions differ.
+
+    - ``dra``: each reward times its weight of `diversity_weights`.
+    - ``mmr`` (MMR-GRPO): the best reward r stays; then, one after another, the completion with the largest
+      ``relevance * r_i - (1 - relevance) * max_j cos(i, j)``, j over those that came before, gets that score.
+    - ``dsdr``: rewards above 0 get ``bonus * min(d_i, bound)`` more, with d_i a quarter of the mean over the
+      others of ``1 - cos(i, j)``.
 
     Parameters
     ----------
@@ -126,7 +142,18 @@ def adjust_rewards(
         Adjust only rewards above 0, each against the other completions of its group with a reward above 0;
         all others stay as they are.
     smi, clamp, centre, normalize, scope, eps
-        See `diversity_weights`; `normalize` divides by the mean of the factors that are applied.
+        See `diversity_weights`; `normalize` divides by the mean of the factors that are applied. Under
+        ``mmr`` as in its released code, which the paper does not tell of: `clamp` raises negative cosines to
+        zero, and ``scope="official-local"`` selects among all rows that are passed, whatever their prompts.
+    method : {"dra", "mmr", "dsdr"}
+        The options above are those of ``dra``; `clamp` and `scope` are of ``mmr`` too.
+    relevance : float, optional
+        Of ``mmr``, in [0, 1]; default ``1 / (1 + exp(-s))``, s the standard deviation (ddof 0) of the
+        group's rewards.
+    bonus : float
+        Of ``dsdr``, at least 0; the paper tries .001, .01 and .1.
+    bound : float
+        Of ``dsdr``, at least 0; the paper tells no value, and 1 is no bound.
 
     Returns
     -------
@@ -135,12 +162,17 @@ def adjust_rewards(
     Raises
     ------
     InputError
-        Unknown `sign`, shapes that do not fit, or what `diversity_weights` refuses.
+        Unknown `method` or `sign`, an option of another method, shapes that do not fit, or what
+        `diversity_weights` refuses.
 
     Notes
     -----
-    Source: arXiv 2505.09655 Section 3.2 and its released code; `sign="safe"`, `positives_only` and
-    `normalize` are ours.
+    Source of ``dra``: arXiv 2505.09655 Section 3.2 and its released code; `sign="safe"`, `positives_only` and
+    `normalize` are ours. Of ``mmr``: arXiv 2601.09085 Section 3 and Algorithm 1, and its released code
+    (commit db07f71); of equal scores the first in the group comes first, so that copies get unequal rewards;
+    a completion without a reward takes no part (ours). Of ``dsdr``: arXiv 2602.19895 equations 4 to 6,
+    9 and 10; the other half of d, how many formulas of a text are its own, is 0 here, as for texts without
+    formulas, and its entropy of tokens (equations 11 to 15) is no reward.
 
     Examples
     --------
@@ -149,16 +181,43 @@ def adjust_rewards(
     [0.5, 0.5, 0.0]
     >>> adjust_rewards([-1.0, -1.0, -1.0], group, sign="safe").round(4).tolist()
     [-1.0, -1.0, -0.5]
+    >>> adjust_rewards([1.0, 1.0, 1.0], group, method="mmr").tolist()
+    [1.0, 0.0, 0.5]
+    >>> adjust_rewards([1.0, 1.0, 0.0], group, method="dsdr", bonus=0.1).tolist()
+    [1.0125, 1.0125, 0.0]
     """
+    check_name("method", method, METHODS, "is not a known method")
+    given = {"sign": sign, "positives_only": positives_only, "smi": smi, "clamp": clamp, "centre": centre}
+    given |= {"normalize": normalize, "scope": scope, "eps": eps}
+    given |= {"relevance": relevance, "bonus": bonus, "bound": bound}
+    for name, value in given.items():
+        if name not in METHODS[method] and value != OPTIONS[name]:
+            remedy = f"leave it out; the options of {method}: {', '.join(METHODS[method])}"
+            raise InputError(name, value, f"is no option of method {method}", remedy)
     check_name("sign", sign, SIGNS, "is not a known sign")
     switches = {"clamp": clamp, "centre": centre, "normalize": normalize, "positives_only": positives_only}
     _check_kernel(smi, scope, eps, switches)
+    _check_number("bonus", bonus, np.inf, "the paper has 0.001")
+    _check_number("bound", bound, np.inf, "1 is no bound")
+    if relevance is not None:
+        _check_number("relevance", relevance, 1, "leave it out for the paper's")
     vectors, shape = _vectors(embeddings, scope)
     values = _numbers("rewards", rewards)
     if values.shape != shape:
         remedy = "give one reward per embedded completion"
         raise InputError("rewards", values.shape, f"do not fit embeddings of groups {shape}", remedy)
     values = values.reshape(vectors.shape[:-1])
+    if method == "mmr":
+        rows = values.reshape(-1, values.shape[-1])
+        groups = vectors.reshape(-1, *vectors.shape[-2:])
+        pairs = zip(rows, groups, strict=True)
+        return np.stack([_by_relevance(row, group, relevance, clamp) for row, group in pairs]).reshape(shape)
+    if method == "dsdr":
+        others = max(values.shape[-1] - 1, 1)
+        # d_i = 1/2 of the mean over j != i of (1 - cos(i, j)) / 2; equals 0 for G = 1
+        alike = (vectors * vectors.sum(axis=-2, keepdims=True)).sum(axis=-1) - 1.0
+        distances = (values.shape[-1] - 1 - alike) / (4 * others)
+        return (values + np.where(values > 0, bonus * np.clip(distances, 0.0, bound), 0.0)).reshape(shape)
     members = values > 0 if positives_only else None
     # the same weights, against members only
     factors = 1.0 / (_redundancy(vectors, members, smi, clamp, centre) + eps)
@@ -204,14 +263,20 @@ def _check_kernel(smi: str, scope: str, eps: float, switches: dict[str, bool]) -
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise InputError(name, value, "is neither true nor false", "give true or false")
-    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < np.inf:
-        raise InputError("eps", eps, "must be a number of at least 0", f"the released code has {PAPER_EPS}")
+    _check_number("eps", eps, np.inf, f"the released code has {PAPER_EPS}")
     if smi == "log_det" and switches["clamp"]:
         problem = "can make the kernel indefinite, and log_det needs a definite one"
         raise InputError("clamp", True, problem, "leave it out: log_det weights are always in (0, 1]")
     if switches["centre"] and not switches["clamp"] and smi != "log_det":
         problem = "makes row sums of cosines vanish or turn negative"
         raise InputError("centre", True, problem, "set clamp as well, or use smi log_det")
+
+
+def _check_number(field: str, value: object, most: float, remedy: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= most or value == np.inf:
+        ends = "of at least 0" if most == np.inf else f"from 0 to {most}"
+        raise InputError(field, value, f"must be a number {ends}", remedy)
 
 
 def _numbers(field: str, values: npt.ArrayLike) -> np.ndarray:
@@ -274,6 +339,26 @@ def _redundancy(
     others = np.where(is_best, ranked[..., -2, None], ranked[..., -1, None])
     # f({i}) + f(rest) - f(group) = sum_v min(L_vi, max_{j != i} L_vj), as max + min = sum
     return 1.0 + np.minimum(cosines, others).sum(axis=-2)
+
+
+def _by_relevance(values: np.ndarray, unit: np.ndarray, relevance: float | None, clamp: bool) -> np.ndarray:
+    """Rewards of one group (G,) by greedy maximal marginal relevance; NaN stays NaN."""
+    adjusted = np.full(values.shape, np.nan)
+    waiting = ~np.isnan(values)
+    if not waiting.any():
+        return adjusted
+    # lambda = sigmoid(std(r))
+    weight = 1.0 / (1.0 + np.exp(-values[waiting].std())) if relevance is None else relevance
+    cosines = unit @ unit.T
+    nearest = np.full(values.shape, 0.0 if clamp else -np.inf)
+    scores = values  # the best reward comes first, as it is
+    while waiting.any():
+        chosen = np.where(waiting, scores, -np.inf).argmax()
+        adjusted[chosen] = scores[chosen]
+        waiting[chosen] = False
+        nearest = np.maximum(nearest, cosines[chosen])
+        scores = weight * values - (1.0 - weight) * nearest
+    return adjusted
 
 
 def _centred(unit: np.ndarray) -> np.ndarray:

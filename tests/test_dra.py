@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hammerlib.dra import KERNELS, adjust_rewards, check_options, diversity_weights
+from hammerlib.dra import KERNELS, METHODS, adjust_rewards, check_options, diversity_weights
 from hammerlib.errors import InputError
 
 E1, E2 = [1.0, 0.0], [0.0, 1.0]
@@ -228,6 +228,84 @@ def test_the_official_scope_takes_all_rows_for_one_group() -> None:
     found = adjust_rewards(rewards, groups, scope="official-local")
     assert found.shape == (3, 2)
     assert np.allclose(found.ravel(), adjust_rewards(rewards.ravel(), groups.reshape(6, 5)))
+
+
+# The other methods
+
+# Embeddings, rewards, options, adjusted. A half is sigmoid(0), the weight of equal rewards.
+RIGHT, MIXED = 0.5, 1 / (1 + math.exp(-math.sqrt(2) / 3))  # weights of [1, 1, 1] and of [1, 0, 1]
+OTHER_METHODS = {
+    "mmr: the copy comes last": ([E1, E1, E2], [1, 1, 1], {"method": "mmr"}, [1, 2 * RIGHT - 1, RIGHT]),
+    "mmr: right before wrong": ([E1, E1, E2], [1, 0, 1], {"method": "mmr"}, [1, MIXED - 1, MIXED]),
+    "mmr: wrong ones too": ([E1, E1, E2], [0, 0, 0], {"method": "mmr", "relevance": 0.7}, [0, -0.3, 0]),
+    "mmr: negative": ([E1, E1, E2], [-1, -1, -1], {"method": "mmr"}, [-1, -0.5 - 0.5, -0.5]),
+    "mmr: opposite": ([E1, [-1, 0]], [1, 1], {"method": "mmr"}, [1, 0.5 + 0.5]),
+    "mmr: clamped": ([E1, [-1, 0]], [1, 1], {"method": "mmr", "clamp": True}, [1, 0.5]),
+    "mmr: reward alone": ([E1, E1, E2], [3, 1, 2], {"method": "mmr", "relevance": 1}, [3, 1, 2]),
+    "mmr: the best, not the first": ([E1, E2, E2], [0, 2, 1], {"method": "mmr", "relevance": 0.5}, [0, 2, 0]),
+    "dsdr: right ones": ([E1, E1, E2], [1, 1, 0], {"method": "dsdr", "bonus": 0.1}, [1.0125, 1.0125, 0]),
+    "dsdr: the other one": ([E1, E1, E2], [1, 1, 1], {"method": "dsdr"}, [1.000125, 1.000125, 1.00025]),
+    "dsdr: bounded": ([E1, [-1, 0]], [1, 1], {"method": "dsdr", "bonus": 1, "bound": 0.3}, [1.3, 1.3]),
+    "dsdr: opposite": ([E1, [-1, 0]], [1, -1], {"method": "dsdr", "bonus": 1}, [1.5, -1]),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_METHODS)
+def test_other_methods_are_their_papers_by_hand(name: str) -> None:
+    embeddings, rewards, options, adjusted = OTHER_METHODS[name]
+    assert adjust_rewards(rewards, embeddings, **options) == pytest.approx(adjusted, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 1000), size=st.integers(1, 7))
+def test_where_no_rewards_are_equal_the_sequence_of_a_group_does_not_matter(
+    method: str, seed: int, size: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(2, size, 4))
+    rewards = rng.normal(size=(2, size))
+    rewards[0, 0] = np.nan
+    sequence = rng.permutation(size)
+    adjusted = adjust_rewards(rewards, vectors, method=method)
+    assert np.isnan(adjusted).tolist() == np.isnan(rewards).tolist()
+    moved = adjust_rewards(rewards[:, sequence], vectors[:, sequence], method=method)
+    np.testing.assert_allclose(moved, adjusted[:, sequence], rtol=1e-6)
+    np.testing.assert_allclose(adjust_rewards(rewards[1], vectors[1], method=method), adjusted[1])
+
+
+def test_one_completion_and_copies_under_the_other_methods() -> None:
+    for method in ("mmr", "dsdr"):
+        assert adjust_rewards([-2.0], [E1], method=method).tolist() == [-2.0]
+    assert adjust_rewards([1, 1, 1], [E1] * 3, method="dsdr") == pytest.approx([1, 1, 1], abs=1e-12)
+    assert adjust_rewards([1, 1, 1], [E1] * 3, method="mmr").tolist() == [1, 0, 0]  # as published
+
+
+def test_mmr_over_a_batch_is_its_released_code() -> None:
+    """Two prompts that share no reward: the second finds its only right answer taken for a copy."""
+    rewards, groups = [[1.0, 0.0], [1.0, 0.0]], [[E1, E2], [E1, E2]]
+    apart = adjust_rewards(rewards, groups, method="mmr", relevance=0.5)
+    assert apart.tolist() == [[1, 0], [1, 0]]
+    mixed = adjust_rewards(rewards, groups, method="mmr", relevance=0.5, scope="official-local")
+    assert mixed.tolist() == [[1, 0], [0, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "ucpo"}, "dra, mmr, dsdr"),
+        ({"method": "mmr", "sign": "safe"}, "no option of method mmr; leave it out; .*: relevance, clamp"),
+        ({"method": "dsdr", "clamp": True}, "no option of method dsdr"),
+        ({"relevance": 0.7}, "no option of method dra"),
+        ({"method": "mmr", "relevance": 1.5}, "from 0 to 1"),
+        ({"method": "mmr", "relevance": "high"}, "from 0 to 1"),
+        ({"method": "dsdr", "bonus": -1}, "at least 0"),
+        ({"method": "dsdr", "bound": math.inf}, "at least 0"),
+        ({"method": "dsdr", "bound": True}, "at least 0"),
+    ],
+)
+def test_options_of_another_method_are_refused(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_options(options)
 
 
 def test_option_sets_that_mean_the_same_are_the_same() -> None:

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from hammerlib.advantages import group_advantages
+from hammerlib.advantages import group_advantages, ucpo_weights
 from hammerlib.dra import adjust_rewards
 from hammerlib.errors import InputError
 from hammerlib.exact.modes import (
+    advantage_policy,
     batched_advantages,
     effective_modes,
     equicosine,
@@ -110,6 +111,41 @@ class TestExactPolicy:
         step = brute_force(start, right, vectors, adjust_rewards, size=4, placebo=placebo, scale=scale)
         expected = start * np.exp(0.5 * step)
         np.testing.assert_allclose(told[1], expected / expected.sum(), rtol=1e-9)
+
+    @pytest.mark.parametrize("placebo", [False, True])
+    @pytest.mark.parametrize("method", ["mmr", "dsdr", "ucpo"])
+    def test_one_step_of_other_methods_is_that_of_brute_force(self, method: str, placebo: bool) -> None:
+        start, right = np.array([0.4, 0.1, 0.3, 0.2]), np.array([True, True, False, False])
+        vectors = equicosine(4, 0.4)
+
+        def advantages(rewards: np.ndarray, kernel: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+            if method == "ucpo":
+                return batched_advantages(rewards) * ucpo_weights(rewards, log_probs, 0.7)
+            return batched_advantages(adjust_rewards(rewards, kernel, method=method))
+
+        on_policy = method == "ucpo"
+        told = advantage_policy(
+            start, right, vectors, advantages, placebo=placebo, group_size=4, steps=1, on_policy=on_policy
+        )
+        step = np.zeros(4)
+        for group in product(range(4), repeat=4):  # every sequence of every group
+            members = np.array(group)
+            rewards = right[members].astype(float)
+            given = advantages(rewards[None], vectors[members][None], np.log(start[members])[None])[0]
+            if placebo:
+                given = np.array([given[rewards == reward].mean() for reward in rewards])
+            np.add.at(step, members, np.prod(start[members]) * given / 4)
+        expected = start * np.exp(0.5 * step)
+        np.testing.assert_allclose(told[1], expected / expected.sum(), rtol=1e-9)
+
+    def test_advantages_of_rewards_give_the_policy_of_rewards(self) -> None:
+        def advantages(rewards: np.ndarray, kernel: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+            return batched_advantages(adjust_rewards(rewards, kernel))
+
+        vectors = equicosine(5, 0.5)
+        told = advantage_policy(START, RIGHT, vectors, advantages, group_size=4, steps=20)
+        one = exact_policy(START, RIGHT, vectors, adjust_rewards, group_size=4, steps=20)
+        np.testing.assert_allclose(told, one)
 
     def test_without_division_the_step_is_the_policy_gradient(self) -> None:
         # The group's mean holds the completion itself, which takes 1 / G of the gradient pi (r - J).

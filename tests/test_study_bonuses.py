@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +14,21 @@ import pandas as pd
 import pytest
 import torch
 
-from hammerlib.advantages import group_advantages
+from hammerlib.advantages import batched_advantages, group_advantages, pass_at_k_advantages, ucpo_weights
 from hammerlib.dra import adjust_rewards, diversity_weights
 from hammerlib.errors import InputError
 from hammerlib.grading import grade
 from hammerlib.runs import RunRecord
-from hammerlib.study.algorithms import DistinctAnswers, DRAAblation, PermutedRewards, bonus_of
+from hammerlib.study.algorithms import (
+    DistinctAnswers,
+    DRAAblation,
+    PassAtK,
+    PermutedRewards,
+    UniformCorrect,
+    bonus_of,
+)
 from hammerlib.training import Hooks, Rollout, TrainConfig, train
+from hammerlib.training.generation import score_tokens
 from hammerlib.training.hooks import make_algorithms, names_of
 
 SMALL = TrainConfig(n_problems=4, order="random", prompts_per_step=2, group_size=4, max_completion_length=40)
@@ -262,3 +273,89 @@ def test_the_entropy_bonus_is_trls_and_raises_the_entropy(tmp_path: Path) -> Non
     assert "entropy_coef" not in names[0] and names[1]["entropy_coef"] == 0.01
     with pytest.raises(InputError, match="entropy_coef"):
         TrainConfig(entropy_coef=-0.1).validate()
+
+
+# Advantages for diversity
+
+
+def sets_of(rewards: np.ndarray, k: int) -> np.ndarray:
+    """Pass@k advantages by all sets of k: their best reward, standardised, meaned over one's own sets."""
+    sets = list(combinations(range(len(rewards)), k))
+    best = np.array([rewards[list(members)].max() for members in sets])
+    standard = (best - best.mean()) / (best.std() or 1.0)
+    own = [[value for members, value in zip(sets, standard, strict=True) if row in members]
+           for row in range(len(rewards))]  # fmt: skip
+    return np.array([np.mean(values) for values in own])
+
+
+@pytest.mark.parametrize(("rewards", "k", "advantages"), [
+    ([1, 0, 0, 0], 2, [1, -1 / 3, -1 / 3, -1 / 3]),
+    ([1, 1, 0, 0], 2, [5**-0.5, 5**-0.5, -(5**-0.5), -(5**-0.5)]),
+    ([1, 1, 1, 0], 2, [0, 0, 0, 0]),  # every pair holds a right one
+    ([0, 1], 1, [-1, 1]),
+    ([1, math.nan, 0], 1, [1, 0, -1]),
+    ([1], 1, [0]),
+])  # fmt: skip
+def test_pass_at_k_advantages_by_hand(rewards: list, k: int, advantages: list) -> None:
+    assert pass_at_k_advantages(rewards, k) == pytest.approx(advantages, abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_pass_at_k_advantages_are_those_of_all_sets(k: int) -> None:
+    rewards = np.tril(np.ones((7, 6)), -1)  # none to all of six right
+    advantages = pass_at_k_advantages(rewards, k)
+    np.testing.assert_allclose(advantages, [sets_of(row, k) for row in rewards], atol=1e-12)
+    # Taken for rewards, GRPO leaves them as they are, or, where it divides, k is lost.
+    np.testing.assert_allclose(batched_advantages(advantages, scale_rewards="none"), advantages, atol=1e-12)
+    trained = advantages.any(axis=1)
+    divided = batched_advantages(advantages)[trained], batched_advantages(rewards)[trained]
+    np.testing.assert_allclose(*divided, atol=2e-3)
+
+
+def test_ucpo_moves_advantage_to_the_less_likely_right_ones_by_hand() -> None:
+    log_probs = np.log([[0.6, 0.2, 0.9], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])  # of the right: 3/4 and 1/4
+    rewards = np.array([[1, 1, 0], [0, 1, math.nan], [0, 0, -1]])
+    expected = np.array([[0.5, 1.5, 1], [1, 1, 1], [1, 1, 1]])
+    np.testing.assert_allclose(ucpo_weights(rewards, log_probs, 1.0), expected)
+    np.testing.assert_allclose(ucpo_weights(rewards, log_probs), 0.8 + 0.2 * expected)
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: pass_at_k_advantages([0.5, 1.0], 1), "must be 0 or 1; train with the accuracy alone"),
+    (lambda: pass_at_k_advantages([1.0, 0.0], 3), "k = 3: is more than the 2 completions"),
+    (lambda: PassAtK(0), "k = 0"),
+    (lambda: PassAtK(5).check(TrainConfig(group_size=4)), "is more than group_size 4"),
+    (lambda: UniformCorrect(1.5), "tau = 1.5: .*from 0 to 1"),
+])  # fmt: skip
+def test_what_these_advantages_cannot_be_is_one_line(make: Callable, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_every_method_trains_by_configuration(tmp_path: Path) -> None:
+    config = TrainConfig(
+        n_problems=16, order="random", prompts_per_step=16, group_size=4, max_completion_length=48,
+        max_steps=1, adjustment="dra", adjustment_options={"method": "mmr"},
+        algorithms=({"name": "pass-at-k", "k": 2}, {"name": "ucpo", "tau": 0.5}),
+    )  # fmt: skip
+    seen: list[Rollout] = []
+
+    def observe(rollout: Rollout) -> dict[str, float]:
+        model, texts = rollout.trainer.model, rollout.completion_ids
+        with torch.no_grad():
+            logps, _, mask = score_tokens(model, rollout.prompt_ids, texts, temperature=1.0)
+        means = (logps.double().sum(1) / mask.sum(1)).numpy().reshape(16, 4)
+        raw = rollout.raw.reshape(16, 4)
+        expected = pass_at_k_advantages(raw, 2) * ucpo_weights(raw, means, 0.5)
+        np.testing.assert_allclose(rollout.advantages.numpy(), expected.ravel(), atol=1e-5)
+        assert len(np.unique(np.abs(expected))) > 3  # some group has several right ones, not equally likely
+        vectors = rollout.vectors.reshape(16, 4, -1)
+        expected = adjust_rewards(raw, vectors, method="mmr").ravel()
+        np.testing.assert_allclose(rollout.rewards, expected, atol=1e-5)
+        seen.append(rollout)
+        return {}
+
+    record = train(config, root=tmp_path, algorithms=[Hooks(observe=observe)], progress=False)
+    assert len(seen) == 1
+    assert config.identity()["adjustment_options"] == {"method": "mmr"}
+    assert "dra/mean_weight" not in (record.folder / "metrics.csv").read_text()  # MMR knows no weights

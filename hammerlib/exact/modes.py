@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Adjust = Callable[[np.ndarray, np.ndarray], np.ndarray]
+    Advantages = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 MOST_GROUPS = 100_000
 
@@ -64,6 +65,61 @@ def exact_policy(
     start, right = checked_modes(start, right, vectors)
     counts = _counts(group_size, len(start))
     pull = _pull(counts, right, vectors, adjust, placebo, scale_rewards)
+    return _followed(start, counts, lambda policy: pull, rate, steps)
+
+
+def advantage_policy(
+    start: np.ndarray,
+    right: np.ndarray,
+    vectors: np.ndarray,
+    advantages: Advantages,
+    *,
+    placebo: bool = False,
+    group_size: int = 8,
+    rate: float = 0.5,
+    steps: int = 1000,
+    on_policy: bool = False,
+) -> np.ndarray:
+    """Train the policy as `exact_policy` does, by ``advantages(rewards, vectors, log_probs)`` of groups.
+
+    They may depend on which of the best rewards stands first in a group: the expectation is over that too,
+    but for `on_policy` ones, which alone may read `log_probs`, those of the completions under the policy. The
+    `placebo` deals a group's advantages at random among equal rewards, which makes each the mean of them.
+    """
+    start, right = checked_modes(start, right, vectors)
+    counts = _counts(group_size, len(start))
+    members = np.stack([np.repeat(np.arange(len(start)), row) for row in counts])
+
+    rewards = right[members].astype(np.float64)
+    best = rewards == rewards.max(axis=1, keepdims=True)
+    share = best / best.sum(axis=1, keepdims=True)
+
+    def pull(policy: np.ndarray) -> np.ndarray:
+        total = np.zeros(counts.shape)
+        for first in [0] if on_policy else range(group_size):
+            sequence = [first, *(place for place in range(group_size) if place != first)]
+            modes = members[:, sequence]
+            log_probs = np.log(np.maximum(policy, 1e-300))[modes]
+            given = advantages(rewards[:, sequence], np.asarray(vectors)[modes], log_probs)
+            if placebo:
+                same = rewards[:, sequence, None] == rewards[:, None, sequence]
+                given = (same * given[:, None]).sum(axis=2) / same.sum(axis=2)
+            # each of the best rewards stands first equally often, others never
+            given = given * (1.0 if on_policy else share[:, first, None])
+            total += np.stack([np.where(modes == m, given, 0).sum(axis=1) for m in range(len(start))], axis=1)
+        return total / group_size
+
+    if on_policy:
+        return _followed(start, counts, pull, rate, steps)
+    fixed = pull(start)
+    return _followed(start, counts, lambda policy: fixed, rate, steps)
+
+
+def _followed(
+    start: np.ndarray, counts: np.ndarray, pull: Callable[[np.ndarray], np.ndarray], rate: float, steps: int
+) -> np.ndarray:
+    """The policy at every step, each by the expectation of `pull` over all groups."""
+    group_size = int(counts[0].sum())
     # log G! - sum_m log k_m!
     orders = lgamma(group_size + 1) - np.array([lgamma(k + 1) for k in range(group_size + 1)])[counts].sum(1)
     logits, policies = np.log(start), [start]
@@ -71,7 +127,7 @@ def exact_policy(
         # chance of a group with counts k: G! / prod k_m! times prod pi_m^k_m
         chances = np.exp(orders + counts @ np.log(np.maximum(policies[-1], 1e-300)))
         # dz_m = rate / G times the expected sum of the advantages of m's completions
-        logits = logits + rate * chances @ pull
+        logits = logits + rate * chances @ pull(policies[-1])
         policies.append(softmax(logits))
     return np.stack(policies)
 

@@ -71,7 +71,8 @@ class DRAReward:
         With ``scope="official-local"``: rows that one process of the released code saw at once, its
         ``per_device_train_batch_size``; default all rows of a call.
     **options
-        Of `hammerlib.dra.adjust_rewards`: sign, positives_only, smi, clamp, centre, normalize, scope, eps.
+        Of `hammerlib.dra.adjust_rewards`: sign, positives_only, smi, clamp, centre, normalize, scope, eps;
+        method with relevance, bonus and bound.
 
     Raises
     ------
@@ -190,7 +191,7 @@ class DRAReward:
     def adjusted(self, parts: Sequence[Scored], group_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return adjusted rewards and weights (N,) of the completions of all `parts`, in their sequence.
 
-        A completion in no group keeps its reward; its weight is NaN.
+        A completion in no group keeps its reward; its weight is NaN, as all are under other methods than DRA.
         """
         raw = np.concatenate([scored.raw for scored in parts])
         vectors = np.concatenate([scored.vectors for scored in parts])
@@ -210,7 +211,8 @@ class DRAReward:
         weights = np.full(len(raw), math.nan)
         for rows in batches:  # (B, G)
             rewards[rows] = adjust_rewards(raw[rows], vectors[rows], **self.options)
-            weights[rows] = diversity_weights(vectors[rows], **kernel)
+            if "method" not in self.options:  # the others know no weights
+                weights[rows] = diversity_weights(vectors[rows], **kernel)
         return rewards, weights
 
     def _embedded(self, raw: np.ndarray, texts: list[str]) -> Scored:

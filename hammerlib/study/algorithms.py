@@ -1,4 +1,4 @@
-"""Rewards beside DRA's: its placebo, and a bonus for what no other says."""
+"""Beside DRA: its placebo, a bonus for what no other says, and advantages that are for diversity."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.advantages import group_advantages
+from hammerlib.advantages import group_advantages, pass_at_k_advantages, ucpo_weights
 from hammerlib.dra import diversity_weights, permuted_weights
-from hammerlib.errors import InputError, check_name
+from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.training.hooks import Algorithm, Rollout
 
 if TYPE_CHECKING:
     import torch
 
+    from hammerlib.training.config import TrainConfig
+
 COMPARED = ("answer", "text")
+SCORED = 32  # completions at once
 
 
 def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
@@ -171,6 +174,73 @@ class DistinctAnswers(Algorithm):
         return _advantages(rollout, rollout.rewards - self.penalties(rollout))
 
     __call__ = advantage  # as a plug, one release
+
+
+@dataclass(frozen=True)
+class PassAtK(Algorithm):
+    """Pass@k training: the advantage of a completion in the sets of k that a group holds.
+
+    Parameters
+    ----------
+    k : int
+        From 1 (GRPO, but for the deviation's ddof) to the group size.
+
+    Notes
+    -----
+    Source: arXiv 2508.10751, see `hammerlib.advantages.pass_at_k_advantages`. It takes the place of the
+    advantages so far and reads the raw reward, which must be 0 or 1.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        check_whole("k", self.k, 1, "use 4")
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse groups smaller than k."""
+        if config.group_size < self.k:
+            raise InputError("k", self.k, f"is more than group_size {config.group_size}", "use fewer")
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages (n,)."""
+        advantages = np.zeros(len(rollout.rows))
+        for groups in rollout.by_size():
+            advantages[groups] = pass_at_k_advantages(rollout.raw[groups], self.k)
+        return rollout.advantages.new_tensor(advantages)
+
+
+@dataclass(frozen=True)
+class UniformCorrect(Algorithm):
+    """UCPO: among right completions the advantage moves to those that the policy finds less likely.
+
+    Parameters
+    ----------
+    tau : float
+        From 0 (nothing moves) to 1 (advantages of right completions inverse to their chance).
+
+    Notes
+    -----
+    Source: arXiv 2605.00365 and its released code, see `hammerlib.advantages.ucpo_weights`. It scores all
+    completions once more by the policy and multiplies the advantages so far.
+    """
+
+    tau: float = 0.2
+
+    def __post_init__(self) -> None:
+        ucpo_weights(np.ones(1), np.zeros(1), self.tau)  # checks it
+
+    def advantage(self, rollout: Rollout) -> torch.Tensor:
+        """Return the advantages, in the shape they have."""
+        from hammerlib.training.generation import scored_tokens  # brings torch
+
+        scored = scored_tokens(rollout.trainer, rollout.prompt_ids, rollout.completion_ids, rows=SCORED)
+        means = [(logps.double().sum(1) / mask.sum(1)).cpu().numpy() for logps, _, mask in scored]
+        log_probs = np.concatenate(means)
+        weights = np.ones(len(rollout.rows))
+        for groups in rollout.by_size():
+            weights[groups] = ucpo_weights(rollout.raw[groups], log_probs[groups], self.tau)
+        factors = rollout.advantages.new_tensor(weights)
+        return rollout.advantages * (factors if rollout.advantages.dim() == 1 else factors[:, None])
 
 
 BONUSES = {"permuted-rewards": (), "distinct-answers": ("weight", "of")}  # name -> its settings

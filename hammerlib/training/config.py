@@ -58,8 +58,8 @@ class TrainConfig:
     adjustment : str
         ``none`` or ``dra``.
     adjustment_options : dict
-        Of `hammerlib.adjust_rewards` (sign, positives_only, smi, clamp, centre, normalize, scope, eps); the
-        default is the paper's formula.
+        Of `hammerlib.adjust_rewards` (sign, positives_only, smi, clamp, centre, normalize, scope, eps; method
+        with relevance, bonus, bound); the default is the paper's formula.
     embedder : str
         What embeds the completions for DRA: ``backbone`` (as before training), ``policy``,
         ``sentence-transformers:MODEL`` or ``official`` (see `hammerlib.models.embedder.make_embedder`).

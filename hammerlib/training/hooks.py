@@ -266,10 +266,12 @@ REGISTRY: dict[str, str] = {
     "ettrl": "hammerlib.systems.ttrl.algorithm:EntropyReshape",
     "g2rpo-a": "hammerlib.systems.g2rpo_a.algorithm:GuidedGroups",
     "learnable": "hammerlib.systems.hard_examples.algorithm:LearnableShare",
+    "pass-at-k": "hammerlib.study.algorithms:PassAtK",
     "permuted-rewards": "hammerlib.study.algorithms:PermutedRewards",
     "rloo": "hammerlib.systems.uncalibrated.algorithm:LeaveOneOut",
     "svs": "hammerlib.systems.svs.algorithm:Svs",
     "ttrl": "hammerlib.systems.ttrl.algorithm:VoteThenSample",
+    "ucpo": "hammerlib.study.algorithms:UniformCorrect",
 }
 ENTRY_POINTS = "hammerlib.algorithms"
 OWN = "my_package.my_module:Class"

@@ -284,6 +284,7 @@ def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
     dra = config.adjustment == "dra"
     options = config.adjustment_options
     published_sign = options.get("sign", "paper") == "paper" and not options.get("positives_only")
+    divides = options.get("method", "dra") == "dra"
     signed = ", ".join(name for name in config.rewards if name in SIGNED)
     saved = checkpoint_bytes(job)
     batch_steps = -(-plan.block_length // plan.accumulation)
@@ -291,7 +292,7 @@ def warnings_about(job: Job, *, device: str = "cpu") -> list[str]:
     short = job.longest_prompt > config.max_completion_length and config.template == "chat"
     holds = {
         "dra_by_group": dra and config.scale_rewards == "group",
-        "dra_of_negative": dra and signed and published_sign,
+        "dra_of_negative": dra and divides and signed and published_sign,
         "divided_dr_grpo": config.loss_type == "dr_grpo" and config.scale_rewards != "none",
         "high_rate": large and not config.lora_rank and config.learning_rate > 2e-5,
         "mixed_steps": plan.block_length > plan.accumulation,
