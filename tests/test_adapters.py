@@ -377,7 +377,7 @@ def test_a_life_is_in_sequence_and_within_the_staleness(staleness: int) -> None:
     life = simulate(lengths(96, staleness), batch=4, staleness=staleness)
     trained = life[life["trained"] > 0]
     assert (trained["finished"] >= trained["generated"]).all()
-    ages = trained["trained"] - 1 - trained["generated"]
+    ages = trained["trained"] - trained["generated"]
     assert ages.between(0, staleness).all() and not (life["dropped"] & (life["trained"] > 0)).any()
     assert trained.groupby("trained").size().eq(4).all() and trained["place"].is_unique
     for step in range(1, int(trained["trained"].max()) + 1):

@@ -13,7 +13,8 @@ from hammerlib.adapters.logs import Log, Trained
 from hammerlib.errors import InputError, check_whole
 from hammerlib.ordering import Order
 
-# What a log of a prompt's life says of it; a step is that of the trainer, from 1, and -1 has not come.
+# What a log of a prompt's life says of it; a step is that of the trainer, from 1; -1 has not come. What is
+# generated and trained in one step is of age 0, as the audit counts.
 LIFE = ("place", "generated", "finished", "trained", "dropped")
 
 
@@ -49,8 +50,8 @@ def simulate(
     Returns
     -------
     DataFrame
-        One row a started prompt: `LIFE`. `generated` is the step of the weights that wrote it, `finished` the
-        step of the trainer at that time, `trained` its step or -1.
+        One row a started prompt: `LIFE`. `generated` is the step that the trainer was at when it began,
+        whose age is the difference to `trained`, `finished` the one when it was finished.
 
     Raises
     ------
@@ -83,10 +84,10 @@ def simulate(
         # Start what may run ahead: everything begun and not yet trained or dropped counts.
         ahead = sum(row[3] < 0 and not row[4] for row in life)
         while taken < n and ahead < (staleness + 1) * batch:
-            life.append([taken, version, -1, -1, 0])
+            life.append([taken, version + 1, -1, -1, 0])
             heapq.heappush(running, (now + longest[taken], taken))
             taken, ahead = taken + 1, ahead + 1
-        for position in [position for position in ready if version - life[position][1] > staleness]:
+        for position in [position for position in ready if version + 1 - life[position][1] > staleness]:
             life[position][4] = 1
             ready.remove(position)
         if len(ready) >= batch:
@@ -107,7 +108,7 @@ def simulate(
 
 def _finish(running: list[tuple[float, int]], life: list[list[int]], version: int) -> int:
     position = heapq.heappop(running)[1]
-    life[position][2] = version
+    life[position][2] = version + 1
     return position
 
 
@@ -121,7 +122,7 @@ def survival(life: pd.DataFrame, n: int, *, late: int = 0) -> Audit:
     """
     trained = life[life["trained"] > 0].sort_values(["trained", "place"])
     rows = [
-        Trained(int(row.trained), (int(row.place),), f"place {row.place}", None, int(row.generated) + 1)
+        Trained(int(row.trained), (int(row.place),), f"place {row.place}", None, int(row.generated))
         for row in trained.itertuples()
     ]
     return audit(Log("simulated", rows), Order(np.arange(n), "dataset"), late=late)
@@ -138,5 +139,5 @@ def untrained(life: pd.DataFrame, step: int) -> list[int]:
     >>> untrained(simulate([[3.0], [9.0], [1.0], [1.0]], batch=2, staleness=1), 1)
     [0, 1]
     """
-    started = life[(life["generated"] < step) & ~life["dropped"]]
+    started = life[(life["generated"] <= step) & ~life["dropped"]]
     return sorted(started[(started["trained"] < 0) | (started["trained"] > step)]["place"].tolist())

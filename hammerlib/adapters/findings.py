@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ KINDS = {
     "skipped": "problems inside the order that one epoch left out, as a resume that goes too far ahead does",
     "repeated": "problems trained again within an epoch, as a resume that goes too far back does",
     "unknown": "prompts that are in no place of the order",
-    "stale": "completions of weights that are too many steps old",
+    "stale": "completions of weights that are too many steps old, or of a later step",
 }
 SHOWN = 5
 
@@ -62,6 +63,8 @@ class Audit:
         Deviations that are not allowed for.
     notes : list of str
         What is worth knowing and no deviation.
+    allowed : list of str
+        Kinds that were found and are allowed.
     """
 
     n: int
@@ -70,10 +73,11 @@ class Audit:
     kendall: list[float]
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
-        """Whether the order was kept."""
+        """Whether nothing was found but what is allowed."""
         return not self.findings
 
     @property
@@ -103,7 +107,10 @@ class Audit:
         ]
         lines += [f"{finding.kind}: {finding.text}" for finding in self.findings]
         lines += [f"note: {note}" for note in self.notes]
-        lines.append("the order was kept" if self.kept else "the order was NOT kept")
+        verdict = "the order was kept" if self.kept else "the order was NOT kept"
+        if self.kept and self.allowed:
+            verdict = f"nothing was found but what is allowed: {', '.join(self.allowed)}"
+        lines.append(verdict)
         return "\n".join(lines)
 
 
@@ -163,20 +170,22 @@ def audit(
     check_whole("late", late, 0, "give a number of steps")
     if not isinstance(log, Log):
         log = read_log(log, order, problems, columns=columns, per_step=per_step)
-    walked = _walk(log.rows, len(order))
+    walked = _walk(log.rows, len(order), late)
     rows = _displaced(walked, len(order))
     kendall = [
         _discordant(group["step"].to_numpy(), group["position"].to_numpy())
         for _, group in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
     ]
     findings = [*_order(rows, late), *_missing(rows, len(order)), *_strange(rows, log.rows, late)]
-    notes = [f"{finding.kind} (allowed): {finding.text}" for finding in findings if finding.kind in allow]
+    allowed = [finding for finding in findings if finding.kind in allow]
     kept = [finding for finding in findings if finding.kind in KINDS and finding.kind not in allow]
+    notes = [f"{finding.kind} (allowed): {finding.text}" for finding in allowed]
     notes += [finding.text for finding in findings if finding.kind not in KINDS]
-    return Audit(len(order), log.layout, rows, kendall, kept, notes)
+    kinds = list(dict.fromkeys(finding.kind for finding in allowed))
+    return Audit(len(order), log.layout, rows, kendall, kept, [*notes, *log.notes], kinds)
 
 
-def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
+def _walk(log: Sequence[Trained], n: int, late: int) -> pd.DataFrame:
     """Which epoch every row belongs to: the one in which it is nearest to where the walk stands."""
     if not any(row.places for row in log):
         return _frame(log, [(-1, 0, False)] * len(log), n)
@@ -200,10 +209,10 @@ def _walk(log: Sequence[Trained], n: int) -> pd.DataFrame:
         counted.append((position, times[position] if position >= 0 else 0, False))
         times[position] += 1
     readings = [_frame(log, placed, n) for placed in (counted, _along_path(log, n))]
-    return min(readings, key=lambda rows: _unexplained(rows, n))
+    return min(readings, key=lambda rows: _unexplained(rows, n, late))
 
 
-def _unexplained(rows: pd.DataFrame, n: int) -> int:
+def _unexplained(rows: pd.DataFrame, n: int, late: int) -> int:
     """Problems that a reading leaves in other steps, trained again, or missing before the log ends."""
     known = rows[rows["position"] >= 0]
     sets = [set(group["position"]) for _, group in known.groupby("epoch", sort=True)]
@@ -211,7 +220,7 @@ def _unexplained(rows: pd.DataFrame, n: int) -> int:
     for number, places in enumerate(sets, start=1):
         # of the last epoch only what lies before its farthest problem is missing: the log may end within it
         holes += (n if number < len(sets) else max(places) + 1) - len(places)
-    moved = _displaced(rows.copy(), n)["late"] != 0
+    moved = _displaced(rows.copy(), n)["late"].abs() > late
     return int(moved.sum() + rows["repeated"].sum() + holes)
 
 
@@ -282,19 +291,12 @@ def _discordant(steps: np.ndarray, places: np.ndarray) -> float:
     pairs = (len(steps) * (len(steps) - 1) - int((sizes * (sizes - 1)).sum())) // 2
     if not pairs:
         return 0.0
-    # Rows of a step are sorted, so that no pair inside it counts. Merge sort, from pairs upwards.
-    values = places[np.lexsort((places, steps))].tolist()
+    earlier: list[int] = []
     wrong = 0
-    width = 1
-    while width < len(values):
-        merged = []
-        for start in range(0, len(values), 2 * width):
-            left, right = values[start : start + width], values[start + width : start + 2 * width]
-            taken = np.searchsorted(left, right, side="right") if right else []
-            wrong += int(len(left) * len(right) - np.sum(taken))
-            merged += sorted(left + right)
-        values = merged
-        width *= 2
+    # Rows of a step are sorted, so that no pair inside it counts.
+    for place in places[np.lexsort((places, steps))].tolist():
+        wrong += len(earlier) - bisect.bisect_right(earlier, place)
+        bisect.insort(earlier, place)
     return wrong / pairs
 
 
@@ -331,28 +333,13 @@ def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
             continue
         steps = sorted(set(known[known["epoch"] == epoch]["step"]))
         # What no step has begun yet is the rest of an unfinished epoch, not its tail.
+        kind, text = "end", f"{len(tail)} problems of epoch {epoch + 1} would be in the next step"
         if epoch == last and len(tail) >= batch:
-            found.append(
-                Finding(
-                    "end",
-                    len(tail),
-                    steps[-1:],
-                    f"the log ends in epoch {epoch + 1} at position {max(places)}",
-                )
-            )
-            continue
-        if epoch == last and len(trained) > 1 and not any(one.kind == "tail" for one in found):
-            found.append(
-                Finding(
-                    "end",
-                    len(tail),
-                    steps[-1:],
-                    f"{len(tail)} problems of epoch {epoch + 1} would be in the next step",
-                )
-            )
-            continue
-        text = f"epoch {epoch + 1} left out the last {len(tail)} problems (positions {tail[0]} to {tail[-1]})"
-        found.append(Finding("tail", len(tail), steps[-1:], text))
+            text = f"the log ends in epoch {epoch + 1} at position {max(places)}"
+        elif epoch != last or len(trained) == 1 or any(one.kind == "tail" for one in found):
+            span = f"(positions {tail[0]} to {tail[-1]})"
+            kind, text = "tail", f"epoch {epoch + 1} left out the last {len(tail)} problems {span}"
+        found.append(Finding(kind, len(tail), steps[-1:], text))
     always = sorted(set.intersection(*(set(places) for places in gone.values()))) if gone else []
     if len(trained) == 1 and always:
         # One epoch alone: a stretch of whole steps was skipped, single problems were filtered.
@@ -366,14 +353,8 @@ def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
             for epoch, places in gone.items()
         }
     if always:
-        found.append(
-            Finding(
-                "filtered",
-                len(always),
-                [],
-                f"{len(always)} problems were never trained ({_places(always, names)})",
-            )
-        )
+        text = f"{len(always)} problems were never trained ({_places(always, names)})"
+        found.append(Finding("filtered", len(always), [], text))
     for epoch, places in gone.items():
         if places:
             steps = known[(known["epoch"] == epoch) & (known["position"] < places[0])]["step"]
@@ -397,9 +378,11 @@ def _strange(rows: pd.DataFrame, log: Sequence[Trained], late: int) -> list[Find
         found.append(Finding("unknown", len(unknown), sorted(set(unknown["step"])), text))
     ages = [(row.step, row.step - row.generated) for row in log if row.generated is not None]
     if ages:
-        old = [step for step, age in ages if age > late]
+        old = [step for step, age in ages if not 0 <= age <= late]  # none is of weights that come later
         mean = np.mean([age for _, age in ages])
         text = f"completions are {mean:.2f} steps old on average, {max(age for _, age in ages)} at most"
+        if (least := min(age for _, age in ages)) < 0:
+            text += f", some of weights that come {-least} steps later"
         kind = "stale" if old else "age"
         found.append(Finding(kind, len(old), sorted(set(old)), text))
     return found

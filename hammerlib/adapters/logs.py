@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from hammerlib.errors import InputError, check_whole
-from hammerlib.evaluation.foreign import prompt_text, read_lines, refuse_bad
+from hammerlib.errors import InputError, check_name, check_whole
+from hammerlib.evaluation.foreign import listed, prompt_text, read_lines
 from hammerlib.problems.files import read_records
 
 if TYPE_CHECKING:
@@ -26,12 +26,20 @@ NAMES = {
     "step": ("step", "global_step", "optimizer_step"),
     "epoch": ("epoch",),
     "generated": ("generated_step", "weight_version", "policy_step"),
+    "group": ("group_id", "group_index", "group"),
     "id": ("problem_id", "task.data.id", "metadata.id", "extra_info.id", "id"),
     "text": ("prompt", "input", "query", "question", "problem", "messages", "content", "task.data.prompt"),
     "position": ("position", "extra_info.index", "metadata.position", "task.data.position"),
+    "index": ("index",),
 }
+NAMING = ("id", "text", "position", "index")  # each names a problem
 LEAST_TEXT = 20  # characters of a problem that is looked for inside a longer text
-NUMBER = re.compile(r"(\d+)(?!.*\d)")
+EVEN = 0.9  # share of groups of one size from which on another size is a repetition
+SHOWN = 60  # characters of a text in a report
+STEP = re.compile(r"(?<![a-z])(?:step|iter(?:ation)?)[_=-]?(\d+)", re.IGNORECASE)
+RANK = re.compile(r"(?:rank|worker|process|node|gpu|shard)[_=-]?\d+", re.IGNORECASE)
+MARK = re.compile(r"<[|｜][^<>]*[|｜]>|</?[a-z_]+>|\[/?INST\]", re.IGNORECASE)  # tokens of chat templates
+ROLE = re.compile(r"^\s*(?:system|developer|user|human|assistant|model)\b:?", re.IGNORECASE)
 SUFFIXES = (".jsonl", ".parquet", ".csv", ".pt")
 
 
@@ -41,9 +49,10 @@ class Trained:
 
     step: int
     places: tuple[int, ...]  # in the order; several where problems share their text, none for a stranger
-    name: str  # its id, or the beginning of its text
+    name: str  # its id, or part of its text
     epoch: int | None = None
-    generated: int | None = None  # step whose weights wrote it
+    generated: int | None = None  # step whose training its weights were meant for: `step` where not stale
+    group: Any = None  # tells completions of one group from those of another
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,13 @@ class Log:
         How it was read, for the report.
     rows : list of Trained
         In the sequence of steps; rows of one group are one.
+    notes : list of str
+        What was left out of it.
     """
 
     layout: str
     rows: list[Trained]
+    notes: list[str] = field(default_factory=list)
 
 
 def read_log(
@@ -69,6 +81,7 @@ def read_log(
     *,
     columns: Mapping[str, str] | None = None,
     per_step: int | None = None,
+    records: Sequence[Mapping[str, Any]] = (),
 ) -> Log:
     """Read what was trained from a trainer's dump.
 
@@ -78,7 +91,9 @@ def read_log(
     with step and id.
 
     A problem is found by its id, else by its text (also inside a chat template), else by the position that
-    the handed-over file gave it. Only the first two need `problems`, and only they notice another file.
+    the handed-over file gave it or by its row of the problem table (``index``). Only the first two need
+    `problems`, and only they notice another file. A row whose step is below 0 was not trained. A batch that
+    most often comes in so many steps one after the other is one that was generated for all of them.
 
     Parameters
     ----------
@@ -88,14 +103,17 @@ def read_log(
     problems : datasets.Dataset, optional
         The table that the order was made for.
     columns : mapping, optional
-        Of the log where they are not found: step, epoch, generated, id, text, position to column names.
+        Of the log where they are not found: a key of `NAMES` to the name of a column.
     per_step : int, optional
         For logs without steps: problems of a step.
+    records : sequence of mapping, optional
+        The rows of `problems` as their source has them, for ids of its own.
 
     Raises
     ------
     InputError
-        No such file; nothing in it that names a problem, or no steps; bad lines.
+        No such file; nothing in it that names a problem, or no steps; all in one step; values that cannot be
+        read; files of several names that fall into one step.
 
     Notes
     -----
@@ -111,87 +129,96 @@ def read_log(
     [(1,), (0,)]
     """
     path = Path(path)
-    ids = None
+    given = columns or {}
+    for name in given:
+        check_name("columns", name, NAMES, "is nothing that a log is read for")
+    if per_step is not None:
+        check_whole("per_step", per_step, 1, "give the prompts of a step")
+    finder = None
     if problems is not None:
         order.verify(problems)
-        ids = _Finder(problems, order)
-    frame, layout = _rows_of(path)
-    names = _columns(frame[0][1], columns or {}, path)
+        finder = _Finder(problems, order, records, given)
+    rows, layout, notes = _rows_of(path, given, per_step)
     place_of = np.argsort(order.permutation)
-    matches = []
-    cache: dict[Any, tuple[tuple[int, ...], str]] = {}
-    for step, row in frame:
-        values = {name: _value(row, column) for name, column in names.items()}
-        if step is None:
-            step = values.get("step")
-        key = (str(values.get("id")), str(values.get("text")), str(values.get("position")))
+    found: list[Trained] = []
+    cache: dict[Any, tuple[tuple[int, ...], str, str]] = {}
+    for where, values in rows:
+        key = tuple(str(values.get(name)) for name in NAMING)
         if key not in cache:
-            cache[key] = _placed(values, row, ids, place_of, layout)
-        places, name = cache[key]
-        number = -1 if step is None else int(step)
-        epoch = _whole(values.get("epoch"))
-        matches.append(Trained(number, places, name, epoch, _whole(values.get("generated"))))
-    by = "index"
-    if layout != "index log" or ids is not None:
-        usable = ("id", "text", "position") if ids is not None else ("position",)
-        by = next((name for name in usable if name in names), "position")
-    return Log(f"{layout}, by {by}", _groups(matches, path, per_step))
+            cache[key] = _placed(values, finder, place_of, where)
+        step, epoch, generated = (_whole(values, name, where) for name in ("step", "epoch", "generated"))
+        if step is None or step >= 0:
+            found.append(Trained(step, *cache[key][:2], epoch, generated, values.get("group")))
+    if len(found) < len(rows):
+        notes.append(f"{len(rows) - len(found)} rows were not trained (a step below 0) and are left out")
+    if not found:
+        raise InputError("log", str(path), "holds no trained rows", "name the folder that a trainer dumps to")
+    by = Counter(by for _, _, by in cache.values()).most_common(1)[0][0]
+    return Log(f"{layout}, by {by}", _groups(found, path, per_step, layout == "index log"), notes)
 
 
 def _placed(
-    values: Mapping[str, Any], row: Mapping[str, Any], ids: _Finder | None, place_of: np.ndarray, layout: str
-) -> tuple[tuple[int, ...], str]:
-    """Places of the problem that a row names, and what it is called."""
-    text = prompt_text(values.get("text")) or ""
-    title = " ".join(text.split())[:60]
-    name = str(values.get("id") or title or f"position {values.get('position')}")
-    if ids is not None and values.get("id") is not None and (known := ids.by_id(str(values["id"]))):
-        return known, name
-    if ids is not None and text:  # an id of the rollout's own says nothing
-        return ids.by_text(text), title
-    if ids is not None and values.get("id") is not None:
-        return (), name
-    position = values.get("position")
-    if position is None and layout == "index log":
-        position = int(place_of[int(row["index"])])
-    if position is None:
-        raise InputError(
-            "problems", None, "are needed to find a log's prompts", "name them: --problems file:..."
-        )
-    return ((int(position),) if 0 <= int(position) < len(place_of) else ()), name
+    values: Mapping[str, Any], finder: _Finder | None, place_of: np.ndarray, where: str
+) -> tuple[tuple[int, ...], str, str]:
+    """Places of the problem that a row names, what it is called, and what it was found by."""
+    label, text = values.get("id"), prompt_text(values.get("text")) or ""
+    title = " ".join(text.split())[:SHOWN]
+    if finder is not None and (label is not None or text):
+        if known := finder.ids.get(str(label)):
+            return known, str(label), "id"
+        if known := finder.by_text(text):  # an id of the rollout's own says nothing
+            return known, title, "text"
+        if label is not None and (known := finder.own.get(_label(label))):
+            return known, str(label), "id"
+        # a stranger by its end: templates begin all alike
+        turns = [words for turn in MARK.split(text) if (words := " ".join(ROLE.sub("", turn).split()))]
+        return (), turns[-1][-SHOWN:] if turns else str(label), "text" if text else "id"
+    name = next((one for one in ("position", "index") if values.get(one) is not None), None)
+    if name is None:
+        remedy = "name them: --problems file:..."
+        raise InputError("problems", None, "are needed to find a log's prompts", remedy)
+    place = _whole(values, name, where)
+    called = str(title or f"{name} {place}" if label is None else label)
+    if not 0 <= place < len(place_of):
+        return (), called, name
+    return (place if name == "position" else int(place_of[place]),), called, name
 
 
 class _Finder:
-    """Places in an order by id and by text."""
+    """Places in an order by id, by text, and by the id that a problem has in its source."""
 
-    def __init__(self, problems: Dataset, order: Order) -> None:
+    def __init__(
+        self, problems: Dataset, order: Order, records: Sequence[Mapping[str, Any]], given: Mapping[str, str]
+    ) -> None:
         from hammerlib.problems import normalise
 
         self.normalise = normalise
-        table = problems.select(order.permutation.tolist())
-        self.ids: dict[str, tuple[int, ...]] = {}
-        self.texts: dict[str, tuple[int, ...]] = {}
+        self.ids: dict[str, tuple[int, ...]] = defaultdict(tuple)
+        self.own: dict[str, tuple[int, ...]] = defaultdict(tuple)
+        self.texts: dict[str, tuple[int, ...]] = defaultdict(tuple)
         self.starts: dict[str, list[str]] = {}
-        for position, (name, prompt) in enumerate(zip(table["id"][:], table["prompt"][:], strict=True)):
-            self.ids[name] = (*self.ids.get(name, ()), position)
-            text = normalise(prompt)
-            self.texts[text] = (*self.texts.get(text, ()), position)
+        names, prompts = problems["id"][:], problems["prompt"][:]
+        columns = (*NAMES["id"], given.get("id", "id"))
+        for position, row in enumerate(order.permutation.tolist()):
+            self.ids[names[row]] += (position,)
+            self.texts[normalise(prompts[row])] += (position,)
+            for own in {_label(_value(records[row], one)) for one in columns} if records else ():
+                self.own[own] += (position,)
         for text in self.texts:
             self.starts.setdefault(text[:LEAST_TEXT], []).append(text)
         self.heads: Counter[int] = Counter()
 
-    def by_id(self, name: str) -> tuple[int, ...]:
-        return self.ids.get(name, ())
-
     def by_text(self, text: str) -> tuple[int, ...]:
-        """The problem that a text is, that is one of its lines, or that stands in it after a template."""
+        """The problem that a text is, that is one of its turns or lines, or that stands in it."""
         whole = self.normalise(text)
-        if whole in self.texts:
-            return self.texts[whole]
-        for line in text.splitlines():
-            line = self.normalise(line)
-            if line and line in self.texts:
-                return self.texts[line]
+        if whole in self.texts or not whole:
+            return self.texts.get(whole, ())
+        # The last turn of a template is the one that was asked; a role may stand before the words.
+        turns = MARK.split(text)[::-1]
+        for part in (*turns, *(line for turn in turns for line in turn.splitlines()[::-1])):
+            for words in {part, ROLE.sub("", part)} - {""}:
+                if (words := self.normalise(words)) in self.texts:
+                    return self.texts[words]
         # Templates put the same words before every problem: heads that were met are tried first.
         for head, _ in self.heads.most_common():
             inside = [
@@ -209,66 +236,110 @@ class _Finder:
         return self.texts[best]
 
 
-def _whole(value: Any) -> int | None:
+def _label(value: Any) -> str:
+    """An id as text; 3.0 is the number 3, as pandas writes a column with holes."""
+    return re.sub(r"(?<=\d)\.0$", "", str(value))
+
+
+def _whole(values: Mapping[str, Any], name: str, where: str) -> Any:
+    """The whole number that a row has; None where it has none."""
+    value = values.get(name)
     if isinstance(value, list):  # slime: the version of the weights of every turn
         value = value[0] if value else None
     try:
-        return None if value is None or value != value else int(value)
-    except (TypeError, ValueError):
-        return None
+        if value is None or (number := float(value)) == int(number):
+            return None if value is None else int(number)
+        if name == "epoch":  # a clock, as TRL's, which does not say where an epoch begins
+            return None
+    except (TypeError, ValueError, OverflowError):
+        pass
+    remedy = f"write it as 1, or name the column that has it: --columns {name}=..."
+    raise InputError(name, value, f"is no whole number, in {where}", remedy)
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
     for part in column.split("."):
         row = row.get(part) if isinstance(row, Mapping) else None
-    return row
+    return None if row is None or row == "" or row != row else row  # no text, and NaN, are no value
 
 
-def _columns(first: Mapping[str, Any], given: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Name in `NAMES` -> column of the log."""
-    for name, column in given.items():
-        if name not in NAMES:
-            raise InputError(
-                "columns", name, "is nothing that a log is read for", f"map some of {', '.join(NAMES)}"
-            )
-        if _value(first, column) is None:
-            raise InputError("columns", column, f"is not in {path.name}", f"it has {', '.join(first)}")
-    matches = {
-        name: next((one for one in names if _value(first, one) is not None), "")
-        for name, names in NAMES.items()
-    }
-    names = {name: column for name, column in {**matches, **given}.items() if column}
-    if not names.keys() & {"id", "text", "position"}:
-        remedy = f"say where they stand, such as --columns id=... (it has {', '.join(first)})"
-        raise InputError("columns", path.name, "no column is known to name a problem", remedy)
+def _columns(rows: Sequence[Mapping[str, Any]], given: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Name in `NAMES` -> column of a file."""
+    has = dict.fromkeys(key for row in rows for key in row)
+    if not has:
+        raise InputError("log", file.name, "holds no rows", "name the folder that the trainer dumps to")
+    names = {}
+    for name, usual in NAMES.items():
+        for column in (given[name],) if name in given else usual:
+            if column.partition(".")[0] in has and any(_value(row, column) is not None for row in rows):
+                names[name] = column
+                break
+        if name in given and name not in names:
+            raise InputError("columns", given[name], f"is not in {file.name}", f"it has {', '.join(has)}")
+    if "text" in names and "index" not in given:
+        names.pop("index", None)  # that of a sample, as slime's
+    if not names.keys() & set(NAMING):
+        remedy = f"say where they stand, such as --columns id=... (it has {', '.join(has)})"
+        raise InputError("columns", file.name, "no column is known to name a problem", remedy)
     return names
 
 
 # Files
 
 
-def _rows_of(path: Path) -> tuple[list[tuple[int | None, dict[str, Any]]], str]:
-    """Rows with the step that their file's name says, and the layout."""
+def _rows_of(
+    path: Path, given: Mapping[str, str], per_step: int | None
+) -> tuple[list[tuple[str, dict[str, Any]]], str, list[str]]:
+    """Where every row stands and what it says, the layout, and what was left out."""
     if not path.exists():
         raise InputError("log", str(path), "there is no such file or folder", "check the path")
     files, layout = _files(path)
-    rows: list[tuple[int | None, dict[str, Any]]] = []
+    rows: list[tuple[str, dict[str, Any]]] = []
+    notes: list[str] = []
+    refused: dict[str, InputError] = {}
+    stems: dict[int, set[str]] = {}
     for file in files:
-        named = _step_of(file, path) if path.is_dir() else None
-        last: dict[str, Any] | None = None
-        for row in _read(file):
-            # ms-swift writes the table of its last step again when training ends
-            if row != last or not any(isinstance(value, list) for value in row.values()):
-                rows += _spread(row, named)
-            last = row
+        held, cut = _read(file)
+        notes += [f"{file.name}: {cut}"] if cut else []
+        try:
+            names = _columns(held, given, file)
+        except InputError as error:  # a folder may hold other tables beside the dumps
+            refused[file.name] = error
+            continue
+        step, stem = (None, "") if path.is_file() or per_step else _step_of(file, path)
+        again: Counter[str] = Counter()
+        for number, row in enumerate(held, start=1):
+            where = f"row {number} of {file.name}"
+            values = {name: _value(row, column) for name, column in names.items()}
+            if not any(values.get(name) is not None for name in NAMING):
+                naming = " or ".join(names[name] for name in NAMING if name in names)
+                raise InputError(naming, None, f"is missing in {where}", "fill it in, or take the row out")
+            if row.get("trained") is False:  # our own completions, which a rollout left out
+                values["step"] = -1
+            # A row's own step is that of the trainer; a file's name stands in where it has none.
+            if values.get("step") is None and step is not None:
+                values["step"] = step
+                stems.setdefault(step, set()).add(stem)
+            if layout == "index log":  # where a row is a group, which may stand in the logs of two processes
+                again[str(values)] += 1
+                values["group"] = again[str(values)]
+            rows.append((where, values))
     if not rows:
-        raise InputError("log", str(path), "holds no rows", "name the folder that the trainer dumps to")
-    return rows, layout
+        empty = InputError("log", str(path), "holds no rows", "name the folder that the trainer dumps to")
+        raise next(iter(refused.values()), empty)
+    for step, several in stems.items():
+        if len(several) > 1:
+            shown = ", ".join(sorted(several)[:3])
+            problem = f"{len(several)} files fall into step {step} by their names ({shown})"
+            remedy = "name them step_1..., give their rows a column step, or count with --per-step N"
+            raise InputError("log", str(path), problem, remedy)
+    notes += [f"{name} is left out: {error.problem}" for name, error in refused.items()]
+    return rows, layout, notes
 
 
 def _files(path: Path) -> tuple[list[Path], str]:
     if path.is_file():
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise InputError(
                 "log", path.name, "is no kind of log that is read", f"give {', '.join(SUFFIXES)}"
             )
@@ -276,36 +347,52 @@ def _files(path: Path) -> tuple[list[Path], str]:
     own = sorted(path.glob("index_log*.csv"))
     if own:
         return own, "index log"
-    traces = sorted(path.glob("**/train/effective/traces.jsonl"), key=lambda file: _step_of(file, path) or 0)
-    if traces:
-        return traces, "prime-rl rollouts"
-    files = [
+    files = list(path.glob("**/train/effective/traces.jsonl"))
+    layout = "prime-rl rollouts" if files else "folder of dumps"
+    files = files or [
         file
         for file in path.rglob("*")
-        if file.suffix in SUFFIXES and not file.name.startswith(("val", "eval"))
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(("val", "eval"))
     ]
-    return sorted(files, key=lambda file: (_step_of(file, path) or 0, str(file))), "folder of dumps"
+    numbers = {file: [int(one) for one in re.findall(r"\d+", str(file.relative_to(path)))] for file in files}
+    return sorted(files, key=lambda file: (_step_of(file, path)[0] or 0, numbers[file], str(file))), layout
 
 
-def _step_of(file: Path, root: Path) -> int | None:
-    """The last number in a file's path below a folder, as 7 of ``rollouts/step_7/traces.jsonl``."""
-    matches = NUMBER.search(str(file.relative_to(root).with_suffix("")))
-    return int(matches[1]) if matches else None
+def _step_of(file: Path, root: Path) -> tuple[int | None, str]:
+    """The step that a path says, as ``step_7/0``, ``7_rank_1`` and ``7``, and what else files of it share."""
+    name = str(file.relative_to(root).with_suffix(""))
+    if said := STEP.findall(name):
+        return int(said[-1]), ""
+    name = RANK.sub("", name)
+    numbers = re.findall(r"\d+", name)
+    return (int(numbers[-1]) if numbers else None), name
 
 
-def _read(file: Path) -> Iterable[dict[str, Any]]:
-    if file.suffix == ".pt":
-        import torch
-
-        held = torch.load(file, weights_only=False, map_location="cpu")
-        return [_plain(sample) | {"step": held["rollout_id"]} for sample in held["samples"]]
+def _read(file: Path) -> tuple[list[dict[str, Any]], str]:
+    """Rows of a file, and what was left out of it."""
+    if not file.stat().st_size:
+        return [], ""
     if file.suffix == ".jsonl":
-        rows, bad = read_lines(file)
-        refuse_bad(file, bad, False)
-        return [row for _, row in rows]
-    if file.suffix == ".csv":
-        return pd.read_csv(file).to_dict("records")
-    return read_records(file)
+        lines, bad = read_lines(file)
+        last = max((line for line, _ in (*lines, *bad)), default=0)
+        if bad and (bad[0].line < last or not lines):
+            raise InputError("log", file.name, listed(bad), "mend these lines, or take them out")
+        note = f"line {last}, the last one, is cut off and was left out" if bad else ""
+        return _spread([row for _, row in lines]), note
+    try:
+        if file.suffix == ".pt":
+            import torch
+
+            held = torch.load(file, weights_only=False, map_location="cpu")
+            return [_plain(sample) | {"step": held["rollout_id"]} for sample in held["samples"]], ""
+        if file.suffix.lower() == ".csv":
+            return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records"), ""
+        return _spread(read_records(file)), ""
+    except InputError:
+        raise
+    except Exception as error:  # damage makes anything of pandas and torch
+        problem = f"cannot be read ({type(error).__name__}: {str(error)[:80]})"
+        raise InputError("log", str(file), problem, "mend it, or take it out of the folder") from None
 
 
 def _plain(sample: Any) -> dict[str, Any]:
@@ -314,47 +401,81 @@ def _plain(sample: Any) -> dict[str, Any]:
     return sample | ({"generated_step": versions[0]} if versions else {})
 
 
-def _spread(row: dict[str, Any], step: int | None) -> list[tuple[int | None, dict[str, Any]]]:
-    """The rows in a row: ms-swift and NeMo-RL write columns of lists, verifiers episodes of traces."""
-    if isinstance(row.get("traces"), list):
-        traces = [trace for trace in row["traces"] if isinstance(trace, dict)]
-        return [(step, row | {"task": row.get("task") or trace.get("task")}) for trace in traces]
-    lists = {name: value for name, value in row.items() if isinstance(value, list)}
-    prompts = row.get("prompt", row.get("content"))
-    if isinstance(prompts, list) and prompts and not (isinstance(prompts[0], dict) and "role" in prompts[0]):
-        columns = {name: value for name, value in lists.items() if len(value) == len(prompts)}
-        if len(columns) > 1:
-            rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-            return [(step, one) for one in rows]
-    # A row's own step is that of the trainer; a file's name stands in where it has none.
-    return [(None if any(_value(row, name) is not None for name in NAMES["step"]) else step, row)]
+def _spread(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows in rows: ms-swift and NeMo-RL write columns of lists, verifiers episodes of traces."""
+    found: list[dict[str, Any]] = []
+    for row, last in zip(rows, [None, *rows], strict=False):
+        prompts = row.get("prompt", row.get("content"))
+        chat = isinstance(prompts, list) and isinstance(next(iter(prompts), {}), dict)
+        lists = {name: cells for name, cells in row.items() if isinstance(cells, list)}
+        columns = {name: cells for name, cells in lists.items() if cells and len(cells) == len(prompts or ())}
+        if isinstance(row.get("traces"), list):
+            traces = [trace for trace in row["traces"] if isinstance(trace, dict)]
+            found += [row | {"task": row.get("task") or trace.get("task")} for trace in traces]
+        elif not isinstance(prompts, list) or chat or len(columns) < 2:
+            found.append(row)
+        elif row != last:  # ms-swift writes the table of its last step again when training ends
+            found += [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return found
 
 
-def _groups(rows: Sequence[Trained], path: Path, per_step: int | None) -> list[Trained]:
+# Groups
+
+
+def _groups(rows: list[Trained], path: Path, per_step: int | None, own: bool) -> list[Trained]:
     """One row a group: completions of one problem in a step are one, those of two groups two."""
-    if any(row.step < 0 for row in rows):
-        if per_step is None:
-            raise InputError(
-                "log", path.name, "says no steps", "say how many problems a step has: --per-step N"
-            )
-        return _chunks(rows, check_whole("per_step", per_step, 1, "give the prompts of a step"))
-    counts = Counter((row.step, row.places, row.name) for row in rows)
-    # The first to come is the size of a group: most steps are sound.
-    size = Counter(counts.values()).most_common(1)[0][0]
-    first = {}
-    for row in rows:
-        first.setdefault((row.step, row.places, row.name), row)
-    ordered = sorted(first.items(), key=lambda pair: pair[0][0])
-    return [row for key, row in ordered for _ in range(max(1, round(counts[key] / size)))]
+    if any(row.epoch is None for row in rows):
+        rows = [replace(row, epoch=None) for row in rows]
+    steps = Counter(row.step for row in rows)
+    if None in steps and len(steps) > 1:
+        problem = f"is missing in {steps[None]} of the {len(rows)} rows of {path.name}"
+        raise InputError("step", None, problem, "fill it in, or take the rows out")
+    keys = [row.places or row.name for row in rows]
+    count = None in steps or (len(steps) == 1 and len(set(keys)) > 1)
+    if count and per_step is None:
+        problem = (
+            "says no steps" if None in steps else f"is all one step ({min(steps)}), which has no sequence"
+        )
+        remedy = "say how many problems a step has: --per-step N, or where it stands: --columns step=..."
+        raise InputError("log", path.name, problem, remedy)
+    # Problems of a step; where steps are counted, runs of rows of one problem.
+    units: dict[Any, list[Trained]] = defaultdict(list)
+    runs = np.cumsum([key != last for key, last in zip(keys, [None, *keys], strict=False)])
+    for run, key, row in zip(runs, keys, rows, strict=True):
+        units[run if count else row.step, key].append(row)
+    single = [len(unit) for unit in units.values() if len(unit[0].places) < 2]
+    size, times = Counter(single or [min(map(len, units.values()))]).most_common(1)[0]
+    even = size == 1 or times >= EVEN * len(single)
+    groups: dict[Any, list[Trained]] = defaultdict(list)
+    for (number, _), unit in sorted(units.items(), key=lambda item: item[0][0]):
+        ids = {str(row.group) for row in unit if row.group is not None}
+        # Where sizes vary and no ids are logged, only problems of one text are several.
+        most = len(unit) if even else max(1, len(unit[0].places))
+        groups[number] += [unit[0]] * (len(ids) or min(max(1, round(len(unit) / size)), most))
+    if not count:
+        return _generated(list(groups.values()), own)
+    flat = [row for here in groups.values() for row in here]
+    return [replace(row, step=1 + number // per_step) for number, row in enumerate(flat)]
 
 
-def _chunks(rows: Sequence[Trained], per_step: int) -> list[Trained]:
-    """Steps counted: a run of rows of one problem is one group."""
-    runs: list[Trained] = []
-    for row in rows:
-        if not runs or (row.places, row.name) != (runs[-1].places, runs[-1].name):
-            runs.append(row)
+def _generated(steps: list[list[Trained]], own: bool) -> list[Trained]:
+    """Groups of steps, less the repeats of a batch that is generated for several steps and logged in each."""
+    runs: list[tuple[Any, list[int]]] = []
+    last: dict[Any, list[int]] = {}
+    for number, here in enumerate(steps):
+        # Our index log may have two such batches in a step; elsewhere the whole step must come again.
+        whole = None if own else frozenset(Counter((row.places or row.name) for row in here).items())
+        for key in {(row.places or row.name, row.epoch) for row in here}:
+            if last.get((key, whole), [-2])[-1] < number - 1:
+                last[key, whole] = []
+                runs.append((key, last[key, whole]))
+            last[key, whole].append(number)
+    # The usual number of steps is that of a batch: more are a repetition.
+    period = Counter(len(run) for _, run in runs).most_common(1)[0][0]
+    first = {(key, k) for key, run in runs for k in run[::period][: max(1, round(len(run) / period))]}
     return [
-        Trained(1 + number // per_step, row.places, row.name, row.epoch, row.generated)
-        for number, row in enumerate(runs)
+        row
+        for k, here in enumerate(steps)
+        for row in here
+        if ((row.places or row.name, row.epoch), k) in first
     ]

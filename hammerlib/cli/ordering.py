@@ -230,7 +230,7 @@ def audit(
         list[str] | None,
         Option(
             metavar="NAME=COLUMN ...",
-            help="where they stand in the log: step, epoch, generated, id, text, position",
+            help="where they stand in the log: step, epoch, generated, group, id, text, position, index",
         ),
     ] = None,
     per_step: Annotated[
@@ -255,14 +255,17 @@ def audit(
     """Say what was trained against what was ordered. Ends with 0 where the order was kept, else with 1."""
     from hammerlib import Order, load_problems
     from hammerlib.adapters.findings import audit as compare
+    from hammerlib.adapters.logs import read_log
+    from hammerlib.problems.files import records_of
 
     table = None
+    records: list[dict[str, Any]] = []
     made = Order.load(order)
     if problems is not None:
         table = load_problems(problems, split=split, n=n, seed=seed, columns=parse_columns(problem_columns))
-    found = compare(
-        log, made, table, columns=parse_columns(columns), per_step=per_step, late=late, allow=allow or []
-    )
+        records = records_of(problems, table)
+    read = read_log(log, made, table, columns=parse_columns(columns), per_step=per_step, records=records)
+    found = compare(read, made, late=late, allow=allow or [])
     print(found)
     if page is not None:
         from hammerlib.pages.page import write_audit

@@ -141,10 +141,12 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
 def records_of(source: str, problems: Dataset) -> list[dict[str, Any]]:
     """Return the problems as their file has them, all its columns kept; of other sources the table's rows."""
     prefix, _, name = source.partition(":")
-    if prefix != "file":
+    path = Path(name).expanduser()
+    rows = [re.fullmatch(rf"{re.escape(path.stem)}-(\d+)", label) for label in problems["id"]]
+    if prefix != "file" or not all(rows):  # ids may be mapped to a column of the file
         return problems.to_list()
-    records = read_records(Path(name).expanduser())
-    return [records[int(label.rsplit("-", 1)[1])] for label in problems["id"]]
+    records = read_records(path)
+    return [records[int(row[1])] for row in rows]
 
 
 def _bad(path: Path, problem: str, remedy: str) -> InputError:
