@@ -36,7 +36,7 @@ from hammerlib.runs.storage import write_json
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "results" / "benchmarks"
 RIGHT = np.array([True, True, True, False, False])
-STARTS = {"close": [0.25, 0.15, 0.10, 0.25, 0.25], "skewed": [0.30, 0.03, 0.01, 0.33, 0.33]}
+STARTS = {"even": [0.25, 0.15, 0.10, 0.25, 0.25], "skewed": [0.30, 0.03, 0.01, 0.33, 0.33]}
 COSINES = (0.0, 0.5, 0.936)  # the last: between right answers of two strategies of nano
 SCALES = {"GRPO": "group", "Dr. GRPO": "none"}
 REWARDS = {
@@ -47,16 +47,17 @@ REWARDS = {
     "DSDR, bonus .1": {"method": "dsdr", "bonus": 0.1},
 }
 PASS_AT_K = "pass@k training, k 4"
-UCPO = "UCPO, tau .2"
+UCPO = {"UCPO, tau .2": 0.2, "UCPO, tau 1": 1.0}
+REACHED = 0.85  # reward at which modes are compared as well: slower learning keeps modes too
 
 
 def advantages_of(method: str, scale: str) -> Callable:
     """The advantages of a method's groups, from rewards, vectors and log-probabilities."""
     if method == PASS_AT_K:  # divides in its own way
         return lambda rewards, vectors, log_probs: pass_at_k_advantages(rewards, 4)
-    if method == UCPO:
+    if method in UCPO:
         return lambda rewards, vectors, log_probs: (
-            batched_advantages(rewards, scale_rewards=scale) * ucpo_weights(rewards, log_probs)
+            batched_advantages(rewards, scale_rewards=scale) * ucpo_weights(rewards, log_probs, UCPO[method])
         )
     options = REWARDS[method]
     if options is None:
@@ -71,35 +72,39 @@ def flows(steps: int) -> list[dict]:
     rows = []
     for scaling, scale in SCALES.items():
         for start, chances in STARTS.items():
-            for method in (*REWARDS, PASS_AT_K, UCPO):
+            for method in (*REWARDS, PASS_AT_K, *UCPO):
                 # what reads no embedding is the same at every cosine
-                blind = method in ("none", PASS_AT_K, UCPO)
+                blind = method in ("none", PASS_AT_K, *UCPO)
                 for cosine in COSINES[:1] if blind else COSINES:
                     for placebo in [False] if method == "none" else [False, True]:
                         path = advantage_policy(
                             np.array(chances), RIGHT, equicosine(len(RIGHT), cosine),
                             advantages_of(method, scale), placebo=placebo, steps=steps,
-                            on_policy=method == UCPO,
+                            on_policy=method in UCPO,
                         )  # fmt: skip
                         reward = path[:, RIGHT].sum(axis=1)
                         row = {"scaling": scaling, "start": start, "method": method, "placebo": placebo}
                         row |= {"cosine": None if blind else cosine, "reward_mean": float(reward.mean())}
                         row |= {"reward_end": float(reward[-1]),
                                 "modes": float(effective_modes(path[-1], RIGHT))}  # fmt: skip
+                        at = int((reward >= REACHED).argmax())  # 0 where it never is
+                        row["modes_reached"] = float(effective_modes(path[at], RIGHT)) if at else None
                         rows.append(row)
     return rows
 
 
-def prefers_rare(adjusted: np.ndarray, answers: np.ndarray) -> float:
-    """Chance that, of two completions, the one whose answer is rarer in the group has the higher reward."""
+def rarer_pairs(answers: np.ndarray) -> np.ndarray:
+    """Pairs (n, n) of completions with an answer each, the first one's rarer in the group."""
     known = pd.notna(answers)
     counts = np.array([(answers == answer).sum() for answer in answers])
-    rarer = (counts[:, None] < counts[None]) & known[:, None] & known[None]
-    if not rarer.any():
-        return np.nan
+    return (counts[:, None] < counts[None]) & known[:, None] & known[None]
+
+
+def preferred(adjusted: np.ndarray, pairs: np.ndarray) -> float:
+    """Chance that the first of a pair has the higher reward, equal rewards half."""
     gap = adjusted[:, None] - adjusted[None]
     # rounding is no preference
-    return float(((gap > 1e-9) + 0.5 * (np.abs(gap) <= 1e-9))[rarer].mean())
+    return float(((gap > 1e-9) + 0.5 * (np.abs(gap) <= 1e-9))[pairs].mean()) if pairs.any() else np.nan
 
 
 def champ(problems: int | None) -> tuple[list[dict], dict]:
@@ -120,6 +125,7 @@ def champ(problems: int | None) -> tuple[list[dict], dict]:
         vectors = np.linalg.qr(word_counts(group["completion"].tolist()).T, mode="r").T
         answers = group["answer"].to_numpy(dtype=object)
         solved = np.ones(len(group))
+        pairs = rarer_pairs(answers)
         right = (group["answer"] == whole.get(problem)).to_numpy(dtype=float)
         for method, options in REWARDS.items():
             if options is None:
@@ -128,8 +134,11 @@ def champ(problems: int | None) -> tuple[list[dict], dict]:
             row = {"problem": problem, "method": method, "n": len(group)}
             row["spread"] = float(adjusted.std())
             row["advantage"] = float(np.abs(batched_advantages(adjusted)).mean())
-            row["rare"] = prefers_rare(adjusted, answers)
-            row["placebo_rare"] = prefers_rare(rng.permutation(adjusted), answers)
+            row["rare"] = preferred(adjusted, pairs)
+            row["placebo_rare"] = preferred(rng.permutation(adjusted), pairs)
+            if pairs.any():
+                first, second = np.nonzero(pairs)
+                row |= {"rarer_right": right[first].mean(), "other_right": right[second].mean()}
             if 0 < right.sum() < len(group):
                 plain = batched_advantages(right)
                 moved = batched_advantages(adjust_rewards(right, vectors, **options)) - plain
@@ -150,6 +159,9 @@ def champ(problems: int | None) -> tuple[list[dict], dict]:
         rows.append(row)
     counted = {"completions": len(written), "groups": int(written.groupby(["id", "model"]).ngroups)}
     counted |= {"with_a_verdict": int(written["answer"].notna().sum())}
+    # the same for every method: how often the two of a pair are right, over problems
+    right_ones = table.groupby("problem")[["rarer_right", "other_right"]].mean().mean()
+    counted |= {name: float(value) for name, value in right_ones.items()}
     return rows, counted
 
 
@@ -169,16 +181,19 @@ def page(record: dict) -> str:
         "",
         "## Modes kept in an exact flow",
         "",
-        f"Three right and two wrong modes, groups of 8, rate 0.5, {record['steps']} expected steps; no "
-        "sampling, so no interval. Effective number of right modes at the end (1 to 3), in brackets that of "
-        "the placebo, which deals the advantages of a group at random among equal rewards. Cost: the reward "
-        "lost against no method, in points, at the middle cosine: mean over all steps / at the end. "
+        f"Three right and two wrong modes, groups of 8, rate 0.5, {record['steps']} expected steps; n = 1, "
+        "no sampling, so no interval. Effective number of right modes at the end (1 to 3), in brackets that "
+        "of the placebo, which deals the advantages of a group at random among equal rewards. Cost: the "
+        "reward lost against no method, in points, at the middle cosine: mean over all steps / at the end. "
+        f"Because slower learning keeps modes too, the last column has the modes when the reward first "
+        f"reaches {REACHED}, at the middle cosine. "
         f"Starts: {'; '.join(f'*{name}* {values}' for name, values in STARTS.items())}.",
         "",
     ]
     for scaling in SCALES:
         lines += [f"### {scaling}", ""]
         head = ["method", "start", *(f"cosine {cosine}" for cosine in COSINES), "cost, points"]
+        head.append(f"modes at reward {REACHED}")
         lines += [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
         for (start, method), cells in rows[rows["scaling"] == scaling].groupby(
             ["start", "method"], sort=False
@@ -192,7 +207,9 @@ def page(record: dict) -> str:
             texts = texts * len(COSINES) if len(texts) == 1 else texts
             middle = own.iloc[len(own) // 2]
             cost = " / ".join(f"{lost(rows, middle, name):+.1f}" for name in ("reward_mean", "reward_end"))
-            lines.append(f"| {method} | {start} | {' | '.join(texts)} | {cost} |")
+            lines.append(
+                f"| {method} | {start} | {' | '.join(texts)} | {cost} | {middle['modes_reached']:.2f} |"
+            )
         lines.append("")
     counted = record["champ"]["counts"]
     lines += [
@@ -208,7 +225,10 @@ def page(record: dict) -> str:
         "completions state a whole number, on problems whose answer is one; all others count as wrong for "
         "*moved*. 95 % intervals over problems, the unit being a problem's mean over models. CHAMP's human "
         "notes of first wrong steps are two a problem and give no label that solutions could share, so the "
-        "final answer is the label. Pass@k training and UCPO read no texts.",
+        "final answer is the label. Of the two completions of a pair the one with the rarer answer is right "
+        f"in {counted['rarer_right']:.0%}, the other in {counted['other_right']:.0%}: the rare answers are "
+        "mostly wrong. DRA and DSDR rank a group alike, both by the mean cosine. Pass@k training and UCPO "
+        "read no texts.",
         "",
     ]
     head = ["method", "spread", "advantage", "moved", "rarer answer", "its placebo", "problems"]

@@ -93,3 +93,12 @@ def test_a_wrong_digit_on_a_page_is_found(tmp_path: Path) -> None:
     page.write_text(text.replace("| 3 | -1.2 [-7.3, 5.0] |", "| 3 | -1.2 [-7.3, 5.1] |"), encoding="utf-8")
     _, faults = _script("recompute").check(tmp_path / "pilot")
     assert len(faults) == 1 and "hammer - random" in faults[0]
+
+
+def test_what_is_said_of_diversity_rewards_stands_on_their_page() -> None:
+    page = (ROOT / "results" / "benchmarks" / "diversity.md").read_text(encoding="utf-8")
+    record = json.loads((ROOT / "results" / "benchmarks" / "diversity.json").read_text(encoding="utf-8"))
+    assert _script("diversity").page(record) == page
+    told = (ROOT / "docs" / "dra.md").read_text(encoding="utf-8").partition("## Other published ways")[2]
+    section = told.partition("\n## ")[0]
+    assert _intervals(section) and _intervals(section) <= _intervals(page)
