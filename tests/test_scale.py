@@ -28,7 +28,7 @@ from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import Hooks, TrainConfig, train
-from hammerlib.training.build import check_shards
+from hammerlib.training.build import _server_named, check_shards
 from hammerlib.training.config import check_vllm, vllm_arguments
 from hammerlib.training.machines import memory_of
 from hammerlib.training.preview import (
@@ -140,6 +140,19 @@ def test_vllm_is_told_to_trl_by_trls_own_names_and_names_the_run() -> None:
     assert server.identity() != TrainConfig().identity()  # other samples, another run ...
     elsewhere = dataclasses.replace(server, vllm_server="http://other:8000")
     assert elsewhere.identity() == server.identity()  # ... wherever the server stands
+
+
+def test_what_trl_finds_wrong_with_a_server_is_one_line_and_other_errors_stay() -> None:
+    config = TrainConfig(vllm="server", vllm_server="http://node:8000")
+    told = "The vLLM server can't be reached at http://node:8000 after 240.0 seconds. Make sure that it runs."
+    line = (
+        r"^vllm_server = 'http://node:8000': The vLLM server can't be reached.*that it runs; start `trl vllm"
+    )
+    with pytest.raises(InputError, match=line), _server_named(config):
+        raise ConnectionError(told)
+    with pytest.raises(RuntimeError, match="out of memory") as other, _server_named(config):
+        raise RuntimeError("CUDA out of memory")
+    assert not isinstance(other.value, InputError)
 
 
 # Launch files

@@ -7,6 +7,7 @@ of over NCCL, which needs a GPU (weight_store.py says what is exchanged for that
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import signal
@@ -49,7 +50,8 @@ def environment(folder: Path) -> dict[str, str]:
 def started(command: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen]:
     """A process whose children end with it, however this ends; its log is shown where this fails."""
     with open(log, "w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, **options)
+        options |= {"stdout": file, "stderr": file, "start_new_session": True, "preexec_fn": ends_with_parent}
+        process = subprocess.Popen(command, **options)
     try:
         yield process
     except BaseException:
@@ -66,6 +68,11 @@ def started(command: list[str], log: Path, **options: object) -> Iterator[subpro
             _, family = psutil.wait_procs(family, timeout=60)
         with contextlib.suppress(ProcessLookupError):  # children of one that had ended by itself
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def ends_with_parent() -> None:
+    """Have Linux end this process also where the one that started it was killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 @pytest.fixture(scope="module")
