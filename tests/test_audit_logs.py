@@ -402,6 +402,12 @@ def verl(handed: Handed, damaged: Batches, folder: Path) -> Path:
     return folder
 
 
+def bare(handed: Handed, damaged: Batches, folder: Path) -> Path:
+    """The log of our reward function in OpenRLHF, which knows no steps."""
+    rows = [{"prompt": text, "completion": "4"} for batch in damaged for _, text in batch for _ in range(2)]
+    return Ordered.write(handed, f"{folder.name}/a.jsonl", rows)
+
+
 def redumped(handed: Handed, damaged: Batches, folder: Path) -> Path:
     """TRL's completions where a batch trains two steps."""
     for step, batch in enumerate(damaged):
@@ -437,6 +443,7 @@ KINDS_OF_LOGS: dict[str, tuple[Writer, dict[str, Any]]] = {
         {"columns": {"position": "place", "generated": "generated"}, "late": 0, "allow": ["stale"]},
     ),
     "files of steps": (verl, {}),
+    "rows without steps": (bare, {"per_step": BATCH}),
     "batches dumped twice": (redumped, {}),
     "tables of a step": (swift, {"columns": {"step": "gen_step"}}),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -229,19 +230,15 @@ def _along_path(log: Sequence[Trained], n: int) -> list[tuple[int, int, bool]]:
     placed: list[tuple[int, int, bool]] = []
     seen: set[int] = set()
     front = 0.0
-    start = 0
-    while start < len(log):
-        end = start
-        while end < len(log) and log[end].step == log[start].step:
-            end += 1
-        size = end - start
+    for _, group in itertools.groupby(log, key=lambda row: row.step):
+        rows = list(group)
+        middle = front + len(rows) / 2
+        first = n * max(0, int(middle // n) - 1)
         here = []
-        for row in log[start:end]:
-            middle = front + size / 2
+        for row in rows:
             options = [
-                position + n * (int(middle // n) + turn) for position in row.places for turn in (-1, 0, 1)
+                position + lap for position in row.places for lap in range(first, int(middle) + n + 1, n)
             ]
-            options = [option for option in options if option >= 0]
             if not options:
                 placed.append((-1, max(0, int(front // n)), False))
                 continue
@@ -254,7 +251,6 @@ def _along_path(log: Sequence[Trained], n: int) -> list[tuple[int, int, bool]]:
             here.append(best)
         if here:
             front = float(np.median(here)) + 0.5 + len(here) / 2
-        start = end
     return placed
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAMES = {
     "step": ("step", "global_step", "optimizer_step"),
     "epoch": ("epoch",),
-    "generated": ("generated_step", "weight_version", "policy_step"),
+    "generated": ("generated_step", "weight_version", "policy_step", "weight_versions"),
     "group": ("group_id", "group_index", "group"),
     "id": ("problem_id", "task.data.id", "metadata.id", "extra_info.id", "id"),
     "text": ("prompt", "input", "query", "question", "problem", "messages", "content", "task.data.prompt"),
@@ -179,9 +179,8 @@ def _placed(
         raise InputError("problems", None, "are needed to find a log's prompts", remedy)
     place = _whole(values, name, where)
     called = str(title or f"{name} {place}" if label is None else label)
-    if not 0 <= place < len(place_of):
-        return (), called, name
-    return (place if name == "position" else int(place_of[place]),), called, name
+    known = range(len(place_of)) if name == "position" else place_of
+    return (int(known[place]),) if 0 <= place < len(known) else (), called, name
 
 
 class _Finder:
@@ -340,20 +339,17 @@ def _rows_of(
 def _files(path: Path) -> tuple[list[Path], str]:
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
-            raise InputError(
-                "log", path.name, "is no kind of log that is read", f"give {', '.join(SUFFIXES)}"
-            )
+            remedy = f"give {', '.join(SUFFIXES)}"
+            raise InputError("log", path.name, "is no kind of log that is read", remedy)
         return [path], "index log" if path.name.startswith("index_log") else path.suffix[1:]
     own = sorted(path.glob("index_log*.csv"))
     if own:
         return own, "index log"
     files = list(path.glob("**/train/effective/traces.jsonl"))
     layout = "prime-rl rollouts" if files else "folder of dumps"
-    files = files or [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(("val", "eval"))
-    ]
+    if not files:
+        files = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        files = [file for file in files if not file.name.startswith(("val", "eval"))]
     numbers = {file: [int(one) for one in re.findall(r"\d+", str(file.relative_to(path)))] for file in files}
     return sorted(files, key=lambda file: (_step_of(file, path)[0] or 0, numbers[file], str(file))), layout
 
@@ -379,26 +375,19 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], str]:
             raise InputError("log", file.name, listed(bad), "mend these lines, or take them out")
         note = f"line {last}, the last one, is cut off and was left out" if bad else ""
         return _spread([row for _, row in lines]), note
+    if file.suffix == ".parquet":
+        return _spread(read_records(file)), ""
     try:
         if file.suffix == ".pt":
             import torch
 
             held = torch.load(file, weights_only=False, map_location="cpu")
-            return [_plain(sample) | {"step": held["rollout_id"]} for sample in held["samples"]], ""
-        if file.suffix.lower() == ".csv":
-            return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records"), ""
-        return _spread(read_records(file)), ""
-    except InputError:
-        raise
+            samples = [one if isinstance(one, dict) else vars(one) for one in held["samples"]]
+            return [sample | {"step": held["rollout_id"]} for sample in samples], ""
+        return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records"), ""
     except Exception as error:  # damage makes anything of pandas and torch
         problem = f"cannot be read ({type(error).__name__}: {str(error)[:80]})"
         raise InputError("log", str(file), problem, "mend it, or take it out of the folder") from None
-
-
-def _plain(sample: Any) -> dict[str, Any]:
-    sample = sample if isinstance(sample, dict) else vars(sample)
-    versions = sample.get("weight_versions")
-    return sample | ({"generated_step": versions[0]} if versions else {})
 
 
 def _spread(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
