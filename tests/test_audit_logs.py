@@ -144,6 +144,10 @@ def chat(text: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": "Think."}, {"role": "user", "content": text}]
 
 
+def shown(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+
+
 def table(asked: list[str]) -> Rows:
     """ms-swift: a row a step, its columns lists, the last row written again."""
     rows = [{"step": [k] * 2 * STEP, "prompt": [one for one in asked[k : k + STEP] for _ in range(2)],
@@ -215,6 +219,7 @@ case(
     KEPT,
     lambda p: p.write("a.parquet", steps([chat(one) for one in p.asked], sizes=(4,))),
 )
+case("chat with images", KEPT, lambda p: p.jsonl(steps([shown(one) for one in p.asked])))
 case("tables, the last twice", KEPT, lambda p: p.jsonl(table(p.asked)))
 # Epochs
 case(
@@ -269,6 +274,11 @@ case(
     "no prompt in the first row",
     r"prompt = None: is missing in row 1 of a\.jsonl; ",
     lambda p: p.jsonl([{"step": 1}, *steps(p.asked)[1:]]),
+)
+case(
+    "prompts of tokens",
+    r"text = \[1, 2\]: is no text, in row 1 of a\.jsonl; .*--columns text=",
+    lambda p: p.jsonl(steps([[1, 2]] * N)),
 )
 case("empty file", r"log = 'a\.csv': holds no rows; ", lambda p: p.csv(""))
 case("broken file", r"a\.csv': cannot be read \(", lambda p: p.csv("step,id\n1,2\n1,2,3,4\n"))

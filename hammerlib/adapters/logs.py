@@ -174,6 +174,9 @@ def _placed(
         turns = [words for turn in MARK.split(text) if (words := " ".join(ROLE.sub("", turn).split()))]
         return (), turns[-1][-SHOWN:] if turns else str(label), "text" if text else "id"
     name = next((one for one in ("position", "index") if values.get(one) is not None), None)
+    if name is None and finder is not None:
+        remedy = "name the column of prompts: --columns text=..."
+        raise InputError("text", values.get("text"), f"is no text, in {where}", remedy)
     if name is None:
         remedy = "name them: --problems file:..."
         raise InputError("problems", None, "are needed to find a log's prompts", remedy)
@@ -348,7 +351,7 @@ def _files(path: Path) -> tuple[list[Path], str]:
     files = list(path.glob("**/train/effective/traces.jsonl"))
     layout = "prime-rl rollouts" if files else "folder of dumps"
     if not files:
-        files = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        files = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
         files = [file for file in files if not file.name.startswith(("val", "eval"))]
     numbers = {file: [int(one) for one in re.findall(r"\d+", str(file.relative_to(path)))] for file in files}
     return sorted(files, key=lambda file: (_step_of(file, path)[0] or 0, numbers[file], str(file))), layout

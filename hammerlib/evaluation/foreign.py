@@ -274,7 +274,8 @@ def prompt_text(prompt: Any) -> str | None:
     turns = [turn for turn in prompt if isinstance(turn, dict) and turn.get("role") == "user"]
     if turns:
         content = turns[-1].get("content") or ""
-        return "".join(piece if isinstance(piece, str) else piece["text"] for piece in content)
+        texts = [one for one in content if isinstance(one, str) or one.get("type", "text") == "text"]
+        return "".join(one if isinstance(one, str) else one["text"] for one in texts)  # an image has none
     texts = [piece for piece in prompt if isinstance(piece, str)]
     return "\n".join(texts) if texts else None
 
