@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -102,3 +103,12 @@ def test_what_is_said_of_diversity_rewards_stands_on_their_page() -> None:
     told = (ROOT / "docs" / "dra.md").read_text(encoding="utf-8").partition("## Other published ways")[2]
     section = told.partition("\n## ")[0]
     assert _intervals(section) and _intervals(section) <= _intervals(page)
+
+
+def test_the_rarer_answer_of_a_pair_by_hand() -> None:
+    script = _script("diversity")
+    pairs = script.rarer_pairs(np.array(["4", "4", "5", None], dtype=object))
+    assert np.argwhere(pairs).tolist() == [[2, 0], [2, 1]]
+    rewards = {(1.0, 1.0, 1.5, 9.0): 1.0, (2.0, 1.0, 1.5, 0.0): 0.5, (1.0, 2.0, 1.0, 0.0): 0.25}
+    for given, chance in rewards.items():
+        assert script.preferred(np.array(given), pairs) == chance

@@ -464,5 +464,6 @@ def test_every_reward_that_may_be_negative_is_told_of_under_dra(reward: str) -> 
     )  # fmt: skip
     told = warnings_about(prepare(config))
     assert any("sign paper" in one for one in told)
-    only = dataclasses.replace(config, adjustment_options={"positives_only": True})
-    assert not any("sign paper" in one for one in warnings_about(prepare(only)))
+    for options in ({"positives_only": True}, {"method": "mmr"}):  # MMR divides nothing
+        other = dataclasses.replace(config, adjustment_options=options)
+        assert not any("sign paper" in one for one in warnings_about(prepare(other)))
