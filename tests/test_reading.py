@@ -616,7 +616,7 @@ BAD_LINES = {
     "a completion that is a number": ({"id": 1, "output": 2}, "line 2 cannot be read"),
     "no completion": ({"id": 1, "output": []}, "line 2 cannot be read"),
     "a completion in a list of lists": ({"id": 1, "output": [["2"]]}, "line 2 cannot be read"),
-    "a chat of texts": ({"prompt": ["What is 1?"], "output": "2"}, "line 2 cannot be read .AttributeError"),
+    "a chat of texts": ({"prompt": ["What is 1?"], "output": "2"}, "line 2 belongs to no problem"),
     "a key twice": ('{"id": 1, "output": "2", "output": "3"}', "line 2 has the key 'output' twice"),
     "deep": ('{"id": 1, "output": ' + "[" * DEEP, "line 2 is"),
     "5,000 digits": ('{"id": ' + "9" * 5000 + ', "output": "2"}', "line 2 has a whole number of 5000 digits"),

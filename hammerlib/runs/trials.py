@@ -136,7 +136,9 @@ def select(
     highest = max(trial.replicate for trial in trials)
     first, last = replicates or (lowest, highest)
     if not lowest <= first <= last <= highest:
-        remedy = f"replicates go from {lowest} to {highest}; the first stands first"
+        remedy = f"replicates go from {lowest} to {highest}"
+        if first > last:
+            remedy += ", the smaller number first"
         raise InputError("replicates", f"{first}-{last}", "are not in this study", remedy)
     return [trial for trial in trials if (not arms or trial.arm in arms) and first <= trial.replicate <= last]
 
