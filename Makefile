@@ -56,9 +56,11 @@ test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_sw
 	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \
 	tests/adapters_$${pair#*:}.py $(PYTEST_FLAGS) || exit 1; done
 
-# The launch files on two processes, QLoRA and the trackers, in an environment that has DeepSpeed, bitsandbytes and them.
+# The launch files on two processes and QLoRA, then the trackers in a process of their own (trackio reads its folder when it is
+# imported), in an environment that has DeepSpeed, bitsandbytes and them.
 test-launch: .venv-launch/.ready
-	.venv-launch/bin/python -m pytest --noconftest tests/launch_*.py tests/trackers.py $(PYTEST_FLAGS)
+	.venv-launch/bin/python -m pytest --noconftest tests/launch_*.py $(PYTEST_FLAGS)
+	.venv-launch/bin/python -m pytest --noconftest tests/trackers.py $(PYTEST_FLAGS)
 
 lint: $(READY)
 	.venv/bin/python -m ruff check .
