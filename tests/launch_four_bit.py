@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_tools import Stops
 
 from hammerlib import load_backbone
 from hammerlib.models.quantized import BITS, bytes_of, linear_layers, quantized
 from hammerlib.runs import RunRecord
-from hammerlib.training import Algorithm, Rollout, TrainConfig, train
+from hammerlib.training import TrainConfig, train
 from hammerlib.training.build import build_trainer, quiet, save_model
 from hammerlib.training.run import prepare
 
@@ -74,19 +75,6 @@ def test_only_adapters_move_and_what_is_saved_computes_what_was_trained(tmp_path
         start = job.backbone.model(**ids).logits[:, -1].log_softmax(-1)
     # adapters multiply in bfloat16 while they are trained, in float32 once they are merged
     assert (logps[0] - logps[1]).abs().mean() < 0.02 < (logps[1] - start).abs().mean()
-
-
-class Stops(Algorithm):
-    """Ends the run in its second step, once."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def observe(self, rollout: Rollout) -> dict[str, float]:
-        if rollout.step == 1 and not self.mark.exists():
-            self.mark.touch()
-            raise KeyboardInterrupt
-        return {}
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
