@@ -440,7 +440,10 @@ def test_a_finished_run_refines_the_time(capsys: pytest.CaptureFixture, tmp_path
 
 
 def test_a_device_is_a_size_and_only_planned_for(capsys: pytest.CaptureFixture) -> None:
-    assert memory_of("24 GB") == 24e9 and memory_of("80GiB") == 80 * 2**30
+    assert memory_of("24 GB") == memory_of("24gb") == 24e9 and memory_of("80GiB") == 80 * 2**30
+    for nothing in ("0 GB", "0.0 GiB", "-1 GB", "GB", "24", "", "24 TB"):
+        with pytest.raises(InputError, match="says no memory"):
+            memory_of(nothing)
     assert main(["train", "--set", "seed=1", "--device", "24 GB"]) == 2
     assert "add --dry-run" in capsys.readouterr().err
     assert main(["train", "--set", "seed=1", "--dry-run", "--device", "a big one"]) == 2

@@ -30,10 +30,10 @@ def device_name() -> str:
 
 def memory_of(device: str) -> float:
     """Return the bytes that words such as ``24 GB`` say."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(GB|GiB)", device.strip())
-    if match is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(GB|GiB)", device.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]):
         raise InputError("device", device, "says no memory", "write for example --device '24 GB'")
-    return float(match[1]) * (1e9 if match[2] == "GB" else 2**30)
+    return float(match[1]) * (1e9 if match[2].upper() == "GB" else 2**30)
 
 
 def measured(job: Job, record: RunRecord) -> dict[str, Any]:
