@@ -212,6 +212,29 @@ def test_two_rollouts_are_refused_and_hooks_without_a_class_take_part() -> None:
     assert compose([Times(3.0), alone]).advantage(a_rollout()).tolist() == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("settings", [
+    {"name": "rloo"}, {"name": "pass-at-k", "k": 2}, {"name": "permuted-rewards"}, {"name": "dra-ablation"},
+    {"name": "distinct-answers", "weight": 0.5},
+], ids=lambda settings: settings["name"])  # fmt: skip
+def test_advantages_are_never_lost_in_silence(settings: dict) -> None:
+    name = settings["name"]
+    chain = {"scale_rewards": "none" if name == "rloo" else "group", "n_problems": 4, "prompts_per_step": 2}
+    behind = TrainConfig(**chain, algorithms=({"name": "ettrl"}, settings))
+    with pytest.raises(InputError, match=r"'EntropyReshape', .* would be lost; name .* first, or leave one out"):
+        behind.validate()
+    TrainConfig(**chain, algorithms=(settings, {"name": "ettrl"})).validate()
+    with pytest.raises(InputError, match=r"would be lost; leave one out$"):
+        TrainConfig(**chain, algorithms=(settings, {"name": "pass-at-k", "k": 4})).validate()
+    with pytest.raises(InputError, match="would be lost"):
+        compose([Plus(1.0), make_algorithms(TrainConfig(**chain, algorithms=(settings,)))[0]])
+    dra = TrainConfig(**chain, adjustment="dra", algorithms=(settings,))
+    if name in ("rloo", "distinct-answers"):  # of the rewards that DRA has adjusted
+        dra.validate()
+    else:
+        with pytest.raises(InputError, match="adjustment = 'dra': would be without effect.*raw rewards"):
+            dra.validate()
+
+
 def test_a_name_that_differs_between_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hammerlib.training.trainer.gather_object", lambda own: [*own, ["other"]])
     with pytest.raises(InputError, match=r"metrics differ from those of process 1: \['other'\]"):

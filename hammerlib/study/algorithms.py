@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,13 @@ def _advantages(rollout: Rollout, rewards: np.ndarray) -> torch.Tensor:
     """Group-relative advantages of other rewards, scaled as the configuration says."""
     advantages = group_advantages(rewards, rollout.groups, scale=rollout.trainer.scale_rewards)
     return rollout.advantages.new_tensor(advantages)
+
+
+def _refuse_dra(config: TrainConfig, name: str) -> None:
+    """Refuse rewards that DRA adjusts and an algorithm of raw rewards never looks at."""
+    if config.adjustment != "none":
+        problem = f"would be without effect: {name} reads the raw rewards"
+        raise InputError("adjustment", config.adjustment, problem, f"set it to none, or leave {name} out")
 
 
 def _kernel_vectors(rollout: Rollout) -> np.ndarray:
@@ -57,7 +64,13 @@ class PermutedRewards(Algorithm):
     configuration's ``adjustment`` at ``none``.
     """
 
+    FROM_REWARDS: ClassVar[bool] = True
+
     seed: int | None = None
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse DRA beside it."""
+        _refuse_dra(config, "permuted-rewards")
 
     def weights(self, rollout: Rollout) -> np.ndarray:
         """Return the weight (n,) that multiplies each raw reward; 1 where a completion is not trained."""
@@ -98,12 +111,18 @@ class DRAAblation(Algorithm):
     process's groups.
     """
 
+    FROM_REWARDS: ClassVar[bool] = True
+
     similarity: str = "embedding"
     groups: str = "all"
 
     def __post_init__(self) -> None:
         check_name("similarity", self.similarity, ("embedding", "text"))
         check_name("groups", self.groups, ("all", "solved", "mixed"))
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse DRA beside it."""
+        _refuse_dra(config, "dra-ablation")
 
     def weights(self, rollout: Rollout) -> np.ndarray:
         """Return the weight (n,) that multiplies each raw reward; 1 outside the groups asked for."""
@@ -146,6 +165,8 @@ class DistinctAnswers(Algorithm):
     penalty for final answers repeated in the batch. That it enters the reward before the group's mean and
     deviation, as DRA does, is ours, and so is `of="text"`.
     """
+
+    FROM_REWARDS: ClassVar[bool] = True
 
     weight: float
     of: str = "answer"
@@ -191,13 +212,16 @@ class PassAtK(Algorithm):
     advantages so far and reads the raw reward, which must be 0 or 1.
     """
 
+    FROM_REWARDS: ClassVar[bool] = True
+
     k: int
 
     def __post_init__(self) -> None:
         check_whole("k", self.k, 1, "use 4")
 
     def check(self, config: TrainConfig) -> None:
-        """Refuse groups smaller than k."""
+        """Refuse groups smaller than k, and DRA beside it."""
+        _refuse_dra(config, "pass-at-k")
         if config.group_size < self.k:
             raise InputError("k", self.k, f"is more than group_size {config.group_size}", "use fewer")
 

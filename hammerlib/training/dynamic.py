@@ -170,7 +170,7 @@ def _members(generation: Generation, rows: Sequence[dict[str, Any]], size: int) 
     """Return the rows of every group of a generation for `rows`, refusing what is not of one problem."""
     given = [row["id"] for row in rows]
     ids = [row["id"] for row in generation.rows]
-    field = "plugs.rollout"
+    field = "rollout"
     if generation.groups is None:
         if ids != given:
             remedy = "return the given rows, or groups of one problem each, or set dynamic_sampling: false"

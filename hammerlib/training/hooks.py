@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import inspect
+import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -64,6 +65,7 @@ class Algorithm:
 
     METRICS: ClassVar[dict[str, str]] = {}  # name in metrics.csv -> meaning, unit
     STATELESS: ClassVar[bool] = False  # True: what it holds begins anew with every generation batch
+    FROM_REWARDS: ClassVar[bool] = False  # True: its `advantage` takes the place of those so far
 
     def check(self, config: TrainConfig) -> None:
         """Refuse, with an InputError, a configuration that this algorithm cannot train with."""
@@ -95,7 +97,8 @@ class Algorithm:
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the advantages, (n,) or (n, T) with T at least the tokens of the longest completion.
 
-        ``rollout.advantages`` holds those so far: TRL's, or of the algorithm named before.
+        ``rollout.advantages`` holds those so far: TRL's, or of the algorithm named before. One that makes
+        them anew from the rewards says so by ``FROM_REWARDS = True`` and is refused behind another one.
         """
         raise NotImplementedError
 
@@ -192,6 +195,7 @@ def compose(algorithms: Sequence[Algorithm]) -> Hooks:
         named = [type(algorithm).__qualname__ for algorithm in algorithms if overridden(algorithm, "rollout")]
         remedy = "leave out all but one"
         raise InputError("algorithms", named, "generate in two ways, and one batch has one rollout", remedy)
+    _refuse_lost_advantages([one for one in algorithms if overridden(one, "advantage")])
     # What the classes declare is refused now, what else their observers report at the first step.
     _refuse_twice([name for algorithm in algorithms for name in algorithm.METRICS])
     return Hooks(
@@ -200,6 +204,17 @@ def compose(algorithms: Sequence[Algorithm]) -> Hooks:
         loss=_joined(methods["loss"], _nested),
         observe=_joined(methods["observe"], _merged),
     )
+
+
+def _refuse_lost_advantages(algorithms: list[Algorithm]) -> None:
+    """Refuse an algorithm whose advantages another one behind it would throw away."""
+    for before, after in itertools.pairwise(algorithms):
+        if not after.FROM_REWARDS:
+            continue
+        kept, lost = type(after).__qualname__, type(before).__qualname__
+        problem = f"{kept} makes advantages anew from the rewards, and those of {lost} would be lost"
+        remedy = "leave one out" if before.FROM_REWARDS else f"name {kept} first, or leave one out"
+        raise InputError("algorithms", [lost, kept], problem, remedy)
 
 
 def _joined(methods: list[Callable], join: Callable[[list[Callable]], Callable]) -> Callable | None:

@@ -276,4 +276,4 @@ class Rollout:
 
 
 def _refusal(value: object, problem: str, remedy: str) -> InputError:
-    return InputError("plugs.rollout", value, problem, remedy)
+    return InputError("rollout", value, problem, remedy)

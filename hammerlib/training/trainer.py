@@ -661,7 +661,7 @@ class PolicyTrainer(GRPOTrainer):
         if not fits or len(advantages) != rows:
             problem = f"must have shape ({rows},) or ({rows}, T), T from {longest} to {tokens}"
             remedy = "return one advantage per completion or per completion token"
-            raise InputError("plugs.advantage", tuple(advantages.shape), problem, remedy)
+            raise InputError("advantage", tuple(advantages.shape), problem, remedy)
         if advantages.dim() == 2:
             advantages = torch.nn.functional.pad(advantages, (0, tokens - advantages.shape[1]))
         return advantages.to(output["advantages"])

@@ -192,7 +192,7 @@ def problems_of(rows: Sequence[dict[str, Any]], size: int) -> list[dict[str, Any
     problems = list(rows[::size])
     if len(rows) % size or any(row["id"] != problems[k // size]["id"] for k, row in enumerate(rows)):
         remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
-        raise InputError("plugs.rollout", len(rows), f"rows are not whole groups of {size}", remedy)
+        raise InputError("rollout", len(rows), f"rows are not whole groups of {size}", remedy)
     return problems
 
 

@@ -116,7 +116,7 @@ def true_verdicts(rollout: Rollout) -> dict[str, list[bool]]:
         for row, text in zip(batch.rows, batch.completions, strict=True) if batch else ():
             if "truth" not in row:
                 remedy = "use it with VoteThenSample"
-                raise InputError("plugs.rollout", "rows", "have no truth set aside", remedy)
+                raise InputError("rollout", "rows", "have no truth set aside", remedy)
             right.setdefault(row["id"], []).append(grade(text, row["truth"]).correct)
     return right
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class LeaveOneOut(Algorithm):
 
     Source: Ahmadian et al. 2024 (arXiv 2402.14740); one of the arms of arXiv 2508.11800.
     """
+
+    FROM_REWARDS: ClassVar[bool] = True
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a division of advantages that would not happen."""
