@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import re
+import string
 import subprocess
 import tempfile
 import time
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 
 import numpy as np
+import yaml
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
@@ -53,7 +55,9 @@ class Part(NamedTuple):
 
 PARTS = {
     "adaptive": Part("order", {}),
-    "dynamic-sampling": Part("order", fields={"dynamic_sampling": True}, needs={"n_problems": 32, "temperature": 0.7}),
+    "dynamic-sampling": Part(
+        "order", fields={"dynamic_sampling": True}, needs={"n_problems": 32, "temperature": 0.7}
+    ),
     "cure": Part(
         "rollout", {"n1": 2, "n2": 3, "min_token_chars": 1}, needs={"loss_type": "dapo", "epsilon_high": 0.28}
     ),
@@ -128,46 +132,60 @@ def outcome(names: tuple[str, ...], root: Path, done: dict[str, dict]) -> dict[s
 
 def page(record: dict[str, Any]) -> str:
     """Return the page of a record: one row a part, one column for each that is named behind it."""
-    pairs = record["pairs"]
     names = list(PARTS)
-    reasons: dict[str, list[str]] = {}
+    kinds: dict[str, str] = {}  # reason without names -> letter
+    reasons: dict[str, list[str]] = {}  # letter -> pairs, each with its own words if they differ
+    rows = []
+    for k, name in enumerate(names):
+        cells = [""] * (k + 1)
+        for other in names[k + 1 :]:
+            pair = record["pairs"][f"{name}+{other}"]
+            if pair["outcome"] == "trained":
+                cells.append("yes")
+                continue
+            why = NAMED.sub("", pair["why"].replace(other, ""))
+            letter = kinds.setdefault(why, string.ascii_lowercase[len(kinds)])
+            reasons.setdefault(letter, [pair["why"]]).append(f"{name} and {other}")
+            cells.append(letter)
+        rows.append(f"| {k + 1} | {name} | {PARTS[name].changes} | {' | '.join(cells)} |")
+    numbers = " | ".join(str(k + 1) for k in range(len(names)))
     lines = [
         "# What composes with what",
         "",
         f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU s. Every pair was "
-        f"trained for {STEPS} steps on nano, along a HAMMER order, and again without each of its parts: "
-        f"{record['trained']} pairs train, {record['refused']} are refused before the first step with the "
-        "reason below. In every pair that trains both parts act: without either the weights come out "
-        "otherwise (but for *learnable*, which only watches). The part of the row is named first. Two steps "
-        "show that two parts work together, not that they help each other.",
+        f"trained for {STEPS} steps on nano along a HAMMER order, and again without each of its parts: "
+        f"{record['trained']} pairs train (yes), {record['refused']} are refused before the first step for "
+        "one of the reasons below. In every pair that trains both parts act: without either, the weights "
+        "come out otherwise (*learnable* only watches and changes none; *savings* change them by rounding). "
+        "The part of the row is named first. Two steps show that two parts work together, not that they "
+        "help each other.",
         "",
-        "| | part | changes | " + " | ".join(str(k + 1) for k in range(len(names))) + " |",
+        f"| | part | changes | {numbers} |",
         "|" + " --- |" * (len(names) + 3),
+        *rows,
+        "",
+        "Refused:",
+        "",
     ]
-    for k, name in enumerate(names):
-        cells = []
-        for other in names:
-            pair = pairs.get(f"{name}+{other}")
-            if pair is None:
-                cells.append("")
-            elif pair["outcome"] == "trained":
-                cells.append("+")
-            else:
-                places = reasons.setdefault(_general(pair["why"]), [])
-                places.append(f"{name} + {other}")
-                cells.append("abcdefghijklmnopqrstuvwxyz"[list(reasons).index(_general(pair["why"]))])
-        lines.append(f"| {k + 1} | {name} | {PARTS[name].changes} | " + " | ".join(cells) + " |")
-    lines += ["", "\\+ both train and act; refused:", ""]
-    for letter, (reason, places) in zip("abcdefghijklmnopqrstuvwxyz", reasons.items(), strict=False):
-        lines.append(f"- {letter}: {reason} ({', '.join(places)})")
-    needs = [f"`{name}` {part.needs}" for name, part in PARTS.items() if part.needs]
-    lines += ["", f"Settings beside the base {BASE}: {'; '.join(needs)}; a pair has those of both.", ""]
-    return "\n".join(lines)
+    for letter, (why, *pairs) in reasons.items():
+        lines.append(f"- {letter} ({', '.join(pairs)}), for instance `{why}`")
+    lines += ["", f"Settings: {_yaml(BASE)}. A pair has besides what its parts need:", ""]
+    lines += [f"- {name}: {_yaml(part.needs)}" for name, part in PARTS.items() if part.needs]
+    lines += ["", "What a part is:", ""]
+    for name, part in PARTS.items():
+        if part.algorithm is None:
+            lines.append(f"- {name}: {_yaml(part.fields)}")
+        else:
+            named = {"algorithms": [{"name": name, **part.algorithm}]}
+            lines.append(f"- {name}: {_yaml(named)}")
+    return "\n".join([*lines, ""])
 
 
-def _general(why: str) -> str:
-    """A refusal without the names of the two."""
-    return re.sub(r"^algorithms = \[.*?\]: |\w+ (?=makes advantages)|(?<=those of )\w+", "", why)
+NAMED = re.compile(r"'\w+'|\w+ (?=makes advantages)|(?<=those of )\w+")  # classes in a refusal
+
+
+def _yaml(fields: dict[str, Any]) -> str:
+    return f"`{yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=1000).strip()}`"
 
 
 def main() -> None:

@@ -220,7 +220,9 @@ def test_advantages_are_never_lost_in_silence(settings: dict) -> None:
     name = settings["name"]
     chain = {"scale_rewards": "none" if name == "rloo" else "group", "n_problems": 4, "prompts_per_step": 2}
     behind = TrainConfig(**chain, algorithms=({"name": "ettrl"}, settings))
-    with pytest.raises(InputError, match=r"'EntropyReshape', .* would be lost; name .* first, or leave one out"):
+    with pytest.raises(
+        InputError, match=r"'EntropyReshape', .* would be lost; name .* first, or leave one out"
+    ):
         behind.validate()
     TrainConfig(**chain, algorithms=(settings, {"name": "ettrl"})).validate()
     with pytest.raises(InputError, match=r"would be lost; leave one out$"):

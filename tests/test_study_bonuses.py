@@ -339,7 +339,9 @@ def test_every_method_trains_by_configuration(first: str, tmp_path: Path) -> Non
         "mmr": {"adjustment": "dra", "adjustment_options": {"method": "mmr"}, "algorithms": (ucpo,)},
         "pass-at-k": {"algorithms": ({"name": "pass-at-k", "k": 2}, ucpo)},
     }[first]
-    config = TrainConfig(n_problems=16, order="random", prompts_per_step=16, group_size=4, max_steps=1, **fields)
+    config = TrainConfig(
+        n_problems=16, order="random", prompts_per_step=16, group_size=4, max_steps=1, **fields
+    )
     seen: list[Rollout] = []
 
     def observe(rollout: Rollout) -> dict[str, float]:
