@@ -3,8 +3,8 @@
     python benchmarks/composition.py [--only cure dars] [--page]
 
 A part is an algorithm of the registry, or fields of the configuration that change the trainer as one does.
-All train along a HAMMER order. A pair is also trained without each of its parts, under the settings of both: a
-part is *without effect* beside the other where the weights are the same bit for bit. Writes
+All train along a HAMMER order. A pair is also trained without each of its parts, under the settings of both:
+a part is *without effect* beside the other where the weights are the same bit for bit. Writes
 ``results/benchmarks/composition.json`` and ``composition.md``; what is neither a run nor a refusal ends the
 script.
 """
@@ -20,7 +20,9 @@ import string
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
@@ -44,13 +46,16 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 class Part(NamedTuple):
     """What a part changes in GRPO, and what switches it on."""
 
     changes: str
     algorithm: dict[str, Any] | None = None  # its options
-    fields: dict[str, Any] = {}  # of the configuration, that are the part
-    needs: dict[str, Any] = {}  # fields that it is used with
+    fields: Mapping[str, Any] = NOTHING  # of the configuration, that are the part
+    needs: Mapping[str, Any] = NOTHING  # fields that it is used with
 
 
 PARTS = {
@@ -152,8 +157,8 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         "# What composes with what",
         "",
-        f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU s. Every pair was "
-        f"trained for {STEPS} steps on nano along a HAMMER order, and again without each of its parts: "
+        f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU s. Every pair "
+        f"was trained for {STEPS} steps on nano along a HAMMER order, and again without each of its parts: "
         f"{record['trained']} pairs train (yes), {record['refused']} are refused before the first step for "
         "one of the reasons below. In every pair that trains both parts act: without either, the weights "
         "come out otherwise (*learnable* only watches and changes none; *savings* change them by rounding). "
@@ -184,8 +189,8 @@ def page(record: dict[str, Any]) -> str:
 NAMED = re.compile(r"'\w+'|\w+ (?=makes advantages)|(?<=those of )\w+")  # classes in a refusal
 
 
-def _yaml(fields: dict[str, Any]) -> str:
-    return f"`{yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=1000).strip()}`"
+def _yaml(fields: Mapping[str, Any]) -> str:
+    return f"`{yaml.safe_dump(dict(fields), default_flow_style=True, sort_keys=False, width=1000).strip()}`"
 
 
 def main() -> None:
@@ -216,8 +221,8 @@ def main() -> None:
         )
         of_two = [pair["outcome"] for each, pair in pairs.items() if "+" in each]
         record = {
-            "schema_version": 1, "command": "python benchmarks/composition.py", "commit": commit.stdout.strip(),
-            "cpu_seconds": time.process_time() - begun, "trained": of_two.count("trained"),
+            "schema_version": 1, "command": "python benchmarks/composition.py",
+            "commit": commit.stdout.strip(), "cpu_seconds": time.process_time() - begun, "trained": of_two.count("trained"),
             "refused": of_two.count("refused"), "pairs": pairs,
         }  # fmt: skip
         write_json(path, record)
