@@ -222,7 +222,8 @@ def main() -> None:
         of_two = [pair["outcome"] for each, pair in pairs.items() if "+" in each]
         record = {
             "schema_version": 1, "command": "python benchmarks/composition.py",
-            "commit": commit.stdout.strip(), "cpu_seconds": time.process_time() - begun, "trained": of_two.count("trained"),
+            "commit": commit.stdout.strip(), "cpu_seconds": time.process_time() - begun,
+            "trained": of_two.count("trained"),
             "refused": of_two.count("refused"), "pairs": pairs,
         }  # fmt: skip
         write_json(path, record)

@@ -233,7 +233,7 @@ def test_advantages_are_never_lost_in_silence(settings: dict) -> None:
     if name in ("rloo", "distinct-answers"):  # of the rewards that DRA has adjusted
         dra.validate()
     else:
-        with pytest.raises(InputError, match="adjustment = 'dra': would be without effect.*raw rewards"):
+        with pytest.raises(InputError, match=r"adjustment = 'dra': would be without effect.*raw rewards"):
             dra.validate()
 
 
