@@ -1,5 +1,6 @@
 # docker build -t hammerlib . && docker run --rm -it -v "$PWD/results:/hammerlib/results" hammerlib make run
 # On a GPU: docker build --build-arg TORCH_INDEX= -t hammerlib . && docker run --gpus all ...
+# Not built by us.
 FROM python:3.11-slim
 
 # Debian keeps one version of each package, so a pinned one would soon be gone.

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import copy
 import functools
 import importlib.metadata
 import importlib.util
 import pickle
 import sys
+import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +30,7 @@ from openrlhf.datasets.utils import blending_datasets
 from openrlhf.utils.agent import AgentExecutorBase
 from torchdata.stateful_dataloader import StatefulDataLoader
 from trainer_cases import BATCH, Handed, finds_all, shown
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hammerlib
 from hammerlib.adapters import openrlhf as adapter
@@ -229,6 +233,67 @@ def by_hand(said: list[str]) -> list[float]:
         tokenizer().decode(tokenizer()(text=text)["input_ids"], skip_special_tokens=True) for text in said
     ]
     return adjust_rewards([float(text != "3") for text in said], rewards.word_counts(read)).tolist()
+
+
+class Sampling:
+    """vLLM's engine as the actor calls it, with nano sampling in its place: one output a token."""
+
+    def __init__(self) -> None:
+        self.model = AutoModelForCausalLM.from_pretrained(NANO)
+
+    async def generate(self, prompt: dict, params: SimpleNamespace, request_id: str) -> AsyncIterator[Any]:
+        ids = list(prompt["prompt_token_ids"])
+        said: list[int] = []
+        while len(said) < params.max_tokens and tokenizer().eos_token_id not in said:
+            with torch.no_grad():
+                chances = self.model(torch.tensor([ids + said])).logits[0, -1].softmax(-1)
+            said.append(int(torch.multinomial(chances, 1)))
+            await asyncio.sleep(0)  # the others of the prompt go on meanwhile
+            text = tokenizer().decode(said, skip_special_tokens=True)
+            end = "stop" if said[-1] == tokenizer().eos_token_id else "length"
+            output = SimpleNamespace(token_ids=list(said), text=text, finish_reason=end, logprobs=None)
+            yield SimpleNamespace(outputs=[output])
+
+
+class SamplingActor(Actor):
+    """`RolloutRayActor` with its own `generate` too; vLLM alone is another's."""
+
+    generate = taken(
+        "trainer/ray/vllm_engine.py",
+        "generate",
+        TokensPrompt=dict,
+        deepcopy=copy.deepcopy,
+        random_uuid=lambda: uuid.uuid4().hex,
+    )
+    _mm_pad_token_ids = None
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, {}, [])
+        self.llm = Sampling()
+
+
+def test_dra_of_what_a_model_samples_in_the_actors_own_rollout(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    prompts = ["9-7=", "5-3="]  # of which 2 is the answer, as `Actor.ask` says
+
+    async def run() -> list[list[dict]]:
+        actor = SamplingActor(tmp_path)
+        return await asyncio.gather(*map(actor.ask, prompts))
+
+    seen = set()
+    for prompt, answers in zip(prompts, asyncio.run(run()), strict=True):
+        texts = []
+        for one in answers:
+            ((begin, end),) = one["action_ranges"]
+            assert one["observation_tokens"][:begin] == tokenizer()(text=prompt)["input_ids"]
+            texts.append(tokenizer().decode(one["observation_tokens"][begin:end], skip_special_tokens=True))
+        grades = [rewards.score(text, "2") for text in texts]
+        seen.add((len(set(texts)) > 1, any(grades)))
+        expected = adjust_rewards(grades, rewards.word_counts(texts)).tolist()
+        assert [one["reward"] for one in answers] == pytest.approx(expected)
+        assert [one["scores"] for one in answers] == grades
+    assert rewards.Waiting.groups == {}
+    assert (True, True) in seen  # there was something to adjust: answers that differ, and a right one
 
 
 @pytest.mark.parametrize("waits", [[0.0] * 4, [0.0, 0.02, 0.04, 0.06], [0.06, 0.04, 0.02, 0.0]])

@@ -49,13 +49,14 @@ class Uneven(Algorithm):
 
 def make(root: Path, server: str) -> None:
     """Train plainly, then with `Uneven`, into folders below `root`; weights travel without NCCL."""
-    from weight_store import through_the_store
+    from weight_store import free_port, through_the_store
 
-    config = dataclasses.replace(PLAIN, vllm_server=server)
+    config = dataclasses.replace(PLAIN, vllm_server=server, vllm_group_port=free_port())
+    again = dataclasses.replace(config, vllm_group_port=free_port())
     with pytest.MonkeyPatch.context() as patch:
         through_the_store(patch)
         train(config, root=root / "plain", progress=False)
-        train(config, root=root / "uneven", algorithms=[Uneven()], progress=False)
+        train(again, root=root / "uneven", algorithms=[Uneven()], progress=False)
 
 
 if __name__ == "__main__":

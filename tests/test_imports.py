@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.evaluation.foreign import read_foreign, read_lines
-from hammerlib.evaluation.imports import import_completions
+from hammerlib.evaluation.foreign import Entry, read_foreign, read_lines
+from hammerlib.evaluation.imports import _Finder, import_completions
 from hammerlib.problems import make_table
 from hammerlib.problems.files import write_records
 
@@ -85,6 +86,46 @@ def test_texts_decide_over_numbers_and_may_stand_inside_a_prompt(tmp_path: Path)
     )
     rows = samples(brought(path))
     assert [(row["id"], row["reason"]) for row in rows] == [("b-0", "truncated"), ("b-1", "correct")]
+
+
+CHAT = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
+SHORT = ["2+2?", "2+2*5?", "Halve six.", "7-4", "7-4?", *TEXTS]
+NOBODYS, SEVERAL = "belongs to no problem", r"could belong to 2 problems of the benchmark: {}"
+
+
+@pytest.mark.parametrize(("prompt", "place"), [
+    # a short text that is whole sentences, among what tells how to answer
+    ("2+2?", 0), ("2+2? Answer with a number.", 0), ("Answer with a number. 2+2?", 0),
+    ("2+2*5? Answer with a number.", 1), ("Halve six. Answer with a number.", 2),
+    ("Question: 2+2?\nAnswer:", 0), ("Solve the problem.\n\n2 + 2?\n\nThink.", 0),
+    ("2+2? Put your final answer in \\boxed{} with 2 digits.", 0),
+    (CHAT.format("2+2? Answer with a number.") + "<|im_start|>assistant\n", 0),
+    # a long one anywhere, also in bold or behind a number
+    (f"1. **{TEXTS[0]}** Let's think.", 5), (f"<q>{TEXTS[1]}</q> - think step by step", 6),
+    # a part of another sentence, or beside something else that asks or calculates
+    ("What is 2+2? Answer with a number.", NOBODYS), ("2+2+1? Answer with a number.", NOBODYS),
+    ("12+2? Answer with a number.", NOBODYS), ("2+2? And three times that?", NOBODYS),
+    ("Tom has 5 apples. 2+2?", NOBODYS), ("2+2? 3*3? Answer both.", NOBODYS),
+    ("Halve six. Double seven. How many?", NOBODYS), ("", NOBODYS),
+    # long ones that go on, which are other problems
+    ("What is the sum of 3 and 42?", NOBODYS), ("What is the sum of 3 and 4 + 5?", NOBODYS),
+    ("5 * What is the sum of 3 and 4?", NOBODYS), ("Somewhat is the sum of 3 and 4?", NOBODYS),
+    # several
+    ("7-4? Answer with a number.", SEVERAL.format("s-3, s-4")),
+    (f"{TEXTS[0]} {TEXTS[1]}", SEVERAL.format("s-5, s-6")),
+    (f"Q: {TEXTS[0]} A: 7. Q: {TEXTS[2]} A:", SEVERAL.format("s-5, s-7")),
+])  # fmt: skip
+def test_a_prompt_is_of_the_one_problem_whose_text_it_holds(prompt: str, place: object) -> None:
+    rows = (
+        {"id": f"s-{i}", "prompt": text, "answer": "1", "source": "s", "topic": ""}
+        for i, text in enumerate(SHORT)
+    )
+    find = _Finder(make_table(rows))
+    entry = Entry(1, None, prompt, ["1"], [None], [{}])
+    if isinstance(place, int):
+        assert find(entry) == f"s-{place}"
+    else:
+        assert find(entry) is None and re.match(place, find.reason(entry))
 
 
 def test_a_column_that_some_lines_lack_is_told_and_claims_are_of_the_lines_that_have_one(

@@ -23,6 +23,7 @@ from hammerlib.training import Algorithm, Generation, Hooks, Rollout, TrainConfi
 from hammerlib.training import generation as generation_module
 from hammerlib.training.build import build_trainer, quiet
 from hammerlib.training.generation import (
+    Call,
     filled_up,
     generate,
     in_lockstep,
@@ -355,7 +356,7 @@ def test_processes_ask_a_shared_engine_for_equally_many_and_get_their_own(
     rows = [[{"id": "a", "prompt": "10"}, {"id": "b", "prompt": "20"}, {"id": "c", "prompt": "30"}], []]
     prefixes = [[[5, 6, 7], [], [5, 6]], []]
     engines = [SharedEngine(process, mode, parallel) for process in (0, 1)]
-    calls = [(3, 8), (0, 0)]
+    calls = [(3, 8, 4, 0), (0, 0, 0, 0)]
 
     def gathered(own: list) -> list:
         assert own[0] in calls
@@ -393,8 +394,33 @@ def test_engines_of_ones_own_are_asked_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert not in_lockstep(engine)
 
 
+def test_what_a_server_cannot_read_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": "a", "prompt": "10"}, {"id": "b", "prompt": "20"}]
+    # one token of prompt, three of prefix, and room for eight more, which the row without a prefix has
+    prefixes = [[5, 6, 7], []]
+    engine = SharedEngine(0, "server")
+    engine.accelerator.num_processes = 1
+    engine.server_reads = 12
+    assert len(generate(engine, rows, prefixes=prefixes).completion_ids) == 2
+    engine.server_reads, engine.asked = 11, None
+    with pytest.raises(InputError, match=r"^max-model-len = 11: .* prefix of 4 .* need 12; start") as caught:
+        generate(engine, rows, prefixes=prefixes)
+    assert engine.asked is None and "\n" not in str(caught.value)
+    generate(engine, rows, prefixes=[[5, 6, 7], [5, 6, 7]])  # of equal length none asks for too much
+    # the process that asks the server alone knows its length, the other one has the long prefix
+    other = SharedEngine(1, "server")
+    calls = [(1, 8, 1, 11), (1, 5, 4, 0)]
+    monkeypatch.setattr(
+        "hammerlib.training.generation.gather_object", lambda own: [Call(*one) for one in calls]
+    )
+    with pytest.raises(InputError, match=r"max-model-len = 11: .* prefix of 4"):
+        generate(other, rows[:1], prefixes=prefixes[:1])
+    assert other.asked is None
+
+
 def test_calls_are_filled_up_to_the_largest() -> None:
-    assert largest_call([(3, 5), (0, 0), (7, 2)]) == (7, 5)
+    calls = [Call(3, 5, 9), Call(0, 0, 0, 64), Call(7, 2, 4)]
+    assert largest_call(calls) == Call(count=7, room=5, longest=9, reads=64)
     assert filled_up([[4, 5]], 3, 1) == [[4, 5], [1], [1]] and filled_up([[4]], 1, 1) == [[4]]
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +28,12 @@ from hammerlib.errors import InputError
 from hammerlib.models import load_backbone
 from hammerlib.ordering import order_by
 from hammerlib.problems import load_problems
+from hammerlib.runs import start_run
+from hammerlib.runs.trials import Guess
 from hammerlib.training import Hooks, TrainConfig, train
-from hammerlib.training.build import _server_named, check_shards
+from hammerlib.training.build import _server_named, build_trainer, check_port, check_shards
 from hammerlib.training.config import check_vllm, vllm_arguments
-from hammerlib.training.machines import memory_of
+from hammerlib.training.machines import Shape, devices_named, expected
 from hammerlib.training.preview import (
     FACTOR,
     estimate_memory,
@@ -41,6 +44,7 @@ from hammerlib.training.preview import (
     warnings_about,
 )
 from hammerlib.training.run import prepare
+from hammerlib.training.schedule import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
@@ -111,6 +115,8 @@ def test_a_lora_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     ({"vllm": "server", "vllm_server": "localhost:8000"}, "is no URL"),
     ({"vllm_server": "http://localhost:8000"}, "set vllm: server"),
     ({"vllm": "server", "vllm_server": "http://localhost:8000", "vllm_tensor_parallel": 2}, "vllm: colocate"),
+    ({"vllm": "colocate", "vllm_group_port": 51217}, "set vllm: server"),
+    ({"vllm": "server", "vllm_server": "http://localhost:8000", "vllm_group_port": 70000}, "65536|less than"),
     ({"vllm": "colocate", "vllm_memory": 0.99}, "no memory for training"),
     ({"vllm": "colocate", "vllm_memory": 0.0}, "more than 0"),
     ({"vllm_tensor_parallel": 0}, "at least 1"),
@@ -138,8 +144,28 @@ def test_vllm_is_told_to_trl_by_trls_own_names_and_names_the_run() -> None:
     assert set(told) <= {field.name for field in dataclasses.fields(GRPOConfig)}
     assert vllm_arguments(TrainConfig(vllm="colocate"), 100)["vllm_max_model_length"] == 148
     assert server.identity() != TrainConfig().identity()  # other samples, another run ...
-    elsewhere = dataclasses.replace(server, vllm_server="http://other:8000")
+    assert vllm_arguments(server, 100)["vllm_group_port"] == GRPOConfig.vllm_group_port  # TRL's default
+    elsewhere = dataclasses.replace(server, vllm_server="http://other:8000", vllm_group_port=51217)
+    assert vllm_arguments(elsewhere, 100)["vllm_group_port"] == 51217
     assert elsewhere.identity() == server.identity()  # ... wherever the server stands
+
+
+def test_a_second_trainer_on_a_machine_is_told_that_its_port_is_taken(tmp_path: Path) -> None:
+    job = prepare(SMALL)
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        settings = {"vllm": "server", "vllm_server": "http://node:8000", "vllm_group_port": port}
+        second = dataclasses.replace(job, config=dataclasses.replace(SMALL, **settings))
+        line = rf"^vllm_group_port = {port}: cannot be used: Address already in use; set another, such as"
+        with (
+            start_run("train", parameters={}, root=tmp_path) as record,
+            pytest.raises(InputError, match=line) as caught,
+        ):
+            build_trainer(second, record)
+        assert "\n" not in str(caught.value)
+    check_port(port)  # the first one ended
 
 
 def test_what_trl_finds_wrong_with_a_server_is_one_line_and_other_errors_stay() -> None:
@@ -404,13 +430,16 @@ def test_a_plan_for_a_device_needs_neither_weights_nor_vllm(
     here = ["--set", f"backbone={shape}", "--device", "24 GB"]
     full = planned(capsys, *here)
     assert "494,032,768 parameters" in full and "not made here" in full
-    assert "time         unknown: no run on a GPU" in full
+    assert re.search(r"time         about \d+ s to \d+ s: \d[\d,]+ tokens, were every completion", full)
+    assert "not measured: arithmetic from the data sheet of RTX 3090, RTX 4090, A10; the first run" in full
+    assert "the data sheet of RTX 4090;" in planned(capsys, *here[:-1], "RTX 4090")
+    assert "unknown: nothing is known of a GPU of 13 GB" in planned(capsys, *here[:-1], "13 GB")
     assert re.search(r"fits into 24 GB: 1\d GB", full) and "download" not in full
     job = prepare(TrainConfig(backbone=str(shape), n_problems=16), weights=False)
     named = dataclasses.replace(
         job, backbone=dataclasses.replace(job.backbone, name="Qwen/Qwen2.5-0.5B-Instruct")
     )
-    assert "download of about 988 MB where the hub's cache does not hold Qwen/" in preview(named, 24e9)
+    assert "download of about 988 MB where the hub's cache does not hold Qwen/" in preview(named, "24 GB")
     colocated = planned(capsys, *here, "--set", "vllm=colocate")
     if importlib.util.find_spec("vllm") is None:
         assert "vllm: not installed on this machine" in colocated
@@ -439,15 +468,159 @@ def test_a_finished_run_refines_the_time(capsys: pytest.CaptureFixture, tmp_path
     assert f"({run.name})" in capsys.readouterr().out
 
 
-def test_a_device_is_a_size_and_only_planned_for(capsys: pytest.CaptureFixture) -> None:
-    assert memory_of("24 GB") == memory_of("24gb") == 24e9 and memory_of("80GiB") == 80 * 2**30
-    for nothing in ("0 GB", "0.0 GiB", "-1 GB", "GB", "24", "", "24 TB"):
-        with pytest.raises(InputError, match="says no memory"):
-            memory_of(nothing)
+@pytest.mark.parametrize(("words", "names"), [
+    ("24 GB", ["RTX 3090", "RTX 4090", "A10"]), ("24gb", ["RTX 3090", "RTX 4090", "A10"]),
+    ("80GiB", ["A100 80 GB", "H100"]), ("13 GB", ["a GPU"]),
+    ("rtx 4090", ["RTX 4090"]), ("NVIDIA GeForce RTX 4090", ["RTX 4090"]), ("NVIDIA A10", ["A10"]),
+    ("A100 80GB", ["A100 80 GB"]), ("NVIDIA A100-SXM4-40GB", ["A100 40 GB"]),
+    ("NVIDIA A100 80GB PCIe", ["A100 80 GB"]), ("NVIDIA H100 80GB HBM3", ["H100"]), ("H200", ["H200"]),
+    # others of like names, whose data sheets say something else, and two in one word
+    ("NVIDIA A10G", None), ("NVIDIA GeForce RTX 4090 Laptop GPU", None), ("NVIDIA GeForce RTX 3090 Ti", None),
+    ("NVIDIA H100 PCIe", None), ("NVIDIA H100 NVL", None), ("A100", None), ("a big one", None), ("", None),
+    ("0 GB", None), ("0.0 GiB", None), ("-1 GB", None), ("GB", None), ("24", None), ("24 TB", None),
+])  # fmt: skip
+def test_a_device_is_a_size_or_the_name_of_one_gpu(words: str, names: list[str] | None) -> None:
+    if names is None:
+        with pytest.raises(InputError, match="write a size such as '24 GB', or one of RTX 3090, ") as caught:
+            devices_named(words)
+        assert "\n" not in str(caught.value)
+    else:
+        assert [device.name for device in devices_named(words)] == names
+    if words == "24gb":
+        assert devices_named(words)[0].memory == 24e9
+
+
+def test_a_device_is_only_planned_for(capsys: pytest.CaptureFixture) -> None:
     assert main(["train", "--set", "seed=1", "--device", "24 GB"]) == 2
-    assert "add --dry-run" in capsys.readouterr().err
+    assert main(["sweep", str(ROOT / "configs/study/gpu.yaml"), "--device", "24 GB"]) == 2
+    assert capsys.readouterr().err.count("add --dry-run") == 2
     assert main(["train", "--set", "seed=1", "--dry-run", "--device", "a big one"]) == 2
-    assert "write for example --device '24 GB'" in capsys.readouterr().err
+    assert "write a size such as '24 GB'" in capsys.readouterr().err
+
+
+# Time by data sheets: no GPU was measured
+
+HALF = Shape(494_032_768, 2 * 24 * 2 * 64 * 2)  # Qwen2.5-0.5B: 24 layers of 2 heads of 64, keys and values
+RECIPE = TrainConfig(
+    n_problems=7424, group_size=5, prompts_per_step=64, gradient_accumulation=64, lora_rank=32, beta=0.001,
+    max_completion_length=1024, vllm="colocate", template="chat",
+)  # fmt: skip
+
+
+def seconds_of(config: TrainConfig = RECIPE, shape: Shape = HALF, gpu: str = "H100", **others: int) -> Guess:
+    processes = others.pop("processes", 1)
+    prompt = others.pop("prompt", 200)
+    batches = plan(config, config.n_problems, processes)
+    return expected(config, batches, shape, devices_named(gpu), prompt=prompt, **others)
+
+
+@pytest.fixture
+def no_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of runs in which there is none yet."""
+    monkeypatch.setenv("HAMMER_RESULTS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def test_the_arithmetic_is_the_formula_by_hand(no_runs: Path) -> None:
+    # one step of 2 x 2 completions of 100 tokens, prompts of 50, all weights, transformers
+    config = TrainConfig(
+        n_problems=2, prompts_per_step=2, group_size=2, max_completion_length=100, gradient_accumulation=2
+    )
+    found = seconds_of(config, Shape(1e9, 1000.0), "RTX 4090", prompt=50)
+    for seconds, share, wait in ((found.most, 0.075, 0.066), (found.least, 0.462, 0.0)):
+        read = (1e9 * 4 + 4 * 1000 * (50 + 50)) / 1008e9
+        assert read > 2 * 1e9 * 4 / (165.2e12 * share)  # of so few rows reading decides
+        assert seconds == pytest.approx(100 * (wait + read) + 4 * 150 * 4 * 2 * 1e9 / (165.2e12 * share))
+
+
+def test_the_plan_by_data_sheets_grows_with_model_tokens_and_trials(no_runs: Path) -> None:
+    once = seconds_of()
+    assert once.least < once.most
+    twice = seconds_of(dataclasses.replace(RECIPE, n_problems=2 * 7424))
+    assert (twice.least, twice.most) == pytest.approx((2 * once.least, 2 * once.most))
+    # ten times the weights: the waits between tokens stay, the rest is tenfold
+    large = seconds_of(shape=Shape(10 * HALF.parameters, 10 * HALF.cached))
+    waits = 116 * 1024 * 0.066
+    assert large.least == pytest.approx(10 * once.least)
+    assert large.most - waits == pytest.approx(10 * (once.most - waits))
+    short = seconds_of(dataclasses.replace(RECIPE, max_completion_length=512))
+    assert once.most / 3 < short.most < 0.6 * once.most
+    pair = seconds_of(dataclasses.replace(RECIPE, gradient_accumulation=32), processes=2)
+    assert once.least / 2 < pair.least < once.least and once.most / 2 < pair.most < once.most
+    budget = seconds_of(dataclasses.replace(RECIPE, token_budget=116 * 64 * 5 * 1024 // 4))
+    assert budget.most == pytest.approx(once.most / 4)
+    # a GPU of more FLOP/s and bandwidth is faster at both ends
+    slower, faster = seconds_of(gpu="RTX 3090"), seconds_of(gpu="RTX 4090")
+    assert faster.least < slower.least and faster.most < slower.most
+    any_of_24 = seconds_of(gpu="24 GB")
+    assert any_of_24.least == faster.least and any_of_24.most == slower.most
+
+
+def test_the_log_that_the_recipe_names_lies_within_the_plan(no_runs: Path) -> None:
+    # its last step, on two GPUs that it does not name: gen, old_log_prob, ref, update_actor
+    found = seconds_of(dataclasses.replace(RECIPE, gradient_accumulation=32), gpu="80 GB", processes=2)
+    assert found.least < 116 * (67.868 + 1.907 + 0.768 + 6.339) < found.most
+    assert found.most < 10 * 3600  # and the plan says something
+
+
+@pytest.mark.parametrize("recipe", ["gsm8k-qwen", "gsm8k-qwen-full", "math-qwen", "math-qwen-full"])
+def test_the_recipes_for_24_gb_take_hours_by_their_data_sheets(recipe: str, no_runs: Path) -> None:
+    config = TrainConfig.from_dict(yaml.safe_load((ROOT / f"configs/recipes/{recipe}.yaml").read_text()))
+    found = seconds_of(config, gpu="24 GB")
+    assert 0.4 * 3600 < found.least < 2 * 3600 and 6 * 3600 < found.most < 24 * 3600
+    assert found.by.startswith("not measured: ") and "\n" not in found.by
+
+
+def test_what_was_not_executed_says_so_in_its_head() -> None:
+    files = [
+        *(ROOT / "configs").glob("*.yaml"),
+        *(ROOT / "configs" / "recipes").glob("*.yaml"),
+        ROOT / "Dockerfile",
+    ]
+    files += [ROOT / "configs/study/gpu.yaml", *LAUNCH.iterdir()]
+    assert len(files) > 20
+    for file in files:
+        lines = file.read_text().splitlines()
+        head = " ".join(lines[: next(k for k, line in enumerate(lines) if k and not line.startswith("#"))])
+        executed = file.stem in ("ci", "laptop")
+        assert executed != bool(re.search(r"Not (run|built) by us|Not run by us yet|Not executed", head)), (
+            file
+        )
+
+
+def test_a_measured_run_replaces_the_arithmetic_on_its_device_alone(no_runs: Path) -> None:
+    by_sheet, here = seconds_of(), expected(SMALL, plan(SMALL, 1000), Shape(839_168))
+    assert "step-nano.md" in here.by and here.least == here.most  # this CPU was measured
+    row = {"device": "NVIDIA H100 80GB HBM3", "parameters": 494_032_768, "savings": False, "vllm": "colocate"}
+    row |= {"training": 4000.0}
+    with start_run("train", parameters={}, run_id="train__one", root=no_runs) as run:
+        run.note(machine=row)
+    measured = seconds_of()
+    assert measured.least == measured.most == 7424 * 5 * 1024 / 4000
+    assert "4,000.0 tokens a second" in measured.by and "(train__one)" in measured.by
+    assert seconds_of(gpu="80 GB") == measured  # one of those of that size is known
+    assert seconds_of(gpu="RTX 4090").by.startswith("not measured") and by_sheet != measured
+    assert expected(SMALL, plan(SMALL, 1000), Shape(839_168)) == here
+
+
+def test_a_sweep_tells_hours_on_a_gpu_that_is_not_here(
+    no_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["sweep", str(ROOT / "configs/study/gpu.yaml"), "--dry-run", "--root", str(tmp_path)]
+
+    def hours(*words: str) -> list[float]:
+        assert main([*command, *words]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "no record yet" in line]
+        assert "1.5 billion parameters by the model's name" in line
+        return [float(number) for number in re.findall(r"([\d.]+) h", line)]
+
+    least, most = hours("--device", "80 GB")
+    assert 2 < least < most < 500
+    assert hours("--device", "80 GB", "--workers", "2") == pytest.approx([least / 2, most / 2], abs=0.06)
+    half = hours("--device", "80 GB", "--replicates", "0-2")
+    assert half == pytest.approx([least / 2, most / 2], abs=0.06)
+    (here,) = hours()
+    assert here > 10_000  # on a CPU, from SmolLM2-135M's measured rate
 
 
 def test_the_preview_shows_no_schedule_that_is_not_known() -> None:

@@ -48,8 +48,9 @@ class Handed:
             self.problems,
             self.order,
             folder / "data" / f"ordered{suffix}",
-            batch=BATCH,
-            tail="report",
+            # of a taskset alone there are no batches
+            batch=None if trainer == "verifiers" else BATCH,
+            tail="refuse" if trainer == "verifiers" else "report",
         )
         self.path = self.handed.path
 

@@ -172,7 +172,9 @@ def test_a_server_that_reads_too_little_is_refused(
 ) -> None:
     monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")
     weight_store.through_the_store(monkeypatch)
-    config = dataclasses.replace(server_runs.PLAIN, vllm_server=server, max_completion_length=READS)
+    port = weight_store.free_port()
+    config = dataclasses.replace(server_runs.PLAIN, vllm_server=server, vllm_group_port=port)
+    config = dataclasses.replace(config, max_completion_length=READS)
     with pytest.raises(InputError, match=rf"reads {READS} tokens.*larger --max-model-len"):
         train(config, root=tmp_path, progress=False)
 

@@ -77,7 +77,6 @@ def through_the_store(patch: pytest.MonkeyPatch) -> None:
 
     class Client(vllm_client.VLLMClient):
         def init_communicator(self, device: object = 0) -> None:
-            self.group_port = free_port()
             super().init_communicator("cuda")  # a name that it takes; no device is asked for
 
     patch.setattr(vllm_client, "open_trainer_endpoint", _met)

@@ -21,6 +21,7 @@ TRAINERS = (
     *("verifiers", "prime-rl", "nemo-rl", "slime"),
 )
 TAILS = ("refuse", "report")
+REST = {"short": "they are trained in a shorter one", "wraps": "the next epoch's first fill it up"}
 SHOWN = 5  # ids named in a message
 _MODULES = {"trinity-rft": "trinity"}
 
@@ -52,8 +53,12 @@ def check_batch(trainer: Trainer, n: int, batch: int | None, tail: str) -> int:
     """Return how many of `n` problems no epoch trains, or refuse the batch that loses them."""
     check_name("tail", tail, TAILS)
     if batch is None:
+        if tail != "refuse":
+            raise InputError("tail", tail, "is of a batch, and none is given", "give batch=N (--batch N)")
         return 0
     check_whole("batch", batch, 1, "give the number of prompts of a step")
+    if trainer.settings(Path("x"), batch) == trainer.settings(Path("x"), None):
+        raise InputError("batch", batch, f"is set nowhere in {trainer.name}", "leave it out")
     if batch > n:
         raise InputError("batch", batch, f"is more than the {n} problems", "give a smaller batch")
     lost = n % batch if trainer.tail == "dropped" else 0
@@ -77,12 +82,15 @@ class HandOver:
         Lines for the trainer's command line or configuration.
     lost : list of str
         Ids of the problems at the end of the order that no epoch trains, in sequence.
+    rest : int
+        Number of problems that do not fill a last batch, trained or not; 0 where the batch is not given.
     """
 
     trainer: Trainer
     path: Path
     settings: list[str]
     lost: list[str]
+    rest: int = 0
 
     def __str__(self) -> str:
         checked = "its loader driven by tests" if self.trainer.checked == "package" else "by reading"
@@ -90,6 +98,8 @@ class HandOver:
         lines += [f"  {line}" for line in self.settings]
         if self.lost:
             lines.append(f"never trained, for they fill no batch: {_ids(self.lost)}")
+        elif self.rest:
+            lines.append(f"the last {self.rest} problems fill no batch: {REST[self.trainer.tail]}")
         return "\n".join(lines)
 
 
@@ -120,7 +130,8 @@ def hand_over(
         Prompts of a step (of a generation batch where a step has several); with it the settings name it, and
         a tail is found.
     tail : {"refuse", "report"}
-        What to do where the trainer drops the problems that do not fill a last batch.
+        What to do where the trainer drops the problems that do not fill a last batch; to report them, the
+        batch must be given.
 
     Returns
     -------
@@ -131,7 +142,8 @@ def hand_over(
     ------
     InputError
         An unknown trainer; another ending; problems that the order was not made for; a batch larger than the
-        problems; a tail that would be dropped, with ``tail="refuse"``.
+        problems, or of a trainer that has none (verifiers); a tail that would be dropped, with
+        ``tail="refuse"``.
 
     Notes
     -----
@@ -154,7 +166,7 @@ def hand_over(
     rows = order.apply(problems).to_list()
     lost = [row["id"] for row in rows[len(rows) - check_batch(target, len(rows), batch, tail) :]]
     write_records([target.row(row, position) for position, row in enumerate(rows)], path)
-    return HandOver(target, path, target.settings(path, batch), lost)
+    return HandOver(target, path, target.settings(path, batch), lost, len(rows) % batch if batch else 0)
 
 
 def _ids(ids: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,7 @@ def train(
     ] = None,
     device: Annotated[
         str | None,
-        Option(metavar="MEMORY", help="with --dry-run: plan for a GPU of so much, '24 GB'; loads no weights"),
+        Option(metavar="GPU", help="with --dry-run: plan for a GPU, '24 GB' or 'RTX 4090'; loads no weights"),
     ] = None,
     results: options.Results = None,
 ) -> int:
@@ -101,13 +102,14 @@ def train(
     job, made_order = read_job(config, order, settings or [])
     overlap = _overlap(job)
     if dry_run:
-        from hammerlib.training.machines import memory_of
+        from hammerlib.training.machines import devices_named
         from hammerlib.training.preview import preview
         from hammerlib.training.run import prepare
 
-        memory = None if device is None else memory_of(device)
+        if device is not None:
+            devices_named(device)  # refused before the problems are loaded
         plan = prepare(job, order=made_order, processes=processes, weights=device is None)
-        print(preview(plan, memory))
+        print(preview(plan, device))
         return 0
     record = hammerlib.train(job, order=made_order)
     record.note(overlap=overlap)
@@ -147,6 +149,9 @@ def sweep(
     dry_run: Annotated[
         bool, Option("--dry-run", help="say what would run, with an estimate, and run nothing")
     ] = False,
+    device: Annotated[
+        str | None, Option(metavar="GPU", help="with --dry-run: hours on a GPU, '80 GB' or 'H100'")
+    ] = None,
     root: Annotated[Path | None, Option(help="folder of studies (default results/study)")] = None,
 ) -> int:
     """Run the trials of a study that are missing or failed; each leaves one record.
@@ -166,6 +171,8 @@ def sweep(
     check_whole("gpus", gpus, 0, "leave it out where there is none")
     if hours is not None and not hours >= 0:
         raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
+    if device is not None and not dry_run:
+        raise InputError("device", device, "is only a device to plan for", "add --dry-run")
     design = plan.read_study(study, settings or [])
     trials = plan.trials(design)
     arms = None if only is None else only.split(",")
@@ -173,7 +180,11 @@ def sweep(
     root = root or (repository_root() or Path.cwd()) / "results" / "study"
     folder = root.resolve() / file_name("study", design.study)
     if dry_run:
-        print(estimate(sweep_status(trials, folder).only(chosen), workers, plan.expected_seconds))
+        from hammerlib.training.machines import devices_named
+
+        devices = None if device is None else devices_named(device)
+        guess = functools.partial(plan.expected_seconds, devices=devices)
+        print(estimate(sweep_status(trials, folder).only(chosen), workers, guess))
         noise = plan.evaluation_noise(design.n_held_out, design.samples, design.points)
         print(
             f"examinations: {design.points} points x {design.n_held_out} problems x {design.samples} "

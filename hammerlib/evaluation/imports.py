@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,11 @@ from hammerlib.runs.storage import content_hash, file_hash, results_root, slug
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# A text of fewer characters in normal form is not looked for inside longer prompts.
+# A text of fewer characters in normal form is found inside a prompt only as whole sentences of it.
 LEAST_TEXT = 20
+# What of a normal form goes on before a text, or after it: 2 + 3 is no part of 2 + 3 * 4.
+BEFORE_IT = re.compile(r"(?:^| )(?:[\d.]+|[a-z)]) [-+*/^] $")
+AFTER_IT = re.compile(r" [-+*/^] (?:[\d.]+|[a-z(])(?: |$)")
 NEEDED = {"id", "sample", "completion"}
 BEFORE = ("correct", "extracted", "reason", "grader")
 # What of the old record still holds for the new one.
@@ -43,8 +47,9 @@ def import_completions(
 ) -> RunRecord:
     """Grade the completions of anyone's file and record them as a run of `evaluate`.
 
-    A completion belongs to the problem whose text its prompt holds, or else to the problem of its id, or of
-    its number counted from 0 where the file has no texts. Nothing is guessed beyond that and nothing is
+    A completion belongs to the one problem whose text its prompt holds, or else to the problem of its id, or
+    of its number counted from 0 where the file has no texts. A text of under 20 characters must be whole
+    sentences of the prompt, with only instructions around it. Nothing is guessed beyond that and nothing is
     dropped silently: bad lines are refused by number, or listed in the record.
 
     Parameters
@@ -165,7 +170,7 @@ def _rows(entries: Sequence[Entry], problems: Dataset) -> tuple[list[dict], list
     for entry in entries:
         name = find(entry)
         if name is None:
-            bad.append(BadLine(entry.line, "belongs to no problem of the benchmark"))
+            bad.append(BadLine(entry.line, find.reason(entry)))
             continue
         for text, claim, known in zip(entry.completions, entry.claimed, entry.known, strict=True):
             sample = known.get("sample")
@@ -195,9 +200,9 @@ class _Finder:
         self.by_text = functools.cache(self._by_text)
 
     def __call__(self, entry: Entry) -> str | None:
-        name = None if entry.text is None else self.by_text(entry.text)
-        if name is not None:
-            return name
+        names = [] if entry.text is None else self.by_text(entry.text)
+        if len(names) == 1:
+            return names[0]
         key = entry.key
         if key in self.known:
             return key
@@ -205,14 +210,34 @@ class _Finder:
             return self.ids[int(key)] if int(key) < len(self.ids) else None
         return None
 
-    def _by_text(self, text: str) -> str | None:
-        """The one problem with this text, or the longest one inside it."""
-        text = self.normalise(text)
-        if text not in self.texts:
-            inside = [known for known in self.texts if len(known) >= LEAST_TEXT and known in text]
-            text = max(inside, key=len, default="")
-        names = self.texts.get(text, [])
-        return names[0] if len(names) == 1 else None
+    def reason(self, entry: Entry) -> str:
+        """Why nothing was found."""
+        names = [] if entry.text is None else self.by_text(entry.text)
+        if not names:
+            return "belongs to no problem of the benchmark"
+        return f"could belong to {len(names)} problems of the benchmark: {', '.join(names[:3])}"
+
+    def _by_text(self, text: str) -> list[str]:
+        """The problems of this text, or of those inside it that are no part of one another."""
+        from hammerlib.problems.cleaning import statements_in
+
+        whole = self.normalise(text)
+        if whole in self.texts:
+            return self.texts[whole]
+        inside = [known for known in self.texts if len(known) >= LEAST_TEXT and _stands_in(known, whole)]
+        inside += [known for known in statements_in(text, LEAST_TEXT - 1) if known in self.texts]
+        largest = [known for known in inside if not any(known != one and known in one for one in inside)]
+        return [name for known in largest for name in self.texts[known]]
+
+
+def _stands_in(known: str, whole: str) -> bool:
+    """Whether a text stands in another, both in normal form, and neither a word nor a calculation goes on."""
+    if known not in whole:  # the common case, and quick
+        return False
+    for found in re.finditer(rf"(?<!\S){re.escape(known)}(?!\S)", whole):
+        if not BEFORE_IT.search(whole[: found.start()]) and not AFTER_IT.match(whole[found.end() :]):
+            return True
+    return False
 
 
 def _write_claims(run: RunRecord, rows: list[dict[str, Any]]) -> None:

@@ -312,6 +312,30 @@ def _instructs(sentence: str) -> bool:
     return bool(_INSTRUCTION.search(sentence)) and not _ASKS.search(sentence)
 
 
+def statements_in(text: str, longest: int) -> set[str]:
+    """Return the normal forms of whole sentences, one or more in a row, around which nothing is asked.
+
+    What stands around must say how to answer, or no number, operator or question. Forms of more than
+    `longest` characters are left out.
+    """
+    sentences = sentences_of(_CHAT.sub("\n", text))
+    loud = [place for place, sentence in enumerate(sentences) if _says_more(sentence)]
+    first, last = (loud[0], loud[-1]) if loud else (len(sentences), 0)
+    found = set()
+    for begin in range(min(first + 1, len(sentences))):
+        for end in range(max(last, begin), len(sentences)):
+            form = normalise(" ".join(sentences[begin : end + 1]))
+            if len(form) > longest:
+                break
+            found.add(form)
+    return found - {""}
+
+
+def _says_more(sentence: str) -> bool:
+    """Whether a sentence may belong to a problem: it asks or calculates, and tells not how to answer."""
+    return bool(re.search(r"[\d?=+*/^<>]|(?<!\w)[-−]", sentence)) and not _instructs(sentence)
+
+
 def without_common_sentences(texts: Sequence[str]) -> list[str]:
     """Return texts without the sentences with which nearly all begin or end."""
     rows = [sentences_of(text) for text in texts]

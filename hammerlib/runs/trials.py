@@ -359,12 +359,26 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+class Guess(NamedTuple):
+    """Seconds at the least and at the most, one number where they were measured, and by what."""
+
+    least: float
+    most: float
+    by: str
+
+    def words(self, show: Callable[[float], str]) -> str:
+        """Return it as a text, each duration as `show` writes it."""
+        if self.least == self.most:
+            return f"at most about {show(self.most)}"
+        return f"about {show(self.least)} to {show(self.most)}"
+
+
 def estimate(
-    sweep: SweepStatus, workers: int, most: Callable[[Trial], float | None] = lambda trial: None
+    sweep: SweepStatus, workers: int, guess: Callable[[Trial], Guess | None] = lambda trial: None
 ) -> str:
     """Return what a sweep would run: a table of counts by arm, and an estimate from the records there are.
 
-    Where there is no record yet, `most` are the seconds that a trial takes at most; None: not known.
+    Where there is no record yet, `guess` tells how long a trial takes; None: not known.
     """
     if workers < 1:
         raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
@@ -387,12 +401,13 @@ def estimate(
     lines.append(f"{len(to_do)} of {len(sweep.trials)} cells to run" + (f": {listed}" if listed else ""))
     remaining = sweep.expected(to_do)
     by = f"{workers} worker" + "s" * (workers > 1)
-    guesses = [most(trial) for trial in to_do]
-    if remaining is None and to_do and None not in guesses:
-        hours = sum(guesses) / workers / 3600
-        lines.append(
-            f"at most about {hours:.1f} h with {by}: no record yet, by tokens a second of this device"
-        )
+    guesses = [guess(trial) for trial in to_do] if remaining is None else []
+    known = [one for one in guesses if one is not None]
+    if known and len(known) == len(guesses):
+        reasons = " and ".join(dict.fromkeys(one.by for one in known))
+        whole = Guess(sum(one.least for one in known), sum(one.most for one in known), reasons)
+        hours = whole.words(lambda seconds: f"{seconds / workers / 3600:.1f} h")
+        lines.append(f"{hours} with {by}: no record yet, {reasons}")
     elif remaining is None:
         lines.append("no record yet to estimate the hours from")
     else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,9 @@ from hammerlib.study import PROTOCOL
 from hammerlib.study.algorithms import bonus_of
 
 if TYPE_CHECKING:
+    from hammerlib.runs.trials import Guess
     from hammerlib.training import TrainConfig
+    from hammerlib.training.machines import Device, Shape
 
 Count = Annotated[int, Field(ge=1)]
 # Names become folders and files of records.
@@ -370,29 +374,42 @@ def trials(study: Study) -> list[Trial]:
     ]
 
 
-def expected_seconds(trial: Trial) -> float | None:
-    """Return the seconds that a trial takes if all completions have full length; None on an unknown model.
+def expected_seconds(trial: Trial, devices: Sequence[Device] | None = None) -> Guess | None:
+    """Return how long a trial takes if all completions have full length; None where nothing is known.
 
-    By tokens a second of one thread (`hammerlib.training.machines`), for training and for the curve.
+    Its training and its curve, on this machine or on one of `devices` (`hammerlib.training.machines`).
     """
-    from hammerlib.models.nano.recipe import Recipe
-    from hammerlib.training.machines import TABLE, device_name, train_seconds
+    from hammerlib.training.machines import expected
     from hammerlib.training.schedule import plan
 
     study = trial.study
     config = study.config(trial.arm)
-    model = str(study.starts.get("backbone", "nano")).removesuffix("-warm")
-    rows = [row for row in read_yaml(TABLE) if row["model"] == model and row["device"] == device_name()]
-    rows = [row for row in rows if row.get("savings", False) == config.shared_prefixes]
-    if not rows:
+    shape = _shape(str(study.starts.get("backbone", "nano")).removesuffix("-warm"))
+    if shape is None:
         return None
-    usual = _block_parameters(vars(Recipe()))
-    size = _block_parameters(vars(Recipe()) | study.starts) / usual if model == "nano" else 1.0
-    steps = plan(config, study.n_problems).steps
+    if "backbone" not in study.starts:
+        from hammerlib.models.nano.recipe import Recipe
+
+        size = _block_parameters(vars(Recipe()) | study.starts) / _block_parameters(vars(Recipe()))
+        shape = shape._replace(parameters=shape.parameters * size)
     answers = ((study.points + 1) * study.samples + study.final_samples) * study.n_held_out
-    sampling = answers * config.max_completion_length / rows[0]["sampling"]
-    training = train_seconds(config, steps, rows[0]["parameters"], rows[0])
-    return size * (training + sampling)
+    return expected(config, plan(config, study.n_problems), shape, devices, answers=answers)
+
+
+@functools.cache
+def _shape(model: str) -> Shape | None:
+    """A model's shape: of the table, of a folder, or what a hub name such as ``Qwen2.5-1.5B`` says."""
+    from hammerlib.models.backbone import outline_backbone
+    from hammerlib.training.machines import TABLE, Shape, shape_of
+
+    for row in read_yaml(TABLE, field="machines"):
+        if row["model"] == model:
+            return Shape(row["parameters"])
+    if Path(model).is_dir():
+        return shape_of(outline_backbone(model).model)
+    # a plan of a study needs no network
+    size = re.search(r"(\d+(?:\.\d+)?)([bm])\b", model, re.IGNORECASE)
+    return Shape(float(size[1]) * {"b": 1e9, "m": 1e6}[size[2].lower()], named=True) if size else None
 
 
 def _block_parameters(shape: dict[str, Any]) -> int:

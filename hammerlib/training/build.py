@@ -7,6 +7,7 @@ import copy
 import functools
 import inspect
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from hammerlib.training.dynamic import DynamicSampling, EpochTable, Reorder, Tok
 from hammerlib.training.generation import shards_of
 from hammerlib.training.hooks import Algorithm, GivenRewards, compose, own_reward
 from hammerlib.training.logs import IndexLog, tokens_until
-from hammerlib.training.schedule import ids_of
+from hammerlib.training.schedule import ids_of, is_main
 from hammerlib.training.telemetry import Watcher, tensorboard_writer
 from hammerlib.training.trainer import PolicyTrainer
 
@@ -100,6 +101,8 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
         hooks = replace(hooks, rollout=sampling.rollout, observe=sampling.observe)
     callbacks += [algorithm for algorithm in algorithms if isinstance(algorithm, TrainerCallback)]
     own = own_tools(config)
+    if config.vllm == "server" and is_main():
+        check_port(config.vllm_group_port)
     with _server_named(config):
         trainer = PolicyTrainer(
             model=policy,
@@ -119,7 +122,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
             callbacks=callbacks,
         )
     if config.vllm == "server" and trainer.accelerator.is_main_process:
-        _check_server(job, trainer.vllm_generation.vllm_client.get_server_info())
+        trainer.server_reads = _check_server(job, trainer.vllm_generation.vllm_client.get_server_info())
     trainer.unfinished = not _with_thoughts(config)
     trainer.tokens = tokens_until(record.folder, first_step)
     check_shards(config, trainer.accelerator)
@@ -150,14 +153,30 @@ def _server_named(config: TrainConfig) -> Iterator[None]:
         raise InputError("vllm_server", config.vllm_server, found.rstrip("."), remedy) from error
 
 
-def _check_server(job: Job, info: dict[str, Any]) -> None:
-    """Refuse a server that would answer long prompts with an error, where vLLM in this process cuts short."""
+def check_port(port: int) -> None:
+    """Refuse a port at which TRL could not offer the weights, before it waits for a server there."""
+    with socket.socket() as one:
+        # as the store binds: one that ended just now does not count
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("", port))
+        except OSError as error:
+            remedy = "set another, such as 51217; every trainer on this machine needs its own"
+            raise InputError("vllm_group_port", port, f"cannot be used: {error.strerror}", remedy) from None
+
+
+def _check_server(job: Job, info: dict[str, Any]) -> int:
+    """Return how many tokens a server reads; refuse one that would answer long prompts with an error.
+
+    vLLM in this process cuts short instead.
+    """
     reads = info["model_config"]["max_model_len"]
     needed = job.longest_prompt + job.config.max_completion_length
     if needed > reads:
         problem = f"reads {reads} tokens, and the longest prompt with a whole completion has {needed}"
         remedy = "start it with a larger --max-model-len"
         raise InputError("vllm_server", job.config.vllm_server, problem, remedy)
+    return reads
 
 
 def grpo_arguments(job: Job, folder: Path) -> GRPOConfig:

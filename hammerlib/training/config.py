@@ -16,7 +16,7 @@ from hammerlib.runs.reading import read_yaml
 
 # Fields that say how a run is kept and watched; two runs that differ only there are the same run.
 BOOKKEEPING = ("report_to", "save_steps", "completions_every", "vllm_server", "vllm_memory")
-BOOKKEEPING += ("embedder_remote_code",)  # a permission
+BOOKKEEPING += ("vllm_group_port", "embedder_remote_code")  # a port, a permission
 TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 
 Name = Annotated[str, Field(min_length=1)]
@@ -134,6 +134,9 @@ class TrainConfig:
         each GPU, one engine over `vllm_tensor_parallel` processes) or ``server`` at the URL `vllm_server`
         (started with ``trl vllm-serve``; weights go there over NCCL, which needs a GPU here too and was not
         executed by us: docs/train.md). Its samples are not those of transformers for the same seed.
+    vllm_group_port : int
+        TRL's: port of this machine at which a server fetches the weights; two trainers that run on one
+        machine at the same time need two.
     sampler : str
         What samples completions where vLLM does not: ``trl`` (transformers' generate, one random stream for
         the batch) or ``decoding``, the loop of evaluation: every prompt is read once, finished rows leave,
@@ -244,6 +247,7 @@ class TrainConfig:
     load_in_4bit: bool = False
     tools: tuple[Own, ...] = ()
     environment: Own | None = None
+    vllm_group_port: Annotated[int, Field(ge=1, lt=2**16)] = 51216
 
     def __post_init__(self) -> None:
         """Turn algorithms that have fields of their own into these fields."""
@@ -348,6 +352,8 @@ TRL_NAMES = {
     "use_vllm": "vllm",
     "vllm_mode": "vllm",
     "vllm_server_base_url": "vllm_server",
+    "vllm_server_host": "vllm_server",
+    "vllm_server_port": "vllm_server",
     "vllm_gpu_memory_utilization": "vllm_memory",
     "vllm_tensor_parallel_size": "vllm_tensor_parallel",
     "shuffle_dataset": "order",
@@ -523,6 +529,9 @@ def check_vllm(config: TrainConfig, *, processes: int | None = None) -> None:
         raise InputError("vllm_server", server, "is no URL of a running server", remedy)
     if mode != "server" and server is not None:
         raise InputError("vllm_server", server, f"is not used with vllm: {mode}", "set vllm: server")
+    if mode != "server" and config.vllm_group_port != TrainConfig.vllm_group_port:
+        remedy = "leave it out, or set vllm: server"
+        raise InputError("vllm_group_port", config.vllm_group_port, f"is not used with vllm: {mode}", remedy)
     if mode != "colocate" and config.vllm_tensor_parallel != 1:
         problem, remedy = f"is not used with vllm: {mode}", "leave it out, or set vllm: colocate"
         raise InputError("vllm_tensor_parallel", config.vllm_tensor_parallel, problem, remedy)
@@ -555,7 +564,10 @@ def vllm_arguments(config: TrainConfig, longest_prompt: int) -> dict[str, Any]:
         return {}
     common = {"use_vllm": True, "vllm_mode": config.vllm}
     if config.vllm == "server":
-        return common | {"vllm_server_base_url": config.vllm_server}
+        return common | {
+            "vllm_server_base_url": config.vllm_server,
+            "vllm_group_port": config.vllm_group_port,
+        }
     return common | {
         "vllm_gpu_memory_utilization": config.vllm_memory,
         "vllm_tensor_parallel_size": config.vllm_tensor_parallel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -89,12 +89,14 @@ def _continued(
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Continue contexts by the trainer's engine, each by at most `room` tokens."""
     own = len(contexts)
+    call = Call(own, room, max(map(len, contexts), default=0), getattr(trainer, "server_reads", None) or 0)
     if in_lockstep(trainer):
-        calls = gather_object([(own, room)])
-        count, room = largest_call(calls)
-        contexts = filled_up(contexts, count, trainer.eos_token_ids[0])
+        call = largest_call(gather_object([call]))
+        room = call.room
+        contexts = filled_up(contexts, call.count, trainer.eos_token_ids[0])
     if not contexts:
         return [], [] if trainer.use_vllm else None
+    check_reads(call)
     with _at_most(trainer, room):
         new, logprobs = trainer._generate_single_turn(contexts, images, fields, 1)
     return new[:own], None if logprobs is None else logprobs[:own]
@@ -123,10 +125,33 @@ def in_lockstep(trainer: Any) -> bool:
     return shards_of(trainer.accelerator) is not None
 
 
-def largest_call(calls: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the most completions and the most tokens that any process asks for."""
-    counts, rooms = zip(*calls, strict=True)
-    return max(counts), max(rooms)
+class Call(NamedTuple):
+    """What a process asks the engine for."""
+
+    count: int
+    room: int  # tokens to sample at most
+    longest: int  # tokens of a context
+    reads: int = 0  # tokens that a server takes together; 0: it is not asked here
+
+
+def largest_call(calls: Sequence[Call]) -> Call:
+    """Return the most of everything that any process asks for."""
+    return Call(*map(max, zip(*calls, strict=True)))
+
+
+def check_reads(call: Call) -> None:
+    """Refuse what a vLLM server would refuse, before it is asked.
+
+    A request has one limit for all its rows, that of the shortest prefix, so that a long prefix asks for more
+    than its completion may have.
+    """
+    if 0 < call.reads < call.longest + call.room:
+        problem = (
+            f"of the server is {call.reads} tokens; a prompt and prefix of {call.longest} with room for "
+            f"{call.room} more need {call.longest + call.room}"
+        )
+        remedy = "start it with so many: the longest prompt and two completions are always enough"
+        raise InputError("max-model-len", call.reads, problem, remedy)
 
 
 def filled_up(contexts: list[list[int]], count: int, token: int) -> list[list[int]]:

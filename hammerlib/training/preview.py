@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from hammerlib.models.quantized import bytes_of, linear_layers
 from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.trials import span
-from hammerlib.training.machines import GPU, device_name, most_tokens, nearest, train_seconds
+from hammerlib.training.machines import (
+    BFLOAT16,
+    FLOAT32,
+    Device,
+    device_name,
+    devices_named,
+    expected,
+    most_tokens,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from hammerlib.training.run import Job
@@ -19,18 +28,20 @@ if TYPE_CHECKING:
 SHOWN_STEPS, SHOWN_IDS = 2, 4
 
 
-def preview(job: Job, memory: float | None = None) -> str:
+def preview(job: Job, gpu: str | None = None) -> str:
     """Describe a job: what is trained, in which batches and steps, time, memory, disk, warnings.
 
-    With `memory` (bytes) it is planned for a GPU that has so much, which need not be at hand.
+    With `gpu` (``24 GB``, ``RTX 4090``) it is planned for such a one, which need not be at hand.
     """
+    devices = None if gpu is None else devices_named(gpu)
+    memory = None if devices is None else devices[0].memory
     on_gpu = memory is not None or str(job.backbone.device).startswith("cuda")
     device = "cuda" if on_gpu else "cpu"
     sections = {
         "run": _run(job),
         "batches": _batches(job),
         "schedule": _schedule(job),
-        "time": _time(job, device_name() if memory is None else GPU),
+        "time": _time(job, devices),
         "memory": _memory(job, device, memory),
         "disk": _disk(job),
         "checkpoints": _checkpoints(job),
@@ -117,17 +128,17 @@ def _schedule(job: Job) -> Iterator[str]:
         yield f"step {step + 1}, epoch {epoch}: {', '.join(named[:SHOWN_IDS])}{more}"
 
 
-def _time(job: Job, device: str) -> Iterator[str]:
-    parameters = job.backbone.model.num_parameters()
-    row = nearest(job.config, parameters, device)
-    if row is None:
-        yield f"unknown: no run on {device} is in the results folder; one of a few steps there tells"
+def _time(job: Job, devices: list[Device] | None) -> Iterator[str]:
+    guess = expected(job.config, job.plan, shape_of(job.backbone.model), devices, prompt=job.longest_prompt)
+    if guess is None:
+        where = device_name() if devices is None else devices[0].name
+        if devices is not None:
+            where = f"{where} of {gigabytes(devices[0].memory)}"
+        yield f"unknown: nothing is known of {where}; name a GPU, or run a few steps there"
         return
-    seconds = train_seconds(job.config, job.plan.steps, parameters, row) / job.plan.processes
     tokens = most_tokens(job.config, job.plan.steps)
-    yield f"at most about {span(seconds)}: {tokens:,} tokens, were every completion of full length"
-    size = f"{row['parameters']:,} parameters on {row['device']}"
-    yield f"by {row['training']:,} tokens a second with {size} ({row['source']}); cost grows with parameters"
+    yield f"{guess.words(span)}: {tokens:,} tokens, were every completion of full length"
+    yield guess.by
 
 
 def _memory(job: Job, device: str, memory: float | None) -> Iterator[str]:
@@ -169,7 +180,6 @@ def _checkpoints(job: Job) -> Iterator[str]:
     yield f"{kept}; all between generation batches; removed when the run ends"
 
 
-FLOAT32, BFLOAT16 = 4, 2
 # AdamW keeps two moments of each trained parameter.
 ADAMW = 2
 # Elements kept per token and layer for the backward pass, in hidden sizes: 34 bytes at two bytes each

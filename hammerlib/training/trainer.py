@@ -160,6 +160,7 @@ class PolicyTrainer(GRPOTrainer):
             self._share(share_prefixes(self._causal_model()))
         self._calls = (-1, 0)  # optimizer step, and how often it has sampled
         self.timings = Timings()
+        self.server_reads: int | None = None  # tokens, of a vLLM server, on the process that asks it
         self.tokens = dict.fromkeys(ACCOUNT, 0)  # of all processes since the run began
         self._tokens_here = dict.fromkeys(ACCOUNT, 0)  # of this process, not yet in `tokens`
         self._function_means: list[float] | None = None  # of rows without a reward of the rollout's own
