@@ -73,7 +73,7 @@ def test_what_is_dropped_is_refused_or_named(trainer: str, tmp_path: Path) -> No
 
 
 # What each option of `hammer order --for` does; "refused" with these words, or seen in what is printed.
-DROPPED = "never trained, for they fill no batch: 2 problems (file:"
+DROPPED = "never trained, for they fill no batch: 2 problems ("
 SHORTER = "the last 2 problems fill no batch: they are trained in a shorter one"
 WRAPPED = "the last 2 problems fill no batch: the next epoch's first fill it up"
 USED = {

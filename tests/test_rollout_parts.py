@@ -415,7 +415,7 @@ def test_what_a_server_cannot_read_is_refused_before_it_is_asked(monkeypatch: py
     )
     with pytest.raises(InputError, match=r"max-model-len = 11: .* prefix of 4"):
         generate(other, rows[:1], prefixes=prefixes[:1])
-    assert other.asked is None
+    assert not other.asked
 
 
 def test_calls_are_filled_up_to_the_largest() -> None:
