@@ -3,12 +3,11 @@
 Everything else goes through TRL's public arguments. The methods overridden here, with the reason:
 ``_prepare_inputs`` (every micro-batch is checked against the order), ``_calculate_rewards`` (DRA's trainer
 route; the rollout is seen before TRL logs it), ``_generate_and_score_completions`` (rollout, advantage and
-observe hooks), ``_compute_loss`` (loss hook; rows without gradient), ``_get_eval_sampler`` (TRL's always
-shuffles), ``_tokenize_prompts`` (TRL leaves an EOS that the tokenizer appends), ``_generate_single_turn``
-(our decoding loop), ``_load_from_checkpoint`` (PEFT changes the adapters' type),
-``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows already).
-What a rollout hook generated is handed over by TRL's public ``rollout_func``.
-``tests/test_contract_trl.py`` watches their signatures.
+observe hooks), ``_compute_loss`` (loss hook; rows without gradient), ``_tokenize_prompts`` (TRL leaves an EOS
+that the tokenizer appends), ``_generate_single_turn`` (our decoding loop), ``_load_from_checkpoint`` (PEFT
+changes the adapters' type), ``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows
+already). What a rollout hook generated is handed over by TRL's public ``rollout_func``. It trains only: models
+are evaluated by `hammerlib.evaluation`. ``tests/test_contract_trl.py`` watches the signatures.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
-from trl.trainer.utils import RepeatSampler, pad
+from trl.trainer.utils import pad
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
@@ -38,7 +37,7 @@ from hammerlib.rewards import DRAReward
 from hammerlib.rewards.adjusted import Given, raw_sum
 from hammerlib.rewards.shape import text_of
 from hammerlib.training.config import TrainConfig
-from hammerlib.training.generation import generate, graded, judge, sample
+from hammerlib.training.generation import graded, judge, sample
 from hammerlib.training.hooks import EXCLUDED, Generation, Hooks, Rollout
 from hammerlib.training.logs import IndexLog, save_completions
 from hammerlib.training.rollout import ACCOUNT
@@ -192,14 +191,8 @@ class PolicyTrainer(GRPOTrainer):
             if name in types:
                 weight.data = weight.data.to(types[name])
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> RepeatSampler:
-        """Hand out evaluation prompts as they stand; TRL's own sampler always shuffles them."""
-        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
-
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Check the rows against the order, let TRL generate or reuse completions, log what is trained."""
-        if not self.model.training:
-            return super()._prepare_inputs(generation_batch)
         self.index_log.check(self.state.global_step, generation_batch)
         inputs = super()._prepare_inputs(generation_batch)
         for name, total in self.tokens.items():  # in every step's log, also of steps that generate nothing
@@ -209,13 +202,12 @@ class PolicyTrainer(GRPOTrainer):
         return inputs
 
     def count_tokens(self, generation: Generation) -> None:
-        """Add what this process generated in training to the run's account.
+        """Add what this process generated to the run's account.
 
         `generate` calls it; a rollout does for what it samples in another way.
         """
-        if self.model.training:
-            for name, n in generation.tokens().items():
-                self._tokens_here[name] += n
+        for name, n in generation.tokens().items():
+            self._tokens_here[name] += n
 
     def _sum_tokens(self) -> None:
         """Add what all processes counted since the last generation batch to the account."""
@@ -253,12 +245,12 @@ class PolicyTrainer(GRPOTrainer):
             temperature=self.temperature,
             ends=self.eos_token_ids,
             pad=self.processing_class.pad_token_id,
-            int8=self.int8_sampling and self.model.training,
+            int8=self.int8_sampling,
         )
         # TRL asks for these log-probabilities where a generation batch serves several optimizer steps
         arguments = cast(GRPOConfig, self.args)
         generate_every = arguments.steps_per_generation * self.num_iterations
-        asked = self.model.training and arguments.gradient_accumulation_steps % generate_every != 0
+        asked = arguments.gradient_accumulation_steps % generate_every != 0
         if asked and logps is not None and self.hooks.rollout is None and not self.int8_sampling:
             self.sampled_logps = pad([torch.tensor(row) for row in logps], 0.0).to(self.accelerator.device)
         return tokens, logps
@@ -268,8 +260,7 @@ class PolicyTrainer(GRPOTrainer):
         step, calls = self._calls
         self._calls = (self.state.global_step, calls + 1 if step == self.state.global_step else 0)
         process = self.accelerator.process_index
-        mode = "train" if self.model.training else "eval"
-        name = " ".join([mode, *map(str, self._calls)])
+        name = "train {} {}".format(*self._calls)
         if self.hooks.rollout is not None:
             return [(f"{name} {process}", row) for row in range(rows)]
         return [(name, process * rows + row) for row in range(rows)]
@@ -366,9 +357,7 @@ class PolicyTrainer(GRPOTrainer):
             warnings.warn(f"{kind} computes every row whole, without shared prefixes: {reason}", stacklevel=2)
 
     def _generated(self, prompts: list, trainer: GRPOTrainer) -> dict[str, list | None]:
-        """TRL's ``rollout_func``: what the rollout hook generated; evaluation samples plainly."""
-        if not self.model.training or self._generation is None:
-            return generate(self, [{"prompt": prompt} for prompt in prompts]).for_trl()
+        """TRL's ``rollout_func``: what the rollout hook generated."""
         return self._generation.for_trl()
 
     def _calculate_rewards(
@@ -377,49 +366,46 @@ class PolicyTrainer(GRPOTrainer):
         """Return TRL's (global n, F) rewards, keeping this process's rollout."""
         self.timings.lap("generation")
         texts = [text_of(completion) for completion in completions]
-        if self.model.training:
-            vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
-            self.timings.lap("embedding")
-        generation = self._generation if self.model.training else None
+        vectors = self.embed(texts)  # before the rewards, so that DRA finds them and the laps stay apart
+        self.timings.lap("embedding")
+        generation = self._generation
         dra = self.reward_funcs[0] if isinstance(self.reward_funcs[0], DRAReward) else None
         if dra is not None:
             dra.given = Given() if generation is None else self._given(generation)
-        own = generation is not None and generation.rewards is not None
-        with _unscored_rows_meant() if own else contextlib.nullcontext():
+        scored_already = generation is not None and generation.rewards is not None
+        with _unscored_rows_meant() if scored_already else contextlib.nullcontext():
             table = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if generation is not None and dra is None:
             table = self._with_own_rewards(table, generation)
         first = self.accelerator.process_index * len(prompts)
         if dra is not None and dra.deferred:
-            size = self.num_generations if self.model.training else self.num_generations_eval
             # The trainer route: rewards came back raw; they are adjusted over the groups of all processes.
-            adjusted, weight = adjust_all(dra, size, first)
+            adjusted, weight = adjust_all(dra, self.num_generations, first)
             table = torch.from_numpy(adjusted)[:, None].to(table)
             if not math.isnan(weight):
                 self._log_metric("dra/mean_weight", weight)
-        if self.model.training:
-            # TRL's own sum is on the device in float32; telemetry needs this process's rows only.
-            weights = self.reward_weights.double().numpy()
-            rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
-            judged, reasons = graded(texts, inputs, self.unfinished)
-            self.rollout = Rollout(
-                step=self.state.global_step,
-                rows=inputs,
-                completions=texts,
-                completion_ids=completion_ids_list,
-                verdicts=judged,
-                reasons=reasons,
-                raw=rewards if dra is None else dra.raw,
-                rewards=rewards,
-                vectors=vectors,
-                group_size=self.num_generations,
-                groups=generation.groups if generation else None,
-                mask=generation.mask if generation else None,
-                forced=generation.forced if generation else [],
-                tasks=generation.tasks if generation else [],
-                trainer=self,
-            )
-            self.timings.lap("rewards")
+        # TRL's own sum is on the device in float32; telemetry needs this process's rows only.
+        weights = self.reward_weights.double().numpy()
+        rewards = raw_sum(table[first : first + len(prompts)].double().cpu().numpy(), weights)
+        judged, reasons = graded(texts, inputs, self.unfinished)
+        own = {}
+        if generation is not None:
+            own = {name: getattr(generation, name) for name in ("groups", "mask", "forced", "tasks")}
+        self.rollout = Rollout(
+            step=self.state.global_step,
+            rows=inputs,
+            completions=texts,
+            completion_ids=completion_ids_list,
+            verdicts=judged,
+            reasons=reasons,
+            raw=rewards if dra is None else dra.raw,
+            rewards=rewards,
+            vectors=vectors,
+            group_size=self.num_generations,
+            trainer=self,
+            **own,
+        )
+        self.timings.lap("rewards")
         return table
 
     def _given(self, generation: Generation) -> Given:
@@ -449,8 +435,6 @@ class PolicyTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, Any]:
         """Run the rollout hook, TRL's scoring, the advantage hook, the telemetry and the observe hook."""
-        if not self.model.training:
-            return super()._generate_and_score_completions(inputs)
         self.timings.start()
         excluded = None
         generation = None
@@ -541,8 +525,6 @@ class PolicyTrainer(GRPOTrainer):
 
     def _policy_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """TRL's loss, computed from the rows that carry a gradient where that is asked for."""
-        if not model.training:
-            return super()._compute_loss(model, inputs)
         planned = planned_share(self.loss_type, inputs, self.args.per_device_train_batch_size)
         if not self.skip_zero_advantage:
             return self._weighted_loss(model, inputs) * planned
