@@ -20,6 +20,7 @@ from typing import Any
 _TABLES = tomllib.loads(Path(__file__).with_name("errors.toml").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = _TABLES["extras"]
 _PROBLEMS: dict[str, list[str]] = _TABLES["problems"]
+_STRICT: Any = {"strict": True, "allow_inf_nan": False}  # of pydantic: text is no number, nor is true
 
 
 def printable(text: object) -> str:
@@ -167,6 +168,16 @@ def import_function(name: str, field: str, remedy: str) -> Any:
     return function
 
 
+def check_type(field: str, value: object, kind: Any) -> Any:
+    """Return a value as a type such as ``list[int]``, whole numbers as floats where these are asked for."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind, config=_STRICT).validate_python(value)
+    except ValidationError as error:
+        raise _field_error(error.errors(include_url=False, include_context=True)[0], field) from None
+
+
 def check_fields(kind: type, values: object, what: str, *, inside: str = "") -> None:
     """Refuse values that do not fit the annotated fields of a dataclass: names, types, choices and ranges."""
     # Types are strict: text is no number, 3.0 and true are no whole numbers; a whole number passes for a
@@ -201,7 +212,7 @@ def _model(kind: type) -> Any:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         fields[field.name] = (hints[field.name], ... if default is dataclasses.MISSING else default)
-    settings = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    settings = pydantic.ConfigDict(**_STRICT, extra="forbid", protected_namespaces=())
     return pydantic.create_model(kind.__name__, __config__=settings, **fields)
 
 

@@ -199,7 +199,7 @@ def test_a_command_line_that_cannot_be_read_is_exit_code_2(
         (["--profile", "huge"], "profile = 'huge'"),
         (["--only", "42"], "only = '42'"),
         (["--set", "sed=3"], "sed"),
-        (["--set", "seed=x"], "seed = 'x': must be int"),
+        (["--set", "seed=x"], "seed = 'x': must be a whole number"),
     ],
 )
 def test_run_refuses_before_the_first_notebook(

@@ -188,7 +188,9 @@ def test_bad_input_is_refused_before_anything_starts(options, field):
 
 def test_ray_that_is_not_installed_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"^backend = 'ray': is not installed; pip install"):
+    with pytest.raises(
+        InputError, match=r"^package = 'ray': is not installed; pip install 'hammerlib\[ray\]'"
+    ):
         map_tasks(abs, [1], backend="ray")
 
 

@@ -9,13 +9,10 @@ import reasoning_gym
 
 from hammerlib.models.nano.solutions import terms_of
 from hammerlib.problems import load_problems
-from hammerlib.problems.families import (
-    NANO_MIX,
-    SequenceConfig,
-    SequenceDataset,
-    StoryConfig,
-    StoryDataset,
-)
+from hammerlib.problems.families import SequenceConfig, SequenceDataset, StoryConfig, StoryDataset
+from hammerlib.problems.gym import mix
+
+NANO_MIX = mix("nano")
 
 
 def draw(topic: str, size: int, seed: int = 5) -> list[dict]:

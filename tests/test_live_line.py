@@ -71,12 +71,11 @@ def test_on_a_terminal_it_shows_cells_and_runs(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training(tmp_path, "train__hammer__none__s0__abc", 4)
-    cells = [("code", []), ("markdown", []), ("code", ["injected-parameters"]), ("code", [])]
     monkeypatch.setattr("sys.stderr", terminal)  # here: pytest renews it after the fixtures
     with live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt") as line:
         line.since = 0.0
-        for kind, tags in cells:
-            line.next_cell(cell={"cell_type": kind, "metadata": {"tags": tags}}, cell_index=0)
+        for kind in ("code", "markdown", "code"):
+            line.next_cell(cell={"cell_type": kind}, cell_index=0)
         deadline = time.monotonic() + 10
         while "step 4/12" not in terminal.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -94,6 +93,6 @@ def test_it_is_silent_where_nobody_watches(
         monkeypatch.setenv(why, "1")
     monkeypatch.setattr("sys.stderr", terminal)
     with live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt") as line:
-        line.next_cell()
+        line.next_cell(cell={"cell_type": "code"})
         time.sleep(0.05)
     assert terminal.getvalue() == ""

@@ -21,9 +21,9 @@ from hammerlib.models.nano.__main__ import main
 from hammerlib.models.nano.recipe import CHECKPOINT, make_checkpoint
 from hammerlib.models.nano.solutions import STRATEGIES, boxed, solve, strategy_of, terms_of
 from hammerlib.models.nano.tokenizer import build_tokenizer, vocabulary
-from hammerlib.problems.families import NANO_MIX
-from hammerlib.problems.gym import _sound
+from hammerlib.problems.gym import _sound, mix
 
+NANO_MIX = mix("nano")
 TOKENIZER = build_tokenizer()
 TINY = recipe.Recipe(steps=2, batch_size=4, problems=16, width=16, layers=1, heads=2, inner=16)
 

@@ -251,17 +251,13 @@ def test_a_dry_run_tells_the_seconds_of_last_time_and_runs_nothing(
             ["profile=laptop"],
             "profile = 'laptop': is not set like other parameters; use --profile",
         ),
-        ("ci", None, {"seed": "3"}, "seed = '3': must be int, not str; give a whole number"),
-        ("ci", None, {"seed": True}, "seed = True: must be int, not bool"),
-        ("ci", None, ["flag=no thanks"], "flag = 'no thanks': must be bool, not str; give true or false"),
-        ("ci", None, ["rate=fast"], "rate = 'fast': must be float, not str; give a number such as 0.0002"),
-        (
-            "ci",
-            None,
-            ["terms=3"],
-            "terms = 3: must be list[int], not int; give a list such as [a whole number, a whole number]",
-        ),
-        ("ci", None, ["terms=[1, x]"], "terms[1] = 'x': must be int, not str"),
+        ("ci", None, {"seed": "3"}, "seed = '3': must be a whole number; give one, without quotes"),
+        ("ci", None, {"seed": True}, "seed = True: must be a whole number"),
+        ("ci", None, ["flag=no thanks"], "flag = 'no thanks': must be true or false; write true or false"),
+        ("ci", None, ["rate=fast"], "rate = 'fast': must be a number; give one, without quotes"),
+        ("ci", None, {"rate": float("inf")}, "rate = inf: must be a finite number"),
+        ("ci", None, ["terms=3"], "terms = 3: must be a list; write [a, b]"),
+        ("ci", None, ["terms=[1, x]"], "terms[1] = 'x': must be a whole number"),
     ],
 )
 def test_wrong_input_is_named_before_anything_runs(
@@ -277,10 +273,7 @@ def test_wrong_input_is_named_before_anything_runs(
     ("text", "words"),
     [
         ("profile: ci\nseeed: 3\n", "seeed = 3: no notebook has this parameter"),
-        (
-            "profile: ci\nrate: fast\n",
-            "rate = 'fast': must be float, not str; give a number such as 0.0002 or 2.0e-4",
-        ),
+        ("profile: ci\nrate: fast\n", "rate = 'fast': must be a number; give one, without quotes"),
         ("- a\n", "profile = 'ci': configs/ci.yaml holds no names and values"),
         ("a: [\n", "profile = 'ci': configs/ci.yaml cannot be read"),
     ],
@@ -297,7 +290,7 @@ def test_a_wrong_profile_file_is_named(small: Path, text: str, words: str) -> No
         ('"parameters"', '"parametres"', "has 0 cells tagged 'parameters'"),
         ("seed: int = 0", "seed: int = 2 - len('ab')", "holds more than lines of literals"),
         ("seed: int = 0", "seed = 0", "holds more than lines of literals"),
-        ("seed: int = 0", "seed: int = 0.5", "seed = 0.5: must be int, not float"),
+        ("seed: int = 0", "seed: int = 0.5", "seed = 0.5: must be a whole number"),
         ("seed: int = 0", "seed: dict = 0", "is no type of a parameter"),
         ("seed: int = 0", "seed: float = 0", "declares another type than an earlier notebook"),
         ('profile: str = \\"ci\\"', 'prof: str = \\"ci\\"', "declares no parameter 'profile'"),
@@ -369,9 +362,9 @@ def test_notebook_run_may_be_called_again_after_later_cells_made_variables() -> 
     ("values", "words"),
     [
         ({"sed": 3}, "sed = 3: is no parameter of this notebook; choose from arms, profile, rate, seed"),
-        ({"seed": "0"}, "seed = '0': must be int, not str"),
-        ({"arms": "a"}, "arms = 'a': must be list[str], not str; give a list such as ["),
-        ({"rate": "false"}, "rate = 'false': must be float, not str"),
+        ({"seed": "0"}, "seed = '0': must be a whole number"),
+        ({"arms": "a"}, "arms = 'a': must be a list; write [a, b]"),
+        ({"rate": "false"}, "rate = 'false': must be a number"),
         ({"__annotations__": {"seed": int}}, "profile = 'ci': demo does not declare it"),
     ],
 )
@@ -389,9 +382,7 @@ def test_notebook_run_refuses_what_papermill_would_only_warn_about(values: dict,
         (True, "bool", True),
         ("a", "str", "a"),
         ([1, 2.5], "list[float]", [1.0, 2.5]),
-        ((1, 2), "list[int]", [1, 2]),
         ([], "list[str]", []),
-        ([[1], [2]], "list[list[int]]", [[1], [2]]),
     ],
 )
 def test_values_of_the_declared_type_pass(value: object, kind: str, result: object) -> None:

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
 from hammerlib.problems import check_problems, fingerprint, item_hashes, load_problems, normalise
-from hammerlib.problems.gym import MATH_MIX, PARTS, mix, part_of, scorer
-
-MIXES = ("math", "nano", "one-digit")
+from hammerlib.problems.gym import MIXES, PARTS, mix, part_of, scorer
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def tables():
 
 
 def test_the_math_mix_has_at_least_14_topics():
-    assert len(MATH_MIX) >= 14
+    assert len(MIXES["math"]) >= 14
 
 
 def test_the_nano_mix_has_at_least_8_topics():
@@ -169,7 +167,7 @@ def test_the_stored_metadata_satisfy_each_topics_own_scorer(tables, name):
 
 
 def test_flawed_items_of_the_generators_are_left_out():
-    table = load_problems("reasoning-gym:math", n=40 * len(MATH_MIX))
+    table = load_problems("reasoning-gym:math", n=40 * len(MIXES["math"]))
     for row in table:
         if row["topic"] == "time":
             assert not row["answer"].startswith("-")
@@ -216,7 +214,7 @@ def test_bad_requests_are_named(source, options, words):
 
 def test_a_topic_that_runs_dry_says_how_many_it_has(monkeypatch):
     small = {"tiny": ("count_bits", {"max_n": 50})}
-    monkeypatch.setattr("hammerlib.problems.gym.MATH_MIX", small)
+    monkeypatch.setitem(MIXES, "math", small)
     with pytest.raises(InputError, match=r"topic tiny of mix math has only \d+ distinct prompts"):
         load_problems("reasoning-gym:math", n=100)
 

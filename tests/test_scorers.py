@@ -16,7 +16,7 @@ from hammerlib.evaluation.imports import import_completions
 from hammerlib.grading import GradingPool, grade, grade_many
 from hammerlib.grading.scorers import KINDS
 from hammerlib.problems import load_problems
-from hammerlib.problems.gym import MATH_MIX, ONE_DIGIT_MIX, _row, mix
+from hammerlib.problems.gym import _row, mix
 from hammerlib.problems.registry import AUDITED, SCORERS, Entry, refuse_code, runs_code
 from hammerlib.rewards import REWARDS, accuracy_reward
 
@@ -83,7 +83,7 @@ WAYS = (
 
 
 def test_the_audited_scorers_are_those_of_the_built_in_mixes() -> None:
-    mixes = (MATH_MIX, ONE_DIGIT_MIX, mix("nano"))
+    mixes = [mix(name) for name in ("math", "one-digit", "nano")]
     assert {dataset for one in mixes for dataset, _ in one.values()} == set(AUDITED)
     assert len(UNAUDITED) > 80
 

@@ -14,7 +14,7 @@ from hammerlib.models import load_backbone
 from hammerlib.models.nano.recipe import Recipe
 from hammerlib.models.warm import PROBLEMS, WARM_UP, WORKED, batches, warm_start, written
 from hammerlib.problems import load_problems
-from hammerlib.problems.gym import ONE_DIGIT_MIX, part_of
+from hammerlib.problems.gym import MIXES, part_of
 
 TINY = Recipe(steps=2, batch_size=2, problems=5)
 
@@ -45,7 +45,7 @@ def test_the_batches_are_of_the_supervised_part_and_of_all_families() -> None:
     prompts = [prompt for batch in stream[: WARM_UP.steps] for prompt, _ in batch]
     assert {part_of(prompt) for prompt in prompts} == {"supervised"}
     assert len(set(prompts)) == len(prompts)
-    assert set(table["topic"]) == set(ONE_DIGIT_MIX)
+    assert set(table["topic"]) == set(MIXES["one-digit"])
 
 
 def test_a_warm_start_is_made_once_loads_and_says_how(cache: Path) -> None:

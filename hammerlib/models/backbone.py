@@ -9,14 +9,13 @@ import importlib.util
 import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, check_is, need, unknown
-from hammerlib.models.tokens import render_prompts
 from hammerlib.runs import MANIFEST, RunRecord, once
 from hammerlib.runs.storage import (
     SUMS,
@@ -206,10 +205,6 @@ class Backbone:
     device: str
     dtype: str
 
-    def render(self, prompts: Sequence[str], template: str = "raw") -> list[str]:
-        """Return the texts that the model reads for `prompts`."""
-        return render_prompts(self.tokenizer, prompts, template, self.name)
-
 
 def load_backbone(
     name: str | Path, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
@@ -349,8 +344,7 @@ def weights_hash(model: torch.nn.Module) -> str:
     for name, weight in sorted(model.named_parameters()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         flat = weight.detach().cpu().contiguous().reshape(-1)
-        # as bytes: numpy has no bfloat16
-        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+        digest.update(flat.view(torch.uint8).numpy())  # as bytes: numpy has no bfloat16
     return digest.hexdigest()
 
 
@@ -472,9 +466,6 @@ def check_finite(model: torch.nn.Module, field: str, value: object, remedy: str)
 def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not (folder / "config.json").is_file():
-        remedy = "give a folder that transformers saved"
-        raise InputError("backbone", name, "no config.json in this folder", remedy)
     check_folder(name, folder)
     try:
         with no_file_bars():
@@ -490,8 +481,7 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel,
             raise InputError("backbone", name, problem, remedy) from None
         remedy = "give a folder with config.json, safetensors and tokenizer files of a causal language model"
         raise InputError("backbone", name, first_line(error), remedy) from error
-    if info["missing_keys"]:
-        missing = info["missing_keys"]
+    if missing := info["missing_keys"]:
         problem = f"the folder lacks {len(missing)} weights, such as {min(missing)}"
         raise InputError("backbone", name, problem, "save the model again, whole")
     check_finite(model, "backbone", name, "save the model again, from before it diverged")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, need, unknown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 EMBEDDERS = ("backbone", "policy", "official")
 SENTENCE = "sentence-transformers:"
-EXTRA = "hammerlib[embedders]"
 # The released DRA code's encoder, and the word pieces after which it cuts a text.
 OFFICIAL, OFFICIAL_LENGTH = "jinaai/jina-embeddings-v2-small-en", 3584
 Embed = Callable[[list[str]], np.ndarray]
@@ -35,10 +33,8 @@ def check_embedder(name: str, remote_code: bool = False) -> None:
     if name in EMBEDDERS:
         return
     if not name.startswith(SENTENCE) or not name.removeprefix(SENTENCE).strip():
-        known = ", ".join([*EMBEDDERS, f"{SENTENCE}MODEL"])
-        raise InputError("embedder", name, "is unknown", f"use one of {known}")
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise InputError("embedder", name, "needs an extra that is not installed", f"pip install '{EXTRA}'")
+        raise unknown("embedder", name, [*EMBEDDERS, f"{SENTENCE}MODEL"])
+    need("sentence_transformers")
 
 
 def make_embedder(
@@ -56,7 +52,7 @@ def make_embedder(
     if name == "policy":
         return functools.partial(_embed_by_policy, backbone, policy)
     device = str(backbone.device)
-    options: dict[str, Any] = {"show_progress_bar": False, "convert_to_numpy": True}
+    options: dict[str, Any]
     try:
         if name == "official":
             from transformers import AutoModel
@@ -68,6 +64,7 @@ def make_embedder(
 
             path = name.removeprefix(SENTENCE)
             model = SentenceTransformer(path, device=device, trust_remote_code=False)
+            options = {"show_progress_bar": False, "convert_to_numpy": True}
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         problem = f"does not load ({type(error).__name__}: {reason})"

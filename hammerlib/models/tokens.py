@@ -86,10 +86,7 @@ def template_of(prompt: str | list[dict[str, Any]]) -> str:
 
 
 def render_prompts(
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str | list[dict[str, Any]]],
-    template: str = "raw",
-    name: str = "",
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str | list[dict[str, Any]]], template: str
 ) -> list[str]:
     """Return the texts that a model reads for some prompts."""
     if not isinstance(template, str) or template not in TEMPLATES:
@@ -100,8 +97,7 @@ def render_prompts(
     if template == "raw":
         return list(prompts)
     if not tokenizer.chat_template:
-        owner = f"backbone {name}" if name else "the tokenizer"
-        raise InputError("template", template, f"{owner} has no chat template", "use template=raw")
+        raise InputError("template", template, "the tokenizer has no chat template", "use template=raw")
     texts = []
     try:
         for prompt in prompts:

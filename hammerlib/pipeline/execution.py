@@ -96,12 +96,12 @@ def run_notebooks(
     need("papermill", "nbformat", "nbclient", "nbconvert", "ipykernel", "traitlets")
     root = Path(root or storage.results_root()).resolve()
     _clear_rooms()
-    heads = [f"[{number}/{len(steps)}] {step.name}" for number, step in enumerate(steps, 1)]
-    if jobs == 1:
-        for step, head in zip(steps, heads, strict=True):
-            _execute_once(step, root, head)
+    todo = [(step, root, f"[{number}/{len(steps)}] {step.name}") for number, step in enumerate(steps, 1)]
+    if jobs > 1:
+        _execute_together(todo, jobs)
     else:
-        _execute_together([(step, root, head) for step, head in zip(steps, heads, strict=True)], jobs)
+        for job in todo:
+            _execute_once(*job)
     return [root / step.run_id for step in steps]
 
 
@@ -368,10 +368,9 @@ class LiveLine:
         self._thread.start()
         return self
 
-    def next_cell(self, cell: Mapping | None = None, **_: object) -> None:
-        """Count the cell that starts (nbclient tells of every one), unless it is prose or papermill's own."""
-        own = cell is not None and "injected-parameters" in cell["metadata"].get("tags", [])
-        if self._bar is not None and (cell is None or cell["cell_type"] == "code") and not own:
+    def next_cell(self, cell: Mapping, **_: object) -> None:
+        """Count the cell that starts, unless it is prose: nbclient tells of every one."""
+        if self._bar is not None and cell["cell_type"] == "code":
             self._bar.update(1)
 
     def _refresh(self) -> None:

@@ -22,20 +22,23 @@ from typing import Any
 
 import numpy as np
 
-from hammerlib.errors import InputError, check_fields, check_whole, import_from, import_function, unknown
+from hammerlib.errors import (
+    InputError,
+    check_fields,
+    check_type,
+    check_whole,
+    import_from,
+    import_function,
+    unknown,
+)
 from hammerlib.pipeline.sheet import NotebookRun
 from hammerlib.runs import start_run
 from hammerlib.runs.reading import parse_yaml
 from hammerlib.runs.storage import content_hash, discard, file_name, repository_root, results_root
 
-SCALARS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
-# What the remedy shows for each kind.
-EXAMPLES = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number such as 0.0002 or 2.0e-4",
-    "str": "text, in quotes if it looks like a number",
-}
+# Types that a parameter may have, by their text in a cell.
+TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str}
+TYPES |= {f"list[{name}]": list[kind] for name, kind in TYPES.items()}
 # Whole numbers that count nothing; all others are at least 1, some more.
 NO_COUNTS = ("seed", "layer")
 # One sample has no spread, one problem no interval; a rank correlation needs four.
@@ -62,27 +65,9 @@ class Parameter:
 
 def check_value(name: str, value: object, kind: str) -> object:
     """Return `value` as `kind`, or say why it does not fit."""
-    kind = kind.replace(" ", "")
-    if kind.startswith("list[") and kind.endswith("]"):
-        if not isinstance(value, list | tuple):
-            raise _wrong_type(name, value, kind)
-        return [check_value(f"{name}[{place}]", item, kind[5:-1]) for place, item in enumerate(value)]
-    if kind not in SCALARS:
-        remedy = f"use {', '.join(SCALARS)} or list[...] of these"
-        raise InputError(name, kind, "is no type of a parameter", remedy)
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, SCALARS[kind]) or (isinstance(value, bool) and kind != "bool"):
-        raise _wrong_type(name, value, kind)
-    return value
-
-
-def _wrong_type(name: str, value: object, kind: str) -> InputError:
-    example = EXAMPLES.get(kind)
-    if example is None:
-        item = EXAMPLES.get(kind[5:-1], "value")
-        example = f"a list such as [{item}, {item}]"
-    return InputError(name, value, f"must be {kind}, not {type(value).__name__}", f"give {example}")
+    if kind not in TYPES:
+        raise unknown(name, kind, TYPES, "is no type of a parameter")
+    return check_type(name, value, TYPES[kind])
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
@@ -187,8 +172,6 @@ def _check_study(values: Mapping[str, Any]) -> None:
 
 def _check_numbers(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(name, value, "is not finite", f"give {EXAMPLES['float']}")
         if type(value) is int and name not in NO_COUNTS:
             check_whole(name, value, LEAST.get(name, 1), "choose a larger value")
     if values.get("prompts_per_step", 0) > values.get("n_problems", math.inf):
@@ -395,12 +378,12 @@ def _refuse_undeclared(namespace: Mapping[str, object], kinds: Mapping[str, str]
     for key, value in namespace.items():
         if key.startswith("_") or key in kinds or key in _KERNEL:
             continue
-        if isinstance(value, (*SCALARS.values(), list, tuple)):
+        if isinstance(value, bool | int | float | str | list | tuple):
             remedy = f"choose from {', '.join(sorted(kinds))}"
             raise InputError(key, value, "is no parameter of this notebook", remedy)
 
 
 def _kind(annotation: object) -> str:
-    if isinstance(annotation, type) and annotation in SCALARS.values():
+    if annotation in (bool, int, float, str):
         return annotation.__name__
-    return str(annotation).replace(" ", "")
+    return str(annotation)

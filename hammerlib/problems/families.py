@@ -14,7 +14,6 @@ from typing import Any
 
 from reasoning_gym.factory import DATASETS, ProceduralDataset, register_dataset
 
-from hammerlib.problems.gym import NANO_MIX as NANO_MIX  # what these stories are drawn for
 from hammerlib.runs.reading import read_yaml
 
 _TEXTS = read_yaml(Path(__file__).with_name("families.yaml"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError, need
+from hammerlib.errors import InputError, check_name, need
 from hammerlib.problems.cleaning import normalise
 from hammerlib.problems.table import make_table
 from hammerlib.runs.reading import read_yaml
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 Mix = dict[str, tuple[str, dict[str, Any]]]  # topic to (reasoning-gym dataset, its configuration)
 
 
-def _mix(topics: dict[str, dict[str, Any]]) -> Mix:
-    return {topic: (settings.pop("dataset"), settings) for topic, settings in topics.items()}
-
-
-_MIXES = read_yaml(Path(__file__).with_name("mixes.yaml"))
-MATH_MIX, NANO_MIX, ONE_DIGIT_MIX = (_mix(_MIXES[name]) for name in ("math", "nano", "one-digit"))
+MIXES: dict[str, Mix] = {}
+for _name, _topics in read_yaml(Path(__file__).with_name("mixes.yaml")).items():
+    MIXES[_name] = {topic: (settings.pop("dataset"), settings) for topic, settings in _topics.items()}
 
 # Cumulative shares of the hash range that belong to each part.
 PARTS = {"supervised": 0.4, "rl": 0.8, "heldout": 1.0}
@@ -42,14 +39,11 @@ _SEED_KEYS = frozenset({"source_index", "primes", "answer_cot"})
 
 def mix(name: str) -> Mix:
     """Return a named mix: topic to (reasoning-gym dataset, its configuration)."""
-    if name == "math":
-        return MATH_MIX
-    if name in ("nano", "one-digit"):
+    check_name("mix", name, MIXES, "unknown reasoning-gym mix")
+    if name != "math":
         need("reasoning_gym")
         import hammerlib.problems.families  # noqa: F401  # registers the stories
-
-        return NANO_MIX if name == "nano" else ONE_DIGIT_MIX
-    raise InputError("mix", name, "unknown reasoning-gym mix", "use math, nano or one-digit")
+    return MIXES[name]
 
 
 def part_of(prompt: str) -> str:
@@ -60,8 +54,7 @@ def part_of(prompt: str) -> str:
 def check_gym(name: str, split: str | None, n: int | None) -> None:
     """Refuse an unknown part or mix, and more problems than the part holds: drawing them would take hours."""
     part = split or "rl"
-    if part not in PARTS:
-        raise InputError("split", split, "unknown part", f"use one of {', '.join(PARTS)}")
+    check_name("split", part, PARTS, "unknown part")
     topics = len(mix(name))
     available = topics * LARGEST[part]
     if n is not None and n > available:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.grading import NO_GOLD, GradingPool, Verdict, final_answer
 from hammerlib.problems import boxes
 from hammerlib.problems.registry import SCORERS, refuse_code
@@ -304,10 +304,8 @@ def partial_reward(
     scorer: Column | None = None,
     metadata: Column | None = None,
     per_attempt: bool = False,
-    log_metric: Callable[[str, float], None] | None = None,
-    run_code: bool = False,
     unfinished: bool = True,
-    **columns: object,
+    **columns: Any,
 ) -> list[float | None]:
     """Return the share of a puzzle's questions that a completion answers rightly.
 
@@ -322,7 +320,7 @@ def partial_reward(
         True: a puzzle's score is divided by the number of boxes in the completion. The paper's evaluator
         gives several attempts less weight; how much is not known, so this rule is ours and not the
         default. TRL takes it as ``functools.partial(partial_reward, per_attempt=True)``.
-    log_metric, run_code, unfinished
+    unfinished, and among the columns log_metric, run_code
         See `hammerlib.rewards.verdicts`.
 
     Returns
@@ -342,25 +340,24 @@ def partial_reward(
     check_rows(completions, answer=answer, scorer=scorer, metadata=metadata)
     names = list(scorer or [None] * len(completions))
     rewards: list[float | None] = [None] * len(names)
-    whole = [row for row, name in enumerate(names) if not str(name).startswith(WITH_PARTS)]
-    if whole:
-        rest = {"answer": answer, "scorer": names, "metadata": metadata or [None] * len(names)}
-        chosen = {column: [values[row] for row in whole] for column, values in rest.items()}
-        texts = [completions[row] for row in whole]
-        if columns.get("prompts") is not None:
-            chosen["prompts"] = [columns["prompts"][row] for row in whole]
-        options = {"log_metric": log_metric, "run_code": run_code, "unfinished": unfinished}
-        graded = accuracy_reward(completions=texts, **options, **chosen)
-        for row, reward in zip(whole, graded, strict=True):
-            rewards[row] = reward
-    for row in sorted(set(range(len(names))) - set(whole)):
-        if answer[row] is None or not str(answer[row]).strip():
-            continue
-        text = text_of(completions[row])
-        marked = final_answer(text, unfinished=unfinished)
-        score = SCORERS["puzzles"].function()(names[row])
-        reward = score(marked, {"answer": answer[row]}) if marked else 0.0
-        rewards[row] = reward / max(1, len(boxes(text))) if per_attempt else reward
+    whole = []  # rows of problems without parts
+    for row, name in enumerate(names):
+        if not str(name).startswith(WITH_PARTS):
+            whole.append(row)
+        elif answer[row] is not None and str(answer[row]).strip():
+            text = text_of(completions[row])
+            marked = final_answer(text, unfinished=unfinished)
+            score = SCORERS["puzzles"].function()(name)
+            reward = score(marked, {"answer": answer[row]}) if marked else 0.0
+            rewards[row] = reward / max(1, len(boxes(text))) if per_attempt else reward
+    if not whole:
+        return rewards
+    given = {"completions": completions, "answer": answer, "scorer": names, "metadata": metadata}
+    given["prompts"] = columns.pop("prompts", None)
+    chosen = {name: [values[row] for row in whole] for name, values in given.items() if values is not None}
+    graded = accuracy_reward(unfinished=unfinished, **chosen, **columns)
+    for row, reward in zip(whole, graded, strict=True):
+        rewards[row] = reward
     return rewards
 
 
@@ -377,8 +374,7 @@ def proper_score(probability: ArrayLike, outcome: ArrayLike, score: str = "log")
     Source: arXiv 2508.11800; Gneiting & Raftery 2007.
     """
     stated, happened = np.asarray(probability, float), np.asarray(outcome, float)
-    if score not in SCORES:
-        raise InputError("score", score, "is unknown", f"use one of {', '.join(SCORES)}")
+    check_name("score", score, SCORES, "is unknown")
     inside = (stated > 0) & (stated < 1) if score == "log" else (stated >= 0) & (stated <= 1)
     if not inside.all():
         raise InputError("probability", stated[~inside].ravel()[0], "is not inside (0, 1)", "clip it before")

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name, check_whole, need
 from hammerlib.runs.storage import environment, progress_off, tell_progress
 
 BACKENDS = ("process", "ray", "serial")
@@ -79,19 +79,16 @@ def map_tasks(
     >>> sorted(map_tasks(abs, [-1, 2], workers=1))
     [(0, 1), (1, 2)]
     """
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
-    if backend not in BACKENDS:
-        raise InputError("backend", backend, "is unknown", f"use one of {', '.join(BACKENDS)}")
+    check_whole("workers", workers, 1, "use one worker per idle core")
+    check_name("backend", backend, BACKENDS, "is unknown")
     work = _Work(task, items, workers, retries, gpus)
     if backend == "serial":
         return _in_this_process(task, items)
     if backend == "process":
         return _over_processes(work)
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("backend", "ray", "is not installed", "pip install 'hammerlib[ray]'") from error
+    need("ray")
+    import ray
+
     return _over_ray(work, ray)
 
 

@@ -89,8 +89,12 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
                 job.backbone.model.save_pretrained(unfinished)
         policy.config._name_or_path = str(reference)
     algorithms = list(job.algorithms)
-    if config.adjustment == "dra":
-        algorithms.append(_dra(job, embed, policy))  # last: it wraps the rewards of all others
+    if config.adjustment == "dra":  # last: it wraps the rewards of all others
+        dra_embed = job.embedder or embed  # the telemetry's, where both embed by the backbone
+        if job.embedder is None and config.embedder != "backbone":
+            allowed = config.embedder_remote_code
+            dra_embed = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)
+        algorithms.append(DRA(dra_embed, job.plan.rows))
     hooks = compose(algorithms)
     callbacks: list[TrainerCallback] = [
         Watcher(record, record.run_id, job.plan.steps, quiet=progress_off() or not job.progress)
@@ -246,12 +250,10 @@ def tool_tokens(config: TrainConfig, tokenizer: Any) -> int:
     except ValueError as error:
         remedy = "use a model whose calls TRL can parse, such as Qwen3"
         raise InputError(field, config.backbone, first_line(error), remedy) from error
-    asked = [{"role": "user", "content": "x"}]
-    lengths = [
-        len(tokenizer.apply_chat_template(asked, tools=tools, add_generation_prompt=True, return_dict=False))
-        for tools in (None, schemas)
-    ]
-    return lengths[1] - lengths[0]
+    turns = [{"role": "user", "content": "x"}]
+    how = {"add_generation_prompt": True, "return_dict": False}
+    with_tools = tokenizer.apply_chat_template(turns, tools=schemas, **how)
+    return len(with_tools) - len(tokenizer.apply_chat_template(turns, **how))
 
 
 def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
@@ -318,30 +320,16 @@ class DRA(Algorithm):
 
     def rewards(self, functions: list[Reward], config: TrainConfig) -> list[Reward]:
         """Return the one reward whose value in a group depends on what the others say."""
-        weights = config.reward_weights or None
-        deferred = config.dra_route == "trainer"
-        options = config.adjustment_options
-        return [
-            DRAReward(
-                functions,
-                self.embed,
-                config.group_size,
-                weights,
-                deferred=deferred,
-                local_rows=self.local_rows,
-                **options,
-            )
-        ]
-
-
-def _dra(job: Job, telemetry: CompletionEmbedder, policy: Any) -> DRA:
-    """DRA with the run's embedder; the telemetry's own is shared where both embed by the backbone."""
-    config = job.config
-    embed = job.embedder or telemetry
-    if job.embedder is None and config.embedder != "backbone":
-        allowed = config.embedder_remote_code
-        embed = make_embedder(config.embedder, job.backbone, policy, remote_code=allowed)
-    return DRA(embed, job.plan.rows)
+        reward = DRAReward(
+            functions,
+            self.embed,
+            config.group_size,
+            config.reward_weights or None,
+            deferred=config.dra_route == "trainer",
+            local_rows=self.local_rows,
+            **config.adjustment_options,
+        )
+        return [reward]
 
 
 def _with_thoughts(config: TrainConfig) -> bool:
@@ -350,16 +338,12 @@ def _with_thoughts(config: TrainConfig) -> bool:
 
 
 def _lora(config: TrainConfig) -> Any:
-    if not config.lora_rank:
+    rank = config.lora_rank
+    if not rank:
         return None
     from peft import LoraConfig
 
-    return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=2 * config.lora_rank,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def check_shards(config: TrainConfig, accelerator: Accelerator) -> None:

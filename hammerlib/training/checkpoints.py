@@ -235,8 +235,9 @@ def _parts(algorithms: Sequence[Algorithm]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for k, algorithm in enumerate(algorithms):
         if isinstance(algorithm, Hooks):
-            called = {hook: getattr(algorithm, hook) for hook in HOOKS}
-            parts |= {f"plugs.{hook}": each for hook, each in called.items() if each is not None}
+            for hook in HOOKS:
+                if getattr(algorithm, hook) is not None:
+                    parts[f"plugs.{hook}"] = getattr(algorithm, hook)
         elif not algorithm.STATELESS:
             parts[f"algorithms[{k}]"] = algorithm
     return parts
@@ -263,13 +264,10 @@ def write_states(folder: Path, states: dict[str, dict], process: int) -> None:
 def read_states(folder: Path, process: int) -> dict[str, dict]:
     """Return what `write_states` wrote; nothing where a run has no states."""
     path = folder / f"{STATES}-{process}.json"
-    if path.is_file():
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return _unpacked(tree, load_file(path.with_suffix(".safetensors")))
-    old = folder / "plugs.pt"  # of runs that began before states were JSON and safetensors
-    if not old.is_file():
+    if not path.is_file():
         return {}
-    return {f"plugs.{name}": state for name, state in torch.load(old, weights_only=True).items()}
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    return _unpacked(tree, load_file(path.with_suffix(".safetensors")))
 
 
 def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -278,13 +276,12 @@ def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
+    name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
     if isinstance(value, torch.Tensor):
-        name = f"{len(tensors)}{path}"  # names of tensors may not collide where keys hold a slash
         # a copy: safetensors refuses tensors that share memory, as tied weights do
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"$tensor": name}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        name = f"{len(tensors)}{path}"
         tensors[name] = torch.from_numpy(np.array(value))
         return {"$array": name}
     if isinstance(value, list | tuple):

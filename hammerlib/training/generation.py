@@ -60,25 +60,24 @@ def generate(
     # The engine takes one limit for all rows: that of the shortest prefix; longer ones are cut below.
     room = longest - min((len(starts[k]) for k in todo), default=longest)
     new, new_logprobs = _continued(trainer, contexts, room, images, fields)
-    continuations: list[list[int]] = [[] for _ in rows]
-    for k, ids in zip(todo, new, strict=True):
-        continuations[k] = ids[: longest - len(starts[k])]
-    logprobs: list[list[float | None]] | None = None
+    continuations = dict(zip(todo, new, strict=True))
+    known_logprobs = {}
     if new_logprobs is not None:
-        known = dict(zip(todo, new_logprobs, strict=True))
-        logprobs = [[None] * len(start) + list(known.get(k, []))[: len(continuations[k])]
-                    for k, start in enumerate(starts)]  # fmt: skip
-    pairs = list(zip(starts, continuations, strict=True))
-    mask = [[int(train_prefix)] * len(start) + [1] * len(new) for start, new in pairs]
-    whole = [start + new for start, new in pairs]
-    generation = Generation(
-        list(rows),
-        prompts,
-        whole,
-        logprobs,
-        None if prefixes is None else mask,
-        forced=[len(start) for start in starts],
-    )
+        known_logprobs = dict(zip(todo, new_logprobs, strict=True))
+    whole = []
+    mask = []
+    logprobs = []
+    for k, start in enumerate(starts):
+        ids = continuations.get(k, [])[: longest - len(start)]
+        whole.append(start + ids)
+        mask.append([int(train_prefix)] * len(start) + [1] * len(ids))
+        logprobs.append([None] * len(start) + list(known_logprobs.get(k, []))[: len(ids)])
+    columns: dict[str, list] = {"forced": [len(start) for start in starts]}
+    if new_logprobs is not None:
+        columns["logprobs"] = logprobs
+    if prefixes is not None:
+        columns["mask"] = mask
+    generation = Generation(list(rows), prompts, whole, **columns)
     if hasattr(trainer, "count_tokens"):  # not a stock trainer
         trainer.count_tokens(generation)
     return generation
@@ -273,11 +272,12 @@ def score_tokens(
     Source: ours. TRL 1.16's own helper divides by the sampling temperature whatever it is asked.
     """
     device = next(model.parameters()).device
+    prompts = _padded(prompt_ids, "left").to(device)
+    completions = _padded(completion_ids, "right").to(device)
     mask = _padded([[1] * len(ids) for ids in completion_ids], "right").to(device)
     attention = torch.cat([_padded([[1] * len(ids) for ids in prompt_ids], "left").to(device), mask], 1)
-    completions = _padded(completion_ids, "right").to(device)
     logits = model(
-        input_ids=torch.cat([_padded(prompt_ids, "left").to(device), completions], 1),
+        input_ids=torch.cat([prompts, completions], 1),
         attention_mask=attention,
         position_ids=(attention.cumsum(1) - 1).clamp(min=0),  # prompts are padded on the left
         logits_to_keep=completions.shape[1] + 1,

@@ -6,8 +6,8 @@ route; the rollout is seen before TRL logs it), ``_generate_and_score_completion
 observe hooks), ``_compute_loss`` (loss hook; rows without gradient), ``_tokenize_prompts`` (TRL leaves an EOS
 that the tokenizer appends), ``_generate_single_turn`` (our decoding loop), ``_load_from_checkpoint`` (PEFT
 changes the adapters' type), ``_get_per_token_logps_and_entropies`` (shared prefixes; what sampling knows
-already). What a rollout hook generated is handed over by TRL's public ``rollout_func``. It trains only: models
-are evaluated by `hammerlib.evaluation`. ``tests/test_contract_trl.py`` watches the signatures.
+already). What a rollout hook generated is handed over by TRL's public ``rollout_func``. It trains only:
+`hammerlib.evaluation` evaluates. ``tests/test_contract_trl.py`` watches the signatures.
 """
 
 from __future__ import annotations

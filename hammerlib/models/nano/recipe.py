@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from hammerlib.errors import InputError
+from hammerlib.errors import InputError, check_name
 from hammerlib.models.nano.solutions import STRATEGIES, boxed, solve, strategy_of
 from hammerlib.models.nano.tokenizer import build_tokenizer
 from hammerlib.models.tokens import prompt_ids
@@ -234,8 +234,7 @@ SIZES: dict[str, dict[str, int]] = {
 
 def sized(size: str, *, seed: int = 0) -> Recipe:
     """Return the recipe of one size."""
-    if size not in SIZES:
-        raise InputError("size", size, "is unknown", f"use one of {', '.join(SIZES)}")
+    check_name("size", size, SIZES, "is unknown")
     return Recipe(seed=seed, **SIZES[size])
 
 
