@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_an_arm_without_a_record_is_estimated_by_the_others(tmp_path):
 def test_the_lines_tell_seconds_counts_failures_and_what_remains(tmp_path, capsys):
     stood(tmp_path, random__r00="done")
     cells = grid(5)
-    with Progress(sweep_status(cells, tmp_path), 2) as progress:
+    with contextlib.closing(Progress(sweep_status(cells, tmp_path), 2)) as progress:
         progress.tell(cells[1], TrialEnd("failed", 2.0, "ValueError: no"))
         progress.tell(cells[2], TrialEnd("taken"))
         progress.tell(cells[2], TrialEnd("done", 660.0))

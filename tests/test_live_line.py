@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import time
@@ -72,7 +73,7 @@ def test_on_a_terminal_it_shows_cells_and_runs(
 ) -> None:
     training(tmp_path, "train__hammer__none__s0__abc", 4)
     monkeypatch.setattr("sys.stderr", terminal)  # here: pytest renews it after the fixtures
-    with live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt") as line:
+    with contextlib.closing(live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt")) as line:
         line.since = 0.0
         for kind in ("code", "markdown", "code"):
             line.next_cell(cell={"cell_type": kind}, cell_index=0)
@@ -92,7 +93,7 @@ def test_it_is_silent_where_nobody_watches(
     else:
         monkeypatch.setenv(why, "1")
     monkeypatch.setattr("sys.stderr", terminal)
-    with live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt") as line:
+    with contextlib.closing(live.LiveLine("04_training", 9, tmp_path, tmp_path / "none.txt")) as line:
         line.next_cell(cell={"cell_type": "code"})
         time.sleep(0.05)
     assert terminal.getvalue() == ""

@@ -13,8 +13,8 @@ import nbformat
 import pytest
 import yaml
 
-from hammerlib.pipeline import check_value, declared, notebook_run
-from hammerlib.pipeline.parameters import Parameter
+from hammerlib.pipeline import notebook_run
+from hammerlib.pipeline.parameters import Parameter, check_value, declared
 from hammerlib.plots.drawings import with_formulas
 from hammerlib.runs.storage import results_root
 

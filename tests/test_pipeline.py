@@ -18,15 +18,8 @@ import pytest
 
 from hammerlib.cli import main
 from hammerlib.errors import InputError
-from hammerlib.pipeline import (
-    NotebookError,
-    check_value,
-    declared,
-    notebook_run,
-    plan_notebooks,
-    run_notebooks,
-)
-from hammerlib.pipeline.parameters import run_name
+from hammerlib.pipeline import NotebookError, notebook_run, plan_notebooks, run_notebooks
+from hammerlib.pipeline.parameters import check_value, declared, run_name
 from hammerlib.pipeline.plan import _inputs_hash
 from hammerlib.runs import RunRecord
 

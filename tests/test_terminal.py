@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import unicodedata
@@ -127,7 +128,7 @@ def test_a_sweep_tells_failures_as_text(name: str, capsys: pytest.CaptureFixture
 
     cell = SimpleNamespace(name="a__r00", arm=f"a{HOSTILE[name]}", replicate=0, identity="")
     found = SweepStatus([cell], {"a__r00": "missing"}, {})
-    with Progress(found, 1) as progress:
+    with contextlib.closing(Progress(found, 1)) as progress:
         progress.tell(cell, TrialEnd("failed", 1.0, HOSTILE[name]))
     said = capsys.readouterr().out
     assert not harmful(said) and said.count("\n") == 1

@@ -169,8 +169,6 @@ def sweep(
     check_name("backend", backend, BACKENDS, "is unknown")
     check_whole("workers", workers, 1, "use --workers 1 or more")
     check_whole("gpus", gpus, 0, "leave it out where there is none")
-    if hours is not None and not hours >= 0:
-        raise InputError("hours", hours, "must be 0 or more", "leave it out to run until all is done")
     if device is not None and not dry_run:
         raise InputError("device", device, "is only a device to plan for", "add --dry-run")
     design = plan.read_study(study, settings or [])
@@ -225,7 +223,7 @@ def publish(
     For the folder of a study (results/study/NAME) write its page from its records instead.
     """
     from hammerlib.pages import results as pages
-    from hammerlib.pipeline import checkout
+    from hammerlib.pipeline.plan import checkout
 
     docs = checkout() / "docs"
     results = checkout() / "results"

@@ -73,7 +73,7 @@ def order(
 ) -> int:
     """Order problems, and write the order with its cost, its certificate and what it was made from."""
     import hammerlib
-    from hammerlib.adapters.files import check_batch, trainer_named
+    from hammerlib.adapters.files import check_batch, check_path, trainer_named
     from hammerlib.ordering.strategies import CENTRES, check_strategy
 
     # All that can be refused before minutes of embedding.
@@ -84,11 +84,17 @@ def order(
     check_whole("seed", seed, 0, "choose --seed 0, 1, ...")
     chosen = parse_options(settings or [])
     if problems is None:
-        _refuse_missing({"--n": n, "--split": split}, backbone, write, strategy, chosen)
+        for word, value in {"--n": n, "--split": split, "--backbone": backbone, "--write": write}.items():
+            if value is not None:
+                raise InputError(
+                    word, str(value), "needs problems, and none are named", "name a source of PROBLEMS"
+                )
     if write and write.suffix not in (".jsonl", ".parquet"):
         raise InputError("write", str(write), "unknown kind of file", "use .jsonl or .parquet")
     if trainer is not None:
-        check_hand_over(trainer, write)
+        if write is None:
+            raise InputError("for", trainer, "needs a file to write", "add --write FILE")
+        check_path(trainer_named(trainer), write)
     elif batch is not None or tail != "refuse":
         word, value = ("tail", tail) if batch is None else ("batch", batch)
         raise InputError(word, value, "is of a trainer, and none is named", "add --for TRAINER")
@@ -126,40 +132,6 @@ def order(
 
         print(explain_order(made, vectors, problems=table).to_string(index=False, float_format="%.4f"))
     return 0
-
-
-def check_hand_over(trainer: str, write: Path | None) -> None:
-    """Refuse, before problems are loaded, a file that cannot be handed to a trainer."""
-    from hammerlib.adapters.files import check_path, trainer_named
-
-    if write is None:
-        raise InputError("for", trainer, "needs a file to write", "add --write FILE")
-    check_path(trainer_named(trainer), write)
-
-
-def _refuse_missing(
-    selecting: dict[str, Any], backbone: str | None, write: Path | None, strategy: str, chosen: dict[str, Any]
-) -> None:
-    """Refuse words that need problems where none are named."""
-    from hammerlib.ordering.strategies import COLUMNS
-
-    for name, value in selecting.items():
-        if value is not None:
-            raise InputError(name, value, "selects problems, and none are named", "name a source of PROBLEMS")
-    sorts_by = None if "pass_rate" in chosen else str(chosen.get("of", strategy))
-    remedy = "name a source of problems"
-    if backbone:
-        needs = "--backbone"
-    elif write:
-        needs = "--write"
-    elif sorts_by in COLUMNS:
-        needs = f"--strategy {sorts_by}"
-        remedy = f"name a source of PROBLEMS with a column {COLUMNS[sorts_by]!r}"
-    elif strategy == "matched":
-        needs = "--strategy matched"
-    else:
-        return
-    raise InputError("PROBLEMS", None, f"are missing, which {needs} needs", remedy)
 
 
 def parse_columns(words: Sequence[str] | None) -> dict[str, str] | None:

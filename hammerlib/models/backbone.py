@@ -94,7 +94,7 @@ def kept(folder: Path) -> Path | None:
     if not (folder / "config.json").is_file():
         discard(folder)
         return None
-    problem = damaged(folder) if (folder / SUMS).exists() else None  # some were made before folders had sums
+    problem = damaged(folder)
     if problem is not None:
         warnings.warn(f"{folder.name} is made again: its {problem}", stacklevel=2)
         discard(folder)
@@ -448,7 +448,7 @@ def check_folder(name: str, folder: Path) -> None:
     """
     if (folder.parent / MANIFEST).exists() and folder.name == "model":
         RunRecord.load(folder.parent).check(within="model/")
-    problem = damaged(folder) if (folder / SUMS).exists() else None
+    problem = damaged(folder)
     if problem is not None:
         remedy = f"restore it from a copy, or delete {SUMS} if the change was meant"
         raise InputError("backbone", name, f"its {problem}", remedy)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.errors import InputError, check_is, check_name
+from hammerlib.errors import InputError, check_is, check_name, check_type
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.runs import once
 from hammerlib.runs.storage import (
@@ -329,16 +329,11 @@ def _read_problems(source: datasets.Dataset | Sequence[str]) -> tuple[list[str],
 
 
 def _checked_texts(source: Sequence[str]) -> list[str]:
-    if isinstance(source, str):
-        raise InputError("texts", source, "is one string, not a list of texts", "pass [text]")
-    if isinstance(source, dict) or not isinstance(source, Iterable):
+    if isinstance(source, str | dict) or not isinstance(source, Iterable):
         raise InputError("texts", source, "is no list of texts", "pass a table of problems, or [text, ...]")
-    texts = list(source)
+    texts = check_type("texts", list(source), list[str])
     if not texts:
         raise InputError("texts", texts, "hold nothing to embed", "pass at least one text")
-    bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
-    if bad:
-        raise InputError("texts", bad[:5], f"{len(bad)} rows are no text", "remove or fill these rows")
     return texts
 
 

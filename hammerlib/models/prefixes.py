@@ -78,6 +78,7 @@ def prefix_tree(
     inner = {node: k for k, node in enumerate(sorted({parent for parent in parent_of if parent >= 0}))}
     leaves = set(inner) - {parent_of[node] for node in inner}
     paths = []
+    # a node lies on the paths of all leaves below it; its state is read from the last of them (all are equal)
     home: dict[int, int] = {}
     positions: dict[int, int] = {}
     for leaf in sorted(leaves):
@@ -119,6 +120,7 @@ def _attention(
     rows = []
     for states in (query, key, value):  # (1, heads, N, d) -> (L, heads, W, d)
         _, heads, nodes, size = states.shape
+        # rows of an embedding table: its backward adds up what the paths of one node send back
         by_node = states[0].transpose(0, 1).reshape(nodes, heads * size)
         along = torch.nn.functional.embedding(prefix_tree.paths, by_node)
         rows.append(along.view(leaves, width, heads, size).transpose(1, 2))
@@ -161,6 +163,7 @@ def score_tree(
 
     # the head runs at nodes that predict something, not at all of them
     def choose(module: object, arguments: object, output: Any) -> Any:
+        # position k predicts token k + 1: the parent of a node predicts it
         output.last_hidden_state = output.last_hidden_state[:, tree.parents]
         return output
 
@@ -176,6 +179,7 @@ def score_tree(
         )
     finally:
         handle.remove()
+    # one entry more, zero, for places without a token (`asked` is M there)
     padded = (torch.nn.functional.pad(values[0], (0, 1)) for values in (output.log_probs, output.entropy))
     logps, entropies = (values[tree.asked] for values in padded)
     return logps, entropies

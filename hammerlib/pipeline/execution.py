@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hammerlib.errors import InputError, need, printable
@@ -312,7 +311,7 @@ def _papermill(step: Step, output: Path, root: Path) -> NotebookError | None:
     # Progress bars in the kernel would be saved with the notebook, one output for each refresh.
     inherited = {"HAMMER_RESULTS": str(root), "HAMMER_PROGRESS": str(progress), "TQDM_DISABLE": "1"}
     with (  # the line first: it is silent where bars are off
-        LiveLine(step.name, count_code_cells(step.path), root, progress) as line,
+        contextlib.closing(LiveLine(step.name, count_code_cells(step.path), root, progress)) as line,
         storage.environment(**inherited, PYDEVD_DISABLE_FILE_VALIDATION="1"),
     ):
         try:
@@ -351,22 +350,16 @@ class LiveLine:
         self.root = root
         self.progress = progress
         self.since = time.time()
-        self._name = name
-        self._cells = cells
         self._ended = threading.Event()
         self._bar: Any = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> LiveLine:
         if storage.progress_off() or not sys.stderr.isatty():
-            return self
+            return
         from tqdm import tqdm
 
         layout = "{desc} {n_fmt}/{total_fmt} cells [{elapsed}]{postfix}"
-        self._bar = tqdm(total=self._cells, desc=self._name, leave=False, bar_format=layout, disable=False)
+        self._bar = tqdm(total=cells, desc=name, leave=False, bar_format=layout, disable=False)
         self._thread = threading.Thread(target=self._refresh, daemon=True)
         self._thread.start()
-        return self
 
     def next_cell(self, cell: Mapping, **_: object) -> None:
         """Count the cell that starts, unless it is prose: nbclient tells of every one."""
@@ -377,11 +370,10 @@ class LiveLine:
         while not self._ended.wait(REFRESH):
             self._bar.set_postfix_str(under_way(self.root, self.progress, self.since))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Take the line away."""
         self._ended.set()
-        if self._thread is not None:
+        if self._bar is not None:
             self._thread.join()
             self._bar.close()
 

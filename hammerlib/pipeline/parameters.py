@@ -194,8 +194,7 @@ def _check_lists(values: Mapping[str, Any]) -> None:
             raise InputError(name, items, "is empty", "name at least one")
         for item in items:
             if items.count(item) > 1:
-                problem = f"holds {item} twice, which is no second run"
-                raise InputError(name, items, problem, "name it once")
+                raise InputError(name, items, f"holds {item} twice, which is no second run", "name it once")
             if name.endswith("_seeds") and not 0 <= item < 2**32:
                 problem = f"holds {item}, which is no seed"
                 raise InputError(name, items, problem, "use whole numbers from 0 to 4294967295")

@@ -206,8 +206,7 @@ def _all_parameters(cells: Mapping[Path, Mapping[str, Parameter]]) -> dict[str, 
         for name, line in parameters.items():
             if known.setdefault(name, line).kind != line.kind:
                 problem = f"{path.name} declares another type than an earlier notebook"
-                remedy = f"declare it as {known[name].kind} everywhere"
-                raise InputError(name, line.kind, problem, remedy)
+                raise InputError(name, line.kind, problem, f"declare it as {known[name].kind} everywhere")
     return known
 
 

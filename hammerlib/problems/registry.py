@@ -102,11 +102,11 @@ def check_source(
 
         check_own(load.args[0], name, split)
         return
-    if not SOURCES[prefix].check:
+    check = SOURCES[prefix].check
+    if not check:
         return
-    module, _, function = SOURCES[prefix].check.partition(":")
     try:
-        getattr(import_module(module), function)(name, split, n)
+        Entry(check).function()(name, split, n)
     except InputError as error:
         if error.field == "split":
             raise

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from hammerlib.errors import InputError, check_is, check_whole, need
+from hammerlib.errors import InputError, check_type, check_whole, need
 from hammerlib.problems.registry import SOURCES, Entry, find_source
 
 if TYPE_CHECKING:
@@ -106,12 +106,8 @@ def load_problems(
     if n is not None:
         check_whole("n", n, 1, "leave it out for the default")
     check_whole("seed", seed, 0, "choose a larger value")
-    if split is not None:
-        check_is("split", split, str, "the name of a part", "leave it out")
-    if columns is not None and not (
-        isinstance(columns, dict) and all(isinstance(name, str) for pair in columns.items() for name in pair)
-    ):
-        raise InputError("columns", columns, "are no names of columns", 'use {"prompt": "question"}')
+    check_type("split", split, str | None)
+    check_type("columns", columns, dict[str, str] | None)
     table = load(split=split, n=n, seed=seed, columns=columns)
     _check_loaded(table)
     if dedupe:

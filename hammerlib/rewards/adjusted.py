@@ -156,6 +156,8 @@ class DRAReward:
         The raw sums stay in ``self.raw`` (n,) for telemetry; `deferred` returns them as they are.
         """
         check_rows(completions, prompts=prompts, completion_ids=completion_ids)
+        # Groups are looked for in the rows only where nobody names them: a deferred call is adjusted over the
+        # rows of all processes later, the released code's scope takes whatever a process holds.
         size = 1
         if not (self.deferred or self.by_process or self.given.groups is not None):
             size = self._group_size(columns.get("id") or prompts)
@@ -207,7 +209,7 @@ class DRAReward:
         if blank.any():  # they share a dimension of their own: copies of each other, unlike anything else
             vectors = np.hstack([vectors, blank[:, None]])
         kernel = {name: value for name, value in self.options.items() if name not in REWARD_OPTIONS}
-        rewards = raw.copy()
+        rewards = raw.copy()  # of a completion in no group, as it is
         weights = np.full(len(raw), math.nan)
         for rows in batches:  # (B, G)
             rewards[rows] = adjust_rewards(raw[rows], vectors[rows], **self.options)
@@ -225,6 +227,7 @@ class DRAReward:
 
     def _group_size(self, keys: Sequence) -> int:
         texts = [key if isinstance(key, str) else json.dumps(key, sort_keys=True) for key in keys]
+        # TRL puts the G completions of a prompt in a row; the same problem twice in a row is a run of 2 G
         runs = [len(list(rows)) for _, rows in itertools.groupby(texts)]
         for size in self.group_sizes:
             if all(run % size == 0 for run in runs):
@@ -272,6 +275,7 @@ def _finished(scores: list) -> list[list[float | None]]:
     async def together() -> list:
         return await asyncio.gather(*waiting)
 
+    # the caller may be inside a loop already (a notebook is), where asyncio.run would refuse
     with ThreadPoolExecutor(1) as thread:
         done = iter(thread.submit(asyncio.run, together()).result())
     return [next(done) if inspect.isawaitable(score) else score for score in scores]

@@ -124,6 +124,7 @@ def verdicts(
         refuse_code(name, run_code)
     known = _grade(with_gold, timeout, run_code, unfinished)
     reasons = [known[row].reason for row in with_gold]
+    # A grader that fails must not teach: such rows get no reward, and are told.
     without = Counter(_METRICS.get(why, "grading/errors") for why in reasons if why not in SCORABLE)
     for name, value in sorted(without.items()):
         LOG.warning("%s: %d of %d completions have no verdict and no reward", name, value, len(rows))

@@ -149,10 +149,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
             reason = quoted[0] if quoted else None
         if reason is None:
             raise
-        # Manifests keep the message, and they name no folder of a machine.
-        shown = "/".join(Path(path).parts[-2:]) if Path(path).is_absolute() else str(path)
         remedy = "make room and see that the folder is writable, or choose another; then call again"
-        raise InputError("file", shown, f"cannot be written ({reason})", remedy) from error
+        raise InputError("file", _shown(path), f"cannot be written ({reason})", remedy) from error
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """A path for messages: manifests keep them, and they name no folder of a machine."""
+    path = Path(path)
+    if path.is_absolute() and len(path.parts) > 3:
+        return "/".join(path.parts[-2:])
+    return str(path)
 
 
 @contextlib.contextmanager
@@ -208,7 +214,7 @@ def _sync(path: Path) -> None:
 def writable(path: str | os.PathLike[str]) -> Path:
     """Return where a write to `path` lands: itself, or what a symbolic link of one's own points to."""
     path = Path(path)
-    shown = "/".join(path.parts[-2:]) if path.is_absolute() and len(path.parts) > 3 else str(path)
+    shown = _shown(path)
     try:
         if path.is_symlink():
             path = _link_target(path, shown)
@@ -356,14 +362,14 @@ def write_sums(folder: Path) -> None:
 
 
 def damaged(folder: Path) -> str | None:
-    """Return what is wrong with a folder that has a ``sums.json``, None where all is as it was written."""
+    """Return what is wrong with a folder, None where all is as its ``sums.json`` says or it has none."""
+    if not (folder / SUMS).exists():
+        return None
     try:
         for name, sha256 in read_object(folder / SUMS)["files"].items():
             problem = altered(folder / name, sha256, name)
             if problem is not None:
                 return problem
-    except FileNotFoundError:
-        raise
     except (ValueError, KeyError, AttributeError, OSError) as error:
         return f"{SUMS} {error}"
     return None

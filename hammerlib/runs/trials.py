@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from hammerlib.errors import InputError, printable
@@ -268,7 +268,7 @@ def run_trials(
     pool = {"workers": workers, "backend": backend, "gpus": gpus, "retries": 1}
     deaths: Counter[str] = Counter()
     wait = False
-    with Progress(sweep, workers) as progress:
+    with contextlib.closing(Progress(sweep, workers)) as progress:
         while to_do:
             jobs = [TrialJob(task, trial, folder, before[trial.name], wait, ends) for trial in to_do]
             again: list[Trial] = []
@@ -301,25 +301,21 @@ def _until(ends: float | None, jobs: list[TrialJob]) -> Iterator[TrialJob]:
 
 
 class Progress:
-    """A bar, and a line for every trial that ended; a context manager."""
+    """A bar, and a line for every trial that ended."""
 
     def __init__(self, sweep: SweepStatus, workers: int) -> None:
+        from tqdm.auto import tqdm
+
         self.sweep = sweep._replace(status=dict(sweep.status), seconds=dict(sweep.seconds))
         self.left = {trial.name: trial for trial in sweep.to_do()}
         self.failed = 0
         self.workers = workers
-
-    def __enter__(self) -> Progress:
-        from tqdm.auto import tqdm
-
-        done = self.sweep.count("done")
-        total = len(self.sweep.trials)
+        total = len(sweep.trials)
+        done = sweep.count("done")
         self.bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=storage.progress_off())
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bar as it is."""
         self.bar.close()
 
     def tell(self, trial: Trial, end: TrialEnd) -> None:
@@ -380,8 +376,6 @@ def estimate(
 
     Where there is no record yet, `guess` tells how long a trial takes; None: not known.
     """
-    if workers < 1:
-        raise InputError("workers", workers, "must be at least 1", "use one worker per idle core")
     to_do = sweep.to_do()
     width = max(3, *(len(printable(trial.arm)) for trial in sweep.trials))
     head = "".join(f"{word:>8}" for word in (*STATUSES, "to run"))

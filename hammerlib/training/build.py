@@ -73,7 +73,6 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     """
     config = job.config
     embed = CompletionEmbedder(job.backbone)
-    table = _dataset(job)
     ids = ids_of(job.problems, job.order)
     process = int(os.environ.get("RANK", "0"))
     index_log = IndexLog(record.folder, job.plan, ids, job.order.permutation.tolist(), process)
@@ -107,12 +106,18 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     own = own_tools(config)
     if config.vllm == "server" and is_main():
         check_port(config.vllm_group_port)
+    table = None
+    if config.epoch_order == "reorder" and config.epochs > 1:
+        table = EpochTable(_with_turns(job.problems, config), job.order)
+        dataset = table.places
+    else:
+        dataset = _with_turns(job.order.apply(job.problems), config)
     with _server_named(config):
         trainer = PolicyTrainer(
             model=policy,
             reward_funcs=_rewards(config, algorithms),
             args=grpo_arguments(job, record.folder),
-            train_dataset=table.places if isinstance(table, EpochTable) else table,
+            train_dataset=dataset,
             processing_class=copy.deepcopy(job.backbone.tokenizer),
             peft_config=_lora(config),
             tools=[tool for _, tool in own["tools"]] or None,
@@ -137,7 +142,7 @@ def build_trainer(job: Job, record: RunRecord, first_step: int = 0) -> PolicyTra
     trainer.add_callback(Seal(job.algorithms))
     if "tensorboard" in config.report_to and trainer.accelerator.is_main_process:
         trainer.add_callback(tensorboard_writer(record.folder, first_step))
-    if isinstance(table, EpochTable):
+    if table is not None:
         trainer.add_callback(Reorder(job, record, policy, table, index_log))
     return trainer
 
@@ -281,15 +286,13 @@ def save_model(trainer: PolicyTrainer, job: Job, folder: Path) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def _dataset(job: Job) -> Dataset | EpochTable:
-    """The problems in training order; a chat template is applied by TRL to message lists."""
-    again = job.config.epoch_order == "reorder" and job.config.epochs > 1
-    table = job.problems if again else job.order.apply(job.problems)
-    if job.config.template == "chat":
-        table = table.map(
-            lambda row: {"prompt": [{"role": "user", "content": row["prompt"]}]}, load_from_cache_file=False
-        )
-    return EpochTable(table, job.order) if again else table
+def _with_turns(table: Dataset, config: TrainConfig) -> Dataset:
+    """The problems, as message lists where TRL shall apply a chat template to them."""
+    if config.template != "chat":
+        return table
+    return table.map(
+        lambda row: {"prompt": [{"role": "user", "content": row["prompt"]}]}, load_from_cache_file=False
+    )
 
 
 def _rewards(config: TrainConfig, algorithms: Sequence[Algorithm]) -> list[Reward]:

@@ -25,6 +25,7 @@ from transformers import TrainerCallback
 
 from hammerlib.errors import InputError
 from hammerlib.runs.storage import (
+    SUMS,
     atomic_path,
     content_hash,
     damaged,
@@ -91,6 +92,8 @@ def newest_complete(folder: Path, *, processes: int = 1) -> tuple[Path, int] | N
 def _problem(path: Path, step: int, processes: int) -> str | None:
     """Why a checkpoint cannot be resumed from; "" where a kill left it unfinished, None where it is whole."""
     random = ["rng_state.pth"] if processes == 1 else [f"rng_state_{p}.pth" for p in range(processes)]
+    if not (path / SUMS).exists():
+        return ""
     try:
         problem = damaged(path)
         if problem is None:
@@ -138,6 +141,7 @@ def trim_run(folder: Path, step: int, checkpoint: Path | None = None) -> None:
         if path.name not in lengths:
             discard(path)
             continue
+        # by bytes, not by lines: the hash of exactly these was checked against the checkpoint
         content = path.read_bytes()[: lengths[path.name]["bytes"]]
         with atomic_path(path) as unfinished:
             unfinished.write_bytes(content)
@@ -196,10 +200,8 @@ class Seal(TrainerCallback):
         PartialState().wait_for_everyone()
 
 
-def restore(algorithms: Sequence[Algorithm], checkpoint: Path | None) -> None:
+def restore(algorithms: Sequence[Algorithm], checkpoint: Path) -> None:
     """Give algorithms and hooks back what a checkpoint holds of them."""
-    if checkpoint is None:
-        return
     parts = _parts(algorithms)
     states = read_states(checkpoint, int(os.environ.get("RANK", "0")))
     for name, state in states.items():

@@ -371,8 +371,7 @@ def refuse_names_of_trl(values: Mapping[str, Any]) -> None:
     ours = {field.name for field in dataclasses.fields(TrainConfig)}
     for name in (name for name in values if name not in ours):
         if name in TRL_NAMES:
-            remedy = f"set {TRL_NAMES[name]}"
-            raise InputError("config", name, "is TRL's name of a field", remedy)
+            raise InputError("config", name, "is TRL's name of a field", f"set {TRL_NAMES[name]}")
         if importlib.util.find_spec("trl") is None:
             return
         from trl import GRPOConfig

@@ -100,6 +100,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
         varied = groups = 0
         rounds = []
         self.rounds = self.skipped = 0
+        # TRL asks once per generation batch. A step may need several, and the order end between two of them.
         if self.cursor >= self.end:  # a further batch of the step in which the order ended
             return dataclasses.replace(self._last.take([0]), groups=np.array([EXCLUDED]))
         while varied < wanted and self.rounds < self.limit and self.cursor < self.end:
@@ -146,10 +147,12 @@ class DynamicSampling(Algorithm, TrainerCallback):
         names = np.full(len(generation.rows), EXCLUDED)
         for group in members:
             problem = generation.rows[group[0]]["id"]
+            # p (1 - p) = 0 for a group all right or all wrong: its advantages and its gradient are zero
             reason = reason_to_skip([judged[row] for row in group])
             if reason is None:
                 # EXCLUDED is -1: the first group that is kept becomes 0
                 names[group] = names.max() + 1
+            # a problem with several groups is skipped only if none of them varies
             if reason is None or problem not in reasons:
                 reasons[problem] = reason
         generation.groups = names

@@ -52,6 +52,7 @@ def generate(
     fields: dict[str, Any] = {}
     if rows:
         prompts, images, fields = trainer._tokenize_prompts([row["prompt"] for row in rows])
+    # Prompts and prefixes are ids throughout: decoded and encoded again, a prefix may become other tokens.
     todo = []  # rows whose prefix is not the whole completion already
     for k, prefix in enumerate(starts):
         if not prefix or (len(prefix) < longest and prefix[-1] not in trainer.eos_token_ids):
@@ -68,7 +69,7 @@ def generate(
     mask = []
     logprobs = []
     for k, start in enumerate(starts):
-        ids = continuations.get(k, [])[: longest - len(start)]
+        ids = continuations.get(k, [])[: longest - len(start)]  # prefix and continuation share the limit
         whole.append(start + ids)
         mask.append([int(train_prefix)] * len(start) + [1] * len(ids))
         logprobs.append([None] * len(start) + list(known_logprobs.get(k, []))[: len(ids)])
@@ -212,6 +213,7 @@ def _for_sampling(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
                     weight = layer.get_base_layer().weight
                     before[weight] = weight.data
                     with torch.no_grad():
+                        # W' = W + sum of s B A over the active adapters
                         products = [layer.get_delta_weight(name) for name in layer.active_adapters]
                         weight.data = sum(products, start=weight.data)
             adapters.enter_context(model.disable_adapter())
@@ -285,6 +287,7 @@ def score_tokens(
     # Position t predicts token t + 1, so the last logits are dropped; log p = log softmax(logits / T).
     chances = (logits.float() / temperature).log_softmax(-1)
     logps = chances.gather(2, completions[..., None])[..., 0]
+    # H = -sum_v p_v log p_v, in nats
     return logps * mask, -(chances.exp() * chances).sum(-1) * mask, mask
 
 
@@ -297,6 +300,7 @@ def mean_entropy(
     rows: int,
 ) -> float:
     """Return the mean entropy over all completion tokens, in nats, computed so many rows at a time."""
+    # sums over tokens, not means of means: completions of any length count by their tokens
     total = tokens = 0.0
     with torch.no_grad():
         for first in range(0, len(prompt_ids), rows):
@@ -320,6 +324,7 @@ def scored_tokens(
         batch = slice(number * rows, (number + 1) * rows)
         tokens = prompt_ids[batch], completion_ids[batch]
         if number >= passes:
+            # nothing is left here while another process still scores: one token keeps step with it
             tokens = [[trainer.eos_token_ids[0]]], [[trainer.eos_token_ids[0]]]
         with torch.no_grad():
             scores = score_tokens(trainer.model, *tokens, temperature=trainer.temperature)

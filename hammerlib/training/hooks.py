@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hammerlib.errors import InputError, check_fields, import_function, import_object, unknown
+from hammerlib.errors import InputError, check_type, import_function, import_object, unknown
 from hammerlib.runs.storage import content_hash
 from hammerlib.training.rollout import EXCLUDED, Generation, Rollout
 
@@ -228,6 +228,7 @@ def _joined(methods: list[Callable], join: Callable[[list[Callable]], Callable])
 def _chained(methods: list[Callable]) -> Callable[[Rollout], torch.Tensor]:
     def advantage(rollout: Rollout) -> torch.Tensor:
         for method in methods:
+            # A_2(A_1(TRL's)): the sequence of the configuration.
             # A copy: each sees the advantages of the one before, the trainer's own stay.
             rollout = dataclasses.replace(rollout, advantages=method(rollout))
         return rollout.advantages
@@ -246,6 +247,7 @@ def _nested(methods: list[Callable]) -> Callable[..., torch.Tensor]:
 
 def _merged(methods: list[Callable]) -> Callable[[Rollout], dict[str, float]]:
     def observe(rollout: Rollout) -> dict[str, float]:
+        # two of one name would be averaged into one column of metrics.csv without a word
         reports = [method(rollout) for method in methods]
         _refuse_twice([name for report in reports for name in report])
         return {name: value for report in reports for name, value in report.items()}
@@ -309,8 +311,7 @@ def algorithm_class(name: str, field: str = "algorithms") -> type[Algorithm]:
     check_algorithm_name(name, field)
     target = import_object(known_algorithms().get(name, name), field)
     if not (isinstance(target, type) and issubclass(target, Algorithm)):
-        problem, remedy = "is no algorithm", "name a subclass of hammerlib.training.Algorithm"
-        raise InputError(field, name, problem, remedy)
+        raise InputError(field, name, "is no algorithm", "name a subclass of hammerlib.training.Algorithm")
     return target
 
 
@@ -351,10 +352,8 @@ def _check_options(kind: type[Algorithm], options: dict[str, Any], field: str) -
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and name not in options and not variable:
             raise InputError(f"{field}.{name}", None, "is missing", "add it")
-    hints = {name: _plain_type(parameter.annotation) for name, parameter in parameters.items()}
-    typed = {name: value for name, value in options.items() if hints.get(name) is not None}
-    described = dataclasses.make_dataclass("Options", [(name, hints[name]) for name in typed])
-    check_fields(described, typed, "options", inside=field)
+        if name in options and (kind := _plain_type(parameter.annotation)) is not None:
+            check_type(f"{field}.{name}", options[name], kind)
 
 
 def _plain_type(annotation: object) -> Any:

@@ -286,10 +286,3 @@ def glossary_table() -> str:
     """Return `metrics` as a Markdown table, as it stands in results/README.md."""
     rows = [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in metrics().items()]
     return "\n".join(["| metric | meaning | unit or range |", "|---|---|---|", *rows])
-
-
-def __getattr__(name: str) -> dict[str, tuple[str, str]]:
-    """Old spelling of `metrics`, one release."""
-    if name == "METRICS":
-        return metrics()
-    raise AttributeError(name)

@@ -131,7 +131,7 @@ class Generation:
             if name == "mask" and masked:
                 columns = [generation.mask or generation._all_ones() for generation in generations]
             if name == "rewards" and rewarded:
-                columns = [generation._own_rewards() for generation in generations]
+                columns = [generation.own_rewards() for generation in generations]
             complete = all(column is not None for column in columns)
             joined[name] = [row for column in columns for row in column] if complete else None
         return cls(**joined)
@@ -139,7 +139,8 @@ class Generation:
     def _all_ones(self) -> list[list[int]]:
         return [[1] * len(ids) for ids in self.completion_ids]
 
-    def _own_rewards(self) -> np.ndarray:
+    def own_rewards(self) -> np.ndarray:
+        """Return the rewards that the rollout gave, (m,), NaN where the reward functions decide."""
         return np.full(len(self.rows), np.nan) if self.rewards is None else self.rewards
 
     def tokens(self) -> dict[str, int]:
@@ -171,6 +172,7 @@ class Generation:
             remedy += "of the algorithm state more for a prompt"
             raise _refusal(len(self.rows), f"completions to train do not fit a batch of {total}", remedy)
         others = np.flatnonzero(self.groups == EXCLUDED)
+        # the copies cost a pass over their tokens and nothing else: the shortest is the cheapest
         shortest = int(np.argmin([*map(len, self.completion_ids)]))
         missing = total - len(trained)
         # TRL splits a batch by position: what is trained comes first

@@ -164,19 +164,18 @@ def _train(job: Job, root: Path) -> RunRecord:
     from hammerlib.training.checkpoints import newest_complete, trim_run
 
     folder = root / job.run_id
-    checkpoint = newest_complete(folder, processes=job.plan.processes)
+    checkpoint, done_steps = newest_complete(folder, processes=job.plan.processes) or (None, 0)
     if not is_main():
-        _fit(job, RunRecord(job.run_id, folder, {}), checkpoint)
+        _fit(job, RunRecord(job.run_id, folder, {}), checkpoint, done_steps)
         return RunRecord.load(folder)
     parameters = job.config.effective()
     record = start_run("train", parameters=parameters, seeds=[job.config.seed], run_id=job.run_id, root=root)
-    done_steps = checkpoint[1] if checkpoint else 0
     # what the checkpoint does not hold goes before anything is written behind it
-    trim_run(folder, done_steps, checkpoint[0] if checkpoint else None)
+    trim_run(folder, done_steps, checkpoint)
     forget_orders(folder, done_steps, job.plan.steps_per_epoch)
     with record:
-        _describe(job, record, checkpoint)
-        _fit(job, record, checkpoint)
+        _describe(job, record, done_steps)
+        _fit(job, record, checkpoint, done_steps)
         record.note(machine=measured(job, record))
         if job.config.dynamic_sampling:
             from hammerlib.training.dynamic import tail_of
@@ -226,11 +225,14 @@ def prepare(
     config = dataclasses.replace(config, n_problems=len(problems)).validate()
     if weights:
         check_engine(config)
-    adapters = ["peft"] if config.lora_rank else []
-    adapters += ["bitsandbytes"] if config.load_in_4bit and weights else []
-    need("torch", "transformers", "accelerate", "trl", *adapters)
-    own = [GivenRewards(rewards)] if rewards else []
-    checked = _algorithms(config, [*own, *algorithms])
+    need("torch", "transformers", "accelerate", "trl")
+    if config.lora_rank:
+        need("peft")
+    if config.load_in_4bit and weights:
+        need("bitsandbytes")
+    if rewards:
+        algorithms = [GivenRewards(rewards), *algorithms]
+    checked = _algorithms(config, algorithms)
     import torch
 
     from hammerlib.models import load_backbone
@@ -272,10 +274,11 @@ def _algorithms(config: TrainConfig, given: Sequence[Algorithm]) -> tuple[Algori
         raise InputError("algorithms", "Hooks", "stands there more than once", "put all callables into one")
     algorithms = (*make_algorithms(config), *given)
     hooks = compose(algorithms)
-    tools = "tools" if config.tools else "environment" if config.environment else None
-    if tools and (hooks.rollout is not None or config.dynamic_sampling):
+    if hooks.rollout is not None or config.dynamic_sampling:
         problem = "are not called by a rollout of an algorithm's own, nor by dynamic sampling"
-        raise InputError(tools, getattr(config, tools), problem, "leave one or the other out")
+        for name in ("tools", "environment"):
+            if getattr(config, name):
+                raise InputError(name, getattr(config, name), problem, "leave one or the other out")
     if config.save_steps is not None:
         check_state(algorithms)
     return algorithms
@@ -292,8 +295,7 @@ def _check_growth(job: Job) -> None:
         problem = f"{stated}: the mean over tokens would be multiplied with the rows"
         raise InputError("entropy_coef", config.entropy_coef, problem, "set it to 0, or loss_type: dapo")
     if config.adjustment_options.get("scope") == "official-local":
-        remedy = "leave scope out"
-        raise InputError("adjustment_options.scope", "official-local", stated, remedy)
+        raise InputError("adjustment_options.scope", "official-local", stated, "leave scope out")
 
 
 def _check_length(
@@ -314,7 +316,7 @@ def _check_length(
     return longest
 
 
-def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
+def _describe(job: Job, record: RunRecord, done_steps: int) -> None:
     from hammerlib.problems import fingerprint
 
     dropped = []
@@ -341,22 +343,23 @@ def _describe(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) 
         schedule=dataclasses.asdict(job.plan),
         tail_dropped=dropped,
         whole_epoch=job.plan.steps >= job.plan.steps_per_epoch,
-        resumed_from_step=checkpoint[1] if checkpoint else None,
+        resumed_from_step=done_steps or None,
     )
 
 
-def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> None:
+def _fit(job: Job, record: RunRecord, checkpoint: Path | None, done_steps: int) -> None:
     from hammerlib.training.build import build_trainer, quiet, save_model
     from hammerlib.training.checkpoints import FOLDER, restore, resumable
     from hammerlib.training.trainer import same_everywhere
 
-    restore(job.algorithms, checkpoint[0] if checkpoint else None)
+    if checkpoint is not None:
+        restore(job.algorithms, checkpoint)
     with quiet():
-        trainer = build_trainer(job, record, checkpoint[1] if checkpoint else 0)
+        trainer = build_trainer(job, record, done_steps)
         if trainer.accelerator.num_processes > 1:
             same_everywhere("run", job.run_id, "name and its parts")
         with resumable(record.folder, job.plan.processes):
-            trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         save_model(trainer, job, record.folder)
     for folder in (FOLDER, "reference"):
         shutil.rmtree(record.folder / folder, ignore_errors=True)
@@ -364,7 +367,6 @@ def _fit(job: Job, record: RunRecord, checkpoint: tuple[Path, int] | None) -> No
 
 def _summarise(record: RunRecord) -> None:
     """Put the curve's ends into the manifest: means over the first and last tenth of the steps."""
-
     from hammerlib.training.logs import SKIPPED
 
     patterns = ("index_log*.csv", "metrics.csv", SKIPPED, "model/*", "completions/*.parquet")

@@ -70,6 +70,7 @@ def observe(rollout: Rollout) -> dict[str, float]:
             advantages = rollout.advantages.detach().float().cpu().numpy()
             values["effective_advantages"] = effective_advantages(advantages[rows.ravel()], group_size)
         by_size.append(values)
+    # Means below are over what is trained; rows that only fill up a batch would dilute them.
     chosen = rollout.groups != EXCLUDED
     trained = rollout.raw[chosen]
     reasons = np.array(rollout.reasons or [""] * len(chosen))[chosen]
@@ -108,6 +109,7 @@ def effective_advantages(advantages: np.ndarray, group_size: int) -> float:
     if size.ndim == 2:  # one a token
         size = size.mean(axis=1)
     groups = size.reshape(-1, group_size)
+    # n_eff = (sum a)^2 / sum a^2: G where all weigh the same, 1 where one carries it all
     squares = (groups**2).sum(axis=1)
     moved = squares > 0
     return mean_or_nan(groups.sum(axis=1)[moved] ** 2 / squares[moved])

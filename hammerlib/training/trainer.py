@@ -63,6 +63,7 @@ def same_everywhere(field: str, value: object, what: str) -> None:
 def whole_groups(rollout: Rollout, process: int) -> tuple[Rollout, slice | None]:
     """Return a rollout of whole groups, and where this process's rows stand in it (None: it is the whole)."""
     local = len(rollout.rows)
+    # TRL deals out a batch by rows: where G does not divide a process's share, a group lies on two of them
     rows_in_a_row = np.array_equal(rollout.groups, np.arange(local) // rollout.group_size)
     if local % rollout.group_size == 0 or not rows_in_a_row:  # a rollout's own groups lie on one process
         return rollout, None
@@ -343,8 +344,10 @@ class PolicyTrainer(GRPOTrainer):
                 farthest = (self._score_shared(self.model, *tokens)[0] - logps).abs().mean().item()
             except (TypeError, ValueError, RuntimeError, AttributeError) as error:
                 reason = f"its forward pass does not take it ({error})"
+        # bfloat16 keeps 8 bits of a number: two right ways to compute it lie farther apart
         half = self.args.bf16 or self.args.fp16 or logps.dtype != torch.float32
         farthest = self.accelerator.gather(torch.tensor(farthest, device=logps.device)).max().item()
+        # the farthest of all processes, so that all decide alike
         self._prefixes_agree = farthest <= (SAME_LOGP_HALF if half else SAME_LOGP)
         if not self._prefixes_agree:
             unshare_prefixes(self._causal_model())
@@ -420,13 +423,14 @@ class PolicyTrainer(GRPOTrainer):
 
     def _with_own_rewards(self, table: torch.Tensor, generation: Generation) -> torch.Tensor:
         """Put a rollout's own rewards in place of the functions', in the (n, F) table of all processes."""
-        rewards = np.full(len(generation.rows), np.nan) if generation.rewards is None else generation.rewards
-        own = self.accelerator.gather(torch.from_numpy(rewards).to(table))
+        # every process takes part in the gather, also one whose rollout gave no rewards
+        own = self.accelerator.gather(torch.from_numpy(generation.own_rewards()).to(table))
         rows = ~own.isnan()
         if not rows.any():
             return table
         table = table.clone()
         table[rows] = math.nan
+        # without the carried rewards below, which TRL's own means would count as a function's
         self._function_means = torch.nanmean(table, dim=0).tolist()
         # TRL sums over functions with their weights: one of them carries the reward, its weight divided out.
         carrier = int(self.reward_weights.nonzero()[0])
@@ -493,7 +497,7 @@ class PolicyTrainer(GRPOTrainer):
         if generation.groups is None:  # another process may hand over groups, and advantages need all or none
             generation.groups = np.arange(len(generation.rows)) // self.num_generations
         rows = generation.trained()
-        most = -(-planned // self.num_generations) * self.most_rows
+        most = -(-planned // self.num_generations) * self.most_rows  # of the prompts that this process holds
         if rows > most:
             problem = f"completions to train are more than the {most} that most_rows states"
             remedy = f"let most_rows of the algorithm state more than {self.most_rows} a prompt"
@@ -563,8 +567,10 @@ class PolicyTrainer(GRPOTrainer):
         mask = loss_mask(inputs)
         sampled = inputs["sampling_per_token_logps"]
         cap = cast(GRPOConfig, self.args).vllm_importance_sampling_clip_max
+        # w = min(p / q, cap): unbiased but for the cap; a cut weight costs bias and saves variance
         whole = sequence_weights(policy, sampled, mask)
         inputs["importance_sampling_ratio"] = whole.clamp(max=cap)
+        # in nats a token; where a token was forced nothing was sampled (NaN), and it counts as equal
         apart = (policy - sampled).abs()[mask.bool()].nan_to_num(0.0)
         values = {
             "sampling/sampling_logp_difference/mean": apart.mean(),
@@ -579,6 +585,7 @@ class PolicyTrainer(GRPOTrainer):
         """Fill up these of `total` rows to as many as on the process with most: TRL gathers a value a row."""
         if self.accelerator.num_processes == 1:
             return rows
+        # a process with fewer rows would leave the others waiting in that gather
         most = int(self.accelerator.gather(torch.tensor([len(rows)], device=rows.device)).max())
         others = torch.ones(total, dtype=torch.bool, device=rows.device)
         others[rows] = False
@@ -595,6 +602,7 @@ class PolicyTrainer(GRPOTrainer):
         n_trained, n_rows, trained_tokens, all_tokens, n_absent = totals
         metrics = self._metrics["train"]
         metrics[PREFIX + "trained_share"].append(n_trained / n_rows)
+        # rows without gradient were not asked: what TRL calls the entropy is that of the others
         entropy = metrics["entropy"].pop()
         metrics[PREFIX + "entropy_trained"].append(entropy if trained_tokens else math.nan)
         if not metrics["entropy"]:
@@ -657,6 +665,7 @@ class PolicyTrainer(GRPOTrainer):
         local = torch.tensor(
             [[values[name] for name in names]], dtype=torch.float64 if self.args.use_cpu else torch.float32
         )
+        # NaN where a process has no such value, because no group varied there: the others decide
         mean = torch.nanmean(self.accelerator.gather(local.to(self.accelerator.device)), dim=0).tolist()
         for name, value in zip(names, mean, strict=True):
             self._metrics["train"][PREFIX + name].append(value if math.isfinite(value) else math.nan)
