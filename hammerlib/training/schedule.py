@@ -108,15 +108,9 @@ def plan(config: TrainConfig, n: int, processes: int | None = None) -> Plan:
         remedy = "train with one process, or set dynamic_sampling: false"
         raise InputError("dynamic_sampling", True, f"walks on one process, not on {processes}", remedy)
     rows, per_generation = _batch(config, processes)
-    batches = _arithmetic(
-        n,
-        processes,
-        rows,
-        config.group_size,
-        config.gradient_accumulation,
-        per_generation,
-        config.num_iterations,
-    )
+    group = config.group_size
+    accumulation = config.gradient_accumulation
+    batches = _arithmetic(n, processes, rows, group, accumulation, per_generation, config.num_iterations)
     prompts = batches.prompts
     if n < prompts:
         problem = f"is fewer than one generation batch of {prompts} prompts"

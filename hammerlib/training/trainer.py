@@ -293,11 +293,8 @@ class PolicyTrainer(GRPOTrainer):
             farthest = self.accelerator.gather((logps - sampled).abs().max()).max().item()
             self._sampled_logps_agree = farthest <= SAME_LOGP
             if not self._sampled_logps_agree:
-                warnings.warn(
-                    f"sampling and training differ by {farthest:.1g} in a log-probability: TRL's extra "
-                    "forward pass stays",
-                    stacklevel=2,
-                )
+                how = f"sampling and training differ by {farthest:.1g} in a log-probability"
+                warnings.warn(f"{how}: TRL's extra forward pass stays", stacklevel=2)
                 return logps, None, None
         return sampled, None, None
 

@@ -35,11 +35,8 @@ def vocabulary() -> list[str]:
     """Return the tokens in the order of their ids: specials, bytes, characters, words."""
     texts = [*SENTENCES, *PLACES, *QUESTIONS]
     texts += [story for stories in STORIES.values() for story, _ in stories]
-    texts += [
-        f" {word}"
-        for words in (NAMES, *PLACES.values(), STRATEGIES, string.ascii_lowercase)
-        for word in words
-    ]
+    for listed in (NAMES, *PLACES.values(), STRATEGIES, string.ascii_lowercase):
+        texts += [f" {word}" for word in listed]
     bare = [re.sub(r"\{\w+\}", "", text) for text in texts]
     words = {piece for text in bare for piece in re.findall(PIECES, text) if len(piece) > 1}
     # Printable characters stand for themselves; the model sees other text as UTF-8 bytes.
