@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +68,7 @@ def test_a_sentence_transformer_from_a_folder_embeds(backbone: Backbone, tmp_pat
 
 
 def test_a_missing_extra_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else inner(name)
-    )
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(InputError, match=r"pip install 'hammerlib\[embedders\]'") as caught:
         check_embedder("sentence-transformers:all-MiniLM-L6-v2")
     assert "\n" not in str(caught.value)

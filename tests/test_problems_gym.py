@@ -197,7 +197,7 @@ def test_item_hashes_follow_their_rows(tables):
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("reasoning-gym:poetry", {}, "use math, nano or one-digit"),
+        ("reasoning-gym:poetry", {}, "use one of math, nano, one-digit"),
         ("reasoning-gym:math", {"split": "test"}, "supervised, rl, heldout"),
         ("reasoning-gym:math", {"n": 0}, "at least 1"),
         ("reasoning-gym:nano", {"n": 10_000_000}, "n = 10000000: part rl of mix nano has 38400"),
