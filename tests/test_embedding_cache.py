@@ -103,7 +103,7 @@ class TestBadInput:
         [
             ([], {}, "texts"),
             (["1 + 2", " "], {}, "texts"),
-            (["1 + 2", None], {}, "texts"),
+            (["1 + 2", None], {}, r"texts\[1\]"),
             ("1 + 2", {}, "texts"),
             (["1 " * 65], {}, "texts"),
             (["1 + 2"], {"layer": LAYERS + 1}, "layer"),
