@@ -11,7 +11,7 @@ Protocol, written before any result was seen.
 - *Models.* SmolLM2-135M (the backbone) and MiniLM (second view), each as the library embeds with it: mean
   of the last hidden states. SmolLM2 reads in bfloat16, up to `CAP` tokens of a completion (its weights are
   those of a file in 4 bits; what bfloat16 changes is measured on some problems). MiniLM reads 256 word
-  pieces: the beginning of a completion; its last `END` characters are a kernel of their own.
+  pieces: of a completion the beginning.
 - *(a) Orders*, 270 problems. Primary: where the min-path of one model lies under the other, as a share of
   the way from the other's bound (0) to random (1), beside 20 random orders. Beside it: cosine of neighbours
   and within batches of 8, topics a batch, gap, topic of a problem by vote of its 5 nearest against 999
@@ -42,6 +42,8 @@ Protocol, written before any result was seen.
 - The unit is the problem, over its groups or notes. 95 % intervals, by `mean_interval` for shares,
   Student's for differences, a bootstrap over problems for what is ranked across problems. No p-values, no
   looks; whatever is no primary is exploratory.
+- *Added after the rows of words and lengths were seen, before any of a model:* a column of (c) without pairs
+  of equal texts, since every sixth pair of a group turned out to be the same text under two prompts.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ from tqdm.auto import tqdm
 from hammerlib import adjust_rewards, diversity_weights, embed, load_backbone, load_problems, order_by
 from hammerlib.advantages import batched_advantages
 from hammerlib.diversity import window_profile
-from hammerlib.diversity.premise import label_agreement, pair_correlations, premise_summary
+from hammerlib.diversity.premise import TIE, label_agreement, pair_correlations, premise_summary
 from hammerlib.evaluation.intervals import Interval, bootstrap_interval, mean_interval
 from hammerlib.models.backbone import Backbone
 from hammerlib.models.embedder import SENTENCE, make_embedder
@@ -86,7 +88,6 @@ TURN = 2  # problems whose notes are read after each group
 ROUNDED = 24  # problems on which bfloat16 is compared
 CAP = 1024  # tokens of a text that are read
 CHUNK = 128  # texts a file of MiniLM's cache
-END = 500  # characters: MiniLM reads them whole
 SHORTEST = 12  # characters of a step
 STRATEGIES = ("hammer", "min-path", "farthest-first", "batch-diverse")
 WEIGHTED = ("SmolLM2", "SmolLM2 layer 2", "MiniLM", "TF-IDF")
@@ -302,6 +303,17 @@ def minilm(folder: Path, backbone: Backbone) -> Callable[[list[str]], np.ndarray
     return cached
 
 
+def apart(vectors: np.ndarray, labels: np.ndarray, texts: Sequence[str]) -> float:
+    """As `label_agreement`, without the pairs whose texts are equal; NaN without pairs of both kinds."""
+    units = unit_rows(np.asarray(vectors, dtype=np.float64))
+    first, second = np.triu_indices(len(texts), 1)
+    written = np.array(texts, dtype=object)
+    differ = written[first] != written[second]
+    cosines = np.round((units @ units.T)[first, second] / TIE)[differ]
+    same = (labels[first] == labels[second])[differ]
+    return auc(cosines[same], cosines[~same]) if 0 < same.sum() < len(same) else float("nan")
+
+
 def words(texts: list[str]) -> np.ndarray:
     """TF-IDF of single words, (n, d)."""
     return TfidfVectorizer(token_pattern=r"(?u)\w+|[^\w\s]", dtype=np.float32).fit_transform(texts).toarray()
@@ -322,7 +334,6 @@ def spaces(texts: list[str], encode: Callable[[list[str]], np.ndarray]) -> dict[
     """Vectors of texts under the kernels that need no language model."""
     return {
         "MiniLM": encode(texts),
-        "MiniLM, end": encode([text[-END:] for text in texts]),
         "TF-IDF": words(texts),
         "same text": same_text(texts),
         "length alone": lengths(texts),
@@ -467,6 +478,7 @@ def groups_measured(groups: Sequence[pd.DataFrame], vectors: dict[str, np.ndarra
         mixed = 0 < right.sum() < len(right)
         for name, of in views(here).items():
             row[f"same answer | {name}"] = label_agreement(of, answers)
+            row[f"different texts | {name}"] = apart(of, answers, group["completion"].tolist())
             if (~right).sum() > 2:
                 row[f"same wrong answer | {name}"] = label_agreement(of[~right], answers[~right])
             if mixed:
@@ -715,7 +727,11 @@ def kernels_of(values: Values, measure: str) -> list[str]:
 
 def cell(values: Values, name: str, how: Callable[[dict[str, float]], Interval], digits: int = 3) -> str:
     """Value and interval, or a dash where too few problems have one."""
-    return f"{how(values[name]):.{digits}f}" if len(values.get(name, {})) > 2 else "–"
+    if len(values.get(name, {})) < 3:
+        return "–"
+    interval = how(values[name])
+    # of equal values nothing is known of the spread
+    return f"{interval.value:.{digits}f}" if np.isnan(interval.low) else f"{interval:.{digits}f}"
 
 
 def premise_tables(record: dict) -> list[str]:
@@ -778,9 +794,9 @@ def kernel_tables(record: dict) -> list[str]:
     lines = ["## (c) Which kernel tells solutions apart", ""]
     lines += [
         "Chance that a pair with one label is more alike than a pair with two (1/2: the kernel says "
-        "nothing), mean over problems. *Same answer*: all pairs of a group; *among wrong ones*: pairs of "
-        "wrong completions with one wrong answer against two. *Less TF-IDF*: paired difference on the same "
-        "problems.",
+        "nothing), mean over problems. *Same answer*: all pairs of a group; *different texts*: without "
+        "pairs of equal texts; *among wrong ones*: pairs of wrong completions with one wrong answer "
+        "against two. *Less TF-IDF*: paired difference on the same problems.",
         "",
     ]
     rows = []
@@ -789,8 +805,11 @@ def kernel_tables(record: dict) -> list[str]:
         less = "–" if name == "TF-IDF" else f"{difference(values[key], values['same answer | TF-IDF']):+.3f}"
         wrong = f"same wrong answer | {name}"
         numbers = f"{len(values[key])}, {len(values.get(wrong, {}))}"
-        rows.append([name, cell(values, key, share), less, cell(values, wrong, share), numbers])
-    lines += table(["kernel", "same answer", "less TF-IDF", "among wrong ones", "problems"], rows)
+        texts = cell(values, f"different texts | {name}", share)
+        rows.append([name, cell(values, key, share), less, texts, cell(values, wrong, share), numbers])
+    lines += table(
+        ["kernel", "same answer", "less TF-IDF", "different texts", "among wrong ones", "problems"], rows
+    )
     frame = pd.DataFrame(pairs["rows"])
     both = frame[frame["step"].notna()]
     alike = both["step"].astype(bool)
@@ -826,10 +845,12 @@ def step_tables(record: dict) -> list[str]:
     ]
     rows = []
     for name in names:
-        cells = [cell(values, f"found | {name}", share), cell(values, f"less lot | {name}", difference)]
-        cells.append(cell(values, f"auc | {name}", share))
-        by_place = name in ("first step", "last step")
-        cells.append("–" if by_place else cell(values, f"before | {name}", share))
+        cells = [cell(values, f"found | {name}", share)]
+        measures = {"less lot": difference, "auc": share, "before": share}
+        for measure, how in measures.items():
+            # by lot there is nothing to tell, and a place is no news of what stands before
+            empty = name == "by lot" or (measure == "before" and name in ("first step", "last step"))
+            cells.append("–" if empty else cell(values, f"{measure} | {name}", how))
         rows.append([name, *cells, str(len(values[f"found | {name}"]))])
     lines += table(["most suspect by", "found", "less lot", "AUC", "AUC, before", "problems"], rows)
     right, problems = ~whole["wrong"].astype(bool), whole["problem"]
@@ -862,20 +883,22 @@ def sentences(record: dict) -> list[str]:
     there, back = gaps[LAST, "MiniLM", "min-path"], gaps["MiniLM", LAST, "min-path"]
     redundant = share(values[f"redundant | {LAST}"])
     unseen = "as far as this sample tells"
-    often = ("more often right", "more often wrong", f"neither more nor less often right, {unseen},")
+    often = ("more often right", "more often wrong", f"neither more nor less often right {unseen}")
     often = against(redundant, 0.5, *often)
+    by = {name: share(values[f"redundant | {name}"]).value for name in ("MiniLM", "TF-IDF")}
     same = share(values[f"same answer | {LAST}"])
     less = difference(values[f"same answer | {LAST}"], values["same answer | TF-IDF"])
     lot = difference(steps["less lot | mean"])
     by_lot = "than a step by lot"
-    scorer = (f"more often {by_lot}", f"less often {by_lot}", f"no more often {by_lot}, {unseen}")
+    scorer = (f"more often {by_lot}", f"less often {by_lot}", f"no more often {by_lot} {unseen}")
     scorer = against(lot, 0, *scorer)
     return [
         f"1. The best path of SmolLM2 is {there:.2f} of the way from the best to a random path under "
         f"MiniLM, the other way round {back:.2f}: a path belongs to its embedder.",
-        f"2. Within a group redundant completions are {often} (SmolLM2: {redundant:.2f}, 1/2 is chance), "
-        f"its cosines tell same from other answers with {same:.2f}, against TF-IDF {less:+.2f}, and DRA's "
-        f"weights spread by {difference(values[f'variation | {LAST}']):.3f} of their mean.",
+        f"2. Within a group redundant completions are {often} (SmolLM2: {redundant:.2f}, MiniLM "
+        f"{by['MiniLM']:.2f}, TF-IDF {by['TF-IDF']:.2f}, 1/2 is chance), its cosines tell same from other "
+        f"answers with {same:.2f}, against TF-IDF {less:+.2f}, and DRA's weights spread by "
+        f"{difference(values[f'variation | {LAST}']):.3f} of their mean.",
         f"3. The step that SmolLM2 finds least likely is the first wrong one {scorer} "
         f"({100 * lot.value:+.1f} points [{100 * lot.low:+.1f}, {100 * lot.high:+.1f}]).",
     ]
@@ -900,15 +923,15 @@ def page(record: dict) -> str:
         "![The 270 problems under SmolLM2 and MiniLM, coloured by topic, with each model's best "
         "path](champ-map.svg)",
         "",
-        f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU seconds of the "
-        "last call (what it found in the cache is not in them). Nothing is trained. The protocol, written "
+        f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU seconds beside "
+        "reading. Nothing is trained. The protocol, written "
         "before, stands at the head of the script; everything but the first row of each part's main table "
         "is exploratory. 95 % intervals, the unit is the problem. All 19,440 completions by counts of "
         "words: [rewards for diversity](diversity.md). SmolLM2 reads in bfloat16: among "
         f"{rounded['problems']} problems no cosine moved by more than {rounded['cosine']:.4f} against "
         f"float32 (rank correlation of the cosines {rounded['rank']:.3f}). Kernels: *centred* less the "
-        "group's mean; *layer 2* of 30; *MiniLM* reads the first 256 word pieces, *MiniLM, end* the last "
-        f"{END} characters; *length alone* knows nothing but how long a text is.",
+        "group's mean; *layer 2* of 30; *MiniLM* reads the first 256 word pieces of a completion, which may "
+        "end before its answer; *length alone* knows nothing but how long a text is.",
         "",
     ]
     for part in (
