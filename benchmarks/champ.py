@@ -741,11 +741,11 @@ def premise_tables(record: dict) -> list[str]:
     lines = ["## (b) DRA's premise", ""]
     lines += [
         f"{n['n']} groups of {GROUP} completions, one a problem, {n['right']:.0%} right; SmolLM2 read "
-        f"{n['read']} of them in its time. "
-        "*Redundant*: chance that a right completion has a higher mean cosine to the other seven than a "
-        "wrong one (1/2: redundancy says nothing). *Right less wrong*: mean cosine among right ones less "
-        f"that among wrong ones. *By words, whole groups*: TF-IDF on all {record['eligible']} eligible "
-        "groups, all their completions.",
+        f"{n['read']} of them before the time for reading ended (the same command goes on; nothing was "
+        "looked at). *Redundant*: chance that a right completion has a higher mean cosine to the other "
+        "seven than a wrong one (1/2: redundancy says nothing). *Right less wrong*: mean cosine among "
+        "right ones less that among wrong ones. *By words, whole groups*: TF-IDF on all "
+        f"{record['eligible']} eligible groups, all their completions.",
         "",
     ]
     measures = {

@@ -85,8 +85,9 @@ def stage() -> dict[str, str]:
             (HERE / page).parent.mkdir(parents=True, exist_ok=True)
             text = (ROOT / source).read_text(encoding="utf-8")
             (HERE / page).write_text(text, encoding="utf-8")
-    for picture in ROOT.glob("results/study/*/*.svg"):
-        shutil.copy(picture, HERE / picture.relative_to(ROOT))
+    for pattern in ("results/study/*/*.svg", "results/benchmarks/*.svg"):
+        for picture in ROOT.glob(pattern):
+            shutil.copy(picture, HERE / picture.relative_to(ROOT))
     own = {f"docs/{path.name}": path.name for path in HERE.glob("*.md") if path.name not in pages.values()}
     return pages | own | {"docs/index.md": "index.md"}
 
