@@ -741,8 +741,8 @@ def premise_tables(record: dict) -> list[str]:
     lines = ["## (b) DRA's premise", ""]
     lines += [
         f"{n['n']} groups of {GROUP} completions, one a problem, {n['right']:.0%} right; SmolLM2 read "
-        f"{n['read']} of them before the time for reading ended (the same command goes on; nothing was "
-        "looked at). *Redundant*: chance that a right completion has a higher mean cosine to the other "
+        f"{n['read']} of them before its time ended, unseen (the same command goes on: a second look). "
+        "*Redundant*: chance that a right completion has a higher mean cosine to the other "
         "seven than a wrong one (1/2: redundancy says nothing). *Right less wrong*: mean cosine among "
         "right ones less that among wrong ones. *By words, whole groups*: TF-IDF on all "
         f"{record['eligible']} eligible groups, all their completions.",
@@ -892,15 +892,20 @@ def sentences(record: dict) -> list[str]:
     by_lot = "than a step by lot"
     scorer = (f"more often {by_lot}", f"less often {by_lot}", f"no more often {by_lot} {unseen}")
     scorer = against(lot, 0, *scorer)
+    near = share(values["different texts | TF-IDF"])
+    words_ = against(less, 0, "better than words", "worse than words", "no better than words")
     return [
-        f"1. The best path of SmolLM2 is {there:.2f} of the way from the best to a random path under "
-        f"MiniLM, the other way round {back:.2f}: a path belongs to its embedder.",
-        f"2. Within a group redundant completions are {often} (SmolLM2: {redundant:.2f}, MiniLM "
-        f"{by['MiniLM']:.2f}, TF-IDF {by['TF-IDF']:.2f}, 1/2 is chance), its cosines tell same from other "
-        f"answers with {same:.2f}, against TF-IDF {less:+.2f}, and DRA's weights spread by "
-        f"{difference(values[f'variation | {LAST}']):.3f} of their mean.",
+        f"1. The best path of SmolLM2 keeps {1 - there:.0%} of what a path can gain over random under "
+        f"MiniLM, the other way round {1 - back:.0%}: most of a path belongs to its embedder.",
+        f"2. Within a group redundant completions are {often} (SmolLM2 {redundant:.2f}, MiniLM "
+        f"{by['MiniLM']:.2f}, TF-IDF {by['TF-IDF']:.2f}; 1/2 is chance); SmolLM2 tells same from other "
+        f"answers with {same:.2f}, {words_} ({less:+.2f} against TF-IDF), which without equal texts are "
+        f"left with {near:.2f}; DRA's weights under SmolLM2 vary by "
+        f"{difference(values[f'variation | {LAST}']):.1%} of their mean.",
         f"3. The step that SmolLM2 finds least likely is the first wrong one {scorer} "
-        f"({100 * lot.value:+.1f} points [{100 * lot.low:+.1f}, {100 * lot.high:+.1f}]).",
+        f"({100 * lot.value:+.1f} points [{100 * lot.low:+.1f}, {100 * lot.high:+.1f}]); against another "
+        f"step of its completion it is told with {share(steps['auc | mean']):.2f}, by length alone with "
+        f"{share(steps['auc | longest step']):.2f}.",
     ]
 
 
@@ -924,7 +929,7 @@ def page(record: dict) -> str:
         "path](champ-map.svg)",
         "",
         f"`{record['command']}`, commit {record['commit']}, {record['cpu_seconds']:.0f} CPU seconds beside "
-        "reading. Nothing is trained. The protocol, written "
+        "reading, which calls before had cached. Nothing is trained. The protocol, written "
         "before, stands at the head of the script; everything but the first row of each part's main table "
         "is exploratory. 95 % intervals, the unit is the problem. All 19,440 completions by counts of "
         "words: [rewards for diversity](diversity.md). SmolLM2 reads in bfloat16: among "

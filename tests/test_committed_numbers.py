@@ -105,6 +105,13 @@ def test_what_is_said_of_diversity_rewards_stands_on_their_page() -> None:
     assert _intervals(section) and _intervals(section) <= _intervals(page)
 
 
+def test_what_the_log_says_of_champ_stands_on_its_page() -> None:
+    log = (ROOT / "results" / "LOG.md").read_text(encoding="utf-8")
+    (entry,) = (one for one in log.split("\n## ") if "(benchmarks/champ.md)" in one)
+    page = (ROOT / "results" / "benchmarks" / "champ.md").read_text(encoding="utf-8")
+    assert len(_intervals(entry)) > 12 and _intervals(entry) <= _intervals(page)
+
+
 def test_the_rarer_answer_of_a_pair_by_hand() -> None:
     script = _script("diversity")
     pairs = script.rarer_pairs(np.array(["4", "4", "5", None], dtype=object))
