@@ -52,7 +52,7 @@ test-vllm: .venv-vllm/.ready
 # Other trainers' own loaders, rewards and dumps, each in an environment of its own below .venv-adapters.
 ADAPTERS := verl:verl openrlhf:openrlhf openrlhf:trinity ms_swift:ms_swift verifiers:verifiers verifiers:inspect
 test-adapters: $(READY) $(patsubst %,.venv-adapters/%/.ready,verl openrlhf ms_swift verifiers)
-	.venv/bin/python -m pytest tests/adapters_trl.py $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest tests/adapters_trl.py tests/adapters_trl_async.py $(PYTEST_FLAGS)
 	for pair in $(ADAPTERS); do PYTHONPATH=. .venv-adapters/$${pair%:*}/bin/python -m pytest --noconftest \
 	tests/adapters_$${pair#*:}.py $(PYTEST_FLAGS) || exit 1; done
 

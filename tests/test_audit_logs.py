@@ -6,12 +6,15 @@ trainers' own packages write are in ``adapters_*.py``.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import random
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,7 @@ from hammerlib.training import TrainConfig, schedule_table
 Rows = list[dict[str, Any]]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 N, STEP = 12, 2  # problems, and those of a step
+MIXTURES = ((0, 2, 1, 3), (2, 0, 3, 1), (3, 0, 2, 1), (1, 3, 0, 2))  # of two steps of two problems
 STORY = "On the farm, Kira has {} cows and buys {} more. How many cows are there?"
 CHATML = (
     "<|im_start|>system\nYou are helpful.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -131,13 +135,48 @@ def beside(held: Ordered) -> Path:
     return held.write("d/c.jsonl", steps(held.asked)).parent
 
 
-def planned(accumulation: int, generation: int, iterations: int, prompts: int) -> Rows:
+def planned(
+    accumulation: int, generation: int, iterations: int, prompts: int, processes: int = 1, n: int = N
+) -> Rows:
     """What the index log of such a run of ours says."""
     config = TrainConfig(
-        n_problems=N, prompts_per_step=prompts, group_size=2, epochs=2, order="dataset",
+        n_problems=n, prompts_per_step=prompts, group_size=2, epochs=2, order="dataset",
         gradient_accumulation=accumulation, steps_per_generation=generation, num_iterations=iterations,
     )  # fmt: skip
-    return schedule_table(config, N).drop(columns="index").to_dict("records")
+    return schedule_table(config, n, processes=processes).drop(columns="index").to_dict("records")
+
+
+def older(rows: Rows) -> Rows:
+    """The same as versions before generations were logged had it."""
+    new = ("generated", "finished", "dropped")
+    return [{name: cell for name, cell in row.items() if name not in new} for row in rows]
+
+
+def resumed_at(rows: Rows, step: int, killed: int) -> Rows:
+    """A run that was killed after a step, and whose log has all until then when it goes on from `step`."""
+    later = killed - step
+    moved = ("step", "generated", "finished")
+    return [row for row in rows if row["step"] <= killed] + [
+        row | {name: row[name] + later for name in moved} for row in rows if row["generated"] > step
+    ]
+
+
+def dropped(rows: Rows, places: tuple[int, ...], why: str) -> Rows:
+    return [row | ({"step": -1, "dropped": why} if row["position"] in places else {}) for row in rows]
+
+
+def index_log(held: Ordered, rows: Rows) -> Path:
+    """A file for every process."""
+    for process in {row["process"] for row in rows}:
+        name = f"run/index_log-{process}.csv" if process else "run/index_log.csv"
+        held.write(name, [row for row in rows if row["process"] == process])
+    return held.folder / "run"
+
+
+def within(rows: list[Any], size: int) -> list[Any]:
+    """Mixed inside every so many, so that no step of two is one of theirs."""
+    drawn = random.Random(1)
+    return [rows[k + j] for k in range(0, len(rows), size) for j in drawn.choice(MIXTURES)]
 
 
 def chat(text: str) -> list[dict[str, str]]:
@@ -208,6 +247,126 @@ case("for four steps, one again", "repeated", lambda p: p.csv(again(steps(return
 case("one step again", "repeated", lambda p: p.csv(steps(returned(p.asked))))
 case("our run, four steps", KEPT, lambda p: p.write("index_log.csv", planned(2, 4, 2, 2)), "unasked")
 case("our run, one and a half", KEPT, lambda p: p.write("index_log.csv", planned(2, 3, 1, 4)), "unasked")
+case("our run, two thirds", KEPT, lambda p: index_log(p, planned(3, 2, 1, 6)), "unasked")
+case("our run, two thirds, older", "repeated", lambda p: index_log(p, older(planned(3, 2, 1, 6))), "unasked")
+case("our run, four steps, older", KEPT, lambda p: index_log(p, older(planned(2, 4, 2, 2))), "unasked")
+case("our run, two processes", KEPT, lambda p: index_log(p, planned(2, 3, 1, 4, 2)), "unasked")
+case(
+    "our run, two processes in one file",
+    KEPT,
+    lambda p: p.write("index_log.csv", planned(2, 3, 1, 4, 2)),
+    "unasked",
+)
+case(
+    "our run, too far back",
+    "repeated",
+    lambda p: index_log(p, resumed_at(planned(2, 4, 1, 2), 2, 4)),
+    "unasked",
+)
+case(
+    "our run, too far back, no whole steps",
+    "repeated",
+    lambda p: index_log(p, resumed_at(planned(2, 3, 1, 4), 3, 5)),
+    "unasked",
+)
+case(
+    "our run, killed inside a batch",
+    "repeated",
+    lambda p: index_log(p, resumed_at(planned(2, 4, 1, 2), 2, 3)),
+    "unasked",
+)
+case(
+    "our run, a step logged twice",
+    "repeated",
+    lambda p: index_log(p, (rows := planned(2, 4, 1, 2)) + [row for row in rows if row["step"] == 2]),
+    "unasked",
+)
+case(
+    "our run, a batch trained once more",
+    "repeated",
+    lambda p: index_log(p, [*(rows := planned(2, 4, 1, 2)), rows[0] | {"step": 5}]),
+    "unasked",
+)
+case(
+    "our run, dropped",
+    KEPT,
+    lambda p: index_log(p, dropped(planned(2, 2, 1, 2), (3, 4, 11), "none correct")),
+    "unasked",
+)
+case(
+    "our run, all dropped",
+    KEPT,
+    lambda p: index_log(p, dropped(planned(2, 2, 1, 2), tuple(range(N)), "all correct")),
+    "unasked",
+)
+case(
+    "our run, dropped without a word",
+    "filtered",
+    lambda p: index_log(p, dropped(planned(2, 2, 1, 2), (3, 4), "")),
+    "unasked",
+)
+case(
+    "our run, dropped for their age",
+    "filtered",
+    lambda p: index_log(p, dropped(planned(2, 2, 1, 2), (3, 4), "stale")),
+    "unasked",
+)
+case(
+    "our run, dropped and others missing",
+    "filtered",
+    lambda p: index_log(
+        p, [r for r in dropped(planned(2, 2, 1, 2), (3,), "none correct") if r["position"] != 6]
+    ),
+    "unasked",
+)
+case(
+    "our run, of old weights",
+    "stale",
+    lambda p: index_log(p, [row | {"generated": max(1, row["step"] - 2)} for row in planned(2, 2, 1, 2)]),
+    "unasked",
+)
+# Prompts of a generation batch that are mixed among its steps
+case("mixed in batches", KEPT, lambda p: p.csv(steps(within(p.asked * 2, 4))))
+case("mixed in batches, epochs", KEPT, lambda p: p.csv(
+    numbered(steps(within(p.asked * 2, 4)), "epoch", lambda k: k // N)))  # fmt: skip
+case("mixed in batches, groups", KEPT, lambda p: p.jsonl(steps(within(p.asked * 2, 4), sizes=(4,))))
+case(
+    "mixed in batches, two moved on",
+    "order",
+    lambda p: p.csv(steps(within([*p.asked[:3], p.asked[4], p.asked[3], *p.asked[5:], *p.asked], 4))),
+)
+case(
+    "mixed in batches, one batch again",
+    "repeated",
+    lambda p: p.csv(steps([*within(p.asked, 4)[:8], *within(p.asked * 2, 4)[4:]])),
+)
+case("mixed once", "order", lambda p: p.csv(steps([*within(p.asked[:4], 4), *p.asked[4:], *p.asked])))
+case(
+    "mixed once, in a logged batch",
+    KEPT,
+    lambda p: p.csv(
+        numbered(steps([*within(p.asked[:4], 4), *p.asked[4:]]), "generation_batch", lambda k: k // 4)
+    ),
+)
+case(
+    "mixed beyond a logged batch",
+    "order",
+    lambda p: p.csv(
+        numbered(steps([*within(p.asked[2:6], 4), *p.asked[:2], *p.asked[6:]]), "b", lambda k: k // 4)
+    ),
+    columns={"batch": "b"},
+)
+case(
+    "one batch for all",
+    "order",
+    lambda p: p.csv(numbered(steps(swapped(p.asked)), "generation_batch", lambda k: 1)),
+)
+case("whole steps of batches swapped", "order", lambda p: p.csv(
+    steps([one for k in range(0, N, 4) for one in (*p.asked[k + 2:k + 4], *p.asked[k:k + 2])])))  # fmt: skip
+case("whole steps swapped, told", KEPT, lambda p: p.csv(
+    steps([one for k in range(0, N, 4) for one in (*p.asked[k + 2:k + 4], *p.asked[k:k + 2])])),
+    steps_per_batch=2)  # fmt: skip
+case("mixed beyond what is told", "order", lambda p: p.csv(steps(mixed(p.asked))), steps_per_batch=2)
 # Chats and tables
 case(
     "chat, equal completions",
@@ -230,6 +389,32 @@ case(
 case("epochs counted", KEPT, lambda p: p.csv(numbered(steps(p.asked * 2), "epoch", lambda k: k // N)))
 # Groups
 case("some groups larger", KEPT, lambda p: p.csv(steps(p.asked, sizes=(32, 8, 8))))
+LARGE = (8, 8, 24, *[8] * 9)
+case("one group larger", KEPT, lambda p: p.csv(steps(p.asked, sizes=LARGE)))
+case("one group larger, mixed", "order", lambda p: p.csv(steps(mixed(p.asked), sizes=LARGE)))
+case(
+    "one group larger, counted",
+    KEPT,
+    lambda p: p.csv([{"prompt": row["prompt"]} for row in steps(p.asked, sizes=LARGE)]),
+    per_step=6,
+)
+case(
+    "one group larger across steps, counted",
+    "repeated",
+    lambda p: p.csv([{"prompt": row["prompt"]} for row in steps([*p.asked[:6], *p.asked[5:]], sizes=(8,))]),
+    per_step=6,
+)
+case(
+    "one group larger, apart",
+    "repeated",
+    lambda p: p.csv([*steps(p.asked, sizes=(8,)), *steps(p.asked[:1], sizes=(16,))]),
+)
+case(
+    "one group larger, of ids",
+    "repeated",
+    lambda p: p.csv(numbered(steps(p.asked, sizes=LARGE), "group_id", lambda k: k // 8)),
+)
+case("one row twice in a row", "repeated", lambda p: p.csv(steps(p.asked, sizes=(1, 1, 2, *[1] * 9))))
 case("groups of all sizes", KEPT, lambda p: p.csv(steps(p.asked, sizes=(8, 3, 8, 2, 4))))
 case(
     "all sizes with ids, one twice",
@@ -313,10 +498,10 @@ def found_in(name: str, folder: Path) -> Any:
     _, make, problems, options = LOGS[name]
     held = Ordered("stories" if problems == "unasked" else problems, folder)
     table = None if problems == "unasked" else held.problems  # positions are those of any order
-    late = options.get("late", 0)
-    given = {name: value for name, value in options.items() if name != "late"}
+    compared = {name: value for name, value in options.items() if name in ("late", "steps_per_batch")}
+    given = {name: value for name, value in options.items() if name not in compared}
     log = read_log(make(held), held.order, table, records=held.records, **given)
-    return audit(log, held.order, late=late)
+    return audit(log, held.order, **compared)
 
 
 @pytest.mark.parametrize("name", LOGS)
@@ -338,6 +523,67 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     ]
     notes = found_in("other tables beside", tmp_path / "b").notes
     assert [note.split(":")[0] for note in notes] == ["a.csv is left out", "b.csv is left out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    {
+        "one group larger": "groups of more completions than the usual 8: 24 of 'On the farm, ",
+        "mixed in batches": "prompts are mixed among the 2 steps of a generation batch: ",
+        "mixed once, in a logged batch": "prompts are mixed among the 2 steps of a generation batch: 2",
+        "our run, dropped": "6 problems were generated and not trained: none correct 6",
+        "our run, all dropped": "24 problems were generated and not trained: all correct 24",
+        "our run, dropped for their age": "4 rows were not trained (a step below 0; stale 4)",
+        "our run, two thirds": "completions are 0.25 steps old on average, 1 at most, where up to 2",
+        "our run, four steps": "completions are 1.50 steps old on average, 3 at most, where up to 4",
+    }.items(),
+)  # fmt: skip
+def test_what_is_no_fault_is_told(name: str, told: str, tmp_path: Path) -> None:
+    assert f"note: {told}" in str(found_in(name, tmp_path))
+
+
+def test_a_run_of_any_shape_is_kept_and_its_damage_is_found(tmp_path: Path) -> None:
+    n, tried = 24, 0
+    shapes = itertools.product((1, 2, 3), (1, 2, 3, 4), (1, 2), (3, 6), (1, 2))
+    for number, shape in enumerate(shapes):
+        try:
+            rows = planned(*shape, n=n)
+        except InputError:  # what the trainer refuses
+            continue
+        tried += 1
+        order = Order(np.arange(n), "dataset")
+
+        def found(damaged: Rows, held: Path = tmp_path / str(number), order: Order = order) -> set[str]:
+            folder = held / str(len(list(held.glob("*"))))
+            one = SimpleNamespace(
+                folder=folder, write=functools.partial(Ordered.write, SimpleNamespace(folder=folder))
+            )
+            return {finding.kind for finding in audit(index_log(one, damaged), order).findings}
+
+        assert found(rows) == set(), shape
+        # Steps after which no batch goes on, and a whole batch of the first epoch after one of them.
+        first = [row for row in rows if row["epoch"] == 0]
+        begun = sorted({row["generated"] for row in first})
+        ends = [s for s in range(1, max(row["step"] for row in first))
+                if not any(row["generated"] <= s < row["step"] for row in rows)]  # fmt: skip
+        if len(begun) < 2:
+            continue
+        if ends:
+            last = max(row["step"] for row in rows if row["generated"] == begun[-1])
+            assert "repeated" in found(resumed_at(rows, ends[0], last)), shape
+        gone = {row["position"] for row in first if row["generated"] == begun[-1]}
+        kinds = found([row for row in rows if row["epoch"] or row["position"] not in gone])
+        assert kinds & {"skipped", "tail"}, shape
+        held = [
+            {row["position"] for row in first if row["generated"] == step} for step in (begun[0], begun[-1])
+        ]
+        swap = dict(zip(sorted(held[0]), sorted(held[1]), strict=False))
+        swap |= {there: here for here, there in swap.items()}
+        turned = [row | {"position": swap.get(row["position"], row["position"])} for row in rows]
+        assert "order" in found(turned), shape
+        age = [row | ({"generated": row["generated"] - 1} if row["generated"] > 1 else {}) for row in rows]
+        assert "stale" in found(age), shape
+    assert tried > 60
 
 
 def test_strangers_are_told_by_their_end(tmp_path: Path) -> None:
@@ -378,12 +624,14 @@ Batches = list[list[Any]]
 Writer = Callable[[Handed, Batches, Path], Path]
 
 
-def kind_of_log(name: str, cells: Callable[[Handed, Any], dict[str, Any]], group: int = 1) -> Writer:
+def kind_of_log(
+    name: str, cells: Callable[[Handed, Any], dict[str, Any]], group: int = 1, generated: bool = False
+) -> Writer:
     """Rows of a step and what names a problem, in a file of that name."""
 
     def write(handed: Handed, damaged: Batches, folder: Path) -> Path:
         rows = [
-            {"step": step} | cells(handed, row)
+            {"step": step} | cells(handed, row) | ({"generated": step, "dropped": ""} if generated else {})
             for step, batch in enumerate(damaged, start=1)
             for row in batch
             for _ in range(group)
@@ -437,6 +685,9 @@ def swift(handed: Handed, damaged: Batches, folder: Path) -> Path:
 
 KINDS_OF_LOGS: dict[str, tuple[Writer, dict[str, Any]]] = {
     "our index log": (kind_of_log("index_log.csv", of_index_log), {}),
+    "our index log of generations": (
+        kind_of_log("index_log.csv", of_index_log, generated=True), {},
+    ),
     "our index log without positions": (
         kind_of_log("index_log.csv", lambda h, row: {"index": of_index_log(h, row)["index"]}), {},
     ),

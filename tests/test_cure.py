@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from system_steps import Watch, broken_off_and_resumed, same_weights, table
 from test_seams import Gradients
+from trainer_cases import audited
 
 from hammerlib.advantages import group_advantages
 from hammerlib.dra import adjust_rewards
@@ -289,7 +290,8 @@ def test_it_trains_along_hammers_order_with_dra_and_with_dynamic_sampling(tmp_pa
         assert rollout.rewards == pytest.approx(wanted, abs=1e-5)
     watch = Watch()
     config = dataclasses.replace(with_cure(), n_problems=12, dynamic_sampling=True, max_steps=2)
-    train(config, root=tmp_path, algorithms=[watch], progress=False)
+    assert audited(record.folder).kept
+    assert audited(train(config, root=tmp_path, algorithms=[watch], progress=False).folder).kept
     for rollout in watch.rollouts:
         assert rollout.tasks == (["", "", *["branch"] * 4]) * 2
         assert all(0 < rollout.raw[rollout.groups == name].mean() < 1 for name in (0, 1))

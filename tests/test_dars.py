@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from system_runs import SMALL, Hand
 from system_steps import broken_off_and_resumed, same_weights, table
+from trainer_cases import audited
 
 from hammerlib.advantages import group_advantages
 from hammerlib.errors import InputError
@@ -274,6 +275,17 @@ def test_a_real_step_is_the_one_by_hand(tmp_path: Path) -> None:
     metrics = table(record)
     assert max(hand.errors) < 1e-4 and max(hand.norms) > 1e-3
     assert metrics["generated"].max() > 8 and metrics["dars/extra"].max() > 0
+    log = record.table("index_log.csv")
+    # every problem came once, and those whose answers are all right or all wrong were dropped as such
+    assert sorted(log["position"]) == [0, 1, 2, 3] and audited(record.folder).kept
+    why = log.query("step < 0").set_index("id")["dropped"].to_dict()
+    right = {row["id"]: set() for rollout in hand.seen for row in rollout.rows}
+    for rollout in hand.seen:
+        for batch in (rollout, rollout.excluded) if rollout.excluded else (rollout,):
+            for row, verdict in zip(batch.rows, batch.verdicts, strict=True):
+                right.setdefault(row["id"], set()).add(verdict.correct)
+    said = {frozenset({True}): "all correct", frozenset({False}): "none correct"}
+    assert why == {name: said[frozenset(one)] for name, one in right.items() if len(one) == 1} and why
     for rollout in hand.seen:
         assert rollout.advantages.numpy() == pytest.approx(merged(rollout), abs=1e-5)
         sizes = [len(rows) for group in rollout.by_size() for rows in group]

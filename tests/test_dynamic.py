@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from trainer_cases import audited
 from transformers import TrainerControl, TrainerState
 
 from hammerlib.errors import InputError
@@ -42,6 +43,11 @@ def table(record: RunRecord, name: str) -> pd.DataFrame:
     return pd.read_csv(record.folder / f"{name}.csv")
 
 
+def trained_in(record: RunRecord) -> pd.DataFrame:
+    """The index log without what was dropped."""
+    return table(record, "index_log").query("step > 0").reset_index(drop=True)
+
+
 def values(record: RunRecord, name: str) -> list[float]:
     found = table(record, "metrics")
     return found[found.metric == name]["value"].tolist()
@@ -66,7 +72,7 @@ def test_every_trained_group_holds_right_and_wrong_answers(walked: RunRecord) ->
 
 
 def test_the_walk_keeps_the_order_and_leaves_nothing_out(walked: RunRecord) -> None:
-    trained, skipped = table(walked, "index_log"), table(walked, "skipped")
+    trained, skipped = trained_in(walked), table(walked, "skipped")
     assert (
         len(skipped) > 0
         and trained.position.is_monotonic_increasing
@@ -84,13 +90,23 @@ def test_the_walk_keeps_the_order_and_leaves_nothing_out(walked: RunRecord) -> N
     }
 
 
+def test_the_index_log_says_what_was_dropped_and_why(walked: RunRecord) -> None:
+    dropped, skipped = table(walked, "index_log").query("step < 0"), table(walked, "skipped")
+    told = dropped[["generated", "epoch", "position", "index", "id", "dropped"]].to_numpy().tolist()
+    assert told == skipped.to_numpy().tolist() and dropped["finished"].equals(dropped["generated"])
+    kept = trained_in(walked)
+    assert kept["generated"].equals(kept["step"]) and kept["dropped"].isna().all()
+    found = audited(walked.folder)
+    assert found.kept and f"{len(skipped)} problems were generated and not trained" in str(found)
+
+
 def test_the_reasons_and_the_budget_are_those_of_the_completions(walked: RunRecord) -> None:
     said = completions(walked).query("not trained").groupby("id")["correct"].agg(["min", "max"])
     for row in table(walked, "skipped").itertuples():
         kept = said.loc[row.id]
         assert row.reason == ("all correct" if kept["min"] else "none correct") and kept["min"] == kept["max"]
     skipped, generated, trained = (values(walked, name) for name in ("skipped", "generated", "trained"))
-    assert sum(generated) == 3 * 16 and sum(trained) == 3 * len(table(walked, "index_log"))
+    assert sum(generated) == 3 * 16 and sum(trained) == 3 * len(trained_in(walked))
     assert sum(skipped) == len(table(walked, "skipped")) == (sum(generated) - sum(trained)) / 3
     kept = completions(walked)
     assert len(kept) >= 3 * 16
@@ -124,6 +140,7 @@ def test_a_killed_walk_goes_on_where_its_checkpoint_left_it(walked: RunRecord, t
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     again = train(WALK, root=tmp_path, progress=False)
     assert again.manifest["resumed_from_step"] == last - 1
+    assert audited(again.folder).kept
     for name in ("index_log", "skipped"):
         pd.testing.assert_frame_equal(table(again, name), table(walked, name), check_exact=True)
     theirs, ours = (
@@ -155,10 +172,7 @@ class Scripted:
 def test_when_nothing_varies_the_rounds_end_and_nothing_is_trained(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, refill_rounds=1, save_steps=None)
     record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((0,) * 4))], progress=False)
-    assert (
-        len(table(record, "index_log")) == 0
-        and table(record, "skipped").reason.tolist() == ["none correct"] * 4
-    )
+    assert len(trained_in(record)) == 0 and table(record, "skipped").reason.tolist() == ["none correct"] * 4
     assert values(record, "trained") == [0, 0] and values(record, "grad_norm") == [0, 0]
     assert values(record, "refill_rounds") == [1, 1] and not completions(record).trained.any()
 
@@ -173,7 +187,7 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
     }
     config = dataclasses.replace(WALK, **shape)  # batches of two problems, each trained in two steps
     record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1, 3, 2, 0)))], progress=False)
-    trained, skipped = table(record, "index_log"), table(record, "skipped")
+    trained, skipped = trained_in(record), table(record, "skipped")
     told = [tuple(row) for row in trained[["step", "epoch", "position"]].to_numpy()]
     assert told == [(1, 0, 0), (1, 0, 2), (2, 0, 0), (2, 0, 2), (3, 1, 0), (3, 1, 2), (4, 1, 0), (4, 1, 2)]
     left = [tuple(row) for row in skipped[["step", "epoch", "position", "reason"]].to_numpy()]
@@ -184,6 +198,7 @@ def test_the_last_batch_is_filled_up_with_masked_rows_and_epochs_follow_on(tmp_p
         (5, 1, 3, "none correct"),
     ]
     assert values(record, "trained") == [6, 6, 0] and values(record, "generated") == [9, 12, 3]
+    assert trained["generated"].tolist() == [1] * 4 + [3] * 4 and audited(record.folder).kept
     last = completions(record).query("step == 5")
     assert len(last) == 6 and not last.trained.any()  # the group left out, and copies to fill the batch
 
@@ -192,15 +207,16 @@ def test_the_order_may_end_in_the_first_of_several_batches_of_a_step(tmp_path: P
     shape = {"gradient_accumulation": 2, "steps_per_generation": 1, "group_size": 4, "n_problems": 4}
     config = dataclasses.replace(WALK, **shape, save_steps=None)
     record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((0,) * 4))], progress=False)
-    assert len(table(record, "skipped")) == 4 and len(table(record, "index_log")) == 0
+    assert len(table(record, "skipped")) == 4 and len(trained_in(record)) == 0
     assert values(record, "generated") == [16 / 2]  # mean of the step's two batches, the second empty
-    assert record.manifest["tail_dropped"] == []
+    assert record.manifest["tail_dropped"] == [] and audited(record.folder).kept
+    assert table(record, "index_log")["dropped"].tolist() == ["none correct"] * 4  # each once
 
 
 def test_problems_that_the_walk_does_not_come_to_are_named(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=5, tail="report", save_steps=None)
     record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1,) * 5))], progress=False)
-    seen = {*table(record, "index_log").id, *table(record, "skipped").id}
+    seen = {*trained_in(record).id, *table(record, "skipped").id}
     every = load_problems(config.problems, split=config.split, n=5, seed=0)["id"][:]
     assert record.manifest["tail_dropped"] == [one for one in every if one not in seen] and len(seen) == 4
 
@@ -208,7 +224,7 @@ def test_problems_that_the_walk_does_not_come_to_are_named(tmp_path: Path) -> No
 def test_dra_adjusts_what_was_chosen_by_its_answers(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, adjustment="dra", save_steps=None)
     record = train(config, root=tmp_path, algorithms=[Hooks(rollout=Scripted((1, 3, 2, 0)))], progress=False)
-    assert table(record, "index_log").position.tolist() == [0, 2] and len(table(record, "skipped")) == 2
+    assert trained_in(record).position.tolist() == [0, 2] and len(table(record, "skipped")) == 2
     said = completions(record).query("step == 1 and trained")
     assert (said.reward[said.correct] < 1).all() and (said.reward[~said.correct] == 0).all()
 
@@ -264,8 +280,9 @@ class Sized(Scripted, Algorithm):
 def test_groups_of_its_own_are_filtered_whole_whatever_their_size(tmp_path: Path) -> None:
     config = dataclasses.replace(WALK, n_problems=4, save_steps=None)
     record = train(config, root=tmp_path, algorithms=[Sized((1, 4, 2, 0))], progress=False)
-    trained, skipped = table(record, "index_log"), table(record, "skipped")
+    trained, skipped = trained_in(record), table(record, "skipped")
     assert trained.position.tolist() == [0, 2] and skipped.position.tolist() == [1, 3]
+    assert audited(record.folder).kept
     assert skipped.reason.tolist() == ["all correct", "none correct"]
     first = completions(record).query("step == 1")
     groups = first.query("trained").groupby("group")

@@ -11,6 +11,7 @@ from pathlib import Path
 import kill_runs
 import pandas as pd
 import pytest
+from trainer_cases import audited
 
 from hammerlib.runs import RunRecord
 from hammerlib.training.checkpoints import newest_complete, seal
@@ -33,6 +34,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
 def test_killed_and_resumed_is_the_unbroken_run(told: tuple[Path, dict[str, str]], case: str) -> None:
     said = "refused" if kill_runs.FULL in case else "killed"
     assert told[1][case] == f"{said}, resumed same"
+    name, place, call = case.split(":")
+    (folder,) = (told[0] / name / f"{place}-{call}").glob("train__*")
+    assert audited(folder).kept
 
 
 def test_the_runs_that_were_killed_had_something_to_lose(told: tuple[Path, dict[str, str]]) -> None:

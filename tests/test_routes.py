@@ -12,6 +12,7 @@ import route_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
+from trainer_cases import audited
 from two_processes import run_on_two
 
 from hammerlib.dra import adjust_rewards
@@ -164,6 +165,7 @@ def test_two_processes_share_each_generation_batch_as_scheduled(pair: Path) -> N
     keys = ["step", "epoch", "process", "position"]
     assert sorted(map(tuple, found[keys].to_numpy())) == sorted(map(tuple, planned[keys].to_numpy()))
     assert record.status == "success" and set(planned.process) == {0, 1}
+    assert audited(record.folder).kept
 
 
 def test_groups_that_straddle_processes_are_adjusted_and_measured_whole(alone: Path, pair: Path) -> None:
@@ -175,6 +177,7 @@ def test_groups_that_straddle_processes_are_adjusted_and_measured_whole(alone: P
     folder = two[0].folder
     both = pd.concat(pd.read_csv(path) for path in sorted(folder.glob("index_log*.csv")))
     assert both.query("step == 1").groupby("process")["position"].apply(list).tolist() == [[0, 1], [1, 2]]
+    assert audited(folder).kept  # a problem in the logs of both is trained once
     kept = pd.concat(pd.read_parquet(folder / "completions" / f"000001{end}.parquet") for end in ("", "-p1"))
     alone_kept = pd.read_parquet(one[0].folder / "completions" / "000001.parquet")
     assert kept["id"].tolist() == alone_kept["id"].tolist()

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from hammerlib.errors import InputError
 from hammerlib.training import TrainConfig, schedule_table
-from hammerlib.training.schedule import plan
+from hammerlib.training.schedule import COLUMNS, plan
 
 
-def trained_by_trl(config: TrainConfig, n: int, processes: int) -> list[tuple[int, int, int, int]]:
-    """(step, epoch, process, position) as TRL's sampler and accelerate's sharding hand the rows out."""
+def trained_by_trl(config: TrainConfig, n: int, processes: int) -> list[tuple[int, int, int, int, int]]:
+    """(step, epoch, process, position, step of generation), handed out by TRL's sampler and accelerate."""
     from trl.trainer.utils import RepeatSampler
 
     accumulation = config.gradient_accumulation
@@ -27,14 +27,17 @@ def trained_by_trl(config: TrainConfig, n: int, processes: int) -> list[tuple[in
         config.num_iterations * per_generation,
         shuffle=False,
     )
-    rows, step = set(), 0
+    rows, step, number, generated = set(), 0, 0, 0
+    generate_every = config.num_iterations * per_generation  # as TRL counts, over epochs
     for epoch in range(config.epochs):
         stream = list(sampler)
         micro = [stream[i : i + held * processes] for i in range(0, len(stream), held * processes)]
         for start in range(0, len(micro), accumulation):
             step += 1
             for batch in micro[start : start + accumulation]:
-                rows |= {(step, epoch, place // held, position) for place, position in enumerate(batch)}
+                generated = generated if number % generate_every else step
+                number += 1
+                rows |= {(step, epoch, k // held, position, generated) for k, position in enumerate(batch)}
     return sorted(rows)
 
 
@@ -73,14 +76,15 @@ def test_the_table_is_what_trls_sampler_hands_out(
     except InputError:
         assume(False)
     table = schedule_table(config, n, processes=processes)
-    found = sorted(zip(table.step, table.epoch, table.process, table.position, strict=True))
+    found = sorted(zip(table.step, table.epoch, table.process, table.position, table.generated, strict=True))
     assert found == trained_by_trl(config, n, processes)
+    assert table.finished.equals(table.generated) and table.dropped.isna().all()
 
 
 def test_the_index_column_is_the_row_of_the_problem_table() -> None:
     table = schedule_table(TrainConfig(prompts_per_step=2), 4, permutation=[3, 1, 0, 2])
     assert table["index"].tolist() == [3, 1, 0, 2] and table["position"].tolist() == [0, 1, 2, 3]
-    assert table.columns.tolist() == ["step", "epoch", "process", "position", "index"]
+    assert table.columns.tolist() == list(COLUMNS)
 
 
 def test_one_pass_is_n_over_k_steps_and_max_steps_stops_earlier() -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from trainer_cases import audited
 from trl import GRPOConfig, GRPOTrainer
 
 from hammerlib.errors import InputError
@@ -36,6 +37,7 @@ GRID = [
     (4, 4, 1, 1, 2, 6, None),
     (4, 4, 2, 1, 2, 6, None),
     (3, 3, 2, 2, 1, 9, None),
+    (6, 3, 2, 1, 2, 8, None),
     (4, 2, 3, 1, 2, 12, None),
     (2, 2, None, 2, 2, 6, 5),
     (4, 2, 1, 3, 2, 7, 9),
@@ -88,6 +90,7 @@ def test_log_schedule_and_what_the_loss_sees_agree(shape: tuple, tmp_path: Path)
     planned = schedule_table(config, config.n_problems, permutation=permutation)
     found = pd.read_csv(record.folder / "index_log.csv")
     pd.testing.assert_frame_equal(found[list(planned.columns)], planned)
+    assert audited(record.folder, allow=["tail"]).kept
     tokenizer = load_backbone(config.backbone).tokenizer
     texts = tokenizer.batch_decode(tokenizer(problems["prompt"][:])["input_ids"])
     scheduled = planned.groupby("step")["index"].apply(lambda rows: {texts[row] for row in rows})

@@ -329,8 +329,12 @@ def test_the_index_log_says_what_was_trained_not_what_was_handed_out(tmp_path: P
 
     record = one_run(tmp_path, rollout=other)
     table = pd.read_csv(record.folder / "index_log.csv")
-    first = load_problems(ONE.problems, split="rl", n=2)[int(table["index"][0])]["id"]
-    assert table[["position", "id"]].to_numpy().tolist() == [[0, first], [-1, "made-1"]]
+    row = int(table.query("position == 0")["index"].iloc[0])
+    first = load_problems(ONE.problems, split="rl", n=2)[row]["id"]
+    # the last problem's two completions are left out, and no other of it is trained
+    trained, left = table.query("step == 1"), table.query("step == -1")
+    assert trained[["position", "id"]].to_numpy().tolist() == [[0, first], [-1, "made-1"]]
+    assert left[["position", "generated"]].to_numpy().tolist() == [[1, 1]] and left["dropped"].notna().all()
     assert values(record)["trained"] == 6 and completions(record).trained.sum() == 6
 
 

@@ -15,7 +15,7 @@ from test_training import SMALL
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
 from hammerlib.training import Hooks, Rollout, read_completions, schedule_table, train
-from hammerlib.training.logs import COLUMNS, explained, glossary_table, metrics
+from hammerlib.training.logs import COLUMNS, explained, glossary_table, index_log_table, metrics
 from hammerlib.training.run import prepare
 from hammerlib.training.telemetry import Timings, effective_advantages, observe
 
@@ -58,7 +58,8 @@ def test_kl_is_measured_only_where_it_is_trained(tmp_path: Path) -> None:
 
 
 def test_the_glossary_of_the_repository_is_that_of_the_code() -> None:
-    assert glossary_table() in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert glossary_table() in page and index_log_table() in page
     assert all(meaning and unit for meaning, unit in metrics().values())
 
 

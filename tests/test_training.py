@@ -19,6 +19,8 @@ from hammerlib.rewards import REWARDS
 from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import content_hash
 from hammerlib.training import Generation, Hooks, TrainConfig, schedule_table, train
+from hammerlib.training.logs import IndexLog
+from hammerlib.training.schedule import plan
 
 SMALL = TrainConfig(
     n_problems=12,
@@ -81,6 +83,17 @@ def test_a_run_leaves_every_record_and_reports_every_metric(whole: RunRecord) ->
     assert not (whole.folder / "checkpoints").exists()
     assert str(whole.folder.parent) not in (whole.folder / "manifest.json").read_text()
     assert whole.run_id.startswith("train__random__none__s0__")
+
+
+def test_a_log_that_an_older_version_began_goes_on_with_its_columns(tmp_path: Path) -> None:
+    old = "step,epoch,process,position,index,id\n1,0,0,0,1,a\n"
+    (tmp_path / "index_log.csv").write_text(old)
+    batches = plan(dataclasses.replace(SMALL, prompts_per_step=1), 4)
+    log = IndexLog(tmp_path, batches, list("abcd"), [1, 0, 2, 3], 0)
+    log.check(1, [{"id": "b"}] * SMALL.group_size)
+    log.drop([(None, "b", "all correct")])  # which has no place there
+    log.record([{"id": "b"}], 2)
+    assert (tmp_path / "index_log.csv").read_text() == old + "2,0,0,1,0,b\n"
 
 
 def test_the_index_log_is_the_schedule_of_the_order(whole: RunRecord) -> None:

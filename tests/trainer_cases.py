@@ -63,6 +63,11 @@ class Handed:
         return audit(log, self.order, self.problems, **options)
 
 
+def audited(run: Path, **options: Any) -> Any:
+    """A run of ours against its own order."""
+    return audit(run, Order.load(run / "order.json"), **options)
+
+
 def finds_all(
     handed: Handed, batches: list[list[Any]], place: Callable[[Any], int], stranger: Callable[[Any], Any],
     write: Callable[[list[list[Any]], Path], Path], **options: Any,

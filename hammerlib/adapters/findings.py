@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 KINDS = {
     "order": "problems trained in other steps than the order says",
     "tail": "problems at the end of the order that an epoch left out",
-    "filtered": "problems inside the order that no epoch trained",
+    "filtered": "problems inside the order that no epoch trained, where no index log says why",
     "skipped": "problems inside the order that one epoch left out, as a resume that goes too far ahead does",
     "repeated": "problems trained again within an epoch, as a resume that goes too far back does",
     "unknown": "prompts that are in no place of the order",
     "stale": "completions of weights that are too many steps old, or of a later step",
 }
 SHOWN = 5
+MIXED = 3  # generation batches that must be mixed, and half of all, before mixing is seen without being told
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,14 @@ def audit(
     per_step: int | None = None,
     late: int = 0,
     allow: Iterable[str] = (),
+    steps_per_batch: int | None = None,
 ) -> Audit:
     """Compare what a trainer's log says with an order.
 
-    Within a step problems have no sequence. A trainer that wraps at the end of an epoch, and one that lets
-    the problems between two saved steps be trained again, are both recognised as such.
+    Within a step problems have no sequence, nor among the steps of one generation batch, where the log or
+    `steps_per_batch` tells it, or where most of them are seen to be mixed and nothing leaves its own. A
+    trainer that wraps at the end of an epoch, and one that lets the problems between two saved steps be
+    trained again, are both recognised as such.
 
     Parameters
     ----------
@@ -141,6 +145,8 @@ def audit(
         Steps that a problem may be trained after, or before, its own, and that weights may be old.
     allow : iterable of str
         Kinds of `KINDS` that are reported as notes.
+    steps_per_batch : int, optional
+        Steps that follow each other and train one generation batch, among which its prompts may be mixed.
 
     Returns
     -------
@@ -171,27 +177,50 @@ def audit(
     check_whole("late", late, 0, "give a number of steps")
     if not isinstance(log, Log):
         log = read_log(log, order, problems, columns=columns, per_step=per_step)
-    walked = _walk(log.rows, len(order), late)
-    rows = _displaced(walked, len(order))
+    if steps_per_batch is not None:
+        check_whole("steps_per_batch", steps_per_batch, 1, "give the steps of a generation batch")
+    walked = _walk(log, len(order), late)
+    rows, mixed = _batched(walked, len(order), steps_per_batch)
     kendall = [
-        _discordant(group["step"].to_numpy(), group["position"].to_numpy())
+        _discordant(group["batch"].to_numpy(), group["position"].to_numpy())
         for _, group in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
     ]
-    findings = [*_order(rows, late), *_missing(rows, len(order)), *_strange(rows, log.rows, late)]
+    left = _left_out(log)
+    findings = [*_order(rows, late), *_missing(rows, len(order), left), *_strange(rows, log.rows, late)]
     allowed = [finding for finding in findings if finding.kind in allow]
     kept = [finding for finding in findings if finding.kind in KINDS and finding.kind not in allow]
     notes = [f"{finding.kind} (allowed): {finding.text}" for finding in allowed]
     notes += [finding.text for finding in findings if finding.kind not in KINDS]
     kinds = list(dict.fromkeys(finding.kind for finding in allowed))
-    return Audit(len(order), log.layout, rows, kendall, kept, [*notes, *log.notes], kinds)
+    notes = [*notes, *mixed, *_why(log), *log.notes]
+    return Audit(len(order), log.layout, rows.drop(columns=["walk", "batch"]), kendall, kept, notes, kinds)
 
 
-def _walk(log: Sequence[Trained], n: int, late: int) -> pd.DataFrame:
+def _first_epoch(held: Log) -> int:
+    return min([row.epoch for row in held.rows if row.epoch is not None] + [one[0] for one in held.dropped])
+
+
+def _left_out(log: Log) -> dict[int, set[int]]:
+    """Epoch -> places that the log says were generated and are not to be trained."""
+    left: dict[int, set[int]] = {}
+    for epoch, places, _ in log.dropped:
+        left.setdefault(epoch - _first_epoch(log), set()).update(places)
+    return left
+
+
+def _why(log: Log) -> list[str]:
+    reasons = Counter(why for *_, why in log.dropped)
+    told = ", ".join(f"{why} {count}" for why, count in reasons.most_common())
+    return [f"{len(log.dropped)} problems were generated and not trained: {told}"] if told else []
+
+
+def _walk(held: Log, n: int, late: int) -> pd.DataFrame:
     """Which epoch every row belongs to: the one in which it is nearest to where the walk stands."""
+    log = held.rows
     if not any(row.places for row in log):
         return _frame(log, [(-1, 0, False)] * len(log), n)
     if all(row.epoch is not None for row in log):
-        first = min(row.epoch for row in log)
+        first = _first_epoch(held)
         seen: set[tuple[int, int]] = set()
         placed = []
         for row in log:
@@ -221,7 +250,7 @@ def _unexplained(rows: pd.DataFrame, n: int, late: int) -> int:
     for number, places in enumerate(sets, start=1):
         # of the last epoch only what lies before its farthest problem is missing: the log may end within it
         holes += (n if number < len(sets) else max(places) + 1) - len(places)
-    moved = _displaced(rows.copy(), n)["late"].abs() > late
+    moved = _displaced(rows, rows["step"].to_numpy())["late"].abs() > late
     return int(moved.sum() + rows["repeated"].sum() + holes)
 
 
@@ -262,23 +291,74 @@ def _frame(log: Sequence[Trained], placed: Sequence[tuple[int, int, bool]], n: i
             "position": [position for position, _, _ in placed],
             "name": [row.name for row in log],
             "repeated": [again for _, _, again in placed],
+            "batch": [row.batch for row in log],
         }
     )
     rows["walk"] = rows["position"] + n * rows["epoch"]
     return rows.sort_values(["step", "walk"], kind="stable", ignore_index=True)
 
 
-def _displaced(rows: pd.DataFrame, n: int) -> pd.DataFrame:
-    """How far every row is from its place among those trained, in places and in steps."""
-    rows["displacement"], rows["late"] = 0, 0
+def _displaced(rows: pd.DataFrame, batch: np.ndarray) -> pd.DataFrame:
+    """How far every row is from its place among those trained, in places and in steps.
+
+    Within a step, and within a generation batch, there is no sequence.
+    """
+    rows = rows.assign(batch=batch, displacement=0, late=0)
+    rows = rows.sort_values(["batch", "walk"], kind="stable", ignore_index=True)
     first = np.flatnonzero(((rows["position"] >= 0) & ~rows["repeated"]).to_numpy())
     walk = rows["walk"].to_numpy()[first]
     steps = rows["step"].to_numpy()[first]
+    batches = rows["batch"].to_numpy()[first]
     wanted = np.empty(len(first), dtype=int)
     wanted[np.argsort(walk, kind="stable")] = np.arange(len(first))
+    # step and batch of the row that stands where this one should
+    moved = batches != batches[wanted]
     rows.loc[first, "displacement"] = np.abs(np.arange(len(first)) - wanted)
-    rows.loc[first, "late"] = steps - steps[wanted]
-    return rows.drop(columns="walk")
+    rows.loc[first, "late"] = np.where(moved, steps - np.sort(steps)[wanted], 0)
+    return rows.sort_values(["step", "walk"], kind="stable", ignore_index=True)
+
+
+def _batched(rows: pd.DataFrame, n: int, steps_per_batch: int | None) -> tuple[pd.DataFrame, list[str]]:
+    """Displacements by generation batch, where that is told or seen, and what is to be said of it."""
+    number = np.unique(rows["step"], return_inverse=True)[1]
+    plain = _displaced(rows, number)
+    if rows["batch"].notna().all() and rows["batch"].nunique() > 1:
+        batch = rows.groupby("batch")["step"].transform("min").to_numpy()
+    elif steps_per_batch is not None:
+        batch = number // steps_per_batch
+    else:
+        batch = number // _seen_mixed(plain)
+    by_batch = _displaced(rows, batch)
+    inside = int((plain["late"] != 0).sum() - (by_batch["late"] != 0).sum())
+    if not inside:
+        return by_batch, []
+    most = int(rows.groupby(batch)["step"].nunique().max())
+    text = f"prompts are mixed among the {most} steps of a generation batch: {inside} problems were trained "
+    return by_batch, [text + "in another step of their own batch"]
+
+
+def _seen_mixed(rows: pd.DataFrame) -> int:
+    """Steps of a generation batch whose prompts are mixed, as the rows show it; 1 where they do not.
+
+    No problem may leave its batch, and in half of the batches, at least three, some step must hold problems
+    of several: steps that are trained in another sequence as they stand are none that are mixed.
+    """
+    known = rows[(rows["position"] >= 0) & ~rows["repeated"]]
+    steps = int(known.groupby("epoch")["step"].nunique().max()) if len(known) else 0
+    if not (known["late"] != 0).any():
+        return 1
+    step = np.searchsorted(np.unique(rows["step"]), known["step"].to_numpy())
+    wanted = np.empty(len(known), dtype=int)
+    wanted[np.argsort(known["walk"].to_numpy(), kind="stable")] = np.arange(len(known))
+    own = step[wanted]  # the step that each should have been trained in
+    several = {one for one in np.unique(step) if len(set(own[step == one])) > 1}
+    # two batches an epoch at least: what is drawn anew every epoch is no batch
+    for length in range(2, steps // 2 + 1):
+        mixed = {one // length for one in several}
+        enough = max(MIXED, (step.max() + 1) / length / 2)
+        if (step // length == own // length).all() and len(mixed) >= enough:
+            return length
+    return 1
 
 
 def _discordant(steps: np.ndarray, places: np.ndarray) -> float:
@@ -309,13 +389,15 @@ def _order(rows: pd.DataFrame, late: int) -> list[Finding]:
     return [Finding("order", len(moved), sorted(set(moved["step"])), text)]
 
 
-def _missing(rows: pd.DataFrame, n: int) -> list[Finding]:
-    """Tails, filtered and skipped problems, and where the log ends."""
+def _missing(rows: pd.DataFrame, n: int, left: Mapping[int, set[int]]) -> list[Finding]:
+    """Tails, filtered and skipped problems, and where the log ends; those that are `left` out have come."""
     known = rows[rows["position"] >= 0]
     if not len(known):
         return []
     batch = int(known.groupby("step").size().median())
     trained = {epoch: set(group["position"]) for epoch, group in known.groupby("epoch", sort=True)}
+    for epoch, places in left.items():
+        trained[epoch] = trained.get(epoch, set()) | places
     names = known.groupby("position")["name"].first()
     last = max(trained)
     found: list[Finding] = []
@@ -372,12 +454,16 @@ def _strange(rows: pd.DataFrame, log: Sequence[Trained], late: int) -> list[Find
         names = _some([repr(name) for name in dict.fromkeys(unknown["name"])])
         text = f"{len(unknown)} prompts are not in the order: {names}"
         found.append(Finding("unknown", len(unknown), sorted(set(unknown["step"])), text))
-    ages = [(row.step, row.step - row.generated) for row in log if row.generated is not None]
-    if ages:
-        old = [step for step, age in ages if not 0 <= age <= late]  # none is of weights that come later
-        mean = np.mean([age for _, age in ages])
-        text = f"completions are {mean:.2f} steps old on average, {max(age for _, age in ages)} at most"
-        if (least := min(age for _, age in ages)) < 0:
+    aged = [row for row in log if row.generated is not None]
+    if aged:
+        # Of weights that come later none may be. That a batch is trained in several steps, as a run that logs
+        # it has it, makes its completions older and is not late.
+        old = [row.step for row in aged if not 0 <= row.step - row.generated <= late]
+        ages = [step - row.generated for row in aged for step in (row.step, *row.later)]
+        text = f"completions are {np.mean(ages):.2f} steps old on average, {max(ages)} at most"
+        if longest := max(len(row.later) for row in aged):
+            text += f", where up to {1 + longest} steps train those of one batch"
+        if (least := min(ages)) < 0:
             text += f", some of weights that come {-least} steps later"
         kind = "stale" if old else "age"
         found.append(Finding(kind, len(old), sorted(set(old)), text))

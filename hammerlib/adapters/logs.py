@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,12 +28,16 @@ NAMES = {
     "epoch": ("epoch",),
     "generated": ("generated_step", "weight_version", "policy_step", "weight_versions"),
     "group": ("group_id", "group_index", "group"),
+    "batch": ("generation_batch",),
     "id": ("problem_id", "task.data.id", "metadata.id", "extra_info.id", "id"),
     "text": ("prompt", "input", "query", "question", "problem", "messages", "content", "task.data.prompt"),
     "position": ("position", "extra_info.index", "metadata.position", "task.data.position"),
     "index": ("index",),
 }
 NAMING = ("id", "text", "position", "index")  # each names a problem
+# Further names in an index log, which elsewhere may be anything.
+OWN = {"generated": ("generated",), "dropped": ("dropped",)}
+STALE = "stale"  # why a problem was dropped that should have been trained
 LEAST_TEXT = 20  # characters of a problem that is looked for inside a longer text
 EVEN = 0.9  # share of groups of one size from which on another size is a repetition
 SHOWN = 60  # characters of a text in a report
@@ -53,6 +58,8 @@ class Trained:
     epoch: int | None = None
     generated: int | None = None  # step whose training its weights were meant for: `step` where not stale
     group: Any = None  # tells completions of one group from those of another
+    batch: Any = None  # of generation, where the log has it
+    later: tuple[int, ...] = ()  # further steps that trained the same completions
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,14 @@ class Log:
         In the sequence of steps; rows of one group are one.
     notes : list of str
         What was left out of it.
+    dropped : list of (int, tuple of int, str)
+        Epoch, places and why, of what an index log says was generated and is not to be trained.
     """
 
     layout: str
     rows: list[Trained]
     notes: list[str] = field(default_factory=list)
+    dropped: list[tuple[int, tuple[int, ...], str]] = field(default_factory=list)
 
 
 def read_log(
@@ -92,8 +102,10 @@ def read_log(
 
     A problem is found by its id, else by its text (also inside a chat template), else by the position that
     the handed-over file gave it or by its row of the problem table (``index``). Only the first two need
-    `problems`, and only they notice another file. A row whose step is below 0 was not trained. A batch that
-    most often comes in so many steps one after the other is one that was generated for all of them.
+    `problems`, and only they notice another file. A row whose step is below 0 was not trained; an index log
+    says why. A batch that most often comes in so many steps one after the other is one that was generated for
+    all of them; an index log says which step generated it. Completions of one prompt in a row are one group,
+    also where it is larger than others.
 
     Parameters
     ----------
@@ -141,20 +153,30 @@ def read_log(
     rows, layout, notes = _rows_of(path, given, per_step)
     place_of = np.argsort(order.permutation)
     found: list[Trained] = []
+    dropped: list[tuple[int, tuple[int, ...], str]] = []
+    stale = 0
     cache: dict[Any, tuple[tuple[int, ...], str, str]] = {}
     for where, values in rows:
         key = tuple(str(values.get(name)) for name in NAMING)
         if key not in cache:
             cache[key] = _placed(values, finder, place_of, where)
         step, epoch, generated = (_whole(values, name, where) for name in ("step", "epoch", "generated"))
+        why, places = values.get("dropped"), cache[key][0]
         if step is None or step >= 0:
-            found.append(Trained(step, *cache[key][:2], epoch, generated, values.get("group")))
-    if len(found) < len(rows):
-        notes.append(f"{len(rows) - len(found)} rows were not trained (a step below 0) and are left out")
-    if not found:
+            batch = None if values.get("batch") is None else str(values["batch"])
+            group = values.get("group")
+            found.append(Trained(step, *cache[key][:2], epoch, generated, group, batch))
+        elif why not in (None, STALE) and epoch is not None:
+            dropped.append((epoch, places, why))
+        stale += step is not None and step < 0 and why == STALE
+    if left := len(rows) - len(found) - len(dropped):
+        why = f"; {STALE} {stale}" if stale else ""
+        notes.append(f"{left} rows were not trained (a step below 0{why}) and are left out")
+    if not found and not dropped:
         raise InputError("log", str(path), "holds no trained rows", "name the folder that a trainer dumps to")
     by = Counter(by for _, _, by in cache.values()).most_common(1)[0][0]
-    return Log(f"{layout}, by {by}", _groups(found, path, per_step, layout == "index log"), notes)
+    trained, sizes = _groups(found, path, per_step, layout == "index log")
+    return Log(f"{layout}, by {by}", trained, [*notes, *sizes], dropped)
 
 
 def _placed(
@@ -265,13 +287,15 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return None if row is None or row == "" or row != row else row  # no text, and NaN, are no value
 
 
-def _columns(rows: Sequence[Mapping[str, Any]], given: Mapping[str, str], file: Path) -> dict[str, str]:
+def _columns(
+    rows: Sequence[Mapping[str, Any]], given: Mapping[str, str], file: Path, own: bool
+) -> dict[str, str]:
     """Name in `NAMES` -> column of a file."""
     has = dict.fromkeys(key for row in rows for key in row)
     if not has:
         raise InputError("log", file.name, "holds no rows", "name the folder that the trainer dumps to")
     names = {}
-    for name, usual in NAMES.items():
+    for name, usual in ({**NAMES, **OWN} if own else NAMES).items():
         for column in (given[name],) if name in given else usual:
             if column.partition(".")[0] in has and any(_value(row, column) is not None for row in rows):
                 names[name] = column
@@ -304,7 +328,7 @@ def _rows_of(
         held, cut = _read(file)
         notes += [f"{file.name}: {cut}"] if cut else []
         try:
-            names = _columns(held, given, file)
+            names = _columns(held, given, file, layout == "index log")
         except InputError as error:  # a folder may hold other tables beside the dumps
             refused[file.name] = error
             continue
@@ -323,8 +347,9 @@ def _rows_of(
                 values["step"] = step
                 stems.setdefault(step, set()).add(stem)
             if layout == "index log":  # where a row is a group, which may stand in the logs of two processes
-                again[str(values)] += 1
-                values["group"] = again[str(values)]
+                same = str((values, row.get("process")))
+                again[same] += 1
+                values["group"] = values.get("generated"), again[same]
             rows.append((where, values))
     if not rows:
         empty = InputError("log", str(path), "holds no rows", "name the folder that the trainer dumps to")
@@ -414,8 +439,15 @@ def _spread(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 # Groups
 
 
-def _groups(rows: list[Trained], path: Path, per_step: int | None, own: bool) -> list[Trained]:
-    """One row a group: completions of one problem in a step are one, those of two groups two."""
+def _groups(
+    rows: list[Trained], path: Path, per_step: int | None, own: bool
+) -> tuple[list[Trained], list[str]]:
+    """One row a group, and what is to be told of their sizes.
+
+    Completions of one problem in a step are one group, those of two groups two.
+    """
+    if not rows:
+        return [], []
     if any(row.epoch is None for row in rows):
         rows = [replace(row, epoch=None) for row in rows]
     steps = Counter(row.step for row in rows)
@@ -432,22 +464,63 @@ def _groups(rows: list[Trained], path: Path, per_step: int | None, own: bool) ->
         raise InputError("log", path.name, problem, remedy)
     # Problems of a step; where steps are counted, runs of rows of one problem.
     units: dict[Any, list[Trained]] = defaultdict(list)
-    runs = np.cumsum([key != last for key, last in zip(keys, [None, *keys], strict=False)])
+    parts: dict[Any, set[int]] = defaultdict(set)
+    runs = np.cumsum([key != last for key, last in zip(keys, [None, *keys], strict=False)]).tolist()
     for run, key, row in zip(runs, keys, rows, strict=True):
-        units[run if count else row.step, key].append(row)
+        where = (run if count else row.step, key, row.epoch)
+        units[where].append(row)
+        parts[where].add(run)
     single = [len(unit) for unit in units.values() if len(unit[0].places) < 2]
     size, times = Counter(single or [min(map(len, units.values()))]).most_common(1)[0]
     even = size == 1 or times >= EVEN * len(single)
     groups: dict[Any, list[Trained]] = defaultdict(list)
-    for (number, _), unit in sorted(units.items(), key=lambda item: item[0][0]):
-        ids = {str(row.group) for row in unit if row.group is not None}
+    larger: list[str] = []
+    reached = 0
+    for where, unit in sorted(units.items(), key=lambda item: item[0][0]):
+        ids = {str(row.group): row for row in unit if row.group is not None}
         # Where sizes vary and no ids are logged, only problems of one text are several.
         most = len(unit) if even else max(1, len(unit[0].places))
-        groups[number] += [unit[0]] * (len(ids) or min(max(1, round(len(unit) / size)), most))
+        many = min(max(1, round(len(unit) / size)), most)
+        # Rows of one problem that follow each other in a step are one larger group, not several; where steps
+        # are counted, several if a step would end between them.
+        whole = not count or reached % per_step + many <= per_step
+        in_a_row = len(parts[where]) == 1 and whole
+        if not ids and many > 1 and size > 1 and in_a_row and len(unit[0].places) < 2:
+            larger.append(f"{len(unit)} of {unit[0].name!r}")
+            many = 1
+        groups[where[0]] += list(ids.values()) or [unit[0]] * many
+        reached += len(ids) or many
+    notes = [f"groups of more completions than the usual {size}: {', '.join(larger)}"] if larger else []
     if not count:
-        return _generated(list(groups.values()), own)
+        by_step = list(groups.values())
+        logged = own and all(row.generated is not None for row in rows)
+        return _used(by_step) if logged else _generated(by_step, own), notes
     flat = [row for here in groups.values() for row in here]
-    return [replace(row, step=1 + number // per_step) for number, row in enumerate(flat)]
+    return [replace(row, step=1 + number // per_step) for number, row in enumerate(flat)], notes
+
+
+def _used(steps: list[list[Trained]]) -> list[Trained]:
+    """Groups of steps as an index log has them, with all steps that trained the same completions."""
+    rows = [row for here in steps for row in here]
+    uses: dict[Any, list[Trained]] = defaultdict(list)
+    for row in rows:
+        uses[row.places or row.name, row.epoch, row.generated, row.group].append(row)
+    generations = sorted({row.generated for row in rows})
+    found = []
+    for (*_, generated, _), several in uses.items():
+        # A batch is trained in steps that follow each other, until another one is generated; what is trained
+        # after that is a repetition.
+        following = generations[bisect.bisect_right(generations, generated) :][:1]
+        first = several[0]
+        end = max(*following, first.step + 1) if following else several[-1].step
+        for row in several[1:]:
+            reached = first.later[-1] if first.later else first.step
+            if row.step == reached + 1 and row.step <= end:
+                first = replace(first, later=(*first.later, row.step))
+            else:
+                found.append(row)
+        found.append(first)
+    return sorted(found, key=lambda row: row.step)
 
 
 def _generated(steps: list[list[Trained]], own: bool) -> list[Trained]:

@@ -202,7 +202,8 @@ def audit(
         list[str] | None,
         Option(
             metavar="NAME=COLUMN ...",
-            help="where they stand in the log: step, epoch, generated, group, id, text, position, index",
+            help="where they stand in the log: step, epoch, generated, group, batch, id, text, position, "
+            "index",
         ),
     ] = None,
     per_step: Annotated[
@@ -211,6 +212,10 @@ def audit(
     late: Annotated[
         int, Option(metavar="STEPS", help="how late or early, and of how old weights, is still kept")
     ] = 0,
+    steps_per_batch: Annotated[
+        int | None,
+        Option(metavar="N", help="steps that train one generation batch, whose prompts may be mixed"),
+    ] = None,
     allow: Annotated[
         list[str] | None,
         Option(metavar="KIND", help="order, tail, filtered, skipped, repeated, unknown, stale; repeatable"),
@@ -237,7 +242,7 @@ def audit(
         table = load_problems(problems, split=split, n=n, seed=seed, columns=parse_columns(problem_columns))
         records = records_of(problems, table)
     read = read_log(log, made, table, columns=parse_columns(columns), per_step=per_step, records=records)
-    found = compare(read, made, late=late, allow=allow or [])
+    found = compare(read, made, late=late, allow=allow or [], steps_per_batch=steps_per_batch)
     print(found)
     if page is not None:
         from hammerlib.pages.page import write_audit

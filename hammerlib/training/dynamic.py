@@ -33,13 +33,13 @@ from hammerlib.runs.storage import appending
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Hooks, Rollout
 from hammerlib.training.logs import SKIPPED
+from hammerlib.training.rollout import reason_to_skip
 from hammerlib.training.schedule import ids_of, make_order, order_path
 
 if TYPE_CHECKING:
     import datasets
     import torch
 
-    from hammerlib.grading import Verdict
     from hammerlib.runs import RunRecord
     from hammerlib.training.config import TrainConfig
     from hammerlib.training.logs import IndexLog
@@ -48,30 +48,17 @@ if TYPE_CHECKING:
     from hammerlib.training.trainer import PolicyTrainer
 
 
-def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
-    """Return why a group teaches nothing, or None if it holds right and wrong answers.
-
-    Source: arXiv 2503.14476 (DAPO) eq. 11: 0 < |{o_i : is_equivalent(a, o_i)}| < G.
-    """
-    outcomes = {verdict.correct for verdict in verdicts if verdict is not None}
-    if len(outcomes) == 2:
-        return None
-    if not outcomes:
-        return "not scorable"
-    return "all correct" if outcomes == {True} else "none correct"
-
-
 class DynamicSampling(Algorithm, TrainerCallback):
     """The rollout that fills each generation batch with groups that vary, and ends with the order.
 
     Generation itself is another rollout's where there is one: it returns the rows it was given, or groups of
     its own, of any size, each of one problem that it was given. Whole groups are left out; a problem is
-    skipped if none of its groups varies, and written to ``skipped.csv``. If the rounds or the problems run
-    out first, the batch is filled up with left-out groups (or, where a step takes several batches, after the
-    end with copies of one completion), all of whose tokens are masked: they count in the mean over rows of
-    the losses ``grpo`` and ``dr_grpo``, not in the token mean of ``dapo``. It walks on one process only.
-    Training stops after the batch that reaches the end of the last epoch; the learning rate's schedule
-    still spans the steps that were planned.
+    skipped if none of its groups varies, and written to ``skipped.csv`` and, as dropped, to the index log. If
+    the rounds or the problems run out first, the batch is filled up with left-out groups (or, where a step
+    takes several batches, after the end with copies of one completion), all of whose tokens are masked: they
+    count in the mean over rows of the losses ``grpo`` and ``dr_grpo``, not in the token mean of ``dapo``. It
+    walks on one process only. Training stops after the batch that reaches the end of the last epoch; the
+    learning rate's schedule still spans the steps that were planned.
 
     Source: arXiv 2503.14476 Section 3.2. verl's recipe generates several batches at once and drops what is
     too much; here no group that varies is lost. `refill_rounds` is verl's ``max_num_gen_batches``, where it
@@ -119,6 +106,7 @@ class DynamicSampling(Algorithm, TrainerCallback):
                     lines.append((*where, problem, reason))
             self.skipped += len(lines)
             self._write(lines)
+            trainer.index_log.drop((epoch, problem, reason) for _, epoch, _, _, problem, reason in lines)
             varied += sum(reason is None for reason in reasons.values())
             self.rounds = self.rounds + 1
             self.cursor = walk.stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from hammerlib.runs.reading import read_yaml
 from hammerlib.runs.storage import appending, atomic_path
 from hammerlib.training.hooks import EXCLUDED, Rollout
 from hammerlib.training.rollout import ACCOUNT
+from hammerlib.training.schedule import COLUMNS as SCHEDULED
 from hammerlib.training.schedule import Plan
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class IndexLog:
     """Checks every micro-batch against the order and writes which problem was trained where.
 
     A rollout may train other problems than the order hands out; what it trained is what is written. A problem
-    that is not in the order has position and index -1.
+    that is not in the order has position and index -1, one that was generated and never trained step -1.
     """
 
-    HEAD = ("step", "epoch", "process", "position", "index", "id")
+    HEAD = ("step", "epoch", "process", "position", "index", "id", "generated", "finished", "dropped")
 
     def __init__(self, folder: Path, plan: Plan, ids: list[str], index: list[int], process: int) -> None:
         self.path = folder / ("index_log.csv" if process == 0 else f"index_log-{process}.csv")
@@ -98,26 +99,59 @@ class IndexLog:
                 )
         self._block = block
 
-    def record(self, rows: list[dict[str, Any]]) -> None:
+    def record(self, rows: list[dict[str, Any]], generated: int) -> None:
         """Write the problems that the micro-batch last checked trains on, once per generation and step.
 
-        Rows with a column ``epoch`` (of a rollout that walks the order at its own pace) keep it.
+        `generated` is the step, from 1, at which they were sampled. Rows with a column ``epoch`` (of a
+        rollout that walks the order at its own pace) keep it.
         """
         if self._block == self._written:
             return
         self._written = self._block
         planned = self.plan.micro(self._step)[0]
+        # once a problem, in the sequence of the rows
+        problems = dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows)
+        self._write([(self._step + 1, epoch, problem, generated, "") for epoch, problem in problems])
+
+    def drop(self, left_out: Iterable[tuple[int | None, str, str]]) -> None:
+        """Write what the step last checked generated and never trains: epoch (None: the step's), id, why."""
+        planned = self.plan.micro(self._step)[0]
+        rows = [
+            (-1, planned if epoch is None else epoch, problem, self._step + 1, why)
+            for epoch, problem, why in left_out
+        ]
+        if rows:
+            self._write(rows)
+
+    def _write(self, rows: list[tuple[int, int, str, int, str]]) -> None:
+        head = self._head()
+        rows = [row for row in rows if row[0] > 0 or "dropped" in head]
         place_of = self.place_of
-        fresh = not self.path.exists()
         with appending(self.path) as stream:
-            out = csv.writer(stream, lineterminator="\n")
-            if fresh:
-                out.writerow(self.HEAD)
-            # once a problem, in the sequence of the rows
-            for epoch, problem in dict.fromkeys((row.get("epoch", planned), row["id"]) for row in rows):
+            out = csv.DictWriter(stream, head, extrasaction="ignore", lineterminator="\n")
+            if not stream.tell():
+                out.writeheader()
+            for step, epoch, problem, generated, dropped in rows:
                 position = place_of.get(problem, -1)
                 index = self.index[position] if position >= 0 else -1
-                out.writerow([self._step + 1, epoch, self.process, position, index, problem])
+                places = (step, epoch, self.process, position, index, problem)
+                # a batch is sampled in one go: what it generates is finished in the same step
+                values = (*places, generated, generated, dropped)
+                out.writerow(dict(zip(self.HEAD, values, strict=True)))
+
+    def _head(self) -> Sequence[str]:
+        """Columns of the file: a run that an older version began goes on with those it had."""
+        if not self.path.exists():
+            return self.HEAD
+        with open(self.path, newline="", encoding="utf-8") as stream:
+            return next(csv.reader(stream), self.HEAD)
+
+
+def index_log_table() -> str:
+    """Return the columns of the index log as a Markdown table, as it stands in results/README.md."""
+    meanings = {**SCHEDULED, "id": "the problem's id"}
+    rows = [f"| `{name}` | {meanings[name]} |" for name in IndexLog.HEAD]
+    return "\n".join(["| column | what it holds |", "|---|---|", *rows])
 
 
 COMPLETIONS = "completions"

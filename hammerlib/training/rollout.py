@@ -276,6 +276,35 @@ class Rollout:
         """Return the rows of the trained groups: one (B, G) int array for each group size G."""
         return rows_by_size(self.groups)
 
+    def left_out(self) -> list[tuple[int | None, str, str]]:
+        """Return epoch (None: the step's), id and reason of the problems that are not trained at all."""
+        verdicts: dict[tuple[int | None, str], list[Verdict | None]] = {}
+        trained = set()
+        for batch in (self, self.excluded) if self.excluded else (self,):
+            for row, verdict, group in zip(batch.rows, batch.verdicts, batch.groups, strict=True):
+                problem = row.get("epoch"), row["id"]
+                verdicts.setdefault(problem, []).append(verdict)
+                if group != EXCLUDED:
+                    trained.add(problem)
+        left = {problem: judged for problem, judged in verdicts.items() if problem not in trained}
+        return [(*problem, reason_to_skip(judged) or LEFT_OUT) for problem, judged in left.items()]
+
+
+LEFT_OUT = "left out by the rollout"  # why a problem of right and wrong answers is not trained
+
+
+def reason_to_skip(verdicts: Sequence[Verdict | None]) -> str | None:
+    """Return why a group teaches nothing, or None if it holds right and wrong answers.
+
+    Source: arXiv 2503.14476 (DAPO) eq. 11: 0 < |{o_i : is_equivalent(a, o_i)}| < G.
+    """
+    outcomes = {verdict.correct for verdict in verdicts if verdict is not None}
+    if len(outcomes) == 2:
+        return None
+    if not outcomes:
+        return "not scorable"
+    return "all correct" if outcomes == {True} else "none correct"
+
 
 def _refusal(value: object, problem: str, remedy: str) -> InputError:
     return InputError("rollout", value, problem, remedy)

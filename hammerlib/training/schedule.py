@@ -73,6 +73,10 @@ class Plan:
         """Return the generation batch that micro-batch `offset` of optimizer step `step` trains on."""
         return self.micro(step)[1][offset] // self.block_length
 
+    def generated(self, epoch: int, block: int) -> int:
+        """Return the optimizer step, counted from 1, at which a generation batch of an epoch is generated."""
+        return epoch * self.steps_per_epoch + block * self.block_length // self.accumulation + 1
+
     def positions(self, block: int, process: int) -> list[int]:
         """Return the places of the order whose completions process `process` holds of a generation batch."""
         local = self.rows * self.per_generation
@@ -186,7 +190,17 @@ def _check_saves(config: TrainConfig, batches: Plan) -> None:
             raise InputError("save_steps", every, problem, f"use save_steps: {fits}")
 
 
-COLUMNS = ("step", "epoch", "process", "position", "index")
+# Columns of `schedule_table` and of the index log, which has the problem's id as well, behind its index.
+COLUMNS = {
+    "step": "optimizer step that trained it, from 1; -1 where it was dropped",
+    "epoch": "pass over the order, from 0",
+    "process": "rank of the process that held its completions",
+    "position": "place of the problem in the order, from 0; -1 for one that is not in it",
+    "index": "row of the problem table, -1 likewise",
+    "generated": "step of the trainer, from 1, whose weights it was sampled with",
+    "finished": "step of the trainer at which its last completion was there",
+    "dropped": "why it was generated and never trained; empty where it was trained",
+}
 
 
 def schedule_table(
@@ -199,7 +213,7 @@ def schedule_table(
     """Return which problem is trained in which optimizer step, on which process: what the index log must say.
 
     Where a generation batch feeds several optimizer steps, TRL mixes its completions, so every one of its
-    prompts is listed in each of these steps.
+    prompts is listed in each of these steps, with the one step that generated it.
 
     Parameters
     ----------
@@ -216,8 +230,9 @@ def schedule_table(
     Returns
     -------
     DataFrame
-        ``step`` (from 1), ``epoch`` (from 0), ``process``, ``position`` (place in the order, from 0) and
-        ``index`` (row of the problem table; missing where ``epoch_order: reorder`` will only find it out).
+        `COLUMNS`: ``step`` and ``epoch`` of training, ``process``, ``position`` in the order, ``index`` (row
+        of the problem table; missing where ``epoch_order: reorder`` will only find it out), ``generated``
+        and ``finished`` (here one step) and ``dropped`` (missing: nothing is planned to be).
 
     Raises
     ------
@@ -245,13 +260,13 @@ def schedule_table(
     arithmetic = plan if isinstance(config, TrainConfig) else trl_plan
     batches = arithmetic(config, n, processes)
     epochs = batches.micro(batches.steps - 1)[0] + 1
-    rows = pd.DataFrame(_places(batches), columns=list(COLUMNS[:-1]))
+    rows = pd.DataFrame(_places(batches), columns=["step", "epoch", "process", "position", "generated"])
     # the order of each epoch, then the row that stands at each place
     index = np.stack([_rows_of(config, n, permutation, epoch) for epoch in range(epochs)])
     indices = index[rows["epoch"], rows["position"]]
-    if (indices >= 0).all():
-        return rows.assign(index=indices)
-    return rows.assign(index=pd.Series(indices, dtype="Int64").mask(indices < 0))
+    if not (indices >= 0).all():
+        indices = pd.Series(indices, dtype="Int64").mask(indices < 0)
+    return rows.assign(index=indices, finished=rows["generated"], dropped=np.nan)[list(COLUMNS)]
 
 
 def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
@@ -280,14 +295,14 @@ def trl_plan(config: Any, n: int, processes: int | None = None) -> Plan:
     return batches.with_steps(config.max_steps if config.max_steps > 0 else steps)
 
 
-def _places(batches: Plan) -> Iterator[tuple[int, int, int, int]]:
-    """(step, epoch, process, position) of every prompt of every generation batch of every step."""
+def _places(batches: Plan) -> Iterator[tuple[int, int, int, int, int]]:
+    """(step, epoch, process, position, step of generation) of the prompts of every batch of every step."""
     for step in range(batches.steps):
         epoch, micro = batches.micro(step)
         for block in sorted({micro_batch // batches.block_length for micro_batch in micro}):
             for process in range(batches.processes):
                 for position in batches.positions(block, process):
-                    yield step + 1, epoch, process, position
+                    yield step + 1, epoch, process, position, batches.generated(epoch, block)
 
 
 def _rows_of(config: TrainConfig | Any, n: int, permutation: Sequence | None, epoch: int) -> np.ndarray:

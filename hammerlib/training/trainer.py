@@ -199,7 +199,8 @@ class PolicyTrainer(GRPOTrainer):
         for name, total in self.tokens.items():  # in every step's log, also of steps that generate nothing
             self._metrics["train"][PREFIX + name] = [float(total)]
         pairs = zip(self.rollout.rows, self.rollout.groups, strict=True)
-        self.index_log.record([row for row, group in pairs if group != EXCLUDED])
+        trained = [row for row, group in pairs if group != EXCLUDED]
+        self.index_log.record(trained, self.rollout.step + 1)
         return inputs
 
     def count_tokens(self, generation: Generation) -> None:
@@ -450,6 +451,8 @@ class PolicyTrainer(GRPOTrainer):
                 self._generation.logprobs = [[None] * len(ids) for ids in completion_ids]
         output = super()._generate_and_score_completions(inputs)
         self._complete(output, excluded)
+        if not self.settings.dynamic_sampling:  # which knows itself what it leaves out
+            self.index_log.drop(self.rollout.left_out())
         if generation is None:  # what a rollout samples is counted where it does
             rollout = self.rollout
             if "tool_mask" in output:
