@@ -288,6 +288,12 @@ case(
     "unasked",
 )
 case(
+    "our run, one step",
+    KEPT,
+    lambda p: index_log(p, [row for row in planned(2, 2, 1, 2) if row["step"] == 1]),
+    "unasked",
+)
+case(
     "our run, dropped",
     KEPT,
     lambda p: index_log(p, dropped(planned(2, 2, 1, 2), (3, 4, 11), "none correct")),

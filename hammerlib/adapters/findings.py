@@ -180,7 +180,7 @@ def audit(
     if steps_per_batch is not None:
         check_whole("steps_per_batch", steps_per_batch, 1, "give the steps of a generation batch")
     walked = _walk(log, len(order), late)
-    rows, mixed = _batched(walked, len(order), steps_per_batch)
+    rows, mixed = _batched(walked, steps_per_batch)
     kendall = [
         _discordant(group["batch"].to_numpy(), group["position"].to_numpy())
         for _, group in rows[(rows["position"] >= 0) & ~rows["repeated"]].groupby("epoch", sort=True)
@@ -318,7 +318,7 @@ def _displaced(rows: pd.DataFrame, batch: np.ndarray) -> pd.DataFrame:
     return rows.sort_values(["step", "walk"], kind="stable", ignore_index=True)
 
 
-def _batched(rows: pd.DataFrame, n: int, steps_per_batch: int | None) -> tuple[pd.DataFrame, list[str]]:
+def _batched(rows: pd.DataFrame, steps_per_batch: int | None) -> tuple[pd.DataFrame, list[str]]:
     """Displacements by generation batch, where that is told or seen, and what is to be said of it."""
     number = np.unique(rows["step"], return_inverse=True)[1]
     plain = _displaced(rows, number)
@@ -352,8 +352,9 @@ def _seen_mixed(rows: pd.DataFrame) -> int:
     wanted[np.argsort(known["walk"].to_numpy(), kind="stable")] = np.arange(len(known))
     own = step[wanted]  # the step that each should have been trained in
     several = {one for one in np.unique(step) if len(set(own[step == one])) > 1}
+    farthest = int(np.abs(step - own).max())
     # two batches an epoch at least: what is drawn anew every epoch is no batch
-    for length in range(2, steps // 2 + 1):
+    for length in range(1 + max(1, farthest), steps // 2 + 1):
         mixed = {one // length for one in several}
         enough = max(MIXED, (step.max() + 1) / length / 2)
         if (step // length == own // length).all() and len(mixed) >= enough:

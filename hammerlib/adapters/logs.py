@@ -455,7 +455,8 @@ def _groups(
         problem = f"is missing in {steps[None]} of the {len(rows)} rows of {path.name}"
         raise InputError("step", None, problem, "fill it in, or take the rows out")
     keys = [row.places or row.name for row in rows]
-    count = None in steps or (len(steps) == 1 and len(set(keys)) > 1)
+    # a run of ours may be of one step
+    count = None in steps or (len(steps) == 1 and len(set(keys)) > 1 and not own)
     if count and per_step is None:
         problem = (
             "says no steps" if None in steps else f"is all one step ({min(steps)}), which has no sequence"
