@@ -248,7 +248,6 @@ case("one step again", "repeated", lambda p: p.csv(steps(returned(p.asked))))
 case("our run, four steps", KEPT, lambda p: p.write("index_log.csv", planned(2, 4, 2, 2)), "unasked")
 case("our run, one and a half", KEPT, lambda p: p.write("index_log.csv", planned(2, 3, 1, 4)), "unasked")
 case("our run, two thirds", KEPT, lambda p: index_log(p, planned(3, 2, 1, 6)), "unasked")
-case("our run, two thirds, older", "repeated", lambda p: index_log(p, older(planned(3, 2, 1, 6))), "unasked")
 case("our run, four steps, older", KEPT, lambda p: index_log(p, older(planned(2, 4, 2, 2))), "unasked")
 case("our run, two processes", KEPT, lambda p: index_log(p, planned(2, 3, 1, 4, 2)), "unasked")
 case(
