@@ -12,9 +12,8 @@ from hammerlib.runs import RunRecord
 from hammerlib.runs.storage import content_hash
 
 if TYPE_CHECKING:
-    from huggingface_hub import RepoCard
+    from huggingface_hub import CardData, RepoCard
 
-TEMPLATE = Path(__file__).with_name("templates") / "card.md.j2"
 MEASURES = ("pass@", "majority@", "truncated_share", "mean_tokens")
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K"}  # the hub's words
 
@@ -41,19 +40,14 @@ def make_card(path: Path) -> tuple[RepoCard, dict[str, Path]]:
 def _order_card(order: Order) -> RepoCard:
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    size = next((name for most, name in SIZES.items() if len(order) < most), "100K<n<1M")
+    title = f"{order.strategy} order of {len(order)} problems"
     data = DatasetCardData(
-        pretty_name=f"{order.strategy} order of {len(order)} problems",
-        size_categories=[size],
+        pretty_name=title,
+        size_categories=[next((name for most, name in SIZES.items() if len(order) < most), "100K<n<1M")],
         tags=["data-ordering", "curriculum", "rlvr", "hammerlib"],
     )
-    return DatasetCard.from_template(
-        data,
-        str(TEMPLATE),
-        title=f"{printable(order.strategy)} order of {len(order)} problems",
-        lead="The sequence in which to train problems, and how far it is from the best of its kind.",
-        sections={"Order": _order_facts(order)},
-    )
+    lead = "The sequence in which to train problems, and how far it is from the best of its kind."
+    return DatasetCard(_text(data, order, title=printable(title), lead=lead))
 
 
 def _run_card(run: RunRecord) -> RepoCard:
@@ -61,21 +55,20 @@ def _run_card(run: RunRecord) -> RepoCard:
 
     made = run.manifest
     config = made["parameters"]
-    order = Order.load(run.folder / "order.json")
-    evaluations = _evaluations(run)
-    results = [
-        EvalResult(
-            task_type="text-generation",
-            dataset_type=evaluation.manifest["parameters"]["benchmark"],
-            dataset_name=evaluation.manifest["parameters"]["benchmark"],
-            metric_type=name,
-            metric_value=entry["value"],
-            metric_args={key: entry[key] for key in ("low", "high", "n", "k")},
-        )
-        for evaluation in evaluations
-        for name, entry in evaluation.metrics.items()
-        if name.startswith(MEASURES[:2])
-    ]
+    measured = _measured(run)
+    results = []
+    for benchmark, name, entry in measured:
+        if name.startswith(MEASURES[:2]):
+            results.append(
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=benchmark,
+                    dataset_name=benchmark,
+                    metric_type=name,
+                    metric_value=entry["value"],
+                    metric_args={key: entry[key] for key in ("low", "high", "n", "k")},
+                )
+            )
     hub = re.fullmatch(r"hub:([^/@]+/[^/@]+).*", config["problems"])
     base = None
     if "/" in made["backbone"] and made["revision"] != "local":
@@ -89,87 +82,43 @@ def _run_card(run: RunRecord) -> RepoCard:
         pipeline_tag="text-generation",
         tags=["grpo", "rlvr", "trl", "hammerlib"],
     )
-    lead = f"{printable(made['backbone'])} trained with GRPO in a recorded order of problems."
-    return ModelCard.from_template(
-        data,
-        str(TEMPLATE),
-        title=run.run_id,
-        lead=lead,
-        sections=_run_facts(run) | {"Order": _order_facts(order)},
-        rows=[row for evaluation in evaluations for row in _rows(evaluation)],
-    )
-
-
-def _evaluations(run: RunRecord) -> list[RunRecord]:
-    """The finished evaluations of this run's model that stand beside it."""
-    beside = [RunRecord.load(file.parent) for file in run.folder.parent.glob("evaluate__*/manifest.json")]
-    own = f"{run.run_id}/model"
-    done = [one for one in beside if one.status == "success" and one.manifest.get("backbone") == own]
-    return sorted(done, key=lambda one: one.run_id)
-
-
-def _run_facts(run: RunRecord) -> dict[str, dict[str, Any]]:
-    made = run.manifest
-    config = made["parameters"]
-    plan = made["schedule"]
-    steps = run.metrics["steps"]["value"]
     table = run.table("metrics.csv")
-    tokens = table.loc[table["metric"] == "sampled_tokens", "value"].sum()
-    batch = f"{config['prompts_per_step']} prompts x {config['group_size']} completions"
-    reward = "+".join(printable(name) for name in config["rewards"])
-    objective = f"{config['loss_type']}, scale_rewards {config['scale_rewards']}, beta {config['beta']:g}"
-    named = [str(algorithm["name"]) for algorithm in config["algorithms"]]
-    return {
-        "Data": {
-            "problems": f"{made['n_problems']} of `{printable(config['problems'])}`, split {config['split']}",
-            "fingerprint": f"`{made['problems_fingerprint']}`",
-            "left out at the end of the order": len(made["tail_dropped"]),
-        },
-        "Training": {
-            "start": f"`{printable(made['backbone'])}`, revision {printable(made['revision'])}, "
-            f"weights `{made['backbone_weights']}`",
-            "objective": f"{objective}; rewards {reward}; {', '.join([config['adjustment'], *named])}",
-            "weights": f"LoRA of rank {config['lora_rank']}" if config["lora_rank"] else "all",
-            "budget": f"{steps:g} steps of {batch}, {tokens:,.0f} sampled tokens, "
-            f"{plan['processes']} processes on {made['device']}",
-            "seeds": ", ".join(map(str, made["seeds"])),
-            "code": f"commit {made['git']['commit']}, dirty {made['git']['dirty']}; "
-            + ", ".join(f"{name} {version}" for name, version in made["packages"].items()),
-        },
-    }
+    text = _text(
+        data,
+        Order.load(run.folder / "order.json"),
+        title=run.run_id,
+        lead=f"{printable(made['backbone'])} trained with GRPO in a recorded order of problems.",
+        made=made,
+        config=config,
+        tokens=table.loc[table["metric"] == "sampled_tokens", "value"].sum(),
+        evaluations=measured,
+    )
+    return ModelCard(text)
 
 
-def _order_facts(order: Order) -> dict[str, Any]:
-    made = order.provenance
-    facts = {
-        "strategy": f"{printable(order.strategy)}, seed {made.get('seed')}, options "
-        f"{printable(made.get('options'))}, centre {made.get('centre')}",
-        "hash": f"`{order.hash}`",
-        "problems": len(order),
-    }
-    if order.item_hashes is not None:
-        held = content_hash(order.item_hashes)[:16]
-        facts["data"] = f"`{held}` over id, prompt and answer of every problem, each hashed in `order.json`"
-    if made.get("backbone"):
-        vectors = f"layer {made.get('layer')}, {made.get('pooling')}, template {made.get('template')}"
-        facts["vectors"] = f"`{printable(made['backbone'])}`, {vectors}"
-    if order.cost is not None:
-        facts["mean cosine a step along it"] = f"{order.cost:.4f} (random orders {order.random_cost:.4f})"
-    certificate = "none was asked for"
-    if order.lower_bound is not None:
-        gap = "unknown" if order.gap is None else f"{100 * order.gap:.3f} %"
-        certificate = f"no order of these vectors is below {order.lower_bound:.4f}; gap {gap}"
-    return facts | {"certificate": certificate}
+def _measured(run: RunRecord) -> list[tuple[str, str, dict[str, Any]]]:
+    """Benchmark, name and value of what finished evaluations beside this run say of its model."""
+    beside = [RunRecord.load(file.parent) for file in run.folder.parent.glob("evaluate__*/manifest.json")]
+    measured = []
+    for evaluation in sorted(beside, key=lambda one: one.run_id):
+        manifest = evaluation.manifest
+        if evaluation.status == "success" and manifest.get("backbone") == f"{run.run_id}/model":
+            for name, entry in evaluation.metrics.items():
+                if name.startswith(MEASURES):
+                    measured.append((manifest["parameters"]["benchmark"], name, entry))
+    return measured
 
 
-def _rows(evaluation: RunRecord) -> list[list[Any]]:
-    benchmark = f"`{printable(evaluation.manifest['parameters']['benchmark'])}`"
-    rows = []
-    for name, entry in evaluation.metrics.items():
-        if name.startswith(MEASURES):
-            interval = f"[{entry['low']:.4f}, {entry['high']:.4f}]"
-            rows.append([benchmark, name, f"{entry['value']:.4f}", interval, entry["n"], entry["k"]])
-    return rows
+def _text(data: CardData, order: Order, **values: Any) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    loader = PackageLoader("hammerlib.pages")
+    templates = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True)
+    templates.filters["printable"] = printable
+    held = None if order.item_hashes is None else content_hash(order.item_hashes)[:16]
+    return templates.get_template("card.md.j2").render(
+        card_data=data.to_yaml(), order=order, held=held, **values
+    )
 
 
 def check_push(repo: str, files: dict[str, Path]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from hammerlib.errors import InputError
 from hammerlib.runs import RunRecord
@@ -129,26 +131,24 @@ def _share(metric: dict | None) -> str:
     return f"{text} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
 
 
+@functools.cache
+def _tables() -> Any:
+    from jinja2 import Environment, PackageLoader
+
+    loader = PackageLoader("hammerlib.pages")
+    environment = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"share": _share, "foreign": foreign}
+    return environment.get_template("results.md.j2").module
+
+
 def study_table(record: RunRecord) -> str:
     """Return the Markdown table of a study: one row per arm, with its difference to its control arm."""
     metrics = record.metrics
     drawn = [int(name.rpartition("@")[2]) for name in metrics if re.search(r"/pass@\d+$", name)]
     k = record.manifest["parameters"].get("k") or max(drawn, default=1)
     arms = [name.removesuffix("/pass@1") for name in metrics if name.endswith("/pass@1")]
-    lines = [
-        f"| arm | pass@1, % | greedy, % | pass@{k}, % | difference to control arm, points of pass@1 |",
-        "|---|---|---|---|---|",
-    ]
-    for arm in sorted(arms, key=lambda name: (name != "before", "+" in name, name != "random", name)):
-        differences = []
-        for name, value in metrics.items():
-            if name.startswith(prefix := f"difference/{arm} - "):
-                differences.append(f"{_share(value)} vs {foreign(name.removeprefix(prefix))}")
-        row = [foreign(arm)]
-        row += [_share(metrics.get(f"{arm}/{metric}")) for metric in ("pass@1", "greedy", f"pass@{k}")]
-        row.append("; ".join(differences) or "–")
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+    arms.sort(key=lambda name: (name != "before", "+" in name, name != "random", name))
+    return _tables().study(metrics, arms, k).strip()
 
 
 def provenance_line(record: RunRecord) -> str:
@@ -159,10 +159,7 @@ def provenance_line(record: RunRecord) -> str:
         f"training seeds {given['study_seeds']}; n = {given['n_eval']} held-out problems, "
         f"k = {given['k']} samples"
     )
-    command = f"hammer run --profile {foreign(given['profile'])} --only {foreign(manifest['kind'][:2])}"
-    commit = foreign(manifest["git"]["commit"][:10])
-    intervals = foreign(manifest.get("intervals", OLDER))
-    return f"Command `{command}`; commit `{commit}`; {foreign(design)}; intervals: {intervals}."
+    return _tables().provenance(manifest, design, manifest.get("intervals", OLDER)).strip()
 
 
 def results_section(root: Path) -> str:
@@ -176,17 +173,7 @@ def results_section(root: Path) -> str:
 
 def runs_section(root: Path) -> str:
     """Return the generated part of ``results/README.md``: one row per published run."""
-    lines = ["| run | profile | commit | seconds | seeds | metrics |", "|---|---|---|---|---|---|"]
-    for record in published_runs(root):
-        manifest = record.manifest
-        lines.append(
-            f"| [{record.run_id}](published/{record.run_id}) "
-            f"| {foreign(manifest['parameters'].get('profile', '–'))} "
-            f"| `{foreign(str(manifest['git']['commit'])[:10])}` | {foreign(manifest.get('seconds', '–'))} "
-            f"| {manifest['seeds'] or 'one a replicate'} "
-            f"| {len(manifest['metrics'])} |"
-        )
-    return "\n".join(lines)
+    return _tables().runs(published_runs(root)).strip()
 
 
 def publish_study(folder: Path, summary: Path) -> Path:
