@@ -10,18 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hammerlib.errors import InputError, MissingExtra, need
-from hammerlib.evaluation.foreign import (
-    GRADES,
-    SHOWN,
-    BadLine,
-    attached,
-    by_number,
-    collect,
-    inspect_samples,
-    listed,
-    read_foreign,
-    read_lines,
-)
+from hammerlib.evaluation import foreign
 from hammerlib.runs import MANIFEST
 
 SUFFIXES = (".parquet", ".jsonl", ".eval", ".json")
@@ -79,7 +68,7 @@ def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> R
             continue
         if bad:
             unit = "line" if file.suffix == ".jsonl" else "sample"
-            read.damaged.append(f"{file.name}: {listed(bad, unit)}")
+            read.damaged.append(f"{file.name}: {foreign.listed(bad, unit)}")
         groups: dict[Hashable, list[Completion]] = {}
         for completion in completions:
             groups.setdefault((completion.step, completion.group), []).append(completion)
@@ -91,7 +80,8 @@ def read_rollouts(source: str | Path, steps: tuple[int, int] | None = None) -> R
                 told.append(new)
     if not read.groups:
         problem = (
-            "; ".join(read.damaged[:SHOWN]) or "no completions are in it (published copies of runs have none)"
+            "; ".join(read.damaged[: foreign.SHOWN])
+            or "no completions are in it (published copies of runs have none)"
         )
         if steps is not None and not read.damaged:
             problem = f"no completions of steps {steps[0]} to {steps[1]} are in it"
@@ -110,28 +100,28 @@ def _files(source: Path) -> list[Path]:
             raise InputError("run", source.name, problem, f"give one of {', '.join(SUFFIXES)}, or a folder")
         return [source]
     for folder, pattern in ((source / "completions", "*.parquet"), (source, "samples.jsonl")):
-        if files := sorted(folder.glob(pattern), key=lambda file: by_number(file.name)):
+        if files := sorted(folder.glob(pattern), key=lambda file: foreign.by_number(file.name)):
             return files
     if (source / MANIFEST).exists():
         return []  # a run of ours that keeps no completions, such as a published copy
     files = [file for file in source.iterdir() if file.suffix in SUFFIXES and file.is_file()]
-    return sorted(files, key=lambda file: by_number(file.name))
+    return sorted(files, key=lambda file: foreign.by_number(file.name))
 
 
-def _read_file(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+def _read_file(file: Path) -> tuple[str, list[Completion], list[foreign.BadLine], str]:
     """Kind, completions, lines that are none, and how its numbers are to be read."""
     if file.suffix == ".parquet":
         return _of_parquet(file)
     if file.suffix == ".jsonl":
         return _of_lines(file)
-    samples = enumerate(inspect_samples(file), start=1)
-    return "inspect log", *collect(_of_inspect, samples), "right: the first scorer's value"
+    samples = enumerate(foreign.inspect_samples(file), start=1)
+    return "inspect log", *foreign.collect(_of_inspect, samples), "right: the first scorer's value"
 
 
 # Parquet
 
 
-def _of_parquet(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
+def _of_parquet(file: Path) -> tuple[str, list[Completion], list[foreign.BadLine], str]:
     need("pyarrow")
     from pyarrow import parquet
 
@@ -175,7 +165,7 @@ def _numbers_of(schema: Any) -> list[str]:
 
 def _of_trl(
     rows: list[dict[str, Any]], rewards: list[str]
-) -> tuple[str, list[Completion], list[BadLine], str]:
+) -> tuple[str, list[Completion], list[foreign.BadLine], str]:
     verdict = next((name for name in rewards if "accuracy" in name or "correct" in name), None)
     completions = []
     for row in rows:
@@ -205,15 +195,15 @@ def _of_trl(
 # JSON lines
 
 
-def _of_lines(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
-    rows, bad = read_lines(file)
+def _of_lines(file: Path) -> tuple[str, list[Completion], list[foreign.BadLine], str]:
+    rows, bad = foreign.read_lines(file)
     if rows and set(rows[0][1]) >= VERL:
-        return "verl rollout dump", *collect(_of_verl, rows, bad), "reward: score"
+        return "verl rollout dump", *foreign.collect(_of_verl, rows, bad), "reward: score"
     if rows and set(rows[0][1]) >= OUR_SAMPLES:
         stored = file.with_name("problems.jsonl")
-        lines = read_lines(stored)[0] if stored.is_file() else []
+        lines = foreign.read_lines(stored)[0] if stored.is_file() else []
         problems = {str(row.get("id")): row for _, row in lines}
-        completions, bad = collect(lambda _, row: _of_sample(row, problems), rows, bad)
+        completions, bad = foreign.collect(lambda _, row: _of_sample(row, problems), rows, bad)
         return "evaluation run", completions, bad, "reward: 1 if right, or else 0"
     return _of_foreign(file)
 
@@ -249,8 +239,8 @@ def _of_sample(row: dict[str, Any], problems: dict[str, dict]) -> Completion:
     )
 
 
-def _of_foreign(file: Path) -> tuple[str, list[Completion], list[BadLine], str]:
-    kind, entries, bad = read_foreign(file)
+def _of_foreign(file: Path) -> tuple[str, list[Completion], list[foreign.BadLine], str]:
+    kind, entries, bad = foreign.read_foreign(file)
     completions = [
         Completion(
             entry.key or entry.text or entry.line,
@@ -276,9 +266,9 @@ def _of_inspect(_: int, load: Callable[[], dict[str, Any]]) -> Completion:
     notes |= {"epoch": sample.get("epoch"), "error": (sample.get("error") or {}).get("message")}
     return Completion(
         str(sample["id"]),
-        attached(_output(sample.get("output") or {}), sample),
+        foreign.attached(_output(sample.get("output") or {}), sample),
         problem=str(sample["id"]),
-        prompt=attached(_text(sample.get("input")), sample),
+        prompt=foreign.attached(_text(sample.get("input")), sample),
         gold=_text(sample.get("target")),
         right=None if first is None else first > 0.5,
         reward=first,
@@ -287,7 +277,7 @@ def _of_inspect(_: int, load: Callable[[], dict[str, Any]]) -> Completion:
 
 
 def _score(value: Any) -> float | None:
-    return GRADES[value] if value in list(GRADES) else _number(value)
+    return foreign.GRADES[value] if value in list(foreign.GRADES) else _number(value)
 
 
 def _output(output: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ The words stand in ``templates/``; here is what they are filled with. Every numb
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hammerlib.study.plan import Study
 
+HERE = sys.modules[__name__]  # templates ask it for numbers, `pages.interval`
 PAGE = "README.md"
 PILOTS = tuple(PROTOCOL["pilots"])
 NONE = "–"
@@ -103,30 +105,14 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {"ends": _ends, "p": p_value, "by_run": _by_run, "verdict": _verdict}
-    environment.filters["settings"] = lambda given: ", ".join(f"{k} {given[k]}" for k in given)
-    environment.filters["exploratory"] = _exploratory
+    environment.filters |= {"settings": _settings, "exploratory": _exploratory, "size": size_of}
     environment.tests["known"] = lambda number: not np.isnan(number)
-    environment.filters["size"] = size_of
-    environment.globals |= {
-        "nan": float("nan"),
-        "protocol": PROTOCOL,
-        "contrasts": contrasts,
-        "SHARES": SHARES,
-    }
-    environment.globals |= {"MEANS": MEANS, "BY_RUN": BY_RUN}
-    functions = (
-        interval,
-        design_lines,
-        arm_list,
-        order_list,
-        frontier_list,
-        shown_endpoints,
-        _mean_table,
-        _family_table,
-    )
-    functions += (endpoint_words, counts_samples, unit_of)
-    environment.globals |= {function.__name__.lstrip("_"): function for function in functions}
+    environment.globals |= {"nan": np.nan, "protocol": PROTOCOL, "contrasts": contrasts, "pages": HERE}
     return environment
+
+
+def _settings(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def endpoint_words(records: Records) -> dict[str, str]:
@@ -172,26 +158,19 @@ def study_page(records: Records, study: Study | None = None) -> str:
         # One replicate gives no interval; the whole effect alone takes nothing apart.
         if len(causes) and (causes["n"] > 1).sum() > 1:
             taken_apart.append((name, _rows(causes[causes["n"] > 1])))
-    return (
-        _templates()
-        .get_template("study.md")
-        .render(
-            records=records,
-            study=study,
-            tests=tests,
-            ends=endpoint_table(records),
-            compared=_rows(compared),
-            adjusted=adjusted,
-            taken_apart=taken_apart,
-            power=_power(records, compared),
-            found=_part("findings", records, records.primary_endpoint, _primary(compared)),
-            **_provenance(records),
-        )
-    )
-
-
-def _primary(compared: pd.DataFrame) -> list[dict[str, Any]]:
-    return [] if compared.empty else _rows(compared[compared["primary"].astype(bool)])
+    rows = _rows(compared)
+    return _templates().get_template("study.md").render(
+        records=records,
+        study=study,
+        tests=tests,
+        ends=endpoint_table(records),
+        compared=rows,
+        adjusted=adjusted,
+        taken_apart=taken_apart,
+        power=_power(records, compared),
+        found=_part("findings", records, [row for row in rows if row["primary"]]),
+        **_provenance(records),
+    )  # fmt: skip
 
 
 def _provenance(records: Records) -> dict[str, Any]:
@@ -231,8 +210,6 @@ def _spans(numbers: Iterable[int]) -> str:
 
 def design_lines(study: Study, records: Records) -> str:
     """Return a Markdown list: model, problems, budget, examinations, settings common to all arms."""
-    if not records.cells:
-        return ""
     if "backbone" in study.starts:
         model = f"`{study.starts['backbone']}`"
     else:
@@ -245,13 +222,7 @@ def design_lines(study: Study, records: Records) -> str:
 
 def arm_list(study: Study, records: Records) -> str:
     """Return a Markdown table of the arms that have a finished trial."""
-    rows = []
-    for arm in [name for name in study.arms if name in records.arms]:
-        settings = {key: value for key, value in study.arms[arm].items() if key not in ("twin", "replicates")}
-        control = study.arms[arm].get("twin", "random")
-        row = {"arm": arm, "words": study.words.get(arm, NONE), "settings": settings}
-        rows.append(row | {"control": NONE if control == arm else control})
-    return _part("arms", rows)
+    return _part("arms", study, records.arms)
 
 
 def order_list(records: Records) -> str:
@@ -279,22 +250,18 @@ def shown_endpoints(
             mark = BY_RUN if excludes_zero and row["seeds_low"] <= 0 <= row["seeds_high"] else ""
             text = f"{_ends(row, unit=unit, digits=digits)}{mark}, {p_value(row['adjusted'])}"
             texts.setdefault(row["contrast"], {})[name] = NONE if np.isnan(row["value"]) else text
-    several = contrasts.main_contrasts(tests).query("n > 1") if len(tests) else tests
-    rows = [
-        [
-            row["contrast"],
-            row["n"],
-            *(texts[row["contrast"]].get(name, SAME.get(name, NONE)) for name in names),
-        ]
-        for row in _rows(several)
-    ]
+    rows = []
+    for row in _rows(contrasts.main_contrasts(tests)):
+        if row["n"] > 1:
+            own = texts[row["contrast"]]
+            rows.append([row["contrast"], row["n"], *(own.get(name, SAME.get(name, NONE)) for name in names)])
     return _part("table", ["contrast", "n", *names], rows)
 
 
-def _mean_table(
+def mean_list(
     ends: pd.DataFrame, names: Sequence[str], high: float = np.inf, unit: float = 1, digits: int = 3
 ) -> str:
-    """Means over the replicates of each arm on scales from 0 to `high`, with Student's interval."""
+    """Return a Markdown table of each arm's means on scales from 0 to `high`, with Student's interval."""
     rows = []
     for arm, trials in ends.groupby("arm", sort=False):
         if len(trials) > 1:
@@ -314,7 +281,8 @@ def frontier_list(records: Records) -> str:
     return _part("table", ["arm", "temperature", "n", "pass@1", "pass@k"], rows)
 
 
-def _family_table(records: Records) -> str:
+def family_list(records: Records) -> str:
+    """Return a Markdown table of the primary contrasts in every family of problems."""
     families = family_table(records)
     table = contrasts.family_table_of(families[~families["unseen"].astype(bool)], records.primaries)
     names = list(dict.fromkeys(table["family"]))
@@ -364,13 +332,12 @@ def too_early(folder: Path, study: Study | None) -> str | None:
 
     if study is None or study.judged_from is None:
         return None
-    whole: dict[int, bool] = {}
-    for trial in trials(study):
-        recorded = (folder / f"{trial.name}.json").is_file()
-        whole[trial.replicate] = whole.get(trial.replicate, True) and recorded
-    if sum(whole.values()) >= study.judged_from:
+    planned = trials(study)
+    lacking = {trial.replicate for trial in planned if not (folder / f"{trial.name}.json").is_file()}
+    whole = len({trial.replicate for trial in planned} - lacking)
+    if whole >= study.judged_from:
         return None
-    return f"has {sum(whole.values())} of the {study.judged_from} whole replicates that it is read from"
+    return f"has {whole} of the {study.judged_from} whole replicates that it is read from"
 
 
 def write_page(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -18,15 +18,7 @@ from transformers import TrainerCallback
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.tokens import template_of
 from hammerlib.runs.storage import atomic_path
-from hammerlib.systems.airl_s import (
-    REWARDS,
-    discriminator_loss,
-    mixed_advantages,
-    over_tokens,
-    policy_reward,
-    step_advantages,
-    step_ends,
-)
+from hammerlib.systems import airl_s
 from hammerlib.systems.branching import over_processes, random_generator, right_of
 from hammerlib.systems.chord.experts import expert_table, tokenised
 from hammerlib.training.generation import scored_tokens, shards_of
@@ -115,12 +107,6 @@ class AirlS(Algorithm, TrainerCallback):
     reward: str = "airl"
     length_mean: bool = False
     shuffled: bool = False
-    _scorer: StepScorer | None = field(default=None, init=False, repr=False, compare=False)
-    _optimizer: torch.optim.Adam | None = field(default=None, init=False, repr=False, compare=False)
-    # Correct completions, prompt and completion ids, the newest last.
-    _kept: list[list[list[int]]] = field(default_factory=list, init=False, repr=False, compare=False)
-    _restored: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
-    _watched: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.mix <= 1:
@@ -133,14 +119,15 @@ class AirlS(Algorithm, TrainerCallback):
             raise InputError("learning_rate", self.learning_rate, "is no finite number above 0", "use 1e-4")
         for name in ("buffer", "updates", "batch"):
             check_whole(name, getattr(self, name), 1, "use one or more")
-        check_name("reward", self.reward, REWARDS)
+        check_name("reward", self.reward, airl_s.REWARDS)
         if self.experts is not None:
             expert_table(self.experts)  # refuses what cannot be read, before anything is loaded
-
-    @property
-    def scorer(self) -> StepScorer | None:
-        """The network f; None before the first generation batch."""
-        return self._scorer
+        self.scorer: StepScorer | None = None  # the network f; made at the first generation batch
+        self._optimizer: torch.optim.Adam | None = None
+        # Correct completions, prompt and completion ids, the newest last.
+        self._kept: list[list[list[int]]] = []
+        self._restored: dict[str, Any] | None = None
+        self._watched: dict[str, float] = {}
 
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Train f on this generation batch, then return the mixed advantages, (n, T)."""
@@ -158,7 +145,7 @@ class AirlS(Algorithm, TrainerCallback):
         self._kept = self._kept[-self.buffer :]
         self._watched = {"airl/buffer": float(len(self._kept))}
         self._discriminate(trainer, own.take(trained.tolist()))
-        values = [np.array(row) for row in score_steps(self._scorer, own.prompts, own.completions, own.ends)]
+        values = [np.array(row) for row in score_steps(self.scorer, own.prompts, own.completions, own.ends)]
         self._watch(values, trained, right)
         # f was trained all the same: a control whose policy does not see it
         if self.mix == 0:
@@ -169,27 +156,27 @@ class AirlS(Algorithm, TrainerCallback):
             # over all steps of the group: pooled mean and deviation, as in `step_advantages`
             marks = self._shuffled([values[row] for row in rows], trainer, int(rows[0]))
             rewards = [
-                policy_reward(mark, own.logps[row], self.reward)
+                airl_s.policy_reward(mark, own.logps[row], self.reward)
                 for mark, row in zip(marks, rows, strict=True)
             ]
-            for row, advantages in zip(rows, step_advantages(rewards), strict=True):
+            for row, advantages in zip(rows, airl_s.step_advantages(rewards), strict=True):
                 steps[row] = advantages
         # lambda A_step + (1 - lambda) A_outcome
         outcome = rollout.advantages.detach().cpu().double().numpy()
-        mixed = mixed_advantages(over_tokens(steps, own.ends), outcome, self.mix)
+        mixed = airl_s.mixed_advantages(airl_s.over_tokens(steps, own.ends), outcome, self.mix)
         return rollout.advantages.new_tensor(mixed)
 
     def _prepare(self, trainer: PolicyTrainer) -> None:
         """Make f from the policy as it is at the first step, or as a checkpoint held it."""
-        if self._scorer is not None:
+        if self.scorer is not None:
             return
         if shards_of(trainer.accelerator):
             problem = "cannot copy a policy that is kept in shards"
             raise InputError("algorithms", "airl-s", problem, "launch with ddp.yaml or zero2.yaml")
-        self._scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
-        self._optimizer = torch.optim.Adam(self._scorer.parameters(), lr=self.learning_rate)
+        self.scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
+        self._optimizer = torch.optim.Adam(self.scorer.parameters(), lr=self.learning_rate)
         if self._restored is not None:
-            self._scorer.load_state_dict(self._restored["scorer"])
+            self.scorer.load_state_dict(self._restored["scorer"])
             self._optimizer.load_state_dict(self._restored["optimizer"])
             self._restored = None
 
@@ -234,7 +221,7 @@ class AirlS(Algorithm, TrainerCallback):
                 experts = self._traces(trainer, *map(list, zip(*chosen, strict=True)))
                 policy = own.take(draw.choice(len(own.prompts), count, replace=False).tolist())
                 sides = self._side(experts), self._side(policy)
-                loss = discriminator_loss(*sides, smoothing=self.smoothing)
+                loss = airl_s.discriminator_loss(*sides, smoothing=self.smoothing)
                 loss.backward()
                 self._watched["airl/loss"] = float(loss.detach())
                 # D > 1/2 where f > log pi
@@ -245,7 +232,7 @@ class AirlS(Algorithm, TrainerCallback):
 
     def _side(self, traces: Traces) -> tuple[torch.Tensor, torch.Tensor]:
         """f, with gradient, and log pi of all steps; GAIL's discriminator knows no policy."""
-        values = self._scorer(traces.prompts, traces.completions, traces.ends).float()
+        values = self.scorer(traces.prompts, traces.completions, traces.ends).float()
         logps = values.new_tensor(np.concatenate(traces.logps))
         return values, logps.zero_() if self.reward == "gail" else logps
 
@@ -254,7 +241,7 @@ class AirlS(Algorithm, TrainerCallback):
         if trainer.accelerator.num_processes == 1:
             return
         # a process without traces adds zeros, and is not in the divisor
-        for parameter in self._scorer.parameters():
+        for parameter in self.scorer.parameters():
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = trainer.accelerator.reduce(gradient, reduction="sum") / taking_part
 
@@ -280,15 +267,15 @@ class AirlS(Algorithm, TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave f in the run's folder."""
-        if state.is_world_process_zero and self._scorer is not None:
-            save_scorer(self._scorer, Path(args.output_dir).parent)
+        if state.is_world_process_zero and self.scorer is not None:
+            save_scorer(self.scorer, Path(args.output_dir).parent)
 
     def state_dict(self) -> dict[str, Any]:
         """Return head, trunk, optimizer and buffer."""
-        if self._scorer is None:
+        if self.scorer is None:
             return self._restored or {"kept": self._kept}
         return {
-            "scorer": self._scorer.state_dict(),
+            "scorer": self.scorer.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "kept": self._kept,
         }
@@ -356,7 +343,7 @@ def ends_of(
     """Return the step ends of token id lists."""
     known = sorted({token for row in completions for token in row})
     texts = dict(zip(known, token_texts(tokenizer, known), strict=True))
-    return [step_ends([texts[token] for token in row], separator) for row in completions]
+    return [airl_s.step_ends([texts[token] for token in row], separator) for row in completions]
 
 
 def score_steps(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,9 @@ from hammerlib.training.generation import generate, sample, scored_tokens
 from hammerlib.training.rollout import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
-    from transformers import PreTrainedTokenizerBase
-
     from hammerlib.grading import Verdict
     from hammerlib.models import Backbone
     from hammerlib.training.config import TrainConfig
-    from hammerlib.training.rollout import Generation
     from hammerlib.training.trainer import PolicyTrainer
 
 
@@ -132,35 +126,19 @@ class Sampler:
     temperature: float = 1.0
     num_generations: int = 8
     template: str = "raw"
-    sampled: int = field(default=0, init=False)
-    # Names that the trainer of TRL has for what rollouts read.
-    use_vllm: bool = field(default=False, init=False, repr=False)
-    accelerator: Any = field(default=None, init=False, repr=False)
-    state: Any = field(default=None, init=False, repr=False)
-    args: Any = field(default=None, init=False, repr=False)
-    generation_config: Any = field(default=None, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.sampled = 0
+        self._calls = 0
+        # Names that the trainer of TRL has for what rollouts read.
+        self.use_vllm = False
         self.accelerator = SimpleNamespace(num_processes=1, process_index=0)
         self.state = SimpleNamespace(global_step=0)
         self.args = SimpleNamespace(seed=self.seed)
         self.generation_config = SimpleNamespace(max_new_tokens=self.max_completion_length)
-
-    @property
-    def model(self) -> torch.nn.Module:
-        """The policy."""
-        return self.backbone.model
-
-    @property
-    def processing_class(self) -> PreTrainedTokenizerBase:
-        """Its tokenizer."""
-        return self.backbone.tokenizer
-
-    @property
-    def eos_token_ids(self) -> list[int]:
-        """Tokens that end a completion."""
-        return [self.backbone.tokenizer.eos_token_id]
+        self.model = self.backbone.model
+        self.processing_class = self.backbone.tokenizer
+        self.eos_token_ids = [self.processing_class.eos_token_id]
 
     def count_tokens(self, generation: Generation) -> None:
         """Add what was sampled to the account."""

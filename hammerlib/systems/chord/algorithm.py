@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -99,8 +99,6 @@ class Chord(Algorithm):
     tau: float | None = None
     weighting: str = "phi"
     cutoff: float = 1.0
-    # Optimizer step and micro-batch within it that were trained last.
-    _last: tuple[int, int] = field(default=(-1, 0), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -113,6 +111,7 @@ class Chord(Algorithm):
             expert_table(self.experts)  # refuses what cannot be read, before anything is loaded
         else:
             check_is("experts", self.experts, Experts, "experts", "see load_experts, or name nano:check")
+        self._last = (-1, 0)  # optimizer step and micro-batch within it that were trained last
 
     def mu(self, step: int, mean_reward: float = 0.0) -> float:
         """Return mu of an optimizer step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -60,10 +60,6 @@ class Dars(Algorithm):
     unsolved: str = "half"
     upper: float = 1.0
     breadth: bool = False
-    # Of the generation batch: right and all rollouts of each problem, before and after; whether it is kept.
-    _counts: list[tuple[int, int, int, int, bool]] = field(
-        default_factory=list, init=False, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         check_name("schedule", self.schedule, SCHEDULES)
@@ -71,6 +67,8 @@ class Dars(Algorithm):
         check_whole("limit", self.limit, 2, "use 32, or 64 with hw")
         if not 0 < self.upper <= 1:
             raise InputError("upper", self.upper, "is outside (0, 1]", "use 1")
+        # Of each problem of the batch: right and all rollouts, before and after; whether it is kept.
+        self._counts: list[tuple[int, ...]] = []
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a configuration that the schedule does not fit."""

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.nano.solutions import STRATEGIES, solve
+from hammerlib.systems import g2rpo_a
 from hammerlib.systems.branching import over_processes, problems_of, right_of
-from hammerlib.systems.g2rpo_a import (
-    RULES,
-    before_answer,
-    decayed_length,
-    guidance,
-    guided_count,
-    paper_length,
-    released_length,
-)
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
 from hammerlib.training.telemetry import mean_or_nan
@@ -86,18 +78,11 @@ class GuidedGroups(Algorithm):
     signal: str = "all"
     traces: str = "solution"
     train_on_guidance: bool = False
-    _length: float = field(default=0.0, init=False, repr=False, compare=False)  # of the step now
-    _accuracies: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
-    # The optimizer step that was graded last, its right completions and all, over all processes.
-    _graded: list[int] = field(default_factory=lambda: [-1, 0, 0], init=False, repr=False, compare=False)
-    _read: dict[str, tuple[list[int], int]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
-        guided_count(self.alpha, 1)
+        g2rpo_a.guided_count(self.alpha, 1)
         check_whole("length", self.length, 1, "give tokens of guidance")
-        check_name("rule", self.rule, RULES)
+        check_name("rule", self.rule, g2rpo_a.RULES)
         check_name("signal", self.signal, SIGNALS)
         check_whole("window", self.window, 1, "use 2, as many steps as the released rule")
         if self.longest is not None and self.longest < self.length:
@@ -109,7 +94,11 @@ class GuidedGroups(Algorithm):
             check_whole("decay_steps", self.decay_steps, 1, "give optimizer steps")
         if self.traces.startswith(SOLVER):
             check_name("traces", self.traces.removeprefix(SOLVER), STRATEGIES, "is no strategy of nano")
-        self._length = float(self.length)
+        self._length = float(self.length)  # of the step now
+        self._accuracies: list[float] = []
+        # The optimizer step that was graded last, its right completions and all, over all processes.
+        self._graded = [-1, 0, 0]
+        self._read: dict[str, tuple[list[int], int]] = {}  # traces as token ids, see `_trace`
 
     def check(self, config: TrainConfig) -> None:
         """Refuse guidance that leaves nothing to sample, and a signal that no row gives."""
@@ -118,14 +107,15 @@ class GuidedGroups(Algorithm):
             name = "longest" if self.longest else "length"
             problem = f"is not below max_completion_length {config.max_completion_length}"
             raise InputError(name, longest, problem, "give less guidance, or longer completions")
-        if self.signal == "unguided" and guided_count(self.alpha, config.group_size) == config.group_size:
+        guided = g2rpo_a.guided_count(self.alpha, config.group_size)
+        if self.signal == "unguided" and guided == config.group_size:
             problem = f"guides all {config.group_size} rows, and the signal is of unguided ones"
             raise InputError("alpha", self.alpha, problem, "use signal: all, or a smaller alpha")
 
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return one completion for each row; the first ceil(alpha G) of a group begin with guidance."""
         size = trainer.num_generations
-        guided = guided_count(self.alpha, size)
+        guided = g2rpo_a.guided_count(self.alpha, size)
         self._follow(trainer.state.global_step)
         if not guided:
             return generate(trainer, rows)
@@ -135,7 +125,7 @@ class GuidedGroups(Algorithm):
             # rows of a problem stand together: the first ceil(alpha G) of each are guided
             if k % size < guided:
                 ids, most = self._trace(row, trainer.processing_class)
-                prefixes[k] = guidance(ids, self._length, most=most)
+                prefixes[k] = g2rpo_a.guidance(ids, self._length, most=most)
         generation = generate(trainer, rows, prefixes=prefixes, train_prefix=self.train_on_guidance)
         generation.tasks = [GUIDED if k % size < guided else "" for k in range(len(rows))]
         return generation
@@ -143,7 +133,7 @@ class GuidedGroups(Algorithm):
     def _follow(self, step: int) -> None:
         """Move the length once for a step that was graded, when the next one begins."""
         if self.rule == "linear" and self.decay_steps is not None:
-            self._length = decayed_length(self.length, step, self.decay_steps)
+            self._length = g2rpo_a.decayed_length(self.length, step, self.decay_steps)
         graded, right, count = self._graded
         # within a step the length stays, however many batches it generates
         if graded >= step or not count:
@@ -152,10 +142,11 @@ class GuidedGroups(Algorithm):
         self._graded = [step, 0, 0]
         longest = self.longest or self.length
         if self.rule == "released":
-            self._length = released_length(self._length, self._accuracies, longest=longest)
+            self._length = g2rpo_a.released_length(self._length, self._accuracies, longest=longest)
         if self.rule == "paper":
-            known = self._accuracies
-            self._length = paper_length(self._length, known, window=self.window, longest=longest)
+            self._length = g2rpo_a.paper_length(
+                self._length, self._accuracies, window=self.window, longest=longest
+            )
 
     def _trace(self, row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:
         """Return a problem's solution as token ids, and how many of them come before its answer."""
@@ -163,7 +154,7 @@ class GuidedGroups(Algorithm):
         if name not in self._read:
             text = self._solution(row)
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-            start = tokenizer(before_answer(text), add_special_tokens=False)["input_ids"]
+            start = tokenizer(g2rpo_a.before_answer(text), add_special_tokens=False)["input_ids"]
             # Tokens that reach over the end of the text before the answer are no guidance.
             same = [one == other for one, other in zip(ids, start, strict=False)]
             most = min(same.index(False) if False in same else len(same), len(ids) - 1)
@@ -190,17 +181,14 @@ class GuidedGroups(Algorithm):
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Take down the accuracy of this step, and return it of guided and other rows apart."""
-        right: list[bool] = []
-        tasks: list[str] = []
-        forced: list[int] = []
-        for batch in (rollout, rollout.excluded):
-            if batch is not None:
-                right += right_of(batch.verdicts)
-                tasks += batch.tasks
-                forced += batch.forced
         # all that was graded, also what is not trained
-        correct, guided = np.array(right), np.array([task == GUIDED for task in tasks])
-        heard = correct if self.signal == "all" else correct[~guided]
+        batches = [batch for batch in (rollout, rollout.excluded) if batch is not None]
+        correct = np.concatenate([right_of(batch.verdicts) for batch in batches]).astype(bool)
+        guided = np.concatenate([batch.tasks for batch in batches]) == GUIDED
+        forced = np.concatenate([batch.forced for batch in batches])
+        heard = correct
+        if self.signal == "unguided":
+            heard = correct[~guided]
         if self._graded[0] != rollout.step:
             self._graded = [rollout.step, 0, 0]
         # sums over processes and batches of the step: a mean of means would weigh rows unequally
@@ -209,7 +197,7 @@ class GuidedGroups(Algorithm):
         advantages = rollout.advantages.detach().float().cpu().numpy()[rollout.groups >= 0]
         return {
             "guidance/length": float(self._length),
-            "guidance/tokens": mean_or_nan(np.array(forced)[guided]),
+            "guidance/tokens": mean_or_nan(forced[guided]),
             "guidance/guided_accuracy": mean_or_nan(correct[guided]),
             "guidance/unguided_accuracy": mean_or_nan(correct[~guided]),
             "guidance/advantage_std": float(advantages.std()) if len(advantages) else math.nan,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -125,7 +125,7 @@ class _Node:
     scores: list[float]
     visits: int = 0
     total: float = 0.0
-    children: list[Path] | None = field(default=None)
+    children: list[Path] | None = None
 
 
 def mcts(

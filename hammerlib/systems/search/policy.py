@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hammerlib.errors import InputError, check_whole
@@ -33,20 +33,17 @@ class PolicySpace:
     max_completion_length: int = 48
     temperature: float = 1.0
     template: str = "raw"
-    _prompt: list[int] = field(default_factory=list, init=False, repr=False)
-    _stops: set[int] = field(default_factory=set, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_whole("max_completion_length", self.max_completion_length, 1, "use 48")
         tokenizer = self.backbone.tokenizer
-        ids = list(range(len(tokenizer)))
-        texts = token_texts(tokenizer, ids)
-        self._stops = {token for token, text in zip(ids, texts, strict=True) if self.separator in text}
+        texts = token_texts(tokenizer, range(len(tokenizer)))
+        self._stops = {token for token, text in enumerate(texts) if self.separator in text}
         if not self.separator or not self._stops:
             remedy = 'use a line\'s end, ";" or ","'
             raise InputError("separator", self.separator, "stands in no token of the policy", remedy)
-        self._prompt = prompt_ids(tokenizer, [self.prompt], self.template)[0]
+        self._prompt: list[int] = prompt_ids(tokenizer, [self.prompt], self.template)[0]
+        self._calls = 0
 
     def expand(self, path: TokenPath, k: int) -> list[tuple[int, ...]]:
         """Return k sampled next steps."""

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole, import_object, unknown
 from hammerlib.models.tokens import prompt_ids, template_of
+from hammerlib.systems import svs
 from hammerlib.systems.branching import check_graded, over_processes, problems_of, right_of
-from hammerlib.systems.svs import (
-    SEEDS,
-    TASKS,
-    USEFUL,
-    Task,
-    check_band,
-    extractions,
-    in_band,
-    mislabelled_share,
-    most_rows,
-    synthesis_reward,
-    teaches,
-    trained_syntheses,
-)
 from hammerlib.training.generation import generate, judge
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
 from hammerlib.training.telemetry import mean_or_nan
@@ -38,13 +25,13 @@ SYNTHESIS, VARIANT = "synthesis", "variant"  # tasks beside the problem itself
 CHAT = 64  # tokens that a chat template may add to a prompt
 
 
-def task_of(name: str) -> Task:
+def task_of(name: str) -> svs.Task:
     """Return the task of a name, or the object that ``module:object`` names."""
     if ":" in name:
         return import_object(name, "task")
-    if name not in TASKS:
-        raise unknown("task", name, [*TASKS, "my_package.my_module:task"])
-    return TASKS[name]
+    if name not in svs.TASKS:
+        raise unknown("task", name, [*svs.TASKS, "my_package.my_module:task"])
+    return svs.TASKS[name]
 
 
 @dataclass
@@ -90,29 +77,28 @@ class Svs(Algorithm):
     STATELESS: ClassVar[bool] = True  # what is watched is of one generation batch
 
     task: str = "text"
-    low: float = SEEDS[0]
-    high: float = SEEDS[1]
-    useful_low: float = USEFUL[0]
-    useful_high: float = USEFUL[1]
+    low: float = svs.SEEDS[0]
+    high: float = svs.SEEDS[1]
+    useful_low: float = svs.USEFUL[0]
+    useful_high: float = svs.USEFUL[1]
     gold: str = "inherited"
     train_synthesis: bool = True
     seeds: int | None = None
     prompt_tokens: int | None = None
-    # Of the generation batch, for `observe`.
-    _watched: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         language = task_of(self.task)
-        check_band("low, high", (self.low, self.high))
-        check_band("useful_low, useful_high", (self.useful_low, self.useful_high))
+        svs.check_band("low, high", (self.low, self.high))
+        svs.check_band("useful_low, useful_high", (self.useful_low, self.useful_high))
         check_name("gold", self.gold, GOLDS)
         for name in ("seeds", "prompt_tokens"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1, "leave it out")
-        if self.gold == "truth" and language is TASKS["text"]:
+        if self.gold == "truth" and language is svs.TASKS["text"]:
             raise InputError(
                 "gold", "truth", "cannot be computed of a text", "use task: formal, or inherited"
             )
+        self._watched: dict[str, float] = {}  # of the generation batch, for `observe`
 
     def check(self, config: TrainConfig) -> None:
         """Refuse rewards that cannot say which responses are right."""
@@ -120,7 +106,7 @@ class Svs(Algorithm):
 
     def most_rows(self, config: TrainConfig) -> int:
         """Return the answers, syntheses and answers to variants that one problem can lead to."""
-        return most_rows(config.group_size, (self.low, self.high), self.seeds)
+        return svs.most_rows(config.group_size, (self.low, self.high), self.seeds)
 
     def most_prompt_tokens(self, config: TrainConfig) -> int:
         """Return the longest prompt: a whole response, or synthesis, inside the task's words."""
@@ -158,7 +144,7 @@ class Svs(Algorithm):
         syntheses.tasks = [SYNTHESIS] * len(syntheses.rows)
         parents = [problems[number] for number, _ in asked for _ in range(size)]
         decode = trainer.processing_class.batch_decode
-        variants = extractions(decode(syntheses.completion_ids, skip_special_tokens=True), language)
+        variants = svs.extractions(decode(syntheses.completion_ids, skip_special_tokens=True), language)
         truths = [None if variant is None else language.truth(variant) for variant in variants]
         # the variant's answer is by construction that of the problem it came from
         golds = [row["answer"] for row in parents] if self.gold == "inherited" else truths
@@ -178,19 +164,19 @@ class Svs(Algorithm):
         band = (self.useful_low, self.useful_high)
         # without a variant, or with one too long to ask, a synthesis earns 0
         for (place, _), correct in zip(posed, solved.tolist(), strict=True):
-            rewards[place] = synthesis_reward(correct, size, band)
+            rewards[place] = svs.synthesis_reward(correct, size, band)
         syntheses.rewards = rewards
         # in the sequence of `everything`: answers by problem, syntheses by seed, solutions by variant
-        trained = [teaches(correct, size) for correct in right.sum(1).tolist()]
+        trained = [svs.teaches(correct, size) for correct in right.sum(1).tolist()]
         by_seed = rewards.reshape(-1, size)
-        trained += [self.train_synthesis and trained_syntheses(group) for group in by_seed.tolist()]
-        trained += [teaches(correct, size) for correct in solved.tolist()]
+        trained += [self.train_synthesis and svs.trained_syntheses(group) for group in by_seed.tolist()]
+        trained += [svs.teaches(correct, size) for correct in solved.tolist()]
         inherited = [str(row["answer"]) for row in parents]
         self._watched = {
             "svs/seeds": float(len(asked)),
             "svs/valid": mean_or_nan([variant is not None for variant in variants]),
             "svs/rewarded": mean_or_nan(rewards),
-            "svs/mislabelled": mislabelled_share(rewards.tolist(), inherited, truths),
+            "svs/mislabelled": svs.mislabelled_share(rewards.tolist(), inherited, truths),
             "svs/variant_accuracy": mean_or_nan(solved / size),
             "svs/skipped": 0.0,
         }
@@ -219,7 +205,7 @@ class Svs(Algorithm):
         seeds: list[tuple[int, str]] = []
         size = right.shape[1]
         for number, judged in enumerate(right):
-            if in_band(int(judged.sum()), size, (self.low, self.high)):
+            if svs.in_band(int(judged.sum()), size, (self.low, self.high)):
                 places = np.flatnonzero(judged)[: self.seeds]
                 seeds += [(number, texts[number * size + place]) for place in places.tolist()]
         return seeds
