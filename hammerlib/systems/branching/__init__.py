@@ -19,7 +19,7 @@ from hammerlib.errors import InputError, check_whole
 from hammerlib.models.tokens import prompt_ids
 from hammerlib.training.config import GRADED
 from hammerlib.training.generation import generate, sample, scored_tokens
-from hammerlib.training.rollout import Generation
+from hammerlib.training.rollout import Generation, Rollout
 
 if TYPE_CHECKING:
     from hammerlib.grading import Verdict
@@ -172,6 +172,11 @@ def problems_of(rows: Sequence[dict[str, Any]], size: int) -> list[dict[str, Any
         remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
         raise InputError("rollout", len(rows), f"rows are not whole groups of {size}", remedy)
     return problems
+
+
+def both_parts(rollout: Rollout) -> list[Rollout]:
+    """Return what is trained of a generation batch and, where there is some, what is not."""
+    return [part for part in (rollout, rollout.excluded) if part is not None]
 
 
 def right_of(verdicts: Sequence[Verdict | None]) -> list[bool]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.systems.branching import branch, problems_of, random_generator, right_of, token_entropies
@@ -93,7 +94,9 @@ class Cure(Algorithm):
 
     def check(self, config: TrainConfig) -> None:
         """Refuse another group size, and what is not DAPO's update."""
-        self._check_group(config.group_size)
+        if self.group != config.group_size:
+            problem = f"make groups of {self.group}, not of the group size {config.group_size}"
+            raise InputError("n1, n2", [self.n1, self.n2], problem, f"set group_size: {self.group}")
         for name, (sound, problem) in DAPO.items():
             if getattr(config, name) != sound:
                 raise InputError(name, getattr(config, name), problem, f"set {name}: {sound}")
@@ -103,17 +106,11 @@ class Cure(Algorithm):
             problem = "does not clip higher, as DAPO does where completions are trained again"
             raise InputError("epsilon_high", config.epsilon_high, problem, "set epsilon_high: 0.28")
 
-    def _check_group(self, size: int) -> None:
-        if self.group != size:
-            problem = f"make groups of {self.group}, not of the group size {size}"
-            raise InputError("n1, n2", [self.n1, self.n2], problem, f"set group_size: {self.group}")
-
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return n1 completions of every problem and, after them, n2 branches of each, in one group."""
         second_stage = self.stage_steps is not None and trainer.state.global_step >= self.stage_steps
         if self.n2 == 0 or second_stage:
             return generate(trainer, rows)
-        self._check_group(trainer.num_generations)
         problems = problems_of(rows, trainer.num_generations)
         parents = generate(trainer, [row for row in problems for _ in range(self.n1)])
         branches = branch(trainer, parents, self._positions(trainer, parents), self.n2)
@@ -138,8 +135,8 @@ class Cure(Algorithm):
         positions = []
         for k, (ids, values) in enumerate(zip(parents.completion_ids, entropies, strict=True)):
             words = [texts[token] for token in ids]
-            eligible = eligible_tokens(words, [token in special for token in ids],
-                                       min_chars=self.min_token_chars)  # fmt: skip
+            never = [token in special for token in ids]
+            eligible = eligible_tokens(words, never, min_chars=self.min_token_chars)
             rng = random_generator(trainer, parents.rows[k]["id"], k % self.n1)
             positions.append(critical_position(values, eligible, rng, top_k=self.top_k, choice=self.choice))
         return positions
@@ -164,9 +161,11 @@ class Cure(Algorithm):
 
 def suffixes(generation: Generation) -> Generation:
     """Return branches whose prefix is part of the prompt: only what was sampled is a completion."""
-    starts = list(zip(generation.prompt_ids, generation.completion_ids, generation.forced, strict=True))
-    changed: dict[str, Any] = {"forced": []}
-    changed["prompt_ids"] = [prompt + ids[:cut] for prompt, ids, cut in starts]
+    starts = zip(generation.prompt_ids, generation.completion_ids, generation.forced, strict=True)
+    changed: dict[str, Any] = {
+        "forced": [],
+        "prompt_ids": [prompt + ids[:cut] for prompt, ids, cut in starts],
+    }
     for name in ("completion_ids", "mask", "logprobs"):
         lists = getattr(generation, name)
         if lists is not None:
@@ -176,10 +175,7 @@ def suffixes(generation: Generation) -> Generation:
 
 def prefix_lengths(rollout: Rollout) -> np.ndarray:
     """Return the tokens that every completion took over, also where they are part of its prompt."""
-    prompts: dict[str, int] = {}
-    for row, ids in zip(rollout.rows, rollout.prompt_ids, strict=True):
-        prompts[row["id"]] = min(len(ids), prompts.get(row["id"], len(ids)))
-    longer = [
-        len(ids) - prompts[row["id"]] for row, ids in zip(rollout.rows, rollout.prompt_ids, strict=True)
-    ]
-    return np.array(rollout.forced) + np.array(longer)
+    lengths = pd.Series([len(ids) for ids in rollout.prompt_ids])
+    # the shortest prompt of a problem is its own, a longer one has a prefix behind it
+    own = lengths.groupby([row["id"] for row in rollout.rows]).transform("min")
+    return np.array(rollout.forced) + (lengths - own).to_numpy()

@@ -72,7 +72,8 @@ class Dars(Algorithm):
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a configuration that the schedule does not fit."""
-        self._check_limit(config.group_size)
+        if self.limit < config.group_size:
+            raise InputError("limit", self.limit, f"is below the group size {config.group_size}", "raise it")
         if config.scale_rewards == "batch":
             problem = "divides by the batch's deviation, which no S of the schedules is of"
             raise InputError("scale_rewards", "batch", problem, "use none, or group")
@@ -84,10 +85,6 @@ class Dars(Algorithm):
         if self.breadth and config.num_iterations < PASSES:
             problem, remedy = "trains the full batch once", f"set num_iterations: {PASSES}"
             raise InputError("num_iterations", config.num_iterations, problem, remedy)
-
-    def _check_limit(self, size: int) -> None:
-        if self.limit < size:
-            raise InputError("limit", self.limit, f"is below the group size {size}", "raise it")
 
     def most_rows(self, config: TrainConfig) -> int:
         """Return N_max."""
@@ -101,7 +98,6 @@ class Dars(Algorithm):
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return both stages, the rollouts of a problem in a row and in one group."""
         size = trainer.num_generations
-        self._check_limit(size)
         problems = problems_of(rows, size)
         first = generate(trainer, rows)
         if self.limit == size:
@@ -131,19 +127,16 @@ class Dars(Algorithm):
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Return what the second stage took and gave."""
-        names = list(self.METRICS)
-        counts = np.array(self._counts, dtype=float).reshape(-1, 5).T
+        if not self._counts:  # nothing was looked at: limit is the group size
+            return dict.fromkeys(self.METRICS, float("nan"))
+        right, before, total, after, kept = np.array(self._counts, dtype=float).T
         self._counts.clear()
-        if not counts.size:  # nothing was looked at: limit is the group size
-            return dict.fromkeys(names, float("nan"))
-        right, before, total, after, kept = counts
         std = rollout.trainer.scale_rewards == "group"
-        values = (
-            (after - before).mean(),
-            (after > before).mean(),
-            1 - kept.mean(),
+        return {
+            "dars/extra": float((after - before).mean()),
+            "dars/hard": float((after > before).mean()),
+            "dars/dropped": float(1 - kept.mean()),
             # N S(u): the sum of |A| without eps
-            (before * signal(right / before, std=std)).mean(),
-            (after * signal(total / after, std=std)).mean(),
-        )
-        return dict(zip(names, map(float, values), strict=True))
+            "dars/mass_before": float((before * signal(right / before, std=std)).mean()),
+            "dars/mass_after": float((after * signal(total / after, std=std)).mean()),
+        }

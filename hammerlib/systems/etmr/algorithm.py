@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hammerlib.errors import InputError, check_name, check_whole
-from hammerlib.systems.branching import branch, problems_of, random_generator, token_entropies
+from hammerlib.systems.branching import both_parts, branch, problems_of, random_generator, token_entropies
 from hammerlib.systems.etmr import effective_votes, fork_points, leaf_count, leaf_order
 from hammerlib.systems.ttrl.algorithm import VoteThenSample, label_by_vote, true_verdicts, watch_votes
 from hammerlib.training.generation import generate
@@ -74,9 +74,7 @@ class TreeVotes(Algorithm):
 
     def check(self, config: TrainConfig) -> None:
         """Refuse a group size that the leaves do not make."""
-        self._check_leaves(config.group_size)
-
-    def _check_leaves(self, size: int) -> None:
+        size = config.group_size
         made = f"{self.trees} (1 + {self.branches} x {self.forks}) = {self.leaves} leaves"
         if self.train == "all" and size != self.leaves:
             remedy = f"set group_size: {self.leaves}, or train: first"
@@ -89,7 +87,6 @@ class TreeVotes(Algorithm):
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return the leaves of every problem, trunks first, labelled by their majority."""
         size = trainer.num_generations
-        self._check_leaves(size)
         problems = problems_of(rows, size)
         generation = generate(trainer, [row for row in problems for _ in range(self.trees)])
         if self.forks:
@@ -126,10 +123,12 @@ class TreeVotes(Algorithm):
 
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Return what the votes are worth (`watch_votes`), and what the trees saved and cost them."""
-        batches = [batch for batch in (rollout, rollout.excluded) if batch is not None]
-        whole = sum(len(ids) for batch in batches for ids in batch.completion_ids)
-        # what branches took over of their trunks was not sampled
-        values = {"tree/token_ratio": 1 - sum(sum(batch.forced) for batch in batches) / whole}
+        whole = 0
+        taken_over = 0  # what branches have of their trunks was not sampled
+        for part in both_parts(rollout):
+            whole += sum(map(len, part.completion_ids))
+            taken_over += sum(part.forced)
+        values = {"tree/token_ratio": 1 - taken_over / whole}
         if not self.watch:
             return values
         right = true_verdicts(rollout)

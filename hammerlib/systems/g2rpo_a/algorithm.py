@@ -12,7 +12,7 @@ import numpy as np
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.nano.solutions import STRATEGIES, solve
 from hammerlib.systems import g2rpo_a
-from hammerlib.systems.branching import over_processes, problems_of, right_of
+from hammerlib.systems.branching import both_parts, over_processes, problems_of, right_of
 from hammerlib.training.generation import generate
 from hammerlib.training.hooks import Algorithm, Generation, Rollout
 from hammerlib.training.telemetry import mean_or_nan
@@ -182,10 +182,10 @@ class GuidedGroups(Algorithm):
     def observe(self, rollout: Rollout) -> dict[str, float]:
         """Take down the accuracy of this step, and return it of guided and other rows apart."""
         # all that was graded, also what is not trained
-        batches = [batch for batch in (rollout, rollout.excluded) if batch is not None]
-        correct = np.concatenate([right_of(batch.verdicts) for batch in batches]).astype(bool)
-        guided = np.concatenate([batch.tasks for batch in batches]) == GUIDED
-        forced = np.concatenate([batch.forced for batch in batches])
+        parts = both_parts(rollout)
+        correct = np.concatenate([right_of(part.verdicts) for part in parts]).astype(bool)
+        guided = np.concatenate([part.tasks for part in parts]) == GUIDED
+        forced = np.concatenate([part.forced for part in parts])
         heard = correct
         if self.signal == "unguided":
             heard = correct[~guided]

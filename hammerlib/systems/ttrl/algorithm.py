@@ -10,7 +10,7 @@ import numpy as np
 
 from hammerlib.errors import InputError, check_name
 from hammerlib.grading import final_answer, grade
-from hammerlib.systems.branching import problems_of
+from hammerlib.systems.branching import both_parts, problems_of
 from hammerlib.systems.ttrl import clip_advantages, entropy_scale, majority_vote, vote_metrics
 from hammerlib.training.generation import completion_entropies, generate
 from hammerlib.training.hooks import EXCLUDED, Algorithm, Generation, Rollout
@@ -112,8 +112,8 @@ def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, 
 def true_verdicts(rollout: Rollout) -> dict[str, list[bool]]:
     """Return which completions of every problem, trained or not, are right by the truth set aside."""
     right: dict[str, list[bool]] = {}
-    for batch in (rollout, rollout.excluded):
-        for row, text in zip(batch.rows, batch.completions, strict=True) if batch else ():
+    for part in both_parts(rollout):
+        for row, text in zip(part.rows, part.completions, strict=True):
             if "truth" not in row:
                 remedy = "use it with VoteThenSample"
                 raise InputError("rollout", "rows", "have no truth set aside", remedy)
@@ -126,24 +126,18 @@ def watch_votes(rollout: Rollout, right: dict[str, list[bool]] | None = None) ->
     if right is None:
         # graded by the truth set aside, which nothing that trains reads
         right = true_verdicts(rollout)
-    texts: dict[str, list[str]] = {}
-    trained: dict[str, int] = {}
-    rows: dict[str, dict] = {}
-    for batch in (rollout, rollout.excluded):
-        if batch is None:
-            continue
-        for row, text, group in zip(batch.rows, batch.completions, batch.groups, strict=True):
-            texts.setdefault(row["id"], []).append(text)
-            trained[row["id"]] = trained.get(row["id"], 0) + int(group != EXCLUDED)
-            rows[row["id"]] = row
+    votes: dict[str, list[tuple[dict, str | None, bool]]] = {}
+    for part in both_parts(rollout):
+        for row, text, group in zip(part.rows, part.completions, part.groups, strict=True):
+            votes.setdefault(row["id"], []).append((row, final_answer(text), group != EXCLUDED))
     worth = []
-    for name, row in rows.items():
+    for name, ballot in votes.items():
+        rows, answers, trained = zip(*ballot, strict=True)
         # of a problem that trains nothing, no vote is told
-        if trained[name]:
-            label = row["answer"]
-            label_right = label is not None and grade(f"\\boxed{{{label}}}", row["truth"]).correct
-            answers = [final_answer(text) for text in texts[name]]
-            worth.append(vote_metrics(answers, right[name], label_right=label_right, kept=trained[name]))
+        if any(trained):
+            label = rows[0]["answer"]
+            label_right = label is not None and grade(f"\\boxed{{{label}}}", rows[0]["truth"]).correct
+            worth.append(vote_metrics(answers, right[name], label_right=label_right, kept=sum(trained)))
     return {f"vote/{name}": float(np.mean([metrics[name] for metrics in worth])) for name in worth[0]}
 
 
