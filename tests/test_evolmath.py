@@ -55,9 +55,7 @@ from hammerlib.systems.evolmath.operators import (
     useless,
 )
 from hammerlib.systems.evolmath.problem import (
-    BACKGROUND,
-    FUZZY_SIGNS,
-    IRRELEVANT,
+    BANKS,
     THEMES,
     Item,
     Link,
@@ -168,7 +166,7 @@ def test_the_fuzzy_relation_joins_a_fixed_variable_and_n() -> None:
         made = approximate(item, random.Random(seed))
         (fuzzy,) = [one.relation for one in made.parts[0].noise]
         assert set(dict(fuzzy.terms)) == {"m", "n"} and 10 <= abs(fuzzy.right - 40) <= 30
-        assert fuzzy.sign in FUZZY_SIGNS
+        assert fuzzy.sign in BANKS["fuzzy_signs"]
         # n from the relation as an equation, with m = 8
         terms = dict(fuzzy.terms)
         assert made.shortcut == (fuzzy.right - 8 * terms["m"]) / terms["n"] != made.answer == 3
@@ -190,7 +188,7 @@ def test_noise_speaks_of_what_it_should() -> None:
     told = translate(confused(item, rng), rng)
     theme = THEMES[told.parts[0].theme]
     assert not any(f" {name} " in f" {told.text()} " for name in "xyzmn") and theme["n"] in told.text()
-    assert all(len(text.split()) < 100 for text in BACKGROUND)
+    assert all(len(text.split()) < 100 for text in BANKS["background"])
     twice = irrelevant(irrelevant(told, rng), rng)
     assert len({one.text for one in twice.extras}) == 6
 
@@ -198,9 +196,9 @@ def test_noise_speaks_of_what_it_should() -> None:
 def test_a_bank_that_is_used_up_is_told_and_not_recorded() -> None:
     rng = random.Random(2)
     item = seed_problem(rng)
-    for _ in range(len(IRRELEVANT) // 3):
+    for _ in range(len(BANKS["irrelevant"]) // 3):
         item = irrelevant(item, rng)
-    assert len({one.text for one in item.extras}) == len(item.extras) == 3 * (len(IRRELEVANT) // 3)
+    assert len({one.text for one in item.extras}) == len(item.extras) == 3 * (len(BANKS["irrelevant"]) // 3)
     with pytest.raises(InputError, match=r"item = .*: holds all but 2 of the 14 sentences already"):
         irrelevant(item, rng)
 

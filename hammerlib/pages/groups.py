@@ -84,10 +84,12 @@ def group_browser(
 
 def _content(read: Rollouts, backbone: Backbone | str | None) -> dict[str, Any]:
     """Index and chunks of the page."""
+    from hammerlib.models.nano.solutions import strategy_of
+
     texts = list({completion.text: None for rows in read.groups for completion in rows})
     place = {text: row for row, text in enumerate(texts)}
     vectors, how = _vectors(texts, backbone)
-    labelled = _strategies(texts)
+    labelled = {text: strategy_of(text) or "" for text in texts}  # where a completion names one of nano's
     index: list[list[Any]] = []
     chunks: list[list[dict[str, Any]]] = []
     counts: Counter[int | None] = Counter()
@@ -100,7 +102,10 @@ def _content(read: Rollouts, backbone: Backbone | str | None) -> dict[str, Any]:
         chunks[-1].append(_group(rows, vectors, [place[row.text] for row in rows], labelled, number))
         rewards = [row.reward for row in rows if row.reward is not None]
         mean = sum(rewards) / len(rewards) if rewards else None
-        index.append([key, step, rows[0].problem or _start(rows[0].prompt), _states(rows), _short(mean)])
+        # the end of the prompt, where the question stands
+        name = rows[0].problem or " ".join(rows[0].prompt[-400:].split())[-60:] or "?"
+        states = "".join({None: "-", True: "1", False: "0"}[_is_right(row)] for row in rows)
+        index.append([key, step, name, states, _short(mean)])
     remarks = [*read.remarks, how]
     if any(row.right is None and row.reward is not None for rows in read.groups for row in rows):
         remarks.insert(-1, "right: a reward above 0, where the file has no verdict")
@@ -116,15 +121,6 @@ def _content(read: Rollouts, backbone: Backbone | str | None) -> dict[str, Any]:
     return {"index": about} | {f"chunk-{number}": chunk for number, chunk in enumerate(chunks)}
 
 
-def _start(prompt: str) -> str:
-    return " ".join(prompt[-400:].split())[-60:] if prompt else "?"
-
-
-def _states(rows: list[Completion]) -> str:
-    """One sign a completion: right (1), wrong (0), not said (-)."""
-    return "".join({None: "-", True: "1", False: "0"}[_is_right(row)] for row in rows)
-
-
 def _is_right(row: Completion) -> bool | None:
     if row.right is not None:
         return bool(row.right)
@@ -134,13 +130,6 @@ def _is_right(row: Completion) -> bool | None:
 def _short(value: float | None) -> float | None:
     """Five significant digits."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
-
-
-def _strategies(texts: list[str]) -> dict[str, str]:
-    """The strategy that a completion names, where it is one of nano's."""
-    from hammerlib.models.nano.solutions import strategy_of
-
-    return {text: strategy_of(text) or "" for text in texts}
 
 
 def _group(

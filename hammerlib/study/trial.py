@@ -66,7 +66,11 @@ def replicate(study: Study, number: int) -> Replicate:
     from hammerlib.problems import load_problems
 
     origin = origin_of(study, number)
-    start = _start(study, origin)
+    start = origin.get("backbone")
+    if start is None:
+        start = str(nano_start(study, origin))
+    elif "seed" in origin:
+        start = str(warm_start(dataclasses.replace(WARM_UP, seed=origin["seed"])))
     load = functools.partial(load_problems, seed=FIRST_SEED + number, columns=study.columns)
     held_out = load(study.held_out or study.problems, split=study.held_out_split, n=study.n_held_out)
     return Replicate(number, start, origin, _training_problems(study, load), held_out)
@@ -80,15 +84,6 @@ def origin_of(study: Study, number: int) -> dict[str, Any]:
         return {"backbone": study.starts["backbone"], **seed}
     stops = study.starts["stops"]
     return {"seed": seeds[number % len(seeds)], "stop": stops[number // len(seeds) % len(stops)]}
-
-
-def _start(study: Study, origin: dict[str, Any]) -> str:
-    """The name or folder of a checkpoint, trained first where it does not exist."""
-    if "backbone" not in origin:
-        return str(nano_start(study, origin))
-    if "seed" not in origin:
-        return origin["backbone"]
-    return str(warm_start(dataclasses.replace(WARM_UP, seed=origin["seed"])))
 
 
 def _training_problems(study: Study, load: Callable[..., Dataset]) -> Dataset:
@@ -145,20 +140,19 @@ def nano_start(study: Study, origin: dict[str, Any]) -> Path:
     recipe = Recipe(**changed, seed=origin["seed"], steps=stops[-1])
     taught = {"syntheses": syntheses} if syntheses else {}
     # Named after everything that decides the weights. All stops of one seed are snapshots of one run.
+    cache = storage.cache_dir("starts")
     folders = {}
     for stop in stops:
         # The number of steps only ends the recipe; it changes no weight before.
         name = storage.content_hash(settings(dataclasses.replace(recipe, steps=stop)) | taught)[:12]
-        folders[stop] = storage.cache_dir("starts") / f"nano-s{recipe.seed}-{stop}-{name}"
+        folders[stop] = cache / f"nano-s{recipe.seed}-{stop}-{name}"
 
     def look() -> dict[int, Path] | None:
         whole = [kept(folder) for folder in folders.values()]  # every one looked at: damaged ones go
         return folders if all(whole) else None
 
     key = f"nano-s{recipe.seed}-{storage.content_hash(settings(recipe) | taught)[:12]}"
-    made = once(
-        key, lambda: _train_nano(recipe, folders, syntheses), look, folder=storage.cache_dir("starts")
-    )
+    made = once(key, lambda: _train_nano(recipe, folders, syntheses), look, folder=cache)
     return made[origin["stop"]]
 
 
@@ -249,6 +243,7 @@ class Probe:
         training = model.training
         model.eval()
         answers = self.prompt_ids, self.completion_ids
+        # one fixed text, scored token by token: a change is the policy's, not the sampling's
         entropy = mean_entropy(model, *answers, temperature=self.temperature, rows=ROWS)
         model.train(training)
         return entropy
@@ -327,11 +322,8 @@ def done(trial: Trial, root: str | Path) -> bool:
 
 
 def _place(trial: Trial, root: str | Path) -> Path:
-    return (
-        Path(root)
-        / storage.file_name("study", trial.study.study)
-        / f"{storage.file_name('cell', trial.name)}.json"
-    )
+    folder = Path(root) / storage.file_name("study", trial.study.study)
+    return folder / f"{storage.file_name('cell', trial.name)}.json"
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -395,11 +387,9 @@ def _run(trial: Trial) -> dict[str, Any]:
     final = held_out(curve.model(), study.final_samples)
     greedy = held_out(curve.model(), 1, temperature=0.0)["correct"]
     more: dict[str, Any] = {}
-    if study.final_temperatures:
-        more["temperatures"] = {
-            f"{value:g}": held_out(curve.model(), study.final_samples, temperature=value)["correct"]
-            for value in study.final_temperatures
-        }
+    for value in study.final_temperatures or ():
+        frontier = more.setdefault("temperatures", {})
+        frontier[f"{value:g}"] = held_out(curve.model(), study.final_samples, temperature=value)["correct"]
     if study.trained_samples:
         policy = dataclasses.replace(backbone, model=curve.model())
         answers = examine(policy, problems, samples=study.trained_samples, **examined)
@@ -502,10 +492,9 @@ def _rollouts(config: TrainConfig, n: int) -> int:
     """Completions that the budget allows: those of all steps, or of one pass where groups are filtered."""
     from hammerlib.training.schedule import plan
 
-    steps = plan(config, n).steps
     if config.dynamic_sampling:
         return n * config.epochs * config.group_size
-    return steps * config.prompts_per_step * config.group_size
+    return plan(config, n).steps * config.prompts_per_step * config.group_size
 
 
 def _metrics(run: RunRecord) -> dict[str, list[float | None]]:

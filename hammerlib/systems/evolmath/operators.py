@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from hammerlib.errors import InputError
 from hammerlib.problems import make_table
 from hammerlib.systems.evolmath.problem import (
-    BACKGROUND,
-    CONFUSED,
-    ESTIMATE,
-    FUZZY_SIGNS,
-    IRRELEVANT,
-    MISLEADING,
+    BANKS,
     TARGET,
     THEMES,
     UNUSED,
-    USELESS,
     VARIABLES,
     Item,
     Part,
@@ -61,7 +55,7 @@ def approximate(item: Item, rng: random.Random) -> Item:
         # drawn again until there is a shortcut and it is wrong
         single = [equation for equation in part.equations[:4] if len(equation.terms) == 1]
         fuzzy = _beside(rng.choice(single), rng) if single else _perturbed(part.equations[-1], rng)
-        relation = replace(fuzzy, sign=rng.choice(FUZZY_SIGNS))
+        relation = replace(fuzzy, sign=rng.choice(BANKS["fuzzy_signs"]))
         made = _with_noise(item, "approximate", [Statement("approximate", relation=relation)])
         if made.shortcut not in (None, made.answer):
             return made
@@ -105,7 +99,7 @@ def confused(item: Item, rng: random.Random) -> Item:
     """Add two vague remarks about x, y and z."""
     theme = item.parts[-1].theme
     remarks = []
-    for phrase in rng.sample(CONFUSED, 2):
+    for phrase in rng.sample(BANKS["confused"], 2):
         names = [f"the number of {THEMES[theme][v]}" if theme else v for v in rng.sample("xyz", 2)]
         text = phrase.format(one=names[0], other=names[1])
         remarks.append(Statement("confused", text[0].upper() + text[1:] if theme else text))
@@ -147,21 +141,22 @@ def is_needed(item: Item) -> bool:
 
 def misleading(item: Kind, rng: random.Random) -> Kind:
     """Add a remark that talks down what is needed; to a public problem as well."""
-    return _with_extras(item, "misleading", MISLEADING, 1, rng)
+    return _with_extras(item, "misleading", 1, rng)
 
 
 def background(item: Kind, rng: random.Random) -> Kind:
     """Put a story of fewer than 100 words in front; of a public problem as well."""
-    return _with_extras(item, "background", BACKGROUND, 1, rng)
+    return _with_extras(item, "background", 1, rng)
 
 
 def irrelevant(item: Kind, rng: random.Random) -> Kind:
     """Add three facts from another world; to a public problem as well."""
-    return _with_extras(item, "irrelevant", IRRELEVANT, 3, rng)
+    return _with_extras(item, "irrelevant", 3, rng)
 
 
-def _with_extras(item: Kind, name: str, bank: Sequence[str], n: int, rng: random.Random) -> Kind:
+def _with_extras(item: Kind, name: str, n: int, rng: random.Random) -> Kind:
     """Draw sentences that the problem does not hold yet; InputError where the bank is exhausted."""
+    bank = BANKS[name]
     left = [text for text in bank if text not in {extra.text for extra in item.extras}]
     if len(left) < n:
         problem = f"holds all but {len(left)} of the {len(bank)} sentences already, and {n} are drawn"
@@ -205,13 +200,13 @@ def _approximate(story: Story, rng: random.Random) -> Story:
     if not (rng.random() < 0.5 or 0 <= answer < off):
         off = -off
     value = str(answer + off)
-    return _noted(story, "approximate", ESTIMATE.format(value=value), value=value)
+    return _noted(story, "approximate", BANKS["estimate"].format(value=value), value=value)
 
 
 def _useless(story: Story, rng: random.Random) -> Story:
     theme = THEMES[rng.choice(sorted(THEMES))]
     left = f"Elsewhere, {rng.randint(2, 9)} times the number of {theme['a']} plus the number of {theme['b']}"
-    return _noted(story, "useless", USELESS.format(left=left, right=rng.randint(20, 90)))
+    return _noted(story, "useless", BANKS["useless"].format(left=left, right=rng.randint(20, 90)))
 
 
 def _confused(story: Story, rng: random.Random) -> Story:
@@ -220,7 +215,7 @@ def _confused(story: Story, rng: random.Random) -> Story:
     others = sorted({_written(number) for number in passage.numbers} - {_written(passage.number)})
     names = ["the first figure", "the result", *(f"the figure {number}" for number in others)]
     remarks = []
-    for phrase in rng.sample(CONFUSED, 2):
+    for phrase in rng.sample(BANKS["confused"], 2):
         name, other = rng.sample(names, 2)
         text = phrase.format(one=name, other=other)
         remarks.append(text[0].upper() + text[1:])

@@ -14,17 +14,9 @@ from hammerlib.errors import InputError
 from hammerlib.runs.reading import read_yaml
 
 # Words of the operators; ours, no model writes them.
-_BANKS = read_yaml(Path(__file__).with_name("phrases.yaml"))
-
+BANKS = read_yaml(Path(__file__).with_name("phrases.yaml"))
 # Theme -> variable -> thing; the last three are for variables that no equation uses.
-THEMES = {theme: dict(zip("xyzmnabc", things, strict=True)) for theme, things in _BANKS["themes"].items()}
-FUZZY_SIGNS = _BANKS["fuzzy_signs"]
-CONFUSED = _BANKS["confused"]
-MISLEADING = _BANKS["misleading"]
-BACKGROUND = _BANKS["background"]
-IRRELEVANT = _BANKS["irrelevant"]
-USELESS = _BANKS["useless"]
-ESTIMATE = _BANKS["estimate"]
+THEMES = {theme: dict(zip("xyzmnabc", things, strict=True)) for theme, things in BANKS["themes"].items()}
 
 Row = Sequence[Fraction | int]
 VARIABLES = ("x", "y", "z", "m", "n")
@@ -126,14 +118,13 @@ class Relation:
         hidden = hidden or {}
         words: list[str] = []
         for position, (name, coefficient) in enumerate(self.terms):
-            minus = coefficient < 0 and position not in hidden
             number = hidden.get(position) or _number(abs(coefficient))
-            if theme:
-                joint = "minus " if minus else "plus " if words else ""
+            if coefficient < 0 and position not in hidden:
+                joint = "minus " if theme else "- " if words else "-"
             elif words:
-                joint = "- " if minus else "+ "
+                joint = "plus " if theme else "+ "
             else:
-                joint = "-" if minus else ""
+                joint = ""
             words.append(joint + _term(name, number, theme))
         sign = "equals" if theme and self.sign == "=" else self.sign
         return f"{' '.join(words)} {sign} {hidden.get(-1) or _number(self.right)}"
@@ -189,12 +180,12 @@ class Part:
         number = self.link.ratio * before
         equations = list(self.equations)
         old = equations[self.link.equation]
-        if self.link.place == -1:
-            equations[self.link.equation] = replace(old, right=number)
-        else:
+        new = replace(old, right=number)
+        if self.link.place >= 0:
             terms = list(old.terms)
             terms[self.link.place] = (terms[self.link.place][0], number)
-            equations[self.link.equation] = replace(old, terms=tuple(terms))
+            new = replace(old, terms=tuple(terms))
+        equations[self.link.equation] = new
         return replace(self, equations=tuple(equations), link=None)
 
 
