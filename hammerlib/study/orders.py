@@ -78,8 +78,6 @@ class Window:
     # Passes, and optimizer steps, that consume as many prompts as one pass over the whole table.
     epochs: int
     max_steps: int
-    inside: int  # problems whose pass rate lies in the window; those that fill no whole step were left out
-    probe_rollouts: int  # completions spent on measuring the pass rates: part of the arm's budget
 
 
 def learnable_window(
@@ -116,8 +114,6 @@ def learnable_window(
         problems=problems.select(rows),
         epochs=-(-steps // (kept // prompts_per_step)),
         max_steps=steps,
-        inside=len(inside),
-        probe_rollouts=samples * n,
     )
 
 

@@ -85,49 +85,17 @@ class Records:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a trial: what it is, and what it used on the way."""
-        kept = ("arm", "twin", "replicate", "identity", "commit", "dirty", "problems", "held_out")
         rows = []
         for trial in self.cells:
             order = trial.get("order") or {}
             last = trial["curve"][-1]
-            row = {name: trial.get(name) for name in kept}
+            row = {name: trial.get(name) for name in ("arm", "replicate", "commit", "dirty")}
             row |= {"start": start_name(trial), "lineage": lineage(trial)}
             row |= {"parameters": trial["start"].get("parameters"), "order": order.get("strategy")}
-            row |= {"order_hash": order.get("hash"), "cost": order.get("cost")}
-            row |= {"random_cost": order.get("random_cost"), "probe_rollouts": trial.get("probe_rollouts", 0)}
+            row |= {"cost": order.get("cost"), "random_cost": order.get("random_cost")}
+            row["probe_rollouts"] = trial.get("probe_rollouts", 0)
             rows.append(row | {axis: last[column] for axis, column in columns_of(trial).items()})
         return pd.DataFrame(rows)
-
-    @cached_property
-    def points(self) -> pd.DataFrame:
-        """One row a trial, point of its curve and family: axes, right and drawn samples."""
-        rows = []
-        for trial in self.cells:
-            topics = pd.Series(trial["topics"])
-            problems = topics.groupby(topics).size()
-            named = {"arm": trial["arm"], "replicate": trial["replicate"]}
-            columns = columns_of(trial)
-            for number, point in enumerate(trial["curve"]):
-                axes = {axis: point[column] for axis, column in columns.items()}
-                named_point = named | {"point": number, **axes}
-                for family, right in pd.Series(point["correct"]).groupby(topics).sum().items():
-                    counts = {"right": int(right), "problems": int(problems[family])}
-                    counts["samples"] = samples_of(trial)
-                    rows.append(
-                        named_point | {"family": family, "unseen": family in trial["unseen"]} | counts
-                    )
-        return pd.DataFrame(rows)
-
-    @cached_property
-    def training(self) -> pd.DataFrame:
-        """One row a trial, optimizer step (from 1) and logged metric."""
-        rows = [
-            (trial["arm"], trial["replicate"], step, name, value)
-            for trial in self.cells
-            for name, values in trial["training"].items()
-            for step, value in enumerate(values, start=1)
-        ]
-        return pd.DataFrame(rows, columns=["arm", "replicate", "step", "metric", "value"])
 
 
 # What a record says

@@ -90,11 +90,6 @@ class Dars(Algorithm):
         """Return N_max."""
         return self.limit
 
-    def extra(self, correct: list[int], size: int, scale: str) -> list[int]:
-        """Return how many more rollouts problems with so many right of `size` get."""
-        options = {"schedule": self.schedule, "std": scale == "group", "unsolved": self.unsolved}
-        return [extra_rollouts(count, size, self.limit, **options) for count in correct]
-
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return both stages, the rollouts of a problem in a row and in one group."""
         size = trainer.num_generations
@@ -103,7 +98,9 @@ class Dars(Algorithm):
         if self.limit == size:
             return first
         right = np.array(right_of(judge(trainer, first)[1])).reshape(-1, size).sum(1)
-        extra = self.extra(right.tolist(), size, trainer.scale_rewards)
+        rules = {"schedule": self.schedule, "unsolved": self.unsolved}
+        rules["std"] = trainer.scale_rewards == "group"
+        extra = [extra_rollouts(count, size, self.limit, **rules) for count in right.tolist()]
         total = right
         both = first
         # All processes sample again, or none does; one that needs nothing asks for nothing.
