@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import CodeType, ModuleType
 
-
-def _read() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """The two sections of ``moved.txt``."""
-    with open(os.path.join(os.path.dirname(__file__), "moved.txt"), encoding="utf-8") as file:
-        _, modules, names = file.read().split("\n= ")
-    moved = dict(f"hammerlib.{old} hammerlib.{new}".split() for old, new in map(str.split, _rows(modules)))
-    offered: dict[str, dict[str, str]] = {}
-    for row in _rows(names):
-        room, module, words = row.split(" ", 2)
-        homes = offered.setdefault(f"hammerlib.{room}", {})
-        homes[f"hammerlib.{module}"] = f"{homes.get(f'hammerlib.{module}', '')} {words}"
-    return moved, offered
-
-
-def _rows(section: str) -> list[str]:
-    return [row for row in section.splitlines()[1:] if row]
-
-
+_TABLES = tomllib.loads(Path(__file__).with_name("moved.toml").read_text(encoding="utf-8"))
 # Old dotted name -> new one; what lies below an old package moves with it unless it has a line of its own.
-MOVED, NAMES = _read()
+MOVED: dict[str, str] = _TABLES["modules"]
+# Room -> module of today -> names, apart by spaces, that the room no longer offers itself.
+NAMES: dict[str, dict[str, str]] = _TABLES["names"]
 
 
 class _KeepsFunctions(ModuleType):

@@ -132,32 +132,25 @@ def write_page(notebook: nbformat.NotebookNode, path: Path, folder: Path) -> Non
     """
     from nbconvert import HTMLExporter
 
-    notebook = _with_described_figures(_with_drawn_formulas(notebook))
     exporter = HTMLExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"), embed_images=True)
     beside = sorted(page.name for page in path.parent.glob("*.html") if page.name != path.name)
     resources = {"metadata": {"name": path.parent.name, "path": str(folder)}, "pages": beside}
-    text, _ = exporter.from_notebook_node(notebook, resources=resources)
+    text, _ = exporter.from_notebook_node(_readable(notebook), resources=resources)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def _with_drawn_formulas(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the notebook with the LaTeX of its prose as pictures, for a page that loads no MathJax."""
-    if not any(cell.cell_type == "markdown" and "$" in cell.source for cell in notebook.cells):
-        return notebook
-    from hammerlib.plots.drawings import with_formulas
+def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy whose formulas are pictures and whose figures carry their words.
 
-    drawn = copy.deepcopy(notebook)
-    for cell in drawn.cells:
-        if cell.cell_type == "markdown":
+    The page loads no MathJax, and some of its readers do not see.
+    """
+    copied = copy.deepcopy(notebook)
+    for cell in copied.cells:
+        if cell.cell_type == "markdown" and "$" in cell.source:
+            from hammerlib.plots.drawings import with_formulas  # takes matplotlib to import
+
             cell.source = with_formulas(cell.source)
-    return drawn
-
-
-def _with_described_figures(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the notebook whose figures carry their words, for readers who do not see them."""
-    described = copy.deepcopy(notebook)
-    for cell in described.cells:
         for output in cell.get("outputs", []):
             drawn = output.get("data", {}).get("image/svg+xml")
             if drawn is not None:
@@ -165,7 +158,7 @@ def _with_described_figures(notebook: nbformat.NotebookNode) -> nbformat.Noteboo
                 texts = map(html.unescape, re.findall(r"<!-- (.*?) -->", drawn))
                 words = dict.fromkeys(text for text in texts if re.search(r"[^\W\d]{2}", text))
                 output.metadata["alt"] = "figure: " + "; ".join(words)
-    return described
+    return copied
 
 
 # The page of an audit: the verdict, what was found, the picture and a table by step

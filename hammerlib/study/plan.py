@@ -227,16 +227,16 @@ class Study:
         if not {"seeds", "stops"} <= set(given):
             remedy = "give seeds and stops of the nano recipe, or one backbone"
             raise InputError("starts", self.starts, "names no start", remedy)
-        drawn = {name: given.pop(name) for name in ("seeds", "stops")}
-        if "syntheses" in given:
-            drawn["syntheses"] = given.pop("syntheses")
+        drawn = {name: given.pop(name) for name in ("seeds", "stops", "syntheses") if name in given}
         check_fields(_Snapshots, drawn, "starts", inside="starts")
         for name in ("seeds", "stops"):
             self._check_seeds(drawn[name], name)
         for name in sorted({"seed", "steps"} & set(given)):
             raise InputError(f"starts.{name}", given[name], "is said by seeds and stops", "leave it out")
         check_fields(Recipe, given, "starts", inside="starts")
-        width, heads = (given.get(name, getattr(Recipe, name)) for name in ("width", "heads"))
+        width = given.get("width", Recipe.width)
+        heads = given.get("heads", Recipe.heads)
+        # rotary positions turn pairs of a head's numbers: each head needs an even share
         if width % heads or width // heads % 2:
             problem = f"is no even share of width {width} for each head"
             raise InputError("starts.heads", heads, problem, "choose a divisor of half the width")
@@ -291,12 +291,8 @@ class Study:
     def _config(self, fields: dict[str, Any]) -> TrainConfig:
         from hammerlib.training import TrainConfig
 
-        usual = {
-            "problems": self.problems,
-            "n_problems": self.n_problems,
-            "tail": "report",
-            "order": "random",
-        }
+        usual = {"problems": self.problems, "n_problems": self.n_problems}
+        usual |= {"tail": "report", "order": "random"}
         return TrainConfig.from_dict(usual | self.base | fields)
 
 
