@@ -98,6 +98,7 @@ def order_by(
     name = strategy_name(strategy)
     units = None if embeddings is None else used_vectors(embeddings, centre)
     task = Task(_count(name, embeddings, problems, options), units, problems, seed, centre)
+    # as int64: what is hashed and written must not depend on the platform
     permutation = np.asarray(permute(strategy, task, options), dtype=np.int64)
     return Order(
         permutation=permutation,
@@ -153,6 +154,7 @@ def _repeats(units: Array | None, permutation: np.ndarray) -> dict[str, dict[str
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
     kinds = np.unique(keys, return_inverse=True)[1][permutation]
     repeated = len(kinds) - int(kinds.max()) - 1
+    # n rows of so many kinds: all others are copies
     return {"repeats": {"rows": repeated, "side by side": int((kinds[1:] == kinds[:-1]).sum())}}
 
 

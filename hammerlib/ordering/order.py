@@ -96,6 +96,7 @@ class Order:
         items = as_permutation(self.permutation, "permutation")
         if self.item_hashes is not None and len(self.item_hashes) != len(items):
             raise InputError("item_hashes", len(self.item_hashes), f"are not {len(items)} hashes", REMAKE)
+        # a copy that nobody can change: the hash stays that of what is trained
         frozen = np.array(items, dtype=np.int64, order="C")
         frozen.setflags(write=False)
         object.__setattr__(self, "permutation", frozen)
@@ -153,6 +154,7 @@ class Order:
         stored = content.pop("hash", None)
         if content.get("schema_version") != SCHEMA_VERSION:
             raise InputError("order", str(path), f"is no order of schema version {SCHEMA_VERSION}", REMAKE)
+        # over everything but itself, as `hash` is made
         if content_hash(content) != stored:
             raise InputError("order", str(path), "was changed after it was written (hash mismatch)", REMAKE)
         del content["schema_version"]
@@ -173,6 +175,7 @@ class Order:
         if len(problems) != len(self):
             raise InputError("order", len(self), f"was made for another number than {len(problems)}", REMAKE)
         hashes = item_hashes(problems)
+        # row by row: the permutation speaks of rows, not of ids
         changed = np.flatnonzero(np.array(self.item_hashes) != np.array(hashes))
         if len(changed):
             first = str(problems[int(changed[0])]["id"])

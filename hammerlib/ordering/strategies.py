@@ -48,6 +48,7 @@ class Task:
         key = (content_hash(host(self.units)), gap, seconds, seed)
         if key not in _SOLVED:
             while len(_SOLVED) >= SOLVED_KEPT:
+                # oldest first: dictionaries keep their sequence
                 del _SOLVED[next(iter(_SOLVED))]
             with writing("cache of compiled code"):  # all that a solver writes, at its first use
                 _SOLVED[key] = min_path(self.units, gap=gap, seconds=seconds, seed=seed)
@@ -169,6 +170,7 @@ class Strategy:
     def check_options(self, given: Iterable[str], field: str, strategy: str) -> None:
         """Refuse options that the strategy does not take."""
         strange = sorted(set(given) - set(self.options))
+        # a function that takes ** answers for its options itself
         if strange and "**" not in self.options:
             remedy = f"its options: {', '.join(self.options) or 'none'}"
             raise InputError(field, strange, f"are not known to {strategy!r}", remedy)
@@ -279,6 +281,7 @@ def _derive(
     own = {name: options.pop(name) for name in DERIVED[strategy] if name in options}
     if not isinstance(of, Order):
         check_strategy("strategy", of, problem="is not known")
+        # the rates order the path and bin the strata: both get the same ones
         if "pass_rate" in own and COLUMNS.get(of) == "difficulty":
             options["pass_rate"] = own["pass_rate"]  # both look at it
         path = permute(of, task, options)

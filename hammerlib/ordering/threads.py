@@ -71,5 +71,6 @@ class Crew:
             for piece in pieces:
                 work(piece)
             return
+        # `map` raises what a piece raised, once it is asked for
         for _ in self._pool.map(work, pieces):
             pass

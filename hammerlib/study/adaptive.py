@@ -100,8 +100,10 @@ class AdaptiveSampler(Algorithm):
 
     def choose(self, problems: list[str], wanted: int, rng: np.random.Generator) -> np.ndarray:
         """Return the places (wanted,) of the problems to train, nearest the target first."""
+        # looking at some problems only keeps a draw of all from naming the same few again and again
         among = rng.choice(len(problems), min(len(problems), wanted * self.candidates), replace=False)
         drawn = np.array([rng.beta(*self.beta_of(problems[position])) for position in among])
+        # Thompson: a draw of p, not its mean, so that what was seldom sampled is tried again
         nearest = among[np.argsort((drawn - self.target) ** 2, kind="stable")][: wanted * self.spread]
         if self._vectors is None or len(nearest) <= wanted:
             return nearest[:wanted]
@@ -123,8 +125,10 @@ class AdaptiveSampler(Algorithm):
         if self.spread > 1 and self._vectors is None:
             self._vectors = trainer.embed([str(prompt) for prompt in table["prompt"]])
         rng = np.random.default_rng([trainer.args.seed, self.batches])
+        # one seed everywhere: all processes draw the same list, and each takes its part of it
         chosen = self.choose(problems, wanted * processes, rng)[process::processes]
         self.batches += 1
+        # mean of Beta(a, b): a / (a + b)
         predictions = [self.beta_of(problems[position]) for position in chosen]
         self._predicted = float(np.mean([right / (right + wrong) for right, wrong in predictions]))
         self._seen = float(np.mean([problems[position] in self.counts for position in chosen]))

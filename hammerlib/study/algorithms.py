@@ -128,6 +128,7 @@ class DRAAblation(Algorithm):
         """Return the weight (n,) that multiplies each raw reward; 1 outside the groups asked for."""
         vectors = _kernel_vectors(rollout)
         if self.similarity == "text":
+            # one unit vector for each different text: cosines are 1 or 0
             texts = [text.strip() for text in rollout.completions]
             vectors = np.eye(len(texts))[[texts.index(text) for text in texts]]
         weights = np.ones(len(rollout.rows))
@@ -229,6 +230,7 @@ class PassAtK(Algorithm):
         """Return the advantages (n,)."""
         advantages = np.zeros(len(rollout.rows))
         for groups in rollout.by_size():
+            # closed form over all sets of k: no set is drawn
             advantages[groups] = pass_at_k_advantages(rollout.raw[groups], self.k)
         return rollout.advantages.new_tensor(advantages)
 
@@ -258,12 +260,14 @@ class UniformCorrect(Algorithm):
         from hammerlib.training.generation import scored_tokens  # brings torch
 
         scored = scored_tokens(rollout.trainer, rollout.prompt_ids, rollout.completion_ids, rows=SCORED)
+        # length-normalised, as the released code has it: long answers are not unlikely for their length
         means = [(logps.double().sum(1) / mask.sum(1)).cpu().numpy() for logps, _, mask in scored]
         log_probs = np.concatenate(means)
         weights = np.ones(len(rollout.rows))
         for groups in rollout.by_size():
             weights[groups] = ucpo_weights(rollout.raw[groups], log_probs[groups], self.tau)
         factors = rollout.advantages.new_tensor(weights)
+        # a factor a completion, the same for all of its tokens
         return rollout.advantages * (factors if rollout.advantages.dim() == 1 else factors[:, None])
 
 

@@ -94,6 +94,7 @@ def crossing(curve: Curve, threshold: float = THRESHOLD) -> Crossing:
     after = above[0]
     if after == 0:
         return Crossing(float(axis[0]), True)
+    # linear between the last point below and the first above
     share = (threshold - values[after - 1]) / (values[after] - values[after - 1])
     return Crossing(float(axis[after - 1] + share * (axis[after] - axis[after - 1])), True)
 
@@ -217,6 +218,7 @@ def _gap(trial: dict) -> float:
     if "trained" not in trial:
         return NAN
     seen = ~np.isin(trial["topics"], trial["unseen"])
+    # families that are never trained on would widen the gap by what they are
     held_out = np.array(trial["final"]["correct"])[seen].mean() / trial["final"]["samples"]
     return float(np.mean(trial["trained"]["correct"]) / trial["trained"]["samples"] - held_out)
 

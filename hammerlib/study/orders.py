@@ -102,6 +102,7 @@ def learnable_window(
     if isinstance(prompts_per_step, bool) or not 1 <= prompts_per_step <= n:
         raise InputError("prompts_per_step", prompts_per_step, f"is no step of {n} problems", "use 8")
     inside = np.flatnonzero((rates >= low - 1e-9) & (rates <= high + 1e-9))
+    # whole steps only: a short step would be another batch size
     kept = len(inside) // prompts_per_step * prompts_per_step
     if kept == 0:
         problem = f"holds {len(inside)} of {n} problems, not one step of {prompts_per_step}"
@@ -191,6 +192,7 @@ def arm_order(
         whole = len(ordered) // window * window
         ordered = np.concatenate([ordered[:whole][::-1], ordered[whole:]])
 
+    # from places inside the head to rows of the whole table
     permutation = np.concatenate([head[ordered], tail])
     units = used_vectors(part.vectors, made.provenance["centre"])
     changed: dict[str, Any] = {}

@@ -211,6 +211,7 @@ def collected(found: Sequence[dict], expected: Mapping[tuple[str, int], str] | N
         counts = Counter((record["arm"], record["replicate"]) for record in found)
         twice = min(key for key, count in counts.items() if count > 1)
         raise InputError("cell", list(twice), "has two records", "keep one of the files")
+    # a plan tells what is missing; without one the arms that are there say what was meant
     planned = _grid(by_key) if expected is None else expected
     strange = sorted(set(by_key) - set(planned))
     if strange:

@@ -351,6 +351,7 @@ def _run(trial: Trial) -> dict[str, Any]:
     shared = replicate(study, trial.replicate)
     backbone = load_backbone(shared.start, dtype="float32")
     planned = study.config(trial.arm)
+    # evaluated as trained: same length, same template
     examined = {"max_new_tokens": planned.max_completion_length, "template": planned.template}
     examined["seed"] = shared.number
     pass_rates = None
@@ -383,6 +384,7 @@ def _run(trial: Trial) -> dict[str, Any]:
         steps = _metrics(run)
         made = {**run.manifest["git"], "packages": run.manifest["packages"], "python": run.manifest["python"]}
     # Step numbers of the log begin at 1: so many steps were made.
+    # the last point is the final checkpoint's, behind the last step
     curve.add_point(len(steps["generated"]))
     final = held_out(curve.model(), study.final_samples)
     greedy = held_out(curve.model(), 1, temperature=0.0)["correct"]

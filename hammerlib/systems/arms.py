@@ -73,6 +73,7 @@ def compare_arms(
         changes = dict(arms[arm]) | {"seed": seed}
         if isinstance(seeds, Mapping):
             changes |= seeds[seed]
+        # names are part of the configuration and of the run's name; objects are handed over beside it
         algorithms = changes.pop("algorithms", ())
         objects.append([algorithm for algorithm in algorithms if isinstance(algorithm, Algorithm)])
         named = tuple(algorithm for algorithm in algorithms if not isinstance(algorithm, Algorithm))
@@ -152,6 +153,7 @@ class Tested:
         treated, untreated = self.shares[arm], self.shares[control]
         seeds = max(len(treated), len(untreated))
         if len(untreated) == 1:  # a model that no seed changed
+            # paired with every seed of the other arm
             untreated = np.repeat(untreated, seeds, axis=0)
         return paired_interval(untreated, treated)
 
@@ -182,6 +184,7 @@ def over_seeds(
     [0.15, 0.0, 0.79]
     """
     values = np.asarray(values, dtype=float)
+    # mean +- t_{.975, n - 1} s / sqrt(n)
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     mean = float(values.mean())
     return Interval(mean, float(max(low, mean - half)), float(min(high, mean + half)))

@@ -132,6 +132,7 @@ class AirlS(Algorithm, TrainerCallback):
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Train f on this generation batch, then return the mixed advantages, (n, T)."""
         trainer = rollout.trainer
+        # steps are pooled over a whole group: one that is cut between processes has no mean of its own
         if len(rollout.rows) != len(trainer.rollout.rows):
             remedy = "make prompts_per_step a multiple of processes and gradient_accumulation"
             raise InputError("algorithms", "airl-s", "cannot part groups that straddle processes", remedy)
@@ -173,6 +174,7 @@ class AirlS(Algorithm, TrainerCallback):
         if shards_of(trainer.accelerator):
             problem = "cannot copy a policy that is kept in shards"
             raise InputError("algorithms", "airl-s", problem, "launch with ddp.yaml or zero2.yaml")
+        # the same weights on every process; `_average` keeps them equal from here on
         self.scorer = StepScorer(trainer.accelerator.unwrap_model(trainer.model))
         self._optimizer = torch.optim.Adam(self.scorer.parameters(), lr=self.learning_rate)
         if self._restored is not None:
@@ -227,6 +229,7 @@ class AirlS(Algorithm, TrainerCallback):
                 # D > 1/2 where f > log pi
                 apart = torch.cat([sides[0][0] > sides[0][1], sides[1][0] < sides[1][1]])
                 self._watched["airl/told_apart"] = float(apart.double().mean())
+            # who has no trace steps too, on what the others found: all copies of f stay one function
             self._average(trainer, taking_part)
             self._optimizer.step()
 
@@ -234,6 +237,7 @@ class AirlS(Algorithm, TrainerCallback):
         """f, with gradient, and log pi of all steps; GAIL's discriminator knows no policy."""
         values = self.scorer(traces.prompts, traces.completions, traces.ends).float()
         logps = values.new_tensor(np.concatenate(traces.logps))
+        # D = sigmoid(f) where pi is left out
         return values, logps.zero_() if self.reward == "gail" else logps
 
     def _average(self, trainer: PolicyTrainer, taking_part: int) -> None:
@@ -328,6 +332,7 @@ class StepScorer(torch.nn.Module):
         mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True).to(device)
         hidden = self.trunk(input_ids=tokens, attention_mask=mask).last_hidden_state
         rows = [row for row, places in enumerate(ends) for _ in places]
+        # token k of a completion stands k places behind its prompt
         columns = [len(prompts[row]) + place for row, places in enumerate(ends) for place in places]
         return self.head(hidden[rows, columns])[:, 0]
 
@@ -359,6 +364,7 @@ def score_steps(
     for first in range(0, len(completions), rows):
         batch = slice(first, first + rows)
         with torch.no_grad():
+            # f is read where a step ends, when all of it has been seen
             values = scorer(prompts[batch], completions[batch], ends[batch])
         lengths = [len(places) for places in ends[batch]]
         scores += [part.tolist() for part in values.float().split(lengths)]

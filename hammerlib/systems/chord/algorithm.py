@@ -39,6 +39,7 @@ def check_settings(settings: TrainConfig | GRPOConfig, accumulation: int) -> Non
         value = getattr(settings, name)
         if value != sound:
             raise InputError(name, value, problem, f"set {name}: {sound}")
+    # the paper's term is on-policy: completions must be those of the policy that is trained
     held = settings.steps_per_generation or accumulation
     if held > accumulation:
         problem = "trains completions of an older policy"
@@ -140,6 +141,7 @@ class Chord(Algorithm):
         default: Callable[[], torch.Tensor],
     ) -> torch.Tensor:
         """Return the loss of one micro-batch."""
+        # an evaluation loss is TRL's own: experts are learnt from in training only
         if not model.training:
             return default()
         check_settings(trainer.args, trainer.args.gradient_accumulation_steps)
@@ -152,6 +154,7 @@ class Chord(Algorithm):
         mu = self.mu(trainer.state.global_step, self._mean_reward(trainer, inputs))
         grpo = default()
         chosen, tokens = self._share(trainer, experts)
+        # nothing of the expert is scored where it would weigh nothing
         if mu == 0:
             trainer.record({"mu": 0.0})
             return grpo
@@ -191,6 +194,7 @@ class Chord(Algorithm):
         if self.tau is None:
             return 0.0
         rollout = trainer.rollout
+        # the graded reward, not what DRA or a penalty made of it
         scored = rollout.raw[(rollout.groups != EXCLUDED) & ~np.isnan(rollout.raw)]
         local = inputs["advantages"].new_tensor([[scored.sum(), len(scored)]])
         total, count = trainer.accelerator.gather(local).sum(0).tolist()

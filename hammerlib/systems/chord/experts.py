@@ -85,9 +85,11 @@ def _tokenise(
         tokens = tokenizer(text or "", add_special_tokens=False)["input_ids"]
         if not tokens:
             raise InputError("solution", name, "is empty", "leave this problem out")
+        # the end token is one more
         if len(prompt) + len(tokens) + 1 > positions:
             problem = f"has {len(tokens)} tokens and does not fit {positions} positions"
             raise InputError("solution", name, problem, "leave this problem out")
+        # without the end token the policy would learn to write on after an answer
         solutions.append((*tokens, tokenizer.eos_token_id))
     return Experts(
         tuple(ids), tuple(map(tuple, prompts)), tuple(solutions), seed, template, vocabulary_of(tokenizer)

@@ -100,6 +100,7 @@ class Cure(Algorithm):
         for name, (sound, problem) in DAPO.items():
             if getattr(config, name) != sound:
                 raise InputError(name, getattr(config, name), problem, f"set {name}: {sound}")
+        # DAPO clips higher to leave unlikely tokens room to grow; on-policy nothing is clipped
         held = config.steps_per_generation or config.gradient_accumulation
         off_policy = held > config.gradient_accumulation or config.num_iterations > 1
         if off_policy and (config.epsilon_high is None or config.epsilon_high <= config.epsilon):
@@ -109,11 +110,13 @@ class Cure(Algorithm):
     def rollout(self, rows: list[dict[str, Any]], trainer: PolicyTrainer) -> Generation:
         """Return n1 completions of every problem and, after them, n2 branches of each, in one group."""
         second_stage = self.stage_steps is not None and trainer.state.global_step >= self.stage_steps
+        # the second stage is plain DAPO, on the checkpoint of the first
         if self.n2 == 0 or second_stage:
             return generate(trainer, rows)
         problems = problems_of(rows, trainer.num_generations)
         parents = generate(trainer, [row for row in problems for _ in range(self.n1)])
         branches = branch(trainer, parents, self._positions(trainer, parents), self.n2)
+        # told apart when observed; trained alike
         branches.tasks = [BRANCH] * len(branches.rows)
         # Rows of a problem together, as TRL has its groups: parents, then the branches of each in turn.
         first = np.arange(len(parents.rows)).reshape(len(problems), -1)
@@ -150,6 +153,7 @@ class Cure(Algorithm):
             values["cure/rollout_accuracy"] = float(right[~branches].mean())
         if branches.any():
             before = prefix_lengths(rollout)[branches]
+            # prefixes that became part of the prompt are counted by `before` alone
             sampled = np.array([*map(len, rollout.completion_ids)])[branches]
             sampled -= np.array(rollout.forced)[branches]
             values["cure/branch_accuracy"] = float(right[branches].mean())

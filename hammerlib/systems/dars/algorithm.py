@@ -78,6 +78,7 @@ class Dars(Algorithm):
             problem = "divides by the batch's deviation, which no S of the schedules is of"
             raise InputError("scale_rewards", "batch", problem, "use none, or group")
         check_graded(config, "the schedule looks at")
+        # breadth: one update sees the full batch, so that its gradient is of the mean over all problems
         if self.breadth and (config.steps_per_generation or 1) > 1:
             problem = "trains a generation batch in several updates, which is no breadth"
             remedy = "leave it out, and split micro-batches by gradient_accumulation"
@@ -95,6 +96,7 @@ class Dars(Algorithm):
         size = trainer.num_generations
         problems = problems_of(rows, size)
         first = generate(trainer, rows)
+        # to the last bit what GRPO does
         if self.limit == size:
             return first
         right = np.array(right_of(judge(trainer, first)[1])).reshape(-1, size).sum(1)

@@ -76,6 +76,7 @@ class TreeVotes(Algorithm):
         """Refuse a group size that the leaves do not make."""
         size = config.group_size
         made = f"{self.trees} (1 + {self.branches} x {self.forks}) = {self.leaves} leaves"
+        # TRL normalises groups of G: leaves that are trained must fill them
         if self.train == "all" and size != self.leaves:
             remedy = f"set group_size: {self.leaves}, or train: first"
             raise InputError("train", self.train, f"trains {made}, not the group size {size}", remedy)
@@ -134,6 +135,7 @@ class TreeVotes(Algorithm):
         right = true_verdicts(rollout)
         # Trunks of all trees, then a branch of every tree, then the next.
         leaves = [np.reshape(each, (-1, self.trees)).T for each in right.values() if len(each) == self.leaves]
+        # a single tree has no other to differ from
         values["tree/effective_votes"] = math.nan
         if leaves and self.trees > 1:
             values["tree/effective_votes"] = effective_votes(np.stack(leaves))

@@ -138,6 +138,7 @@ class GuidedGroups(Algorithm):
         # within a step the length stays, however many batches it generates
         if graded >= step or not count:
             return
+        # one accuracy an optimizer step, whatever its number of batches
         self._accuracies.append(right / count)
         self._graded = [step, 0, 0]
         longest = self.longest or self.length
@@ -173,6 +174,7 @@ class GuidedGroups(Algorithm):
                 raise InputError(
                     "traces", row["id"], f"is not of the nano families ({error})", remedy
                 ) from error
+        # a column of the table: the reference solution, which evaluation never sees
         text = row.get(self.traces)
         if not isinstance(text, str) or not text.strip():
             remedy = "add the column, leave this problem out, or use nano:columns for the nano families"
@@ -194,6 +196,7 @@ class GuidedGroups(Algorithm):
         # sums over processes and batches of the step: a mean of means would weigh rows unequally
         self._graded[1] += over_processes(rollout.trainer, int(heard.sum()))
         self._graded[2] += over_processes(rollout.trainer, len(heard))
+        # rows that are left out have group -1, and no advantage to speak of
         advantages = rollout.advantages.detach().float().cpu().numpy()[rollout.groups >= 0]
         return {
             "guidance/length": float(self._length),

@@ -32,6 +32,7 @@ class LearnableShare(Algorithm):
         differ = []
         for rows in rollout.by_size():
             for rewards in rollout.raw[rows]:
+                # a completion that no grader judged says nothing of its group
                 graded = rewards[~np.isnan(rewards)]
                 differ.append(len(graded) > 0 and bool(graded.max() > graded.min()))
         self.batches += 1

@@ -47,6 +47,7 @@ class PolicySpace:
 
     def expand(self, path: TokenPath, k: int) -> list[tuple[int, ...]]:
         """Return k sampled next steps."""
+        # token ids are joined, never texts: text tokenised again may be other tokens
         so_far = [token for step in path for token in step]
         tokenizer = self.backbone.tokenizer
         steps, _ = sample(
@@ -64,6 +65,7 @@ class PolicySpace:
 
     def done(self, path: TokenPath) -> bool:
         """Say whether the completion has ended, or has no room left."""
+        # an end token closes a completion, and so does its length
         ended = path[-1][-1] == self.backbone.tokenizer.eos_token_id
         return ended or sum(map(len, path)) >= self.max_completion_length
 

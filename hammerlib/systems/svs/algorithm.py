@@ -140,6 +140,7 @@ class Svs(Algorithm):
             answers.groups = np.full(len(rows), EXCLUDED)
             self._watched = {"svs/seeds": 0.0, "svs/skipped": 1.0}
             return answers
+        # G syntheses a response, so that a group of them has a mean to be compared with
         syntheses = generate(trainer, [row for _, row in asked for _ in range(size)])
         syntheses.tasks = [SYNTHESIS] * len(syntheses.rows)
         parents = [problems[number] for number, _ in asked for _ in range(size)]
@@ -217,6 +218,7 @@ class Svs(Algorithm):
 
 def reworded(row: dict[str, Any], text: str, gold: str | None) -> dict[str, Any]:
     """Return a problem row that asks something else; its scorer and facts were the problem's."""
+    # a chat keeps its form: the new problem is what the user says
     prompt = text if isinstance(row["prompt"], str) else [{"role": "user", "content": text}]
     blank = {name: None for name in ("scorer", "metadata") if name in row}
     return {**row, **blank, "prompt": prompt, "answer": gold}

@@ -104,6 +104,7 @@ def label_by_vote(generation: Generation, problems: Sequence[dict[str, Any]], tr
 
 def relabelled(row: dict[str, Any], answers: Sequence[str | None]) -> dict[str, Any]:
     """Return a problem row whose answer is the majority's, with its truth set aside."""
+    # all that a grader reads of a row: a reward that saw one of them would know the answer
     truth = {name: row[name] for name in JUDGED_BY if name in row}
     blank = dict.fromkeys(truth)
     return {**row, **blank, "answer": majority_vote(answers).label, "truth": truth}
@@ -177,6 +178,7 @@ class EntropyReshape(Algorithm):
     def advantage(self, rollout: Rollout) -> torch.Tensor:
         """Return the reshaped advantages, in the shape they have."""
         advantages = rollout.advantages
+        # Adv-Clip bounds what a single response can do; Adv-Res weighs it by its entropy
         if self.kind == "clip":
             return advantages.new_tensor(clip_advantages(advantages.cpu().numpy(), self.beta))
         entropies = completion_entropies(rollout)

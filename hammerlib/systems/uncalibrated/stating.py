@@ -36,6 +36,7 @@ def forecast_problems(data: Outcomes, *, question: str = QUESTION) -> Dataset:
         raise InputError("categories", len(data.chances), "are more than letters", "draw 26 or fewer")
     if "{name}" not in question:
         raise InputError("question", question, "does not tell categories apart", "put {name} into it")
+    # one letter a category: nano reads single characters
     names = [chr(ord("a") + int(kind)) for kind in data.categories]
     columns = {
         "id": [f"forecast-{number}" for number in range(len(names))],
@@ -68,6 +69,7 @@ def save_stating_model(
 
 def _statements(prompts: Sequence[str], recipe: Recipe) -> Iterator[list[tuple[str, str]]]:
     rng = np.random.default_rng(recipe.seed)
+    # half of the prompts lean to low statements, half to high ones
     lean = rng.permutation(len(prompts)) % 2
     while True:
         draws = np.sort(rng.integers(1, 100, (recipe.batch_size, 2)), axis=1)
@@ -90,6 +92,7 @@ def statement_policy(backbone: Backbone, prompts: Sequence[str]) -> tuple[np.nda
     for prompt in prompt_ids(tokenizer, prompts):
         logps, _, _ = score_tokens(backbone.model, [prompt] * len(statements), statements)
         rows.append(np.exp(logps.sum(1).detach().cpu().numpy().astype(float)))
+    # the product over tokens of pi(token | before): no sampling, no noise
     probabilities = np.stack(rows)
     readable = probabilities.sum(1)
     return probabilities / readable[:, None], readable
