@@ -30,7 +30,7 @@ from hammerlib.study.contrasts import (
     survival_steps,
     threshold_table,
 )
-from hammerlib.study.endpoints import family_table
+from hammerlib.study.endpoints import Crossing, family_table
 from hammerlib.study.pages import study_page
 from hammerlib.study.power import (
     detectable,
@@ -221,7 +221,7 @@ def test_only_common_replicates_are_compared_in_time() -> None:
 
 
 def test_the_restricted_mean_is_the_area_under_kaplan_and_meier() -> None:
-    times = stats.CensoredData(uncensored=[1.0, 2.0, 2.0], right=[5.0, 5.0])
+    times = [Crossing(at, at < 5) for at in (1.0, 2.0, 2.0, 5.0, 5.0)]
     places, left = survival_steps(times)
     assert np.sum(np.diff(places) * left[:-1]) == pytest.approx(np.mean([1, 2, 2, 5, 5]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,8 @@ from hammerlib.errors import InputError
 from hammerlib.evaluation import intervals, significance
 from hammerlib.evaluation.intervals import Interval
 from hammerlib.study import PROTOCOL
-from hammerlib.study.endpoints import THRESHOLD, crossing, curve_of, endpoint_table, endpoints_of
+from hammerlib.study.endpoints import THRESHOLD, Crossing, crossing, curve_of, endpoint_table, endpoints_of
 from hammerlib.study.records import Records, adjusts_advantages, columns_of, lineage, start_name
-
-if TYPE_CHECKING:
-    from scipy.stats import CensoredData
 
 Pair = tuple[str, str]  # arm, control arm
 
@@ -401,23 +398,18 @@ def decomposition_table(
 
 def crossing_times(
     records: Records, arm: str, *, axis: str = "rollouts", threshold: float = THRESHOLD
-) -> CensoredData:
-    """Return when an arm's replicates first reach the threshold, censored at the end of their axis."""
-    from scipy.stats import CensoredData
-
-    curves = [curve_of(trial, axis=axis) for trial in records.of(arm).values()]
-    crossings = [crossing(curve, threshold) for curve in curves]
-    return CensoredData(
-        uncensored=[first.at for first in crossings if first.reached],
-        right=[first.at for first in crossings if not first.reached],
-    )
+) -> list[Crossing]:
+    """Return when an arm's replicates first reach the threshold, or that they do not before their end."""
+    return [crossing(curve_of(trial, axis=axis), threshold) for trial in records.of(arm).values()]
 
 
-def survival_steps(times: CensoredData) -> tuple[np.ndarray, np.ndarray]:
+def survival_steps(times: Sequence[Crossing]) -> tuple[np.ndarray, np.ndarray]:
     """Return the Kaplan-Meier share that has not reached the threshold: places from 0, share from each on."""
-    from scipy.stats import ecdf
+    from scipy.stats import CensoredData, ecdf
 
-    curve = ecdf(times).sf
+    # a curve that ends below the threshold is censored there: it might have reached it later
+    censored = [not first.reached for first in times]
+    curve = ecdf(CensoredData.right_censored([first.at for first in times], censored)).sf
     return np.append(0.0, curve.quantiles), np.append(1.0, curve.probabilities)
 
 
@@ -439,11 +431,10 @@ def threshold_table(
         times = crossing_times(records, arm, axis=axis, threshold=threshold)
         # All are censored at the end of the same budget, so that the area under the Kaplan-Meier curve up to
         # there is the plain mean of the restricted times.
-        known = np.append(times._uncensored, times._right)
-        mean = student_interval(known, bounds=(0.0, np.inf))
+        mean = student_interval([first.at for first in times], bounds=(0.0, np.inf))
         places, left = survival_steps(times)
         half = np.flatnonzero(left <= 0.5)
-        row = {"n": len(known), "reached": len(known) - times.num_censored()}
+        row = {"n": len(times), "reached": sum(first.reached for first in times)}
         row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
         row["median"] = float(places[half[0]]) if len(half) else NAN
 

@@ -447,7 +447,7 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
 
     One row a study and contrast: ``study, parameters, start, gain`` (held-out pass@1 of random order before
     training, and the mean of the last fifth of its budget less that), ``contrast, n, value, low, high,
-    adjusted`` (`auc`), ``detectable`` (as in `planned_table`), and `final` and `strategies` with their ends.
+    adjusted`` (`auc`), ``detectable`` (as in `planned_table`), and `strategies` with its ends.
     """
     # Each study is judged by itself: Holm over its own primary contrasts. Nothing is pooled over studies, for
     # their problems, budgets or answers may differ too.
@@ -461,18 +461,13 @@ def scale_table(studies: Sequence[Records]) -> pd.DataFrame:
         ends = ends[ends["arm"] == contrasts.PRIMARIES[0][1]]
         named = {"study": records.study, "parameters": records.table["parameters"].iloc[0]}
         named |= {"start": ends["start"].mean(), "gain": (ends["final"] - ends["start"]).mean()}
-        final = contrasts.contrast_table(records, contrasts.PRIMARIES, endpoints=("final",))
-        final = final.set_index("contrast")
         strategies = contrasts.main_contrasts(tests, "strategies").set_index("contrast")
         for row in _rows(compared[compared["primary"]]):
             kept = {name: row[name] for name in ("contrast", "n", "value", "low", "high", "adjusted")}
             kept["detectable"] = detectable(row["sd"], row["n"]) if row["sd"] > 0 else np.nan
-            for endpoint, table, columns in (
-                ("final", final, ("low", "high")),
-                ("strategies", strategies, ("low", "high", "adjusted")),
-            ):
-                other = table.loc[row["contrast"]]
-                kept |= {endpoint: other["value"]} | {f"{endpoint}_{name}": other[name] for name in columns}
+            other = strategies.loc[row["contrast"]]
+            kept["strategies"] = other["value"]
+            kept |= {f"strategies_{name}": other[name] for name in ("low", "high", "adjusted")}
             rows.append(named | kept)
     table = pd.DataFrame(rows)
     return table.sort_values("parameters", kind="stable", ignore_index=True) if rows else table
