@@ -203,9 +203,8 @@ class AirlS(Algorithm, TrainerCallback):
         template = template_of(trainer.rollout.rows[0]["prompt"])
         positions = trainer.model.config.get_text_config().max_position_embeddings
         experts = tokenised(self.experts, trainer.processing_class, positions, template)
-        return [
-            list(map(list, pair)) for pair in zip(experts.prompt_ids, experts.completion_ids, strict=True)
-        ]
+        pairs = zip(experts.prompt_ids, experts.completion_ids, strict=True)
+        return [[list(prompt), list(completion)] for prompt, completion in pairs]
 
     def _discriminate(self, trainer: PolicyTrainer, own: Traces) -> None:
         """Update f; every process takes part, also one without a correct trace."""
@@ -258,9 +257,8 @@ class AirlS(Algorithm, TrainerCallback):
 
     def _watch(self, values: list[np.ndarray], trained: np.ndarray, right: np.ndarray) -> None:
         last = np.array([row[-1] for row in values])
-        self._watched["airl/steps"] = (
-            float(np.mean([len(values[row]) for row in trained])) if len(trained) else 0.0
-        )
+        lengths = np.array([len(row) for row in values])
+        self._watched["airl/steps"] = float(lengths[trained].mean()) if len(trained) else 0.0
         for name, rows in (("right", trained[right[trained]]), ("wrong", trained[~right[trained]])):
             if len(rows):
                 self._watched[f"airl/value_{name}"] = float(last[rows].mean())

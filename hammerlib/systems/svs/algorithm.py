@@ -167,7 +167,7 @@ class Svs(Algorithm):
         for (place, _), correct in zip(posed, solved.tolist(), strict=True):
             rewards[place] = svs.synthesis_reward(correct, size, band)
         syntheses.rewards = rewards
-        # in the sequence of `everything`: answers by problem, syntheses by seed, solutions by variant
+        # in the sequence of `whole`: answers by problem, syntheses by seed, solutions by variant
         trained = [svs.teaches(correct, size) for correct in right.sum(1).tolist()]
         by_seed = rewards.reshape(-1, size)
         trained += [self.train_synthesis and svs.trained_syntheses(group) for group in by_seed.tolist()]
@@ -181,11 +181,7 @@ class Svs(Algorithm):
             "svs/variant_accuracy": mean_or_nan(solved / size),
             "svs/skipped": 0.0,
         }
-        everything = [part for part in (answers, syntheses, solutions) if part.rows]
-        for part in everything:
-            # joined first, named together below
-            part.groups = np.full(len(part.rows), EXCLUDED)
-        whole = Generation.join(everything)
+        whole = Generation.join([part for part in (answers, syntheses, solutions) if part.rows])
         # Every prompt has its G completions in a row: names from 0, or none.
         names = [name if teaching else EXCLUDED for name, teaching in enumerate(trained)]
         whole.groups = np.repeat(names, size)
