@@ -296,7 +296,7 @@ def test_compilation_is_told_as_progress_is(
 
 def test_a_dozen_items_are_solved_without_a_word_of_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
-    monkeypatch.setattr(solve, "tell_compilation", lambda: told.append(1))
+    monkeypatch.setattr(candidates, "tell_compilation", lambda: told.append(1))
     min_path(unit_rows(gaussian(12, 4)))
     assert not told
     min_path(unit_rows(gaussian(13, 4)))

@@ -14,45 +14,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hammerlib.errors import InputError
-from hammerlib.ordering.candidates import (
-    Candidates,
-    Edges,
-    Graph,
-    OutOfTime,
-    candidate_edges,
-    cheapest_neighbours,
-    kept_edges,
-    search,
-    search_again,
-    sparse_graph,
-    sweep_prices,
-    tell_compilation,
-)
-from hammerlib.ordering.certificate import (
-    DOUBLE,
-    SHARE,
-    certified_bound,
-    closed_bound,
-    distinct_rows,
-    repeated_path,
-)
+from hammerlib.ordering import candidates as lists
+from hammerlib.ordering import certificate
+from hammerlib.ordering import tour as tours
 from hammerlib.ordering.greedy import greedy_path
 from hammerlib.ordering.order import normalised_gap
 from hammerlib.ordering.threads import single_products
-from hammerlib.ordering.tour import (
-    KICK_RUN,
-    LARGEST,
-    NEIGHBOURS,
-    Search,
-    descend,
-    descend_deep,
-    exact_path,
-    greedy_tour,
-    kick,
-    pair_costs,
-    search_from,
-    with_table,
-)
 from hammerlib.runs.storage import progress_off
 from hammerlib.similarity import NARROW, Array, edge_cosines, host, mean_cosine, namespace
 
@@ -135,13 +102,13 @@ def _min_path(units: Array, gap: float | None, seconds: float | None, seed: int)
     n = len(units)
     random = mean_cosine(units)
     all_equal = bool((units[:1] == units[-1:]).all()) and bool((units == units[:1]).all())
-    if n <= LARGEST or all_equal:
-        permutation = exact_path(units) if n <= LARGEST else np.arange(n)
+    if n <= tours.LARGEST or all_equal:
+        permutation = tours.exact_path(units) if n <= tours.LARGEST else np.arange(n)
         total = float(edge_cosines(units, permutation).sum())
         # two rows, and equal ones, have but one cost; else products and sums round
-        slack = 0.0 if n <= 2 or n > LARGEST else n * (n + units.shape[1]) * DOUBLE
+        slack = 0.0 if n <= 2 or n > tours.LARGEST else n * (n + units.shape[1]) * certificate.DOUBLE
         return Path(permutation, total, total - slack, _gap(total, total - slack, random, n))
-    tell_compilation()  # a dozen items take a second to compile for, and nothing is said
+    lists.tell_compilation()  # a dozen items take a second to compile for, and nothing is said
     work = _Solve(units, seed, np.inf if seconds is None else time.monotonic() + seconds, random)
     # longer chains where more than the usual is asked for and a table of all costs is small
     work.deep = gap is not None and gap < USUAL_GAP and n <= TABLE_ITEMS
@@ -176,10 +143,10 @@ def repeated_kinds(rows: np.ndarray) -> np.ndarray | None:
     # rows that differ mostly do in their first numbers
     beginnings = np.ascontiguousarray(rows[:, :4]).view(np.uint8)
     seen = len(np.unique(beginnings.view((np.void, beginnings.shape[1]))))
-    if len(rows) - seen < SHARE * len(rows):
+    if len(rows) - seen < certificate.SHARE * len(rows):
         return None
-    kinds, counts = distinct_rows(rows)
-    return kinds if len(rows) - len(counts) >= SHARE * len(rows) else None
+    kinds, counts = certificate.distinct_rows(rows)
+    return kinds if len(rows) - len(counts) >= certificate.SHARE * len(rows) else None
 
 
 class _Solve:
@@ -210,16 +177,17 @@ class _Solve:
         other = left != right
         # no item is its own neighbour
         left, right = left[other], right[other]
-        self.random_edges: Edges = (left, right, pair_costs(self.rows, left, right))
-        self.graph: Graph | None = None
-        self.bound = closed_bound(units)
+        self.random_edges: lists.Edges = (left, right, tours.pair_costs(self.rows, left, right))
+        self.graph: lists.Graph | None = None
+        self.bound = certificate.closed_bound(units)
         self.sparse_bound = np.inf
         self.total = np.inf
         self.path = np.arange(self.n)
-        self.local: Search | None = None
+        self.local: tours.Search | None = None
         self.kinds = None if self.narrow else repeated_kinds(self.rows)
         self.lost = 0.0  # by which products of `columns` may miss those of `rows`
-        self.known: tuple[Candidates, np.ndarray] | None = None  # of the last whole search, and its prices
+        # of the last whole search, and its prices
+        self.known: tuple[lists.Candidates, np.ndarray] | None = None
         self.deep = False
         self.exact_passes = self.kicks = self.idle_batches = 0
 
@@ -241,7 +209,7 @@ class _Solve:
         self.largest = max(1.0, float((self.rows**2).sum(axis=1).max()), float(np.abs(self.ends).max()))
         # m.m for each of n - 1 edges, z.m from both sides of an item; `ends` gives back what the ends miss
         self.common = (self.n - 1) * float(mean @ mean) + 2 * float(along.sum())
-        self.rounding = 8 * self.n * (rows.shape[1] + 8) * DOUBLE
+        self.rounding = 8 * self.n * (rows.shape[1] + 8) * certificate.DOUBLE
 
     def gap(self) -> float:
         """Return the normalised gap of the best path."""
@@ -316,56 +284,58 @@ class _Solve:
 
     def _reduced_pass(self, reduced: np.ndarray) -> None:
         shifted = self.prices - np.append(self.along, 0.0)  # c_ij = z_i.z_j + along_i + along_j
-        candidates = search(reduced, shifted, CANDIDATES["reduced"], offsets=self.along, kinds=self.kinds)
-        left, right, _ = candidate_edges(candidates, candidates.reduced)
-        edges = (left, right, pair_costs(self.rows, left, right))
-        self._price(edges)
+        k = CANDIDATES["reduced"]
+        candidates = lists.search(reduced, shifted, k, offsets=self.along, kinds=self.kinds)
+        left, right, _ = lists.candidate_edges(candidates, candidates.reduced)
+        self._price((left, right, tours.pair_costs(self.rows, left, right)))
 
     def _exact_pass(self) -> bool:
         """Find candidates among all products and certify the prices; False if time ran out."""
         try:
             candidates = self._exact_candidates()
             rows = self.rows if self.narrow else host(self.units)
-            proved = certified_bound(
+            proved = certificate.certified_bound(
                 rows, candidates, self.prices, ends=self.ends, square=self.largest, lost=self.lost
             )
-        except OutOfTime:
+        except lists.OutOfTime:
             return False
         # back from the spread rows to cosines; a bound of an earlier pass may have been better
         self.bound = max(self.bound, proved / self.square + self.common - self.rounding)
         self.exact_passes += 1
-        self._price(candidate_edges(candidates, candidates.reduced + self.prices[candidates.columns]))
+        self._price(lists.candidate_edges(candidates, candidates.reduced + self.prices[candidates.columns]))
         return True
 
-    def _exact_candidates(self) -> Candidates:
+    def _exact_candidates(self) -> lists.Candidates:
         """Return the cheapest neighbours at these prices, from what earlier passes made if that is enough."""
         k, limits = CANDIDATES["exact"], {"ends": self.ends, "deadline": self.deadline}
         if self.known is not None:
-            candidates = search_again(self.columns, *self.known, self.prices, k, **limits)
+            candidates = lists.search_again(self.columns, *self.known, self.prices, k, **limits)
             if candidates is not None:
                 return candidates
         # longer than needed, so that `search_again` can do without most products at the next prices
-        longer = search(self.columns, self.prices, CANDIDATES["known"], kinds=self.kinds, **limits)
+        longer = lists.search(self.columns, self.prices, CANDIDATES["known"], kinds=self.kinds, **limits)
         if namespace(self.columns) is np and longer.columns.shape[1] > k:
             self.known = (longer, self.prices)
         return longer.first(k)
 
-    def _price(self, edges: Edges) -> None:
+    def _price(self, edges: lists.Edges) -> None:
         """Make the sparse graph of new and kept edges, and the prices that belong to it."""
-        handed_on = [] if self.graph is None else [kept_edges(self.graph, self.prices)]
-        self.graph = sparse_graph(self.n + 1, edges, self.random_edges, *handed_on, kind=self.rows.dtype)
-        self.prices, value = sweep_prices(self.graph, self.prices)
+        parts = [edges, self.random_edges]
+        if self.graph is not None:
+            parts.append(lists.kept_edges(self.graph, self.prices))
+        self.graph = lists.sparse_graph(self.n + 1, *parts, kind=self.rows.dtype)
+        self.prices, value = lists.sweep_prices(self.graph, self.prices)
         self.sparse_bound = value / self.square + self.common
 
     def _new_tour(self) -> None:
         """Make a tour from the prices and improve it; keep the better of its path and the last."""
-        tour = greedy_tour(self.columns, self.graph, self.prices)
-        near = cheapest_neighbours(self.graph, self.prices, NEIGHBOURS)
-        self.local = search_from(self.rows, self.prices, tour, near)
-        descend(self.local)
+        tour = tours.greedy_tour(self.columns, self.graph, self.prices)
+        near = lists.cheapest_neighbours(self.graph, self.prices, tours.NEIGHBOURS)
+        self.local = tours.search_from(self.rows, self.prices, tour, near)
+        tours.descend(self.local)
         if self.deep:
-            self.local = with_table(self.local)
-            descend_deep(self.local)
+            self.local = tours.with_table(self.local)
+            tours.descend_deep(self.local)
         self._keep()
 
     def count_repeats(self) -> None:
@@ -374,7 +344,7 @@ class _Solve:
             return
         # all that a perfect order could gain over a random one
         matters = self.random * (self.n - 1) - self.bound
-        path, bound = repeated_path(self.units, matters=matters, deadline=self.deadline)
+        path, bound = certificate.repeated_path(self.units, matters=matters, deadline=self.deadline)
         self.bound = max(self.bound, bound)
         if path is not None:
             self._take(path)
@@ -395,9 +365,9 @@ class _Solve:
 
     def _kick(self, count: int) -> None:
         # both runs and the nodes at their ends must fit on the ring
-        longest = max(1, min(KICK_RUN, (self.n - 2) // 2))
+        longest = max(1, min(tours.KICK_RUN, (self.n - 2) // 2))
         draws = self.rng.integers([0, 1, 1], [self.n + 1, longest + 1, longest + 1], (count, 3))
-        kick(self.local, draws, self.deep)
+        tours.kick(self.local, draws, self.deep)
         self.kicks += count
         before = self.total
         self._keep()
