@@ -76,7 +76,8 @@ def diagram(text: str, *, ax: Axes | None = None) -> Axes:
             "", to, begin, arrowprops={"arrowstyle": "-|>", "color": "#555555", "shrinkA": 1, "shrinkB": 1}
         )
         if words:
-            x, y = (begin[0] + to[0]) / 2, (begin[1] + to[1]) / 2 + 0.05
+            x = (begin[0] + to[0]) / 2
+            y = (begin[1] + to[1]) / 2 + 0.05
             ax.text(x, y, printable(words), ha="center", va="bottom", fontsize=7.5, color="#444444")
     ax.set(xlim=(0, width), ylim=(0, height))
     ax.axis("off")

@@ -90,7 +90,8 @@ def difference_curves(
     ax = axes_or_new(ax)
     shades = palette(f"{arm} - {control}" for arm, control in pairs)
     for arm, control in pairs:
-        trials, control_trials = records.of(arm), records.of(control)
+        trials = records.of(arm)
+        control_trials = records.of(control)
         common = sorted(set(trials) & set(control_trials))
         if not common:
             continue

@@ -117,7 +117,8 @@ class AdaptiveSampler(Algorithm):
             raise InputError("algorithms", len(rows), problem, "choose a multiple of group_size a process")
         table = trainer.train_dataset
         wanted = len(rows) // size
-        processes, process = trainer.accelerator.num_processes, trainer.accelerator.process_index
+        processes = trainer.accelerator.num_processes
+        process = trainer.accelerator.process_index
         problems = list(table["id"])
         if wanted * processes > len(problems):
             problem = f"prompts are more than the {len(problems)} problems"

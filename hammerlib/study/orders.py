@@ -178,7 +178,8 @@ def arm_order(
     that come last at random), `path_correlation` (of place and place on the path) and `moved` (share of
     places with another problem).
     """
-    n, options = len(problems), dict(settings.options)
+    n = len(problems)
+    options = dict(settings.options)
     rates = _needed(pass_rates, n, settings) if settings.needs_pass_rates else None
     part = _Part(problems, vectors_of(settings.vectors), rates, seed, settings.window)
     head, tail = _head_and_tail(part, options.pop("cooldown", None), options.pop("inside", None))
@@ -223,7 +224,8 @@ def _needed(pass_rates: np.ndarray | None, n: int, settings: OrderSettings) -> n
 
 def _head_and_tail(part: _Part, cooldown: float | None, inside: Any) -> tuple[np.ndarray, np.ndarray]:
     """The problems that are put in order, ascending, and those that follow, in random order."""
-    n, rng = len(part.problems), np.random.default_rng([part.seed, TAIL])
+    n = len(part.problems)
+    rng = np.random.default_rng([part.seed, TAIL])
     if cooldown is not None:
         shuffled = rng.permutation(n)
         count = (n - round(cooldown * n)) // part.window * part.window

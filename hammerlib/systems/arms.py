@@ -68,7 +68,8 @@ def compare_arms(
     [1, 1]
     """
     pairs = [(arm, seed) for arm in arms for seed in seeds]
-    configs, objects = [], []
+    configs = []
+    objects = []
     for arm, seed in pairs:
         changes = dict(arms[arm]) | {"seed": seed}
         if isinstance(seeds, Mapping):

@@ -99,8 +99,8 @@ def step_advantages(rewards: Sequence[ArrayLike], *, eps: float = EPS) -> list[n
     """
     rows = [np.asarray(row, dtype=float) for row in rewards]
     if not rows or not all(len(row) and np.isfinite(row).all() for row in rows):
-        problem, remedy = "are not finite rewards of one or more steps each", "see learning_rate of f"
-        raise InputError("rewards", [row.tolist() for row in rows], problem, remedy)
+        problem = "are not finite rewards of one or more steps each"
+        raise InputError("rewards", [row.tolist() for row in rows], problem, "see learning_rate of f")
     pooled = np.concatenate(rows)
     if len(pooled) < 2:
         return [np.zeros(len(row)) for row in rows]

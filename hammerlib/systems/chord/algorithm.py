@@ -48,7 +48,8 @@ def check_settings(settings: TrainConfig | GRPOConfig, accumulation: int) -> Non
 
 def check_reading(experts: Experts, prompt: str | list, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse experts that were tokenised for another template or vocabulary than the policy's."""
-    template, remedy = template_of(prompt), "make them by load_experts for this run"
+    template = template_of(prompt)
+    remedy = "make them by load_experts for this run"
     if experts.template not in (None, template):
         problem = f"is not the trained prompts' template {template}"
         raise InputError("experts.template", experts.template, problem, remedy)
@@ -158,7 +159,8 @@ class Chord(Algorithm):
         if mu == 0:
             trainer.record({"mu": 0.0})
             return grpo
-        expert, probability = grpo.new_zeros(()), 0.0
+        expert = grpo.new_zeros(())
+        probability = 0.0
         if chosen:
             prompts = [experts.prompt_ids[k] for k in chosen]
             logps, _, mask = score_tokens(model, prompts, [experts.completion_ids[k] for k in chosen])

@@ -142,8 +142,8 @@ def _read_experts(name: str) -> Dataset:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
         table = pd.read_json(path, lines=True, dtype=False)
     except (OSError, ValueError) as error:
-        problem, remedy = f"cannot be read ({type(error).__name__})", "give a file of JSON Lines"
-        raise InputError("experts", f"file:{name}", problem, remedy) from error
+        problem = f"cannot be read ({type(error).__name__})"
+        raise InputError("experts", f"file:{name}", problem, "give a file of JSON Lines") from error
     if digits != digest:  # a run is named by what it learnt from, not by where that stands
         problem = "does not name what the file holds"
         raise InputError("experts", f"file:{name}", problem, f"write file:{path}@{digest}")

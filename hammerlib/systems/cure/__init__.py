@@ -40,7 +40,8 @@ def critical_positions(entropies: np.ndarray, eligible: np.ndarray, *, top_k: in
     """Return the eligible positions of highest entropy, `top_k` at most, highest first; ties: the earlier."""
     entropies = np.asarray(entropies, dtype=float)
     if entropies.shape != np.shape(eligible) or entropies.ndim != 1:
-        shapes, remedy = [entropies.shape, np.shape(eligible)], "give one of each a token"
+        shapes = [entropies.shape, np.shape(eligible)]
+        remedy = "give one of each a token"
         raise InputError("entropies, eligible", shapes, "must both be of length T", remedy)
     if not np.isfinite(entropies).all():
         raise InputError("entropies", entropies.tolist(), "are not all finite", "give token entropies")
@@ -102,12 +103,12 @@ def fork_training(
     fork = np.asarray(fork, dtype=float)
     right = np.asarray(right, dtype=bool)
     if fork.shape != right.shape or fork.shape[:1] != prefix.shape:
-        shapes, remedy = [prefix.shape, fork.shape, right.shape], "give (A,), (A, K) and (A, K)"
+        shapes = [prefix.shape, fork.shape, right.shape]
+        remedy = "give (A,), (A, K) and (A, K)"
         raise InputError("prefix, fork, right", shapes, "do not fit each other", remedy)
     for name, chances in (("prefix", prefix), ("fork", fork)):
         if (chances <= 0).any() or not np.allclose(chances.sum(-1), 1):
-            problem, remedy = "are no chances", "use numbers above 0 that sum to 1"
-            raise InputError(name, chances.tolist(), problem, remedy)
+            raise InputError(name, chances.tolist(), "are no chances", "use numbers above 0 that sum to 1")
     check_whole("n2", n2, 0, "use 3, as published")
     check_whole("n1", n1, 1, "use 4, as published")
     if n1 * (1 + n2) < 2:

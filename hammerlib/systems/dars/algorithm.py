@@ -84,8 +84,8 @@ class Dars(Algorithm):
             remedy = "leave it out, and split micro-batches by gradient_accumulation"
             raise InputError("steps_per_generation", config.steps_per_generation, problem, remedy)
         if self.breadth and config.num_iterations < PASSES:
-            problem, remedy = "trains the full batch once", f"set num_iterations: {PASSES}"
-            raise InputError("num_iterations", config.num_iterations, problem, remedy)
+            remedy = f"set num_iterations: {PASSES}"
+            raise InputError("num_iterations", config.num_iterations, "trains the full batch once", remedy)
 
     def most_rows(self, config: TrainConfig) -> int:
         """Return N_max."""

@@ -25,8 +25,8 @@ def fork_points(entropies: np.ndarray, allowed: np.ndarray, forks: int) -> list[
     entropies = np.asarray(entropies, dtype=float)
     allowed = np.asarray(allowed, dtype=bool)
     if entropies.ndim != 1 or entropies.shape != allowed.shape:
-        shapes, remedy = [entropies.shape, allowed.shape], "give one of each a token"
-        raise InputError("entropies, allowed", shapes, "must both be of length T", remedy)
+        shapes = [entropies.shape, allowed.shape]
+        raise InputError("entropies, allowed", shapes, "must both be of length T", "give one of each a token")
     if not np.isfinite(entropies).all():
         raise InputError("entropies", entropies.tolist(), "are not all finite", "give token entropies")
     # stable: of equal entropies the earlier token

@@ -213,7 +213,8 @@ def scores(features: ArrayLike, weights: Mapping[str, float] = WEIGHTS) -> np.nd
     if table.ndim != 2 or table.shape[1] != len(weights):
         problem = f"needs one column for each of {len(weights)} weights"
         raise InputError("features", list(table.shape), problem, "use `measure`")
-    low, high = table.min(axis=0), table.max(axis=0)
+    low = table.min(axis=0)
+    high = table.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     # 10 sum_k w_k (f_k - min f_k) / (max f_k - min f_k); a feature that is the same for all counts nothing
     return 10 * ((table - low) / span) @ np.array(list(weights.values()))

@@ -88,8 +88,8 @@ class GuidedGroups(Algorithm):
         if self.longest is not None and self.longest < self.length:
             raise InputError("longest", self.longest, f"is below length {self.length}", "leave it out")
         if (self.rule == "linear") != (self.decay_steps is not None):
-            problem, remedy = "goes with rule linear only, which needs it", "name both or none"
-            raise InputError("decay_steps", self.decay_steps, problem, remedy)
+            problem = "goes with rule linear only, which needs it"
+            raise InputError("decay_steps", self.decay_steps, problem, "name both or none")
         if self.decay_steps is not None:
             check_whole("decay_steps", self.decay_steps, 1, "give optimizer steps")
         if self.traces.startswith(SOLVER):

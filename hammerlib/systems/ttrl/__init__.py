@@ -116,7 +116,8 @@ def entropy_scale(entropies: np.ndarray, groups: np.ndarray, *, clamp_min: float
     entropies = np.asarray(entropies, float)
     groups = np.asarray(groups)
     if entropies.ndim != 1 or entropies.shape != groups.shape:
-        shapes, remedy = [entropies.shape, groups.shape], "give one of each a response"
+        shapes = [entropies.shape, groups.shape]
+        remedy = "give one of each a response"
         raise InputError("entropies, groups", shapes, "must both be of length n", remedy)
     if not (entropies >= 0).all():
         raise InputError("entropies", entropies.min(), "are not all at least 0", "give mean token entropies")

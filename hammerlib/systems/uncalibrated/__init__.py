@@ -180,7 +180,8 @@ def calibration(table: np.ndarray, data: Outcomes) -> dict[str, float]:
     [0.05, 0.95]) are ours.
     """
     means = np.clip(table @ STATED, 0.0, 1.0)
-    stated, happened = means[data.categories], data.outcomes
+    stated = means[data.categories]
+    happened = data.outcomes
     return {
         "ece": expected_calibration_error(stated, happened),
         "brier": brier_score(stated, happened),
