@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hammerlib.errors import InputError
-from hammerlib.grading import GradingPool, Verdict, count_reasons, grade, grade_many, open_pool
+from hammerlib.grading import GradingPool, Verdict, grade, grade_many, open_pool
 from hammerlib.grading.equality import MAX_CHARACTERS, TooComplex, guard
 from hammerlib.grading.pool import _at_once
 from hammerlib.problems import load_problems
@@ -82,7 +83,12 @@ def test_many_completions_are_graded_in_order():
     golds = ["0.5", "7", "4", "1", "5", "0.5"]
     verdicts = grade_many(completions, golds, workers=1)
     assert verdicts == [grade(*pair) for pair in zip(completions, golds, strict=True)]
-    assert count_reasons(verdicts) == {"correct": 3, "wrong": 1, "unextracted": 1, "error: TooComplex": 1}
+    assert Counter(verdict.reason for verdict in verdicts) == {
+        "correct": 3,
+        "wrong": 1,
+        "unextracted": 1,
+        "error: TooComplex": 1,
+    }
 
 
 def test_easy_batches_start_no_process(monkeypatch):
@@ -99,7 +105,7 @@ def test_a_completion_that_hangs_is_killed_and_counted():
     verdicts = grade_many(
         [box(slow), box("1/2"), box("2/4")], ["(x+y)^{2}", "0.5", "0.5"], timeout=2.0, workers=1
     )
-    assert count_reasons(verdicts) == {"correct": 2, "timeout": 1}
+    assert Counter(verdict.reason for verdict in verdicts) == {"correct": 2, "timeout": 1}
     assert verdicts[0].extracted == slow
     assert time.monotonic() - start < 60
 

@@ -1,7 +1,7 @@
 """Grading: the final answer of a completion, and whether it equals the gold."""
 
 from hammerlib.grading.extract import final_answer
-from hammerlib.grading.pool import GradingPool, count_reasons, grade_many, open_pool
+from hammerlib.grading.pool import GradingPool, grade_many, open_pool
 from hammerlib.grading.verdict import NO_GOLD, REASONS, Verdict, grade, grader_version, with_truncation
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "REASONS",
     "GradingPool",
     "Verdict",
-    "count_reasons",
     "final_answer",
     "grade",
     "grade_many",

@@ -11,7 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form
+from hammerlib.grading.normal_form import LETTERS, NOTATION, apply, normal_form, split
 from hammerlib.problems.layouts import boxes, last_box
 
 PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8"))
@@ -36,7 +36,8 @@ _NUMBER = re.compile(
 
 # Marked answers --------------------------------------------------------------------------------------
 
-_TAG = re.compile(r"</?answer>", re.IGNORECASE)
+# Up to the next tag of either kind, so that a megabyte of open ones is read once.
+_TAGGED = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 # The last line that the few-shot prompt of Minerva teaches (Lewkowycz et al. 2022, appendix D).
 _SENTENCE = re.compile(r"final answer is:?\s{0,3}\$([^$\n]{1,1000})\$\s{0,3}[.\n]", re.IGNORECASE)
@@ -82,15 +83,15 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
     if not unfinished and is_unfinished(completion):
         return None
     text = _after_thought(completion)
-    tagged = _last_tagged(text)
-    if tagged is not None:
-        text = tagged
+    tagged = _TAGGED.findall(text)
+    if tagged:
+        text = tagged[-1]
     elif (sentence := _last_sentence(text)) is not None:
         return sentence
     box = _last_row(text) if several else last_box(text)
     if box is not None:
         return box
-    if tagged is not None:
+    if tagged:
         return text.strip()
     hashes = _HASHES.findall(text)
     return hashes[-1].strip() if hashes else None
@@ -104,17 +105,6 @@ def is_unfinished(completion: str) -> bool:
 def _after_thought(completion: str) -> str:
     _, result, rest = completion.rpartition(_THINK_END)
     return rest if result and rest.strip() else completion
-
-
-def _last_tagged(text: str) -> str | None:
-    """Content of the last ``<answer>...</answer>``."""
-    opened, content = None, None
-    for tag in _TAG.finditer(text):
-        if tag[0][1] != "/":
-            opened = tag.end()
-        elif opened is not None:
-            content, opened = (opened, tag.start()), None
-    return text[slice(*content)] if content else None
 
 
 def _last_sentence(text: str) -> str | None:
@@ -158,12 +148,8 @@ def is_list(answer: str) -> bool:
         answer = answer[1:-1].strip()
     if answer.startswith("\\{"):
         answer = answer.removeprefix("\\{").removesuffix("\\}")
-    depth = 0
-    for position, letter in enumerate(answer):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0 and answer[position - 1 : position] != "{":
-            return True
-    return bool(re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", answer))
+    joined = re.search(r"\b(?:and|or)\b|\\pm(?![A-Za-z])", answer)
+    return joined is not None or len(split(answer, ",")) > 1
 
 
 # Texts without a mark --------------------------------------------------------------------------------

@@ -54,47 +54,64 @@ def table(section: str) -> dict[str, str]:
     return {spelling: meaning for spelling, _, meaning in words}
 
 
+# Brackets --------------------------------------------------------------------------------------------
+
+_BRACKETS = r"[()\[\]{}]"
+
+
+def closing(text: str, start: int) -> int:
+    """Place of the bracket that closes the first one from `start` on, any kinds inside; -1 for none."""
+    depth = 0
+    for bracket in re.compile(_BRACKETS).finditer(text, start):
+        depth += 1 if bracket[0] in "([{" else -1
+        if depth == 0:
+            return bracket.start()
+    return -1
+
+
+def split(text: str, separator: str, *, keep: bool = False) -> list[str]:
+    """Pieces between separators that stand outside all brackets; `keep` puts the separators between them."""
+    pieces = []
+    begin = 0
+    depth = 0
+    for match in re.finditer(f"{_BRACKETS}|(?:{separator})", text):
+        if match[0] in ("(", "[", "{"):
+            depth += 1
+        elif match[0] in (")", "]", "}"):
+            depth -= 1
+        elif depth == 0:
+            pieces.append(text[begin : match.start()].strip())
+            if keep:
+                pieces.append(match[0])
+            begin = match.end()
+    return [*pieces, text[begin:].strip()]
+
+
 # Characters ------------------------------------------------------------------------------------------
 
 _DASHES = "‐‑‒–—―−﹣－➖"
 _ROOTS = {"√": "", "∛": "[3]", "∜": "[4]"}
-_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵏᵐˣ", "0123456789+-()nikmx", strict=True))
-_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "0123456789+-()nkmxa", strict=True))
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱᵏᵐˣ", "0123456789+-()nikmx")
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖₘₓₐ", "0123456789+-()nkmxa")
 
 
-def _wide(text: str) -> str:
-    """Full-width and bold letters and digits as plain ones; everything else stays for its own step."""
-    if text.isascii():
-        return text
-    return "".join(map(_plain_character, text))
+def _wide(match: re.Match[str]) -> str:
+    """A full-width or bold letter or digit as a plain one."""
+    letter = match[0]
+    return str(unicodedata.decimal(letter)) if letter.isdecimal() else unicodedata.normalize("NFKC", letter)
 
 
-def _plain_character(letter: str) -> str:
-    if letter.isdecimal():
-        return str(unicodedata.decimal(letter))
-    if "\uff01" <= letter <= "\uff5e" or "\U0001d400" <= letter <= "\U0001d7ff":
-        return unicodedata.normalize("NFKC", letter)
-    return letter
-
-
-def _characters(section: str) -> Callable[[str], str]:
+def _characters(section: str) -> Step:
     """Replace the characters of a table; behind a command stands a blank, which ends its name."""
-    meanings = {
-        letter: meaning + " " if re.search(r"\\[A-Za-z]+$", meaning) else meaning
-        for letter, meaning in table(section).items()
-    }
-    pattern = re.compile("|".join(map(re.escape, meanings)))
-    return lambda text: text if text.isascii() else pattern.sub(lambda match: meanings[match[0]], text)
+    meanings = table(section)
+    pattern = "|".join(map(re.escape, meanings))
+    return _rule(section, pattern, lambda match: re.sub(r"(\\[A-Za-z]+)$", r"\1 ", meanings[match[0]]))
 
 
-def _raised(letters: dict[str, str], sign: str) -> Callable[[str], str]:
+def _group(name: str, letters: dict[int, int], sign: str) -> Step:
     """Replace a run of raised or lowered letters by one group: x¹⁰ is x^{10}."""
-    pattern = re.compile(f"[{re.escape(''.join(letters))}]+")
-
-    def group(match: re.Match[str]) -> str:
-        return sign + "{" + "".join(letters[letter] for letter in match[0]) + "}"
-
-    return lambda text: text if text.isascii() else pattern.sub(group, text)
+    pattern = f"[{''.join(map(chr, letters))}]+"
+    return _rule(name, pattern, lambda match: f"{sign}{{{match[0].translate(letters)}}}")
 
 
 def _vulgar(match: re.Match[str]) -> str:
@@ -231,25 +248,13 @@ def _called(text: str) -> str:
         pattern = re.compile(rf"\\{name}\s*([{brackets}])")
         begin = 0
         while match := pattern.search(text, begin):
-            end = _balanced(text, match.start(1))
+            end = closing(text, match.start(1))
             if end < 0:
                 break
-            inside = text[match.end(1) : end - 1]
-            text = text[: match.start()] + before + inside + after + text[end:]
+            inside = text[match.end(1) : end]
+            text = text[: match.start()] + before + inside + after + text[end + 1 :]
             begin = match.start() + len(before)
     return text
-
-
-def _balanced(text: str, start: int) -> int:
-    """Place behind the bracket that closes the one at `start`, others of its kind inside; -1 for none."""
-    opening = text[start]
-    closing = {"(": ")", "{": "}"}[opening]
-    depth = 0
-    for position in range(start, len(text)):
-        depth += (text[position] == opening) - (text[position] == closing)
-        if depth == 0:
-            return position + 1
-    return -1
 
 
 _GROUP = r"(\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\d|[A-Za-z]|\\[A-Za-z]+(?:\{[^{}]*\})?)"
@@ -320,16 +325,16 @@ STEPS: tuple[Step, ...] = (
     # Characters.
     _rule("invisible characters", "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufe0e\ufe0f]", ""),
     _rule("kinds of blanks", "[\u00a0\u2000-\u200a\u202f\u205f\u3000\t\r\n\f\v]+", " "),
-    Step("full width", _wide),
+    _rule("full width", "(?![0-9])\\d|[\uff01-\uff5e\U0001d400-\U0001d7ff]", _wide),
     _rule("dashes", rf"[{_DASHES}]|(?<![\w)}}\]⁻⁺⁰¹²³⁴-⁹])⁻(?=\d)", "-"),
     _rule("vulgar fractions", r"(?:(\d+)\s*)?([¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉])", _vulgar),
     Step("repeating decimals", _periodic),
-    Step("raised", _raised(_SUPER, "^")),
-    Step("lowered", _raised(_SUB, "_")),
-    Step("Greek letters", _characters("Greek letters")),
+    _group("raised", _RAISED, "^"),
+    _group("lowered", _LOWERED, "_"),
+    _characters("Greek letters"),
     _rule("roots", r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\\[A-Za-z]+|\([^()]*\)|\{[^{}]*\})?", _root),
-    Step("punctuation", _characters("punctuation")),
-    Step("signs", _characters("signs")),
+    _characters("punctuation"),
+    _characters("signs"),
     # The dress of LaTeX. Thousands come before spaces: their gaps may be any space.
     _rule("sizes of brackets", r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\s*(?:\.(?![\d.]))?", ""),
     _rule("styles", r"\\(?:(?:display|text|script)style|(?:no)?limits"

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -322,18 +322,6 @@ class GradingPool:
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
         _end(self._crew, self._owner)
-
-
-def count_reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """Count verdicts by reason, most frequent first.
-
-    Examples
-    --------
-    >>> from hammerlib import grade
-    >>> count_reasons([grade("so 5", "5"), grade("so 5", "5"), grade("?", "5")])
-    {'correct': 2, 'unextracted': 1}
-    """
-    return dict(Counter(verdict.reason for verdict in verdicts).most_common())
 
 
 def _end(crew: list[Worker], owner: int) -> None:

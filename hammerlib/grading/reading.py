@@ -40,7 +40,7 @@ from hammerlib.grading.expressions import (
     product,
     symbols,
 )
-from hammerlib.grading.normal_form import listed, normal_form
+from hammerlib.grading.normal_form import closing, listed, normal_form, split
 from hammerlib.grading.values import UNITS, in_number_words, number_in_words, number_of, split_unit, value
 
 MAX_PARTS = 200
@@ -93,47 +93,13 @@ def _stripped(text: str) -> str:
         text = dressed[1].strip()  # \text{5 apples}
     for _ in range(10):
         opening = text.find("{") if text.startswith(("\\underline", "{")) else -1
-        if opening >= 0 and _closing(text, opening) == len(text) - 1:
+        if opening >= 0 and closing(text, opening) == len(text) - 1:
             text = text[opening + 1 : -1].strip()  # such braces are not seen
         elif len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" and text[0] not in text[1:-1]:
             text = text[1:-1].strip()
         else:
             break
     return text
-
-
-def _closing(text: str, start: int) -> int:
-    """Place of the bracket that closes the one at `start`, any kinds inside; -1 where there is none."""
-    depth, position = 0, start
-    while position < len(text):
-        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
-            position += 1
-        letter = text[position]
-        depth += (letter in "([{") - (letter in ")]}")
-        if depth == 0:
-            return position
-        position += 1
-    return -1
-
-
-def _split(text: str, separator: re.Pattern[str], *, keep: bool = False) -> list[str]:
-    """Pieces between separators that stand outside all brackets; `keep` puts the separators between them."""
-    pieces, begin, depth, position = [], 0, 0, 0
-    while position < len(text):
-        letter = text[position]
-        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
-            pieces.append(text[begin:position].strip())
-            if keep:
-                pieces.append(match[0])
-            begin = position = match.end()
-            continue
-        if letter == "\\" and text[position + 1 : position + 2] in ("{", "}"):
-            position += 1
-            letter = text[position]
-        depth += (letter in "([{") - (letter in ")]}")
-        position += 1
-    pieces.append(text[begin:].strip())
-    return pieces
 
 
 def _without_text(text: str, between: str = "") -> str:
@@ -218,7 +184,7 @@ def _congruence(text: str) -> Any:
     if not match or _SIGN.search(text):
         return None
     left, modulus = match[1].strip(), parse(match[2].strip("{} "))
-    sides = _split(left, re.compile(r"\\equiv(?![A-Za-z])"))
+    sides = split(left, r"\\equiv(?![A-Za-z])")
     if len(sides) > 2 or "mod" in left.replace("\\text", ""):
         raise Unreadable("more than one congruence")
     residue = read_normal(sides[-1])
@@ -353,12 +319,12 @@ def _bracketed(text: str) -> Any:
     """What stands in one pair of brackets: a set, a point, an interval, a value; None without such a pair."""
     opening = "\\{" if text.startswith("\\{") else text[0]
     # ]1, 2[ is the French open interval.
-    if opening not in ("(", "[", "\\{") or _closing(text, 0) != len(text) - 1:
+    if opening not in ("(", "[", "\\{") or closing(text, 0) != len(text) - 1:
         return None
-    closing = "\\}" if text.endswith("\\}") else text[-1]
-    inner = text[len(opening) : len(text) - len(closing)].strip()
-    pieces = _split(inner, re.compile(r"\s*[,;]\s*"))
-    brackets = opening + closing
+    end = "\\}" if text.endswith("\\}") else text[-1]
+    inner = text[len(opening) : len(text) - len(end)].strip()
+    pieces = split(inner, r"\s*[,;]\s*")
+    brackets = opening + end
     if brackets == "\\{\\}":
         if not inner:
             return Words("\\emptyset")
@@ -373,7 +339,7 @@ def _bracketed(text: str) -> Any:
         return _quantity(f"({inner})")
     if len(pieces) == 1 or len(pieces) > MAX_PARTS:
         raise Nonsense("half a bracket, or too many parts")
-    is_interval = len(pieces) == 2 and "{" not in opening and "}" not in closing
+    is_interval = len(pieces) == 2 and "{" not in opening and "}" not in end
     if brackets not in ("()", "[]") and not is_interval:
         raise Nonsense("brackets of two kinds")
     return Parts(brackets, tuple(map(read_normal, pieces)))
@@ -382,29 +348,16 @@ def _bracketed(text: str) -> Any:
 def _united(text: str) -> Parts | None:
     if "\\cup" not in text:
         return None
-    return Parts("union", tuple(map(read_normal, _split(text, re.compile(r"\\cup(?![A-Za-z])")))))
-
-
-def _groups(text: str) -> Parts | None:
-    """``p=5,q=2; p=7,q=2``: points, each by its coordinates."""
-    pieces = [piece for piece in _split(text, re.compile(r"\s*;\s*")) if piece]
-    if len(pieces) < 2 or not all("," in piece and "=" in piece for piece in pieces):
-        return None
-    groups = [read_normal(piece) for piece in pieces]
-    if not all(isinstance(group, Parts) and group.kind == "list" for group in groups):
-        return None
-    return Parts("list", tuple(Parts("()", group.parts) for group in groups))
+    return Parts("union", tuple(map(read_normal, split(text, r"\\cup(?![A-Za-z])"))))
 
 
 _DOTS = ("\\ldots", "...", "\\ldots ")
-_SEPARATOR = re.compile(
-    r"\s*(?:,|;|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))\s*"
-)
+_SEPARATOR = r"\s*(?:,|;|\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))\s*"
 
 
 def _listed(text: str) -> Any:
     """What stands between separators: a list, points by their coordinates, or a sequence with dots."""
-    pieces = _split(text, _SEPARATOR)
+    pieces = split(text, _SEPARATOR)
     if len(pieces) == 1:
         return None
     pieces = [piece for piece in pieces if piece]
@@ -463,7 +416,7 @@ _OPAQUE = re.compile(
 
 def _nearly(text: str) -> Any:
     r"""``2/3 \\approx 0.67`` says 2/3; ``\\approx 5`` is no 5."""
-    pieces = _split(text, re.compile(r"\\approx(?![A-Za-z])"))
+    pieces = split(text, r"\\approx(?![A-Za-z])")
     if len(pieces) != 2:
         return None
     if not pieces[0]:
@@ -482,7 +435,7 @@ def _related(text: str) -> Any:
         if isinstance(inner, Parts | Words):
             return Named(_name(membership[1]), inner)
         raise Unreadable("a membership")
-    pieces = _split(text, _SIGN, keep=True)
+    pieces = split(text, _SIGN.pattern, keep=True)
     signs = tuple(_SIGNS.get(sign, sign) for sign in pieces[1::2])
     if _OPAQUE.search(text) or "=>" in signs:
         raise Unreadable("signs that are no value")
@@ -573,7 +526,7 @@ def _two_signs(text: str) -> Parts | None:
 
 
 def _ratio(text: str) -> Ratio | None:
-    pieces = _split(text, re.compile(r"\s*:\s*"))
+    pieces = split(text, r"\s*:\s*")
     if not 2 <= len(pieces) <= 6:
         return None
     if not all(pieces):
@@ -592,7 +545,6 @@ READERS: tuple[Callable[[str], Any], ...] = (
     _based,
     _bracketed,
     _united,
-    _groups,
     _listed,
     _nearly,
     _related,

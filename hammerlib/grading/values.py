@@ -47,8 +47,6 @@ def value(node: Node) -> Fraction | None:
     """Exact value of a tree of numbers, or None: not a fraction, or too long to write out."""
     if node.kind == "number":
         return node.value
-    if node.kind == "sum":
-        return _sum(node)
     if node.kind in BIG:
         return _over(node)
     parts = [value(child) for child in node.parts]
@@ -61,16 +59,6 @@ def value(node: Node) -> Fraction | None:
         return operation(*parts) if operation else None
     except ZeroDivisionError as error:
         raise Nonsense("a division by zero") from error
-
-
-def _sum(node: Node) -> Fraction | None:
-    total = Fraction(0)
-    for child in node.parts:
-        term = value(child)
-        if term is None:
-            return None
-        total += term
-    return total
 
 
 def _product(*factors: Fraction) -> Fraction | None:
@@ -91,26 +79,17 @@ def _power(base: Fraction, power: Fraction) -> Fraction | None:
 
 
 def _root(base: Fraction, degree: Fraction) -> Fraction | None:
+    """Root of a fraction where it is one; that of a negative number is real where its degree is odd."""
+    from sympy import integer_nthroot
+
     if degree.denominator != 1 or not 1 <= degree < 100 or (base < 0 and degree % 2 == 0):
         return None
-    top = _whole_root(abs(base.numerator), int(degree))
-    low = _whole_root(base.denominator, int(degree))
-    if top is None or low is None:
+    top, is_top = integer_nthroot(abs(base.numerator), int(degree))
+    low, is_low = integer_nthroot(base.denominator, int(degree))
+    if not (is_top and is_low):
         return None
-    return Fraction(-top if base < 0 else top, low)
-
-
-def _whole_root(number: int, degree: int) -> int | None:
-    """Root of a whole number where it is one, by Newton's method from above."""
-    if degree == 2:
-        root = math.isqrt(number)
-        return root if root * root == number else None
-    if number < 2 or degree == 1:
-        return number
-    root = 1 << -(-number.bit_length() // degree)
-    while (better := ((degree - 1) * root + number // root ** (degree - 1)) // degree) < root:
-        root = better
-    return root if root**degree == number else None
+    root = Fraction(int(top), int(low))
+    return -root if base < 0 else root
 
 
 def _factorial(n: Fraction) -> Fraction | None:
@@ -141,6 +120,7 @@ _COMMON: dict[str, Callable[..., Any]] = {
 _EXACT: dict[str, Callable[..., Fraction | None]] = {
     **_COMMON,
     "degrees": lambda angle: angle,
+    "sum": lambda *terms: sum(terms, Fraction(0)),
     "product": _product,
     "floor": lambda number: Fraction(math.floor(number)),
     "ceil": lambda number: Fraction(math.ceil(number)),
@@ -596,14 +576,12 @@ _TEENS = listed(
     seventeen eighteen nineteen"""
 )
 _TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
-_SMALL = {word: number for number, word in enumerate(_TEENS)}
-_SMALL |= {word: 10 * number for number, word in enumerate(_TENS, start=2)}
-_SCALES = {name: MULTIPLIERS[name] for name in ("hundred", "thousand", "million", "billion", "trillion")}
+_SCALES = ("trillion", "billion", "million", "thousand")
 _PORTIONS = {"half": 2, "halve": 2, "quarter": 4} | {
     word: number
     for number, word in enumerate(listed("third fourth fifth sixth seventh eighth ninth tenth"), start=3)
 }
-_NUMBER_WORDS = {*_SMALL, *_SCALES} - {"trillion"}
+_NUMBER_WORDS = {*_TEENS, *_TENS, "hundred", *_SCALES} - {"trillion"}
 _UNHYPHENED = re.compile(rf"\b(?:{'|'.join(_TENS)})\s+(?:{'|'.join(_TEENS[1:10])})\b")
 
 
@@ -614,8 +592,8 @@ def in_number_words(text: str) -> bool:
 
 
 def number_word(text: str) -> int | None:
-    """Number that one word names."""
-    return _SMALL.get(text.lower())
+    """Number that words name, whole and without a sign."""
+    return _groups().get(text.lower())
 
 
 def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
@@ -634,46 +612,39 @@ def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
         words = words[:-1]
         if words[-1] == "a":  # "a third"
             words[-1] = "one"
-    whole = _spelled(words)
+    whole = _spelled(" ".join(words))
     if whole is None or (portion > 1 and not 0 < whole < 100):
         return None
     return Fraction(sign * whole, portion)
 
 
-def _spelled(words: list[str]) -> int | None:
-    """Whole number: below a hundred, times its scale, from the largest scale down."""
+def _spelled(text: str) -> int | None:
+    """Whole number: a group of words times its scale, from the largest scale down."""
+    # "and" stands behind a hundred or a scale only.
+    rest = re.sub(r"\b(hundred|thousand|million|billion|trillion) and (?=\w)", r"\1 ", text)
     total = 0
-    group = None  # what stands before the next scale
-    last_scale = 10**15
-    for position, word in enumerate(words):
-        if word == "and":
-            if position in (0, len(words) - 1) or words[position - 1] not in _SCALES:
+    for scale in _SCALES:
+        group, named, behind = rest.partition(f" {scale}")
+        if named:
+            if not _groups().get(group):
                 return None
-        elif word == "hundred":
-            if group is None or not 0 < group < 100:
-                return None
-            group *= 100
-        elif word in _SCALES:
-            if not group or _SCALES[word] >= last_scale:
-                return None
-            total += group * _SCALES[word]
-            group = None
-            last_scale = _SCALES[word]
-        elif word not in _SMALL:
-            return None
-        elif group is None:
-            group = _SMALL[word]
-        elif _fits(group, _SMALL[word]):
-            group += _SMALL[word]
-        else:
-            return None
-    if group is None and not total:
-        return None
-    return total + (group or 0)
+            total += _groups()[group] * MULTIPLIERS[scale]
+            rest = behind.strip()
+    if not rest and total:
+        return total
+    return total + _groups()[rest] if rest in _groups() else None
 
 
-def _fits(group: int, small: int) -> bool:
-    """Whether a small number may follow: five behind a hundred or behind twenty, not behind ten."""
-    if not small or not group:
-        return False
-    return group % 100 == 0 or (group % 10 == 0 and group % 100 > 10 > small)
+@functools.cache
+def _groups() -> dict[str, int]:
+    """Numbers below ten thousand by their words; 1,200 is "twelve hundred"."""
+    return {_words_below_hundred(n): n for n in range(100)} | {
+        f"{_words_below_hundred(n // 100)} hundred {_words_below_hundred(n % 100)}".removesuffix(" zero"): n
+        for n in range(100, 10_000)
+    }
+
+
+def _words_below_hundred(n: int) -> str:
+    if n < 20:
+        return _TEENS[n]
+    return f"{_TENS[n // 10 - 2]} {_TEENS[n % 10]}".removesuffix(" zero")
