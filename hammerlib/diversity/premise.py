@@ -36,12 +36,15 @@ def pair_correlations(
 ) -> pd.DataFrame:
     """Correlate reward difference and embedding distance over the pairs of each prompt's completions."""
     import pandas as pd
+    from scipy.stats import t
 
     rewards, apart = _checked(rewards, vectors, permutations)
     size = rewards.shape[1]
     first, second = np.triu_indices(size, 1)
     pairs = len(first)
-    least = _least_found(pairs)
+    # The correlation beyond which Student's p is below .05: t = rho sqrt((n - 2) / (1 - rho^2)), for rho.
+    critical = t.isf(LEVEL / 2, pairs - 2)
+    least = critical / np.sqrt(pairs - 2 + critical**2)
     generator = np.random.default_rng(seed)
     rows = []
     for prompt in range(len(rewards)):
@@ -66,7 +69,11 @@ def pair_correlations(
         rows.append((prompt, cross / scale, as_far / (permutations + 1), others[0], chance, *sums))
     names = ["prompt", "rho", "p_shuffled", "shuffled", "chance"]
     frame = pd.DataFrame(rows, columns=[*names, "cross", "spread_reward", "spread_distance"])
-    frame.insert(2, "p", _usual_p(frame["rho"].to_numpy(dtype=np.float64), pairs))
+    # The usual two-sided p, as scipy's `spearmanr`, which takes the pairs for independent.
+    rho = frame["rho"].to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        statistic = np.abs(rho) * np.sqrt((pairs - 2) / np.clip(1 - rho**2, 0, None))
+    frame.insert(2, "p", 2 * t.sf(statistic, pairs - 2))
     return frame
 
 
@@ -120,25 +127,6 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     # rounded to ties first: equal rewards differ by rounding after a sum
     ranks = rankdata(np.round(values / TIE))
     return ranks - ranks.mean()
-
-
-def _usual_p(rho: np.ndarray, pairs: int) -> np.ndarray:
-    """Two-sided p of a Spearman correlation of independent pairs (Student's t), as scipy's `spearmanr`."""
-    from scipy.stats import t
-
-    with np.errstate(divide="ignore"):
-        # t = rho sqrt((n - 2) / (1 - rho^2)), n - 2 degrees of freedom
-        statistic = np.abs(rho) * np.sqrt((pairs - 2) / np.clip(1 - rho**2, 0, None))
-    return 2 * t.sf(statistic, pairs - 2)
-
-
-def _least_found(pairs: int) -> float:
-    """Correlation beyond which `_usual_p` is below .05."""
-    from scipy.stats import t
-
-    # t = rho sqrt((n - 2) / (1 - rho^2)), solved for rho
-    statistic = t.isf(LEVEL / 2, pairs - 2)
-    return float(statistic / np.sqrt(pairs - 2 + statistic**2))
 
 
 def premise_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -206,13 +194,11 @@ def premise_power(
 @cache
 def _calibration() -> tuple[np.ndarray, np.ndarray]:
     """Correlations of two normals, and the Spearman correlation of their absolute values (100,000 draws)."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
     first, second = np.random.default_rng(0).normal(size=(2, 100_000))
     strengths = np.linspace(0, 1, 41)
-    size = len(first)
-    ranks = (rankdata(np.abs(first)) - (size + 1) / 2) / np.sqrt(size * (size**2 - 1) / 12)
-    mixed = (rankdata(np.abs(a * first + np.sqrt(1 - a**2) * second)) - (size + 1) / 2 for a in strengths)
-    reached = np.array([ranks @ column for column in mixed]) / np.sqrt(size * (size**2 - 1) / 12)
+    mixed = np.abs(strengths * first[:, None] + np.sqrt(1 - strengths**2) * second[:, None])
+    reached = np.array([spearmanr(np.abs(first), column).statistic for column in mixed.T])
     reached[0] = 0.0  # independent by construction; what is left is the draw
     return strengths, np.maximum.accumulate(reached)

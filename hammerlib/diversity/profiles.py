@@ -94,7 +94,11 @@ def prefix_profile(
         # coverage radius: 1 - min_i max_{j in prefix} cos(x_i, x_j)
         values.append(1.0 - float(covered.min()))
         if topics is not None:
-            values.append(_topic_variation(topics, prefix))
+            # total variation: half the summed difference of the two distributions over topics
+            mixes = [
+                np.bincount(some, minlength=topics.max() + 1) / len(some) for some in (topics, topics[prefix])
+            ]
+            values.append(float(np.abs(mixes[0] - mixes[1]).sum() / 2))
         rows += [(fraction, count, name, value) for name, value in zip(METRICS, values, strict=False)]
     return pd.DataFrame(rows, columns=["fraction", "count", "metric", "value"])
 
@@ -125,13 +129,6 @@ def _counts(n: int, fractions: Sequence[float]) -> list[tuple[float, int]]:
         remedy = "use numbers above 0 and up to 1"
         raise InputError("fractions", fractions, "are not parts of a whole", remedy)
     return [(float(fraction), max(2, round(fraction * n))) for fraction in sorted(fractions)]
-
-
-def _topic_variation(topics: np.ndarray, prefix: np.ndarray) -> float:
-    size = topics.max() + 1
-    # total variation: half the summed difference of the two distributions over topics
-    mixes = [np.bincount(some, minlength=size) / len(some) for some in (topics, topics[prefix])]
-    return float(np.abs(mixes[0] - mixes[1]).sum() / 2)
 
 
 LAGS = (1, 2, 4, 8, 16, 32, 64)

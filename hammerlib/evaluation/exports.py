@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,16 @@ def export_inspect(run: RunRecord | str | Path, out: str | Path) -> Path:
     if out.suffix not in KINDS:
         raise InputError("out", str(out), "is no log of inspect's", "name it .eval or .json")
     need("inspect_ai")
-    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, write_eval_log
+    from inspect_ai.log import (
+        EvalConfig,
+        EvalDataset,
+        EvalLog,
+        EvalMetric,
+        EvalResults,
+        EvalScore,
+        EvalSpec,
+        write_eval_log,
+    )
 
     record, problems, rows = stored_run(run)
     table = {row["id"]: row for row in problems.to_list()}
@@ -37,6 +45,11 @@ def export_inspect(run: RunRecord | str | Path, out: str | Path) -> Path:
     label = str(parameters.get("benchmark") or "benchmark")
     samples = [_sample(row, table[row["id"]], model) for row in rows]
     epochs = max(sample.epoch for sample in samples)
+    accuracy = record.metrics["pass@1"]
+    shown = {"accuracy": EvalMetric(name="accuracy", value=accuracy["value"])}
+    if accuracy.get("se") is not None:
+        shown["stderr"] = EvalMetric(name="stderr", value=accuracy["se"])
+    score = EvalScore(name=SCORER, scorer=SCORER, metrics=shown)
     log = EvalLog(
         status="success",
         eval=EvalSpec(
@@ -47,7 +60,7 @@ def export_inspect(run: RunRecord | str | Path, out: str | Path) -> Path:
             config=EvalConfig(epochs=epochs),
             metadata={"run_id": record.run_id, "metrics": record.metrics, "parameters": parameters},
         ),
-        results=_results(record.metrics, len(samples)),
+        results=EvalResults(total_samples=len(samples), completed_samples=len(samples), scores=[score]),
         samples=samples,
     )
     with atomic_path(out) as unfinished:
@@ -73,12 +86,3 @@ def _sample(row: dict[str, Any], problem: dict[str, Any], model: str) -> EvalSam
                               explanation=row["reason"], metadata={"grader": row["grader"]})},
         metadata={"source": problem["source"], "topic": problem["topic"]},
     )  # fmt: skip
-
-
-def _results(metrics: Mapping[str, dict[str, Any]], samples: int) -> Any:
-    from inspect_ai.log import EvalMetric, EvalResults, EvalScore
-
-    values = {"accuracy": metrics["pass@1"]["value"], "stderr": metrics["pass@1"].get("se")}
-    known = {name: EvalMetric(name=name, value=value) for name, value in values.items() if value is not None}
-    score = EvalScore(name=SCORER, scorer=SCORER, metrics=known)
-    return EvalResults(total_samples=samples, completed_samples=samples, scores=[score])

@@ -196,23 +196,21 @@ def _of_columns(line: int, row: dict[str, Any], names: Mapping[str, str]) -> Ent
     several = isinstance(given, list) and not _is_chat(given)
     texts = _all_texts([_said(one) for one in (given if several else [given])])
     fields = {name: row.get(column) for name, column in names.items()}
-    columns = {}
+    known: list[dict[str, Any]] = [{} for _ in texts]
     for name in ("sample", "truncated", "n_tokens", "claimed"):
         # One value for each completion: a list as long as theirs, or one value for all.
-        value = fields.get(name)
-        columns[name] = value if isinstance(value, list) else [value] * len(texts)
-        if len(columns[name]) != len(texts):
-            raise ValueError(f"{len(value)} values of {name} for {len(texts)} completions")
-    verdicts = columns.pop("claimed")
-    known: list[dict[str, Any]] = [{} for _ in texts]
-    for name, values in columns.items():
+        values = fields.get(name)
+        if not isinstance(values, list):
+            values = [values] * len(texts)
+        if len(values) != len(texts):
+            raise ValueError(f"{len(values)} values of {name} for {len(texts)} completions")
         for facts, value in zip(known, values, strict=True):
             if value is not None:
-                facts[name] = _known(name, value)
+                facts[name] = _share(value, names[name]) if name == "claimed" else _known(name, value)
+    claimed = [facts.pop("claimed", None) for facts in known]
     if isinstance(row.get("finish_reason"), str) and "truncated" not in names:
         for facts in known:
             facts["truncated"] = row["finish_reason"] in CUT_OFF
-    claimed = [_share(value, names.get("claimed", "")) for value in verdicts]
     return Entry(line, _key(fields.get("id")), prompt_text(fields.get("prompt")), texts, claimed, known)
 
 
@@ -252,10 +250,8 @@ def _known(name: str, value: Any) -> Any:
     return value
 
 
-def _share(value: Any, column: str) -> float | None:
+def _share(value: Any, column: str) -> float:
     """A verdict from 0 to 1. Another scale is refused for the whole file: its mean would be no rate."""
-    if value is None:
-        return None
     if isinstance(value, str):
         value = float(value)
     if not isinstance(value, bool | int | float) or not math.isfinite(value):
@@ -370,8 +366,10 @@ def _of_sample(line: int, load: Callable[[], dict[str, Any]]) -> Entry:
     answer = _said([{"content": choice["message"]["content"], "role": "assistant"}])
     scores = [score["value"] for score in (row.get("scores") or {}).values()]
     claim = None
-    if len(scores) == 1:
-        claim = GRADES.get(scores[0]) if isinstance(scores[0], str) else _share(scores[0], "scores")
+    if len(scores) == 1 and isinstance(scores[0], str):
+        claim = GRADES.get(scores[0])
+    elif len(scores) == 1 and scores[0] is not None:
+        claim = _share(scores[0], "scores")
     texts = _all_texts([answer and attached(answer, row)])
     prompt = prompt_text(row["input"])
     known = {"truncated": choice.get("stop_reason") in CUT_OFF}

@@ -353,28 +353,8 @@ def checked(field: str, values: ArrayLike, least: int = 2, level: float = 0.95) 
 
 def weighted_mean_cdf(values: ArrayLike, at: float) -> float:
     """Return P(sum of w_i x_i <= at) for w uniform on the simplex, to about 1e-8."""
-    points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    return _cdf(points, counts.astype(np.float64), at)
-
-
-def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
-    """Return the value below which the weighted mean lies with probability `share` in (0, 1)."""
-    from scipy.optimize import brentq
-    from scipy.stats import beta
-
-    points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    low = points[0]
-    high = points[-1]
-    if len(points) == 1:
-        return float(low)
-    if len(points) == 2:  # the weight of the higher value has a beta law
-        return float(low + (high - low) * beta.ppf(share, counts[1], counts[0]))
-    weights = counts.astype(np.float64)
-    return float(brentq(lambda at: _cdf(points, weights, at) - share, low, high, xtol=1e-8 * (high - low)))
-
-
-def _cdf(points: np.ndarray, counts: np.ndarray, at: float) -> float:
-    """P(sum of w_i x_i <= at), where each point stands `counts` times."""
+    points, each = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    counts = each.astype(np.float64)
     if at <= points[0] or at >= points[-1]:
         return float(at >= points[-1])
     # Dirichlet weights are exponential variables E_i over their sum, so the event is Q = sum_i (x_i - at) E_i
@@ -396,6 +376,22 @@ def _cdf(points: np.ndarray, counts: np.ndarray, at: float) -> float:
         if sizes[-1] < SMALL:
             break
     return float(np.clip(0.5 - total / np.pi, 0.0, 1.0))
+
+
+def weighted_mean_quantile(values: ArrayLike, share: float) -> float:
+    """Return the value below which the weighted mean lies with probability `share` in (0, 1)."""
+    from scipy.optimize import brentq
+    from scipy.stats import beta
+
+    points, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    low = points[0]
+    high = points[-1]
+    if len(points) == 1:
+        return float(low)
+    if len(points) == 2:  # the weight of the higher value has a beta law
+        return float(low + (high - low) * beta.ppf(share, counts[1], counts[0]))
+    close = 1e-8 * (high - low)
+    return float(brentq(lambda at: weighted_mean_cdf(values, at) - share, low, high, xtol=close))
 
 
 # The bootstrap over problems, by a method that the caller names
@@ -599,16 +595,13 @@ def interquartile_mean(values: ArrayLike) -> float:
     >>> interquartile_mean([[1, 2], [2, 2], [1, 1], [2, 1]])
     1.5
     """
+    from scipy.stats import trim_mean
+
     try:
         flat = np.ravel(values)
     except ValueError:  # rows of different lengths
         raise InputError("values", values, "are rows of different lengths", "give one array") from None
-    return float(_middle(np.sort(checked("values", flat, least=1))).mean())
-
-
-def _middle(ordered: np.ndarray) -> np.ndarray:
-    cut = ordered.shape[-1] // 4
-    return ordered[..., cut : ordered.shape[-1] - cut]
+    return float(trim_mean(checked("values", flat, least=1), 0.25))
 
 
 def interquartile_interval(
@@ -648,14 +641,14 @@ def interquartile_interval(
     >>> found.low < found.value < found.high
     True
     """
-    from scipy.stats import norm, t
+    from scipy.stats import norm, t, trim_mean
 
     rows = [np.ravel(checked("strata", row)) for row in _benchmarks("strata", strata)]
     if not rows:
         raise InputError("strata", [], "no benchmark", "give the scores of one or more")
     generator = _generator(resamples, seed)
     drawn = [row[generator.integers(len(row), size=(resamples, len(row)))] for row in rows]
-    means = _middle(np.sort(np.concatenate(drawn, axis=1), axis=1)).mean(axis=1)
+    means = trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
     value = interquartile_mean(np.concatenate(rows))
     if all(np.ptp(row) == 0 for row in rows):
         return Interval(value, float("nan"), float("nan"))

@@ -116,20 +116,21 @@ def _estimated(
 def _pass_at_k(n: int, c: int, k: int) -> float:
     if n - c < k:
         return 1.0
-    # C(n-c,k)/C(n,k) is symmetric in c and k: take the product with fewer factors, as a sum of logarithms, so
-    # that neither large n nor tiny probabilities lose digits.
-    few, many = sorted((c, k))
-    factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
-    return float(0.0 - np.expm1(np.log1p(-many / factors).sum()))  # 0.0 - 0.0 is not -0.0
+    return float(0.0 - np.expm1(_log_chance(n, c, k)))  # 0.0 - 0.0 is not -0.0
 
 
 def _pass_hat_k(n: int, c: int, k: int) -> float:
-    # C(c,k)/C(n,k) = C(n-k,n-c)/C(n,n-c): take the product with fewer factors.
     if c < k:
         return 0.0
-    few, many = sorted((n - c, k))
-    factors = np.arange(n - few + 1, n + 1, dtype=np.float64)
-    return float(np.exp(np.log1p(-many / factors).sum()))
+    return float(np.exp(_log_chance(n, n - c, k)))
+
+
+def _log_chance(n: int, left_out: int, k: int) -> float:
+    """Log of the chance C(n - left_out, k) / C(n, k) that k of n samples hold none of those left out."""
+    # Symmetric in both: the product with fewer factors, as a sum of logarithms, so that neither large n nor
+    # tiny probabilities lose digits.
+    few, many = sorted((left_out, k))
+    return np.log1p(-many / np.arange(n - few + 1, n + 1, dtype=np.float64)).sum()
 
 
 def majority_at_k(answers: Sequence[str | None], gold: str, k: int) -> float:
@@ -245,10 +246,9 @@ def _majority(right: int, rest: tuple[int, ...], n: int, k: int) -> float:
 @functools.lru_cache(maxsize=4096)
 def _draws(m: int, n: int, k: int) -> np.ndarray:
     """Weights of drawing j = 0..m of m samples, as those of a binomial law of rate k/n, k < n."""
-    rate = k / n
-    j = np.arange(m + 1)
-    logs = [math.lgamma(m + 1) - math.lgamma(i + 1) - math.lgamma(m - i + 1) for i in j]
-    return np.exp(np.array(logs) + j * math.log(rate) + (m - j) * math.log1p(-rate))
+    from scipy.stats import binom
+
+    return binom.pmf(np.arange(m + 1), m, k / n)
 
 
 def _ways(votes: int, rest: tuple[int, ...], silent: int, n: int, k: int) -> float:

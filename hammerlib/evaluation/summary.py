@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,16 +117,15 @@ def reliability(record: RunRecord) -> pd.DataFrame:
 
 def levels_of(difficulty: Sequence[float | None]) -> list[str]:
     """Return a level for each difficulty: the value itself, or its fifth where there are more than ten."""
+    import pandas as pd
+
     values = np.array(difficulty, dtype=np.float64)  # None becomes NaN
     if len(np.unique(values[~np.isnan(values)])) <= MOST_LEVELS:
         return ["unknown" if np.isnan(value) else f"{value:g}" for value in values]
     # Ties at a quantile merge fifths: an edge that stands twice would make an empty one.
-    edges = np.unique(np.nanquantile(values, np.linspace(0, 1, 6)))
-    fifths = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
-    names = [f"{i + 1}: {edges[i]:g} to {edges[i + 1]:g}" for i in range(len(edges) - 1)]
-    return [
-        "unknown" if np.isnan(value) else names[fifth] for value, fifth in zip(values, fifths, strict=True)
-    ]
+    fifths, edges = pd.qcut(values, 5, labels=False, retbins=True, duplicates="drop")
+    names = [f"{i}: {low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(edges), start=1)]
+    return ["unknown" if np.isnan(fifth) else names[int(fifth)] for fifth in fifths]
 
 
 def _write_tables(
@@ -175,7 +175,8 @@ def _all_by(name: str, labels: pd.Series, pairs: Pairs, metrics: dict[str, Measu
         rows.append(row | {"calibration_error": error})
     table = pd.DataFrame(rows)
     if name == "level":
-        return table.sort_values(name, key=lambda levels: levels.map(_rank), ignore_index=True)
+        first = table[name].str.partition(":")[0].replace("unknown", "inf").astype(float)
+        return table.loc[first.sort_values().index].reset_index(drop=True)
     return table.sort_values(["value", name], ignore_index=True)
 
 
@@ -183,7 +184,3 @@ def _joined(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     # The empty arrays stand for no pair at all.
     confidence, right = zip((np.zeros(0), np.zeros(0)), *pairs, strict=True)
     return np.concatenate(confidence), np.concatenate(right)
-
-
-def _rank(level: str) -> float:
-    return np.inf if level == "unknown" else float(level.partition(":")[0])

@@ -8,12 +8,12 @@ sampling. The adjustment under test is passed in, so that nothing here knows DRA
 from __future__ import annotations
 
 from itertools import combinations, product
-from math import comb, lgamma
+from math import comb, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import softmax
+from scipy.special import gammaln, softmax
 
 from hammerlib.advantages import batched_advantages
 from hammerlib.errors import InputError, check_name
@@ -119,10 +119,10 @@ def _followed(
     start: np.ndarray, counts: np.ndarray, pull: Callable[[np.ndarray], np.ndarray], rate: float, steps: int
 ) -> np.ndarray:
     """The policy at every step, each by the expectation of `pull` over all groups."""
-    group_size = int(counts[0].sum())
     # log G! - sum_m log k_m!
-    orders = lgamma(group_size + 1) - np.array([lgamma(k + 1) for k in range(group_size + 1)])[counts].sum(1)
-    logits, policies = np.log(start), [start]
+    orders = gammaln(counts[0].sum() + 1) - gammaln(counts + 1).sum(axis=1)
+    logits = np.log(start)
+    policies = [start]
     for _ in range(steps):
         # chance of a group with counts k: G! / prod k_m! times prod pi_m^k_m
         chances = np.exp(orders + counts @ np.log(np.maximum(policies[-1], 1e-300)))
@@ -189,14 +189,15 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
     the sum runs over how many of each value do: a multivariate hypergeometric expectation.
     """
     is_right = rewards > 0
-    values, counts = np.unique(weights.round(12), return_counts=True)
+    values, each = np.unique(weights.round(12), return_counts=True)
+    counts = each.tolist()
     expected = np.zeros(len(rewards))
-    total = 0.0
+    total = 0
     for drawn in product(*(range(count + 1) for count in counts)):
         if sum(drawn) != is_right.sum():
             continue
         # prod_v C(count_v, drawn_v), normalised by their sum at the end
-        ways = np.exp(sum(_log_binomial(count, chosen) for count, chosen in zip(counts, drawn, strict=True)))
+        ways = prod(map(comb, counts, drawn))
         weighted = rewards.copy()
         weighted[is_right] *= np.repeat(values, drawn)
         advantages = batched_advantages(weighted, scale_rewards=scale_rewards)
@@ -206,10 +207,6 @@ def _over_shuffles(rewards: np.ndarray, weights: np.ndarray, scale_rewards: str)
         expected += ways * advantages
         total += ways
     return expected / total
-
-
-def _log_binomial(n: int, k: int) -> float:
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 # Middle 90 % of the sampled runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -153,8 +154,6 @@ def same(gold: Any, answer: Any) -> bool:
         return _same_parts(gold, answer)
     if type(gold) is not type(answer):
         return _across(gold, answer)
-    if isinstance(gold, Based | Time):
-        return gold == answer
     return _SAME[type(gold)](gold, answer)
 
 
@@ -232,14 +231,14 @@ def _same_number(left: Quantity, right: Quantity) -> bool:
     if same_value(left.node, right.node):
         return True
     decimals = [side.places for side in (left, right) if side.places is not None]
-    if not decimals:
+    if not decimals or symbols(left.node) or symbols(right.node):
         return False
-    symbolic = bool(symbols(left.node) or symbols(right.node))
-    a = None if symbolic else value(left.node)
-    b = None if symbolic else value(right.node)
+    a = value(left.node)
+    b = value(right.node)
     if a is None or b is None:
+        # A decimal may stand for what is no fraction: 1.414214 for the root of 2.
         numbers = number_of(left.node), number_of(right.node)
-        if symbolic or any(getattr(number, "imag", 0) or not 0 < abs(number) < 10**30 for number in numbers):
+        if any(getattr(number, "imag", 0) or not 0 < abs(number) < 10**30 for number in numbers):
             return False
         a, b = (Fraction(mpmath.nstr(number, 40)) for number in numbers)
     return _rounded(a, b, min(decimals))
@@ -291,10 +290,10 @@ def _same_members(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
         return False
     rest = list(answer)
     for piece in gold:
-        position = next((position for position, other in enumerate(rest) if same(piece, other)), None)
-        if position is None:
+        match = [position for position, other in enumerate(rest) if same(piece, other)]
+        if not match:
             return False
-        del rest[position]
+        del rest[match[0]]
     return True
 
 
@@ -419,10 +418,6 @@ def _same_grid(gold: Grid, answer: Grid) -> bool:
 # Equations and relations
 
 
-def _same_equation(gold: Equation, answer: Equation) -> bool:
-    return _factor(gold, answer) != 0
-
-
 def _factor(gold: Sequence[Any], answer: Sequence[Any]) -> Any:
     """Constant factor between left - right of two equations or relations; 0 where there is none."""
     left, right = difference(*gold), difference(*answer)
@@ -457,11 +452,13 @@ def _agree(gold: Relation, answer: Relation) -> bool:
 
 
 _SAME = {
+    Based: operator.eq,
+    Time: operator.eq,
     Quantity: _same_quantity,
     Words: _same_words,
     Congruence: _same_congruence,
     Grid: _same_grid,
     Ratio: _same_ratio,
-    Equation: _same_equation,
+    Equation: lambda gold, answer: _factor(gold, answer) != 0,
     Relation: _same_relation,
 }

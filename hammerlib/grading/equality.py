@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from hammerlib.grading.answers import Words, operations, same
+from hammerlib.grading.answers import SMALL, SMALL_TOLERANCE, Words, operations, same
 from hammerlib.grading.expressions import Nonsense, Unreadable, parse
 from hammerlib.grading.extract import choice, heads, stated, taken_back, tidy
 from hammerlib.grading.normal_form import normal_form
-from hammerlib.grading.reading import read, says_nothing
+from hammerlib.grading.reading import OPAQUE, read, says_nothing
 from hammerlib.grading.values import MAX_FACTORIAL, value
 
 # Longest gold of the ten public test files: 236 characters. Longer answers are never right.
@@ -32,10 +32,6 @@ MAX_DEPTH = 10
 # An exponent of 100,000 compares in 0.2 s.
 MAX_EXPONENT_DIGITS = 5
 SECONDS = 5
-# Values closer to zero than this are compared relatively: math-verify rounds to six decimals, and would
-# call 3e-12 and 4e-12 equal.
-SMALL = 1e-3
-SMALL_TOLERANCE = 1e-2
 
 _SHORT = 80  # characters of an answer that stands alone
 _INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d{1,300})")
@@ -120,12 +116,8 @@ _UNDONE = re.compile(
 )
 
 
-def given_back(gold: str, answer: str) -> bool:
-    r"""Tell whether an answer leaves work undone that the gold does not: sums, products, ``\int``, ..."""
-    return not _undone(answer) <= _undone(gold)
-
-
-def _undone(text: str) -> set[str]:
+def undone(text: str) -> set[str]:
+    r"""Return what an answer leaves to be done: sums, products, ``\int``, ..."""
     form = normal_form(text)
     signs = set(_UNDONE.findall(form))
     if form.count("\\begin") > 1:
@@ -379,12 +371,8 @@ _READ_OVER = re.compile(
 )
 _RELATION, _INTERVAL = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])"), re.compile(r"[\[(][^()\[\]]*,[^()\[\]]*[)\]]")
 _OF_SETS = ("<", ">", "\\le", "\\ge", "\\in", "\\cup", "=")
-# With one of these only the same text is the same.
 _OPAQUE = re.compile(
-    r"\\(?:approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg"
-    r"|angle|parallel"
-    r"|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod|not|langle|rangle|[bx]?cancel|sout"
-    r"|phantom)(?![A-Za-z])"
+    rf"\\(?:{OPAQUE}|not|langle|rangle|[bx]?cancel|sout|phantom)(?![A-Za-z])"
     r"|[!?@#\"]\s*\d|\.\.\.|\d\s*_|_\s*\d\d"
     r"|\d\.?\s+\d|\d\s*\\text|==|:="
 )
@@ -444,6 +432,7 @@ def _verify(gold: tuple[Any, ...], result: list[Any]) -> bool:
 
 
 def _small_and_apart(gold: Any, result: Any) -> bool:
+    # math-verify rounds to six decimals, and would call 3e-12 and 4e-12 equal.
     try:
         left, right = float(gold), float(result)
     except (TypeError, ValueError, AttributeError, OverflowError):

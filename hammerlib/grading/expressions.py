@@ -319,15 +319,14 @@ class _Parser:
             if self.peek().isalpha():
                 self.take_apart()
             return self.take()
-        depth = 0
-        inside = ""
-        while True:
+        self.take("{")
+        begin = self.position
+        depth = 1
+        while depth:
             token = self.take()
             depth += (token == "{") - (token == "}")
-            if depth == 0:
-                return inside.removeprefix("\\text{").removesuffix("}")
-            if inside or token != "{":
-                inside += token
+        inside = "".join(self.tokens[begin : self.position - 1])
+        return inside.removeprefix("\\text{").removesuffix("}")
 
     def arguments(self) -> tuple[Node, ...]:
         self.take("(")

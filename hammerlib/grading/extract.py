@@ -86,8 +86,8 @@ def final_answer(completion: str, *, several: bool = False, unfinished: bool = T
     tagged = _TAGGED.findall(text)
     if tagged:
         text = tagged[-1]
-    elif (sentence := _last_sentence(text)) is not None:
-        return sentence
+    elif sentences := _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1):
+        return sentences[-1].strip()
     box = _last_row(text) if several else last_box(text)
     if box is not None:
         return box
@@ -105,12 +105,6 @@ def is_unfinished(completion: str) -> bool:
 def _after_thought(completion: str) -> str:
     _, result, rest = completion.rpartition(_THINK_END)
     return rest if result and rest.strip() else completion
-
-
-def _last_sentence(text: str) -> str | None:
-    """Answer of a sentence "final answer is $...$." behind the last box."""
-    statements = _SENTENCE.findall(text, max(text.rfind("\\boxed"), text.rfind("\\fbox")) + 1)
-    return statements[-1].strip() if statements else None
 
 
 def _last_row(text: str) -> str | None:

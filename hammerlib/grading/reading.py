@@ -405,12 +405,13 @@ _LEFT = re.compile(
 _MEMBERSHIP = re.compile(rf"({_NAME})\s?\\in\s?(.+)")
 _SIGN = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|[<>]=?|=<|=>|!=|==?)")
 _SIGNS = {"\\le": "<=", "\\ge": ">=", "\\ne": "!=", "=<": "<=", "==": "="}  # other spellings
-# Signs that say something else than a value; only the same text is the same.
+# Commands that say something else than a value; with one of them only the same text is the same.
+OPAQUE = (
+    "approx|equiv|cong|simeq|sim|to|Rightarrow|implies|iff|Leftrightarrow|leftrightarrow|neg|angle|parallel"
+    "|perp|subseteq|subset|ldots|mapsto|propto|pmod|bmod|mod"
+)
 _OPAQUE = re.compile(
-    r"\\(?:approx|equiv|cong|sim|simeq|to|Rightarrow|implies|iff|Leftrightarrow|neg|angle|triangle|parallel"
-    r"|perp|in|notin|subset|subseteq|supset|setminus|forall|exists|ldots|mapsto|propto|pmod|bmod|mod|hline"
-    r"|leftrightarrow)(?![A-Za-z])"
-    r"|\.\.\.|:=|\?|\"|@|#"
+    rf"\\(?:{OPAQUE}|triangle|in|notin|supset|setminus|forall|exists|hline)(?![A-Za-z])|\.\.\.|:=|[?\"@#]"
 )
 
 
@@ -535,19 +536,26 @@ def _ratio(text: str) -> Ratio | None:
 
 
 READERS: tuple[Callable[[str], Any], ...] = (
+    # The rows of a matrix hold commas and blanks of their own.
     _grid,
+    # What is written in words, before `_words` takes it for text, and 8:15 a.m. before `_ratio`.
     _signed_in_words,
     _twice,
     _time,
+    # Before `_related`, to which \equiv and \setminus are signs that say no value.
     _congruence,
     _reals,
     _words,
+    # Before `_related` too: 52_8 looks like the name of something.
     _based,
+    # (1, 2) is one point, and [0, 1) \cup (2, 3] one set: brackets before the commas in them.
     _bracketed,
     _united,
+    # x = 1, x = 2 are two answers: commas before signs.
     _listed,
     _nearly,
     _related,
+    # x = 1 \pm 2 is named first, then taken apart.
     _two_signs,
     _ratio,
 )

@@ -486,8 +486,8 @@ def _read_tail(value: str, tail: str) -> Split | None:
         lower = word.lower()
         # Inches, where no noun follows: "5 in", but "5 in total".
         inches = word == "in" and not any(re.match(r"[A-Za-z]", rest) for rest in words[position + 1 :])
-        if token == "/" or lower == "per" or (lower == "an" and unit and unit[-1] == "/"):
-            unit.append("/")
+        if spelled := _SPELLED.get(word, _SPELLED.get(lower)):
+            unit.append(spelled)
         elif token.startswith("^"):
             unit.append("^-" + token[-1] if "-" in token else "^" + token[-1])
         elif lower in ("squared", "cubed") and "/" in unit:
@@ -496,12 +496,8 @@ def _read_tail(value: str, tail: str) -> Split | None:
             factor *= MULTIPLIERS[lower]
         elif lower in CHANGING and not (word == "of" and unit):
             return None
-        elif lower in ("square", "sq", "cubic", "cu"):
-            unit.append("square" if lower.startswith("s") else "cubic")
         elif lower in _EMPTY and not inches:
             continue
-        elif word in _DEGREES:
-            unit.append(_DEGREES[word])
         elif token == "-" or not re.fullmatch(r"[^\W\d_]+|°C", word):
             return None
         elif word in UNITS or lower in UNITS:
@@ -517,7 +513,10 @@ def _read_tail(value: str, tail: str) -> Split | None:
     return value, _unit_name(unit), factor, guess
 
 
-_DEGREES = {"Cdegrees": "celsius", "Fdegrees": "fahrenheit", "Kdegrees": "kelvin"}
+_SPELLED = {
+    "/": "/", "per": "/", "square": "square", "sq": "square", "cubic": "cubic", "cu": "cubic",
+    "Cdegrees": "celsius", "Fdegrees": "fahrenheit", "Kdegrees": "kelvin",
+}  # fmt: skip
 
 
 def _words_of(tail: str) -> list[str]:
@@ -533,19 +532,10 @@ def _words_of(tail: str) -> list[str]:
 
 def _unit_name(words: list[str]) -> str | None:
     """One name of a unit: powers behind it (square cm is cm^2), compounds written out (mph is mi / h)."""
-    named: list[str] = []
-    power = ""
-    for word in words:
-        if word in ("square", "cubic"):
-            power = "^2" if word == "square" else "^3"
-        elif word.startswith("^") and named:
-            named[-1] += word
-        elif word == "/":
-            named.append("/")
-        else:
-            named.append(word + power)
-            power = ""
-    whole = " ".join(named)
+    whole = " ".join(words).replace(" ^", "^")
+    whole = re.sub(r"\bsquare ([^\s/]+)", r"\1^2", whole)
+    whole = re.sub(r"\bcubic ([^\s/]+)", r"\1^3", whole)
+    whole = re.sub(r" ?\b(?:square|cubic)\b", "", whole).strip()  # of nothing
     for short, long in _COMPOUND.items():
         whole = re.sub(rf"(?<![\w^]){short}(?![\w^])", long, whole)
     return whole or None

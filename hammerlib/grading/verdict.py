@@ -144,20 +144,16 @@ def grade(
         return Verdict(False, None, "unextracted", grader)
     try:
         extracted, reason = judge(completion, problem)
-        if evaluated and reason == "correct" and _given_back(extracted, problem):
-            reason = "wrong"
+        # The question given back leaves work that the gold does not. A scorer has seen to that itself.
+        if evaluated and reason == "correct" and not scorer:
+            left = equality.undone(extracted)
+            if not any(left <= equality.undone(gold) for gold in gold_answers(problem["answer"] or "")):
+                reason = "wrong"
     except TimeoutError:
         extracted, reason = final_answer(completion), "timeout"
     except Exception as error:
         extracted, reason = final_answer(completion), f"error: {type(error).__name__}"
     return Verdict(reason == "correct", extracted, reason, grader)
-
-
-def _given_back(extracted: str | None, problem: dict[str, Any]) -> bool:
-    """Whether an equal answer leaves work to be done; where there is a scorer, it has seen to that."""
-    if extracted is None or problem.get("scorer"):
-        return False
-    return all(equality.given_back(gold, extracted) for gold in gold_answers(problem["answer"] or ""))
 
 
 def refuse_pair(completion: object, gold_or_problem: object) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from hammerlib.errors import InputError, check_name, check_whole
 from hammerlib.models.tokens import prompt_ids
 
@@ -51,13 +49,6 @@ class Completion(NamedTuple):
     text: str  # without special tokens, and without the stop text
     n_tokens: int  # those of the end included
     truncated: bool  # the length limit came before the end
-
-
-def uniforms(sampling: Sampling, names: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Return each sample's own random numbers in [0, 1), (samples, max_new_tokens)."""
-    from hammerlib.models.decoding import random_numbers
-
-    return random_numbers(sampling.seed, names, sampling.max_new_tokens)
 
 
 def cut_at(text: str, stop: Sequence[str]) -> str:
@@ -156,7 +147,7 @@ class TransformersEngine(Engine):
         self, prompts: Sequence[Sequence[int]], names: Sequence[tuple[str, int]]
     ) -> list[Completion]:
         """Sample one completion per row of token ids (see `Engine.generate`)."""
-        from hammerlib.models.decoding import decode, draw, generate, keeps_attention_only
+        from hammerlib.models.decoding import decode, draw, generate, keeps_attention_only, random_numbers
 
         loop = decode if keeps_attention_only(self.model) else generate
         if loop is generate and not self._warned:
@@ -167,7 +158,8 @@ class TransformersEngine(Engine):
             )
             self._warned = True
         pick = partial(draw, temperature=self.sampling.temperature, top_p=self.sampling.top_p)
-        numbers = uniforms(self.sampling, names)
+        # Each sample has random numbers of its own in [0, 1): (samples, max_new_tokens).
+        numbers = random_numbers(self.sampling.seed, names, self.sampling.max_new_tokens)
         rows = loop(self.model, prompts, numbers, pick, self._ended, self.tokenizer.pad_token_id)
         return [
             Completion(cut_at(self._text(row), self.sampling.stop), len(row), not self._ended(row))
