@@ -83,7 +83,7 @@ def label_agreement(vectors: Array, labels: Sequence[object]) -> float:
     One group's completions, shape (n, d), and a label of each: 1/2 where likeness says nothing about the
     label (ties count half), NaN where all pairs are of one kind.
     """
-    from scipy.stats import rankdata
+    from scipy.stats import mannwhitneyu
 
     rows = np.asarray(host(vectors), dtype=np.float64)
     names = np.asarray(labels)
@@ -96,13 +96,12 @@ def label_agreement(vectors: Array, labels: Sequence[object]) -> float:
     units = rows / lengths
     first, second = np.triu_indices(len(rows), 1)
     same = names[first] == names[second]
-    pairs = int(same.sum())
-    others = len(same) - pairs
-    if not pairs or not others:
+    if same.all() or not same.any():
         return float("nan")
-    # Mann and Whitney: ranks of the pairs with one label, less the least that these ranks can add up to.
-    ranks = rankdata(np.round((units @ units.T)[first, second] / TIE))
-    return float((ranks[same].sum() - pairs * (pairs + 1) / 2) / (pairs * others))
+    # Mann's and Whitney's U is the number of comparisons won: over all of them, the chance.
+    likeness = np.round((units @ units.T)[first, second] / TIE)
+    won = mannwhitneyu(likeness[same], likeness[~same], method="asymptotic").statistic
+    return float(won / (same.sum() * (~same).sum()))
 
 
 def _checked(rewards: Array, vectors: Array, permutations: int) -> tuple[np.ndarray, np.ndarray]:

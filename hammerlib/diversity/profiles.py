@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from hammerlib.diversity.scores import vendi_of_units
+from hammerlib.diversity.scores import vendi_from_kernel, vendi_of_units
 from hammerlib.errors import InputError
 from hammerlib.models.embeddings import Embeddings
 from hammerlib.ordering import Order, edge_costs, used_vectors
@@ -231,11 +231,12 @@ def window_profile(
         raise InputError("window", window, f"cuts {n} items into no windows of pairs", f"use 2 to {n}")
     windows = fitting(order, n)[: n - n % window].reshape(-1, window)
     kernels = _kernels(host(units), windows)
+    centred = _kernels(host(centred_rows(units)), windows)
     measures = {
         # all K^2 cosines less the K of items with themselves, over the K (K - 1) others
         "mean_cosine": (kernels.sum(axis=(1, 2)) / window - 1) / (window - 1),
-        "vendi": _vendi(kernels),
-        "vendi_centred": _vendi(_kernels(host(centred_rows(units)), windows)),
+        "vendi": np.array([vendi_from_kernel(kernel) for kernel in kernels]),
+        "vendi_centred": np.array([vendi_from_kernel(kernel) for kernel in centred]),
     }
     if problems is not None:
         # different topics of a sorted row = 1 + number of places where it changes
@@ -256,14 +257,6 @@ def _kernels(units: np.ndarray, windows: np.ndarray) -> np.ndarray:
         rows = units[windows[start : start + step]].astype(np.float64)
         kernels[start : start + step] = rows @ rows.transpose(0, 2, 1)
     return kernels
-
-
-def _vendi(kernels: np.ndarray) -> np.ndarray:
-    """Return the Vendi score (q = 1) of every kernel."""
-    # eigenvalues of K / n sum to 1; exp of their entropy is the effective number (rounding: some below 0)
-    shares = np.clip(np.linalg.eigvalsh(kernels / kernels.shape[1]), 0, None)
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)  # 0 log 0 = 0
-    return np.exp(-(shares * logs).sum(axis=1))
 
 
 def random_reference(

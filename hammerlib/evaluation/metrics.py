@@ -208,11 +208,12 @@ def distinct_answers(answers: Sequence[str | None]) -> int:
 
 def answer_entropy(answers: Sequence[str | None]) -> float:
     """Return the entropy of the answers given, in nats; 0 where there is one answer or none."""
+    from scipy.stats import entropy
+
     # The plug-in estimate from the shares (Shannon 1948): too small for few samples by about (answers - 1) /
     # 2n (Miller 1955), so compare it at equal numbers of samples only.
-    counts = np.array(list(Counter(answer for answer in _texts(answers) if answer is not None).values()))
-    shares = counts / max(counts.sum(), 1)  # H = -sum p log p
-    return float(0.0 - (shares * np.log(shares)).sum()) if len(counts) > 1 else 0.0
+    counts = Counter(answer for answer in _texts(answers) if answer is not None)
+    return float(entropy(list(counts.values()))) if counts else 0.0
 
 
 def _texts(answers: Sequence[str | None]) -> list[str | None]:

@@ -48,10 +48,8 @@ class TooComplex(ValueError):
 
 def equal(gold: str, answer: str) -> bool:
     """Compare two bare answers; the order matters, as it does for math-verify (gold first)."""
-    if _same_text(gold, answer):
-        return True
     if decided(gold, answer):
-        return _integer(gold) == _integer(answer)
+        return _same_text(gold, answer) or _integer(gold) == _integer(answer)
     guard(answer)
     guard(gold)
     exact = _exactly(gold, answer)
