@@ -24,8 +24,8 @@ from hammerlib.grading.expressions import (
 from hammerlib.grading.normal_form import listed
 from hammerlib.grading.values import (
     is_complex,
+    number_in_words,
     number_of,
-    number_word,
     same_unit,
     same_value,
     unfinished,
@@ -189,7 +189,7 @@ def _across(gold: Any, answer: Any) -> bool:
         return _same_time(*_ordered(Time, gold, answer))
     if kinds == {Quantity, Words}:
         words, quantity = _ordered(Words, gold, answer)
-        if (number := number_word(words.text)) is not None:
+        if (number := number_in_words(words.text)) is not None:
             return value(quantity.node) == number
         # Letters that are no words: the symbol of an expression, or a product that is written out.
         is_short = re.fullmatch(r"[A-Za-z]{1,3}", words.text)

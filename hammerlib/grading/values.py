@@ -581,11 +581,6 @@ def in_number_words(text: str) -> bool:
     return bool(words) and all(word in _NUMBER_WORDS for word in words)
 
 
-def number_word(text: str) -> int | None:
-    """Number that words name, whole and without a sign."""
-    return _groups().get(text.lower())
-
-
 def number_in_words(text: str, *, hyphens: bool = False) -> Fraction | None:
     """Number that words spell out: "minus twenty-five", "one hundred and five", "two thirds"."""
     text = text.lower().strip(" .!")
