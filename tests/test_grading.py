@@ -86,6 +86,10 @@ EQUAL = [
     ("a + b + c", "c + a + b"),
     (r"1-\frac{1}{\mathrm{e}}", r"\frac{e-1}{e}"),
     (r"(1,8,19), (2,7,13)", "(2,7,13),(1,8,19)"),
+    (r"\large 5", "5"),
+    ("i2", "2i"),
+    (r"\int_0^1 x^2 dx", r"\frac{1}{3}"),
+    (r"\lim_{x \to 0} \frac{\sin x}{x}", "1"),
 ]
 DIFFERENT = [
     (r"\frac{64}{400}", "63/400"),
@@ -99,6 +103,11 @@ DIFFERENT = [
     (r"1-1/\mathrm{e}", r"1+1/\mathrm{e}"),
     ("1,2", "1,2,3"),
     ("5", "-5"),
+    # math-verify alone reads over what stands there, and so equals them.
+    ("3 4", "7"),
+    (r"\neg 5", "5"),
+    (r"5 \to 6", "6"),
+    ("5_000", "5"),
 ]
 
 
@@ -207,9 +216,9 @@ def test_a_tolerance_of_the_problem_is_respected():
 def test_the_stamp_names_grader_and_version():
     from importlib.metadata import version
 
-    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 4"
+    assert grade(box("1"), "1").grader == f"math-verify {version('math-verify')}, rules 5"
     row = load_problems("reasoning-gym:nano", n=1)[0]
-    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 4"
+    assert grade(box("1"), row).grader == f"reasoning-gym {version('reasoning_gym')}, rules 5"
 
 
 # A problem's own scorer -----------------------------------------------------------------------------

@@ -237,10 +237,10 @@ LONG = {
 
 @pytest.mark.parametrize("name", LONG)
 def test_no_reading_takes_longer_than_the_limit_of_math_verify(name: str) -> None:
-    from hammerlib.grading.equality import exact_verdict, features
+    from hammerlib.grading.equality import _may_ask, exact_verdict
 
     start = time.monotonic()
     for gold, answer in (("5", LONG[name]), (LONG[name], "5"), (LONG[name], LONG[name] + "+1")):
         assert exact_verdict(gold, answer) in (False, None)
-        features(answer)
+        _may_ask(gold, answer)
     assert time.monotonic() - start < 5

@@ -337,7 +337,7 @@ STEPS: tuple[Step, ...] = (
     _characters("signs"),
     # The dress of LaTeX. Thousands come before spaces: their gaps may be any space.
     _rule("sizes of brackets", r"\\(?:left|right|[bB]igg?[lrm]?|middle)(?![A-Za-z])\s*(?:\.(?![\d.]))?", ""),
-    _rule("styles", r"\\(?:(?:display|text|script)style|(?:no)?limits"
+    _rule("styles", r"\\(?:(?:display|text|script)style|(?:no)?limits|tiny|small|[lL]arge|LARGE|[hH]uge"
           r"|(?:boldsymbol|bm|mathbf|mathcal|ensuremath)(?=\s*\{))(?![A-Za-z])\s*", ""),
     Step("doubled backslashes", _single_backslashes),
     Step("thousands", _thousands),

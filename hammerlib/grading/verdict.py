@@ -28,7 +28,7 @@ from hammerlib.problems.registry import CODE, SCORERS, refuse_code
 REASONS = ("correct", "wrong", "unextracted", "truncated", "timeout", "error: <type>")
 NO_GOLD = "error: gold unparsable"
 # Raised whenever our own rules (extraction, spelling, tolerances) may change a verdict.
-RULES = 4
+RULES = 5
 
 
 @dataclass(frozen=True)
