@@ -154,8 +154,8 @@ def test_counts_are_written_as_digits_and_read_as_lists_old_records_too(tmp_path
     (tmp_path / "random__r01.json").write_text(json.dumps(sealed(old)))
     both = read_records(tmp_path)
     assert endpoints_of(both.cells[1]) == pytest.approx(endpoints_of(both.cells[0]), nan_ok=True)
-    first, second = (both.points[both.points["replicate"] == number] for number in (0, 1))
-    assert first["right"].tolist() == second["right"].tolist()
+    first, second = ([point["correct"] for point in trial["curve"]] for trial in both.cells)
+    assert first == second
 
 
 @pytest.mark.parametrize("digits", ["2222", "2222x", "22²21", ""])
