@@ -177,9 +177,9 @@ class _Parser:
         factors = [node]
         while self.starts_factor():
             token = self.peek()
-            # 3 4 is not 34, and not 12; x2 may be x_2. But (n-2) 2^{n}, 2^6 3^5 and i2 are products.
-            follows = any(map(symbols, factors)) or all(factor.kind == "power" for factor in factors)
-            is_product = (self.peek(1) == "^" and follows) or factors[-1] == Node("constant", "i")
+            # 3 4 is not 34, and not 12; x2 may be x_2. But (n-2) 2^{n}, 4 3^3, x^2 3 and i2 are products.
+            is_product = self.peek(1) == "^" or factors[-1].kind in ("power", "root")
+            is_product = is_product or factors[-1] == Node("constant", "i")
             if (token[0].isdecimal() or token[0] == ".") and not is_product:
                 raise Nonsense("a number behind a factor")
             before = self.tokens[self.position - 1]
