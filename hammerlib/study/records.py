@@ -89,7 +89,8 @@ class Records:
         for trial in self.cells:
             order = trial.get("order") or {}
             last = trial["curve"][-1]
-            row = {name: trial.get(name) for name in ("arm", "replicate", "commit", "dirty")}
+            kept = ("arm", "replicate", "commit", "dirty", "problems", "held_out")
+            row = {name: trial.get(name) for name in kept}
             row |= {"start": start_name(trial), "lineage": lineage(trial)}
             row |= {"parameters": trial["start"].get("parameters"), "order": order.get("strategy")}
             row |= {"cost": order.get("cost"), "random_cost": order.get("random_cost")}
