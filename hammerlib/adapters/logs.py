@@ -105,7 +105,7 @@ def read_log(
     `problems`, and only they notice another file. A row whose step is below 0 was not trained; an index log
     says why. A batch that most often comes in so many steps one after the other is one that was generated for
     all of them; an index log says which step generated it. Completions of one prompt in a row are one group,
-    also where it is larger than others.
+    also where it is larger than others and no multiple of them.
 
     Parameters
     ----------
@@ -476,22 +476,32 @@ def _groups(
     even = size == 1 or times >= EVEN * len(single)
     groups: dict[Any, list[Trained]] = defaultdict(list)
     larger: list[str] = []
+    several: list[str] = []
     reached = 0
     for where, unit in sorted(units.items(), key=lambda item: item[0][0]):
         ids = {str(row.group): row for row in unit if row.group is not None}
         # Where sizes vary and no ids are logged, only problems of one text are several.
         most = len(unit) if even else max(1, len(unit[0].places))
         many = min(max(1, round(len(unit) / size)), most)
-        # Rows of one problem that follow each other in a step are one larger group, not several; where steps
-        # are counted, several if a step would end between them.
+        # Rows of one problem that follow each other in a step are one larger group where they are no whole
+        # groups of the usual size. Twice the usual may be either, and what an audit must not miss is a repeat.
+        # Where steps are counted, they are several if a step would end between them.
         whole = not count or reached % per_step + many <= per_step
         in_a_row = len(parts[where]) == 1 and whole
         if not ids and many > 1 and size > 1 and in_a_row and len(unit[0].places) < 2:
-            larger.append(f"{len(unit)} of {unit[0].name!r}")
-            many = 1
+            if len(unit) % size:
+                larger.append(f"{len(unit)} of {unit[0].name!r}")
+                many = 1
+            else:
+                several.append(f"{len(unit)} of {unit[0].name!r}")
         groups[where[0]] += list(ids.values()) or [unit[0]] * many
         reached += len(ids) or many
     notes = [f"groups of more completions than the usual {size}: {', '.join(larger)}"] if larger else []
+    if several:
+        notes.append(
+            f"rows in a row that count as several groups of {size}: {', '.join(several)}; that they are one "
+            "larger group only a column says (group, or --columns group=...)"
+        )
     if not count:
         by_step = list(groups.values())
         logged = own and all(row.generated is not None for row in rows)
