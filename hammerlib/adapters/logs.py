@@ -484,8 +484,8 @@ def _groups(
         most = len(unit) if even else max(1, len(unit[0].places))
         many = min(max(1, round(len(unit) / size)), most)
         # Rows of one problem that follow each other in a step are one larger group where they are no whole
-        # groups of the usual size. Twice the usual may be either, and what an audit must not miss is a repeat.
-        # Where steps are counted, they are several if a step would end between them.
+        # groups of the usual size. Twice the usual may be either, and an audit must not miss a repeat. Where
+        # steps are counted, they are several if a step would end between them.
         whole = not count or reached % per_step + many <= per_step
         in_a_row = len(parts[where]) == 1 and whole
         if not ids and many > 1 and size > 1 and in_a_row and len(unit[0].places) < 2:
