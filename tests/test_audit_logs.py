@@ -424,6 +424,27 @@ case(
     "repeated",
     lambda p: p.csv(numbered(steps(p.asked, sizes=(8, 8, 24, *[8] * 9)), "group_id", lambda k: k // 8)),
 )
+STRADDLING = [row | {"process": k % 12 // 6, "group": k % 6 // 4} for k, row in enumerate(
+    {"step": 1 + k // 12, "prompt": None} for k in range(4 * N)
+)]  # fmt: skip
+case(
+    "our completions, groups over two processes",
+    KEPT,
+    lambda p: p.csv([row | {"prompt": p.asked[k // 4]} for k, row in enumerate(STRADDLING)]),
+)
+case(
+    "our completions, one group in both processes",
+    "repeated",
+    lambda p: p.csv(
+        [
+            *(
+                {"step": 1 + k // 12, "process": 0, "group": k // 4, "prompt": p.asked[k // 4]}
+                for k in range(4 * N)
+            ),
+            *({"step": 1, "process": 1, "group": 0, "prompt": p.asked[0]} for _ in range(4)),
+        ]
+    ),
+)
 case("one row twice in a row", "repeated", lambda p: p.csv(steps(p.asked, sizes=(1, 1, 2, *[1] * 9))))
 case("groups of all sizes", KEPT, lambda p: p.csv(steps(p.asked, sizes=(8, 3, 8, 2, 4))))
 case(

@@ -350,6 +350,8 @@ def _rows_of(
                 same = str((values, row.get("process")))
                 again[same] += 1
                 values["group"] = values.get("generated"), again[same]
+            elif values.get("group") is not None and row.get("process") is not None:
+                values["group"] = row["process"], values["group"]  # counted by each process for itself
             rows.append((where, values))
     if not rows:
         empty = InputError("log", str(path), "holds no rows", "name the folder that the trainer dumps to")
@@ -494,8 +496,11 @@ def _groups(
                 many = 1
             else:
                 several.append(f"{len(unit)} of {unit[0].name!r}")
-        groups[where[0]] += list(ids.values()) or [unit[0]] * many
-        reached += len(ids) or many
+        found = list(ids.values()) or [unit[0]] * many
+        if even and isinstance(unit[0].group, tuple):
+            found = found[:many]  # a group that straddles processes, or where it starts, has several numbers
+        groups[where[0]] += found
+        reached += len(found)
     notes = [f"groups of more completions than the usual {size}: {', '.join(larger)}"] if larger else []
     if several:
         notes.append(
